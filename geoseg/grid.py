@@ -1,0 +1,166 @@
+"""Grid: where pixels are. Box: a half-open rectangle of pixels. Rows go down; (row, col) order everywhere."""
+
+from dataclasses import dataclass
+from math import cos, hypot, radians
+
+import numpy as np
+from affine import Affine
+from numpy.typing import NDArray
+from rasterio.crs import CRS
+
+from geoseg.errors import InputError
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Box:
+    """Half-open pixel rectangle: rows [row0, row1), cols [col0, col1); it may hang over a grid's edge.
+
+    >>> Box(0, 0, 4, 8).clip(Box(2, 6, 9, 9))
+    Box(row0=2, col0=6, row1=4, col1=8)
+    """
+
+    row0: int
+    col0: int
+    row1: int
+    col1: int
+
+    def __post_init__(self) -> None:
+        if self.row1 <= self.row0 or self.col1 <= self.col0:
+            raise ValueError(f"empty box: rows {self.row0}..{self.row1}, cols {self.col0}..{self.col1}")
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width) in pixels."""
+        return self.row1 - self.row0, self.col1 - self.col0
+
+    def clip(self, other: "Box") -> "Box | None":
+        """Return the common part, or None where there is none."""
+        r0, r1 = max(self.row0, other.row0), min(self.row1, other.row1)
+        c0, c1 = max(self.col0, other.col0), min(self.col1, other.col1)
+        return Box(r0, c0, r1, c1) if r0 < r1 and c0 < c1 else None
+
+    def within(self, outer: "Box") -> tuple[slice, slice]:
+        """Return (row, col) slices that cut this box out of an array holding ``outer``."""
+        return (
+            slice(self.row0 - outer.row0, self.row1 - outer.row0),
+            slice(self.col0 - outer.col0, self.col1 - outer.col0),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Where the pixels of a raster lie: CRS, affine (col, row) -> (x, y), and shape (height, width)."""
+
+    crs: CRS
+    transform: Affine
+    shape: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        if min(self.shape) < 1:
+            raise InputError(f"a grid needs at least one pixel, got {self.shape[0]} x {self.shape[1]}")
+        if self.transform.determinant == 0:
+            raise InputError(f"the transform {tuple(self.transform)[:6]} does not map pixels to an area")
+
+    @property
+    def height(self) -> int:
+        """Rows."""
+        return self.shape[0]
+
+    @property
+    def width(self) -> int:
+        """Columns."""
+        return self.shape[1]
+
+    @property
+    def box(self) -> Box:
+        """The whole grid as a box."""
+        return Box(0, 0, *self.shape)
+
+    def crop(self, box: Box) -> "Grid":
+        """Return the grid of ``box``, which may hang over the edge."""
+        return Grid(self.crs, self.transform * Affine.translation(box.col0, box.row0), box.shape)
+
+    def resized(self, shape: tuple[int, int]) -> "Grid":
+        """Return the grid that covers the same ground with ``shape`` pixels."""
+        scale = Affine.scale(self.width / shape[1], self.height / shape[0])
+        return Grid(self.crs, self.transform * scale, shape)
+
+    def same_as(self, other: "Grid", *, tolerance_px: float = 1e-3) -> bool:
+        """Whether both have one CRS and shape, and their corners agree within ``tolerance_px`` pixels."""
+        if self.crs != other.crs or self.shape != other.shape:
+            return False
+        to_own = ~self.transform * other.transform
+        corners = [(0, 0), (self.width, 0), (0, self.height), (self.width, self.height)]
+        return all(hypot(*(np.subtract(to_own * c, c))) <= tolerance_px for c in corners)
+
+    @property
+    def bounds(self) -> tuple[float, float, float, float]:
+        """(left, bottom, right, top) of the four corners, right for rotated grids too."""
+        xs, ys = zip(
+            *(self.transform * c for c in ((0, 0), (self.width, 0), (0, self.height), self.shape[::-1])), strict=True
+        )
+        return min(xs), min(ys), max(xs), max(ys)
+
+    def ground_resolution_m(self) -> tuple[float, float]:
+        """Return the true ground size of the central pixel in metres as (along rows, along columns) = (height, width).
+
+        Measured as geodesic distance on the CRS's ellipsoid, so it holds for degrees, feet and Web Mercator alike.
+        """
+        from pyproj import Transformer
+
+        row, col = self.height / 2, self.width / 2
+        step = 0.5
+        pts = [(col, row - step), (col, row + step), (col - step, row), (col + step, row)]
+        xs, ys = zip(*(self.transform * p for p in pts), strict=True)
+        crs = pyproj_crs(self.crs)
+        to_geo = Transformer.from_crs(crs, crs.geodetic_crs, always_xy=True)
+        lon, lat = to_geo.transform(xs, ys)
+        if not np.all(np.isfinite([*lon, *lat])):
+            raise InputError(
+                f"the centre of the scene has no place on Earth in {self.crs.to_string()}; reproject the scene first"
+            )
+        geod = crs.get_geod()
+        _, _, dist = geod.inv([lon[0], lon[2]], [lat[0], lat[2]], [lon[1], lon[3]], [lat[1], lat[3]])
+        return float(dist[0]), float(dist[1])
+
+    def row_areas_m2(self) -> NDArray[np.float64]:
+        """Return the true ground area in m² of one pixel in each row, shape (height,), measured at the row's middle.
+
+        Exact to 1e-6 for the usual projections; on rotated grids the row's middle stands for the row.
+        """
+        from pyproj import Proj
+
+        crs = pyproj_crs(self.crs)
+        rows = np.arange(self.height) + 0.5
+        planar = abs(self.transform.determinant)
+        x, y = self.transform * (np.full(self.height, self.width / 2), rows)
+        if crs.is_geographic:
+            a, b = crs.ellipsoid.semi_major_metre, crs.ellipsoid.semi_minor_metre
+            e2 = 1 - (b / a) ** 2
+            lat = np.radians(y)
+            w2 = 1 - e2 * np.sin(lat) ** 2
+            per_deg2 = (a * (1 - e2) / w2**1.5) * (a * np.cos(lat) / np.sqrt(w2)) * radians(1) ** 2
+            return planar * per_deg2
+        unit = crs.axis_info[0].unit_conversion_factor
+        if crs.to_epsg() == 3857:  # pyproj's areal_scale is 0.1 % off for the spherical mercator of an ellipsoid
+            a, b = crs.ellipsoid.semi_major_metre, crs.ellipsoid.semi_minor_metre
+            e2 = 1 - (b / a) ** 2
+            lat = 2 * np.arctan(np.exp(y / a)) - np.pi / 2
+            w2 = 1 - e2 * np.sin(lat) ** 2
+            return planar * ((1 - e2) / w2**1.5) * (np.cos(lat) ** 2 / np.sqrt(w2))
+        proj = Proj(crs)
+        lon, lat = proj(x * unit, y * unit, inverse=True) if unit == 1 else proj(x, y, inverse=True)
+        return planar * unit**2 / np.asarray(proj.get_factors(lon, lat).areal_scale)
+
+
+def pyproj_crs(crs: CRS):  # type: ignore[no-untyped-def]  # pyproj.CRS, imported late
+    """Return the pyproj CRS of a rasterio CRS, its horizontal part where it is compound."""
+    from pyproj import CRS as PyprojCRS
+
+    out = PyprojCRS.from_wkt(crs.to_wkt())
+    return out.sub_crs_list[0] if out.is_compound else out
+
+
+def degrees_per_metre(lat: float) -> tuple[float, float]:
+    """Return (longitude, latitude) degrees that make one metre at ``lat`` on a sphere; for search radii only."""
+    return 1 / (111_320.0 * max(cos(radians(lat)), 1e-6)), 1 / 111_320.0

@@ -1,0 +1,121 @@
+"""ModelBundle: a folder with model.json and weights.safetensors; written by training, read by everything, never pickle."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from geoseg.errors import ModelError, OutputError
+from geoseg.model.spec import ModelSpec, Weights
+
+if TYPE_CHECKING:
+    from torch import nn
+
+SPEC_FILE = "model.json"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelBundle:
+    """A checked bundle on disk; the network itself is built by ``network()``, so a bundle is cheap to pickle.
+
+    digest: sha256 over model.json, which holds the sha256 of the weights: one name for everything that counts.
+    """
+
+    path: str
+    spec: ModelSpec
+    weights: Weights
+    digest: str
+
+    def network(self) -> "nn.Module":
+        """Build the network in evaluation mode with the bundle's weights as float32 on the CPU.
+
+        Raises ModelError where the weights do not fit the architecture.
+        """
+        import torch
+        from safetensors.torch import load
+
+        from geoseg.model.build import build_network
+
+        net = build_network(self.spec.arch, in_channels=len(self.spec.bands), out_channels=len(self.spec.channels))
+        state = load(_checked_bytes(Path(self.path) / self.weights.file, self.weights))
+        own = net.state_dict()
+        wrong = [k for k in own if k not in state or state[k].shape != own[k].shape]
+        stray = [k for k in state if k not in own]
+        if wrong or stray:
+            raise ModelError(
+                f"{self.path}: weights do not fit {self.spec.arch.name} "
+                f"({len(wrong)} tensors missing or of another shape, {len(stray)} unknown, e.g. {(wrong + stray)[0]})"
+            )
+        net.load_state_dict({k: v.to(own[k].dtype) if v.is_floating_point() else v for k, v in state.items()})
+        return net.eval().requires_grad_(requires_grad=False).to(torch.float32)
+
+
+def bundled_models() -> dict[str, Path]:
+    """Return the bundles that come with geoseg, by name."""
+    folder = Path(str(resources.files("geoseg"))) / "models"
+    return {p.parent.name: p.parent for p in sorted(folder.glob(f"*/{SPEC_FILE}"))}
+
+
+def load_model(model: str | Path) -> ModelBundle:
+    """Open a bundle by path, or one that comes with geoseg by name, and check its sha256.
+
+    Raises ModelError where it is missing, incomplete, damaged or of another schema.
+    """
+    own = bundled_models()
+    folder = own[str(model)] if str(model) in own and not (Path(model) / SPEC_FILE).exists() else Path(model)
+    spec_file = folder / SPEC_FILE
+    if not spec_file.is_file():
+        raise ModelError(
+            f"{model}: no model bundle ({SPEC_FILE} not found). Bundles that come with geoseg: {', '.join(own) or 'none'}"
+        )
+    text = spec_file.read_bytes()
+    try:
+        content = json.loads(text)
+        weights = Weights.model_validate(content.pop("weights"))
+        spec = ModelSpec.model_validate(content)
+    except (json.JSONDecodeError, KeyError, AttributeError, UnicodeDecodeError) as error:
+        raise ModelError(f"{spec_file}: not a model description ({error})") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(p) for p in first["loc"])
+        raise ModelError(f"{spec_file}: {where}: {first['msg']}") from error
+    _checked_bytes(folder / weights.file, weights)
+    return ModelBundle(str(folder), spec, weights, hashlib.sha256(text).hexdigest())
+
+
+def _checked_bytes(path: Path, weights: Weights) -> bytes:
+    if not path.is_file():
+        raise ModelError(f"{path}: the bundle's weights are missing; copy the whole folder")
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != weights.sha256:
+        raise ModelError(f"{path}: sha256 differs from the one in {SPEC_FILE}; the bundle is damaged, fetch it again")
+    return content
+
+
+def save_model(
+    folder: Path, network: "nn.Module", *, spec: ModelSpec, half: bool = True, overwrite: bool = False
+) -> ModelBundle:
+    """Write ``network`` and ``spec`` as a bundle; floats as fp16 where ``half``. Raises OutputError where one exists."""
+    import torch
+    from safetensors.torch import save
+
+    if (folder / SPEC_FILE).exists() and not overwrite:
+        raise OutputError(f"{folder}: holds a model bundle already; choose another folder or pass --overwrite")
+    folder.mkdir(parents=True, exist_ok=True)
+    state = {
+        k: v.detach().cpu().contiguous().to(torch.float16 if half and v.is_floating_point() else v.dtype)
+        for k, v in network.state_dict().items()
+    }
+    content = save(state)
+    weights = Weights(sha256=hashlib.sha256(content).hexdigest(), bytes=len(content))
+    body: dict[str, Any] = {**spec.model_dump(mode="json"), "weights": weights.model_dump(mode="json")}
+    (folder / SPEC_FILE).unlink(missing_ok=True)  # a bundle without its description is no bundle: never a torn one
+    (folder / weights.file).write_bytes(content)
+    temporary = folder / f".{SPEC_FILE}.tmp"
+    temporary.write_text(json.dumps(body, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    temporary.replace(folder / SPEC_FILE)
+    return load_model(folder)

@@ -1,0 +1,106 @@
+"""ModelSpec: what a model bundle says about its network; the typed content of model.json."""
+
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from geoseg.bands import Band, BandSet
+from geoseg.classes import ClassInfo, ClassMap
+
+
+class Value(BaseModel):
+    """A frozen value that refuses keys it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Architecture(Value):
+    """Which network: a key of ``geoseg.model.build.NETWORKS`` and the options of its builder."""
+
+    name: str
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class Channel(Value):
+    """One output of the softmax, and the class it counts towards: p(class) is the sum over its channels."""
+
+    name: str
+    class_id: int
+
+
+class Normalisation(Value):
+    """Per band, in the scene's physical units: the network sees (value - mean) / std, and 0 where invalid."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @field_validator("std")
+    @classmethod
+    def _positive(cls, std: tuple[float, ...]) -> tuple[float, ...]:
+        if not all(s > 0 for s in std):
+            raise ValueError(f"std must be positive, got {std}")
+        return std
+
+
+class Weights(Value):
+    """The weights' file beside model.json, with its sha256."""
+
+    file: str = "weights.safetensors"
+    sha256: str
+    bytes: int
+
+
+class ModelSpec(Value):
+    """Everything that a run needs to know about a network, but its weights."""
+
+    schema_version: Literal[1] = 1
+    name: str
+    task: Literal["semantic"] = "semantic"
+    arch: Architecture
+    bands: tuple[Band, ...]
+    gsd_m: float | None = Field(description="ground resolution it was trained at; None where any will do", gt=0)
+    normalisation: Normalisation
+    window_px: int = Field(512, gt=0)
+    margin_px: int = Field(32, ge=0)
+    ramp_px: int = Field(32, ge=0)
+    multiple_px: int = Field(32, gt=0, description="the network's stride: windows and strides are multiples of it")
+    channels: tuple[Channel, ...]
+    classes: tuple[ClassInfo, ...]
+    polygon_class: str | None = None
+    threshold: float = Field(0.5, gt=0, lt=1, description="p(polygon_class) from which a pixel belongs to it")
+    licence: str = ""
+    attribution: str = ""
+    training: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        n = len(self.bands)
+        if len(self.normalisation.mean) != n or len(self.normalisation.std) != n:
+            raise ValueError(
+                f"{n} bands, but {len(self.normalisation.mean)} means and {len(self.normalisation.std)} stds"
+            )
+        ids = {c.id for c in self.classes}
+        stray = {c.class_id for c in self.channels} - ids
+        if stray or {c.class_id for c in self.channels} != ids:
+            raise ValueError(
+                f"channels lead to classes {sorted(c.class_id for c in self.channels)}, the table has {sorted(ids)}"
+            )
+        if self.polygon_class is not None and self.polygon_class not in {c.name for c in self.classes}:
+            raise ValueError(f"polygon_class {self.polygon_class!r} is not a class")
+        return self
+
+    @property
+    def band_set(self) -> BandSet:
+        """The input bands in channel order."""
+        return BandSet(self.bands)
+
+    @property
+    def class_map(self) -> ClassMap:
+        """The class table."""
+        return ClassMap(self.classes)
+
+    @property
+    def class_of_channel(self) -> tuple[int, ...]:
+        """For each channel, the position of its class in the class table."""
+        position = {c.id: i for i, c in enumerate(self.classes)}
+        return tuple(position[c.class_id] for c in self.channels)

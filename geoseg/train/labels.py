@@ -1,0 +1,93 @@
+"""Label vectors to label rasters on a given grid: channel indices, and IGNORE where nothing is known."""
+
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from rasterio.features import rasterize
+from scipy.ndimage import maximum_filter, minimum_filter
+
+from geoseg.errors import ConfigError, InputError
+from geoseg.grid import Box, Grid
+from geoseg.train.spec import BuildingTarget, ClassTarget, LabelledScene
+
+IGNORE = 255
+BACKGROUND, INTERIOR, BORDER = 0, 1, 2
+
+
+def read_polygons(path: str, *, layer: str | None, grid: Grid) -> gpd.GeoDataFrame:
+    """Read the polygons of a vector file in the CRS of ``grid``; raises InputError where there are none to read."""
+    if not Path(path).exists():
+        raise InputError(f"{path}: no such file")
+    try:
+        frame = gpd.read_file(path, layer=layer) if layer else gpd.read_file(path)
+    except Exception as error:  # pyogrio raises its own and fiona-like errors: one line for all
+        raise InputError(f"{path}: not a vector file that can be read ({str(error).splitlines()[0]})") from error
+    if frame.crs is None:
+        raise InputError(f"{path}: no CRS; set it with ogr2ogr -a_srs")
+    frame = frame[~frame.geometry.isna() & ~frame.geometry.is_empty].to_crs(grid.crs.to_wkt())
+    if not frame.geom_type.isin(["Polygon", "MultiPolygon"]).all():
+        raise InputError(f"{path}: {sorted(set(frame.geom_type))} found; labels are polygons")
+    return frame
+
+
+def label_raster(data: LabelledScene, target: BuildingTarget | ClassTarget, grid: Grid) -> NDArray[np.uint8]:
+    """Return the labels of ``data`` on ``grid``: (H, W) uint8 of channel indices, IGNORE where unknown."""
+    frame = read_polygons(data.labels, layer=data.layer, grid=grid)
+    labels = _buildings(frame, target, grid) if isinstance(target, BuildingTarget) else _classes(frame, target, grid)
+    if data.ignore is not None:
+        void = read_polygons(data.ignore, layer=None, grid=grid)
+        labels[_burn(void.geometry.values, np.ones(len(void), np.int32), grid) > 0] = IGNORE
+    return labels
+
+
+def _burn(geometries: NDArray[np.object_], values: NDArray[np.int32], grid: Grid) -> NDArray[np.int32]:
+    shapes = list(zip(geometries, values.tolist(), strict=True))
+    if not shapes:
+        return np.zeros(grid.shape, np.int32)
+    return rasterize(shapes, out_shape=grid.shape, transform=grid.transform, dtype="int32", fill=0)
+
+
+def _buildings(frame: gpd.GeoDataFrame, target: BuildingTarget, grid: Grid) -> NDArray[np.uint8]:
+    geometries = np.asarray(frame.geometry.values)
+    order = np.argsort(-shapely.area(geometries))  # small ones last: a shed on a block's footprint stays visible
+    ids = _burn(geometries[order], np.arange(1, len(order) + 1, dtype=np.int32), grid)
+    return building_labels(ids, border_px=target.border_m / float(np.mean(grid.ground_resolution_m())))
+
+
+def building_labels(ids: NDArray[np.int32], *, border_px: float) -> NDArray[np.uint8]:
+    """Turn building numbers (0 = none) into background, interior and border.
+
+    Border is each building's pixels within ``border_px`` of anything that is not that building, so walls between touching
+    buildings are border on both sides.
+
+    >>> building_labels(np.array([[0, 1, 1, 1, 2, 2, 2, 0]], np.int32), border_px=1).tolist()
+    [[0, 2, 1, 2, 2, 1, 2, 0]]
+    """
+    reach = max(1, round(border_px))
+    yy, xx = np.mgrid[-reach : reach + 1, -reach : reach + 1]
+    disk = yy**2 + xx**2 <= reach**2 + 0.5
+    edge = maximum_filter(ids, footprint=disk, mode="nearest") != minimum_filter(ids, footprint=disk, mode="nearest")
+    return np.where(ids == 0, BACKGROUND, np.where(edge, BORDER, INTERIOR)).astype(np.uint8)
+
+
+def _classes(frame: gpd.GeoDataFrame, target: ClassTarget, grid: Grid) -> NDArray[np.uint8]:
+    if target.column not in frame.columns:
+        raise ConfigError(f"labels have no column {target.column!r}; there are {', '.join(map(str, frame.columns))}")
+    names = frame[target.column].astype(str)
+    unknown = sorted(set(names) - set(target.values))
+    if unknown:
+        raise ConfigError(f"labels hold {target.column} = {', '.join(unknown)}, which values do not name")
+    channel = {c.id: i for i, c in enumerate(target.classes)}
+    burnt = _burn(
+        np.asarray(frame.geometry.values), np.array([channel[target.values[n]] + 1 for n in names], np.int32), grid
+    )
+    elsewhere = IGNORE if target.elsewhere is None else channel[target.elsewhere]
+    return np.where(burnt == 0, elsewhere, burnt - 1).astype(np.uint8)
+
+
+def crop(labels: NDArray[np.uint8], box: Box) -> NDArray[np.uint8]:
+    """Return the labels of ``box``."""
+    return labels[box.row0 : box.row1, box.col0 : box.col1]
