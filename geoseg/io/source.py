@@ -60,6 +60,14 @@ class Scene:
         more = f" (+{len(self.files) - 1} files)" if len(self.files) > 1 else ""
         return Path(self.files[0]).name + more
 
+    def physical(self, stored: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return (C, h, w) stored values as physical ones: value * scale + offset of each band."""
+        if all(s.scale == 1 and s.offset == 0 for s in self.sources):
+            return stored
+        scale = np.array([s.scale for s in self.sources], np.float32)[:, None, None]
+        offset = np.array([s.offset for s in self.sources], np.float32)[:, None, None]
+        return stored * scale + offset
+
     def select(self, wanted: BandSet) -> "Scene":
         """Return the scene reduced to the bands that a model wants, in its order.
 
@@ -144,7 +152,8 @@ def _describe(path: str, assume_crs: str | None) -> _File:
         if any(np.dtype(_numpy_name(d)).kind == "c" for d in src.dtypes):
             raise InputError(f"{path}: complex pixels ({src.dtypes[0]}); convert to amplitude or intensity first")
         crs = src.crs
-        if crs is None or not crs.to_wkt():
+        ungrounded = src.transform.is_identity and (src.gcps[0] or src.rpcs)  # a CRS, but no pixel has a place in it
+        if crs is None or not crs.to_wkt() or (ungrounded and assume_crs is None):
             crs = _assumed(path, assume_crs, src)
         colors = src.colorinterp
         keep = [i for i in range(src.count) if colors[i] is not ColorInterp.alpha] or list(range(src.count))

@@ -1,0 +1,278 @@
+"""The training loop: AdamW under a one-cycle rate, an exponential moving average of the weights, early stop."""
+
+import copy
+import logging
+import time
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from geoseg.bands import BandSet
+from geoseg.model.adapt import start_from
+from geoseg.model.build import build_network
+from geoseg.model.bundle import load_model
+from geoseg.model.spec import Channel, ModelSpec, Normalisation
+from geoseg.train.augment import AreaPixels, random_window
+from geoseg.train.labels import IGNORE
+from geoseg.train.losses import border_weights, cross_entropy_dice, dice_groups
+from geoseg.train.samples import Samples
+from geoseg.train.spec import BuildingTarget, TrainSpec
+
+log = logging.getLogger(__name__)
+BUILDING_CHANNELS = (
+    Channel(name="background", class_id=1),
+    Channel(name="interior", class_id=2),
+    Channel(name="border", class_id=2),
+)
+VALIDATION_BLOCK_PX = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """One row of the training table; iou is per class of the class table, score is what early stop watches."""
+
+    number: int
+    train_loss: float
+    validation_loss: float
+    iou: tuple[float, ...]
+    score: float
+    seconds: float
+    best: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fitted:
+    """The best network (moving average of the weights), its spec without file facts, and the table."""
+
+    network: nn.Module
+    spec: ModelSpec
+    epochs: tuple[Epoch, ...]
+
+
+def model_spec(spec: TrainSpec, samples: Samples) -> ModelSpec:
+    """Return what the bundle will say of the network: bands, resolution, normalisation from the training areas, classes."""
+    from geoseg.train.classes import BUILDING_CLASSES
+
+    mean, std = samples.statistics()
+    buildings = isinstance(spec.target, BuildingTarget)
+    classes = BUILDING_CLASSES if isinstance(spec.target, BuildingTarget) else spec.target.classes
+    return ModelSpec(
+        name=spec.name,
+        arch=spec.arch,
+        bands=BandSet.parse(spec.bands, sensor=spec.sensor).bands,
+        gsd_m=spec.gsd_m,
+        normalisation=Normalisation(mean=tuple(mean.round(4).tolist()), std=tuple(std.round(4).tolist())),
+        window_px=spec.window_px,
+        margin_px=spec.margin_px,
+        ramp_px=spec.ramp_px,
+        channels=BUILDING_CHANNELS if buildings else tuple(Channel(name=c.name, class_id=c.id) for c in classes),
+        classes=classes,
+        polygon_class="building" if buildings else None,
+        licence=spec.licence,
+        attribution=spec.attribution,
+    )
+
+
+def fit(spec: TrainSpec, samples: Samples, *, on_epoch: Callable[[Epoch, Fitted], None] | None = None) -> Fitted:
+    """Train a network on the training areas, watch it on the validation areas, and return the best one.
+
+    Two runs with one seed on one machine and as many threads see the same windows in the same order. Interrupting
+    (KeyboardInterrupt) ends training as early stop does, with the best network so far.
+    """
+    torch.manual_seed(spec.schedule.seed)
+    model = model_spec(spec, samples)
+    network = build_network(model.arch, in_channels=len(model.bands), out_channels=len(model.channels))
+    if spec.start_from is not None:
+        donor = load_model(spec.start_from)
+        origins = start_from(network, donor.network(), source=donor.spec.band_set, target=model.band_set)
+        log.info("started from %s: %s", donor.spec.name, "; ".join(f"{o.band}: {o.how}" for o in origins))
+    network = network.to(memory_format=torch.channels_last)
+    training = {
+        "config": spec.model_dump(mode="json", exclude={"data": {"__all__": {"scene", "labels", "ignore"}}}),
+        "scenes": len(spec.data),
+        "parameters": sum(p.numel() for p in network.parameters()),
+    }
+    model = model.model_copy(update={"training": training})
+    return _Loop(spec, samples, model, network).run(on_epoch)
+
+
+class _Loop:
+    """The state of one training run."""
+
+    def __init__(self, spec: TrainSpec, samples: Samples, model: ModelSpec, network: nn.Module) -> None:
+        self.spec, self.samples, self.model, self.network = spec, samples, model, network
+        self.average = copy.deepcopy(network).eval().requires_grad_(requires_grad=False)
+        plan = spec.schedule
+        self.optimiser = torch.optim.AdamW(network.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay)
+        self.rate = torch.optim.lr_scheduler.OneCycleLR(
+            self.optimiser, max_lr=plan.learning_rate, total_steps=plan.epochs * plan.steps_per_epoch, pct_start=0.15
+        )
+        self.groups = dice_groups(len(model.channels), buildings=isinstance(spec.target, BuildingTarget))
+        self.precision = _precision(network, len(model.bands), plan.crop_px)
+        self.steps = 0
+
+    def run(self, on_epoch: Callable[[Epoch, Fitted], None] | None) -> Fitted:
+        table: list[Epoch] = []
+        best = Fitted(copy.deepcopy(self.average), self.model, ())
+        since = 0
+        batches = self._batches()
+        try:
+            for number in range(1, self.spec.schedule.epochs + 1):
+                started = time.perf_counter()
+                train_loss = float(
+                    np.mean([self._step(*next(batches)) for _ in range(self.spec.schedule.steps_per_epoch)])
+                )
+                loss, iou = self._validate()
+                score = iou[1] if self.model.polygon_class else float(np.nanmean(iou))
+                better = not table or score > max(e.score for e in table)
+                table.append(Epoch(number, train_loss, loss, iou, score, time.perf_counter() - started, better))
+                since = 0 if better else since + 1
+                network = copy.deepcopy(self.average) if better else best.network
+                best = Fitted(network, self._told(table), tuple(table))
+                if on_epoch is not None:
+                    on_epoch(table[-1], best)
+                if since >= self.spec.schedule.patience:
+                    log.info("early stop: no better validation score for %d epochs", since)
+                    break
+        except KeyboardInterrupt:
+            log.warning("interrupted after %d epochs; the best network so far is kept", len(table))
+            if not table:
+                raise
+        finally:
+            batches.close()
+        return best
+
+    def _told(self, table: list[Epoch]) -> ModelSpec:
+        best = max(table, key=lambda e: e.score)
+        facts = {
+            "best_epoch": best.number,
+            "validation_iou": [round(v, 4) for v in best.iou],
+            "precision": self.precision,
+        }
+        history = [{k: v for k, v in asdict(e).items() if k != "seconds"} for e in table]
+        return self.model.model_copy(update={"training": {**self.model.training, **facts, "history": history}})
+
+    def _batches(self) -> Generator[tuple[Tensor, Tensor]]:
+        """Yield (images, labels) forever, prepared two steps ahead in a thread; windows depend on seed and step only."""
+        plan = self.spec.schedule
+        mean = np.array(self.model.normalisation.mean, np.float32)
+        std = np.array(self.model.normalisation.std, np.float32)
+        share = np.array([(a.labels != IGNORE).sum() for a in self.samples.train], np.float64)
+        share /= share.sum()
+
+        def make(step: int) -> tuple[Tensor, Tensor]:
+            rng = np.random.default_rng((plan.seed, step))
+            pairs = [
+                random_window(
+                    self.samples.train[rng.choice(len(share), p=share)],
+                    size=plan.crop_px, change=self.spec.augmentation, mean=mean, std=std, rng=rng,
+                )
+                for _ in range(plan.batch)
+            ]  # fmt: skip
+            images = torch.from_numpy(np.stack([p[0] for p in pairs])).contiguous(memory_format=torch.channels_last)
+            return images, torch.from_numpy(np.stack([p[1] for p in pairs]))
+
+        with ThreadPoolExecutor(1) as pool:
+            ahead = [pool.submit(make, step) for step in range(2)]
+            step = 2
+            while True:
+                yield ahead.pop(0).result()
+                ahead.append(pool.submit(make, step))
+                step += 1
+
+    def _step(self, images: Tensor, labels: Tensor) -> float:
+        self.network.train()
+        weights = None
+        if isinstance(self.spec.target, BuildingTarget) and self.spec.schedule.border_weight > 1:
+            weights = border_weights(labels, weight=self.spec.schedule.border_weight)
+        self.optimiser.zero_grad(set_to_none=True)
+        with _autocast(self.precision):
+            logits = self.network(images)
+        loss = cross_entropy_dice(logits, labels, weights=weights, groups=self.groups)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        self.optimiser.step()
+        self.rate.step()
+        self.steps += 1
+        _follow(self.average, self.network, min(self.spec.schedule.ema, 1 - 1 / (1 + self.steps / 10)))
+        return float(loss.detach())
+
+    def _validate(self) -> tuple[float, tuple[float, ...]]:
+        """Return the loss and the IoU of every class over the validation areas."""
+        classes = len(self.model.classes)
+        position = torch.tensor(self.model.class_of_channel)
+        confusion = np.zeros((classes, classes), np.int64)
+        losses = []
+        for area in self.samples.validation:
+            for images, labels in _blocks(area, self.model):
+                with torch.inference_mode(), _autocast(self.precision):
+                    logits = self.average(images)
+                losses.append(float(cross_entropy_dice(logits, labels, weights=None, groups=self.groups)))
+                p = torch.softmax(logits.float(), 1)
+                per_class = torch.stack([p[:, position == c].sum(1) for c in range(classes)], 1)
+                known = labels != IGNORE
+                truth = position[labels[known].long()].numpy()
+                confusion += np.bincount(
+                    truth * classes + per_class.argmax(1)[known].numpy(), minlength=classes * classes
+                ).reshape(classes, classes)
+        hit = np.diag(confusion)
+        union = confusion.sum(0) + confusion.sum(1) - hit
+        iou = np.where(confusion.sum(1) > 0, hit / np.maximum(union, 1), np.nan)
+        return float(np.mean(losses)), tuple(iou.tolist())
+
+
+def _blocks(area: AreaPixels, model: ModelSpec) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield an area in blocks, padded to the network's stride with ignored pixels; edge effects are accepted here."""
+    mean = np.array(model.normalisation.mean, np.float32)[:, None, None]
+    std = np.array(model.normalisation.std, np.float32)[:, None, None]
+    image: NDArray[np.float32] = np.where(area.valid, (area.image - mean) / std, np.float32(0)).astype(np.float32)
+    labels = np.where(area.valid, area.labels, IGNORE).astype(np.uint8)
+    for r in range(0, labels.shape[0], VALIDATION_BLOCK_PX):
+        for c in range(0, labels.shape[1], VALIDATION_BLOCK_PX):
+            part = image[:, r : r + VALIDATION_BLOCK_PX, c : c + VALIDATION_BLOCK_PX]
+            own = labels[r : r + VALIDATION_BLOCK_PX, c : c + VALIDATION_BLOCK_PX]
+            pad = [(0, -n % model.multiple_px) for n in own.shape]
+            if (own != IGNORE).any():
+                x = torch.from_numpy(np.pad(part, ((0, 0), *pad), mode="symmetric"))[None]
+                yield (
+                    x.contiguous(memory_format=torch.channels_last),
+                    torch.from_numpy(np.pad(own, pad, constant_values=IGNORE))[None],
+                )
+
+
+@torch.no_grad()
+def _follow(average: nn.Module, network: nn.Module, keep: float) -> None:
+    """Move the average's weights and batch statistics towards the network's."""
+    for a, b in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
+        if a.is_floating_point():
+            a.lerp_(b, 1 - keep)
+        else:
+            a.copy_(b)
+
+
+def _autocast(precision: str) -> AbstractContextManager[object]:
+    return torch.autocast("cpu", torch.bfloat16) if precision == "bf16" else nullcontext()
+
+
+def _precision(network: nn.Module, channels: int, size: int) -> str:
+    """Return "bf16" where the CPU has it and one training step with it is faster than in fp32 (a probe), else "fp32"."""
+    if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return "fp32"
+    images = torch.zeros(2, channels, size, size).contiguous(memory_format=torch.channels_last)
+    probe = copy.deepcopy(network).train()
+    seconds = {}
+    for precision in ("fp32", "bf16"):
+        for _ in range(2):  # the first call compiles kernels
+            started = time.perf_counter()
+            with _autocast(precision):
+                out = probe(images)
+            out.float().sum().backward()  # type: ignore[no-untyped-call]
+            seconds[precision] = time.perf_counter() - started
+    log.info("training step: fp32 %.2f s, bf16 %.2f s", seconds["fp32"], seconds["bf16"])
+    return min(seconds, key=lambda k: seconds[k])

@@ -1,0 +1,77 @@
+"""Labelled scenes to pixels in memory, area by area, at the model's resolution."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil, floor
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geoseg.bands import BandSet
+from geoseg.errors import ConfigError
+from geoseg.grid import Box
+from geoseg.io.source import Scene, open_scene, read
+from geoseg.tiling.resample import Resampling, resample_valid, source_box
+from geoseg.train.augment import AreaPixels
+from geoseg.train.labels import IGNORE, crop, label_raster
+from geoseg.train.spec import TrainSpec
+from geoseg.train.split import Area, Role, split_scene
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Samples:
+    """The areas of all scenes, by role."""
+
+    train: tuple[AreaPixels, ...]
+    validation: tuple[AreaPixels, ...]
+
+    def statistics(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return (mean, std) per band over the valid training pixels."""
+        values = [area.image[:, area.valid] for area in self.train]
+        count = sum(v.shape[1] for v in values)
+        if count == 0:
+            raise ConfigError("the training areas hold no valid pixel; see nodata, masks and the split")
+        mean = sum(v.sum(1, dtype=np.float64) for v in values) / count
+        square = sum(((v - mean[:, None]) ** 2).sum(1, dtype=np.float64) for v in values) / count
+        return mean.astype(np.float32), np.maximum(np.sqrt(square), 1e-6).astype(np.float32)
+
+
+def load_samples(spec: TrainSpec) -> Samples:
+    """Read the training and validation areas of every scene; test areas are left unread.
+
+    Raises ConfigError where no training area holds a label.
+    """
+    bands = BandSet.parse(spec.bands, sensor=spec.sensor)
+    found: dict[Role, list[AreaPixels]] = {"train": [], "validation": [], "test": []}
+    for item in spec.data:
+        source = [item.scene] if isinstance(item.scene, str) else list(item.scene)
+        scene = open_scene(source, bands=item.bands, sensor=item.sensor, nodata=item.nodata).select(bands)
+        resampling = Resampling.to_resolution(scene.grid, spec.gsd_m)
+        labels = label_raster(item, spec.target, scene.grid.resized(resampling.working_shape))
+        for area in split_scene(scene.grid.shape, spec.split):
+            if area.role != "test":
+                found[area.role].append(area_pixels(scene, resampling, working_box(area, resampling), labels))
+    for role in ("train", "validation"):
+        if not any((a.labels != IGNORE).any() for a in found[role]):
+            raise ConfigError(f"the {role} areas hold no label; move the split or add labels")
+    return Samples(_labelled(found["train"]), _labelled(found["validation"]))
+
+
+def _labelled(areas: Sequence[AreaPixels]) -> tuple[AreaPixels, ...]:
+    return tuple(a for a in areas if (a.labels != IGNORE).any())
+
+
+def working_box(area: Area, resampling: Resampling) -> Box:
+    """Return the working pixels that lie wholly inside an area of scene pixels."""
+    (rows, cols), box = resampling.scale, area.box
+    return Box(ceil(box.row0 * rows), ceil(box.col0 * cols), floor(box.row1 * rows), floor(box.col1 * cols))
+
+
+def area_pixels(scene: Scene, resampling: Resampling, box: Box, labels: NDArray[np.uint8]) -> AreaPixels:
+    """Read the working pixels of ``box``, as a run would, with their labels; ``labels`` covers the whole working grid."""
+    taps = resampling.to_working(box)
+    raster = read(scene, source_box(taps))
+    image, valid = resample_valid(raster.data, raster.valid, taps)
+    image = scene.physical(image)
+    own = np.where(valid, crop(labels, box), IGNORE).astype(np.uint8)
+    return AreaPixels(np.where(valid, image, np.float32(0)), valid, own)
