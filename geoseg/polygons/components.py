@@ -47,8 +47,8 @@ class Components:
 def find_components(probability: NDArray[np.uint8], *, threshold: float) -> Components:
     """Return the 4-connected components of the pixels with p >= ``threshold``.
 
-    probability: (H, W) bytes, 0 = nodata. Runs of pixels are joined by union-find (Rosenfeld and Pfaltz 1966), so memory
-    grows with the number of runs, not of pixels.
+    probability: (H, W) bytes, 0 = nodata. Runs of pixels are joined by union-find (Rosenfeld and Pfaltz 1966), so that
+    memory grows with the number of runs, not of pixels.
     """
     found = _scan(np.ascontiguousarray(probability), threshold_byte(threshold))
     return Components(first_row=found[0], first_col=found[1], area_px=found[2], byte_sum=found[3])

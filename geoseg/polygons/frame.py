@@ -42,8 +42,8 @@ class GroundFrame:
 
     def to_crs(self, pixels: NDArray[np.float64]) -> NDArray[np.float64]:
         """Map (N, 2) pixel coordinates (col, row), 0 at the corner of the first pixel, to CRS (x, y)."""
-        x, y = self.transform * (pixels[:, 0], pixels[:, 1])
-        return np.column_stack([x, y])
+        t = self.transform
+        return pixels @ np.array([[t.a, t.d], [t.b, t.e]]) + (t.c, t.f)
 
     def pixel_areas_m2(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the true area of a pixel at each of ``rows`` (pixel coordinates; outside rows take the nearest)."""

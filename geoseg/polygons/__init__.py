@@ -1,0 +1,6 @@
+"""Building polygons from a probability raster, and their measures. Pure: arrays in, arrays out."""
+
+from geoseg.polygons.footprints import FootprintRules, Footprints, extract_footprints, polygonize_probability
+from geoseg.polygons.measure import geodesic_area_m2
+
+__all__ = ["FootprintRules", "Footprints", "extract_footprints", "geodesic_area_m2", "polygonize_probability"]

@@ -1,0 +1,216 @@
+"""Scores of a prediction against truth: pixels, boundaries, objects. Counts add up, so scenes can be read in blocks."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from geoseg.errors import InputError
+
+
+def _ratios(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Divide; NaN where there is nothing to divide by."""
+    return np.divide(part, whole, out=np.full(whole.shape, np.nan), where=whole > 0)
+
+
+def _ratio(part: float, whole: int) -> float:
+    return part / whole if whole else float("nan")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Confusion:
+    """Confusion matrix: counts[t, p] pixels of true class t predicted as p, (N, N) int64, over class ids 0..N-1.
+
+    Row and column 0 belong to nodata and stay empty. A class that neither side has scores NaN, never 0, and is left out
+    of means.
+
+    >>> c = Confusion.empty(2).add(np.array([[1, 1, 2, 2]]), np.array([[1, 2, 2, 2]]))
+    >>> c.iou[1:].round(3).tolist(), round(c.overall_accuracy, 2)
+    ([0.5, 0.667], 0.75)
+    """
+
+    counts: NDArray[np.int64]
+
+    @classmethod
+    def empty(cls, max_id: int) -> "Confusion":
+        """Start with no pixels, for class ids 1..``max_id``."""
+        return cls(np.zeros((max_id + 1, max_id + 1), np.int64))
+
+    def add(self, truth: NDArray[np.integer], predicted: NDArray[np.integer]) -> "Confusion":
+        """Return the matrix with a block of class ids added; pixels where either side is 0 (nodata, void) do not count.
+
+        Raises InputError where the shapes differ or an id is not in 0..N-1.
+        """
+        if truth.shape != predicted.shape:
+            raise InputError(
+                f"truth has shape {truth.shape} and the prediction {predicted.shape}; bring both to one grid"
+            )
+        n = len(self.counts)
+        for name, ids in (("truth", truth), ("prediction", predicted)):
+            if ids.size and not 0 <= int(ids.min()) <= int(ids.max()) < n:
+                raise InputError(f"the {name} holds ids {ids.min()}..{ids.max()}; the class table has 1..{n - 1}")
+        both = (truth != 0) & (predicted != 0)
+        pairs = truth[both].astype(np.int64) * n + predicted[both]
+        return Confusion(self.counts + np.bincount(pairs, minlength=n * n).reshape(n, n))
+
+    def __add__(self, other: "Confusion") -> "Confusion":
+        return Confusion(self.counts + other.counts)
+
+    @property
+    def pixels(self) -> int:
+        """Number of pixels that count."""
+        return int(self.counts.sum())
+
+    @property
+    def iou(self) -> NDArray[np.float64]:
+        """Intersection over union (Jaccard 1912) per class id, shape (N,)."""
+        hit = np.diag(self.counts)
+        return _ratios(hit, self.counts.sum(0) + self.counts.sum(1) - hit)
+
+    @property
+    def precision(self) -> NDArray[np.float64]:
+        """Share of what is predicted as a class that is of it (user's accuracy), per class id, shape (N,)."""
+        return _ratios(np.diag(self.counts), self.counts.sum(0))
+
+    @property
+    def recall(self) -> NDArray[np.float64]:
+        """Share of what is of a class that is predicted as it (producer's accuracy), per class id, shape (N,)."""
+        return _ratios(np.diag(self.counts), self.counts.sum(1))
+
+    @property
+    def f1(self) -> NDArray[np.float64]:
+        """Dice coefficient 2 TP / (2 TP + FP + FN) per class id, shape (N,)."""
+        return _ratios(2 * np.diag(self.counts), self.counts.sum(0) + self.counts.sum(1))
+
+    @property
+    def mean_iou(self) -> float:
+        """Mean IoU over the classes that truth or prediction has; NaN without any."""
+        iou = self.iou[~np.isnan(self.iou)]
+        return float(iou.mean()) if iou.size else float("nan")
+
+    @property
+    def overall_accuracy(self) -> float:
+        """Share of pixels with the right class; NaN without any."""
+        return _ratio(int(np.trace(self.counts)), self.pixels)
+
+
+@dataclass(frozen=True, slots=True)
+class BoundaryMatch:
+    """Boundary pixels of prediction and truth, and how many have one of the other side within the tolerance."""
+
+    predicted: int = 0
+    predicted_hit: int = 0
+    truth: int = 0
+    truth_hit: int = 0
+
+    def __add__(self, other: "BoundaryMatch") -> "BoundaryMatch":
+        return BoundaryMatch(
+            self.predicted + other.predicted,
+            self.predicted_hit + other.predicted_hit,
+            self.truth + other.truth,
+            self.truth_hit + other.truth_hit,
+        )
+
+    @property
+    def f1(self) -> float:
+        """Boundary F1; NaN where neither side has a boundary, 0 where one has none."""
+        if not self.predicted_hit or not self.truth_hit:
+            return 0.0 if self.predicted or self.truth else float("nan")
+        precision, recall = self.predicted_hit / self.predicted, self.truth_hit / self.truth
+        return 2 * precision * recall / (precision + recall)
+
+
+def match_boundaries(
+    truth: NDArray[np.bool_],
+    predicted: NDArray[np.bool_],
+    *,
+    tolerance_m: float,
+    pixel_size_m: tuple[float, float],
+    valid: NDArray[np.bool_] | None = None,
+) -> BoundaryMatch:
+    """Match the boundaries of two (H, W) masks within ``tolerance_m``.
+
+    A boundary pixel is a pixel of the mask with a 4-neighbour outside it (Csurka et al., "What is a good evaluation
+    measure for semantic segmentation?", BMVC 2013). Distances run between pixel centres on the ground, with
+    ``pixel_size_m`` = (height, width). Pixels that are not ``valid``, and their neighbours, carry no boundary; nor does
+    the raster's edge.
+    """
+    if truth.shape != predicted.shape or (valid is not None and valid.shape != truth.shape):
+        raise InputError(f"truth has shape {truth.shape} and the prediction {predicted.shape}; bring both to one grid")
+    usable = np.ones(truth.shape, bool) if valid is None else valid
+    cross = ndimage.generate_binary_structure(2, 1)
+    usable_around = ndimage.binary_erosion(usable, cross, border_value=1)
+    true_edge, predicted_edge = (
+        mask & usable_around & ~ndimage.binary_erosion(mask, cross, border_value=1) for mask in (truth, predicted)
+    )
+    return BoundaryMatch(
+        predicted=int(predicted_edge.sum()),
+        predicted_hit=_near(predicted_edge, true_edge, tolerance_m, pixel_size_m),
+        truth=int(true_edge.sum()),
+        truth_hit=_near(true_edge, predicted_edge, tolerance_m, pixel_size_m),
+    )
+
+
+def _near(
+    pixels: NDArray[np.bool_], others: NDArray[np.bool_], tolerance_m: float, pixel_size_m: tuple[float, float]
+) -> int:
+    """Count the ``pixels`` that lie within the tolerance of one of the ``others``."""
+    if not others.any():
+        return 0
+    distance = ndimage.distance_transform_edt(~others, sampling=pixel_size_m)
+    return int((distance[pixels] <= tolerance_m * (1 + 1e-9)).sum())  # 1e-9: 3 x 0.1 m is within 0.3 m
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectMatch:
+    """Objects found (tp), invented (fp) and missed (fn), and the sum of the IoU of those found."""
+
+    tp: int = 0
+    fp: int = 0
+    fn: int = 0
+    iou_sum: float = 0.0
+
+    def __add__(self, other: "ObjectMatch") -> "ObjectMatch":
+        return ObjectMatch(self.tp + other.tp, self.fp + other.fp, self.fn + other.fn, self.iou_sum + other.iou_sum)
+
+    @property
+    def precision(self) -> float:
+        """Share of predicted objects that are true; NaN without any."""
+        return _ratio(self.tp, self.tp + self.fp)
+
+    @property
+    def recall(self) -> float:
+        """Share of true objects that are found; NaN without any."""
+        return _ratio(self.tp, self.tp + self.fn)
+
+    @property
+    def f1(self) -> float:
+        """Object F1 = 2 TP / (2 TP + FP + FN); NaN where neither side has an object."""
+        return _ratio(2 * self.tp, 2 * self.tp + self.fp + self.fn)
+
+    @property
+    def mean_iou(self) -> float:
+        """Mean IoU of the objects found; NaN without any."""
+        return _ratio(self.iou_sum, self.tp)
+
+
+def match_objects(truth: NDArray[np.object_], predicted: NDArray[np.object_], *, min_iou: float = 0.5) -> ObjectMatch:
+    """Match valid polygons of one CRS one to one, best IoU first, where the IoU is at least ``min_iou``.
+
+    Greedy matching as in the SpaceNet metric (Van Etten et al. 2018). Above an IoU of 0.5 and with no overlap inside a
+    side no other matching is possible. The IoU is a ratio of planar areas, so any CRS will do. Ties go to the earlier
+    truth, then to the earlier prediction.
+    """
+    pairs_truth, pairs_predicted = shapely.STRtree(predicted).query(truth, predicate="intersects")
+    shared = shapely.area(shapely.intersection(truth[pairs_truth], predicted[pairs_predicted]))
+    iou = shared / (shapely.area(truth)[pairs_truth] + shapely.area(predicted)[pairs_predicted] - shared)
+    free_truth, free_predicted = np.ones(len(truth), bool), np.ones(len(predicted), bool)
+    tp, iou_sum = 0, 0.0
+    for k in np.lexsort((pairs_predicted, pairs_truth, -iou)):
+        t, p = pairs_truth[k], pairs_predicted[k]
+        if iou[k] >= min_iou and free_truth[t] and free_predicted[p]:
+            free_truth[t] = free_predicted[p] = False
+            tp, iou_sum = tp + 1, iou_sum + float(iou[k])
+    return ObjectMatch(tp=tp, fp=len(predicted) - tp, fn=len(truth) - tp, iou_sum=iou_sum)
