@@ -122,7 +122,7 @@ def resample_valid(
     """Resample (C, H, W) pixels of any real type, invalid ones left out of every average.
 
     data and valid hold ``source_box(taps)``. Returns float32 (C, h, w), zero where invalid, and the mask (h, w): a pixel
-    is valid when at least half of its weight is.
+    is valid when any pixel it is made from is.
     """
     rows, cols = taps
     out = np.zeros((data.shape[0], len(rows.index), len(cols.index)), np.float32)
@@ -131,8 +131,22 @@ def resample_valid(
     return out, mask
 
 
+def resample_counts(
+    acc: NDArray[np.uint32], usable: NDArray[np.bool_], taps: tuple[Taps, Taps]
+) -> tuple[NDArray[np.uint32], NDArray[np.bool_]]:
+    """Resample (K, H, W) integer accumulators over their usable (H, W) pixels, both holding ``source_box(taps)``.
+
+    Returns the same as ``resample_valid``; every number is rounded once, from a float64 mean.
+    """
+    rows, cols = taps
+    out = np.zeros((acc.shape[0], len(rows.index), len(cols.index)), np.uint32)
+    mask = np.zeros(out.shape[1:], np.bool_)
+    _resample_counts(acc, usable, rows.index, rows.weight, cols.index, cols.weight, out, mask)
+    return out, mask
+
+
 @numba.njit(nogil=True, cache=True)
-def _resample_valid(data, valid, ri, rw, ci, cw, out, mask):  # type: ignore[no-untyped-def]
+def _resample_valid(data, valid, ri, rw, ci, cw, out, mask):  # type: ignore[no-untyped-def]  # noqa: PLR0917
     for y in range(out.shape[1]):
         for x in range(out.shape[2]):
             total = np.float32(0)
@@ -140,7 +154,7 @@ def _resample_valid(data, valid, ri, rw, ci, cw, out, mask):  # type: ignore[no-
                 for b in range(ci.shape[1]):
                     if valid[ri[y, a], ci[x, b]]:
                         total += rw[y, a] * cw[x, b]
-            if total < np.float32(0.5):
+            if total <= 0:
                 continue
             mask[y, x] = True
             for c in range(out.shape[0]):
@@ -153,21 +167,23 @@ def _resample_valid(data, valid, ri, rw, ci, cw, out, mask):  # type: ignore[no-
                 out[c, y, x] = value / total
 
 
-def resample_counts(acc: NDArray[np.uint32], taps: tuple[Taps, Taps]) -> NDArray[np.uint32]:
-    """Resample (K, H, W) integer accumulators that hold ``source_box(taps)``; each pixel is rounded from one float64 sum."""
-    rows, cols = taps
-    out = np.empty((acc.shape[0], len(rows.index), len(cols.index)), np.uint32)
-    _resample_counts(acc, rows.index, rows.weight, cols.index, cols.weight, out)
-    return out
-
-
 @numba.njit(nogil=True, cache=True)
-def _resample_counts(acc, ri, rw, ci, cw, out):  # type: ignore[no-untyped-def]
-    for k in range(out.shape[0]):
-        for y in range(out.shape[1]):
-            for x in range(out.shape[2]):
+def _resample_counts(acc, usable, ri, rw, ci, cw, out, mask):  # type: ignore[no-untyped-def]  # noqa: PLR0917
+    for y in range(out.shape[1]):
+        for x in range(out.shape[2]):
+            total = 0.0
+            for a in range(ri.shape[1]):
+                for b in range(ci.shape[1]):
+                    if usable[ri[y, a], ci[x, b]]:
+                        total += np.float64(rw[y, a]) * np.float64(cw[x, b])
+            if total <= 0:
+                continue
+            mask[y, x] = True
+            for k in range(out.shape[0]):
                 value = 0.0
                 for a in range(ri.shape[1]):
                     for b in range(ci.shape[1]):
-                        value += np.float64(rw[y, a]) * np.float64(cw[x, b]) * np.float64(acc[k, ri[y, a], ci[x, b]])
-                out[k, y, x] = np.uint32(min(np.rint(value), 4294967295.0))
+                        w = np.float64(rw[y, a]) * np.float64(cw[x, b])
+                        if w > 0 and usable[ri[y, a], ci[x, b]]:
+                            value += w * np.float64(acc[k, ri[y, a], ci[x, b]])
+                out[k, y, x] = np.uint32(min(np.rint(value / total), 4294967295.0))

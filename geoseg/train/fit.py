@@ -111,7 +111,7 @@ class _Loop:
         plan = spec.schedule
         self.optimiser = torch.optim.AdamW(network.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay)
         self.rate = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimiser, max_lr=plan.learning_rate, total_steps=plan.epochs * plan.steps_per_epoch, pct_start=0.15
+            self.optimiser, max_lr=plan.learning_rate, total_steps=plan.epochs * plan.steps_per_epoch, pct_start=0.08
         )
         self.groups = dice_groups(len(model.channels), buildings=isinstance(spec.target, BuildingTarget))
         self.precision = _precision(network, len(model.bands), plan.crop_px)

@@ -1,0 +1,159 @@
+"""From parts to outputs: rasters, tables, polygons, run.json; built out of sight, shown all at once."""
+
+import hashlib
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+
+from geoseg import __version__
+from geoseg.engine.job import Job
+from geoseg.engine.kernel import ChunkRecord, probability_layer
+from geoseg.engine.options import PolygonOptions
+from geoseg.engine.run import JobFolder, Listener, Progress
+from geoseg.errors import OutputError
+from geoseg.io.cog import Layer, assemble
+from geoseg.io.files import write_json
+from geoseg.io.geopackage import write_buildings
+from geoseg.io.pam import write_pam
+from geoseg.polygons import FootprintRules, extract_footprints
+
+RUN_FILE = "run.json"
+RASTERS = ("classes.tif", "confidence.tif", "probabilities.tif")
+
+
+def refuse_if_finished(out: Path, *, overwrite: bool) -> None:
+    """Raise OutputError where ``out`` holds a finished run and may not be replaced, or is not a folder."""
+    if out.exists() and not out.is_dir():
+        raise OutputError(f"{out}: is a file; name a folder with -o")
+    if (out / RUN_FILE).exists() and not overwrite:
+        raise OutputError(f"{out}: holds a finished run; choose another folder or pass --overwrite")
+
+
+def provenance(job: Job) -> dict[str, Any]:
+    """Return where the outputs come from: nothing in it differs between two runs of one job."""
+    spec = job.bundle.spec
+    return {
+        "software": "geoseg",
+        "version": __version__,
+        "model": {"name": spec.name, "sha256": job.bundle.digest, "licence": spec.licence, "attribution": spec.attribution},
+        "input": [Path(f).name for f in job.scene.files],
+        "bands": list(job.scene.bands.names),
+        "threshold": job.threshold,
+    }
+
+
+def build_outputs(
+    job: Job,
+    folder: JobFolder,
+    records: Sequence[ChunkRecord],
+    *,
+    probabilities: bool,
+    polygons: PolygonOptions | None,
+    listen: Listener,
+) -> tuple[Path, dict[str, Any]]:
+    """Build all outputs in the job folder; returns their folder and the facts that run.json tells of them."""
+    built = folder.path / "outputs"
+    shutil.rmtree(built, ignore_errors=True)
+    built.mkdir()
+    parts = {r.box: folder.part(r.id) for r in records}
+    spec, classes = job.bundle.spec, job.bundle.spec.class_map
+    steps = 2 + probabilities + (polygons is not None)
+    listen(Progress("finish", 0, steps, "classes.tif"))
+    tags = {"GEOSEG_MODEL": spec.name, "GEOSEG_MODEL_SHA256": job.bundle.digest}
+    index = {name: i + 1 for i, name in enumerate(job.layers)}
+    _assemble(job, parts, built / "classes.tif", [Layer.categories("classes", index["classes"], classes)], tags)
+    counts = {c.id: sum(r.class_px[c.id] for r in records) for c in classes}
+    areas_m2 = class_areas_m2(built / "classes.tif", job)
+    write_pam(built / "classes.tif", classes, counts=counts, area_ha={k: v / 1e4 for k, v in areas_m2.items()})
+    listen(Progress("finish", 1, steps, "confidence.tif"))
+    confidence = Layer.probability("confidence", index["confidence"], "Probability of the class in classes.tif")
+    _assemble(job, parts, built / "confidence.tif", [confidence], tags)
+    facts: dict[str, Any] = {
+        "classes": [
+            {**row, "pixels": counts[c.id], "area_ha": round(areas_m2[c.id] / 1e4, 6)}
+            for row, c in zip(classes.as_json(), classes, strict=True)
+        ],
+        "windows": {"run": sum(r.windows for r in records), "skipped": sum(r.skipped for r in records)},
+        "valid_px": sum(r.valid_px for r in records),
+    }
+    if probabilities:
+        listen(Progress("finish", 2, steps, "probabilities.tif"))
+        layers = [Layer.probability(probability_layer(c.name), index[probability_layer(c.name)], f"p({c.name})") for c in classes]
+        _assemble(job, parts, built / "probabilities.tif", layers, tags)
+    if polygons is not None:
+        listen(Progress("finish", steps - 1, steps, "buildings.gpkg"))
+        facts["polygons"] = _polygons(job, parts, built / "buildings.gpkg", polygons)
+    listen(Progress("finish", steps, steps))
+    return built, facts
+
+
+def _assemble(job: Job, parts: Mapping[Any, Path], path: Path, layers: Sequence[Layer], tags: dict[str, str]) -> None:
+    assemble(parts, job.scene.grid, layers, path, tags=tags)
+
+
+def class_areas_m2(classes_tif: Path, job: Job) -> dict[int, float]:
+    """Return the true ground area of every class, pixel row by pixel row, in m²."""
+    row_area = job.scene.grid.row_areas_m2()
+    total = {c.id: 0.0 for c in job.bundle.spec.classes}
+    with rasterio.open(classes_tif) as src:
+        for _, window in src.block_windows(1):
+            if window.col_off:
+                continue
+            rows = slice(window.row_off, window.row_off + window.height)
+            strip = src.read(1, window=rasterio.windows.Window(0, window.row_off, src.width, window.height))
+            for class_id in total:
+                total[class_id] += float((strip == class_id).sum(1) @ row_area[rows])
+    return total
+
+
+def _polygons(job: Job, parts: Mapping[Any, Path], path: Path, options: PolygonOptions) -> dict[str, Any]:
+    """Write the polygons of the model's polygon class; returns their number and total area."""
+    spec = job.bundle.spec
+    assert spec.polygon_class is not None  # make_job has refused other models
+    target = spec.class_map.by_name(spec.polygon_class)
+    probability = _whole_layer(job, parts, job.layers.index(probability_layer(target.name)) + 1)
+    rules = FootprintRules(
+        threshold=job.threshold,
+        min_area_m2=options.min_area_m2,
+        min_hole_m2=options.min_hole_m2,
+        tolerance_m=options.tolerance_m,
+    )
+    found = extract_footprints(probability, job.scene.grid, rules=rules)
+    areas = write_buildings(
+        path, found, crs=job.scene.grid.crs, target=target, classes=spec.class_map, provenance=provenance(job)
+    )
+    return {"file": path.name, "count": len(found), "area_m2": round(float(np.sum(areas)), 3)}
+
+
+def _whole_layer(job: Job, parts: Mapping[Any, Path], band: int) -> NDArray[np.uint8]:
+    """Return one layer over the whole scene: one byte a pixel, counted by the memory plan."""
+    out = np.zeros(job.scene.grid.shape, np.uint8)
+    for box, path in parts.items():
+        with rasterio.open(path) as src:
+            out[box.within(job.scene.grid.box)] = src.read(band)
+    return out
+
+
+def publish(built: Path, out: Path, run: dict[str, Any]) -> dict[str, Path]:
+    """Move finished outputs into place, sidecars before rasters, run.json last; returns all paths by file name."""
+    files = sorted(built.iterdir(), key=lambda p: (not p.name.endswith(".aux.xml"), p.name))
+    run["outputs"] = {p.name: {"sha256": sha256_of(p), "bytes": p.stat().st_size} for p in files}
+    (out / RUN_FILE).unlink(missing_ok=True)  # from here until the new one the folder is not a finished run
+    for stale in (*RASTERS, *(f"{r}.aux.xml" for r in RASTERS), "buildings.gpkg"):
+        if stale not in run["outputs"]:
+            (out / stale).unlink(missing_ok=True)
+    for path in files:
+        path.replace(out / path.name)
+    write_json(out / RUN_FILE, run)
+    return {name: out / name for name in (*run["outputs"], RUN_FILE)}
+
+
+def sha256_of(path: Path) -> str:
+    """Return the sha256 of a file's content, read in blocks."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,51 @@
+"""How a run is done, as its user chooses it: frozen values with the defaults of the command line."""
+
+from dataclasses import dataclass
+
+from geoseg.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """Options of a prediction.
+
+    device: auto, cpu or cuda; engine: threads or sync; lanes: CPU threads that run the network (None: one per core; one
+    for a GPU); batch: windows per network call; memory_bytes: budget (None: 80 % of what is free); chunk_px: side of a
+    chunk, 512 x 2^n (None: chosen by the budget); threshold: for the model's polygon class (None: the model's own);
+    probabilities: write p of every class; overwrite: replace finished outputs.
+    """
+
+    device: str = "auto"
+    engine: str = "threads"
+    lanes: int | None = None
+    batch: int = 1
+    memory_bytes: int | None = None
+    chunk_px: int | None = None
+    threshold: float | None = None
+    probabilities: bool = False
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        if self.batch < 1:
+            raise ConfigError(f"batch {self.batch}: at least 1 is needed")
+        if self.lanes is not None and self.lanes < 1:
+            raise ConfigError(f"lanes {self.lanes}: at least 1 is needed")
+        if self.threshold is not None and not 0 < self.threshold < 1:
+            raise ConfigError(f"threshold {self.threshold}: it lies between 0 and 1")
+        if self.chunk_px is not None and (self.chunk_px < 512 or self.chunk_px & (self.chunk_px - 1)):
+            raise ConfigError(f"chunk-px {self.chunk_px}: choose 512, 1024, 2048, … (512 x 2^n, so that overviews fit)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolygonOptions:
+    """Options of the polygons, in true ground metres; tolerance_m None lets the pixel size decide."""
+
+    min_area_m2: float = 5.0
+    min_hole_m2: float = 2.0
+    tolerance_m: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("min_area_m2", "min_hole_m2", "tolerance_m"):
+            value = getattr(self, name)
+            if value is not None and value < 0:
+                raise ConfigError(f"{name.replace('_', '-')} {value}: it cannot be negative")
