@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import rasterio
+
 from geoseg import __version__
 from geoseg.engine.engines import ENGINES
 from geoseg.engine.finish import build_outputs, provenance, publish, refuse_if_finished
@@ -22,6 +24,7 @@ from geoseg.engine.run import JobFolder, Listener, Progress, run_job
 from geoseg.errors import ConfigError
 from geoseg.io.source import Scene, open_scene
 from geoseg.model.bundle import ModelBundle, load_model
+from geoseg.tiling.plan import GDAL_CACHE_BYTES
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -88,7 +91,9 @@ def predict(
     for note in plan.notes:
         log.info(note)
     work = JobFolder(folder / ".job")
-    with work.locked():
+    from geoseg.model.backends import one_thread_per_network
+
+    with work.locked(), one_thread_per_network(), rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES):
         work.adopt(plan.job, overwrite=options.overwrite)
         records = run_job(
             plan.job, work, engine=ENGINES[options.engine](plan.lanes), forward=_forward(plan.job), listen=listen
