@@ -1,0 +1,51 @@
+"""Files that appear complete or not at all."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from rasterio._err import CPLE_BaseError  # what rasterio raises for some GDAL errors; it has no public name
+from rasterio.errors import RasterioError
+
+from geoseg.errors import GeosegError, OutputError
+
+WRITE_ERRORS = (OSError, RasterioError, CPLE_BaseError)
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Yield a path of the same name in a hidden folder beside ``path``; what lies there afterwards becomes ``path``.
+
+    The file is fsynced, then renamed over ``path``. After an error the hidden folder is removed, with anything a driver
+    left in it, and ``path`` is as before. Raises OutputError where the disk or a driver fails.
+    """
+    try:
+        with TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
+            temporary = Path(folder) / path.name
+            yield temporary
+            _sync(temporary)
+            temporary.replace(path)
+        _sync(path.parent)
+    except GeosegError:
+        raise
+    except WRITE_ERRORS as error:
+        raise OutputError(f"{path}: could not be written ({error}); free or repair the disk, then run again") from error
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write ``value`` as indented JSON, keys as given; raises ValueError for NaN, and what ``atomic`` raises."""
+    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
+    with atomic(path) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def _sync(path: Path) -> None:
+    """Flush a file, or a folder's list of names, to the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
