@@ -16,7 +16,7 @@ from geoseg.errors import ModelError
 from geoseg.grid import Box
 from geoseg.tiling.ramp import FULL, PROB_ONE
 
-STRIP_ROWS = 256  # rows finished at once: temporaries stay small beside the accumulators
+STRIP_ROWS = 64  # rows finished at once: temporaries stay small beside the accumulators
 
 
 class Finished(NamedTuple):

@@ -34,9 +34,10 @@ class WindowGrid:
 
     @classmethod
     def fit(cls, shape: tuple[int, int], *, window: int, margin: int, ramp: int, multiple: int) -> Self:
-        """Lay windows of ``window`` pixels over a scene of ``shape``; along an axis that one can hold, just large enough.
+        """Lay windows of ``window`` pixels over a scene of ``shape``.
 
-        multiple: the network's own stride in pixels. Raises ConfigError where window or stride is not a multiple of it.
+        An axis that one window can hold gets one, of the smallest multiple that does. multiple: the network's own
+        stride in pixels. Raises ConfigError where window or stride is not a multiple of it.
         """
         return cls(*(_fit_axis(Axis(size, window, margin=margin, ramp=ramp), multiple) for size in shape))
 
@@ -56,14 +57,14 @@ class WindowGrid:
         return self.rows.count * self.cols.count
 
     def windows(self, box: Box) -> tuple[Box, ...]:
-        """Return the windows with a weight above zero somewhere in ``box``, row by row; they may hang over far edges."""
+        """Return the windows with a weight above zero in ``box``, row by row; they may hang over far edges."""
         height, width = self.window_shape
         tops = [self.rows.start(i) for i in self.rows.touching(box.row0, box.row1)]
         lefts = [self.cols.start(j) for j in self.cols.touching(box.col0, box.col1)]
         return tuple(Box(top, left, top + height, left + width) for top in tops for left in lefts)
 
     def weights(self, window: Box) -> tuple[NDArray[uint16], NDArray[uint16]]:
-        """Return the weights 0..128 of the rows and of the columns of one of the windows; a pixel's is their product."""
+        """Return the weights 0..128 of the rows and columns of one of the windows; a pixel's is their product."""
         return self.rows.weight(window.row0 // self.rows.stride), self.cols.weight(window.col0 // self.cols.stride)
 
     def read_box(self, box: Box) -> Box:
@@ -100,19 +101,23 @@ def redundancy(grid: WindowGrid, boxes: Iterable[Box]) -> float:
     return run / grid.count
 
 
-# Bytes that no argument tells. Measured on Linux x86-64, torch 2.15, numba 0.68 (tests/test_plan.py states how).
-BASE_BYTES = 900 * MIB  # python, torch, numba, rasterio and the network's weights, before the first pixel
+# Bytes that no argument tells; resident sizes on Linux x86-64 with torch 2.15 (CUDA build) and numba 0.68, one run each.
+# torch 532 MiB, rasterio and numba 82, geoseg 10, geopandas and pyogrio 101, segmentation-models-pytorch 188,
+# matplotlib 31; compiled kernels, weights and a first small network call 93 to 171 (3 to 24 M parameters).
+BASE_BYTES = 1152 * MIB
+# A lane's scratch and what its allocator keeps, beyond the sum of a network's convolution outputs: 105 MiB at most in 17
+# runs with compact U-Nets and U-Nets with resnet18, resnet34 and efficientnet-b0, windows of 256..1024, fp32 or bf16.
+LANE_BYTES = 128 * MIB
 GDAL_CACHE_BYTES = 64 * MIB  # what the engine allows GDAL's block cache (GDAL_CACHEMAX)
-ALIVE_BATCHES = 1  # batches that wait to be blended beside those in the lanes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
     """What a run holds in memory, whatever its chunk size.
 
-    bands, itemsize: of the scene as it is stored; channels: of the network's answer; classes: of the map; batch: windows
-    per network call; lanes: calls at once; activation_bytes_per_px: what one call takes beside its input and answer, per
-    pixel of its windows, in this process's memory (0 for a GPU).
+    bands, itemsize: of the scene as it is stored; channels: of the network's answer; classes: of the map; batch:
+    windows per network call; lanes: calls at once; activation_bytes_per_px: what a call holds in this process, per
+    pixel of its windows: the sum of all convolution outputs is an upper bound, 0 for a GPU.
     """
 
     grid: WindowGrid
@@ -152,15 +157,17 @@ def projected_bytes(load: Load, chunk_px: int) -> MemoryPlan:
 
     | part | bytes | reason |
     |---|---|---|
-    | read_block | source px x (bands x itemsize + 1) | stored pixels and their mask |
-    | prefetched_block | the same, + source px x (bands x itemsize + bands + 2) | the next one, with the reader's own copy and masks |
-    | image | seen px x (2 x 4 x bands + 1) | float32 working pixels, once more while they are scaled, and their mask |
-    | batches | (lanes + 1) x window px x batch x 4 x (bands + 2 x channels) | inputs, answers and integers |
-    | activations | lanes x batch x window px x activation_bytes_per_px | inside the network |
+    | base | BASE_BYTES | the process with its network, before the first pixel |
+    | read_block | source px x (stored + 1) | stored = bands x itemsize, and the mask |
+    | prefetched_block | source px x (2 x stored + bands + 3) | the next block, the reader's own copy and masks |
+    | image | seen px x (2 x 4 x bands + 1) | float32 on the working grid, once more while scaled, and the mask |
+    | batches | (lanes + 1) x batch px x 4 x (bands + 2 x channels) | inputs, answers, integers; one waits |
+    | activations | lanes x (batch px x activation_bytes_per_px + LANE_BYTES) | inside the network |
     | accumulators | blended px x 4 x channels | uint32 |
-    | finishing | strip px x (4 x classes + 14), + chunk px x (4 x channels + 1) where resampled | sums of a strip of rows |
-    | outputs | chunk px x (2 + classes + 2) | uint8 layers, masks |
-    | encoder | 2 x chunk px x (2 + classes), + GDAL's cache | the layers before, while they are written |
+    | finishing | strip px x (4 x channels + 4 x classes + 16) | class sums of a strip of rows |
+    | | chunk px x (4 x channels + 1) | accumulators brought to the scene's grid, where it is another |
+    | outputs | chunk px x (2 + classes + 2) | uint8 layers and masks |
+    | encoder | 2 x chunk px x (2 + classes) + GDAL's cache | the layers before, while they are written |
     """
     source, seen, blended, chunk, chunk_width = _largest(load, chunk_px)
     stored = load.bands * load.itemsize
@@ -172,10 +179,10 @@ def projected_bytes(load: Load, chunk_px: int) -> MemoryPlan:
         read_block=source * (stored + 1),
         prefetched_block=source * (2 * stored + load.bands + 3),
         image=seen * (2 * 4 * load.bands + 1),
-        batches=(load.lanes + ALIVE_BATCHES) * batch_px * 4 * (load.bands + 2 * load.channels),
-        activations=load.lanes * batch_px * load.activation_bytes_per_px,
+        batches=(load.lanes + 1) * batch_px * 4 * (load.bands + 2 * load.channels),
+        activations=load.lanes * (batch_px * load.activation_bytes_per_px + LANE_BYTES),
         accumulators=blended * 4 * load.channels,
-        finishing=min(STRIP_ROWS, chunk_px) * chunk_width * (4 * load.classes + 14) + resampled,
+        finishing=STRIP_ROWS * chunk_width * 4 * (load.channels + load.classes + 4) + resampled,
         outputs=chunk * (layers + 2),
         encoder=2 * chunk * layers + GDAL_CACHE_BYTES,
     )
@@ -190,8 +197,8 @@ def largest_chunk_that_fits(load: Load, budget_bytes: int) -> int:
     least = projected_bytes(load, chunk_px).total
     if least > budget_bytes:
         raise MemoryBudgetError(
-            f"the smallest chunk, {chunk_px} px, needs {least / MIB:.0f} MiB, but {budget_bytes / MIB:.0f} MiB are allowed; "
-            f"allow more with --memory, or take fewer lanes, a smaller batch or a smaller window"
+            f"the smallest chunk, {chunk_px} px, needs {least / MIB:.0f} MiB, but {budget_bytes / MIB:.0f} MiB are "
+            f"allowed; allow more with --memory, or take fewer lanes, a smaller batch or a smaller window"
         )
     while chunk_px < max(load.resampling.scene_shape) and projected_bytes(load, 2 * chunk_px).total <= budget_bytes:
         chunk_px *= 2
