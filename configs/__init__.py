@@ -1,0 +1,1 @@
+"""Configs that come with geoseg, one commented YAML file per job; ``geoseg run NAME`` runs one."""

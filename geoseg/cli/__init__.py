@@ -1,0 +1,67 @@
+"""The command line: one small file per verb. Heavy libraries are imported inside the verbs, so that help is quick."""
+
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from geoseg import __version__
+from geoseg.cli import train
+from geoseg.errors import GeosegError
+
+USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[2]  # ClickException: of click, or of the copy inside typer
+INTERRUPTED = 130
+
+app = typer.Typer(
+    help="Exact, memory-planned segmentation of satellite and aerial scenes into class maps and building polygons.",
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(train.train)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"geoseg {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _geoseg(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb and return its exit code; an error becomes one line on stderr."""
+    arguments = list(sys.argv[1:] if argv is None else argv) or ["--help"]
+    try:
+        code = app(arguments, prog_name="geoseg", standalone_mode=False) or 0
+    except Exception as error:  # the last stop: whatever it is becomes one line and an exit code
+        if "--debug" in arguments:
+            traceback.print_exc()
+        told, code = _told(error)
+        _say(told)
+    if code == INTERRUPTED:
+        _say("interrupted; the same command goes on where it stopped")
+    return int(code)
+
+
+def _told(error: Exception) -> tuple[str, int]:
+    """Return what to say of an error, and the exit code."""
+    if isinstance(error, GeosegError):
+        return str(error), error.exit_code
+    if isinstance(error, USAGE_ERROR):
+        context = getattr(error, "ctx", None)
+        verb = context.command_path if context else "geoseg"
+        return f"{error.format_message()} See {verb} --help", 2  # type: ignore[attr-defined]
+    return f"unexpected {type(error).__name__}: {error}. --debug shows where", 1
+
+
+def _say(told: str) -> None:
+    print("error: " + " ".join(told.split()), file=sys.stderr)

@@ -1,0 +1,182 @@
+"""Flags that several verbs share, each spelled once: groups of them are frozen dataclasses, see ``spread``."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+
+import typer
+
+from geoseg.cli.progress import ProgressStyle, set_up_logging
+from geoseg.config import SceneInput, parse_bytes, parse_config
+from geoseg.engine.options import PolygonOptions, RunOptions
+
+if TYPE_CHECKING:
+    from geoseg.io.source import Scene
+
+_RUN, _POLYGONS = RunOptions(), PolygonOptions()
+SCENE_PANEL, RUN_PANEL, TALK_PANEL = "Scene", "Run", "Talk"
+
+Output = Annotated[Path, typer.Option("-o", "--output", help="Folder for the outputs.", show_default=False)]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there (default: refuse).")]
+JsonOut = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+@dataclass(frozen=True, slots=True)
+class SceneFlags:
+    """Which scene, and what its file does not say of itself."""
+
+    files: Annotated[
+        list[str], typer.Argument(metavar="SCENE...", help="A raster, or several single-band files of one grid.")
+    ]
+    bands: Annotated[
+        str | None,
+        typer.Option(
+            help="Names of the file's bands in order, e.g. B02,B03,B04,B08; or numbers to pick, e.g. 3,2,1.",
+            rich_help_panel=SCENE_PANEL,
+        ),
+    ] = None
+    sensor: Annotated[
+        str | None,
+        typer.Option(help="Sensor that gives the bands wavelengths: sentinel-2, naip, …", rich_help_panel=SCENE_PANEL),
+    ] = None
+    nodata: Annotated[
+        float | None, typer.Option(help="Nodata value, instead of the file's own.", rich_help_panel=SCENE_PANEL)
+    ] = None
+    assume_crs: Annotated[
+        str | None, typer.Option(help="CRS of a file that has none, e.g. EPSG:32633.", rich_help_panel=SCENE_PANEL)
+    ] = None
+
+    def as_config(self) -> dict[str, Any]:
+        """Return the keys of a config that these flags are."""
+        return {
+            "scene": tuple(self.files),
+            "bands": self.bands,
+            "sensor": self.sensor,
+            "nodata": self.nodata,
+            "assume_crs": self.assume_crs,
+        }
+
+    def open(self) -> "Scene":
+        """Open the scene."""
+        return parse_config(SceneInput, self.as_config(), where="flags").open()
+
+
+@dataclass(frozen=True, slots=True)
+class RunFlags:
+    """How a prediction is run; the defaults are those of RunOptions."""
+
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.", rich_help_panel=RUN_PANEL)] = _RUN.device
+    memory: Annotated[
+        str | None,
+        typer.Option(help="Memory it may use, e.g. 4GB (default: 80 % of what is free).", rich_help_panel=RUN_PANEL),
+    ] = None
+    chunk_px: Annotated[
+        int | None, typer.Option(help="Side of a chunk, 512 x 2^n (default: by the memory).", rich_help_panel=RUN_PANEL)
+    ] = _RUN.chunk_px
+    batch: Annotated[int, typer.Option(help="Windows per network call.", rich_help_panel=RUN_PANEL)] = _RUN.batch
+    lanes: Annotated[
+        int | None,
+        typer.Option(help="Threads that run the network (default: one per core).", rich_help_panel=RUN_PANEL),
+    ] = _RUN.lanes
+    engine: Annotated[str, typer.Option(help="threads or sync.", rich_help_panel=RUN_PANEL)] = _RUN.engine
+    threshold: Annotated[
+        float | None, typer.Option(help="Probability from which a pixel is building (default: the model's).")
+    ] = _RUN.threshold
+    probabilities: Annotated[bool, typer.Option("--probabilities", help="Write the probability of every class.")] = (
+        _RUN.probabilities
+    )
+    overwrite: Overwrite = _RUN.overwrite
+
+    def options(self) -> RunOptions:
+        """Return the options; raises ConfigError."""
+        return RunOptions(
+            device=self.device,
+            engine=self.engine,
+            lanes=self.lanes,
+            batch=self.batch,
+            memory_bytes=None if self.memory is None else parse_bytes(self.memory),
+            chunk_px=self.chunk_px,
+            threshold=self.threshold,
+            probabilities=self.probabilities,
+            overwrite=self.overwrite,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PolygonFlags:
+    """What becomes a polygon; the defaults are those of PolygonOptions."""
+
+    min_area_m2: Annotated[float, typer.Option(help="Smaller buildings are left out.")] = _POLYGONS.min_area_m2
+    min_hole_m2: Annotated[float, typer.Option(help="Smaller holes are filled.")] = _POLYGONS.min_hole_m2
+    tolerance_m: Annotated[
+        float | None,
+        typer.Option(help="How far simplified walls may stray; 0 keeps pixel edges (default: two pixels)."),
+    ] = _POLYGONS.tolerance_m
+
+    def options(self) -> PolygonOptions:
+        """Return the options; raises ConfigError."""
+        return PolygonOptions(min_area_m2=self.min_area_m2, min_hole_m2=self.min_hole_m2, tolerance_m=self.tolerance_m)
+
+
+@dataclass(frozen=True, slots=True)
+class TalkFlags:
+    """What is said on stderr while a verb runs."""
+
+    quiet: Annotated[
+        bool, typer.Option("-q", "--quiet", help="Only warnings and errors.", rich_help_panel=TALK_PANEL)
+    ] = False
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Say more.", rich_help_panel=TALK_PANEL)] = False
+    progress: Annotated[
+        ProgressStyle, typer.Option(help="A bar, plain lines or JSON lines.", rich_help_panel=TALK_PANEL)
+    ] = ProgressStyle.AUTO
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel=TALK_PANEL)
+    ] = False
+
+
+def spread(verb: Callable[..., None]) -> Callable[..., None]:
+    """Return ``verb`` with the fields of its dataclass parameters as flags of their own, and with ``TalkFlags``.
+
+    typer reads signatures: a group of flags written once as a dataclass is spread into each signature that names it. A
+    verb that wants to show progress takes ``talk: TalkFlags``; every verb has those flags.
+    """
+    hints = get_type_hints(verb, include_extras=True)
+    groups: dict[str, Any] = {name: kind for name, kind in hints.items() if is_dataclass(kind)}
+    parameters: list[inspect.Parameter] = []
+    for name, parameter in inspect.signature(verb).parameters.items():
+        parameters += _of_group(groups[name]) if name in groups else [parameter.replace(annotation=hints[name])]
+    if "talk" not in groups:
+        parameters += _of_group(TalkFlags)
+
+    @wraps(verb)
+    def command(**given: Any) -> None:
+        talk = _gather(TalkFlags, given)
+        set_up_logging(quiet=talk.quiet, verbose=talk.verbose, style=talk.progress)
+        values = {name: _gather(kind, given) for name, kind in groups.items()}
+        verb(**values, **{k: v for k, v in given.items() if k in hints})
+
+    command.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        sorted(parameters, key=lambda p: p.default is not inspect.Parameter.empty)
+    )
+    command.__annotations__ = {p.name: p.annotation for p in parameters}
+    return command
+
+
+def _of_group(kind: type) -> list[inspect.Parameter]:
+    hints = get_type_hints(kind, include_extras=True)
+    return [
+        inspect.Parameter(
+            f.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            annotation=hints[f.name],
+            default=inspect.Parameter.empty if f.default is MISSING else f.default,
+        )
+        for f in fields(kind)
+    ]
+
+
+def _gather[T](kind: type[T], given: dict[str, Any]) -> T:
+    return kind(**{f.name: given[f.name] for f in fields(kind)})  # type: ignore[arg-type]

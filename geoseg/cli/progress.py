@@ -1,0 +1,104 @@
+"""What a verb says on stderr: log lines, and progress as a bar, as plain lines or as JSON lines."""
+
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from geoseg.engine.run import Listener, Progress
+
+PLAIN_SHARE = 0.05  # of a stage between two plain lines
+
+
+class ProgressStyle(StrEnum):
+    """How progress is shown; auto is a bar on a terminal and plain lines elsewhere."""
+
+    AUTO = "auto"
+    PLAIN = "plain"
+    JSON = "json"
+
+
+def set_up_logging(*, quiet: bool, verbose: bool, style: ProgressStyle) -> None:
+    """Send geoseg's log to stderr, as text or as JSON lines."""
+    log = logging.getLogger("geoseg")
+    log.setLevel(logging.WARNING if quiet else logging.DEBUG if verbose else logging.INFO)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_JsonLine() if style is ProgressStyle.JSON else _TextLine())
+    log.handlers[:] = [handler]
+    log.propagate = False
+
+
+class _TextLine(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        message = super().format(record)
+        return message if record.levelno == logging.INFO else f"{record.levelname.lower()}: {message}"
+
+
+class _JsonLine(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return json.dumps({"level": record.levelname.lower(), "message": super().format(record)})
+
+
+@contextmanager
+def shown(*, quiet: bool, style: ProgressStyle) -> "Iterator[Listener]":
+    """Yield a listener that shows progress on stderr for as long as the context lasts."""
+    if style is ProgressStyle.JSON:
+        yield _json_line
+    elif quiet:
+        yield _nothing
+    elif style is ProgressStyle.AUTO and sys.stderr.isatty():
+        yield from _bar()
+    else:
+        yield _PlainLines()
+
+
+def _nothing(_progress: "Progress") -> None:
+    pass
+
+
+def _json_line(progress: "Progress") -> None:
+    fields = {"stage": progress.stage, "done": progress.done, "total": progress.total, "detail": progress.detail}
+    print(json.dumps(fields), file=sys.stderr, flush=True)
+
+
+class _PlainLines:
+    """Prints a stage's beginning, about every twentieth of it, and its end."""
+
+    def __init__(self) -> None:
+        self.stage, self.told = "", 0.0
+
+    def __call__(self, progress: "Progress") -> None:
+        share = progress.done / max(progress.total, 1)
+        if progress.stage == self.stage and share < min(1.0, self.told + PLAIN_SHARE):
+            return
+        self.stage, self.told = progress.stage, share
+        detail = f"  {progress.detail}" if progress.detail else ""
+        print(f"{progress.stage} {progress.done}/{progress.total} ({share:.0%}){detail}", file=sys.stderr, flush=True)
+
+
+def _bar() -> "Iterator[Listener]":
+    from rich import progress as bars
+    from rich.console import Console
+
+    columns = (
+        bars.TextColumn("{task.description:<10}"),
+        bars.BarColumn(),
+        bars.MofNCompleteColumn(),
+        bars.TimeElapsedColumn(),
+        bars.TimeRemainingColumn(),
+        bars.TextColumn("[dim]{task.fields[detail]}"),
+    )
+    with bars.Progress(*columns, console=Console(stderr=True)) as display:
+        tasks: dict[str, bars.TaskID] = {}
+
+        def listen(progress: "Progress") -> None:
+            if progress.stage not in tasks:
+                tasks[progress.stage] = display.add_task(progress.stage, detail="")
+            task = tasks[progress.stage]
+            display.update(task, completed=progress.done, total=progress.total, detail=progress.detail)
+
+        yield listen

@@ -1,0 +1,141 @@
+"""geoseg train: labelled scenes to a model bundle, with the table and the curves of its epochs."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from geoseg.cli.options import Overwrite, spread
+from geoseg.config import TrainConfig, load_config
+from geoseg.errors import ConfigError, OutputError
+
+if TYPE_CHECKING:
+    from geoseg.train.fit import Epoch, Fitted
+    from geoseg.train.spec import TrainSpec
+
+MODEL_FILE, TABLE_FILE, PLOT_FILE = "model.json", "metrics.csv", "training.png"
+COLOURS = ("#8a8f98", "#c8422e", "#2b6cb0", "#2f855a", "#b7791f", "#6b46c1", "#0f766e", "#9d174d")
+
+
+@spread
+def train(
+    config: Annotated[str, typer.Argument(metavar="CONFIG", help="A YAML file with job: train.")],
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Folder where the config's data paths start (default: data_folder).")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Folder of the model bundle (default: the config's out).")
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Train a model on labelled scenes and write it as a bundle.
+
+    The bundle is saved at every epoch that is better than all before it, with metrics.csv and training.png beside it.
+    """
+    changes = {k: str(v) for k, v in {"data_folder": data, "out": output}.items() if v is not None}
+    loaded = load_config(config, changes=changes)
+    if not isinstance(loaded, TrainConfig):
+        raise ConfigError(f"{config}: job: {loaded.job}; this verb needs job: train, geoseg run runs any job")
+    run(loaded, overwrite=overwrite)
+
+
+def run(config: TrainConfig, *, overwrite: bool = False) -> Path:
+    """Train what ``config`` says; returns the bundle's folder. Raises OutputError where it holds a model already."""
+    from geoseg.model.bundle import save_model
+    from geoseg.train.fit import fit, model_spec
+    from geoseg.train.samples import load_samples
+
+    folder = Path(config.out)
+    if (folder / MODEL_FILE).exists() and not overwrite:
+        raise OutputError(f"{folder}: holds a model bundle already; choose another folder or pass --overwrite")
+    spec = config.spec
+    for line in split_lines(spec):
+        print(line)
+    samples = load_samples(spec)
+    names = [c.name for c in model_spec(spec, samples).classes]
+    print(table_head(names), flush=True)
+
+    def on_epoch(epoch: "Epoch", fitted: "Fitted") -> None:
+        print(table_row(epoch), flush=True)
+        if epoch.best:
+            save_model(folder, fitted.network, spec=fitted.spec, overwrite=True)
+        write_table(folder / TABLE_FILE, fitted.epochs, names)
+
+    fitted = fit(spec, samples, on_epoch=on_epoch)
+    bundle = save_model(folder, fitted.network, spec=fitted.spec, overwrite=True)
+    plot(folder / PLOT_FILE, fitted.epochs, names, title=f"Training of {spec.name}")
+    best = max(fitted.epochs, key=lambda e: e.score)
+    print(f"model {folder} (epoch {best.number}, {bundle.weights.bytes / 1e6:.1f} MB), {TABLE_FILE}, {PLOT_FILE}")
+    return folder
+
+
+def split_lines(spec: "TrainSpec") -> list[str]:
+    """Return one line per area of every scene: what it is for, and its pixels."""
+    from geoseg.io.source import open_scene
+    from geoseg.train.split import split_scene
+
+    lines = []
+    for item in spec.data:
+        source = [item.scene] if isinstance(item.scene, str) else list(item.scene)
+        scene = open_scene(source, bands=item.bands, sensor=item.sensor, nodata=item.nodata)
+        for area in sorted(split_scene(scene.grid.shape, spec.split), key=lambda a: a.role):
+            b, (height, width) = area.box, area.box.shape
+            place = f"rows {b.row0}..{b.row1}, columns {b.col0}..{b.col1}"
+            lines.append(f"{scene.name}: {area.role:<10} {height} x {width} px  ({place})")
+    return [*lines, f"buffer between training and the other areas: {spec.split.buffer_px} px"]
+
+
+def table_head(names: Sequence[str]) -> str:
+    """Return the head of the printed table."""
+    return "epoch  loss train  validation  " + "  ".join(f"IoU {name}" for name in names) + "  seconds"
+
+
+def table_row(epoch: "Epoch") -> str:
+    """Return one epoch as a row of the printed table; a star marks the best so far."""
+    ious = [f"{value:.4f}" for value in epoch.iou]
+    return f"{epoch.number:>5}  {epoch.train_loss:>10.4f}  {epoch.validation_loss:>10.4f}  " + "  ".join(
+        [*ious, f"{epoch.seconds:>7.1f}", "*" if epoch.best else ""]
+    )
+
+
+def write_table(path: Path, epochs: "Sequence[Epoch]", names: Sequence[str]) -> None:
+    """Write the table of epochs as CSV."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        out = csv.writer(file, lineterminator="\n")
+        out.writerow(
+            ["epoch", "train_loss", "validation_loss", *(f"iou_{n}" for n in names), "score", "seconds", "best"]
+        )
+        for e in epochs:
+            row: list[Any] = [e.number, e.train_loss, e.validation_loss, *e.iou, e.score]
+            out.writerow([f"{v:.6g}" for v in row] + [f"{e.seconds:.2f}", int(e.best)])
+
+
+def plot(path: Path, epochs: "Sequence[Epoch]", names: Sequence[str], *, title: str) -> None:
+    """Draw loss and IoU over the epochs; the best epoch is marked."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    number = [e.number for e in epochs]
+    best = max(epochs, key=lambda e: e.score)
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    loss, iou = figure.subplots(1, 2)
+    loss.plot(number, [e.train_loss for e in epochs], color=COLOURS[0], label="training")
+    loss.plot(number, [e.validation_loss for e in epochs], color=COLOURS[1], label="validation")
+    loss.set_title("Loss", loc="left")
+    for i, name in enumerate(names):
+        values = [e.iou[i] for e in epochs]
+        iou.plot(number, values, color=COLOURS[(i + 1) % len(COLOURS)], label=f"{name} {best.iou[i]:.3f}")
+        iou.plot(best.number, best.iou[i], "o", color=COLOURS[(i + 1) % len(COLOURS)])
+    iou.set_title(f"Validation IoU (at epoch {best.number})", loc="left")
+    for axes in (loss, iou):
+        axes.set_xlabel("epoch")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.axvline(best.number, color="0.8", linewidth=1, zorder=0)
+        axes.grid(axis="y", color="0.92")
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(frameon=False)
+    figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
+    figure.savefig(path, dpi=110)

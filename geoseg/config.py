@@ -1,0 +1,249 @@
+"""Configs: what a YAML file or a run.json asks for, typed and strict. The only module that reads YAML."""
+
+import difflib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import is_dataclass, replace
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args, get_type_hints
+
+import yaml
+from pydantic import BaseModel, Field, ValidationError, field_validator
+
+from geoseg.engine.options import PolygonOptions, RunOptions
+from geoseg.errors import ConfigError, InputError
+from geoseg.model.spec import Value
+from geoseg.train.spec import TrainSpec
+
+if TYPE_CHECKING:
+    from geoseg.io.source import Scene
+
+DEMO_SCENE = "demo"  # a scene's name, as "buildings" is a model's: the one that comes with geoseg
+UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
+UNKNOWN_KEY = ("extra_forbidden", "unexpected_keyword_argument")  # pydantic's names for it, in models and dataclasses
+
+
+def parse_bytes(text: str) -> int:
+    """Return a size in bytes; raises ConfigError.
+
+    >>> parse_bytes("4GB"), parse_bytes("1.5 GiB"), parse_bytes("512M")
+    (4000000000, 1610612736, 512000000)
+    """
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?I?)B?\s*", text.upper())
+    if found is None or found[2] not in UNITS:
+        raise ConfigError(f"memory {text!r}: write a size such as 4GB, 512MB or 1.5GiB")
+    return int(float(found[1]) * UNITS[found[2]])
+
+
+class SceneInput(Value):
+    """The scene, and what its file does not say of itself; the keys are the flags of the command line."""
+
+    scene: tuple[str, ...] = Field(min_length=1, description="a raster, or several single-band files of one grid")
+    bands: str | None = None
+    sensor: str | None = None
+    nodata: float | None = None
+    assume_crs: str | None = None
+
+    def open(self) -> "Scene":
+        """Open the scene; see ``geoseg.io.source.open_scene``."""
+        from geoseg.io.source import open_scene
+
+        return open_scene(
+            self.scene, bands=self.bands, sensor=self.sensor, nodata=self.nodata, assume_crs=self.assume_crs
+        )
+
+    @field_validator("scene", mode="before")
+    @classmethod
+    def _one_or_several(cls, scene: object) -> object:
+        return (scene,) if isinstance(scene, str) else scene
+
+
+class RunConfig(SceneInput):
+    """What every run over a scene is told."""
+
+    model: str
+    out: str
+    options: RunOptions = RunOptions()
+
+    @field_validator("options", mode="before")
+    @classmethod
+    def _readable_memory(cls, options: object) -> object:
+        if isinstance(options, Mapping) and isinstance(options.get("memory_bytes"), str):
+            return {**options, "memory_bytes": parse_bytes(options["memory_bytes"])}
+        return options
+
+    def recorded(self) -> dict[str, Any]:
+        """Return what run.json keeps: enough to run again from any folder, and never the permission to overwrite."""
+        options = replace(self.options, overwrite=False)
+        return self.based_on(Path.cwd()).model_copy(update={"options": options}).model_dump(mode="json")
+
+    def based_on(self, folder: Path) -> Self:
+        """Return the same job with its relative paths taken from ``folder``; names of shipped things stay names."""
+        model = folder / self.model
+        return self.model_copy(
+            update={
+                "scene": tuple(_located(s, folder) for s in self.scene),
+                "model": str(model) if model.exists() else self.model,
+                "out": str(folder / self.out),
+            }
+        )
+
+
+class LandCoverConfig(RunConfig):
+    """A class map of a scene."""
+
+    job: Literal["land_cover"] = "land_cover"
+
+
+class BuildingsConfig(RunConfig):
+    """A class map of a scene, and the polygons of its buildings."""
+
+    job: Literal["buildings"] = "buildings"
+    model: str = "buildings"
+    polygons: PolygonOptions = PolygonOptions()
+
+
+class TrainConfig(TrainSpec):
+    """A training run: TrainSpec's own keys, and where things lie."""
+
+    job: Literal["train"] = "train"
+    data_folder: str = Field(".", description="where the paths under data start")
+    out: str = Field("model", description="folder of the model bundle")
+
+    @property
+    def spec(self) -> TrainSpec:
+        """What to train, with the data's paths resolved."""
+        plain = TrainSpec.model_validate({name: getattr(self, name) for name in TrainSpec.model_fields})
+        return plain.resolve(Path(self.data_folder))
+
+    def based_on(self, folder: Path) -> Self:
+        """Return the same job with its relative paths taken from ``folder``."""
+        donor = self.start_from
+        here = donor is not None and (folder / donor).exists()
+        return self.model_copy(
+            update={
+                "data_folder": str(folder / self.data_folder),
+                "out": str(folder / self.out),
+                "start_from": str(folder / str(donor)) if here else donor,
+            }
+        )
+
+
+Config = LandCoverConfig | BuildingsConfig | TrainConfig
+CONFIGS: dict[str, type[Config]] = {
+    "land_cover": LandCoverConfig,
+    "buildings": BuildingsConfig,
+    "train": TrainConfig,
+}
+
+
+def shipped_configs() -> dict[str, Path]:
+    """Return the configs that come with geoseg, by name."""
+    folder = Path(str(resources.files("geoseg.configs")))
+    return {p.stem: p for p in sorted(folder.glob("*.yaml"))}
+
+
+def load_config(source: str | Path, *, changes: Mapping[str, Any] | None = None) -> Config:
+    """Read a config: a YAML file, a run.json, or the name of one that comes with geoseg.
+
+    Relative paths start at the config's own folder; in one that comes with geoseg, at the current folder. changes: keys
+    that replace the file's (from the command line, so their paths start at the current folder). Raises InputError where
+    there is no such file, and ConfigError that names file and key.
+    """
+    shipped = shipped_configs()
+    named = str(source) in shipped and not Path(source).is_file()
+    path = shipped[str(source)] if named else Path(source)
+    if not path.is_file():
+        raise InputError(f"{source}: no such config; those that come with geoseg: {', '.join(shipped) or 'none'}")
+    content = _content(path)
+    kind = _kind(path, content)
+    config = parse_config(kind, {**content, **(changes or {})}, where=str(source))
+    based = config.based_on(Path.cwd() if named else path.parent)
+    own = {key: getattr(config, key) for key in changes or {}}
+    return based.model_copy(update=own)
+
+
+def parse_config[C: BaseModel](kind: type[C], content: Mapping[str, Any], *, where: str) -> C:
+    """Validate ``content``; raises ConfigError that names the key and what is wrong with it."""
+    try:
+        return kind.model_validate(content)
+    except ValidationError as error:
+        raise ConfigError(f"{where}: {_explain(kind, error)}") from error
+
+
+def _content(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+        content = json.loads(text) if path.suffix == ".json" else yaml.load(text, Loader=_StrictLoader)
+    except (yaml.YAMLError, ValueError) as error:
+        raise ConfigError(f"{path}: cannot be read as {path.suffix[1:] or 'YAML'} ({_one_line(error)})") from error
+    if path.name == "run.json" and isinstance(content, dict) and "config" in content:
+        content = content["config"]
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: holds no keys; a config starts with job: {' | '.join(CONFIGS)}")
+    return content
+
+
+def _kind(path: Path, content: Mapping[str, Any]) -> type[Config]:
+    job = content.get("job")
+    if job not in CONFIGS:
+        told = "missing" if job is None else f"{job!r} is not known"
+        raise ConfigError(f"{path}: job: {told}; choose {', '.join(CONFIGS)}")
+    return CONFIGS[str(job)]
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """YAML that refuses a key given twice, where PyYAML would silently keep the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is given twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+def _explain(kind: type[BaseModel], error: ValidationError) -> str:
+    first = min(error.errors(), key=lambda e: e["type"] not in UNKNOWN_KEY)  # a missing key is often one misspelt
+    keys, known = _walk(kind, first["loc"])
+    path = ".".join(keys)
+    if first["type"] in UNKNOWN_KEY:
+        near = difflib.get_close_matches(keys[-1], known, n=1)
+        return f"{path}: unknown key; " + (f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}")
+    said = str(first.get("ctx", {}).get("error", "")) or first["msg"][0].lower() + first["msg"][1:]
+    return f"{path}: {said}" if path else said
+
+
+def _walk(kind: type[BaseModel], loc: Iterable[int | str]) -> tuple[list[str], list[str]]:
+    """Return the path of an error as its file spells it (pydantic adds tags of unions), and the keys known there."""
+    here: list[Any] = [kind]
+    path: list[str] = []
+    parts = list(loc)
+    for i, part in enumerate(parts):
+        hints = {k: v for t in here for k, v in get_type_hints(t).items() if k != "model_config"}
+        if part in hints or isinstance(part, int) or i == len(parts) - 1:
+            path.append(str(part))
+        if part in hints and i < len(parts) - 1:
+            here = list(_keyed_types(hints[str(part)]))
+    return path, [k for t in here for k in get_type_hints(t) if k != "model_config"]
+
+
+def _keyed_types(annotation: Any) -> Iterable[type]:
+    if isinstance(annotation, type) and (issubclass(annotation, BaseModel) or is_dataclass(annotation)):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _keyed_types(argument)
+
+
+def _located(scene: str, folder: Path) -> str:
+    if scene == DEMO_SCENE and not (folder / scene).exists():
+        return str(resources.files("geoseg") / "demo" / "scene.tif")
+    if "://" in scene or scene.startswith("/vsi"):
+        return scene
+    return str(folder / scene)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

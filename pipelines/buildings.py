@@ -1,0 +1,21 @@
+"""Buildings: a scene becomes a class map, its confidence, and the polygons of its buildings."""
+
+from geoseg.config import BuildingsConfig
+from geoseg.engine.predict import Result, predict
+from geoseg.engine.run import Listener
+from geoseg.model.bundle import load_model
+
+
+def run(config: BuildingsConfig, *, listen: Listener) -> Result:
+    """Open the scene, load the model, and write class map, confidence and building polygons to the config's folder."""
+    scene = config.open()
+    model = load_model(config.model)
+    return predict(
+        scene,
+        model,
+        config.out,
+        options=config.options,
+        polygons=config.polygons,
+        config=config.recorded(),
+        listen=listen,
+    )
