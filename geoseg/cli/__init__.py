@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from geoseg import __version__
-from geoseg.cli import train
+from geoseg.cli import check, info, predict, run, train, vectorize
 from geoseg.errors import GeosegError
 
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[2]  # ClickException: of click, or of the copy inside typer
@@ -19,7 +19,17 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(train.train)
+for verb in (
+    info.info,
+    predict.plan,
+    predict.predict,
+    predict.buildings,
+    vectorize.vectorize,
+    train.train,
+    check.check,
+    run.run,
+):
+    app.command()(verb)
 
 
 def _print_version(wanted: bool) -> None:

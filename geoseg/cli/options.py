@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
-from geoseg.cli.progress import ProgressStyle, set_up_logging
+from geoseg.cli.progress import ProgressStyle, set_up_logging, shown
 from geoseg.config import SceneInput, parse_bytes, parse_config
 from geoseg.engine.options import PolygonOptions, RunOptions
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from geoseg.engine.run import Listener
     from geoseg.io.source import Scene
 
 _RUN, _POLYGONS = RunOptions(), PolygonOptions()
@@ -136,6 +139,10 @@ class TalkFlags:
         bool, typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel=TALK_PANEL)
     ] = False
 
+    def listener(self) -> "AbstractContextManager[Listener]":
+        """Return a context whose listener shows progress as these flags say."""
+        return shown(quiet=self.quiet, style=self.progress)
+
 
 def spread(verb: Callable[..., None]) -> Callable[..., None]:
     """Return ``verb`` with the fields of its dataclass parameters as flags of their own, and with ``TalkFlags``.
@@ -158,9 +165,8 @@ def spread(verb: Callable[..., None]) -> Callable[..., None]:
         values = {name: _gather(kind, given) for name, kind in groups.items()}
         verb(**values, **{k: v for k, v in given.items() if k in hints})
 
-    command.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-        sorted(parameters, key=lambda p: p.default is not inspect.Parameter.empty)
-    )
+    parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters]
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {p.name: p.annotation for p in parameters}
     return command
 

@@ -22,6 +22,7 @@ COLOURS = ("#8a8f98", "#c8422e", "#2b6cb0", "#2f855a", "#b7791f", "#6b46c1", "#0
 @spread
 def train(
     config: Annotated[str, typer.Argument(metavar="CONFIG", help="A YAML file with job: train.")],
+    *,
     data: Annotated[
         Path | None, typer.Option("--data", help="Folder where the config's data paths start (default: data_folder).")
     ] = None,

@@ -1,0 +1,58 @@
+"""geoseg info: what a scene is."""
+
+import json
+from typing import Any
+
+from geoseg.cli.options import JsonOut, SceneFlags, spread
+from geoseg.cli.table import table
+
+
+@spread
+def info(scene: SceneFlags, *, json_out: JsonOut = False) -> None:
+    """Print a scene's bands, grid, true ground resolution, nodata, masks and overviews."""
+    from geoseg.info import describe
+
+    facts = describe(scene.open())
+    print(json.dumps(facts, indent=1, ensure_ascii=False) if json_out else as_text(facts))
+
+
+def as_text(facts: dict[str, Any]) -> str:
+    """Return the facts of a scene as two tables."""
+    bands = [
+        [
+            i + 1,
+            band["name"],
+            "–" if band["wavelength_nm"] is None else f"{band['wavelength_nm']:g}",
+            "–" if band["nodata"] is None else f"{band['nodata']}",
+            "–" if (band["scale"], band["offset"]) == (1, 0) else f"x {band['scale']:g} + {band['offset']:g}",
+        ]
+        for i, band in enumerate(facts["bands"])
+    ]
+    head = ["band", "name" if facts["bands_named"] else "name (counted)", "nm", "nodata", "to physical"]
+    return table([[key, value] for key, value in _grid_rows(facts)]) + "\n\n" + table(bands, head=head)
+
+
+def _grid_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    grid, (height_m, width_m) = facts["grid"], facts["ground_resolution_m"]
+    turned = [word for key, word in (("rotated", "rotated"), ("south_up", "south up")) if grid[key]]
+    rows = [
+        ("scene", facts["name"]),
+        (
+            "size",
+            f"{grid['height_px']} rows x {grid['width_px']} columns, {len(facts['bands'])} bands, {facts['dtype']}",
+        ),
+        ("CRS", f"{grid['crs']} ({grid['crs_unit']})"),
+        ("pixel", f"{grid['transform'][0]:.10g}, {grid['transform'][4]:.10g}" + "".join(f", {w}" for w in turned)),
+        ("on the ground", f"{height_m:.4g} m high, {width_m:.4g} m wide; {facts['ground_area_ha']:.4g} ha in all"),
+        ("transform", ", ".join(f"{v:.10g}" for v in grid["transform"])),
+        ("bounds", ", ".join(f"{v:.10g}" for v in grid["bounds"])),
+    ]
+    for file in facts["files"]:
+        stored = [
+            file["driver"], file["compression"] or "uncompressed", f"{file['interleaving'] or 'band'} interleaved",
+            f"blocks {file['block_px'][0]} x {file['block_px'][1]}",
+            f"overviews {', '.join(map(str, file['overviews']))}" if file["overviews"] else "no overviews",
+            f"masks: {', '.join(file['masks'])}" if file["masks"] else "no mask",
+        ]  # fmt: skip
+        rows.append(("stored", "; ".join(stored)))
+    return rows

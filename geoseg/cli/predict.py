@@ -1,0 +1,113 @@
+"""geoseg predict, buildings and plan: a scene through a model, with polygons, or on paper only."""
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+from geoseg.cli.options import Output, PolygonFlags, RunFlags, SceneFlags, TalkFlags, spread
+from geoseg.cli.table import print_result
+from geoseg.config import BuildingsConfig, LandCoverConfig, parse_config
+from geoseg.errors import ConfigError
+
+Model = Annotated[
+    str | None,
+    typer.Option("-m", "--model", help="A model bundle's folder, or the name of one that comes with geoseg."),
+]
+DryRun = Annotated[
+    bool, typer.Option("-n", "--dry-run", help="Print windows, chunks, memory and disk as JSON, and do nothing.")
+]
+DEFAULT_MODEL = "buildings"
+
+
+@spread
+def predict(
+    scene: SceneFlags,
+    *,
+    run: RunFlags,
+    output: Output,
+    talk: TalkFlags,
+    model: Model = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Map the classes of a scene: classes.tif and confidence.tif, georeferenced, with names and colours.
+
+    An unfinished run in the output folder is resumed.
+    """
+    content = {**scene.as_config(), "model": _named(model), "out": str(output), "options": run.options()}
+    start(parse_config(LandCoverConfig, content, where="flags"), talk, dry_run=dry_run)
+
+
+@spread
+def buildings(
+    scene: SceneFlags,
+    *,
+    run: RunFlags,
+    polygons: PolygonFlags,
+    output: Output,
+    talk: TalkFlags,
+    model: Model = DEFAULT_MODEL,
+    dry_run: DryRun = False,
+) -> None:
+    """Map the buildings of a scene: classes.tif, confidence.tif, and buildings.gpkg with their polygons.
+
+    An unfinished run in the output folder is resumed.
+    """
+    content = {
+        **scene.as_config(),
+        "model": _named(model),
+        "out": str(output),
+        "options": run.options(),
+        "polygons": polygons.options(),
+    }
+    start(parse_config(BuildingsConfig, content, where="flags"), talk, dry_run=dry_run)
+
+
+@spread
+def plan(
+    scene: SceneFlags,
+    *,
+    run: RunFlags,
+    model: Model = None,
+    polygons: Annotated[bool, typer.Option("--polygons", help="Plan geoseg buildings, not geoseg predict.")] = False,
+) -> None:
+    """Print what a run would do and hold, as JSON: windows, chunks, resolution, memory, disk."""
+    kind: type[LandCoverConfig] | type[BuildingsConfig] = BuildingsConfig if polygons else LandCoverConfig
+    content = {**scene.as_config(), "model": _named(model), "out": ".", "options": run.options()}
+    print_plan(parse_config(kind, content, where="flags"))
+
+
+def start(config: LandCoverConfig | BuildingsConfig, talk: TalkFlags, *, dry_run: bool = False) -> None:
+    """Run a config's recipe and print what it made, or its plan."""
+    if dry_run:
+        print_plan(config)
+        return
+    from geoseg.pipelines import buildings as buildings_recipe
+    from geoseg.pipelines import land_cover
+
+    with talk.listener() as listen:
+        if isinstance(config, BuildingsConfig):
+            result = buildings_recipe.run(config, listen=listen)
+        else:
+            result = land_cover.run(config, listen=listen)
+    print_result(result)
+
+
+def print_plan(config: LandCoverConfig | BuildingsConfig) -> None:
+    """Print the plan of a run as JSON."""
+    from geoseg.engine.plan import make_plan
+    from geoseg.model.bundle import load_model
+
+    polygons = config.polygons if isinstance(config, BuildingsConfig) else None
+    made = make_plan(config.open(), load_model(config.model), options=config.options, polygons=polygons)
+    told: dict[str, Any] = {**made.as_json(), "config": config.recorded()}
+    print(json.dumps(told, indent=1, ensure_ascii=False))
+
+
+def _named(model: str | None) -> str:
+    if model is None:
+        from geoseg.model.bundle import bundled_models
+
+        own = ", ".join(f"{name} ({path})" for name, path in bundled_models().items())
+        raise ConfigError(f"no model: pass -m FOLDER or -m NAME; bundles that come with geoseg: {own or 'none'}")
+    return model

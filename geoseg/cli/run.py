@@ -1,0 +1,37 @@
+"""geoseg run: a config, whatever its job."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from geoseg.cli import train as training
+from geoseg.cli.options import Overwrite, TalkFlags, spread
+from geoseg.cli.predict import DryRun, start
+from geoseg.config import TrainConfig, load_config
+from geoseg.errors import ConfigError
+
+
+@spread
+def run(
+    config: Annotated[
+        str, typer.Argument(metavar="CONFIG", help="A YAML file, a run.json, or the name of a config of geoseg's own.")
+    ],
+    *,
+    talk: TalkFlags,
+    scene: Annotated[list[str] | None, typer.Argument(metavar="[SCENE...]", help="Instead of the config's.")] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Instead of the config's out.")] = None,
+    overwrite: Overwrite = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Run a config: its job decides what. A finished run's run.json runs again, with -o to another folder."""
+    changes = {k: v for k, v in {"scene": scene, "out": output and str(output)}.items() if v}
+    loaded = load_config(config, changes=changes)
+    if not isinstance(loaded, TrainConfig):
+        options = replace(loaded.options, overwrite=overwrite or loaded.options.overwrite)
+        start(loaded.model_copy(update={"options": options}), talk, dry_run=dry_run)
+    elif dry_run:
+        raise ConfigError(f"{config}: job: train; there is no plan of a training to print")
+    else:
+        training.run(loaded, overwrite=overwrite)
