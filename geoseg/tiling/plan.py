@@ -101,11 +101,11 @@ def redundancy(grid: WindowGrid, boxes: Iterable[Box]) -> float:
     return run / grid.count
 
 
-# Bytes that no argument tells; resident sizes on Linux x86-64 with torch 2.15 (CUDA build) and numba 0.68, one run each.
+# Bytes that no argument tells: resident sizes, one run each, on Linux x86-64 with torch 2.15 (CUDA build), numba 0.68.
 # torch 532 MiB, rasterio and numba 82, geoseg 10, geopandas and pyogrio 101, segmentation-models-pytorch 188,
 # matplotlib 31; compiled kernels, weights and a first small network call 93 to 171 (3 to 24 M parameters).
 BASE_BYTES = 1152 * MIB
-# A lane's scratch and what its allocator keeps, beyond the sum of a network's convolution outputs: 105 MiB at most in 17
+# A lane's scratch and what its allocator keeps beyond the sum of a network's convolution outputs: 105 MiB at most in 17
 # runs with compact U-Nets and U-Nets with resnet18, resnet34 and efficientnet-b0, windows of 256..1024, fp32 or bf16.
 LANE_BYTES = 128 * MIB
 GDAL_CACHE_BYTES = 64 * MIB  # what the engine allows GDAL's block cache (GDAL_CACHEMAX)
