@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from geoseg import __version__
-from geoseg.cli import check, info, predict, run, train, vectorize
+from geoseg.cli import check, demo, evaluate, info, predict, run, train, vectorize
 from geoseg.errors import GeosegError
 
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[2]  # ClickException: of click, or of the copy inside typer
@@ -20,12 +20,14 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for verb in (
+    demo.demo,
     info.info,
     predict.plan,
     predict.predict,
     predict.buildings,
     vectorize.vectorize,
     train.train,
+    evaluate.evaluate,
     check.check,
     run.run,
 ):

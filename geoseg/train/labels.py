@@ -4,6 +4,7 @@ from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
+import pyogrio
 import shapely
 from numpy.typing import NDArray
 from rasterio.features import rasterize
@@ -22,7 +23,7 @@ def read_polygons(path: str, *, layer: str | None, grid: Grid) -> gpd.GeoDataFra
     if not Path(path).exists():
         raise InputError(f"{path}: no such file")
     try:
-        frame = gpd.read_file(path, layer=layer) if layer else gpd.read_file(path)
+        frame = gpd.read_file(path, layer=layer or _first_layer(path))
     except Exception as error:  # pyogrio raises its own and fiona-like errors: one line for all
         raise InputError(f"{path}: not a vector file that can be read ({str(error).splitlines()[0]})") from error
     if frame.crs is None:
@@ -31,6 +32,11 @@ def read_polygons(path: str, *, layer: str | None, grid: Grid) -> gpd.GeoDataFra
     if not frame.geom_type.isin(["Polygon", "MultiPolygon"]).all():
         raise InputError(f"{path}: {sorted(set(frame.geom_type))} found; labels are polygons")
     return frame
+
+
+def _first_layer(path: str) -> str | None:
+    """Return the first layer with geometries: a GeoPackage may hold a table of styles beside it."""
+    return next((str(name) for name, kind in pyogrio.list_layers(path) if kind is not None), None)
 
 
 def label_raster(data: LabelledScene, target: BuildingTarget | ClassTarget, grid: Grid) -> NDArray[np.uint8]:

@@ -1,0 +1,54 @@
+"""geoseg demo: the whole way on a real scene that comes with geoseg."""
+
+from importlib import resources
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from geoseg.cli.options import Overwrite, TalkFlags, spread
+from geoseg.cli.predict import DEFAULT_MODEL
+from geoseg.cli.table import print_result, table
+from geoseg.config import DEMO_SCENE, BuildingsConfig
+from geoseg.engine.options import RunOptions
+
+DEMO_TRUTH = "buildings_truth.gpkg"
+
+
+@spread
+def demo(
+    *,
+    talk: TalkFlags,
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the outputs.")] = Path("demo"),
+    overwrite: Overwrite = False,
+) -> None:
+    """Map the buildings of the scene that comes with geoseg, and score them against the truth.
+
+    The scene was cut from ground that the model has never seen.
+    """
+    from geoseg.evaluate import evaluate
+    from geoseg.pipelines import buildings
+
+    config = BuildingsConfig(
+        scene=(DEMO_SCENE,), model=DEFAULT_MODEL, out=str(output), options=RunOptions(overwrite=overwrite)
+    ).based_on(Path())
+    with talk.listener() as listen:
+        result = buildings.run(config, listen=listen)
+    truth = resources.files("geoseg") / "demo" / DEMO_TRUTH
+    scores = evaluate(result.folder, Path(str(truth))).as_json()
+    print_result(result)
+    building, objects, base = scores["classes"][-1], scores["objects"], scores["baseline"]
+    rows = [
+        ["IoU", building["iou"], base["iou"]],
+        ["F1", building["f1"], base["f1"]],
+        [f"boundary F1 at {scores['boundary_tolerance_m']:g} m", building["boundary_f1"], "–"],
+        ["object F1 at IoU 0.5", objects["f1"], "–"],
+    ]
+    print(
+        "\n"
+        + table([[n, _short(v), _short(b)] for n, v, b in rows], head=["against the truth", "geoseg", "all building"])
+    )
+
+
+def _short(value: float | str | None) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else "–"

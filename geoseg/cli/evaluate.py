@@ -1,0 +1,69 @@
+"""geoseg evaluate: scores of a prediction against truth."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from geoseg.cli.options import spread
+from geoseg.cli.table import table
+
+
+@spread
+def evaluate(
+    prediction: Annotated[
+        Path, typer.Argument(metavar="PREDICTION", help="An output folder, a class raster, or building polygons.")
+    ],
+    *,
+    truth: Annotated[
+        Path, typer.Option(help="Polygons, or a class raster on the prediction's grid.", show_default=False)
+    ],
+    aoi: Annotated[Path | None, typer.Option(help="Polygons of the ground to judge (default: all).")] = None,
+    column: Annotated[
+        str | None, typer.Option(help="Column of the truth's polygons that holds class names or ids.")
+    ] = None,
+    tolerance_m: Annotated[float, typer.Option(help="How far apart boundaries may be and still agree.")] = 1.0,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the scores as JSON to this file; - is stdout, without a table.")
+    ] = None,
+) -> None:
+    """Score a prediction: IoU, F1, confusion, boundary F1, and F1 of objects where both sides are polygons."""
+    from geoseg.evaluate import evaluate as score
+
+    scores = score(prediction, truth, aoi=aoi, column=column, tolerance_m=tolerance_m).as_json()
+    text = json.dumps({"prediction": str(prediction), "truth": str(truth), "aoi": aoi and str(aoi), **scores}, indent=1)
+    if json_file == Path("-"):
+        print(text)
+        return
+    print(as_text(scores))
+    if json_file is not None:
+        json_file.write_text(text + "\n", encoding="utf-8")
+
+
+def as_text(scores: dict[str, Any]) -> str:
+    """Return the scores as tables."""
+    classes = scores["classes"]
+    keys = ("iou", "f1", "precision", "recall", "boundary_f1")
+    head = ["class", "IoU", "F1", "precision", "recall", f"boundary F1 ({scores['boundary_tolerance_m']:g} m)"]
+    parts = [table([[c["name"], *(_number(c[k]) for k in keys)] for c in classes], head=head)]
+    parts.append(
+        f"mIoU {_number(scores['mean_iou'])}, overall accuracy {_number(scores['overall_accuracy'])}, "
+        f"{scores['pixels']} pixels judged"
+    )
+    counts = scores["confusion"]["truth_by_prediction"]
+    rows = [[c["name"], *row] for c, row in zip(classes, counts, strict=True)]
+    parts.append(table(rows, head=["truth \\ predicted", *(c["name"] for c in classes)]))
+    if scores["objects"] is not None:
+        o = scores["objects"]
+        parts.append(
+            f"objects at IoU {o['min_iou']}: F1 {_number(o['f1'])}, precision {_number(o['precision'])}, "
+            f"recall {_number(o['recall'])} ({o['found']} found, {o['invented']} invented, {o['missed']} missed)"
+        )
+    base = scores["baseline"]
+    parts.append(f"baseline, always {base['always']}: IoU {_number(base['iou'])}, F1 {_number(base['f1'])}")
+    return "\n\n".join(parts)
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"
