@@ -39,6 +39,7 @@ DESCRIPTIONS = {
     "area_m2": "Geodesic area on the ellipsoid of the layer's CRS, in square metres",
     "confidence": "Mean probability of the class over the polygon's pixels, 0 to 1",
 }
+OGR_ERRORS = (DataSourceError, DataLayerError, FeatureError)
 SIDECARS = ("-wal", "-shm", "-journal")
 FIXED_TIME = "1970-01-01T00:00:00.000Z"  # the format asks for times, but the same job gives the same bytes
 BATCH_ROWS = 65_536
@@ -76,7 +77,7 @@ _EXTENSIONS = {
 
 
 def refuse_if_in_use(path: Path) -> None:
-    """Raise OutputError where SQLite keeps a side file beside ``path``: a new file under its name would be corrupted."""
+    """Raise OutputError where SQLite keeps a side file beside ``path``: a new file would be corrupted."""
     for suffix in SIDECARS:
         beside = path.with_name(path.name + suffix)
         if beside.exists():
@@ -98,8 +99,8 @@ def write_buildings(
     """Write ``found`` as layer "buildings" and return the polygons' true areas in m², shape (N,).
 
     target: the polygons' class; classes: the model's class table; provenance: kept as JSON, holds at least software,
-    version, model and input. No polygons give an empty layer with the same columns and style. Equal arguments give equal
-    bytes. Raises OutputError where the file is open elsewhere or cannot be written.
+    version, model and input. No polygons give an empty layer, styled all the same. Equal arguments give equal bytes.
+    Raises OutputError where the file is open elsewhere or cannot be written.
     """
     refuse_if_in_use(path)
     areas = geodesic_area_m2(found.geometries, crs)
@@ -110,7 +111,7 @@ def write_buildings(
             with closing(sqlite3.connect(temporary, isolation_level=None)) as db:
                 _describe(db, target=target, classes=classes, provenance=provenance)
                 _read_back(db, len(found))
-        except (DataSourceError, DataLayerError, FeatureError, sqlite3.Error) as error:
+        except (*OGR_ERRORS, sqlite3.Error) as error:
             raise OutputError(f"{path}: could not be written ({error}); check the disk, then run again") from error
     return areas
 
