@@ -62,7 +62,7 @@ class Result:
         path = self.paths.get("buildings.gpkg")
         if path is None:
             raise ConfigError("this run made no polygons; pass polygons=PolygonOptions()")
-        return gpd.read_file(path)
+        return gpd.read_file(path, layer="buildings")
 
 
 def predict(

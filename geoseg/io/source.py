@@ -103,7 +103,8 @@ def open_scene(
     paths = [str(p) for p in ([source] if isinstance(source, str | Path) else source)]
     if not paths:
         raise ConfigError("no scene given")
-    parts = [_describe(path, assume_crs) for path in paths]
+    named = len([b for b in (bands or "").split(",") if b.strip()])
+    parts = [_describe(path, assume_crs, named=named if len(paths) == 1 else 0) for path in paths]
     first = parts[0]
     for path, part in zip(paths[1:], parts[1:], strict=True):
         if not first.grid.same_as(part.grid):
@@ -145,7 +146,7 @@ def open_raster(path: str) -> DatasetReader:
         raise InputError(f"{path}: not a raster that can be read ({_first_line(error)})") from error
 
 
-def _describe(path: str, assume_crs: str | None) -> _File:
+def _describe(path: str, assume_crs: str | None, *, named: int) -> _File:
     with open_raster(path) as src:
         if src.count == 0:
             raise InputError(f"{path}: no raster bands ({len(src.subdatasets)} subdatasets; name one of them)")
@@ -155,8 +156,8 @@ def _describe(path: str, assume_crs: str | None) -> _File:
         ungrounded = src.transform.is_identity and (src.gcps[0] or src.rpcs)  # a CRS, but no pixel has a place in it
         if crs is None or not crs.to_wkt() or (ungrounded and assume_crs is None):
             crs = _assumed(path, assume_crs, src)
-        colors = src.colorinterp
-        keep = [i for i in range(src.count) if colors[i] is not ColorInterp.alpha] or list(range(src.count))
+        alpha = [] if named == src.count else _alpha(src)
+        keep = [i for i in range(src.count) if i not in alpha]
         flags = src.mask_flag_enums
         return _File(
             grid=Grid(crs, src.transform, src.shape),
@@ -166,6 +167,13 @@ def _describe(path: str, assume_crs: str | None) -> _File:
             block=src.block_shapes[0],
             has_mask=any(MaskFlags.per_dataset in flags[i] for i in keep),
         )
+
+
+def _alpha(src: DatasetReader) -> list[int]:
+    """Return the 0-based alpha bands. GDAL takes the fourth of R, G, B, NIR for one unless told otherwise, so a band that
+    its description names as something else is not."""
+    flagged = [i for i, c in enumerate(src.colorinterp) if c is ColorInterp.alpha]
+    return [i for i in flagged if src.count > 1 and "alpha" in (src.descriptions[i] or "alpha").lower()]
 
 
 def _numpy_name(dtype: str) -> str:
@@ -276,7 +284,7 @@ def read(scene: Scene, box: Box) -> Raster:
 
 def _mask_bands(src: DatasetReader, indexes: list[int], window: Window) -> list[NDArray[np.uint8]]:
     """Return the alpha or mask bands of the window; nodata values are judged elsewhere."""
-    alpha = [i + 1 for i, c in enumerate(src.colorinterp) if c is ColorInterp.alpha and i + 1 not in indexes]
+    alpha = [i + 1 for i in _alpha(src) if i + 1 not in indexes]
     if alpha:
         return [src.read(alpha[0], window=window)]
     flags = src.mask_flag_enums[indexes[0] - 1]

@@ -1,0 +1,234 @@
+"""A whole run in its folder: bytes that depend on the job alone, resume, refusal, and nothing visible before it is complete."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import rasterio
+import torch
+from affine import Affine
+
+from geoseg import PolygonOptions, RunOptions, load_model, open_scene, predict
+from geoseg.bands import BandSet
+from geoseg.engine.kernel import threshold_byte
+from geoseg.errors import ConfigError, IncompleteError, InputError, MemoryBudgetError, OutputError
+from geoseg.model.build import build_network
+from geoseg.model.bundle import save_model
+from geoseg.model.spec import Architecture, Channel, ModelSpec, Normalisation
+from geoseg.train.classes import BUILDING_CLASSES
+
+RASTERS = ("classes.tif", "confidence.tif")
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    """An untrained building model: its answers mean nothing, its bytes must be right all the same."""
+    spec = ModelSpec(
+        name="untrained",
+        arch=Architecture(name="compact-unet", options={"widths": [8, 16]}),
+        bands=BandSet.parse("red,green,blue").bands,
+        gsd_m=0.5,
+        normalisation=Normalisation(mean=(100.0, 100.0, 100.0), std=(50.0, 50.0, 50.0)),
+        window_px=128,
+        margin_px=16,
+        ramp_px=32,
+        channels=(
+            Channel(name="background", class_id=1),
+            Channel(name="interior", class_id=2),
+            Channel(name="border", class_id=2),
+        ),
+        classes=BUILDING_CLASSES,
+        polygon_class="building",
+    )
+    torch.manual_seed(3)
+    network = build_network(spec.arch, in_channels=3, out_channels=3)
+    return save_model(tmp_path_factory.mktemp("model"), network, spec=spec)
+
+
+def write_scene(path, *, size=(700, 900), gsd=0.5, nodata=0):
+    rng = np.random.default_rng(1)
+    coarse = rng.integers(20, 250, (3, size[0] // 20 + 1, size[1] // 20 + 1), np.uint8)
+    pixels = np.kron(coarse, np.ones((1, 20, 20), np.uint8))[:, : size[0], : size[1]]
+    pixels[:, 100:180, 200:420] = 0
+    with rasterio.open(
+        path, "w", driver="GTiff", height=size[0], width=size[1], count=3, dtype="uint8", nodata=nodata, tiled=True,
+        blockxsize=256, blockysize=256, compress="deflate", photometric="RGB", crs="EPSG:32645",
+        transform=Affine(gsd, 0, 3e5, 0, -gsd, 3.06e6),
+    ) as dst:  # fmt: skip
+        dst.write(pixels)
+    return path
+
+
+@pytest.fixture
+def scene_file(tmp_path):
+    return write_scene(tmp_path / "scene.tif")
+
+
+def test_chunk_size_engine_and_lanes_change_no_byte(scene_file, bundle, tmp_path):
+    polygons = PolygonOptions(min_area_m2=20)
+    first = predict(
+        scene_file, bundle, tmp_path / "a", options=RunOptions(probabilities=True, chunk_px=1024, engine="sync"), polygons=polygons
+    )
+    names = [*RASTERS, "probabilities.tif", "classes.tif.aux.xml", "buildings.gpkg"]
+    for i, options in enumerate(
+        [
+            RunOptions(probabilities=True, chunk_px=512, engine="threads", lanes=2),
+            RunOptions(probabilities=True, chunk_px=512, engine="threads", lanes=3, batch=1),
+        ]
+    ):
+        other = predict(scene_file, bundle, tmp_path / f"b{i}", options=options, polygons=polygons)
+        for name in names:
+            assert other.paths[name].read_bytes() == first.paths[name].read_bytes(), name
+
+
+def test_outputs_lie_on_the_scene_s_grid_and_agree_with_each_other(scene_file, bundle, tmp_path):
+    result = predict(
+        scene_file, bundle, tmp_path / "out",
+        options=RunOptions(probabilities=True), polygons=PolygonOptions(min_area_m2=0, min_hole_m2=0, tolerance_m=0),
+    )  # fmt: skip
+    with rasterio.open(scene_file) as src, rasterio.open(result.paths["classes.tif"]) as out:
+        assert (out.crs, out.shape) == (src.crs, src.shape)
+        assert out.transform.almost_equals(src.transform, 1e-9)
+        valid = src.dataset_mask() > 0
+        classes = out.read(1)
+    np.testing.assert_array_equal(classes > 0, valid)
+    with rasterio.open(result.paths["probabilities.tif"]) as out:
+        building = out.read(out.descriptions.index("probability_building") + 1)
+    np.testing.assert_array_equal(classes == 2, building >= threshold_byte(0.5))
+    frame = result.polygons()
+    burnt = rasterio.features.rasterize(frame.geometry, out_shape=classes.shape, transform=src.transform)
+    np.testing.assert_array_equal(burnt == 1, classes == 2)
+    rows = {row["id"]: row for row in result.run["classes"]}
+    assert rows[2]["pixels"] == (classes == 2).sum()
+    assert rows[2]["area_ha"] == pytest.approx(frame.area_m2.sum() / 1e4, rel=1e-4)
+    lazy = result.to_xarray()
+    assert lazy.chunks is not None
+    assert lazy.rio.crs == src.crs
+    np.testing.assert_array_equal(lazy.values, classes)
+
+
+def test_another_resolution_runs_resampled_and_comes_back_on_the_scene_s_grid(bundle, tmp_path):
+    path = write_scene(tmp_path / "fine.tif", gsd=0.2)
+    result = predict(path, bundle, tmp_path / "out")
+    assert result.run["plan"]["working_px"] == [280, 360]
+    assert "0.2 x 0.2 m" in result.run["plan"]["notes"][0]
+    with rasterio.open(result.paths["classes.tif"]) as out, rasterio.open(path) as src:
+        assert out.shape == src.shape
+        np.testing.assert_array_equal(out.read(1) > 0, src.dataset_mask() > 0)
+
+
+def test_a_finished_run_is_refused_and_replaced_only_when_told(scene_file, bundle, tmp_path):
+    result = predict(scene_file, bundle, tmp_path / "out")
+    before = result.paths["run.json"].read_bytes()
+    with pytest.raises(OutputError, match="holds a finished run.*--overwrite"):
+        predict(scene_file, bundle, tmp_path / "out")
+    assert result.paths["run.json"].read_bytes() == before
+    again = predict(scene_file, bundle, tmp_path / "out", options=RunOptions(overwrite=True, probabilities=True))
+    assert "probabilities.tif" in again.paths
+    assert not (tmp_path / "out" / ".job").exists()
+
+
+def test_an_interrupted_run_does_only_what_is_missing(scene_file, bundle, tmp_path, monkeypatch):
+    import geoseg.engine.engines as engines
+
+    expected = predict(scene_file, bundle, tmp_path / "expected", options=RunOptions(chunk_px=512))
+    done = []
+
+    def stop_at_third(progress):
+        if progress.stage == "predict" and progress.done == 2:
+            raise KeyboardInterrupt
+
+    out = tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt):
+        predict(scene_file, bundle, out, options=RunOptions(chunk_px=512, engine="sync"), listen=stop_at_third)
+    assert sorted(p.name for p in out.iterdir()) == [".job"]
+    part = next((out / ".job" / "parts").glob("*.tif"))
+    part.write_bytes(part.read_bytes()[:-100])  # cut off by a full disk, say: it is done again
+    computed = engines.compute_chunk
+    monkeypatch.setattr(engines, "compute_chunk", lambda *a, **k: done.append(a[1]) or computed(*a, **k))
+    result = predict(scene_file, bundle, out, options=RunOptions(chunk_px=512, engine="sync"))
+    assert len(done) == 3
+    for name in RASTERS:
+        assert result.paths[name].read_bytes() == expected.paths[name].read_bytes()
+
+
+def test_a_changed_job_is_refused_with_the_reason(scene_file, bundle, tmp_path):
+    def stop(progress):
+        if progress.done == 1:
+            raise KeyboardInterrupt
+
+    out = tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt):
+        predict(scene_file, bundle, out, options=RunOptions(chunk_px=512), listen=stop)
+    with pytest.raises(OutputError, match="threshold.*changed"):
+        predict(scene_file, bundle, out, options=RunOptions(chunk_px=512, threshold=0.7))
+    write_scene(scene_file, size=(700, 901))
+    with pytest.raises(OutputError, match="source, grid, windows, working grid changed"):
+        predict(scene_file, bundle, out, options=RunOptions(chunk_px=512))
+    assert predict(scene_file, bundle, out, options=RunOptions(chunk_px=512, overwrite=True)).run["valid_px"] > 0
+
+
+def test_two_runs_in_one_folder_are_refused(scene_file, bundle, tmp_path):
+    def second(progress):
+        if progress.stage == "predict":
+            with pytest.raises(OutputError, match="another run is writing"):
+                predict(scene_file, bundle, tmp_path / "out")
+
+    assert predict(scene_file, bundle, tmp_path / "out", listen=second).paths["classes.tif"].exists()
+
+
+def damaged(path, *, share):
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * share)])
+    return path
+
+
+def test_a_truncated_scene_fails_its_chunks_and_shows_nothing(bundle, tmp_path):
+    rng = np.random.default_rng(0)
+    path = tmp_path / "cut.tif"
+    with rasterio.open(
+        path, "w", driver="GTiff", height=1100, width=1100, count=3, dtype="uint8", tiled=True, blockxsize=256,
+        blockysize=256, photometric="RGB", crs="EPSG:32645", transform=Affine(0.5, 0, 3e5, 0, -0.5, 3.06e6),
+    ) as dst:  # fmt: skip
+        dst.write(rng.integers(1, 255, (3, 1100, 1100), np.uint8))
+    damaged(path, share=0.6)
+    out = tmp_path / "out"
+    with pytest.raises(IncompleteError, match=r"of 9 chunks failed .*cannot be read.*tries only these again"):
+        predict(path, bundle, out, options=RunOptions(chunk_px=512))
+    assert sorted(p.name for p in out.iterdir()) == [".job"]
+    with pytest.raises(InputError, match=r"cut.tif: rows 0\.\.1100.*cannot be read"):
+        predict(path, bundle, tmp_path / "other", options=RunOptions(chunk_px=2048))
+
+
+def test_too_little_memory_is_said_at_once_with_the_way_out(scene_file, bundle, tmp_path):
+    with pytest.raises(MemoryBudgetError, match="smallest chunk.*--memory"):
+        predict(scene_file, bundle, tmp_path / "out", options=RunOptions(memory_bytes=10**8))
+    large = tmp_path / "large.tif"
+    with rasterio.open(
+        large, "w", driver="GTiff", height=30000, width=30000, count=3, dtype="uint8", tiled=True, photometric="RGB",
+        sparse_ok=True, crs="EPSG:32645", transform=Affine(0.5, 0, 3e5, 0, -0.5, 3.06e6),
+    ):  # fmt: skip
+        pass  # no block is written: it takes no space
+    with pytest.raises(MemoryBudgetError, match=r"chunks of 8192 px need \d+ MiB.*largest that fit are 2048 px"):
+        predict(large, bundle, tmp_path / "out", options=RunOptions(memory_bytes=2_400_000_000, chunk_px=8192))
+    with pytest.raises(MemoryBudgetError, match="polygons of large.tif need"):
+        predict(
+            large, bundle, tmp_path / "out", options=RunOptions(memory_bytes=2_400_000_000), polygons=PolygonOptions()
+        )
+    assert not (tmp_path / "out").exists()
+
+
+def test_polygons_need_a_model_that_names_their_class(scene_file, bundle, tmp_path):
+    plain = replace(bundle, spec=bundle.spec.model_copy(update={"polygon_class": None}))
+    with pytest.raises(ConfigError, match="no class to draw polygons of"):
+        predict(scene_file, plain, tmp_path / "out", polygons=PolygonOptions())
+
+
+def test_run_json_tells_all_and_rasters_tell_nothing_of_the_machine(scene_file, bundle, tmp_path):
+    result = predict(open_scene(scene_file), load_model(bundle.path), tmp_path / "out")
+    run = json.loads(result.paths["run.json"].read_text())
+    assert run["model"]["sha256"] == bundle.digest
+    assert set(run["outputs"]) == {"classes.tif", "classes.tif.aux.xml", "confidence.tif"}
+    with rasterio.open(result.paths["classes.tif"]) as out:
+        assert run["run"]["host"] not in str(out.tags())
