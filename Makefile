@@ -1,0 +1,39 @@
+# Needs git, make and any python3. The first target that is made builds .venv (scripts/environment.py), the others use it.
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench clean
+BIN := .venv/bin
+READY := .venv/.ready
+BENCHMARKS :=
+
+help: ## list the targets
+	@awk -F ': .*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(READY) ## map a real scene and its buildings into demo/
+	$(BIN)/geoseg demo -o demo --overwrite
+
+test: lint ## lint, then the fast tests, then the slow ones
+	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m slow
+
+lint: $(READY) ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(READY) ## run the benchmarks
+	@test -n "$(BENCHMARKS)" || { echo "make bench: no benchmark is listed in the Makefile" >&2; exit 1; }
+	set -e; for script in $(BENCHMARKS); do $(BIN)/python $$script; done
+
+clean: ## remove everything that make, the tools and the tests have built
+	rm -rf .venv .venv-uv demo build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+# A python3 counts when it runs: pyenv leaves shims on PATH whose version is not there.
+$(READY): pyproject.toml constraints.txt scripts/environment.py
+	@for python in python3 python3.13 python3.12 /usr/bin/python3 python; do \
+	    if $$python -c 'import sys; sys.exit(sys.version_info < (3, 7))' 2>/dev/null; then \
+	        exec $$python scripts/environment.py; \
+	    fi; \
+	done; \
+	echo "make: no python3 >= 3.7 was found on PATH" >&2; exit 1
+	@touch $@

@@ -1,0 +1,102 @@
+"""Build .venv: geoseg with the dependencies that constraints.txt pins, and the development tools.
+
+usage: python3 scripts/environment.py    (run by make; any Python >= 3.7 will do)
+
+geoseg needs Python >= 3.12. One is looked for on PATH and in pyenv; where there is none, uv fetches one. uv itself is
+taken from PATH or installed into .venv-uv; where it cannot be had, the environment is built by venv and pip.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+VENV_PYTHON = VENV / "bin" / "python"
+UV_FOLDER = ROOT / ".venv-uv"
+MINORS = (13, 12, 14)  # the pins were resolved for 3.13
+PIP_RELEASE = ""
+ACCEPT = "import sys; print(sys.executable if sys.version_info >= (3, 12) else '')"
+
+
+def main() -> None:
+    """Build the environment, or bring the one that stands up to date."""
+    python = find_python()
+    uv = find_uv() or install_uv()
+    if not python and not uv:
+        sys.exit("environment: no Python >= 3.12, and no uv to fetch one: install either, and run make again")
+    print(f"environment: {python or 'Python 3.13, fetched by uv'}, {uv or 'pip'} -> {VENV.name}", flush=True)
+    if not answer(VENV_PYTHON, "-c", ACCEPT):
+        shutil.rmtree(VENV, ignore_errors=True)
+        run(*([uv, "venv", "--python", python or "3.13"] if uv else [python, "-m", "venv"]), VENV)
+    install = [uv, "pip", "install", "--python", VENV_PYTHON] if uv else [VENV_PYTHON, "-m", "pip", "install"]
+    run(*install, "-c", "constraints.txt", "-e", ".[dev]")
+
+
+def find_python() -> str:
+    """Return the path of a Python >= 3.12, or ""."""
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    candidates = [path for minor in MINORS for path in on_path(f"python3.{minor}")]
+    candidates += on_path("python3")
+    candidates += [path for minor in MINORS for path in sorted(pyenv.glob(f"3.{minor}.*/bin/python"))]
+    return next(filter(None, (answer(path, "-c", ACCEPT) for path in candidates)), "")
+
+
+def find_uv() -> str:
+    """Return the path of a uv, or ""."""
+    candidates = [*on_path("uv"), UV_FOLDER / "bin" / "uv"]
+    return next((str(path) for path in candidates if answer(path, "--version")), "")
+
+
+def install_uv() -> str:
+    """Install uv into its own folder and return its path, or "" where that fails."""
+    print(f"environment: installing uv into {UV_FOLDER.name}", flush=True)
+    target = ["install", "--quiet", "--no-user", "--only-binary", ":all:", "--upgrade", "--target", UV_FOLDER, "uv"]
+    try:
+        has_pip = answer(sys.executable, "-m", "pip", "--version")
+        pip = ["-m", "pip"] if has_pip else [f"{fetch_pip()}/pip"]  # Debian and Ubuntu leave pip out of their python3
+    except OSError as error:
+        print(f"environment: pip could not be fetched: {error}", file=sys.stderr)
+        return ""
+    subprocess.run([sys.executable, *pip, *map(str, target)], check=False)
+    return find_uv()
+
+
+def fetch_pip() -> Path:
+    """Download pip's newest wheel, which Python runs as it is. Raises OSError without a network."""
+    with urllib.request.urlopen(PIP_RELEASE, timeout=60) as reply:
+        wheel = next(file for file in json.load(reply)["urls"] if file["packagetype"] == "bdist_wheel")
+    UV_FOLDER.mkdir(exist_ok=True)
+    path, _ = urllib.request.urlretrieve(wheel["url"], UV_FOLDER / wheel["filename"])
+    return path
+
+
+def on_path(name: str) -> list:
+    """Return every file called ``name`` on PATH: the first may be a pyenv shim that runs nothing."""
+    folders = [Path(folder) for folder in os.environ.get("PATH", "").split(os.pathsep) if folder]
+    return [folder / name for folder in folders if (folder / name).is_file()]
+
+
+def answer(*command) -> str:
+    """Return what ``command`` prints, or "" where it cannot be run or fails."""
+    try:
+        done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
+    except OSError:
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def run(*command) -> None:
+    """Run ``command`` in the repository, or end with its exit code and its name."""
+    done = subprocess.run([str(part) for part in command], cwd=str(ROOT), check=False)
+    if done.returncode:
+        print("environment: failed: " + " ".join(map(str, command)), file=sys.stderr)
+        sys.exit(done.returncode)
+
+
+if __name__ == "__main__":
+    main()

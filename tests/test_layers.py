@@ -1,0 +1,155 @@
+"""The order of the layers, and what each may import, read from the sources; and that the command line starts light."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parent.parent / "geoseg"
+
+# A part imports from its own layer and from those above it in this list.
+LAYERS = (
+    {"errors", "__version__"},
+    {"grid", "bands", "classes", "raster"},
+    {"tiling"},
+    {"polygons"},
+    {"trust"},
+    {"io"},
+    {"model"},
+    {"engine"},
+    {"train"},
+    {"config", "evaluate", "info", "pipelines", "cli", "__main__"},
+)
+ORDER = {part: number for number, layer in enumerate(LAYERS) for part in layer}
+# Arrays in, arrays out: no files, no torch, no dask.
+PURE = {"tiling", "polygons", "trust"}
+PURE_LIBRARIES = {"affine", "geoseg", "numba", "numpy", "pyproj", "rasterio", "scipy", "shapely"}
+PURE_RASTERIO = ("rasterio.crs.", "rasterio.features", "rasterio.transform")
+FILE_MODULES = {"io", "os", "pathlib", "shutil", "sqlite3", "subprocess", "tempfile"}
+HEAVY = {"torch", "torchgeo", "dask", "distributed"}
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """What a line imports, as a full dotted name, and whether it does so only when a function is called."""
+
+    line: int
+    name: str
+    lazy: bool
+
+    @property
+    def top(self) -> str:
+        return self.name.partition(".")[0]
+
+    @property
+    def part(self) -> str:
+        """Which part of geoseg it is: ``grid`` for ``geoseg.grid.Box``."""
+        return self.name.partition(".")[2].partition(".")[0]
+
+
+def imports(node: ast.AST, *, lazy: bool = False) -> Iterator[Import]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Import):
+            yield from (Import(child.lineno, alias.name, lazy) for alias in child.names)
+        elif isinstance(child, ast.ImportFrom):
+            module = "." * child.level + (child.module or "")
+            yield from (Import(child.lineno, f"{module}.{alias.name}", lazy) for alias in child.names)
+        else:
+            yield from imports(child, lazy=lazy or isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef))
+
+
+def faults(part: str, source: str) -> list[str]:
+    """Say what a module of ``part`` imports that it may not."""
+    found = []
+    for item in imports(ast.parse(source)):
+        told = f"line {item.line} imports {item.name}"
+        if item.top == "":
+            found.append(f"{told}: imports are absolute here")
+        if item.top == "geoseg":
+            if ORDER.get(item.part, len(LAYERS)) > ORDER[part]:
+                found.append(f"{told}: {part} stands above {item.part or 'the whole package'}")
+            if item.part == "pipelines" and not (part == "cli" and item.lazy):
+                found.append(f"{told}: only the command line calls pipelines, inside its functions")
+        if item.top == "torchgeo" and not item.lazy:
+            found.append(f"{told}: torchgeo is slow to load, so functions import it")
+        if part in PURE and not is_pure(item):
+            found.append(f"{told}: {part} is arrays in, arrays out")
+    return found
+
+
+def is_pure(item: Import) -> bool:
+    if item.top == "rasterio":
+        return item.name.startswith(PURE_RASTERIO)
+    return item.top in PURE_LIBRARIES or (item.top in sys.stdlib_module_names and item.top not in FILE_MODULES)
+
+
+def part_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_module_imports_what_its_layer_may(path: Path) -> None:
+    assert part_of(path) in ORDER, f"{path.name}: give it a place in LAYERS"
+    assert faults(part_of(path), path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    ("part", "line"),
+    [
+        ("errors", "from geoseg.grid import Box"),
+        ("tiling", "from geoseg.io.source import read"),
+        ("tiling", "from geoseg import polygons"),
+        ("tiling", "def f():\n    import torch"),
+        ("trust", "import dask.array"),
+        ("trust", "from pathlib import Path"),
+        ("polygons", "import rasterio"),
+        ("polygons", "from rasterio import open"),
+        ("model", "from .spec import ModelSpec"),
+        ("polygons", "if True:\n    import geopandas"),
+        ("model", "import geoseg"),
+        ("model", "import torchgeo.models"),
+        ("engine", "from geoseg.train.fit import fit"),
+        ("train", "def f():\n    from geoseg import predict"),
+        ("config", "def f():\n    import geoseg.pipelines"),
+        ("cli", "from geoseg import pipelines"),
+    ],
+)
+def test_forbidden_import_is_found(part: str, line: str) -> None:
+    assert len(faults(part, line)) == 1
+
+
+@pytest.mark.parametrize(
+    ("part", "line"),
+    [
+        ("engine", "from geoseg import __version__"),
+        ("engine", "from geoseg.engine.job import Job"),
+        ("polygons", "from rasterio import features"),
+        ("polygons", "from rasterio.crs import CRS"),
+        ("model", "def f():\n    import torchgeo"),
+        ("cli", "def f():\n    from geoseg.pipelines import buildings"),
+    ],
+)
+def test_allowed_import_is_allowed(part: str, line: str) -> None:
+    assert faults(part, line) == []
+
+
+def test_help_loads_no_heavy_library() -> None:
+    code = (
+        "import runpy, sys\n"
+        "sys.argv = ['geoseg', '--help']\n"
+        "try:\n"
+        "    runpy.run_module('geoseg', run_name='__main__')\n"
+        "finally:\n"
+        f"    print('loaded', *sorted({HEAVY!r} & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Usage" in done.stdout
+    assert done.stdout.splitlines()[-1].strip() == "loaded"

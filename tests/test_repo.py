@@ -1,0 +1,67 @@
+"""The repository itself: what is tracked, packaged, pinned and linked."""
+
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from geoseg.config import load_config
+
+ROOT = Path(__file__).resolve().parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+MAX_BYTES = 20 * 2**20
+# Homes, and this checkout: a file that names one was made on one machine and holds for no other.
+MACHINE_PATH = re.compile(rb"(?<![\w.~/-])(?:/(?:home|Users|root|work)/[\w.-]+|" + re.escape(bytes(ROOT)) + rb"/)")
+
+
+def tracked_files() -> list[Path]:
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout")
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
+    return [path for name in listed.stdout.split("\0") if name and (path := ROOT / name).is_file()]
+
+
+def test_tracked_files_are_small() -> None:
+    assert [path for path in tracked_files() if path.stat().st_size > MAX_BYTES] == []
+
+
+def test_tracked_files_name_no_machine() -> None:
+    found = {str(path.relative_to(ROOT)): MACHINE_PATH.search(path.read_bytes()) for path in tracked_files()}
+    assert {name: match.group() for name, match in found.items() if match} == {}
+
+
+def test_machine_paths_are_recognised() -> None:
+    assert MACHINE_PATH.search(b'open("' + bytes(Path("/", "home", "ada", "scene.tif")) + b'")')
+    assert MACHINE_PATH.search(bytes(ROOT / "scene.tif"))
+    assert not MACHINE_PATH.search(b"https://example.org/home/ada and a relative path: data/work/scene.tif")
+
+
+def test_every_package_is_installed() -> None:
+    on_disk = {".".join(path.parent.relative_to(ROOT).parts) for path in (ROOT / "geoseg").rglob("*.py")}
+    mapped = set(PROJECT["tool"]["setuptools"]["package-dir"])
+    assert set(PROJECT["tool"]["setuptools"]["packages"]) == on_disk | mapped
+
+
+def test_every_requirement_is_pinned() -> None:
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pins = dict(line.split("==") for line in lines if not line.startswith("#"))
+    wanted = PROJECT["project"]["dependencies"] + PROJECT["project"]["optional-dependencies"]["dev"]
+    for requirement in map(Requirement, wanted):
+        assert pins[canonicalize_name(requirement.name)] in requirement.specifier
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.name)
+def test_config_loads(path: Path) -> None:
+    job = yaml.safe_load(path.read_text(encoding="utf-8"))["job"]
+    assert load_config(path).job == load_config(path.stem).job == job
+
+
+@pytest.mark.parametrize("path", [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")], ids=lambda path: path.name)
+def test_links_lead_somewhere(path: Path) -> None:
+    targets = re.findall(r"\]\(([^)\s#]+)[^)]*\)", path.read_text(encoding="utf-8"))
+    assert [t for t in targets if "://" not in t and not (path.parent / t).exists()] == []
