@@ -60,13 +60,13 @@ def scene_file(tmp_path):
     return path, pixels
 
 
-def make_job(path, *, chunk_px, working=None, batch=3):
+def make_job(path, *, chunk_px, working=None, batch=3, tta="none"):
     scene = open_scene(path, bands="a")
     resampling = Resampling(scene.grid.shape, working or scene.grid.shape)
     windows = WindowGrid.fit(resampling.working_shape, window=64, margin=8, ramp=16, multiple=32)
     bundle = ModelBundle("", SPEC, Weights(sha256="", bytes=0), "digest")
     layers = ("classes", "confidence", "probability_building")
-    return Job(scene, bundle, windows, resampling, chunk_px, batch, "cpu", "fp32", "test", 0.5, layers)
+    return Job(scene, bundle, windows, resampling, chunk_px, batch, tta, "cpu", "fp32", "test", 0.5, layers)
 
 
 def run(job, forward, engine):
@@ -159,3 +159,23 @@ def test_a_chunk_alone_equals_its_part_of_the_whole(scene_file):
     chunk_id, box = list(job.chunks())[7]
     result = compute_chunk(job, chunk_id, box, block=read_chunk(job, box), forward_all=lambda b: map(blur, b))
     np.testing.assert_array_equal(result.layers["classes"], whole["classes"][box.within(job.scene.grid.box)])
+
+
+@pytest.mark.parametrize("tta", ["rotate", "d4"])
+def test_views_are_averaged_per_window_whatever_the_chunks(scene_file, tta):
+    path, _ = scene_file
+
+    def lopsided(windows):
+        """A network that moves its input by three columns: turned views must come back turned."""
+        p = np.roll(windows[:, :1], 3, axis=3)
+        return np.concatenate([1 - p, p / 2, p / 2], 1)
+
+    whole, _ = run(make_job(path, chunk_px=512, tta=tta), lopsided, SyncEngine())
+    parts, _ = run(make_job(path, chunk_px=70, tta=tta, batch=2), lopsided, ThreadsEngine(lanes=2))
+    plain, _ = run(make_job(path, chunk_px=512), lopsided, SyncEngine())
+    for name, layer in whole.items():
+        np.testing.assert_array_equal(parts[name], layer)
+    assert (whole["confidence"] != plain["confidence"]).any()
+    still, _ = run(make_job(path, chunk_px=512, tta=tta), identity, SyncEngine())
+    once, _ = run(make_job(path, chunk_px=512), identity, SyncEngine())
+    np.testing.assert_array_equal(still["classes"], once["classes"])  # an equivariant network gains nothing

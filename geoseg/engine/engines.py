@@ -129,5 +129,3 @@ ENGINES: dict[str, Callable[[int], Engine]] = {
     "threads": lambda lanes: ThreadsEngine(lanes=lanes),
     "sync": lambda lanes: SyncEngine(),
 }
-
-

@@ -40,7 +40,12 @@ def provenance(job: Job) -> dict[str, Any]:
     return {
         "software": "geoseg",
         "version": __version__,
-        "model": {"name": spec.name, "sha256": job.bundle.digest, "licence": spec.licence, "attribution": spec.attribution},
+        "model": {
+            "name": spec.name,
+            "sha256": job.bundle.digest,
+            "licence": spec.licence,
+            "attribution": spec.attribution,
+        },
         "input": [Path(f).name for f in job.scene.files],
         "bands": list(job.scene.bands.names),
         "threshold": job.threshold,
@@ -83,7 +88,10 @@ def build_outputs(
     }
     if probabilities:
         listen(Progress("finish", 2, steps, "probabilities.tif"))
-        layers = [Layer.probability(probability_layer(c.name), index[probability_layer(c.name)], f"p({c.name})") for c in classes]
+        layers = [
+            Layer.probability(probability_layer(c.name), index[probability_layer(c.name)], f"p({c.name})")
+            for c in classes
+        ]
         _assemble(job, parts, built / "probabilities.tif", layers, tags)
     if polygons is not None:
         listen(Progress("finish", steps - 1, steps, "buildings.gpkg"))

@@ -21,7 +21,8 @@ class Job:
     """A scene, a model, and how the one is run over the other.
 
     scene: reduced to the model's bands; chunk_px: side of a chunk on the scene's grid; batch: windows per network call,
-    fixed; device, precision, platform: what else decides bits; threshold: for the model's polygon class;
+    fixed; tta: views averaged per window; device, precision, platform: what else decides
+    bits; threshold: for the model's polygon class;
     layers: names of the raster layers that parts hold.
     """
 
@@ -31,6 +32,7 @@ class Job:
     resampling: Resampling
     chunk_px: int
     batch: int
+    tta: str
     device: str
     precision: str
     platform: str
@@ -55,6 +57,7 @@ class Job:
             "working grid": list(self.resampling.working_shape),
             "chunk_px": self.chunk_px,
             "batch": self.batch,
+            "tta": self.tta,
             "platform": [self.device, self.precision, self.platform],
             "threshold": self.threshold,
             "layers": list(self.layers),

@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geoseg.engine.job import Job
+from geoseg.engine.views import VIEWS
 from geoseg.grid import Box
 from geoseg.io.source import read
 from geoseg.raster import Raster
-from geoseg.tiling.blend import Finished, accumulate, finish, quantise
+from geoseg.tiling.blend import Finished, accumulate, finish, mean_members, quantise
 from geoseg.tiling.resample import resample_counts, resample_valid, source_box
 
 Windows = NDArray[np.float32]  # (B, C, h, w)
@@ -63,13 +64,13 @@ def compute_chunk(job: Job, chunk_id: str, chunk: Box, *, block: Raster, forward
     every = job.windows.windows(blended)
     windows = [w for w in every if _counts(job, w, usable, seen)]
     batches = list(batched(windows, job.batch))
-    inputs = (_stack(job, group, image, seen) for group in batches)
-    for group, probabilities in zip(batches, forward_all(inputs), strict=True):
-        for window, probs in zip(
-            group, probabilities, strict=False
-        ):  # the last batch is padded: more answers than windows
-            weights = job.windows.weights(window)
-            accumulate(acc, blended, probs=quantise(probs), window=window, weights=weights)
+    views = VIEWS[job.tta]
+    stacks = (_stack(job, group, image, seen) for group in batches)
+    answers = forward_all(view.apply(stack) for stack in stacks for view in views)
+    for group in batches:
+        members = [quantise(view.undo(next(answers))) for view in views]
+        for window, probs in zip(group, mean_members(members), strict=False):  # the last batch is padded
+            accumulate(acc, blended, probs=probs, window=window, weights=job.windows.weights(window))
     valid = block.valid[chunk.within(pixels)]
     acc, known = _to_scene(job, acc, usable[blended.within(seen)], chunk)
     layers = _layers(job, acc, valid & known)

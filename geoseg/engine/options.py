@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from geoseg.engine.views import VIEWS
 from geoseg.errors import ConfigError
 
 
@@ -11,7 +12,8 @@ class RunOptions:
 
     device: auto, cpu or cuda; engine: threads or sync; lanes: CPU threads that run the network (None: one per core; one
     for a GPU); batch: windows per network call; memory_bytes: budget (None: 80 % of what is free); chunk_px: side of a
-    chunk, 512 x 2^n (None: chosen by the budget); threshold: for the model's polygon class (None: the model's own);
+    chunk, 512 x 2^n (None: chosen by the budget); tta: test-time augmentation, a key of ``geoseg.engine.views.VIEWS``
+    (None: the model's own); threshold: for the model's polygon class (None: the model's own);
     probabilities: write p of every class; overwrite: replace finished outputs.
     """
 
@@ -21,6 +23,7 @@ class RunOptions:
     batch: int = 1
     memory_bytes: int | None = None
     chunk_px: int | None = None
+    tta: str | None = None
     threshold: float | None = None
     probabilities: bool = False
     overwrite: bool = False
@@ -28,6 +31,8 @@ class RunOptions:
     def __post_init__(self) -> None:
         if self.batch < 1:
             raise ConfigError(f"batch {self.batch}: at least 1 is needed")
+        if self.tta is not None and self.tta not in VIEWS:
+            raise ConfigError(f"tta {self.tta!r}: choose {', '.join(VIEWS)}")
         if self.lanes is not None and self.lanes < 1:
             raise ConfigError(f"lanes {self.lanes}: at least 1 is needed")
         if self.threshold is not None and not 0 < self.threshold < 1:

@@ -9,6 +9,7 @@ import numpy as np
 from geoseg.engine.job import Job
 from geoseg.engine.kernel import needed_boxes, probability_layer
 from geoseg.engine.options import PolygonOptions, RunOptions
+from geoseg.engine.views import VIEWS
 from geoseg.errors import ConfigError, MemoryBudgetError
 from geoseg.io.source import Scene
 from geoseg.model.bundle import ModelBundle
@@ -61,6 +62,7 @@ class Plan:
             "redundancy": round(redundancy(job.windows, [needed_boxes(job, box)[2] for box in boxes]), 4),
             "lanes": self.lanes,
             "batch": job.batch,
+            "tta": job.tta,
             "device": job.device,
             "precision": job.precision,
             "layers": list(job.layers),
@@ -95,6 +97,7 @@ def make_plan(
         ramp=spec.ramp_px,
         multiple=spec.multiple_px,
     )
+    tta = options.tta or spec.tta
     lanes = options.lanes or (1 if device == "cuda" else usable_cpus())
     load = Load(
         grid=windows,
@@ -104,6 +107,7 @@ def make_plan(
         channels=len(spec.channels),
         classes=len(spec.classes),
         batch=options.batch,
+        views=len(VIEWS[tta]),
         lanes=lanes if options.engine == "threads" else 1,
         activation_bytes_per_px=0 if device == "cuda" else activation_bytes_per_px(spec),
     )
@@ -121,6 +125,7 @@ def make_plan(
         resampling=resampling,
         chunk_px=chunk_px,
         batch=options.batch,
+        tta=tta,
         device=device,
         precision=choose_precision(device),
         platform=describe_device(device),
@@ -196,4 +201,3 @@ def activation_bytes_per_px(spec: ModelSpec) -> int:
                 module.register_forward_hook(count)
         network(torch.zeros(1, len(spec.bands), size, size))
     return total // size**2
-

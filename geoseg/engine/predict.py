@@ -107,7 +107,8 @@ def predict(
             "grid": _grid_facts(plan.job),
             **facts,
             "plan": plan.as_json(),
-            "config": config or {"options": asdict(options), "polygons": None if polygons is None else asdict(polygons)},
+            "config": config
+            or {"options": asdict(options), "polygons": None if polygons is None else asdict(polygons)},
             "run": {
                 "seconds": round(time.perf_counter() - started, 3),
                 "peak_memory_bytes": peak_memory_bytes(),

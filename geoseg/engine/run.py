@@ -52,7 +52,9 @@ class JobFolder:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
-                raise OutputError(f"{self.path.parent}: another run is writing there; wait for it or choose another folder") from error
+                raise OutputError(
+                    f"{self.path.parent}: another run is writing there; wait for it or choose another folder"
+                ) from error
             yield
         finally:
             os.close(handle)
@@ -68,7 +70,9 @@ class JobFolder:
             if found["fingerprint"] == job.fingerprint:
                 return
             if not overwrite:
-                changed = [k for k in job.identity if found["identity"].get(k) != json.loads(json.dumps(job.identity[k]))]
+                changed = [
+                    k for k in job.identity if found["identity"].get(k) != json.loads(json.dumps(job.identity[k]))
+                ]
                 raise OutputError(
                     f"{self.path.parent}: holds an unfinished job of another plan ({', '.join(changed)} changed). "
                     f"Finish it as it was started, choose another folder, or start over with --overwrite"
@@ -110,7 +114,9 @@ def _record(found: dict) -> ChunkRecord:  # type: ignore[type-arg]
     )
 
 
-def run_job(job: Job, folder: JobFolder, *, engine: Engine, forward: Callable[[], Forward], listen: Listener) -> list[ChunkRecord]:
+def run_job(
+    job: Job, folder: JobFolder, *, engine: Engine, forward: Callable[[], Forward], listen: Listener
+) -> list[ChunkRecord]:
     """Run what is missing of a job and return the records of all its chunks in order.
 
     forward: makes the network, called only when something is missing. Raises InputError where no chunk could be read at

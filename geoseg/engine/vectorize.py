@@ -54,9 +54,7 @@ def vectorize(
     )
     found = extract_footprints(probability, grid, rules=rules)
     source = {"software": "geoseg", "version": __version__, "model": None, "input": [Path(raster).name]}
-    areas = write_buildings(
-        path, found, crs=grid.crs, target=BUILDING.by_id(1), classes=BUILDING, provenance=source
-    )
+    areas = write_buildings(path, found, crs=grid.crs, target=BUILDING.by_id(1), classes=BUILDING, provenance=source)
     return {"file": str(path), "count": len(found), "area_m2": round(float(np.sum(areas)), 3)}
 
 

@@ -67,6 +67,7 @@ class ModelSpec(Value):
     channels: tuple[Channel, ...]
     classes: tuple[ClassInfo, ...]
     polygon_class: str | None = None
+    tta: Literal["none", "rotate", "d4"] = Field("none", description="views of a window that a run averages by default")
     threshold: float = Field(0.5, gt=0, lt=1, description="p(polygon_class) from which a pixel belongs to it")
     licence: str = ""
     attribution: str = ""

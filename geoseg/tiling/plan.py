@@ -116,8 +116,8 @@ class Load:
     """What a run holds in memory, whatever its chunk size.
 
     bands, itemsize: of the scene as it is stored; channels: of the network's answer; classes: of the map; batch:
-    windows per network call; lanes: calls at once; activation_bytes_per_px: what a call holds in this process, per
-    pixel of its windows: the sum of all convolution outputs is an upper bound, 0 for a GPU.
+    windows per network call; lanes: calls at once; views: turned copies of a
+    window averaged; activation_bytes_per_px: what a call holds in this process, per pixel of its windows: the sum of all convolution outputs is an upper bound, 0 for a GPU.
     """
 
     grid: WindowGrid
@@ -129,6 +129,7 @@ class Load:
     batch: int
     lanes: int
     activation_bytes_per_px: int
+    views: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,7 +162,7 @@ def projected_bytes(load: Load, chunk_px: int) -> MemoryPlan:
     | read_block | source px x (stored + 1) | stored = bands x itemsize, and the mask |
     | prefetched_block | source px x (2 x stored + bands + 3) | the next block, the reader's own copy and masks |
     | image | seen px x (2 x 4 x bands + 1) | float32 on the working grid, once more while scaled, and the mask |
-    | batches | (lanes + 1) x batch px x 4 x (bands + 2 x channels) | inputs, answers, integers; one waits |
+    | batches | (lanes + views) x batch px x 4 x (bands + 2 x channels) | inputs, answers, integers; a batch's views wait |
     | activations | lanes x (batch px x activation_bytes_per_px + LANE_BYTES) | inside the network |
     | accumulators | blended px x 4 x channels | uint32 |
     | finishing | strip px x (4 x channels + 4 x classes + 16) | class sums of a strip of rows |
@@ -179,7 +180,7 @@ def projected_bytes(load: Load, chunk_px: int) -> MemoryPlan:
         read_block=source * (stored + 1),
         prefetched_block=source * (2 * stored + load.bands + 3),
         image=seen * (2 * 4 * load.bands + 1),
-        batches=(load.lanes + 1) * batch_px * 4 * (load.bands + 2 * load.channels),
+        batches=(load.lanes + load.views) * batch_px * 4 * (load.bands + 2 * load.channels),
         activations=load.lanes * (batch_px * load.activation_bytes_per_px + LANE_BYTES),
         accumulators=blended * 4 * load.channels,
         finishing=STRIP_ROWS * chunk_width * 4 * (load.channels + load.classes + 4) + resampled,
