@@ -116,8 +116,9 @@ class Load:
     """What a run holds in memory, whatever its chunk size.
 
     bands, itemsize: of the scene as it is stored; channels: of the network's answer; classes: of the map; batch:
-    windows per network call; lanes: calls at once; views: turned copies of a
-    window averaged; activation_bytes_per_px: what a call holds in this process, per pixel of its windows: the sum of all convolution outputs is an upper bound, 0 for a GPU.
+    windows per network call; lanes: calls at once; views: turned copies of a window that are averaged;
+    activation_bytes_per_px: what a call holds in this process, per pixel of its windows: the sum of all convolution
+    outputs is an upper bound, 0 for a GPU.
     """
 
     grid: WindowGrid
