@@ -1,0 +1,50 @@
+"""Accuracy of a building model on ground it has never seen, beside the answer "all building".
+
+usage: python benchmarks/accuracy.py SCENE TRUTH [--model buildings] [--columns FROM] [--tta none|rotate|d4] [--threshold T]
+    --columns FROM   judge only the scene's columns from FROM on (the test quarter of banepa.tif begins at 2304)
+
+The default model's figures, with BANEPA from benchmarks/rebuild_banepa.py:
+    python benchmarks/accuracy.py BANEPA/banepa.tif BANEPA/banepa_buildings.gpkg --columns 2304
+"""
+
+import argparse
+import tempfile
+from pathlib import Path
+
+import geopandas as gpd
+import rasterio
+from machine import describe
+from shapely import box
+
+from geoseg import PolygonOptions, RunOptions, predict
+from geoseg.evaluate import evaluate
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("scene", type=Path)
+    parser.add_argument("truth", type=Path)
+    parser.add_argument("--model", default="buildings")
+    parser.add_argument("--columns", type=int, default=0)
+    parser.add_argument("--tta")
+    parser.add_argument("--threshold", type=float)
+    args = parser.parse_args()
+    print(describe())
+    with tempfile.TemporaryDirectory() as folder:
+        with rasterio.open(args.scene) as src:
+            left, top = src.transform * (args.columns, 0)
+            right, bottom = src.transform * (src.width, src.height)
+            ground = gpd.GeoSeries([box(left, bottom, right, top)], crs=src.crs)
+        ground.to_file(Path(folder) / "ground.gpkg")
+        options = RunOptions(tta=args.tta, threshold=args.threshold)
+        result = predict(args.scene, args.model, Path(folder) / "out", options=options, polygons=PolygonOptions())
+        found = evaluate(result.folder, args.truth, aoi=Path(folder) / "ground.gpkg", tolerance_m=1.0).as_json()
+    building, objects, base = found["classes"][-1], found["objects"], found["baseline"]
+    print(f"{args.scene.name}, columns {args.columns}.., model {result.run['model']['name']}, tta {result.run['plan']['tta']}")
+    print("| | IoU | F1 | boundary F1 at 1 m | object F1 at IoU 0.5 |\n|---|---|---|---|---|")
+    print(f"| geoseg | {building['iou']:.3f} | {building['f1']:.3f} | {building['boundary_f1']:.3f} | {objects['f1']:.3f} |")
+    print(f"| all building | {base['iou']:.3f} | {base['f1']:.3f} | – | – |")
+
+
+if __name__ == "__main__":
+    main()
