@@ -1,6 +1,6 @@
 """Accuracy of a building model on ground it has never seen, beside the answer "all building".
 
-usage: python benchmarks/accuracy.py SCENE TRUTH [--model buildings] [--columns FROM] [--tta none|rotate|d4] [--threshold T]
+usage: python benchmarks/accuracy.py SCENE TRUTH [--model buildings] [--columns FROM] [--tta VIEWS] [--threshold T]
     --columns FROM   judge only the scene's columns from FROM on (the test quarter of banepa.tif begins at 2304)
 
 The default model's figures, with BANEPA from benchmarks/rebuild_banepa.py:
@@ -40,9 +40,11 @@ def main() -> None:
         result = predict(args.scene, args.model, Path(folder) / "out", options=options, polygons=PolygonOptions())
         found = evaluate(result.folder, args.truth, aoi=Path(folder) / "ground.gpkg", tolerance_m=1.0).as_json()
     building, objects, base = found["classes"][-1], found["objects"], found["baseline"]
-    print(f"{args.scene.name}, columns {args.columns}.., model {result.run['model']['name']}, tta {result.run['plan']['tta']}")
+    run = result.run
+    print(f"{args.scene.name}, columns {args.columns}.., model {run['model']['name']}, tta {run['plan']['tta']}")
     print("| | IoU | F1 | boundary F1 at 1 m | object F1 at IoU 0.5 |\n|---|---|---|---|---|")
-    print(f"| geoseg | {building['iou']:.3f} | {building['f1']:.3f} | {building['boundary_f1']:.3f} | {objects['f1']:.3f} |")
+    scores = (building["iou"], building["f1"], building["boundary_f1"], objects["f1"])
+    print(f"| geoseg | {' | '.join(f'{s:.3f}' for s in scores)} |")
     print(f"| all building | {base['iou']:.3f} | {base['f1']:.3f} | – | – |")
 
 

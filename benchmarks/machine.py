@@ -21,14 +21,18 @@ def cpu_name() -> str:
     return platform.processor() or platform.machine()
 
 
+def _git(*arguments: str) -> str:
+    command = ["git", "-C", str(Path(__file__).parent), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+
+
 def describe() -> str:
     """Return one line that every benchmark prints first."""
-    git = ["git", "-C", str(Path(__file__).parent)]
-    commit = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
-    changed = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=False).stdout.strip()
+    commit, changed = _git("rev-parse", "--short", "HEAD"), _git("status", "--porcelain", "-uno")
     packages = ", ".join(f"{p} {version(p)}" for p in PACKAGES)
     memory = psutil.virtual_memory().total / 2**30
     return (
-        f"{cpu_name()}, {os.process_cpu_count()} CPUs, {memory:.0f} GiB; Python {platform.python_version()}, {packages}; "
+        f"{cpu_name()}, {os.process_cpu_count()} CPUs, {memory:.0f} GiB; "
+        f"Python {platform.python_version()}, {packages}; "
         f"commit {commit or 'unknown'}{' with changes' if changed else ''}"
     )

@@ -33,7 +33,8 @@ def main(source: Path, out: Path) -> None:
     for (y, x), path in tiles.items():
         if y - y0 < ROWS:
             with rasterio.open(path) as src:
-                pixels[:, (y - y0) * TILE_PX :, (x - x0) * TILE_PX :][:, :TILE_PX, :TILE_PX] = src.read()
+                row, col = (y - y0) * TILE_PX, (x - x0) * TILE_PX
+                pixels[:, row : row + TILE_PX, col : col + TILE_PX] = src.read()
     size = 2 * WORLD_M / 2**zoom / TILE_PX
     transform = Affine(size, 0, x0 * TILE_PX * size - WORLD_M, 0, -size, WORLD_M - y0 * TILE_PX * size)
     out.mkdir(parents=True, exist_ok=True)
@@ -47,7 +48,9 @@ def main(source: Path, out: Path) -> None:
         bounds = dst.bounds
     footprints = gpd.read_file(next(source.glob("osm/*.geojson"))).to_crs("EPSG:3857")
     footprints = footprints.clip(box(*bounds), keep_geom_type=True)
-    footprints = footprints[["osm_id", "osm_type", "building", "building:levels", "geometry"]].explode(ignore_index=True)
+    footprints = footprints[["osm_id", "osm_type", "building", "building:levels", "geometry"]].explode(
+        ignore_index=True
+    )
     footprints.to_file(out / "banepa_buildings.gpkg", layer="buildings")
     print(f"{out}: {pixels.shape[2]} x {pixels.shape[1]} px, {len(footprints)} footprints")
 

@@ -9,11 +9,12 @@ from geoseg.bands import Band
 from geoseg.classes import ClassInfo
 from geoseg.engine.engines import ChunkFailure, SyncEngine, ThreadsEngine
 from geoseg.engine.job import Job
-from geoseg.engine.kernel import ChunkResult, compute_chunk, read_chunk, threshold_byte
+from geoseg.engine.kernel import ChunkResult, compute_chunk, read_chunk
 from geoseg.errors import ModelError
 from geoseg.io.source import open_scene
 from geoseg.model.bundle import ModelBundle
 from geoseg.model.spec import Architecture, Channel, ModelSpec, Normalisation, Weights
+from geoseg.polygons.runs import threshold_byte
 from geoseg.tiling.plan import WindowGrid
 from geoseg.tiling.resample import Resampling
 
@@ -89,7 +90,11 @@ def run(job, forward, engine):
 def test_chunking_engine_and_batch_change_no_byte(scene_file, working, forward):
     path, _ = scene_file
     expected, _ = run(make_job(path, chunk_px=512, working=working), forward, SyncEngine())
-    for chunk_px, batch, engine in [(64, 1, SyncEngine()), (37, 4, ThreadsEngine(lanes=3)), (100, 2, ThreadsEngine(lanes=1))]:
+    for chunk_px, batch, engine in [
+        (64, 1, SyncEngine()),
+        (37, 4, ThreadsEngine(lanes=3)),
+        (100, 2, ThreadsEngine(lanes=1)),
+    ]:
         found, _ = run(make_job(path, chunk_px=chunk_px, working=working, batch=batch), forward, engine)
         for name, layer in expected.items():
             np.testing.assert_array_equal(found[name], layer, err_msg=f"{name}, chunks of {chunk_px}")

@@ -1,4 +1,4 @@
-"""Peak memory is what the plan says, and does not grow with the scene. A stub stands for the network: it costs nothing."""
+"""Peak memory is what the plan says, and does not grow with the scene; a stub that costs nothing is the network."""
 
 import json
 import subprocess
@@ -27,7 +27,8 @@ class Stub:
 backends.TorchBackend = Stub
 scene, model, out = sys.argv[1:]
 run = predict(scene, model, out, options=RunOptions(chunk_px=2048, lanes=2)).run
-print(json.dumps({"peak": run["run"]["peak_memory_bytes"], "planned": run["plan"]["peak_memory_bytes"], "valid": run["valid_px"]}))
+peak, planned = run["run"]["peak_memory_bytes"], run["plan"]["peak_memory_bytes"]
+print(json.dumps({"peak": peak, "planned": planned, "valid": run["valid_px"]}))
 """
 
 

@@ -1,4 +1,4 @@
-"""A whole run in its folder: bytes that depend on the job alone, resume, refusal, and nothing visible before it is complete."""
+"""A whole run in its folder: bytes that depend on the job alone, resume, refusal, nothing visible before the end."""
 
 import json
 from dataclasses import replace
@@ -11,11 +11,11 @@ from affine import Affine
 
 from geoseg import PolygonOptions, RunOptions, load_model, open_scene, predict
 from geoseg.bands import BandSet
-from geoseg.engine.kernel import threshold_byte
 from geoseg.errors import ConfigError, IncompleteError, InputError, MemoryBudgetError, OutputError
 from geoseg.model.build import build_network
 from geoseg.model.bundle import save_model
 from geoseg.model.spec import Architecture, Channel, ModelSpec, Normalisation
+from geoseg.polygons.runs import threshold_byte
 from geoseg.train.classes import BUILDING_CLASSES
 
 RASTERS = ("classes.tif", "confidence.tif")
@@ -68,7 +68,11 @@ def scene_file(tmp_path):
 def test_chunk_size_engine_and_lanes_change_no_byte(scene_file, bundle, tmp_path):
     polygons = PolygonOptions(min_area_m2=20)
     first = predict(
-        scene_file, bundle, tmp_path / "a", options=RunOptions(probabilities=True, chunk_px=1024, engine="sync"), polygons=polygons
+        scene_file,
+        bundle,
+        tmp_path / "a",
+        options=RunOptions(probabilities=True, chunk_px=1024, engine="sync"),
+        polygons=polygons,
     )
     names = [*RASTERS, "probabilities.tif", "classes.tif.aux.xml", "buildings.gpkg"]
     for i, options in enumerate(
@@ -85,7 +89,8 @@ def test_chunk_size_engine_and_lanes_change_no_byte(scene_file, bundle, tmp_path
 def test_outputs_lie_on_the_scene_s_grid_and_agree_with_each_other(scene_file, bundle, tmp_path):
     result = predict(
         scene_file, bundle, tmp_path / "out",
-        options=RunOptions(probabilities=True), polygons=PolygonOptions(min_area_m2=0, min_hole_m2=0, tolerance_m=0),
+        options=RunOptions(probabilities=True),
+        polygons=PolygonOptions(min_area_m2=0, min_hole_m2=0, tolerance_m=0, method="contour", split="none"),
     )  # fmt: skip
     with rasterio.open(scene_file) as src, rasterio.open(result.paths["classes.tif"]) as out:
         assert (out.crs, out.shape) == (src.crs, src.shape)
@@ -121,7 +126,7 @@ def test_another_resolution_runs_resampled_and_comes_back_on_the_scene_s_grid(bu
 def test_a_finished_run_is_refused_and_replaced_only_when_told(scene_file, bundle, tmp_path):
     result = predict(scene_file, bundle, tmp_path / "out")
     before = result.paths["run.json"].read_bytes()
-    with pytest.raises(OutputError, match="holds a finished run.*--overwrite"):
+    with pytest.raises(OutputError, match=r"holds a finished run.*--overwrite"):
         predict(scene_file, bundle, tmp_path / "out")
     assert result.paths["run.json"].read_bytes() == before
     again = predict(scene_file, bundle, tmp_path / "out", options=RunOptions(overwrite=True, probabilities=True))
@@ -130,7 +135,7 @@ def test_a_finished_run_is_refused_and_replaced_only_when_told(scene_file, bundl
 
 
 def test_an_interrupted_run_does_only_what_is_missing(scene_file, bundle, tmp_path, monkeypatch):
-    import geoseg.engine.engines as engines
+    from geoseg.engine import engines
 
     expected = predict(scene_file, bundle, tmp_path / "expected", options=RunOptions(chunk_px=512))
     done = []
@@ -161,7 +166,7 @@ def test_a_changed_job_is_refused_with_the_reason(scene_file, bundle, tmp_path):
     out = tmp_path / "out"
     with pytest.raises(KeyboardInterrupt):
         predict(scene_file, bundle, out, options=RunOptions(chunk_px=512), listen=stop)
-    with pytest.raises(OutputError, match="threshold.*changed"):
+    with pytest.raises(OutputError, match=r"threshold.*changed"):
         predict(scene_file, bundle, out, options=RunOptions(chunk_px=512, threshold=0.7))
     write_scene(scene_file, size=(700, 901))
     with pytest.raises(OutputError, match="source, grid, windows, working grid changed"):
@@ -202,7 +207,7 @@ def test_a_truncated_scene_fails_its_chunks_and_shows_nothing(bundle, tmp_path):
 
 
 def test_too_little_memory_is_said_at_once_with_the_way_out(scene_file, bundle, tmp_path):
-    with pytest.raises(MemoryBudgetError, match="smallest chunk.*--memory"):
+    with pytest.raises(MemoryBudgetError, match=r"smallest chunk.*--memory"):
         predict(scene_file, bundle, tmp_path / "out", options=RunOptions(memory_bytes=10**8))
     large = tmp_path / "large.tif"
     with rasterio.open(
@@ -212,7 +217,7 @@ def test_too_little_memory_is_said_at_once_with_the_way_out(scene_file, bundle, 
         pass  # no block is written: it takes no space
     with pytest.raises(MemoryBudgetError, match=r"chunks of 8192 px need \d+ MiB.*largest that fit are 2048 px"):
         predict(large, bundle, tmp_path / "out", options=RunOptions(memory_bytes=2_400_000_000, chunk_px=8192))
-    with pytest.raises(MemoryBudgetError, match="polygons of large.tif need"):
+    with pytest.raises(MemoryBudgetError, match=r"polygons of large.tif need"):
         predict(
             large, bundle, tmp_path / "out", options=RunOptions(memory_bytes=2_400_000_000), polygons=PolygonOptions()
         )

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from geoseg import __version__
 from geoseg.engine.job import Job
-from geoseg.engine.kernel import ChunkRecord, probability_layer
+from geoseg.engine.kernel import INTERIOR, ChunkRecord, probability_layer
 from geoseg.engine.options import PolygonOptions
 from geoseg.engine.run import JobFolder, Listener, Progress
 from geoseg.errors import OutputError
@@ -20,8 +20,10 @@ from geoseg.io.cog import Layer, assemble
 from geoseg.io.files import write_json
 from geoseg.io.geopackage import write_buildings
 from geoseg.io.pam import write_pam
-from geoseg.polygons import FootprintRules, extract_footprints
+from geoseg.polygons import extract_footprints
+from geoseg.polygons.instances import cut_apart
 
+LEAST_SEED_M2 = 1.0  # sure interior smaller than this is noise, not a building
 RUN_FILE = "run.json"
 RASTERS = ("classes.tif", "confidence.tif", "probabilities.tif")
 
@@ -124,26 +126,26 @@ def _polygons(job: Job, parts: Mapping[Any, Path], path: Path, options: PolygonO
     spec = job.bundle.spec
     assert spec.polygon_class is not None  # make_job has refused other models
     target = spec.class_map.by_name(spec.polygon_class)
-    probability = _whole_layer(job, parts, job.layers.index(probability_layer(target.name)) + 1)
-    rules = FootprintRules(
-        threshold=job.threshold,
-        min_area_m2=options.min_area_m2,
-        min_hole_m2=options.min_hole_m2,
-        tolerance_m=options.tolerance_m,
-    )
-    found = extract_footprints(probability, job.scene.grid, rules=rules)
+    probability = _whole_layer(job, parts, probability_layer(target.name))
+    if INTERIOR in job.layers:
+        pixel_m2 = float(np.prod(job.scene.grid.ground_resolution_m()))
+        interior = _whole_layer(job, parts, INTERIOR)
+        probability = cut_apart(
+            probability, interior, threshold=job.threshold, min_seed_px=max(1, round(LEAST_SEED_M2 / pixel_m2))
+        )
+    found = extract_footprints(probability, job.scene.grid, options.rules(job.threshold))
     areas = write_buildings(
         path, found, crs=job.scene.grid.crs, target=target, classes=spec.class_map, provenance=provenance(job)
     )
     return {"file": path.name, "count": len(found), "area_m2": round(float(np.sum(areas)), 3)}
 
 
-def _whole_layer(job: Job, parts: Mapping[Any, Path], band: int) -> NDArray[np.uint8]:
+def _whole_layer(job: Job, parts: Mapping[Any, Path], name: str) -> NDArray[np.uint8]:
     """Return one layer over the whole scene: one byte a pixel, counted by the memory plan."""
     out = np.zeros(job.scene.grid.shape, np.uint8)
     for box, path in parts.items():
         with rasterio.open(path) as src:
-            out[box.within(job.scene.grid.box)] = src.read(band)
+            out[box.within(job.scene.grid.box)] = src.read(job.layers.index(name) + 1)
     return out
 
 

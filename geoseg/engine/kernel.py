@@ -11,10 +11,12 @@ from geoseg.engine.job import Job
 from geoseg.engine.views import VIEWS
 from geoseg.grid import Box
 from geoseg.io.source import read
+from geoseg.polygons.runs import threshold_byte
 from geoseg.raster import Raster
-from geoseg.tiling.blend import Finished, accumulate, finish, mean_members, quantise
+from geoseg.tiling.blend import Finished, accumulate, finish, mean_members, quantise, to_bytes
 from geoseg.tiling.resample import resample_counts, resample_valid, source_box
 
+INTERIOR = "interior"  # the channel of building models that tells touching buildings apart, and its layer
 Windows = NDArray[np.float32]  # (B, C, h, w)
 Forward = Callable[[Windows], NDArray[np.float32]]  # -> (B, K, h, w) probabilities
 ForwardAll = Callable[[Iterable[Windows]], Iterator[NDArray[np.float32]]]  # keeps the order
@@ -101,7 +103,7 @@ def _network_input(job: Job, block: Raster, pixels: Box, seen: Box) -> tuple[NDA
 
 
 def _counts(job: Job, window: Box, usable: NDArray[np.bool_], seen: Box) -> bool:
-    """Whether any valid pixel lies where the window weighs something; decided per window, so it holds for every chunk."""
+    """Whether any valid pixel lies where the window weighs something; decided per window, so every chunk agrees."""
     rows, cols = job.windows.weights(window)
     inside = window.clip(Box(0, 0, *job.resampling.working_shape))
     assert inside is not None  # windows start inside the scene
@@ -137,11 +139,13 @@ def _layers(job: Job, acc: NDArray[np.uint32], valid: NDArray[np.bool_]) -> dict
         done = _by_threshold(job, done)
     every = {"classes": done.classes, "confidence": done.confidence}
     every |= {probability_layer(c.name): p for c, p in zip(spec.classes, done.probabilities, strict=True)}
+    if INTERIOR in job.layers:
+        every[INTERIOR] = to_bytes(acc[[c.name for c in spec.channels].index(INTERIOR)], valid)
     return {name: every[name] for name in job.layers}
 
 
 def _by_threshold(job: Job, done: Finished) -> Finished:
-    """Decide a two-class map by the polygon class's probability byte, so that raster and polygons agree to the pixel."""
+    """Decide a two-class map by the polygon class's probability byte: raster and polygons then agree to the pixel."""
     spec = job.bundle.spec
     position = [c.name for c in spec.classes].index(spec.polygon_class)
     target, other = spec.classes[position], spec.classes[1 - position]
@@ -150,15 +154,6 @@ def _by_threshold(job: Job, done: Finished) -> Finished:
     classes = np.where(valid, np.where(inside, target.id, other.id), 0).astype(np.uint8)
     confidence = np.where(inside, done.probabilities[position], done.probabilities[1 - position])
     return Finished(classes, confidence, done.probabilities)
-
-
-def threshold_byte(threshold: float) -> int:
-    """Return the least byte b whose probability (b - 1) / 254 is ``threshold`` or more.
-
-    >>> threshold_byte(0.5)
-    128
-    """
-    return 1 + int(np.ceil(round(254 * threshold, 9)))
 
 
 def probability_layer(class_name: str) -> str:

@@ -1,9 +1,14 @@
 """How a run is done, as its user chooses it: frozen values with the defaults of the command line."""
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from geoseg.engine.views import VIEWS
 from geoseg.errors import ConfigError
+from geoseg.polygons import FootprintRules
+from geoseg.polygons.footprints import Method
+
+Split = Literal["borders", "none"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,19 +43,39 @@ class RunOptions:
         if self.threshold is not None and not 0 < self.threshold < 1:
             raise ConfigError(f"threshold {self.threshold}: it lies between 0 and 1")
         if self.chunk_px is not None and (self.chunk_px < 512 or self.chunk_px & (self.chunk_px - 1)):
-            raise ConfigError(f"chunk-px {self.chunk_px}: choose 512, 1024, 2048, … (512 x 2^n, so that overviews fit)")
+            raise ConfigError(f"chunk-px {self.chunk_px}: choose 512, 1024, 2048, … (512 x 2^n)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolygonOptions:
-    """Options of the polygons, in true ground metres; tolerance_m None lets the pixel size decide."""
+    """Options of the polygons, in true ground metres; see ``geoseg.polygons.FootprintRules`` for all but split.
+
+    split: "borders" cuts touching buildings apart where the model sees a border between them, "none" leaves them
+    merged; a model without an interior channel never cuts.
+    """
 
     min_area_m2: float = 5.0
     min_hole_m2: float = 2.0
     tolerance_m: float | None = None
+    method: Method = "regular"
+    split: Split = "borders"
+
+    @property
+    def splits(self) -> bool:
+        """Whether touching buildings are cut apart."""
+        return self.split == "borders"
+
+    def rules(self, threshold: float) -> FootprintRules:
+        """Return the rules of the polygons at ``threshold``."""
+        return FootprintRules(
+            threshold=threshold,
+            min_area_m2=self.min_area_m2,
+            min_hole_m2=self.min_hole_m2,
+            tolerance_m=self.tolerance_m,
+            method=self.method,
+        )
 
     def __post_init__(self) -> None:
-        for name in ("min_area_m2", "min_hole_m2", "tolerance_m"):
-            value = getattr(self, name)
-            if value is not None and value < 0:
-                raise ConfigError(f"{name.replace('_', '-')} {value}: it cannot be negative")
+        if self.split not in get_args(Split):
+            raise ConfigError(f"split {self.split!r}: choose {', '.join(get_args(Split))}")
+        self.rules(0.5)

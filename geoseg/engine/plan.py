@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from geoseg.engine.job import Job
-from geoseg.engine.kernel import needed_boxes, probability_layer
+from geoseg.engine.kernel import INTERIOR, needed_boxes, probability_layer
 from geoseg.engine.options import PolygonOptions, RunOptions
 from geoseg.engine.views import VIEWS
 from geoseg.errors import ConfigError, MemoryBudgetError
@@ -155,7 +155,8 @@ def _chunk(load: Load, options: RunOptions) -> tuple[int, int]:
 
 def _layer_names(spec: ModelSpec, options: RunOptions, polygons: PolygonOptions | None) -> tuple[str, ...]:
     wanted = [c.name for c in spec.classes if options.probabilities or (polygons and c.name == spec.polygon_class)]
-    return ("classes", "confidence", *(probability_layer(name) for name in wanted))
+    inner = [INTERIOR] if polygons and polygons.splits and INTERIOR in {c.name for c in spec.channels} else []
+    return ("classes", "confidence", *(probability_layer(name) for name in wanted), *inner)
 
 
 def _notes(scene: Scene, spec: ModelSpec, resampling: Resampling) -> list[str]:
@@ -180,8 +181,8 @@ def usable_cpus() -> int:
 def activation_bytes_per_px(spec: ModelSpec) -> int:
     """Return what a network call holds per pixel of its window, beside input and answer, in bytes.
 
-    The sum of all convolutions' outputs as fp32, found on torch's meta device without computing anything: an upper bound,
-    since inference frees what is used up.
+    The sum of all convolutions' outputs as fp32, found on torch's meta device without computing: an upper bound, since
+    inference frees what is used up.
     """
     import torch
 

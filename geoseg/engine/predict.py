@@ -46,7 +46,7 @@ class Result:
     run: dict[str, Any]
 
     def to_xarray(self, name: str = "classes") -> "xr.DataArray":
-        """Open a raster output ("classes", "confidence", "probabilities") lazily: dask-backed, georeferenced, ``.rio``-ready."""
+        """Open a raster output, e.g. "confidence", lazily: dask-backed, georeferenced, ``.rio``-ready."""
         import rioxarray
 
         path = self.paths.get(f"{name}.tif")
@@ -75,7 +75,7 @@ def predict(
     config: dict[str, Any] | None = None,
     listen: Listener = _silent,
 ) -> Result:
-    """Run a model over a scene and write classes.tif, confidence.tif and, where asked, polygons and probabilities to ``out``.
+    """Run a model over a scene; write classes.tif, confidence.tif and, where asked, polygons and probabilities.
 
     An unfinished run in ``out`` is resumed. config: what a command line or file was told, kept in run.json.
     Raises InputError, ModelError, ConfigError, OutputError, MemoryBudgetError and IncompleteError; whatever happens,

@@ -1,4 +1,4 @@
-"""Running a job in its folder: what is done stays done, what is missing is run, nothing is visible until all is there."""
+"""Running a job in its folder: what is done stays done, what is missing is run, and only parts are written."""
 
 import fcntl
 import json

@@ -14,7 +14,7 @@ from geoseg.errors import ConfigError, InputError, OutputError
 from geoseg.grid import Grid
 from geoseg.io.geopackage import write_buildings
 from geoseg.io.source import open_raster
-from geoseg.polygons import FootprintRules, extract_footprints
+from geoseg.polygons import extract_footprints
 
 BUILDING = ClassMap((ClassInfo(1, "building", (200, 66, 46)),))
 
@@ -46,13 +46,7 @@ def vectorize(
         values = src.read(_band(src, band), masked=False)
         nodata = src.nodata
     probability = _as_bytes(values, nodata, class_id=class_id, name=str(raster))
-    rules = FootprintRules(
-        threshold=0.5 if class_id is not None else threshold,
-        min_area_m2=options.min_area_m2,
-        min_hole_m2=options.min_hole_m2,
-        tolerance_m=options.tolerance_m,
-    )
-    found = extract_footprints(probability, grid, rules=rules)
+    found = extract_footprints(probability, grid, options.rules(0.5 if class_id is not None else threshold))
     source = {"software": "geoseg", "version": __version__, "model": None, "input": [Path(raster).name]}
     areas = write_buildings(path, found, crs=grid.crs, target=BUILDING.by_id(1), classes=BUILDING, provenance=source)
     return {"file": str(path), "count": len(found), "area_m2": round(float(np.sum(areas)), 3)}
@@ -80,7 +74,7 @@ def _as_bytes(
     if values.dtype == np.uint8:
         if nodata != 0:
             raise InputError(
-                f"{name}: 8-bit values without nodata 0 are not geoseg's probabilities; for a class raster pass --class-id"
+                f"{name}: 8-bit values without nodata 0 are no probability bytes; for a class raster pass --class-id"
             )
         return values  # type: ignore[return-value]
     if values.dtype.kind != "f":
