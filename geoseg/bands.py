@@ -50,6 +50,23 @@ SENSORS: dict[str, dict[str, float]] = {
 SENSORS["landsat-9"] = SENSORS["landsat-8"]
 
 
+def sensor_bands(sensor: str) -> dict[str, float]:
+    """Return the bands of a sensor in its own order, name -> wavelength; raises ConfigError naming those there are."""
+    table = SENSORS.get(sensor.lower())
+    if table is None:
+        raise ConfigError(f"unknown sensor {sensor!r}; known: {', '.join(sorted(SENSORS))}")
+    return table
+
+
+def reach_nm(wavelength_nm: float) -> float:
+    """Return how far from a wavelength another band still stands in for it.
+
+    35 nm in the visible, where bands are narrow and red (665) must not become red edge (705), while NAIP's blue (460) may
+    serve as Sentinel-2's (492); 60 nm from 750 nm on (Sentinel-2 B08, 833, for Landsat's near infrared, 865).
+    """
+    return 35.0 if wavelength_nm < 750 else 60.0
+
+
 def _key(name: str) -> str:
     """Fold a band name so that B1, b01 and B01 are one."""
     m = re.fullmatch(r"([a-z]+)0*(\d+)([a-z]?)", name.strip().lower())
@@ -65,16 +82,14 @@ def resolve_band(name: str, *, sensor: str | None = None) -> Band:
     (665.0, None)
     """
     if sensor is not None:
-        table = SENSORS.get(sensor.lower())
-        if table is None:
-            raise ConfigError(f"unknown sensor {sensor!r}; known: {', '.join(sorted(SENSORS))}")
+        table = sensor_bands(sensor)
         for key, nm in table.items():
             if _key(key) == _key(name):
                 return Band(key, nm)
         common = ALIASES.get(name.strip().lower(), name.strip().lower())
         if common in COMMON:  # "red" asked of a sensor: its nearest band
             key, nm = min(table.items(), key=lambda kv: abs(kv[1] - COMMON[common]))
-            if abs(nm - COMMON[common]) <= 60:
+            if abs(nm - COMMON[common]) < reach_nm(COMMON[common]):
                 return Band(key, nm)
         raise ConfigError(f"sensor {sensor!r} has no band {name!r}; it has {', '.join(table)}")
     common = ALIASES.get(name.strip().lower(), name.strip().lower())
@@ -123,8 +138,8 @@ class BandSet:
     def indices_of(self, wanted: "BandSet", *, where: str = "scene") -> tuple[int, ...]:
         """Return, for each wanted band, the position of the band here that measures the same.
 
-        By name first, then by the nearest wavelength within 60 nm (Sentinel-2 B08 serves a model trained on NAIP's
-        near infrared). Raises InputError that names what is missing.
+        By name first, then by the nearest wavelength within ``reach_nm`` (Sentinel-2 B08 serves a model trained on NAIP's
+        near infrared); never by position. Raises InputError that names what is missing.
         """
         found: list[int] = []
         missing: list[str] = []
@@ -136,7 +151,7 @@ class BandSet:
                 found.append(match)
         if missing:
             raise InputError(
-                f"{where}: band {', '.join(missing)} not found among {', '.join(self.names)}. "
+                f"{where}: band{'s' * (len(missing) > 1)} {', '.join(missing)} not found among {', '.join(self.names)}. "
                 f"Name the file's bands in order with --bands (and --sensor)"
             )
         if len(set(found)) != len(found):
@@ -153,7 +168,7 @@ class BandSet:
         if nm is None:
             return None
         near = [(abs(own.wavelength_nm - nm), i) for i, own in enumerate(self.bands) if own.wavelength_nm is not None]
-        return min(near)[1] if near and min(near)[0] <= 60.0 else None
+        return min(near)[1] if near and min(near)[0] < reach_nm(nm) else None
 
     def as_json(self) -> list[dict[str, object]]:
         """Return the bands as JSON values, read back by ``from_json``."""
@@ -163,11 +178,10 @@ class BandSet:
     def from_json(cls, rows: Sequence[dict[str, object]]) -> "BandSet":
         """Build the bands from ``as_json``'s value."""
         try:
-            return cls(
-                tuple(
-                    Band(str(r["name"]), None if r.get("wavelength_nm") is None else float(r["wavelength_nm"]))  # type: ignore[arg-type]
-                    for r in rows
-                )
+            bands = tuple(
+                Band(str(r["name"]), None if r.get("wavelength_nm") is None else float(r["wavelength_nm"]))  # type: ignore[arg-type]
+                for r in rows
             )
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ConfigError(f"bands are not a list of {{name, wavelength_nm}}: {error}") from error
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise ConfigError(f"bands are not a list of {{name, wavelength_nm}}: {error!r}") from error
+        return cls(bands)

@@ -77,8 +77,9 @@ class ClassMap:
         raise ConfigError(f"no class {class_id}; there are {', '.join(str(c.id) for c in self.classes)}")
 
     def only(self, names: Sequence[str]) -> "ClassMap":
-        """Return the table reduced to ``names``, ids kept."""
-        return ClassMap(tuple(c for c in self.classes if c.name in set(names)))
+        """Return the table reduced to ``names``, ids kept; raises ConfigError for a name that is not there."""
+        wanted = {self.by_name(name) for name in names}
+        return ClassMap(tuple(c for c in self.classes if c in wanted))
 
     def as_json(self) -> list[dict[str, object]]:
         """Return the table as JSON values, read back by ``from_json``."""
@@ -88,11 +89,7 @@ class ClassMap:
     def from_json(cls, rows: Sequence[dict[str, object]]) -> "ClassMap":
         """Build the table from ``as_json``'s value."""
         try:
-            return cls(
-                tuple(
-                    ClassInfo(int(r["id"]), str(r["name"]), tuple(int(v) for v in r["color"]))  # type: ignore[call-overload, attr-defined, arg-type]
-                    for r in rows
-                )
-            )
-        except (KeyError, TypeError) as error:
-            raise ConfigError(f"class table is not a list of {{id, name, color}}: {error}") from error
+            cells = [(int(r["id"]), str(r["name"]), tuple(int(v) for v in r["color"])) for r in rows]  # type: ignore[call-overload, attr-defined]
+        except (KeyError, TypeError, ValueError) as error:
+            raise ConfigError(f"class table is not a list of {{id, name, color}}: {error!r}") from error
+        return cls(tuple(ClassInfo(i, name, color) for i, name, color in cells))  # type: ignore[arg-type]
