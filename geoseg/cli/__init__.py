@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         told, code = _told(error)
         _say(told)
     if code == INTERRUPTED:
-        _say("interrupted; the same command goes on where it stopped")
+        _say("interrupted; a run goes on where it stopped when it is started again")
     return int(code)
 
 
@@ -71,7 +71,7 @@ def _told(error: Exception) -> tuple[str, int]:
     if isinstance(error, USAGE_ERROR):
         context = getattr(error, "ctx", None)
         verb = context.command_path if context else "geoseg"
-        return f"{error.format_message()} See {verb} --help", 2  # type: ignore[attr-defined]
+        return f"{error.format_message().rstrip('.')}; see {verb} --help", 2  # type: ignore[attr-defined]
     return f"unexpected {type(error).__name__}: {error}. --debug shows where", 1
 
 

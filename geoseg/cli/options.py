@@ -1,6 +1,7 @@
 """Flags that several verbs share, each spelled once: groups of them are frozen dataclasses, see ``spread``."""
 
 import inspect
+import warnings
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import wraps
@@ -163,7 +164,10 @@ def spread(verb: Callable[..., None]) -> Callable[..., None]:
         talk = _gather(TalkFlags, given)
         set_up_logging(quiet=talk.quiet, verbose=talk.verbose, style=talk.progress)
         values = {name: _gather(kind, given) for name, kind in groups.items()}
-        verb(**values, **{k: v for k, v in given.items() if k in hints})
+        with warnings.catch_warnings():
+            if not talk.verbose:
+                warnings.simplefilter("ignore")  # libraries' remarks to programmers
+            verb(**values, **{k: v for k, v in given.items() if k in hints})
 
     parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters]
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]

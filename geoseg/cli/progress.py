@@ -29,7 +29,6 @@ def set_up_logging(*, quiet: bool, verbose: bool, style: ProgressStyle) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JsonLine() if style is ProgressStyle.JSON else _TextLine())
     log.handlers[:] = [handler]
-    log.propagate = False
 
 
 class _TextLine(logging.Formatter):

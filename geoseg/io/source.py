@@ -10,7 +10,7 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp, MaskFlags
-from rasterio.errors import CRSError, RasterioError, RasterioIOError
+from rasterio.errors import RasterioError, RasterioIOError
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
@@ -189,7 +189,7 @@ def _assumed(path: str, assume_crs: str | None, src: DatasetReader) -> CRS:
         raise InputError(f"{path}: no CRS; {hint}say which one it is in with --assume-crs EPSG:n")
     try:
         return CRS.from_user_input(assume_crs)
-    except CRSError as error:
+    except ValueError as error:  # CRSError is one, and EPSG:words raises it plain
         raise ConfigError(f"--assume-crs {assume_crs}: not a CRS ({_first_line(error)})") from error
 
 

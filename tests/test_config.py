@@ -1,0 +1,153 @@
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from geoseg.config import (
+    BuildingsConfig,
+    LandCoverConfig,
+    TrainConfig,
+    load_config,
+    parse_bytes,
+    shipped_configs,
+)
+from geoseg.engine.options import PolygonOptions, RunOptions
+from geoseg.errors import ConfigError, InputError
+from geoseg.train.spec import TrainSpec
+
+CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
+
+
+def write(path, **content):
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def buildings(path, **more):
+    return write(path, job="buildings", scene="s.tif", out="o", **more)
+
+
+def train(path, **more):
+    content = {
+        "job": "train", "name": "t", "data": [{"scene": "s.tif", "labels": "t.gpkg"}], "target": {"kind": "buildings"},
+        "bands": "red,green,blue", "split": {"validation": {"side": "south", "share": 0.2}},
+    }  # fmt: skip
+    return write(path, **(content | more))
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
+def test_every_shipped_config_is_loaded_and_every_key_in_it_is_explained(path):
+    config = load_config(path)
+    assert config.job == yaml.safe_load(path.read_text())["job"]
+    for line in path.read_text().splitlines():
+        if re.match(r" *(- )?[a-z_]+: +\S", line):
+            assert "#" in line, f"{path.name}: {line.strip()} has no comment"
+
+
+def test_the_shipped_run_configs_name_every_key_with_its_default():
+    for name, kind in (("buildings", BuildingsConfig), ("land_cover", LandCoverConfig)):
+        content = yaml.safe_load(shipped_configs()[name].read_text())
+        assert set(content) == set(kind.model_fields)
+        config = load_config(name)
+        assert config.options == RunOptions()
+        assert set(content["options"]) == set(RunOptions.__dataclass_fields__)
+    assert load_config("buildings").polygons == PolygonOptions()
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        ({"optoins": {}}, "optoins: unknown key; did you mean options?"),
+        ({"options": {"chunkpx": 512}}, "options.chunkpx: unknown key; did you mean chunk_px?"),
+        ({"options": {"zzz": 1}}, "options.zzz: unknown key; there are device, engine,"),
+        ({"options": {"chunk_px": 700}}, "options: chunk-px 700: choose 512, 1024"),
+        ({"options": {"memory_bytes": "4 apples"}}, "options: memory '4 apples': write a size such as 4GB"),
+        ({"polygons": {"min_area": 5}}, "polygons.min_area: unknown key; did you mean min_area_m2?"),
+        ({"nodata": "none"}, "nodata: input should be a valid number"),
+    ],
+)
+def test_a_wrong_key_is_named_with_its_path(tmp_path, keys, told):
+    path = buildings(tmp_path / "x.yaml", **keys)
+    with pytest.raises(ConfigError) as error:
+        load_config(path)
+    assert str(error.value).startswith(f"{path}: {told}")
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        ({"schedule": {"epoch": 3}}, "schedule.epoch: unknown key; did you mean epochs?"),
+        ({"target": {"kind": "buildings", "border": 1}}, "target.border: unknown key; did you mean border_m?"),
+        ({"data": [{"scen": "a.tif", "labels": "b.gpkg"}]}, "data.0.scen: unknown key; did you mean scene?"),
+        ({"split": {"validation": {"side": "up", "share": 0.2}}}, "split.validation.side: input should be 'north'"),
+    ],
+)
+def test_a_wrong_key_of_a_training_is_named_with_its_path(tmp_path, keys, told):
+    path = train(tmp_path / "x.yaml", **keys)
+    with pytest.raises(ConfigError) as error:
+        load_config(path)
+    assert str(error.value).startswith(f"{path}: {told}")
+
+
+def test_a_missing_key_a_missing_job_and_a_key_given_twice_are_errors(tmp_path):
+    with pytest.raises(ConfigError, match=r"x\.yaml: scene: field required"):
+        load_config(write(tmp_path / "x.yaml", job="buildings", out="o"))
+    with pytest.raises(ConfigError, match=r"job: missing; choose land_cover, buildings, train"):
+        load_config(write(tmp_path / "y.yaml", scene="s.tif"))
+    with pytest.raises(ConfigError, match="job: 'building' is not known"):
+        load_config(write(tmp_path / "z.yaml", job="building"))
+    twice = tmp_path / "twice.yaml"
+    twice.write_text("job: buildings\nscene: a\nscene: b\n")
+    with pytest.raises(ConfigError, match="key 'scene' is given twice"):
+        load_config(twice)
+    with pytest.raises(InputError, match="no such config; those that come with geoseg: buildings, land_cover"):
+        load_config(tmp_path / "none.yaml")
+
+
+def test_relative_paths_start_at_the_config_and_changes_at_the_current_folder(tmp_path, monkeypatch):
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf" / "own_model").mkdir()
+    path = buildings(tmp_path / "conf" / "x.yaml", model="own_model")
+    monkeypatch.chdir(tmp_path)
+    config = load_config(path)
+    assert config.scene == (str(tmp_path / "conf/s.tif"),)
+    assert config.out == str(tmp_path / "conf/o")
+    assert config.model == str(tmp_path / "conf/own_model")
+    changed = load_config(path, changes={"out": "other", "scene": ["a.tif", "b.tif"]})
+    assert (changed.out, changed.scene) == ("other", ("a.tif", "b.tif"))
+    assert load_config(buildings(tmp_path / "conf" / "x.yaml", model="buildings")).model == "buildings"
+
+
+def test_a_scene_that_is_absolute_remote_or_the_demo_stays_itself(tmp_path):
+    for scene in ("/data/s.tif", "https://example.org/s.tif", "/vsicurl/https://example.org/s.tif"):
+        assert load_config(write(tmp_path / "x.yaml", job="buildings", scene=scene, out="o")).scene == (scene,)
+    (demo,) = load_config(write(tmp_path / "x.yaml", job="buildings", scene="demo", out="o")).scene
+    assert Path(demo).parts[-3:] == ("geoseg", "demo", "scene.tif")
+
+
+def test_a_run_json_holds_a_config_that_runs_again_from_anywhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = BuildingsConfig(scene="s.tif", out="o", options=RunOptions(overwrite=True, threshold=0.4))
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep/run.json").write_text(json.dumps({"software": "geoseg", "config": config.recorded()}))
+    again = load_config(tmp_path / "deep/run.json")
+    assert again.scene == (str(tmp_path / "s.tif"),)
+    assert again.options == RunOptions(threshold=0.4, overwrite=False)
+
+
+def test_a_training_config_is_a_train_spec_with_resolved_paths(tmp_path):
+    config = load_config(train(tmp_path / "x.yaml", data_folder="pixels"))
+    assert isinstance(config, TrainConfig)
+    assert type(config.spec) is TrainSpec
+    assert config.spec.data[0].scene == str(tmp_path / "pixels/s.tif")
+    assert load_config(tmp_path / "x.yaml", changes={"data_folder": "/d"}).spec.data[0].labels == "/d/t.gpkg"
+
+
+def test_sizes_are_read_and_nonsense_is_refused():
+    assert parse_bytes("2GiB") == 2**31
+    assert parse_bytes("750 mb") == 750_000_000
+    for text in ("", "GB", "-1GB", "4 apples", "1e9"):
+        with pytest.raises(ConfigError, match="write a size such as 4GB"):
+            parse_bytes(text)
