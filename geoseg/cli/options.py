@@ -12,7 +12,7 @@ import typer
 
 from geoseg.cli.progress import ProgressStyle, set_up_logging, shown
 from geoseg.config import SceneInput, parse_bytes, parse_config
-from geoseg.engine.options import PolygonOptions, RunOptions
+from geoseg.engine.options import Method, PolygonOptions, RunOptions, Split
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -86,6 +86,13 @@ class RunFlags:
         typer.Option(help="Threads that run the network (default: one per core).", rich_help_panel=RUN_PANEL),
     ] = _RUN.lanes
     engine: Annotated[str, typer.Option(help="threads or sync.", rich_help_panel=RUN_PANEL)] = _RUN.engine
+    tta: Annotated[
+        str | None,
+        typer.Option(
+            help="Average turned views of each window: none, rotate (4) or d4 (8) (default: the model's).",
+            rich_help_panel=RUN_PANEL,
+        ),
+    ] = _RUN.tta
     threshold: Annotated[
         float | None, typer.Option(help="Probability from which a pixel is building (default: the model's).")
     ] = _RUN.threshold
@@ -103,6 +110,7 @@ class RunFlags:
             batch=self.batch,
             memory_bytes=None if self.memory is None else parse_bytes(self.memory),
             chunk_px=self.chunk_px,
+            tta=self.tta,
             threshold=self.threshold,
             probabilities=self.probabilities,
             overwrite=self.overwrite,
@@ -117,12 +125,24 @@ class PolygonFlags:
     min_hole_m2: Annotated[float, typer.Option(help="Smaller holes are filled.")] = _POLYGONS.min_hole_m2
     tolerance_m: Annotated[
         float | None,
-        typer.Option(help="How far simplified walls may stray; 0 keeps pixel edges (default: two pixels)."),
+        typer.Option(help="How far a wall may stray from the contour (default: by the pixel size)."),
     ] = _POLYGONS.tolerance_m
+    method: Annotated[
+        Method, typer.Option(help="regular: straight walls and right corners; contour: the pixels' edges.")
+    ] = _POLYGONS.method
+    split: Annotated[
+        Split, typer.Option(help="borders: touching buildings apart, where the model sees a border; none: merged.")
+    ] = _POLYGONS.split
 
     def options(self) -> PolygonOptions:
         """Return the options; raises ConfigError."""
-        return PolygonOptions(min_area_m2=self.min_area_m2, min_hole_m2=self.min_hole_m2, tolerance_m=self.tolerance_m)
+        return PolygonOptions(
+            min_area_m2=self.min_area_m2,
+            min_hole_m2=self.min_hole_m2,
+            tolerance_m=self.tolerance_m,
+            method=self.method,
+            split=self.split,
+        )
 
 
 @dataclass(frozen=True, slots=True)

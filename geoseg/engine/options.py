@@ -1,13 +1,15 @@
 """How a run is done, as its user chooses it: frozen values with the defaults of the command line."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal
 
 from geoseg.engine.views import VIEWS
 from geoseg.errors import ConfigError
-from geoseg.polygons import FootprintRules
-from geoseg.polygons.footprints import Method
 
+if TYPE_CHECKING:
+    from geoseg.polygons import FootprintRules
+
+Method = Literal["regular", "contour"]
 Split = Literal["borders", "none"]
 
 
@@ -65,8 +67,10 @@ class PolygonOptions:
         """Whether touching buildings are cut apart."""
         return self.split == "borders"
 
-    def rules(self, threshold: float) -> FootprintRules:
-        """Return the rules of the polygons at ``threshold``."""
+    def rules(self, threshold: float) -> "FootprintRules":
+        """Return the rules of the polygons at ``threshold``; raises ConfigError for numbers that make no sense."""
+        from geoseg.polygons import FootprintRules  # numba and shapely: `geoseg --help` needs neither
+
         return FootprintRules(
             threshold=threshold,
             min_area_m2=self.min_area_m2,
@@ -74,8 +78,3 @@ class PolygonOptions:
             tolerance_m=self.tolerance_m,
             method=self.method,
         )
-
-    def __post_init__(self) -> None:
-        if self.split not in get_args(Split):
-            raise ConfigError(f"split {self.split!r}: choose {', '.join(get_args(Split))}")
-        self.rules(0.5)

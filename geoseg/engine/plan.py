@@ -87,6 +87,9 @@ def make_plan(
     spec = bundle.spec
     if polygons is not None and spec.polygon_class is None:
         raise ConfigError(f"model {spec.name!r} names no class to draw polygons of; use geoseg predict")
+    threshold = spec.threshold if options.threshold is None else options.threshold
+    if polygons is not None:
+        polygons.rules(threshold)  # refuses what makes no sense before any work
     device = choose_device(options.device)
     selected = scene.select(spec.band_set)
     resampling = Resampling.to_resolution(scene.grid, spec.gsd_m)
@@ -129,7 +132,7 @@ def make_plan(
         device=device,
         precision=choose_precision(device),
         platform=describe_device(device),
-        threshold=spec.threshold if options.threshold is None else options.threshold,
+        threshold=threshold,
         layers=_layer_names(spec, options, polygons),
     )
     notes = tuple(_notes(scene, spec, resampling))

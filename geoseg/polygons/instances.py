@@ -41,8 +41,8 @@ def _seeds(interior: NDArray[np.uint8], areas: NDArray[np.int32], min_seed_px: i
     """Number the connected areas of sure interior that are large enough; 0 elsewhere."""
     sure = (interior >= threshold_byte(SEED_THRESHOLD)) & (areas > 0)
     seeds, count = ndimage.label(sure, EDGES)
-    sizes = np.bincount(seeds.ravel(), minlength=count + 1)
-    seeds[sizes[seeds] < min_seed_px] = 0
+    too_small = np.bincount(seeds.ravel(), minlength=count + 1) < min_seed_px
+    seeds[too_small[seeds]] = 0
     return seeds
 
 
