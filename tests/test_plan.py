@@ -156,6 +156,7 @@ def test_memory_does_not_grow_with_the_scene():
         ("itemsize", 4, "read_block"),
         ("channels", 9, "accumulators"),
         ("classes", 9, "outputs"),
+        ("views", 8, "batches"),
         ("activation_bytes_per_px", 2000, "activations"),
     ],
 )
