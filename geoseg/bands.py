@@ -21,8 +21,8 @@ class Band:
         return self.name.lower() == other.name.lower()
 
 
-# Centre wavelengths in nm. Sentinel-2: ESA MSI User Guide (S2A); Landsat 8/9 OLI and TIRS: USGS; NAIP: Leica ADS nominal;
-# WorldView-3 and PlanetScope (SuperDove): vendors' data sheets. Common names: STAC eo extension, centre of the range.
+# Centre wavelengths in nm. Sentinel-2: ESA MSI User Guide (S2A); Landsat 8/9 OLI and TIRS: USGS; NAIP: Leica ADS
+# nominal; WorldView-3 and PlanetScope (SuperDove): vendors' data sheets. Common names: STAC eo extension, centre of range.
 COMMON: dict[str, float] = {
     "coastal": 443.0, "blue": 490.0, "green": 560.0, "yellow": 605.0, "red": 665.0, "rededge": 705.0,
     "rededge071": 705.0, "rededge075": 740.0, "rededge078": 783.0, "nir": 842.0, "nir08": 865.0, "nir09": 945.0,
@@ -41,7 +41,9 @@ SENSORS: dict[str, dict[str, float]] = {
         "B1": 443.0, "B2": 482.0, "B3": 561.4, "B4": 654.6, "B5": 864.7, "B6": 1608.9, "B7": 2200.7, "B8": 589.5,
         "B9": 1373.4, "B10": 10895.0, "B11": 12005.0,
     },
-    "landsat-7": {"B1": 478.0, "B2": 560.0, "B3": 661.0, "B4": 835.0, "B5": 1648.0, "B6": 11450.0, "B7": 2206.0, "B8": 706.0},
+    "landsat-7": {
+        "B1": 478.0, "B2": 560.0, "B3": 661.0, "B4": 835.0, "B5": 1648.0, "B6": 11450.0, "B7": 2206.0, "B8": 706.0,
+    },
     "naip": {"R": 635.0, "G": 555.0, "B": 460.0, "N": 845.0},
     "worldview-3": {"C": 427.0, "B": 482.0, "G": 547.0, "Y": 604.0, "R": 660.0, "RE": 723.0, "N": 824.0, "N2": 914.0},
     "planetscope": {"CB": 443.0, "B": 490.0, "GI": 531.0, "G": 565.0, "Y": 610.0, "R": 665.0, "RE": 705.0, "N": 865.0},
@@ -61,8 +63,8 @@ def sensor_bands(sensor: str) -> dict[str, float]:
 def reach_nm(wavelength_nm: float) -> float:
     """Return how far from a wavelength another band still stands in for it.
 
-    35 nm in the visible, where bands are narrow and red (665) must not become red edge (705), while NAIP's blue (460) may
-    serve as Sentinel-2's (492); 60 nm from 750 nm on (Sentinel-2 B08, 833, for Landsat's near infrared, 865).
+    35 nm in the visible, where bands are narrow and red (665) must not become red edge (705), while NAIP's blue (460)
+    may serve as Sentinel-2's (492); 60 nm from 750 nm on (Sentinel-2 B08, 833, for Landsat's near infrared, 865).
     """
     return 35.0 if wavelength_nm < 750 else 60.0
 
@@ -138,8 +140,8 @@ class BandSet:
     def indices_of(self, wanted: "BandSet", *, where: str = "scene") -> tuple[int, ...]:
         """Return, for each wanted band, the position of the band here that measures the same.
 
-        By name first, then by the nearest wavelength within ``reach_nm`` (Sentinel-2 B08 serves a model trained on NAIP's
-        near infrared); never by position. Raises InputError that names what is missing.
+        By name first, then by the nearest wavelength within ``reach_nm`` (Sentinel-2 B08 serves a model trained on
+        NAIP's near infrared); never by position. Raises InputError that names what is missing.
         """
         found: list[int] = []
         missing: list[str] = []
@@ -151,7 +153,7 @@ class BandSet:
                 found.append(match)
         if missing:
             raise InputError(
-                f"{where}: band{'s' * (len(missing) > 1)} {', '.join(missing)} not found among {', '.join(self.names)}. "
+                f"{where}: band {', '.join(missing)} not found among {', '.join(self.names)}. "
                 f"Name the file's bands in order with --bands (and --sensor)"
             )
         if len(set(found)) != len(found):

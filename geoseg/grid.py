@@ -156,19 +156,19 @@ def pyproj_crs(crs: CRS):  # type: ignore[no-untyped-def]  # pyproj.CRS, importe
 
     Raises InputError for a CRS that is not tied to the Earth, e.g. a building site's own.
     """
-    from pyproj import CRS as PyprojCRS
+    import pyproj
 
-    out = PyprojCRS.from_wkt(crs.to_wkt())
+    out = pyproj.CRS.from_wkt(crs.to_wkt())
     out = out.sub_crs_list[0] if out.is_compound else out
     out = out.source_crs if out.is_bound else out
     if out.geodetic_crs is None:
-        raise InputError(f"the CRS {out.name!r} is not tied to the Earth; give the file its true one (gdal_edit -a_srs)")
+        raise InputError(
+            f"the CRS {out.name!r} is not tied to the Earth; give the file its true one (gdal_edit -a_srs)"
+        )
     return out
 
 
-def lonlat(
-    crs: CRS, x: NDArray[np.float64], y: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def lonlat(crs: CRS, x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return (longitude, latitude) in degrees on the CRS's own datum and prime meridian; infinite where there is none.
 
     In degrees also where the datum counts in grads (EPSG:27572, Lambert II of France).

@@ -1,6 +1,6 @@
 """A scene as a lazy, dask-backed, georeferenced xarray.DataArray."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,26 +17,34 @@ def to_xarray(scene: Scene, *, chunk_px: int = 2048, masked: bool = False) -> "x
 
     Chunks hold all bands (pixel-interleaved files would else be decoded once a band) and are whole native blocks of at
     least ``chunk_px`` pixels. masked: float32 in physical units (scale and offset applied), NaN where invalid; else the
-    stored type and values.
+    stored type and values, with the nodata value that all bands share. A rotated scene has no x and y coordinates:
+    ``.rio.transform()`` places it, and rioxarray's own ``.rio.bounds()`` is wrong there, so use ``scene.grid.bounds``.
     """
     import dask.array as da
     import rioxarray  # noqa: F401  # registers .rio
     import xarray as xr
+    from dask.array.core import normalize_chunks
     from dask.base import tokenize
 
     height, width = scene.grid.shape
     rows, cols = (_snapped(chunk_px, block, size) for block, size in zip(scene.block, scene.grid.shape, strict=True))
     dtype = np.dtype(np.float32 if masked else scene.dtype)
-    template = da.zeros((len(scene.bands), height, width), chunks=(len(scene.bands), rows, cols), dtype=dtype)
     pixels = da.map_blocks(
-        _load, template, scene, masked, dtype=dtype, meta=np.empty((0, 0, 0), dtype), name=f"geoseg-{tokenize(scene, rows, cols, masked)}"
+        _load,
+        scene=scene,
+        masked=masked,
+        chunks=normalize_chunks((-1, rows, cols), shape=(len(scene.bands), height, width)),
+        dtype=dtype,
+        meta=np.empty((0, 0, 0), dtype),
+        name=f"geoseg-{tokenize(scene, rows, cols, masked)}",
     )
     array = xr.DataArray(pixels, dims=("band", "y", "x"), coords={"band": list(scene.bands.names)}, name="scene")
     t = scene.grid.transform
-    if t.b == t.d == 0:  # rotated grids have no x and y of their own: their transform says it all
+    if t.b == t.d == 0:
         array = array.assign_coords(x=t.c + t.a * (np.arange(width) + 0.5), y=t.f + t.e * (np.arange(height) + 0.5))
     array = array.rio.write_crs(scene.grid.crs).rio.write_transform(t)
-    return array.rio.write_nodata(np.nan) if masked else array
+    nodata = np.nan if masked else _shared([s.nodata for s in scene.sources])
+    return array if nodata is None else array.rio.write_nodata(nodata)
 
 
 def _snapped(wanted: int, block: int, size: int) -> int:
@@ -44,8 +52,12 @@ def _snapped(wanted: int, block: int, size: int) -> int:
     return min(size, -(-wanted // block) * block)
 
 
-def _load(template: NDArray[np.generic], scene: Scene, masked: bool, block_info=None) -> NDArray[np.generic]:  # type: ignore[no-untyped-def]  # noqa: FBT001
-    (row0, row1), (col0, col1) = block_info[0]["array-location"][1:]
+def _shared(values: list[float | None]) -> float | None:
+    return values[0] if all(v == values[0] for v in values) else None
+
+
+def _load(*, scene: Scene, masked: bool, block_info: dict[None, dict[str, Any]]) -> NDArray[np.generic]:
+    (row0, row1), (col0, col1) = block_info[None]["array-location"][1:]
     raster = read(scene, Box(row0, col0, row1, col1))
     if not masked:
         return raster.data
