@@ -79,7 +79,7 @@ def test_required_raster_is_missed_though_run_json_does_not_list_it(out: Path) -
     assert "classes.tif: readable" in faults(out)
 
 
-@pytest.mark.parametrize("name", ["buildings.gpkg-wal", "classes.tif.ovr", ".classes.tif.x1y2"])
+@pytest.mark.parametrize("name", ["buildings.gpkg-wal", "classes.tif.ovr", ".classes.tif.x1y2", ".job"])
 def test_leftovers_are_found(out: Path, name: str) -> None:
     (out / name).write_bytes(b"")
     assert faults(out) == ["folder: no leftovers"]

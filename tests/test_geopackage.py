@@ -15,6 +15,7 @@ from pyproj import Geod
 from rasterio.crs import CRS
 from test_parts import largest_file
 
+from geoseg.engine.finish import publish
 from geoseg.errors import OutputError
 from geoseg.grid import Grid
 from geoseg.io import geopackage
@@ -157,6 +158,18 @@ def test_file_that_is_open_elsewhere_is_refused_and_untouched(package: Path, tmp
             attempt()
         assert error.value.exit_code == 5
     assert path.read_bytes() == package.read_bytes()
+
+
+def test_finished_run_does_not_replace_a_file_that_is_open_elsewhere(package: Path, tmp_path: Path) -> None:
+    built, out = tmp_path / "built", tmp_path / "out"
+    for folder in (built, out):
+        folder.mkdir()
+        (folder / "buildings.gpkg").write_bytes(package.read_bytes())
+    (out / "run.json").write_text("{}")
+    (out / "buildings.gpkg-wal").write_bytes(b"")
+    with pytest.raises(OutputError, match=r"buildings\.gpkg-wal"):
+        publish(built, out, {})
+    assert sorted(p.name for p in out.iterdir()) == ["buildings.gpkg", "buildings.gpkg-wal", "run.json"]
 
 
 def test_full_disk_keeps_the_old_file(package: Path, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from geoseg.engine.run import JobFolder, Listener, Progress
 from geoseg.errors import OutputError
 from geoseg.io.cog import Layer, assemble
 from geoseg.io.files import write_json
-from geoseg.io.geopackage import write_buildings
+from geoseg.io.geopackage import refuse_if_in_use, write_buildings
 from geoseg.io.pam import write_pam
 from geoseg.polygons import extract_footprints
 from geoseg.polygons.instances import cut_apart
@@ -151,6 +151,7 @@ def _whole_layer(job: Job, parts: Mapping[Any, Path], name: str) -> NDArray[np.u
 
 def publish(built: Path, out: Path, run: dict[str, Any]) -> dict[str, Path]:
     """Move finished outputs into place, sidecars before rasters, run.json last; returns all paths by file name."""
+    refuse_if_in_use(out / "buildings.gpkg")
     files = sorted(built.iterdir(), key=lambda p: (not p.name.endswith(".aux.xml"), p.name))
     run["outputs"] = {p.name: {"sha256": sha256_of(p), "bytes": p.stat().st_size} for p in files}
     (out / RUN_FILE).unlink(missing_ok=True)  # from here until the new one the folder is not a finished run

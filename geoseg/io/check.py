@@ -106,8 +106,10 @@ def _files(folder: Path, run: _Run) -> Iterator[Finding]:
         with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
         yield Finding(f"{name}: sha256 as in {RUN_FILE}", found == stated["sha256"], found[:16])
-    beside = {name + suffix for name in run.facts["outputs"] for suffix in (*SIDECARS, ".ovr", ".msk")}
-    left = sorted(p.name for p in folder.iterdir() if p.name in beside or p.name.startswith("."))
+    names = (*run.facts["outputs"], RUN_FILE)
+    beside = {name + suffix for name in names for suffix in (*SIDECARS, ".ovr", ".msk")}
+    unfinished = (".job", *(f".{name}." for name in names))  # as the engine and ``atomic`` call them
+    left = sorted(p.name for p in folder.iterdir() if p.name in beside or p.name.startswith(unfinished))
     yield Finding("folder: no leftovers", not left, ", ".join(left))
 
 
