@@ -6,13 +6,15 @@ geoseg needs Python >= 3.12. One is looked for on PATH and in pyenv; where there
 taken from PATH or installed into .venv-uv; where it cannot be had, the environment is built by venv and pip.
 """
 
+import hashlib
 import json
 import os
 import shutil
 import subprocess
 import sys
-import urllib.request
 from pathlib import Path
+from urllib.parse import urljoin
+from urllib.request import urlopen
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
@@ -67,11 +69,16 @@ def install_uv() -> str:
 
 
 def fetch_pip() -> Path:
-    """Download pip's newest wheel, which Python runs as it is. Raises OSError without a network."""
-    with urllib.request.urlopen(PIP_RELEASE, timeout=60) as reply:
+    """Download pip's newest wheel, which Python runs as it is. Raises OSError where that fails."""
+    with urlopen(PIP_RELEASE, timeout=60) as reply:
         wheel = next(file for file in json.load(reply)["urls"] if file["packagetype"] == "bdist_wheel")
+    with urlopen(urljoin(PIP_RELEASE, wheel["url"]), timeout=60) as reply:
+        content = reply.read()
+    if hashlib.sha256(content).hexdigest() != wheel["digests"]["sha256"]:
+        raise OSError(f"{wheel['filename']} arrived damaged")
     UV_FOLDER.mkdir(exist_ok=True)
-    path, _ = urllib.request.urlretrieve(wheel["url"], UV_FOLDER / wheel["filename"])
+    path = UV_FOLDER / wheel["filename"]
+    path.write_bytes(content)
     return path
 
 
