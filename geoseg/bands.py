@@ -14,15 +14,23 @@ class Band:
     name: str
     wavelength_nm: float | None = None
 
+    @property
+    def identity_nm(self) -> float | None:
+        """The wavelength that says what the band is: its common name's where it has one, else its own.
+
+        NAIP's blue is centred at 460 nm, nearer to Sentinel-2's coastal band (443) than to its blue one (492).
+        """
+        return COMMON.get(_common(self.name), self.wavelength_nm) if self.wavelength_nm is not None else None
+
     def same(self, other: "Band") -> bool:
-        """Whether both measure the same thing: equal wavelength within 15 nm where both have one, else equal name."""
-        if self.wavelength_nm is not None and other.wavelength_nm is not None:
-            return abs(self.wavelength_nm - other.wavelength_nm) <= 15.0
+        """Whether both measure the same thing: identity within 15 nm where both have one, else equal name."""
+        if self.identity_nm is not None and other.identity_nm is not None:
+            return abs(self.identity_nm - other.identity_nm) <= 15.0
         return self.name.lower() == other.name.lower()
 
 
 # Centre wavelengths in nm. Sentinel-2: ESA MSI User Guide (S2A); Landsat 8/9 OLI and TIRS: USGS; NAIP: Leica ADS
-# nominal; WorldView-3 and PlanetScope (SuperDove): vendors' data sheets. Common names: STAC eo extension, centre of range.
+# nominal; WorldView-3 and PlanetScope (SuperDove): vendors' data sheets. Common names: STAC eo extension, mid-range.
 COMMON: dict[str, float] = {
     "coastal": 443.0, "blue": 490.0, "green": 560.0, "yellow": 605.0, "red": 665.0, "rededge": 705.0,
     "rededge071": 705.0, "rededge075": 740.0, "rededge078": 783.0, "nir": 842.0, "nir08": 865.0, "nir09": 945.0,
@@ -63,10 +71,15 @@ def sensor_bands(sensor: str) -> dict[str, float]:
 def reach_nm(wavelength_nm: float) -> float:
     """Return how far from a wavelength another band still stands in for it.
 
-    35 nm in the visible, where bands are narrow and red (665) must not become red edge (705), while NAIP's blue (460)
-    may serve as Sentinel-2's (492); 60 nm from 750 nm on (Sentinel-2 B08, 833, for Landsat's near infrared, 865).
+    35 nm in the visible, where bands are narrow and red (665) must not become red edge (705), while its neighbours
+    in other sensors are up to 30 nm off; 60 nm from 750 nm on (Sentinel-2 B08, 833, for Landsat's near infrared, 865).
     """
     return 35.0 if wavelength_nm < 750 else 60.0
+
+
+def _common(name: str) -> str:
+    """Return the common name that a name stands for, or the name itself, in lower case."""
+    return ALIASES.get(name.strip().lower(), name.strip().lower())
 
 
 def _key(name: str) -> str:
@@ -88,13 +101,13 @@ def resolve_band(name: str, *, sensor: str | None = None) -> Band:
         for key, nm in table.items():
             if _key(key) == _key(name):
                 return Band(key, nm)
-        common = ALIASES.get(name.strip().lower(), name.strip().lower())
+        common = _common(name)
         if common in COMMON:  # "red" asked of a sensor: its nearest band
             key, nm = min(table.items(), key=lambda kv: abs(kv[1] - COMMON[common]))
             if abs(nm - COMMON[common]) < reach_nm(COMMON[common]):
                 return Band(key, nm)
         raise ConfigError(f"sensor {sensor!r} has no band {name!r}; it has {', '.join(table)}")
-    common = ALIASES.get(name.strip().lower(), name.strip().lower())
+    common = _common(name)
     if common in COMMON:
         return Band(common, COMMON[common])
     return Band(name.strip())
@@ -166,10 +179,10 @@ class BandSet:
         for i, own in enumerate(self.bands):
             if own.name.lower() == band.name.lower() and own.same(band):
                 return i
-        nm = band.wavelength_nm
+        nm = band.identity_nm
         if nm is None:
             return None
-        near = [(abs(own.wavelength_nm - nm), i) for i, own in enumerate(self.bands) if own.wavelength_nm is not None]
+        near = [(abs(own.identity_nm - nm), i) for i, own in enumerate(self.bands) if own.identity_nm is not None]
         return min(near)[1] if near and min(near)[0] < reach_nm(nm) else None
 
     def as_json(self) -> list[dict[str, object]]:

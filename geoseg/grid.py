@@ -134,7 +134,8 @@ class Grid:
         crs = pyproj_crs(self.crs)
         rows = np.arange(self.height) + 0.5
         planar = abs(self.transform.determinant)
-        x, y = self.transform * (np.full(self.height, self.width / 2), rows)
+        t, col = self.transform, self.width / 2
+        x, y = t.a * col + t.b * rows + t.c, t.d * col + t.e * rows + t.f
         unit = crs.axis_info[0].unit_conversion_factor  # radians or metres
         a, b = crs.ellipsoid.semi_major_metre, crs.ellipsoid.semi_minor_metre
         e2 = 1 - (b / a) ** 2
@@ -160,7 +161,7 @@ def pyproj_crs(crs: CRS):  # type: ignore[no-untyped-def]  # pyproj.CRS, importe
 
     out = pyproj.CRS.from_wkt(crs.to_wkt())
     out = out.sub_crs_list[0] if out.is_compound else out
-    out = out.source_crs if out.is_bound else out
+    out = out.source_crs if out.is_bound else out  # type: ignore[assignment]
     if out.geodetic_crs is None:
         raise InputError(
             f"the CRS {out.name!r} is not tied to the Earth; give the file its true one (gdal_edit -a_srs)"

@@ -87,7 +87,7 @@ class Scene:
         else:
             raise InputError(
                 f"{self.name}: {len(self.bands)} bands without names, the model needs {len(wanted)} "
-                f"({', '.join(wanted.names)}). Name the bands in file order with --bands, or pick by number: --bands 3,2,1"
+                f"({', '.join(wanted.names)}). Name them in file order with --bands, or pick by number: --bands 3,2,1"
             )
         return replace(self, bands=wanted, named=True, sources=tuple(self.sources[i] for i in order))
 
@@ -318,13 +318,13 @@ def _nodata_mask(data: NDArray[np.generic], nodata: Sequence[float | None]) -> N
     """Return where (C, H, W) data is nodata.
 
     A pixel is nodata where any band holds its nodata value. The exception is one value for all bands that pixels may
-    have measured, 0 (black) or the integer type's largest (saturated): there all bands of the scene must hold it, since in
-    some alone it is a colour.
+    have measured, 0 (black) or the integer type's largest (saturated): there all bands of the scene must hold it, since
+    in some bands alone it is a colour.
     """
     hits = [_equals(channel, value) for channel, value in zip(data, nodata, strict=True) if value is not None]
     if not hits:
         return np.zeros(data.shape[1:], np.bool_)
-    measurable = (0, np.iinfo(data.dtype).max) if data.dtype.kind in "iu" else (0,)
+    measurable = (0, np.iinfo(str(data.dtype)).max) if data.dtype.kind in "iu" else (0,)
     everywhere = len(hits) == len(data) and len(set(nodata)) == 1 and nodata[0] in measurable
     return (np.logical_and if everywhere else np.logical_or).reduce(hits)
 

@@ -1,4 +1,4 @@
-"""A network trained on some bands, started on others: its input layer is adapted by identity and wavelength, never by index."""
+"""A network trained on some bands, started on others: its input layer is adapted by wavelength, never by index."""
 
 from dataclasses import dataclass
 
@@ -26,9 +26,9 @@ def adapt_input_weight(
 ) -> tuple[NDArray[np.float32], tuple[Origin, ...]]:
     """Return an input convolution's weight (O, len(target), kh, kw) made from one of (O, len(source), kh, kw).
 
-    A band that both have is copied; one with optical neighbours within 250 nm gets their Gaussian mixture; any other the
-    mean over the source bands. Where bands were not merely copied each output filter is rescaled so that standardised
-    inputs with a correlation of 0.8 give it the variance it had.
+    A band that both have is copied; one with optical neighbours within 250 nm gets their Gaussian mixture; any
+    other the mean over the source bands. Where bands were not merely copied each output filter is rescaled so that
+    standardised inputs with a correlation of 0.8 give it the variance it had.
 
     >>> w = np.arange(3, dtype=np.float32).reshape(1, 3, 1, 1)
     >>> rgb, bgr = BandSet.parse("red,green,blue"), BandSet.parse("blue,green,red")
@@ -49,19 +49,19 @@ def adapt_input_weight(
 
 def _mixture(band: Band, source: BandSet) -> tuple[NDArray[np.float32], str]:
     share = np.zeros(len(source), np.float32)
-    for i, own in enumerate(source):
-        if own.same(band):
-            share[i] = 1
-            return share, f"copy of {own.name}"
-    nm = band.wavelength_nm
-    if nm is not None:
-        away = np.array([np.inf if b.wavelength_nm is None else abs(b.wavelength_nm - nm) for b in source])
-        if away.min() <= REACH_NM:
-            # relative to the nearest, so that a neighbour 200 nm away still weighs something in float32
-            share[:] = np.exp(-(away**2 - away.min() ** 2) / (2 * SPREAD_NM**2))
-            share /= share.sum()
-            names = "+".join(b.name for b, s in zip(source, share, strict=True) if s > 0.05)
-            return share, f"neighbours {names}"
+    nm = [np.inf if b.identity_nm is None else b.identity_nm for b in source]
+    away = np.full(len(source), np.inf) if band.identity_nm is None else np.abs(np.array(nm) - band.identity_nm)
+    same = [i for i, own in enumerate(source) if own.same(band)]
+    if same:
+        nearest = min(same, key=lambda i: away[i])
+        share[nearest] = 1
+        return share, f"copy of {source[nearest].name}"
+    if away.min() <= REACH_NM:
+        # relative to the nearest, so that a neighbour 200 nm away still weighs something in float32
+        share[:] = np.exp(-(away**2 - away.min() ** 2) / (2 * SPREAD_NM**2))
+        share /= share.sum()
+        names = "+".join(b.name for b, s in zip(source, share, strict=True) if s > 0.05)
+        return share, f"neighbours {names}"
     share[:] = 1 / len(source)
     return share, "mean of all bands"
 
@@ -77,18 +77,17 @@ def _variance(weight: NDArray[np.float32]) -> NDArray[np.float64]:
 def start_from(network, donor, *, source: BandSet, target: BandSet):  # type: ignore[no-untyped-def]  # nn.Module, imported late
     """Copy a donor network's weights into ``network``, its input layers adapted, its output layer only where it fits.
 
-    An input layer is a convolution whose weight differs from the donor's in the number of input channels, or that has as
-    many as there are source bands and comes first. Returns the origins of the bands. Raises ModelError when fewer than 80 %
-    of the tensors fit: another architecture.
+    An input layer is any convolution that is given the image itself: the first one, and shortcuts around it. Returns
+    the origins of the bands. Raises ModelError when fewer than 80 % of the tensors fit: another architecture.
     """
     import torch
 
     state, given = network.state_dict(), donor.state_dict()
-    stems = [k for k, m in _input_layers(donor, len(source))]
+    stems = _input_layers(donor, len(source))
     origins: tuple[Origin, ...] = ()
     matched = 0
     for name, tensor in state.items():
-        if name in stems:
+        if name in stems and given[name].shape[0] == tensor.shape[0]:
             adapted, origins = adapt_input_weight(given[name].numpy(), source, target)
             state[name] = torch.from_numpy(adapted)
             matched += 1
@@ -102,7 +101,7 @@ def start_from(network, donor, *, source: BandSet, target: BandSet):  # type: ig
 
 
 def _input_layers(network, channels: int):  # type: ignore[no-untyped-def]
-    """Return (weight name, module) of the convolutions that see the input itself, found by running one pixel block."""
+    """Return the weight names of the convolutions that see the input itself, found by running one small image."""
     import torch
 
     found = []
@@ -110,9 +109,9 @@ def _input_layers(network, channels: int):  # type: ignore[no-untyped-def]
     probe[0, :, 0, 0] = torch.arange(1, channels + 1, dtype=torch.float32)  # marks the tensor; shortcuts see it as well
 
     def hook(name):  # type: ignore[no-untyped-def]
-        def note(module, inputs):  # type: ignore[no-untyped-def]
+        def note(_module, inputs):  # type: ignore[no-untyped-def]
             if inputs[0].shape == probe.shape and torch.equal(inputs[0], probe):
-                found.append((f"{name}.weight", module))
+                found.append(f"{name}.weight")
 
         return note
 

@@ -23,8 +23,8 @@ def choose_device(device: str) -> str:
 def choose_precision(device: str) -> str:
     """Return "bf16" where the device computes in it natively, else "fp32".
 
-    Decided by capability, never by timing: two runs on one machine must agree. On a CPU with AVX512-BF16 a U-Net runs 2.4
-    times faster and 99.96 % of classes stay the same.
+    Decided by capability, never by timing: two runs on one machine must agree. On a CPU with AVX512-BF16 a U-Net runs
+    2.4 times faster and 99.96 % of classes stay the same.
     """
     if device == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"

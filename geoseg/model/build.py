@@ -1,6 +1,7 @@
 """Networks by name: a compact U-Net of our own, and segmentation-models-pytorch's U-Net with any of its encoders."""
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -30,9 +31,9 @@ class ConvBlock(nn.Module):
 class CompactUNet(nn.Module):
     """U-Net (Ronneberger, Fischer, Brox 2015) with residual blocks, small enough to train and run on a CPU.
 
-    widths: channels per level, the resolution halves from one to the next. The deepest level ends in a dilated block, so
-    that a pixel sees about 2^levels * 10 px around it. All normalisation is batch normalisation: nothing is computed over a
-    window, so results do not depend on where windows lie.
+    widths: channels per level, the resolution halves from one to the next. The deepest level ends in a dilated block,
+    so that a pixel sees about 2^levels * 10 px around it. All normalisation is batch normalisation: nothing is computed
+    over a window, so results do not depend on where windows lie.
     """
 
     def __init__(self, in_channels: int, out_channels: int, *, widths: Sequence[int], dropout: float = 0.0) -> None:
@@ -41,7 +42,7 @@ class CompactUNet(nn.Module):
         self.middle = ConvBlock(widths[-1], widths[-1], dilation=2)
         self.drop = nn.Dropout2d(dropout)
         up = list(reversed(widths))
-        self.decoder = nn.ModuleList(ConvBlock(a + b, b) for a, b in zip(up[:-1], up[1:], strict=True))
+        self.decoder = nn.ModuleList(ConvBlock(a + b, b) for a, b in pairwise(up))
         self.head = nn.Conv2d(widths[0], out_channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:

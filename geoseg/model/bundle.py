@@ -1,4 +1,4 @@
-"""ModelBundle: a folder with model.json and weights.safetensors; written by training, read by everything, never pickle."""
+"""ModelBundle: a folder with model.json and weights.safetensors; written by training, read by all, never pickle."""
 
 import hashlib
 import json
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from geoseg.errors import ModelError, OutputError
+from geoseg.errors import ConfigError, ModelError, OutputError
 from geoseg.model.spec import ModelSpec, Weights
 
 if TYPE_CHECKING:
@@ -36,12 +36,19 @@ class ModelBundle:
         Raises ModelError where the weights do not fit the architecture.
         """
         import torch
+        from safetensors import SafetensorError
         from safetensors.torch import load
 
         from geoseg.model.build import build_network
 
-        net = build_network(self.spec.arch, in_channels=len(self.spec.bands), out_channels=len(self.spec.channels))
-        state = load(_checked_bytes(Path(self.path) / self.weights.file, self.weights))
+        content = _checked_bytes(Path(self.path) / self.weights.file, self.weights)
+        try:
+            net = build_network(self.spec.arch, in_channels=len(self.spec.bands), out_channels=len(self.spec.channels))
+            state = load(content)
+        except ConfigError as error:
+            raise ModelError(f"{self.path}: {error}") from error
+        except SafetensorError as error:
+            raise ModelError(f"{self.path}: {self.weights.file} is not a safetensors file ({error})") from error
         own = net.state_dict()
         wrong = [k for k in own if k not in state or state[k].shape != own[k].shape]
         stray = [k for k in state if k not in own]
@@ -63,26 +70,27 @@ def bundled_models() -> dict[str, Path]:
 def load_model(model: str | Path) -> ModelBundle:
     """Open a bundle by path, or one that comes with geoseg by name, and check its sha256.
 
-    Raises ModelError where it is missing, incomplete, damaged or of another schema.
+    A name that geoseg knows is never a folder here, so a job means the same wherever it is started; write ./buildings
+    for a folder of that name. Raises ModelError where it is missing, incomplete, damaged or of another schema.
     """
     own = bundled_models()
-    folder = own[str(model)] if str(model) in own and not (Path(model) / SPEC_FILE).exists() else Path(model)
+    folder = own[model] if isinstance(model, str) and model in own else Path(model)
     spec_file = folder / SPEC_FILE
     if not spec_file.is_file():
         raise ModelError(
-            f"{model}: no model bundle ({SPEC_FILE} not found). Bundles that come with geoseg: {', '.join(own) or 'none'}"
+            f"{model}: no model bundle ({SPEC_FILE} not found). Those that come with geoseg: {', '.join(own) or 'none'}"
         )
     text = spec_file.read_bytes()
     try:
         content = json.loads(text)
         weights = Weights.model_validate(content.pop("weights"))
         spec = ModelSpec.model_validate(content)
-    except (json.JSONDecodeError, KeyError, AttributeError, UnicodeDecodeError) as error:
-        raise ModelError(f"{spec_file}: not a model description ({error})") from error
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(p) for p in first["loc"])
+        where = ".".join(str(p) for p in first["loc"]) or "content"
         raise ModelError(f"{spec_file}: {where}: {first['msg']}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:  # cut off, not JSON, not an object, no weights
+        raise ModelError(f"{spec_file}: not a model description ({error!r})") from error
     _checked_bytes(folder / weights.file, weights)
     return ModelBundle(str(folder), spec, weights, hashlib.sha256(text).hexdigest())
 
@@ -99,20 +107,25 @@ def _checked_bytes(path: Path, weights: Weights) -> bytes:
 def save_model(
     folder: Path, network: "nn.Module", *, spec: ModelSpec, half: bool = True, overwrite: bool = False
 ) -> ModelBundle:
-    """Write ``network`` and ``spec`` as a bundle; floats as fp16 where ``half``. Raises OutputError where one exists."""
+    """Write ``network`` and ``spec`` as a bundle; raises OutputError where one exists.
+
+    half: floats as fp16, but for tensors with values beyond its range (running variances of unusual layers).
+    """
     import torch
     from safetensors.torch import save
 
     if (folder / SPEC_FILE).exists() and not overwrite:
         raise OutputError(f"{folder}: holds a model bundle already; choose another folder or pass --overwrite")
     folder.mkdir(parents=True, exist_ok=True)
+    fits = torch.finfo(torch.float16).max
     state = {
-        k: v.detach().cpu().contiguous().to(torch.float16 if half and v.is_floating_point() else v.dtype)
-        for k, v in network.state_dict().items()
+        k: v.half() if half and v.is_floating_point() and v.abs().max() <= fits else v
+        for k, v in ((k, v.detach().cpu().contiguous()) for k, v in network.state_dict().items())
     }
     content = save(state)
     weights = Weights(sha256=hashlib.sha256(content).hexdigest(), bytes=len(content))
-    body: dict[str, Any] = {**spec.model_dump(mode="json"), "weights": weights.model_dump(mode="json")}
+    told = json.loads(spec.model_dump_json())  # a score that is NaN, of a class validation lacks, becomes null
+    body: dict[str, Any] = {**told, "weights": weights.model_dump(mode="json")}
     (folder / SPEC_FILE).unlink(missing_ok=True)  # a bundle without its description is no bundle: never a torn one
     (folder / weights.file).write_bytes(content)
     temporary = folder / f".{SPEC_FILE}.tmp"

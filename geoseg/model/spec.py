@@ -11,7 +11,7 @@ from geoseg.classes import ClassInfo, ClassMap
 class Value(BaseModel):
     """A frozen value that refuses keys it does not know."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Architecture(Value):
@@ -45,7 +45,7 @@ class Normalisation(Value):
 class Weights(Value):
     """The weights' file beside model.json, with its sha256."""
 
-    file: str = "weights.safetensors"
+    file: str = Field("weights.safetensors", pattern=r"^\w[\w.-]*$", description="beside model.json: a name, no path")
     sha256: str
     bytes: int
 
@@ -75,14 +75,15 @@ class ModelSpec(Value):
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
+        BandSet(self.bands)  # both refuse what is empty or repeats
+        ClassMap(self.classes)
         n = len(self.bands)
         if len(self.normalisation.mean) != n or len(self.normalisation.std) != n:
             raise ValueError(
                 f"{n} bands, but {len(self.normalisation.mean)} means and {len(self.normalisation.std)} stds"
             )
         ids = {c.id for c in self.classes}
-        stray = {c.class_id for c in self.channels} - ids
-        if stray or {c.class_id for c in self.channels} != ids:
+        if {c.class_id for c in self.channels} != ids:
             raise ValueError(
                 f"channels lead to classes {sorted(c.class_id for c in self.channels)}, the table has {sorted(ids)}"
             )

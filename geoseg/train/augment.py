@@ -3,10 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
-from torch import Tensor
+from scipy.ndimage import gaussian_filter, map_coordinates
 
 from geoseg.train.labels import IGNORE
 from geoseg.train.spec import Augmentation
@@ -14,7 +12,10 @@ from geoseg.train.spec import Augmentation
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AreaPixels:
-    """The pixels of one area at the model's resolution: image (C, H, W) in physical units, valid and labels (H, W)."""
+    """The pixels of one area at the model's resolution.
+
+    image: (C, H, W) in physical units, 0 where invalid; valid: (H, W); labels: (H, W), IGNORE where invalid or unknown.
+    """
 
     image: NDArray[np.float32]
     valid: NDArray[np.bool_]
@@ -32,8 +33,8 @@ def random_window(
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     """Cut one changed window: normalised image (C, size, size), 0 where invalid, and labels (size, size).
 
-    The window's centre lies on a labelled pixel; beyond the area's edge pixels are mirrored, labels ignored, so no pixel
-    outside the area is ever seen.
+    The window's centre lies near a labelled pixel; beyond the area's edge pixels are mirrored and labels ignored, so no
+    pixel outside the area is ever seen.
     """
     image, valid, labels = _geometry(area, size, change, rng)
     image = _radiometry(image, change, mean, std, rng)
@@ -54,17 +55,19 @@ def _geometry(
     zoom = float(np.exp(rng.uniform(*np.log(change.scale))))  # > 1: objects look larger
     angle = rng.uniform(0, 2 * np.pi) if change.rotate else rng.integers(4) * np.pi / 2
     flip = rng.choice([-1.0, 1.0])
-    ramp = (torch.arange(size, dtype=torch.float32) - (size - 1) / 2) / zoom
-    dy, dx = torch.meshgrid(ramp, ramp * flip, indexing="ij")
-    cos, sin = float(np.cos(angle)), float(np.sin(angle))
-    y = row + dy * cos - dx * sin
-    x = col + dy * sin + dx * cos
-    grid = torch.stack([(2 * x + 1) / width - 1, (2 * y + 1) / height - 1], -1)[None]
-    image = _sample(torch.from_numpy(area.image)[None], grid, "bilinear")
-    plain = torch.from_numpy(np.stack([area.labels, area.valid]).astype(np.float32))[None]
-    labels, valid = _sample(plain, grid, "nearest").numpy()
-    inside = ((x >= -0.5) & (x < width - 0.5) & (y >= -0.5) & (y < height - 0.5)).numpy()
-    return image.numpy(), valid > 0, np.where(inside, labels, IGNORE).astype(np.uint8)
+    ramp = (np.arange(size) - (size - 1) / 2) / zoom
+    dy, dx = np.meshgrid(ramp, ramp * flip, indexing="ij")
+    y = row + dy * np.cos(angle) - dx * np.sin(angle)
+    x = col + dy * np.sin(angle) + dx * np.cos(angle)
+    at = np.stack([y, x])
+    present = area.valid.view(np.uint8)
+    valid = map_coordinates(present, at, order=0, mode="reflect") > 0
+    image = np.stack([map_coordinates(band, at, order=1, mode="reflect") for band in area.image])
+    if not valid.all():  # invalid pixels are 0: without them in the weights too, they darken none of their neighbours
+        image /= np.maximum(map_coordinates(present, at, np.float32, order=1, mode="reflect"), 1e-3)
+    labels = map_coordinates(area.labels, at, order=0, mode="reflect")
+    inside = (x >= -0.5) & (x < width - 0.5) & (y >= -0.5) & (y < height - 0.5)
+    return image, valid, np.where(inside, labels, IGNORE).astype(np.uint8)
 
 
 def _centre(labels: NDArray[np.uint8], rng: np.random.Generator) -> tuple[float, float]:
@@ -75,10 +78,6 @@ def _centre(labels: NDArray[np.uint8], rng: np.random.Generator) -> tuple[float,
     known = np.flatnonzero(labels.ravel() != IGNORE)
     r, c = divmod(int(rng.choice(known)), labels.shape[1])
     return float(r), float(c)
-
-
-def _sample(image: Tensor, grid: Tensor, mode: str) -> Tensor:
-    return torch.nn.functional.grid_sample(image, grid, mode=mode, padding_mode="reflection", align_corners=False)[0]
 
 
 def _radiometry(

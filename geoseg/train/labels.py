@@ -26,11 +26,17 @@ def read_polygons(path: str, *, layer: str | None, grid: Grid) -> gpd.GeoDataFra
         frame = gpd.read_file(path, layer=layer or _first_layer(path))
     except Exception as error:  # pyogrio raises its own and fiona-like errors: one line for all
         raise InputError(f"{path}: not a vector file that can be read ({str(error).splitlines()[0]})") from error
+    if not isinstance(frame, gpd.GeoDataFrame):
+        raise InputError(f"{path}: a table without geometries; labels are polygons")
     if frame.crs is None:
         raise InputError(f"{path}: no CRS; set it with ogr2ogr -a_srs")
     frame = frame[~frame.geometry.isna() & ~frame.geometry.is_empty].to_crs(grid.crs.to_wkt())
     if not frame.geom_type.isin(["Polygon", "MultiPolygon"]).all():
-        raise InputError(f"{path}: {sorted(set(frame.geom_type))} found; labels are polygons")
+        raise InputError(f"{path}: {', '.join(sorted(set(frame.geom_type)))} found; labels are polygons")
+    if not np.isfinite(frame.total_bounds).all() and len(frame):
+        raise InputError(
+            f"{path}: polygons that have no place in the scene's CRS {grid.crs.to_string()}; clip them first"
+        )
     return frame
 
 
@@ -40,8 +46,16 @@ def _first_layer(path: str) -> str | None:
 
 
 def label_raster(data: LabelledScene, target: BuildingTarget | ClassTarget, grid: Grid) -> NDArray[np.uint8]:
-    """Return the labels of ``data`` on ``grid``: (H, W) uint8 of channel indices, IGNORE where unknown."""
+    """Return the labels of ``data`` on ``grid``: (H, W) uint8 of channel indices, IGNORE where unknown.
+
+    A pixel belongs to the polygon that holds its centre; invalid polygons fill by the even-odd rule, as drawn. A file
+    without polygons says that nothing is there. Raises InputError where all polygons lie beside the scene.
+    """
     frame = read_polygons(data.labels, layer=data.layer, grid=grid)
+    if len(frame) and not shapely.box(*frame.total_bounds).intersects(shapely.box(*grid.bounds)):
+        raise InputError(
+            f"{data.labels}: no polygon lies on the scene {data.scene}; is it the right file, the right CRS?"
+        )
     labels = _buildings(frame, target, grid) if isinstance(target, BuildingTarget) else _classes(frame, target, grid)
     if data.ignore is not None:
         void = read_polygons(data.ignore, layer=None, grid=grid)
@@ -66,8 +80,8 @@ def _buildings(frame: gpd.GeoDataFrame, target: BuildingTarget, grid: Grid) -> N
 def building_labels(ids: NDArray[np.int32], *, border_px: float) -> NDArray[np.uint8]:
     """Turn building numbers (0 = none) into background, interior and border.
 
-    Border is each building's pixels within ``border_px`` of anything that is not that building, so walls between touching
-    buildings are border on both sides.
+    Border is each building's pixels within ``border_px`` of anything that is not that building, so walls between
+    touching buildings are border on both sides.
 
     >>> building_labels(np.array([[0, 1, 1, 1, 2, 2, 2, 0]], np.int32), border_px=1).tolist()
     [[0, 2, 1, 2, 2, 1, 2, 0]]
@@ -87,6 +101,9 @@ def _classes(frame: gpd.GeoDataFrame, target: ClassTarget, grid: Grid) -> NDArra
     if unknown:
         raise ConfigError(f"labels hold {target.column} = {', '.join(unknown)}, which values do not name")
     channel = {c.id: i for i, c in enumerate(target.classes)}
+    stray = {*target.values.values(), *([] if target.elsewhere is None else [target.elsewhere])} - set(channel)
+    if stray:
+        raise ConfigError(f"labels: values and elsewhere lead to class ids {sorted(stray)}, which classes do not hold")
     burnt = _burn(
         np.asarray(frame.geometry.values), np.array([channel[target.values[n]] + 1 for n in names], np.int32), grid
     )

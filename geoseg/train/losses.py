@@ -7,7 +7,7 @@ from geoseg.train.labels import BACKGROUND, BORDER, IGNORE
 
 
 def border_weights(labels: Tensor, *, weight: float, reach_px: int = 3) -> Tensor:
-    """Return per-pixel weights (B, H, W) of a building target: ``weight`` on and within ``reach_px`` of borders, else 1."""
+    """Return weights (B, H, W) for a building target: ``weight`` on and within ``reach_px`` of borders, else 1."""
     border = (labels == BORDER).float()[:, None]
     near = torch.nn.functional.max_pool2d(border, 2 * reach_px + 1, stride=1, padding=reach_px)[:, 0]
     return 1 + (weight - 1) * near

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil, floor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +10,7 @@ from geoseg.bands import BandSet
 from geoseg.errors import ConfigError
 from geoseg.grid import Box
 from geoseg.io.source import Scene, open_scene, read
-from geoseg.tiling.resample import Resampling, resample_valid, source_box
+from geoseg.tiling.resample import Resampling, Taps, resample_valid, source_box
 from geoseg.train.augment import AreaPixels
 from geoseg.train.labels import IGNORE, crop, label_raster
 from geoseg.train.spec import TrainSpec
@@ -62,13 +61,27 @@ def _labelled(areas: Sequence[AreaPixels]) -> tuple[AreaPixels, ...]:
 
 
 def working_box(area: Area, resampling: Resampling) -> Box:
-    """Return the working pixels that lie wholly inside an area of scene pixels."""
-    (rows, cols), box = resampling.scale, area.box
-    return Box(ceil(box.row0 * rows), ceil(box.col0 * cols), floor(box.row1 * rows), floor(box.col1 * cols))
+    """Return the working pixels that are made of an area's scene pixels alone; raises ConfigError where there are none.
+
+    Found from the taps themselves: a bilinear pixel that lies inside an area may still mix in one beside it.
+    """
+    rows, cols = resampling.to_working(Box(0, 0, *resampling.working_shape))
+    row0, row1 = _made_of(rows, area.box.row0, area.box.row1)
+    col0, col1 = _made_of(cols, area.box.col0, area.box.col1)
+    if row0 >= row1 or col0 >= col1:
+        raise ConfigError(f"split: the {area.role} area {area.box} is smaller than a pixel of the model; cut it wider")
+    return Box(row0, col0, row1, col1)
+
+
+def _made_of(taps: Taps, lo: int, hi: int) -> tuple[int, int]:
+    """Return the range of target pixels whose taps all lie in source pixels [lo, hi)."""
+    index = np.where(taps.weight > 0, taps.index + taps.source[0], taps.index[:, :1] + taps.source[0])
+    found = np.flatnonzero((index >= lo).all(1) & (index < hi).all(1))
+    return (int(found[0]), int(found[-1]) + 1) if len(found) else (0, 0)
 
 
 def area_pixels(scene: Scene, resampling: Resampling, box: Box, labels: NDArray[np.uint8]) -> AreaPixels:
-    """Read the working pixels of ``box``, as a run would, with their labels; ``labels`` covers the whole working grid."""
+    """Read the working pixels of ``box``, as a run would, with their labels; ``labels`` covers the working grid."""
     taps = resampling.to_working(box)
     raster = read(scene, source_box(taps))
     image, valid = resample_valid(raster.data, raster.valid, taps)

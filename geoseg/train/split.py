@@ -50,7 +50,7 @@ def _cut(box: Box, cut: Cut, buffer_px: int) -> tuple[Box, Box]:
     left = length - strip - buffer_px
     if strip < 1 or left < 1:
         raise ConfigError(
-            f"split: a strip of {cut.share:g} on the {cut.side} and a buffer of {buffer_px} px leave nothing of {length} px"
+            f"split: {cut.share:g} on the {cut.side} and a buffer of {buffer_px} px leave nothing of {length} px"
         )
     r0, c0, r1, c1 = box.row0, box.col0, box.row1, box.col1
     if rows:
