@@ -76,14 +76,14 @@ def compute_chunk(job: Job, chunk_id: str, chunk: Box, *, block: Raster, forward
     valid = block.valid[chunk.within(pixels)]
     acc, known = _to_scene(job, acc, usable[blended.within(seen)], chunk)
     layers = _layers(job, acc, valid & known)
-    counts = np.bincount(layers["classes"].ravel(), minlength=256)
+    class_px = {c.id: int(np.count_nonzero(layers["classes"] == c.id)) for c in job.bundle.spec.classes}
     record = ChunkRecord(
         id=chunk_id,
         box=chunk,
         windows=len(windows),
         skipped=len(every) - len(windows),
-        valid_px=int(counts[1:].sum()),
-        class_px={c.id: int(counts[c.id]) for c in job.bundle.spec.classes},
+        valid_px=sum(class_px.values()),
+        class_px=class_px,
     )
     return ChunkResult(layers, record)
 
@@ -150,8 +150,7 @@ def _by_threshold(job: Job, done: Finished) -> Finished:
     position = [c.name for c in spec.classes].index(spec.polygon_class)
     target, other = spec.classes[position], spec.classes[1 - position]
     inside = done.probabilities[position] >= threshold_byte(job.threshold)
-    valid = done.classes > 0
-    classes = np.where(valid, np.where(inside, target.id, other.id), 0).astype(np.uint8)
+    classes = np.where(inside, np.uint8(target.id), np.uint8(other.id)) * (done.classes > 0)
     confidence = np.where(inside, done.probabilities[position], done.probabilities[1 - position])
     return Finished(classes, confidence, done.probabilities)
 

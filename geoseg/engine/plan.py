@@ -184,8 +184,8 @@ def usable_cpus() -> int:
 def activation_bytes_per_px(spec: ModelSpec) -> int:
     """Return what a network call holds per pixel of its window, beside input and answer, in bytes.
 
-    The sum of all convolutions' outputs as fp32, found on torch's meta device without computing: an upper bound, since
-    inference frees what is used up.
+    The sum of all convolutions' outputs as fp32, found on torch's meta device without computing. Together with the
+    plan's LANE_BYTES it is an upper bound, since inference frees what is used up.
     """
     import torch
 

@@ -18,7 +18,7 @@ from geoseg.grid import Box, Grid
 from geoseg.io.files import atomic
 from geoseg.io.parts import BLOCK_PX
 
-CACHE_MB = 128  # of GDAL's blocks while copying: memory does not grow with the scene
+CACHE_BYTES = 128 * 2**20  # of GDAL's blocks while copying: memory does not grow with the scene
 PROBABILITY_SCALE, PROBABILITY_OFFSET = 1 / 254, -1 / 254  # byte b means p = (b - 1) / 254; 0 is nodata
 
 
@@ -59,7 +59,7 @@ def assemble(
     with atomic(out_path) as temporary:
         vrt = temporary.with_suffix(".vrt")
         vrt.write_bytes(_vrt(parts, grid, layers, tags))
-        with rasterio.Env(GDAL_CACHEMAX=CACHE_MB, GDAL_PAM_ENABLED=False):
+        with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES, GDAL_PAM_ENABLED=False):
             rasterio.shutil.copy(
                 vrt, temporary, driver="COG", blocksize=BLOCK_PX, compress="DEFLATE", interleave="BAND",
                 predictor="NO" if categorical else "STANDARD",
