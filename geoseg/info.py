@@ -5,6 +5,7 @@ from typing import Any
 
 from rasterio.enums import ColorInterp, MaskFlags
 
+from geoseg.grid import pyproj_crs
 from geoseg.io.source import Scene, open_raster
 
 KINDS_OF_MASK = {MaskFlags.alpha: "alpha", MaskFlags.per_dataset: "mask band", MaskFlags.nodata: "nodata"}
@@ -70,6 +71,7 @@ def describe(scene: Scene) -> dict[str, Any]:
             "height_px": grid.height,
             "width_px": grid.width,
             "crs": grid.crs.to_string(),
+            "crs_name": pyproj_crs(grid.crs).name,
             "crs_unit": grid.crs.units_factor[0],
             "transform": list(t)[:6],
             "bounds": list(grid.bounds),

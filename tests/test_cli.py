@@ -36,6 +36,11 @@ def finished(tmp_path_factory, tiny_scene, tiny_bundle):
     return out
 
 
+@pytest.fixture
+def tiny(tiny_scene, tiny_bundle):
+    return tiny_scene, tiny_bundle
+
+
 def blank(path, bands, dtype="uint8", size=64, **profile):
     return write_tif(path, np.zeros((bands, size, size), dtype), **profile)
 
@@ -135,7 +140,7 @@ def wrong_job(tmp_path, scene, bundle):
 
 
 @pytest.mark.parametrize(
-    ("command", "code", "told"),
+    ("fault", "code", "told"),
     [
         (no_file, 3, ["none.tif", "no such file"]),
         (not_a_raster, 3, ["text.tif", "not a raster"]),
@@ -160,8 +165,8 @@ def wrong_job(tmp_path, scene, bundle):
     ],
     ids=lambda v: getattr(v, "__name__", None),
 )
-def test_bad_input_is_one_line_and_an_exit_code(cli, tmp_path, tiny_scene, tiny_bundle, command, code, told):
-    got, out, err = cli(*command(tmp_path, tiny_scene, tiny_bundle))
+def test_bad_input_is_one_line_and_an_exit_code(cli, tmp_path, tiny, *, fault, code, told):
+    got, out, err = cli(*fault(tmp_path, *tiny))
     assert got == code, err
     assert out == ""
     assert err.count("\n") == 1
@@ -245,7 +250,8 @@ def _options(verb):
 def test_help_imports_neither_torch_nor_dask_nor_rasterio():
     code = (
         "import sys; from geoseg.cli import main; main(['predict', '--help']); "
-        "print([m for m in ('torch', 'dask', 'rasterio', 'geopandas', 'matplotlib') if m in sys.modules], file=sys.stderr)"
+        "heavy = {'torch', 'dask', 'rasterio', 'geopandas', 'matplotlib'}; "
+        "print(sorted(heavy & set(sys.modules)), file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr == "[]\n"
@@ -308,7 +314,8 @@ def test_dry_run_and_plan_print_one_plan_and_write_nothing(cli, tmp_path, tiny_s
 
 
 def test_flags_reach_the_run(cli, tmp_path, tiny_scene, tiny_bundle):
-    argv = ["buildings", tiny_scene, "-m", tiny_bundle, "-o", tmp_path / "o", "-n", "--chunk-px", "1024", "--batch", "2"]
+    argv = ["buildings", tiny_scene, "-m", tiny_bundle, "-o", tmp_path / "o", "-n", "--batch", "2"]
+    argv += ["--chunk-px", "1024"]
     argv += ["--threshold", "0.4", "--memory", "6GB", "--engine", "sync", "--min-area-m2", "9", "--nodata", "7"]
     config = json.loads(cli(*argv, "--bands", "blue,green,red", "--tolerance-m", "0.5")[1])["config"]
     assert config["options"] == {
@@ -329,8 +336,8 @@ def test_a_run_json_runs_again_to_the_same_bytes(cli, finished, tmp_path):
 
 def test_a_config_file_runs_and_single_band_files_are_one_scene(cli, tmp_path, tiny_scene, tiny_bundle):
     with rasterio.open(tiny_scene) as src:
-        names = ("red", "green", "blue")
-        files = [write_tif(tmp_path / f"{n}.tif", src.read([i]), photometric="MINISBLACK") for i, n in enumerate(names, 1)]
+        pixels = {name: src.read([i]) for i, name in enumerate(("red", "green", "blue"), 1)}
+    files = [write_tif(tmp_path / f"{name}.tif", band, photometric="MINISBLACK") for name, band in pixels.items()]
     keys = {"job": "land_cover", "scene": [f.name for f in files], "bands": "red,green,blue", "model": str(tiny_bundle)}
     (tmp_path / "c.yaml").write_text(yaml.safe_dump({**keys, "out": "made"}))
     code, _, err = cli("run", tmp_path / "c.yaml", "-q")

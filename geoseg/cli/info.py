@@ -34,6 +34,7 @@ def as_text(facts: dict[str, Any]) -> str:
 
 def _grid_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
     grid, (height_m, width_m) = facts["grid"], facts["ground_resolution_m"]
+    code = f"{grid['crs']} " if ":" in grid["crs"][:12] else ""  # a CRS without a code is spelled out: its name must do
     turned = [word for key, word in (("rotated", "rotated"), ("south_up", "south up")) if grid[key]]
     rows = [
         ("scene", facts["name"]),
@@ -41,7 +42,7 @@ def _grid_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
             "size",
             f"{grid['height_px']} rows x {grid['width_px']} columns, {len(facts['bands'])} bands, {facts['dtype']}",
         ),
-        ("CRS", f"{grid['crs']} ({grid['crs_unit']})"),
+        ("CRS", f"{code}{grid['crs_name']} ({grid['crs_unit']})"),
         ("pixel", f"{grid['transform'][0]:.10g}, {grid['transform'][4]:.10g}" + "".join(f", {w}" for w in turned)),
         ("on the ground", f"{height_m:.4g} m high, {width_m:.4g} m wide; {facts['ground_area_ha']:.4g} ha in all"),
         ("transform", ", ".join(f"{v:.10g}" for v in grid["transform"])),
