@@ -1,22 +1,25 @@
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
-from geoseg.errors import ConfigError
-from geoseg.polygons.components import find_components, threshold_byte
+from geoseg.polygons.components import Components, find_components
+from geoseg.polygons.runs import find_runs, threshold_byte
 
 RASTERS = arrays(
     np.uint8, st.tuples(st.integers(1, 14), st.integers(1, 14)), elements=st.sampled_from([0, 1, 90, 200, 255])
 )
 
 
+def components_at(probability: np.ndarray, threshold: float) -> Components:
+    return find_components(probability, find_runs(probability, threshold_byte(threshold)))
+
+
 @settings(deadline=None)  # numba compiles in the first example
 @given(RASTERS, st.sampled_from([0.2, 0.5, 1.0]))
 def test_components_equal_scipy_label(probability, threshold):
-    found = find_components(probability, threshold=threshold)
+    found = components_at(probability, threshold)
     labels, n = ndimage.label(probability >= threshold_byte(threshold))
     index = np.arange(1, n + 1)
     assert len(found) == n
@@ -30,15 +33,6 @@ def test_many_runs_outgrow_the_first_buffer():
     probability = np.zeros((80, 80), np.uint8)
     probability[:, ::2] = 255
     probability[79] = 255  # all 40 columns meet in the last row
-    found = find_components(probability, threshold=0.5)
+    found = components_at(probability, 0.5)
     assert found.area_px.tolist() == [40 * 79 + 80]
     assert found.mean_probability.tolist() == [1.0]
-
-
-def test_threshold_byte_is_the_first_byte_at_or_above():
-    for threshold in (0.001, 0.3, 0.5, 0.7, 0.999, 1.0):
-        byte = threshold_byte(threshold)
-        assert (byte - 1) / 254 >= threshold - 1e-9 > (byte - 2) / 254 - 2e-9
-    for threshold in (0.0, -1.0, 1.01, float("nan")):
-        with pytest.raises(ConfigError, match="threshold"):
-            threshold_byte(threshold)

@@ -23,9 +23,15 @@ def blobs(seed, *, size=80, smooth=2.0):
 
 
 @settings(deadline=None)  # numba compiles in the first example
-@given(arrays(np.bool_, st.tuples(st.integers(1, 12), st.integers(1, 12))), st.sampled_from([None, 0, 0.7, 3.0]))
-def test_polygons_are_valid_and_apart_at_any_tolerance(inside, tolerance_m):
-    polygons = polygonize_probability(np.where(inside, 255, 1).astype(np.uint8), METRE, tolerance_m=tolerance_m)
+@given(
+    arrays(np.bool_, st.tuples(st.integers(1, 12), st.integers(1, 12))),
+    st.sampled_from([None, 0, 0.7, 3.0]),
+    st.sampled_from(["contour", "regular"]),
+)
+def test_polygons_are_valid_and_apart_at_any_tolerance(inside, tolerance_m, method):
+    polygons = polygonize_probability(
+        np.where(inside, 255, 1).astype(np.uint8), METRE, tolerance_m=tolerance_m, method=method
+    )
     assert len(polygons) == ndimage.label(inside)[1]
     assert shapely.is_valid(polygons).all()
     assert shapely.get_type_id(polygons).tolist() == [3] * len(polygons)
@@ -35,7 +41,7 @@ def test_polygons_are_valid_and_apart_at_any_tolerance(inside, tolerance_m):
 @pytest.mark.parametrize("transform", [METRE, Affine(0.5, 0, 9, 0, 0.5, 4), Affine(1.7, 1, 0, 1, -1.7, 0)])
 def test_zero_tolerance_keeps_every_pixel_where_it_was(transform):
     probability = blobs(1)
-    polygons = polygonize_probability(probability, transform, tolerance_m=0)
+    polygons = polygonize_probability(probability, transform, tolerance_m=0, method="contour")
     assert shapely.area(polygons).sum() == pytest.approx((probability >= 128).sum() * abs(transform.determinant))
     back = rasterize(((p, 1) for p in polygons), out_shape=probability.shape, transform=transform)
     assert (back == (probability >= 128)).all()
@@ -46,7 +52,7 @@ def test_mean_probability_and_pixel_count_belong_to_the_polygon():
     probability = np.ones((6, 9), np.uint8)
     probability[1:3, 1:3] = [[255, 255], [128, 128]]
     probability[4:5, 5:8] = 204
-    found = extract_footprints(probability, Grid(UTM, METRE, (6, 9)), FootprintRules(tolerance_m=0))
+    found = extract_footprints(probability, Grid(UTM, METRE, (6, 9)), FootprintRules(tolerance_m=0, method="contour"))
     assert found.area_px.tolist() == [4, 3]
     assert found.mean_probability.tolist() == [(254 + 127) / 2 / 254, 203 / 254]
     assert [p.bounds for p in found.geometries] == [(1, -3, 3, -1), (5, -5, 8, -4)]
@@ -54,10 +60,11 @@ def test_mean_probability_and_pixel_count_belong_to_the_polygon():
 
 def test_nodata_and_the_threshold_decide_what_is_inside():
     probability = np.array([[0, 128, 127, 255]], np.uint8)
-    bounds = [p.bounds for p in polygonize_probability(probability, METRE, tolerance_m=0)]
+    bounds = [p.bounds for p in polygonize_probability(probability, METRE, tolerance_m=0, method="contour")]
     assert bounds == [(1, -1, 2, 0), (3, -1, 4, 0)]
-    assert len(polygonize_probability(probability, METRE, threshold=0.499)) == 2
-    assert len(polygonize_probability(probability, METRE, threshold=126 / 254)) == 1
+    for method in ("contour", "regular"):
+        assert len(polygonize_probability(probability, METRE, threshold=0.499, method=method)) == 2
+        assert len(polygonize_probability(probability, METRE, threshold=126 / 254, method=method)) == 1
 
 
 def test_small_holes_are_filled_with_all_that_stands_in_them_and_large_ones_kept():
@@ -66,11 +73,15 @@ def test_small_holes_are_filled_with_all_that_stands_in_them_and_large_ones_kept
     probability[4, 4] = 255  # with a 1 m² island
     probability[10:19, 10:29] = 1  # 171 m² hole
     probability[12:15, 12:15] = 255  # with a 9 m² island
-    rules = FootprintRules(min_hole_m2=30, tolerance_m=0)
+    rules = FootprintRules(min_hole_m2=30, tolerance_m=0, method="contour")
     found = extract_footprints(probability, Grid(UTM, METRE, (20, 30)), rules)
     assert [p.area for p in found.geometries] == [600 - 171, 9]
     assert [len(p.interiors) for p in found.geometries] == [1, 0]
-    assert len(polygonize_probability(probability, METRE, min_hole_m2=30, min_area_m2=9.5)) == 1
+    for method, islands in (("contour", [9]), ("regular", [9])):
+        rules = FootprintRules(min_hole_m2=30, method=method)
+        areas = [p.area for p in extract_footprints(probability, Grid(UTM, METRE, (20, 30)), rules).geometries]
+        assert areas[1:] == pytest.approx(islands, rel=0.2)
+        assert len(polygonize_probability(probability, METRE, min_hole_m2=30, min_area_m2=9.5, method=method)) == 1
 
 
 @pytest.mark.parametrize(
@@ -82,18 +93,21 @@ def test_areas_are_true_metres_in_any_unit(epsg, x, y, units_per_m):
     probability[5:15, 5:15] = 255  # about 100 m²
     probability[30:41, 30:41] = 255  # about 121 m²
     grid = Grid(CRS.from_epsg(epsg), Affine(units_per_m[0], 0, x, 0, -units_per_m[1], y), (60, 60))
-    exact = extract_footprints(probability, grid, FootprintRules(tolerance_m=0))
+    exact = extract_footprints(probability, grid, FootprintRules(tolerance_m=0, method="contour"))
     true_areas = geodesic_area_m2(exact.geometries, grid.crs)
     assert true_areas == pytest.approx([100, 121], rel=0.05)
     just_above = float(true_areas[0]) * 1.0001
-    assert len(extract_footprints(probability, grid, FootprintRules(min_area_m2=just_above))) == 1
-    assert len(extract_footprints(probability, grid, FootprintRules(min_area_m2=float(true_areas[0]) * 0.9999))) == 2
+    assert len(extract_footprints(probability, grid, FootprintRules(min_area_m2=just_above, method="contour"))) == 1
+    just_below = float(true_areas[0]) * 0.9999
+    assert len(extract_footprints(probability, grid, FootprintRules(min_area_m2=just_below, method="contour"))) == 2
+    for min_area_m2, left in ((97, 2), (103, 1), (124, 0)):
+        assert len(extract_footprints(probability, grid, FootprintRules(min_area_m2=min_area_m2))) == left
 
 
 def test_simplification_takes_the_steps_out_of_a_slanted_wall():
     rows, cols = np.indices((60, 60))
     probability = np.where((cols > rows * 0.4 + 5) & (cols < rows * 0.4 + 25) & (rows > 5) & (rows < 50), 255, 1)
-    (polygon,) = polygonize_probability(probability.astype(np.uint8), METRE)
+    (polygon,) = polygonize_probability(probability.astype(np.uint8), METRE, method="contour")
     assert shapely.get_num_coordinates(polygon) < 12
     assert polygon.area == pytest.approx((probability == 255).sum(), rel=0.03)
 
@@ -109,5 +123,7 @@ def test_empty_and_bad_input():
         polygonize_probability(np.ones((4, 4), np.uint8), Affine(1, 0, 0, 0, 0, 0))
     with pytest.raises(ConfigError, match="min_hole_m2"):
         FootprintRules(min_hole_m2=-1)
+    with pytest.raises(ConfigError, match="method"):
+        FootprintRules(method="orthogonal")
     with pytest.raises(ConfigError, match="threshold"):
         FootprintRules(threshold=50)
