@@ -71,6 +71,7 @@ def model_spec(spec: TrainSpec, samples: Samples) -> ModelSpec:
         window_px=spec.window_px,
         margin_px=spec.margin_px,
         ramp_px=spec.ramp_px,
+        tta=spec.tta,
         channels=BUILDING_CHANNELS if buildings else tuple(Channel(name=c.name, class_id=c.id) for c in classes),
         classes=classes,
         polygon_class="building" if buildings else None,

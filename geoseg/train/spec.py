@@ -101,6 +101,7 @@ class TrainSpec(Value):
     window_px: int = 512
     margin_px: int = 64
     ramp_px: int = 64
+    tta: Literal["none", "rotate", "d4"] = Field("none", description="views of a window that runs average by default")
     licence: str = ""
     attribution: str = ""
 
