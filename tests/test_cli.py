@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from conftest import write_tif
 
 from geoseg import __version__
 from geoseg.cli import app, main
+from geoseg.engine.options import PolygonOptions, RunOptions
 
 
 @pytest.fixture
@@ -32,7 +34,8 @@ def cli(capsys):
 def finished(tmp_path_factory, tiny_scene, tiny_bundle):
     """A finished output folder of ``geoseg buildings``; copy it before changing it."""
     out = tmp_path_factory.mktemp("finished") / "out"
-    assert main(["buildings", str(tiny_scene), "-m", str(tiny_bundle), "-o", str(out), "-q", "--probabilities"]) == 0
+    flags = ["-q", "--probabilities", "--split", "none"]
+    assert main(["buildings", str(tiny_scene), "-m", str(tiny_bundle), "-o", str(out), *flags]) == 0
     return out
 
 
@@ -314,16 +317,45 @@ def test_dry_run_and_plan_print_one_plan_and_write_nothing(cli, tmp_path, tiny_s
 
 
 def test_flags_reach_the_run(cli, tmp_path, tiny_scene, tiny_bundle):
-    argv = ["buildings", tiny_scene, "-m", tiny_bundle, "-o", tmp_path / "o", "-n", "--batch", "2"]
-    argv += ["--chunk-px", "1024"]
-    argv += ["--threshold", "0.4", "--memory", "6GB", "--engine", "sync", "--min-area-m2", "9", "--nodata", "7"]
-    config = json.loads(cli(*argv, "--bands", "blue,green,red", "--tolerance-m", "0.5")[1])["config"]
-    assert config["options"] == {
-        "device": "auto", "engine": "sync", "lanes": None, "batch": 2, "memory_bytes": 6_000_000_000, "chunk_px": 1024,
-        "threshold": 0.4, "probabilities": False, "overwrite": False,
-    }  # fmt: skip
-    assert config["polygons"] == {"min_area_m2": 9.0, "min_hole_m2": 2.0, "tolerance_m": 0.5}
+    argv = ["buildings", tiny_scene, "-m", tiny_bundle, "-o", tmp_path / "o", "-n", "--nodata", "7"]
+    argv += ["--bands", "blue,green,red", "--device", "cpu", "--engine", "sync", "--lanes", "2", "--batch", "2"]
+    argv += ["--memory", "6GB", "--chunk-px", "1024", "--tta", "rotate", "--threshold", "0.4", "--probabilities"]
+    argv += [
+        "--min-area-m2",
+        "9",
+        "--min-hole-m2",
+        "3",
+        "--tolerance-m",
+        "0.7",
+        "--method",
+        "contour",
+        "--split",
+        "none",
+    ]
+    config = json.loads(cli(*argv)[1])["config"]
+    assert config["options"] == asdict(
+        RunOptions(
+            device="cpu",
+            engine="sync",
+            lanes=2,
+            batch=2,
+            memory_bytes=6_000_000_000,
+            chunk_px=1024,
+            tta="rotate",
+            threshold=0.4,
+            probabilities=True,
+        )
+    )
+    assert config["polygons"] == asdict(
+        PolygonOptions(min_area_m2=9, min_hole_m2=3, tolerance_m=0.7, method="contour", split="none")
+    )
     assert (config["nodata"], config["bands"]) == (7.0, "blue,green,red")
+
+
+def test_flags_have_the_defaults_of_the_options(cli, tmp_path, tiny_scene, tiny_bundle):
+    out = cli("buildings", tiny_scene, "-m", tiny_bundle, "-o", tmp_path / "o", "-n")[1]
+    config = json.loads(out)["config"]
+    assert (config["options"], config["polygons"]) == (asdict(RunOptions()), asdict(PolygonOptions()))
 
 
 def test_a_run_json_runs_again_to_the_same_bytes(cli, finished, tmp_path):

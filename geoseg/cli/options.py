@@ -130,18 +130,15 @@ class PolygonFlags:
     method: Annotated[
         Method, typer.Option(help="regular: straight walls and right corners; contour: the pixels' edges.")
     ] = _POLYGONS.method
-    split: Annotated[
-        Split, typer.Option(help="borders: touching buildings apart, where the model sees a border; none: merged.")
-    ] = _POLYGONS.split
 
-    def options(self) -> PolygonOptions:
+    def options(self, *, split: Split = "none") -> PolygonOptions:
         """Return the options; raises ConfigError."""
         return PolygonOptions(
             min_area_m2=self.min_area_m2,
             min_hole_m2=self.min_hole_m2,
             tolerance_m=self.tolerance_m,
             method=self.method,
-            split=self.split,
+            split=split,
         )
 
 

@@ -8,6 +8,7 @@ import typer
 from geoseg.cli.options import Output, PolygonFlags, RunFlags, SceneFlags, TalkFlags, spread
 from geoseg.cli.table import print_result
 from geoseg.config import BuildingsConfig, LandCoverConfig, parse_config
+from geoseg.engine.options import PolygonOptions, Split
 from geoseg.errors import ConfigError
 
 Model = Annotated[
@@ -17,7 +18,7 @@ Model = Annotated[
 DryRun = Annotated[
     bool, typer.Option("-n", "--dry-run", help="Print windows, chunks, memory and disk as JSON, and do nothing.")
 ]
-DEFAULT_MODEL = "buildings"
+DEFAULT_MODEL, SPLIT = "buildings", PolygonOptions().split
 
 
 @spread
@@ -47,6 +48,9 @@ def buildings(
     output: Output,
     talk: TalkFlags,
     model: Model = DEFAULT_MODEL,
+    split: Annotated[
+        Split, typer.Option(help="borders: touching buildings apart, where the model sees a border; none: merged.")
+    ] = SPLIT,
     dry_run: DryRun = False,
 ) -> None:
     """Map the buildings of a scene: classes.tif, confidence.tif, and buildings.gpkg with their polygons.
@@ -58,7 +62,7 @@ def buildings(
         "model": _named(model),
         "out": str(output),
         "options": run.options(),
-        "polygons": polygons.options(),
+        "polygons": polygons.options(split=split),
     }
     start(parse_config(BuildingsConfig, content, where="flags"), talk, dry_run=dry_run)
 
