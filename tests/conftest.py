@@ -78,3 +78,6 @@ def tiny_bundle(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bundle") / "tiny"
     save_model(folder, network, spec=spec)
     return folder
+
+
+collect_ignore = ["qgis_probe.py"]  # a program for QGIS's own Python, which alone has its modules

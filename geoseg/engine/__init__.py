@@ -1,0 +1,1 @@
+"""Running a model over a scene: jobs, plans, the task of one chunk, engines, and finished outputs."""

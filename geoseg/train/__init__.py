@@ -1,0 +1,1 @@
+"""Training: samples, blocked split, augmentation, losses and fitting."""
