@@ -1,6 +1,16 @@
 """Building polygons from a probability raster, and their measures. Pure: arrays in, arrays out."""
 
+from geoseg.polygons.fit import STATUS
 from geoseg.polygons.footprints import FootprintRules, Footprints, extract_footprints, polygonize_probability
 from geoseg.polygons.measure import geodesic_area_m2
+from geoseg.polygons.regular import Fit
 
-__all__ = ["FootprintRules", "Footprints", "extract_footprints", "geodesic_area_m2", "polygonize_probability"]
+__all__ = [
+    "STATUS",
+    "Fit",
+    "FootprintRules",
+    "Footprints",
+    "extract_footprints",
+    "geodesic_area_m2",
+    "polygonize_probability",
+]

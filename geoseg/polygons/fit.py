@@ -8,7 +8,15 @@ from numba import njit
 from numpy.typing import NDArray
 
 from geoseg.polygons.corners import find_corners
-from geoseg.polygons.ring import Ring, find_breaks, sample_ring, signed_area, squared_distance
+from geoseg.polygons.ring import (
+    BREAK_TOLERANCE_PX,
+    Ring,
+    find_breaks,
+    find_vertices,
+    sample_ring,
+    signed_area,
+    squared_distance,
+)
 from geoseg.polygons.trace import SUBPIXELS, Rings
 from geoseg.polygons.walls import (
     FREE_COST,
@@ -99,17 +107,18 @@ def fit_ring(ring: Ring, hint: float, tolerance: float) -> tuple[NDArray[np.floa
     """Return the outline (k, 2), its status, its direction, its largest distance from the ring and the area between.
 
     Tried in this order: a circle, walls along the building's directions, walls with directions of their own. The first
-    within the bounds is taken; else the ring is kept with the candidates for breaks as its vertices.
+    within the bounds is taken; else the ring is kept, with half a pixel of simplification.
     """
     area = signed_area(ring.xy)
     bound = tolerance + SIZE_SHARE * sqrt(abs(area))
-    breaks = find_breaks(ring)
+    vertices = find_vertices(ring)
     if len(ring.xy) <= LARGEST_RING:
         outline = _circle(ring, area)
         if len(outline) > 0:
             far, between = _misfit(ring, outline)
             if far <= bound:
                 return outline, CIRCLE, np.nan, far, between
+        breaks = find_breaks(ring, vertices)
         free_walls = best_walls(ring, breaks, free_axes(), 0.0)
         directions = find_directions(ring, free_walls, hint)
         if len(directions) > 0:
@@ -128,9 +137,9 @@ def fit_ring(ring: Ring, hint: float, tolerance: float) -> tuple[NDArray[np.floa
         far, between = _checked(ring, outline, area)
         if far <= bound:
             return outline, FREE, np.nan, far, between
-    outline = ring.xy[breaks]
+    outline = ring.xy[vertices] if len(vertices) > 2 else ring.xy  # a speck has no shape to simplify
     if len(ring.xy) > LARGEST_RING:
-        return outline, KEPT, np.nan, 0.5, 0.0
+        return outline, KEPT, np.nan, BREAK_TOLERANCE_PX, 0.0
     far, between = _misfit(ring, outline)
     return outline, KEPT, np.nan, far, between
 

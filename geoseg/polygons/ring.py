@@ -133,8 +133,8 @@ def best_angle(s: Scatter) -> float:
 
 
 @njit(cache=True, nogil=True)
-def find_breaks(ring: Ring) -> NDArray[np.int64]:
-    """Samples where a wall may begin, ascending from 0: Douglas-Peucker vertices and the middles of short gaps."""
+def find_vertices(ring: Ring) -> NDArray[np.int64]:
+    """Samples that keep the ring within BREAK_TOLERANCE_PX, ascending from 0 (Douglas and Peucker 1973)."""
     xy, n = ring.xy, len(ring.xy)
     keep = np.zeros(n + 1, np.bool_)
     keep[0] = keep[n] = True
@@ -148,15 +148,20 @@ def find_breaks(ring: Ring) -> NDArray[np.int64]:
             keep[at] = True
             stack.append((i, at))
             stack.append((at, j))
-    corners = np.flatnonzero(keep)
-    breaks = np.empty(2 * len(corners), np.int64)
+    return np.flatnonzero(keep[:n])
+
+
+@njit(cache=True, nogil=True)
+def find_breaks(ring: Ring, vertices: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Samples where a wall may begin: the vertices, and the middle between two that are close (half-way up a step)."""
+    breaks = np.empty(2 * len(vertices), np.int64)
     count = 0
-    for i in range(len(corners) - 1):
-        breaks[count] = corners[i]
+    for i in range(len(vertices)):
+        breaks[count] = vertices[i]
         count += 1
-        gap = corners[i + 1] - corners[i]
+        gap = (vertices[i + 1] if i + 1 < len(vertices) else len(ring.xy)) - vertices[i]
         if 3 <= gap < SHORT_GAP_PX / ring.step:
-            breaks[count] = corners[i] + gap // 2
+            breaks[count] = vertices[i] + gap // 2
             count += 1
     return breaks[:count].copy()
 
