@@ -3,7 +3,6 @@
 .PHONY: help demo test lint bench clean
 BIN := .venv/bin
 READY := .venv/.ready
-BENCHMARKS :=
 
 help: ## list the targets
 	@awk -F ': .*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,9 +19,8 @@ lint: $(READY) ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(READY) ## run the benchmarks
-	@test -n "$(BENCHMARKS)" || { echo "make bench: no benchmark is listed in the Makefile" >&2; exit 1; }
-	set -e; for script in $(BENCHMARKS); do $(BIN)/python $$script; done
+bench: $(READY) ## score the default model on the demo's scene
+	$(BIN)/python benchmarks/accuracy.py geoseg/demo/scene.tif geoseg/demo/buildings_truth.gpkg
 
 clean: ## remove everything that make, the tools and the tests have built
 	rm -rf .venv .venv-uv demo build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
