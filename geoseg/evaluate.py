@@ -29,7 +29,8 @@ BACKGROUND, BUILDING = (c.id for c in BUILDING_CLASSES)
 VECTORS = (".gpkg", ".geojson", ".json", ".shp", ".fgb", ".parquet")
 CLASS_COLUMNS = ("class_id", "class_name", "class")
 PIXELS_PER_TOLERANCE = 4  # of the grid on which polygons are judged against polygons
-MAX_PIXELS = 400_000_000  # distances take some 30 bytes a pixel
+MAX_PIXELS = 1_000_000_000  # all of them are in memory, at some 8 bytes each
+STRIP_ROWS = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,19 +142,32 @@ def evaluate(
     objects = None
     if found.polygons is not None and _is_vector(Path(truth)) and classes == BUILDINGS:
         objects = match_objects(*(_objects(p, ground, judged) for p in (Path(truth), found.polygons)))
-    pixel_size_m = ground.grid.ground_resolution_m()
-    return Evaluation(
-        classes=classes,
-        confusion=Confusion.empty(classes.max_id).add(labels, answers),
-        boundaries={
-            c.id: match_boundaries(
-                labels == c.id, answers == c.id, tolerance_m=tolerance_m, pixel_size_m=pixel_size_m, valid=judged
+    confusion, boundaries = _count(labels, answers, classes, ground.grid, tolerance_m)
+    return Evaluation(classes, confusion, boundaries, objects, tolerance_m)
+
+
+def _count(
+    labels: NDArray[np.uint8], answers: NDArray[np.uint8], classes: ClassMap, grid: Grid, tolerance_m: float
+) -> tuple[Confusion, dict[int, BoundaryMatch]]:
+    """Count pixels and boundaries strip by strip: distances take 40 bytes a pixel, which a whole scene has not."""
+    confusion, boundaries = Confusion.empty(classes.max_id), {c.id: BoundaryMatch() for c in classes}
+    pixel_size_m = grid.ground_resolution_m()
+    rim = ceil(tolerance_m / pixel_size_m[0]) + 2
+    for row in range(0, grid.height, STRIP_ROWS):
+        first, end = max(row - rim, 0), min(row + STRIP_ROWS, grid.height)
+        truth, answer = labels[first : end + rim], answers[first : end + rim]
+        core = slice(row - first, end - first), slice(None)
+        confusion = confusion.add(truth[core], answer[core])
+        for c in classes:
+            boundaries[c.id] += match_boundaries(
+                truth == c.id,
+                answer == c.id,
+                tolerance_m=tolerance_m,
+                pixel_size_m=pixel_size_m,
+                valid=truth != NODATA,
+                counted=core,
             )
-            for c in classes
-        },
-        objects=objects,
-        tolerance_m=tolerance_m,
-    )
+    return confusion, boundaries
 
 
 def class_table(raster: Path) -> ClassMap:

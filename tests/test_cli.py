@@ -378,6 +378,18 @@ def test_a_config_file_runs_and_single_band_files_are_one_scene(cli, tmp_path, t
     assert (tmp_path / "made/classes.tif").read_bytes() == (tmp_path / "direct/classes.tif").read_bytes()
 
 
+@pytest.mark.slow
+def test_the_demo_maps_scores_and_is_sound(cli, tmp_path):
+    code, out, err = cli("demo", "-o", tmp_path / "demo", "-q")
+    assert (code, err) == (0, "")
+    (iou,) = [line.split()[1] for line in out.splitlines() if line.startswith("IoU")]
+    assert float(iou) > 0.7
+    assert "polygons" in out
+    assert "peak memory" in out
+    assert cli("check", tmp_path / "demo")[0] == 0
+    assert cli("demo", "-o", tmp_path / "demo")[0] == 5
+
+
 def test_vectorize_draws_the_polygons_that_buildings_drew(cli, finished, tmp_path):
     import geopandas as gpd
 

@@ -89,6 +89,13 @@ def test_boundaries_agree_within_the_tolerance_in_metres(truth, predicted, tmp_p
     assert far < 0.9
 
 
+@pytest.mark.parametrize("rows", [7, 64])
+def test_strips_add_up_to_the_whole(truth, predicted, monkeypatch, rows):
+    whole = evaluate(predicted, truth, tolerance_m=2.2).as_json()
+    monkeypatch.setattr("geoseg.evaluate.STRIP_ROWS", rows)
+    assert evaluate(predicted, truth, tolerance_m=2.2).as_json() == whole
+
+
 def test_polygons_against_polygons_need_no_raster(truth, tmp_path):
     shifted = write_vectors(tmp_path / "p.gpkg", [house(10, 30, 11, 41), house(120, 140, 10, 30)])
     scores = evaluate(shifted, truth, tolerance_m=1.0).as_json()

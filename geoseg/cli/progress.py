@@ -26,9 +26,16 @@ def set_up_logging(*, quiet: bool, verbose: bool, style: ProgressStyle) -> None:
     """Send geoseg's log to stderr, as text or as JSON lines."""
     log = logging.getLogger("geoseg")
     log.setLevel(logging.WARNING if quiet else logging.DEBUG if verbose else logging.INFO)
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _ToStderr()
     handler.setFormatter(_JsonLine() if style is ProgressStyle.JSON else _TextLine())
     log.handlers[:] = [handler]
+
+
+class _ToStderr(logging.Handler):
+    """Writes to what stderr is at that moment: a bar on the terminal takes its place and moves out of the way."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(self.format(record), file=sys.stderr, flush=True)
 
 
 class _TextLine(logging.Formatter):

@@ -39,7 +39,8 @@ def print_result(result: "Result") -> None:
         print(f"\n{found['count']} polygons, {found['area_m2'] / 1e4:.2f} ha")
     print(f"\n{cost(result.run)}")
     for path in result.paths.values():
-        print(path)
+        if not path.name.endswith(".aux.xml"):  # a raster's sidecar goes with it
+            print(path)
 
 
 CLASS_HEAD = ("class", "area ha", "pixels")

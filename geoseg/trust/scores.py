@@ -129,13 +129,15 @@ def match_boundaries(
     tolerance_m: float,
     pixel_size_m: tuple[float, float],
     valid: NDArray[np.bool_] | None = None,
+    counted: tuple[slice, slice] = (slice(None), slice(None)),
 ) -> BoundaryMatch:
     """Match the boundaries of two (H, W) masks within ``tolerance_m``.
 
     A boundary pixel is a pixel of the mask with a 4-neighbour outside it (Csurka et al., "What is a good evaluation
     measure for semantic segmentation?", BMVC 2013). Distances run between pixel centres on the ground, with
     ``pixel_size_m`` = (height, width). Pixels that are not ``valid``, and their neighbours, carry no boundary; nor does
-    the raster's edge.
+    the raster's edge. Boundary pixels outside ``counted`` (rows, cols) do not count, but may be near to others: blocks
+    with a rim wider than the tolerance add up to the whole.
     """
     if truth.shape != predicted.shape or (valid is not None and valid.shape != truth.shape):
         raise InputError(f"truth has shape {truth.shape} and the prediction {predicted.shape}; bring both to one grid")
@@ -145,11 +147,13 @@ def match_boundaries(
     true_edge, predicted_edge = (
         mask & usable_around & ~ndimage.binary_erosion(mask, cross, border_value=1) for mask in (truth, predicted)
     )
+    inside = np.zeros(truth.shape, bool)
+    inside[counted] = True
     return BoundaryMatch(
-        predicted=int(predicted_edge.sum()),
-        predicted_hit=_near(predicted_edge, true_edge, tolerance_m, pixel_size_m),
-        truth=int(true_edge.sum()),
-        truth_hit=_near(true_edge, predicted_edge, tolerance_m, pixel_size_m),
+        predicted=int((predicted_edge & inside).sum()),
+        predicted_hit=_near(predicted_edge & inside, true_edge, tolerance_m, pixel_size_m),
+        truth=int((true_edge & inside).sum()),
+        truth_hit=_near(true_edge & inside, predicted_edge, tolerance_m, pixel_size_m),
     )
 
 
