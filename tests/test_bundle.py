@@ -160,7 +160,7 @@ def test_a_description_that_is_wrong_says_where(folder, change, words):
 
 def test_weights_of_another_shape_do_not_load(folder):
     edit(folder, lambda c: c["arch"]["options"].update(widths=[4, 16]))
-    with pytest.raises(ModelError, match="weights do not fit compact-unet .*tensors missing or of another shape"):
+    with pytest.raises(ModelError, match=r"weights do not fit compact-unet .*tensors missing or of another shape"):
         load_model(folder).network()
 
 

@@ -1,0 +1,92 @@
+"""A real, short training run: it learns bright rectangles on noise, and does so twice alike."""
+
+import numpy as np
+import pytest
+
+from geoseg.model.bundle import save_model
+from geoseg.model.spec import Architecture
+from geoseg.train.augment import AreaPixels
+from geoseg.train.fit import fit
+from geoseg.train.labels import building_labels
+from geoseg.train.samples import Samples
+from geoseg.train.spec import Augmentation, BuildingTarget, Cut, LabelledScene, Schedule, Split, TrainSpec
+
+
+def area(shape, seed):
+    rng = np.random.default_rng(seed)
+    ids = np.zeros(shape, np.int32)
+    for i in range(1, shape[0] * shape[1] // 600):
+        h, w = rng.integers(8, 20, 2)
+        r, c = rng.integers(0, shape[0] - h), rng.integers(0, shape[1] - w)
+        ids[r : r + h, c : c + w] = i
+    image = rng.normal(90, 25, (3, *shape)).astype(np.float32) + 60 * (ids > 0)
+    return AreaPixels(image.astype(np.float32), np.ones(shape, bool), building_labels(ids, border_px=1))
+
+
+def spec(**schedule):
+    return TrainSpec(
+        name="rectangles",
+        data=(LabelledScene(scene="scene.tif", labels="labels.gpkg"),),
+        target=BuildingTarget(),
+        bands="red,green,blue",
+        arch=Architecture(name="compact-unet", options={"widths": [8, 12, 16]}),
+        split=Split(validation=Cut(side="east", share=0.25)),
+        augmentation=Augmentation(scale=(0.9, 1.1), rotate=False, blur=0, erase=0.1),
+        schedule=Schedule(
+            **{
+                "epochs": 4,
+                "steps_per_epoch": 20,
+                "batch": 4,
+                "crop_px": 64,
+                "learning_rate": 1e-2,
+                "ema": 0.9,
+                **schedule,
+            }
+        ),
+    )
+
+
+@pytest.fixture(scope="module")
+def samples():
+    return Samples((area((192, 256), 0),), (area((160, 128), 1),))
+
+
+@pytest.mark.slow
+def test_it_learns_rectangles_and_the_bundle_says_how(samples, tmp_path):
+    rows = []
+    fitted = fit(spec(), samples, on_epoch=lambda epoch, _: rows.append(epoch))
+    best = max(e.score for e in fitted.epochs)
+    assert best > 0.8
+    assert rows == list(fitted.epochs)
+    bundle = save_model(tmp_path / "m", fitted.network, spec=fitted.spec)
+    assert bundle.spec.training["best_epoch"] == max(fitted.epochs, key=lambda e: e.score).number
+    assert bundle.spec.training["validation_iou"][1] == pytest.approx(best, abs=1e-4)
+    assert len(bundle.spec.training["history"]) == 4
+
+
+def test_two_runs_are_alike(samples):
+    table = [fit(spec(epochs=2, steps_per_epoch=3, batch=2), samples).epochs for _ in range(2)]
+    losses = [[(e.train_loss, e.validation_loss, e.iou) for e in epochs] for epochs in table]
+    assert losses[0] == losses[1]
+    other = fit(spec(epochs=2, steps_per_epoch=3, batch=2, seed=1), samples).epochs
+    assert [e.train_loss for e in other] != [e.train_loss for e in table[0]]
+
+
+def test_it_stops_when_nothing_improves(samples):
+    schedule = {"epochs": 9, "steps_per_epoch": 1, "batch": 1, "patience": 2, "learning_rate": 1e-9, "ema": 0.0}
+    fitted = fit(spec(**schedule), samples)
+    since = len(fitted.epochs) - max(fitted.epochs, key=lambda e: e.score).number
+    assert since == 2 or len(fitted.epochs) == 9
+
+
+@pytest.mark.slow
+def test_it_starts_from_a_bundle_with_other_bands(samples, tmp_path):
+    donor = fit(spec(epochs=3), samples)
+    save_model(tmp_path / "donor", donor.network, spec=donor.spec)
+    grey = Samples(*(tuple(AreaPixels(a.image[::-1].copy(), a.valid, a.labels) for a in areas) for areas in
+                     (samples.train, samples.validation)))  # fmt: skip
+    again = spec(epochs=1, steps_per_epoch=1).model_copy(
+        update={"bands": "blue,green,red", "start_from": str(tmp_path / "donor")}
+    )
+    fresh = again.model_copy(update={"start_from": None})
+    assert fit(again, grey).epochs[0].validation_loss < 0.7 * fit(fresh, grey).epochs[0].validation_loss
