@@ -20,10 +20,12 @@ from geoseg.polygons.ring import (
 from geoseg.polygons.trace import SUBPIXELS, Rings
 from geoseg.polygons.walls import (
     FREE_COST,
+    MISFIT_COST,
     Axes,
     best_walls,
     find_directions,
     free_axes,
+    misfit_cost,
     regular_axes,
     turn_axes,
 )
@@ -119,15 +121,16 @@ def fit_ring(ring: Ring, hint: float, tolerance: float) -> tuple[NDArray[np.floa
             if far <= bound:
                 return outline, CIRCLE, np.nan, far, between
         breaks = find_breaks(ring, vertices)
-        free_walls = best_walls(ring, breaks, free_axes(), 0.0)
+        free_walls = best_walls(ring, breaks, free_axes(), 0.0, MISFIT_COST)
         directions = find_directions(ring, free_walls, hint)
         if len(directions) > 0:
             axes = regular_axes(directions)
-            walls = best_walls(ring, breaks, axes, FREE_COST)
+            cost = misfit_cost(ring, free_walls)
+            walls = best_walls(ring, breaks, axes, FREE_COST, cost)
             before = axes.angle[0]
             turn_axes(ring, walls, axes)
             if abs(axes.angle[0] - before) > 0.005:  # radians: 0.5 px on a 100 px wall
-                walls = best_walls(ring, breaks, axes, FREE_COST)
+                walls = best_walls(ring, breaks, axes, FREE_COST, cost)
                 turn_axes(ring, walls, axes)
             outline, count = find_corners(ring, walls, axes)
             far, between = _checked(ring, outline, area)

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from geoseg.polygons.ring import Ring, best_angle, least_scatter, scatter, scatter_across
 
 # Costs in units of one corner, tuned on five sites at 0.3 and 0.5 m; a third more or less of any moves IoU by < 0.001.
-MISFIT_COST = 0.2  # per px³: squared distance times length
+MISFIT_COST = 0.2  # per px³: squared distance times length, at
+USUAL_WOBBLE_PX, MISFIT_RANGE = 0.32, 2.5  # this rms about the walls; up to so many times more or less at others
 CORNER_COST = 1.0  # per corner, and
 CORNER_GROWTH = 0.5  # its growth with the logarithm of the perimeter over 100 px: long walls wobble in more places
 DIAGONAL_COST = 4.0  # per wall at 45° to the main direction
@@ -96,7 +97,7 @@ def _arrivals(cost: NDArray[np.float64], corner: float, best: NDArray[np.float64
 
 
 @njit(cache=True, nogil=True)
-def best_walls(ring: Ring, breaks: NDArray[np.int64], axes: Axes, free_cost: float) -> Walls:
+def best_walls(ring: Ring, breaks: NDArray[np.int64], axes: Axes, free_cost: float, misfit_cost: float) -> Walls:
     """Return the cheapest walls that begin and end at breaks; the ring's start is one of them."""
     n, m, free = len(ring.xy), len(breaks), len(axes.angle)
     corner = CORNER_COST * (1 + CORNER_GROWTH * max(log(n * ring.step / 100), 0.0))
@@ -112,7 +113,7 @@ def best_walls(ring: Ring, breaks: NDArray[np.int64], axes: Axes, free_cost: flo
         for j in range(i + 1, m + 1):
             end = breaks[j] if j < m else n
             s = scatter(ring, begin, end)
-            weight = MISFIT_COST * ring.step * (end - begin) / s.n
+            weight = misfit_cost * ring.step * (end - begin) / s.n
             least = least_scatter(s)
             if j > i + 1 and weight * least > HOPELESS_COST and least > HOPELESS_RMS_PX**2 * s.n:
                 break
@@ -129,6 +130,18 @@ def best_walls(ring: Ring, breaks: NDArray[np.int64], axes: Axes, free_cost: flo
                 if total < cost[j, k]:
                     cost[j, k], origin[j, k], came[j, k] = total, i, come[k]
     return _walk_back(breaks, n, cost, origin, came)
+
+
+@njit(cache=True, nogil=True)
+def misfit_cost(ring: Ring, walls: Walls) -> float:
+    """MISFIT_COST, higher the less the ring wobbles about its free walls: small steps of a calm contour are real."""
+    squares, count = 0.0, 0
+    for i in range(len(walls.axis)):
+        s = scatter(ring, walls.begin[i], walls.end[i])
+        squares += least_scatter(s)
+        count += s.n
+    ratio = USUAL_WOBBLE_PX / max(np.sqrt(squares / count), 1e-6)
+    return MISFIT_COST * min(max(ratio, 1 / MISFIT_RANGE), MISFIT_RANGE)
 
 
 @njit(cache=True, nogil=True)
