@@ -238,7 +238,7 @@ def _keyed_types(annotation: Any) -> Iterable[type]:
 
 
 def _located(scene: str, folder: Path) -> str:
-    if scene == DEMO_SCENE and not (folder / scene).exists():
+    if scene == DEMO_SCENE and not (folder / scene).is_file():  # the folder that `geoseg demo` writes is no scene
         return str(resources.files("geoseg") / "demo" / "scene.tif")
     if "://" in scene or scene.startswith("/vsi"):
         return scene

@@ -123,6 +123,7 @@ def test_relative_paths_start_at_the_config_and_changes_at_the_current_folder(tm
 def test_a_scene_that_is_absolute_remote_or_the_demo_stays_itself(tmp_path):
     for scene in ("/data/s.tif", "https://example.org/s.tif", "/vsicurl/https://example.org/s.tif"):
         assert load_config(write(tmp_path / "x.yaml", job="buildings", scene=scene, out="o")).scene == (scene,)
+    (tmp_path / "demo").mkdir()  # as a first `geoseg demo` leaves it
     (demo,) = load_config(write(tmp_path / "x.yaml", job="buildings", scene="demo", out="o")).scene
     assert Path(demo).parts[-3:] == ("geoseg", "demo", "scene.tif")
 
