@@ -6,7 +6,6 @@ from math import ceil, isnan
 from pathlib import Path
 from typing import Any
 
-import geopandas as gpd
 import numpy as np
 import rasterio
 import shapely
@@ -131,6 +130,8 @@ def evaluate(
     polygons. Polygons without a class (see ``column``) are buildings, and all other ground is background. Raises
     InputError and ConfigError.
     """
+    if tolerance_m <= 0:
+        raise ConfigError(f"tolerance-m {tolerance_m:g}: boundaries need a tolerance above 0, e.g. 1.0")
     found = Prediction.find(Path(prediction))
     ground = _Ground.of(found, Path(truth), aoi=aoi, tolerance_m=tolerance_m)
     labels, classes = _truth(Path(truth), ground, found.classes, column)
@@ -200,9 +201,8 @@ class _Ground:
             with open_raster(str(raster)) as src:
                 whole = Grid(src.crs, src.transform, src.shape)
         else:
-            whole = _metric_grid(
-                [p for p in (found.polygons, truth) if p is not None], tolerance_m / PIXELS_PER_TOLERANCE
-            )
+            assert found.polygons is not None
+            whole = _metric_grid(found.polygons, truth, tolerance_m / PIXELS_PER_TOLERANCE)
         if aoi is None:
             window, mask = whole.box, np.ones(whole.shape, np.bool_)
         else:
@@ -227,14 +227,16 @@ class _Ground:
         return values if nodata in (None, NODATA) else np.where(values == nodata, NODATA, values)
 
 
-def _metric_grid(paths: list[Path], pixel_m: float) -> Grid:
-    """Return a grid in metres around the polygons of all ``paths``."""
-    first = gpd.read_file(paths[0])
-    crs = CRS.from_user_input(first.estimate_utm_crs())
-    some = Grid(crs, Affine.identity(), (1, 1))
-    bounds = np.array([read_polygons(str(p), layer=None, grid=some).total_bounds for p in paths])
-    left, bottom = np.nanmin(bounds[:, :2], axis=0)
-    right, top = np.nanmax(bounds[:, 2:], axis=0)
+def _metric_grid(prediction: Path, truth: Path, pixel_m: float) -> Grid:
+    """Return a grid in metres around the polygons of both; where there are true ones decides the UTM zone."""
+    lon_lat = Grid(CRS.from_epsg(4326), Affine.identity(), (1, 1))
+    known = read_polygons(str(truth), layer=None, grid=lon_lat)
+    if known.empty:
+        raise InputError(f"{truth}: no polygons; truth without a building needs a class raster to be judged on")
+    crs = CRS.from_user_input(known.estimate_utm_crs())
+    answers = read_polygons(str(prediction), layer=None, grid=lon_lat)
+    bounds = np.array([frame.to_crs(crs.to_wkt()).total_bounds for frame in (known, answers) if not frame.empty])
+    (left, bottom), (right, top) = bounds[:, :2].min(0), bounds[:, 2:].max(0)
     shape = ceil((top - bottom) / pixel_m) + 1, ceil((right - left) / pixel_m) + 1
     return Grid(crs, Affine(pixel_m, 0, left, 0, -pixel_m, top), shape)
 

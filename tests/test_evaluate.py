@@ -107,6 +107,18 @@ def test_polygons_against_polygons_need_no_raster(truth, tmp_path):
     assert evaluate(truth, truth).as_json()["mean_iou"] == 1.0
 
 
+def test_finding_nothing_scores_zero_and_no_truth_is_an_error(truth, tmp_path):
+    nothing = write_vectors(tmp_path / "none.gpkg", [])
+    scores = evaluate(nothing, truth).as_json()
+    assert (scores["classes"][1]["iou"], scores["objects"]["f1"], scores["objects"]["missed"]) == (0.0, 0.0, 2)
+    with pytest.raises(InputError, match=r"none\.gpkg: no polygons"):
+        evaluate(truth, nothing)
+    with pytest.raises(InputError, match=r"gone\.gpkg: no such file"):
+        evaluate(truth, tmp_path / "gone.gpkg")
+    with pytest.raises(ConfigError, match="tolerance-m 0: "):
+        evaluate(truth, truth, tolerance_m=0)
+
+
 def test_polygons_are_judged_on_the_grid_of_a_truth_raster(predicted, tmp_path):
     shapes = write_vectors(tmp_path / "p.gpkg", [house(10, 30, 11, 41)])
     assert evaluate(shapes, predicted).as_json()["mean_iou"] == 1.0
