@@ -45,7 +45,8 @@ def main() -> None:
         found = evaluate(result.folder, args.truth, aoi=Path(folder) / "ground.gpkg", tolerance_m=1.0).as_json()
     building, objects, base = found["classes"][-1], found["objects"], found["baseline"]
     run = result.run
-    print(f"{args.scene.name}, columns {args.columns}, split {args.split}, {args.method}, model {run['model']['name']}, tta {run['plan']['tta']}")
+    print(f"{args.scene.name}, columns {args.columns}, model {run['model']['name']}, tta {run['plan']['tta']}")
+    print(f"polygons: split {args.split}, method {args.method}")
     print("| | IoU | F1 | boundary F1 at 1 m | object F1 at IoU 0.5 |\n|---|---|---|---|---|")
     scores = (building["iou"], building["f1"], building["boundary_f1"], objects["f1"])
     print(f"| geoseg | {' | '.join(f'{s:.3f}' for s in scores)} |")

@@ -32,7 +32,7 @@ def describe() -> str:
     packages = ", ".join(f"{p} {version(p)}" for p in PACKAGES)
     memory = psutil.virtual_memory().total / 2**30
     return (
-        f"{cpu_name()}, {os.process_cpu_count()} CPUs, {memory:.0f} GiB; "
+        f"{cpu_name()}, {os.cpu_count()} CPUs, {memory:.0f} GiB; "
         f"Python {platform.python_version()}, {packages}; "
         f"commit {commit or 'unknown'}{' with changes' if changed else ''}"
     )

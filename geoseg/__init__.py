@@ -31,8 +31,16 @@ _HOMES = {
     "vectorize": "geoseg.engine.vectorize",
 }
 __all__ = [
-    "ModelBundle", "PolygonOptions", "Result", "RunOptions", "Scene", "load_model", "open_scene", "predict", "vectorize",
-]  # fmt: skip
+    "ModelBundle",
+    "PolygonOptions",
+    "Result",
+    "RunOptions",
+    "Scene",
+    "load_model",
+    "open_scene",
+    "predict",
+    "vectorize",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -1,6 +1,6 @@
 """Every error a user can cause, each with the exit code that the command line documents.
 
-An error is one line: what, where, what to do. Each is a builtin type as well, so that a caller need not know geoseg to catch it.
+An error is one line: what, where, what to do. Each is a builtin type as well, to be caught without geoseg.
 """
 
 

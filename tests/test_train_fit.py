@@ -5,6 +5,7 @@ import pytest
 
 from geoseg.model.bundle import save_model
 from geoseg.model.spec import Architecture
+from geoseg.train import fit as loop
 from geoseg.train.augment import AreaPixels
 from geoseg.train.fit import fit
 from geoseg.train.labels import building_labels
@@ -44,6 +45,12 @@ def spec(**schedule):
             }
         ),
     )
+
+
+@pytest.fixture(autouse=True)
+def _one_precision(monkeypatch):
+    """The probe that chooses between fp32 and bf16 measures time, which a busy machine changes."""
+    monkeypatch.setattr(loop, "_precision", lambda *_: "fp32")
 
 
 @pytest.fixture(scope="module")

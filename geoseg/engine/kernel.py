@@ -147,7 +147,7 @@ def _layers(job: Job, acc: NDArray[np.uint32], valid: NDArray[np.bool_]) -> dict
 def _by_threshold(job: Job, done: Finished) -> Finished:
     """Decide a two-class map by the polygon class's probability byte: raster and polygons then agree to the pixel."""
     spec = job.bundle.spec
-    position = [c.name for c in spec.classes].index(spec.polygon_class)
+    position = [c.name == spec.polygon_class for c in spec.classes].index(True)
     target, other = spec.classes[position], spec.classes[1 - position]
     inside = done.probabilities[position] >= threshold_byte(job.threshold)
     classes = np.where(inside, np.uint8(target.id), np.uint8(other.id)) * (done.classes > 0)

@@ -178,7 +178,9 @@ def _notes(scene: Scene, spec: ModelSpec, resampling: Resampling) -> list[str]:
 
 def usable_cpus() -> int:
     """Return how many CPUs this process may use."""
-    return os.process_cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):  # Linux: what this process is pinned to
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def activation_bytes_per_px(spec: ModelSpec) -> int:

@@ -48,11 +48,13 @@ class Result:
     def to_xarray(self, name: str = "classes") -> "xr.DataArray":
         """Open a raster output, e.g. "confidence", lazily: dask-backed, georeferenced, ``.rio``-ready."""
         import rioxarray
+        import xarray as xr
 
         path = self.paths.get(f"{name}.tif")
         if path is None:
             raise ConfigError(f"this run has no {name}.tif; it has {', '.join(self.paths)}")
         array = rioxarray.open_rasterio(path, chunks={"band": 1, "x": 2048, "y": 2048})
+        assert isinstance(array, xr.DataArray)  # a GeoTIFF has no subdatasets
         return array.squeeze("band", drop=True).rename(name) if array.sizes["band"] == 1 else array.rename(name)
 
     def polygons(self) -> "gpd.GeoDataFrame":

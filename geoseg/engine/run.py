@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from geoseg.engine.engines import ChunkFailure, Engine
 from geoseg.engine.job import Job
@@ -103,7 +104,7 @@ class JobFolder:
         return record
 
 
-def _record(found: dict) -> ChunkRecord:  # type: ignore[type-arg]
+def _record(found: dict[str, Any]) -> ChunkRecord:
     return ChunkRecord(
         id=found["id"],
         box=Box(**found["box"]),

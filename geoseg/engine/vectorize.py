@@ -32,7 +32,7 @@ def vectorize(
     """Draw the polygons of one band of ``raster`` and write them as a GeoPackage; returns their number and area in m².
 
     The band holds probabilities: bytes 1..255 for p 0..1 with 0 = nodata, as geoseg writes them, or floats 0..1; with
-    ``class_id`` it holds classes, and the polygons are the exact areas of that one. band: 1-based number or its
+    ``class_id`` it holds classes, and the polygons outline that one. band: 1-based number or its
     description (None: the only one, or the last of probabilities.tif). Raises InputError and OutputError.
     """
     path = Path(out)
@@ -79,7 +79,9 @@ def _as_bytes(
         return values  # type: ignore[return-value]
     if values.dtype.kind != "f":
         raise InputError(f"{name}: {values.dtype} values are no probabilities; for a class raster pass --class-id")
-    known = np.isfinite(values) if nodata is None else np.isfinite(values) & (values != nodata)
-    if known.any() and (values[known].min() < 0 or values[known].max() > 1):
-        raise InputError(f"{name}: values {values[known].min():g}..{values[known].max():g} are no probabilities 0..1")
-    return np.where(known, 1 + np.rint(254 * np.where(known, values, 0)), 0).astype(np.uint8)
+    p = values.astype(np.float32)
+    known = np.isfinite(p) if nodata is None else np.isfinite(p) & (values != nodata)
+    least, most = p.min(initial=1, where=known), p.max(initial=0, where=known)
+    if least < 0 or most > 1:
+        raise InputError(f"{name}: values {least:g}..{most:g} are no probabilities 0..1")
+    return np.where(known, 1 + np.rint(254 * np.where(known, p, 0)), 0).astype(np.uint8)

@@ -78,7 +78,7 @@ class Resampling:
     def to_resolution(cls, grid: Grid, gsd_m: float | None) -> "Resampling":
         """Choose the working grid for a model trained at ``gsd_m`` metres (None: any resolution).
 
-        A scene whose true pixel size is within 1.5x of the model's runs as it is; beyond, both axes are resampled to it.
+        A scene whose true pixel size is within 1.5x of the model's runs as it is; beyond, both axes are resampled.
         """
         if gsd_m is None:
             return cls(grid.shape, grid.shape)
@@ -121,8 +121,8 @@ def resample_valid(
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Resample (C, H, W) pixels of any real type, invalid ones left out of every average.
 
-    data and valid hold ``source_box(taps)``. Returns float32 (C, h, w), zero where invalid, and the mask (h, w): a pixel
-    is valid when any pixel it is made from is.
+    data and valid hold ``source_box(taps)``. Returns float32 (C, h, w), zero where invalid, and the mask (h, w): a
+    pixel is valid when any pixel it is made from is.
     """
     rows, cols = taps
     out = np.zeros((data.shape[0], len(rows.index), len(cols.index)), np.float32)

@@ -56,7 +56,7 @@ class Fitted:
 
 
 def model_spec(spec: TrainSpec, samples: Samples) -> ModelSpec:
-    """Return what the bundle will say of the network: bands, resolution, normalisation from the training areas, classes."""
+    """Return what the bundle will say of the network; its normalisation comes from the training areas."""
     from geoseg.train.classes import BUILDING_CLASSES
 
     mean, std = samples.statistics()
@@ -160,7 +160,7 @@ class _Loop:
         return self.model.model_copy(update={"training": {**self.model.training, **facts, "history": history}})
 
     def _batches(self) -> Generator[tuple[Tensor, Tensor]]:
-        """Yield (images, labels) forever, prepared two steps ahead in a thread; windows depend on seed and step only."""
+        """Yield (images, labels) forever, made two steps ahead in a thread; windows depend on seed and step only."""
         plan = self.spec.schedule
         mean = np.array(self.model.normalisation.mean, np.float32)
         std = np.array(self.model.normalisation.std, np.float32)
@@ -196,7 +196,7 @@ class _Loop:
         with _autocast(self.precision):
             logits = self.network(images)
         loss = cross_entropy_dice(logits, labels, weights=weights, groups=self.groups)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimiser.step()
         self.rate.step()
@@ -262,7 +262,7 @@ def _autocast(precision: str) -> AbstractContextManager[object]:
 
 
 def _precision(network: nn.Module, channels: int, size: int) -> str:
-    """Return "bf16" where the CPU has it and one training step with it is faster than in fp32 (a probe), else "fp32"."""
+    """Return "bf16" where the CPU has it and a training step, tried out, is faster with it; else "fp32"."""
     if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         return "fp32"
     images = torch.zeros(2, channels, size, size).contiguous(memory_format=torch.channels_last)
@@ -273,7 +273,7 @@ def _precision(network: nn.Module, channels: int, size: int) -> str:
             started = time.perf_counter()
             with _autocast(precision):
                 out = probe(images)
-            out.float().sum().backward()  # type: ignore[no-untyped-call]
+            out.float().sum().backward()
             seconds[precision] = time.perf_counter() - started
     log.info("training step: fp32 %.2f s, bf16 %.2f s", seconds["fp32"], seconds["bf16"])
     return min(seconds, key=lambda k: seconds[k])
