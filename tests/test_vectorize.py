@@ -1,0 +1,89 @@
+"""Polygons from rasters that are there already: bytes, floats and classes, and what is refused."""
+
+import numpy as np
+import pytest
+import rasterio
+from affine import Affine
+
+from geoseg import PolygonOptions, vectorize
+from geoseg.errors import ConfigError, InputError, OutputError
+
+EXACT = PolygonOptions(min_area_m2=0, min_hole_m2=0, tolerance_m=0, method="contour", split="none")
+
+
+def write(path, values, *, nodata=None, names=None, crs="EPSG:32633"):
+    bands = values if values.ndim == 3 else values[None]
+    with rasterio.open(
+        path, "w", driver="GTiff", height=bands.shape[1], width=bands.shape[2], count=len(bands), dtype=bands.dtype,
+        nodata=nodata, crs=crs, transform=Affine(2, 0, 5e5, 0, -2, 5e6),
+    ) as dst:  # fmt: skip
+        dst.write(bands)
+        for band, name in enumerate(names or (), start=1):
+            dst.set_band_description(band, name)
+    return path
+
+
+@pytest.fixture
+def house():
+    inside = np.zeros((40, 60), bool)
+    inside[10:20, 10:40] = True
+    return inside
+
+
+def test_floats_bytes_and_classes_give_the_same_polygon(tmp_path, house):
+    floats = write(tmp_path / "f.tif", np.where(house, 0.9, 0.1).astype(np.float32))
+    data = write(tmp_path / "b.tif", np.where(house, 230, 26).astype(np.uint8), nodata=0)
+    classes = write(tmp_path / "c.tif", np.where(house, 7, 3).astype(np.int16))
+    found = [
+        vectorize(floats, tmp_path / "f.gpkg", options=EXACT),
+        vectorize(data, tmp_path / "b.gpkg", options=EXACT),
+        vectorize(classes, tmp_path / "c.gpkg", class_id=7, options=EXACT),
+    ]
+    for result in found:
+        assert result["count"] == 1
+        assert result["area_m2"] == pytest.approx(300 * 4, rel=2e-3)  # UTM: the ground is 0.04 % off the map here
+
+
+def test_float_nodata_and_nan_are_outside(tmp_path, house):
+    values = np.where(house, 0.9, 0.1).astype(np.float32)
+    values[10:20, 10:20], values[10:20, 20:30] = -9999, np.nan
+    result = vectorize(write(tmp_path / "f.tif", values, nodata=-9999), tmp_path / "f.gpkg", options=EXACT)
+    assert result["area_m2"] == pytest.approx(100 * 4, rel=2e-3)
+
+
+def test_bands_are_chosen_by_number_or_name(tmp_path, house):
+    both = np.stack([np.where(house, 26, 230), np.where(house, 230, 26)]).astype(np.uint8)
+    raster = write(tmp_path / "p.tif", both, nodata=0, names=["probability_background", "probability_building"])
+    last = vectorize(raster, tmp_path / "a.gpkg", options=EXACT)
+    named = vectorize(raster, tmp_path / "b.gpkg", band="probability_building", options=EXACT)
+    first = vectorize(raster, tmp_path / "c.gpkg", band=1, options=EXACT)
+    assert last["area_m2"] == named["area_m2"]
+    assert first["area_m2"] == pytest.approx((40 * 60 - 300) * 4, rel=2e-3)
+    for band in (3, "probability_water"):
+        with pytest.raises(ConfigError, match=rf"no band .*{band}"):
+            vectorize(raster, tmp_path / "d.gpkg", band=band)
+
+
+def test_what_is_no_probability_is_refused_and_nothing_is_written(tmp_path, house):
+    out = tmp_path / "x.gpkg"
+    for values, nodata, told in [
+        (house.astype(np.uint8), None, "--class-id"),
+        (house.astype(np.int32), None, "--class-id"),
+        (np.where(house, 90.0, 1.0).astype(np.float32), None, r"1\.\.90 are no probabilities"),
+    ]:
+        with pytest.raises(InputError, match=told):
+            vectorize(write(tmp_path / "x.tif", values, nodata=nodata), out)
+    with pytest.raises(InputError, match="no CRS"):
+        vectorize(write(tmp_path / "y.tif", house.astype(np.float32), crs=None), out)
+    assert not out.exists()
+
+
+def test_an_existing_file_is_replaced_only_when_told(tmp_path, house):
+    raster = write(tmp_path / "f.tif", house.astype(np.float32))
+    out = tmp_path / "f.gpkg"
+    vectorize(raster, out)
+    before = out.read_bytes()
+    with pytest.raises(OutputError, match="--overwrite"):
+        vectorize(raster, out, threshold=0.6)
+    assert out.read_bytes() == before
+    vectorize(raster, out, threshold=0.6, overwrite=True)
