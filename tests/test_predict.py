@@ -237,3 +237,20 @@ def test_run_json_tells_all_and_rasters_tell_nothing_of_the_machine(scene_file, 
     assert set(run["outputs"]) == {"classes.tif", "classes.tif.aux.xml", "confidence.tif"}
     with rasterio.open(result.paths["classes.tif"]) as out:
         assert run["run"]["host"] not in str(out.tags())
+
+
+def test_options_that_make_no_sense_are_refused():
+    from geoseg.engine.engines import ENGINES
+    from geoseg.engine.options import ENGINE_NAMES
+
+    assert tuple(ENGINES) == ENGINE_NAMES
+    for wrong in (
+        {"engine": "warp"},
+        {"batch": 0},
+        {"lanes": 0},
+        {"threshold": 1.0},
+        {"tta": "twice"},
+        {"chunk_px": 1000},
+    ):
+        with pytest.raises(ConfigError, match=str(next(iter(wrong.values())))):
+            RunOptions(**wrong)

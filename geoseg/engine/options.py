@@ -9,6 +9,7 @@ from geoseg.errors import ConfigError
 if TYPE_CHECKING:
     from geoseg.polygons import FootprintRules
 
+ENGINE_NAMES = ("threads", "sync")  # the keys of geoseg.engine.engines.ENGINES
 Method = Literal["regular", "contour"]
 Split = Literal["borders", "none"]
 
@@ -36,6 +37,8 @@ class RunOptions:
     overwrite: bool = False
 
     def __post_init__(self) -> None:
+        if self.engine not in ENGINE_NAMES:
+            raise ConfigError(f"engine {self.engine!r}: choose {', '.join(ENGINE_NAMES)}")
         if self.batch < 1:
             raise ConfigError(f"batch {self.batch}: at least 1 is needed")
         if self.tta is not None and self.tta not in VIEWS:
