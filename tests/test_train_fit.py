@@ -97,3 +97,17 @@ def test_it_starts_from_a_bundle_with_other_bands(samples, tmp_path):
     )
     fresh = again.model_copy(update={"start_from": None})
     assert fit(again, grey).epochs[0].validation_loss < 0.7 * fit(fresh, grey).epochs[0].validation_loss
+
+
+def test_a_training_spec_that_contradicts_itself_is_refused():
+    from pydantic import ValidationError
+
+    from geoseg.train.spec import Augmentation, ClassTarget
+
+    one = {"id": 1, "name": "water", "color": (0, 0, 255)}
+    for wrong in ({"values": {"w": 2}}, {"values": {"w": 1}, "elsewhere": 3}):
+        with pytest.raises(ValidationError, match="are not in classes"):
+            ClassTarget(column="kind", classes=(one,), **wrong)
+    for wrong in ((1.4, 0.7), (0.0, 1.0)):
+        with pytest.raises(ValidationError, match="no range of positive factors"):
+            Augmentation(scale=wrong)

@@ -67,7 +67,7 @@ def model_spec(spec: TrainSpec, samples: Samples) -> ModelSpec:
         arch=spec.arch,
         bands=BandSet.parse(spec.bands, sensor=spec.sensor).bands,
         gsd_m=spec.gsd_m,
-        normalisation=Normalisation(mean=tuple(mean.round(4).tolist()), std=tuple(std.round(4).tolist())),
+        normalisation=Normalisation(mean=_six_digits(mean), std=_six_digits(std)),
         window_px=spec.window_px,
         margin_px=spec.margin_px,
         ramp_px=spec.ramp_px,
@@ -103,6 +103,10 @@ def fit(spec: TrainSpec, samples: Samples, *, on_epoch: Callable[[Epoch, Fitted]
     return _Loop(spec, samples, model, network).run(on_epoch)
 
 
+def _six_digits(values: NDArray[np.float32]) -> tuple[float, ...]:
+    return tuple(float(f"{v:.6g}") for v in values)
+
+
 class _Loop:
     """The state of one training run."""
 
@@ -130,7 +134,7 @@ class _Loop:
                     np.mean([self._step(*next(batches)) for _ in range(self.spec.schedule.steps_per_epoch)])
                 )
                 loss, iou = self._validate()
-                score = iou[1] if self.model.polygon_class else float(np.nanmean(iou))
+                score = self._score(iou)
                 better = not table or score > max(e.score for e in table)
                 table.append(Epoch(number, train_loss, loss, iou, score, time.perf_counter() - started, better))
                 since = 0 if better else since + 1
@@ -148,6 +152,13 @@ class _Loop:
         finally:
             batches.close()
         return best
+
+    def _score(self, iou: tuple[float, ...]) -> float:
+        """Return what early stop watches: IoU of the polygon class, else the mean over the classes there are."""
+        if self.model.polygon_class is None:
+            return float(np.nanmean(iou))
+        score = iou[[c.name == self.model.polygon_class for c in self.model.classes].index(True)]
+        return score if np.isfinite(score) else 0.0  # none of it in the validation areas: any later epoch may be better
 
     def _told(self, table: list[Epoch]) -> ModelSpec:
         best = max(table, key=lambda e: e.score)

@@ -1,9 +1,9 @@
 """What a training run is told: data, target, split, augmentation, schedule. Frozen, and strict about unknown keys."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
 from geoseg.classes import ClassInfo
 from geoseg.model.spec import Architecture, Value
@@ -39,6 +39,14 @@ class ClassTarget(Value):
     classes: tuple[ClassInfo, ...]
     elsewhere: int | None = Field(None, description="class id of ground without a polygon; None ignores it")
 
+    @model_validator(mode="after")
+    def _ids_exist(self) -> Self:
+        named = {*self.values.values()} if self.elsewhere is None else {*self.values.values(), self.elsewhere}
+        stray = named - {c.id for c in self.classes}
+        if stray:
+            raise ValueError(f"class ids {sorted(stray)} are not in classes")
+        return self
+
 
 class Cut(Value):
     """A strip along one side of every scene, as a share of its extent."""
@@ -67,6 +75,13 @@ class Augmentation(Value):
     noise: float = 0.05
     blur: float = Field(0.2, ge=0, le=1, description="share of windows that are blurred")
     erase: float = Field(0.3, ge=0, le=1, description="share of windows in which a rectangle becomes nodata")
+
+    @field_validator("scale", "gamma")
+    @classmethod
+    def _rising(cls, span: tuple[float, float]) -> tuple[float, float]:
+        if not 0 < span[0] <= span[1]:
+            raise ValueError(f"{span[0]:g}, {span[1]:g} is no range of positive factors, low before high")
+        return span
 
 
 class Schedule(Value):
