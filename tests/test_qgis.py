@@ -84,13 +84,7 @@ def _lose_names(out: Path) -> None:
     [
         (
             _sql("DROP TABLE layer_styles", "DELETE FROM gpkg_contents WHERE table_name = 'layer_styles'"),
-            # QGIS before 3.30 has the aliases from the style
-            [
-                "polygons: default style applied",
-                "polygons: legend",
-                "polygons: every value styled",
-                "polygons: aliases",
-            ],
+            ["polygons: default style applied", "polygons: legend", "polygons: every value styled"],
         ),
         (_sql("UPDATE buildings SET area_m2 = area_m2 * 1.0016 WHERE fid = 7"), ["polygons: areas"]),
         (_sql("UPDATE buildings SET class_id = 2 WHERE fid = 7"), ["polygons: every value styled"]),
