@@ -35,8 +35,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         with rasterio.open(args.scene) as src:
             first, _, last = args.columns.partition(":")
-            left, top = src.transform * (int(first or 0), 0)
-            right, bottom = src.transform * (int(last or src.width), src.height)
+            left, top = src.transform @ (int(first or 0), 0)
+            right, bottom = src.transform @ (int(last or src.width), src.height)
             ground = gpd.GeoSeries([box(left, bottom, right, top)], crs=src.crs)
         ground.to_file(Path(folder) / "ground.gpkg")
         options = RunOptions(tta=args.tta, threshold=args.threshold)

@@ -26,8 +26,8 @@ def main(folder: Path, png: Path) -> None:
         confidence = src.read(1)[ROWS].astype(float)
     buildings = gpd.read_file(folder / "buildings.gpkg", layer="buildings")
     truth = gpd.read_file(SCENE.with_name("buildings_truth.gpkg"), layer="buildings").to_crs(buildings.crs)
-    left, top = transform * (0, ROWS.start)
-    right, bottom = transform * (image.shape[1], ROWS.stop)
+    left, top = transform @ (0, ROWS.start)
+    right, bottom = transform @ (image.shape[1], ROWS.stop)
     place = {"extent": (left, right, bottom, top), "interpolation": "nearest"}
     figure = Figure(figsize=(18, 6.3), layout="constrained")
     FigureCanvasAgg(figure)

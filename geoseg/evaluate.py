@@ -244,7 +244,7 @@ def _metric_grid(prediction: Path, truth: Path, pixel_m: float) -> Grid:
 def _box_of(area: shapely.Geometry, grid: Grid) -> Box:
     """Return the pixels around ``area``, inside the grid; raises InputError where there are none."""
     xy = shapely.get_coordinates(area)
-    cols, rows = ~grid.transform * (xy[:, 0], xy[:, 1])
+    cols, rows = ~grid.transform @ (xy[:, 0], xy[:, 1])
     box = Box(int(rows.min()), int(cols.min()), ceil(rows.max()) + 1, ceil(cols.max()) + 1).clip(grid.box)
     if box is None:
         raise InputError("the aoi lies beside the prediction")
@@ -301,7 +301,7 @@ def _objects(path: Path, ground: _Ground, judged: NDArray[np.bool_]) -> NDArray[
     parts = shapely.get_parts(shapely.make_valid(np.asarray(frame.geometry.values)))
     parts = parts[shapely.get_dimensions(parts) == 2]
     xy = shapely.get_coordinates(shapely.point_on_surface(parts))
-    cols, rows = (np.floor(v).astype(int) for v in ~ground.grid.transform * (xy[:, 0], xy[:, 1]))
+    cols, rows = (np.floor(v).astype(int) for v in ~ground.grid.transform @ (xy[:, 0], xy[:, 1]))
     inside = (rows >= 0) & (cols >= 0) & (rows < ground.grid.height) & (cols < ground.grid.width)
     inside[inside] = judged[rows[inside], cols[inside]]
     return parts[inside]

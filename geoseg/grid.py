@@ -80,26 +80,26 @@ class Grid:
 
     def crop(self, box: Box) -> "Grid":
         """Return the grid of ``box``, which may hang over the edge."""
-        return Grid(self.crs, self.transform * Affine.translation(box.col0, box.row0), box.shape)
+        return Grid(self.crs, self.transform @ Affine.translation(box.col0, box.row0), box.shape)
 
     def resized(self, shape: tuple[int, int]) -> "Grid":
         """Return the grid that covers the same ground with ``shape`` pixels."""
         scale = Affine.scale(self.width / shape[1], self.height / shape[0])
-        return Grid(self.crs, self.transform * scale, shape)
+        return Grid(self.crs, self.transform @ scale, shape)
 
     def same_as(self, other: "Grid", *, tolerance_px: float = 1e-3) -> bool:
         """Whether both have one CRS and shape, and their corners agree within ``tolerance_px`` pixels."""
         if self.crs != other.crs or self.shape != other.shape:
             return False
-        to_own = ~self.transform * other.transform
+        to_own = ~self.transform @ other.transform
         corners = [(0, 0), (self.width, 0), (0, self.height), (self.width, self.height)]
-        return all(hypot(*(np.subtract(to_own * c, c))) <= tolerance_px for c in corners)
+        return all(hypot(*(np.subtract(to_own @ c, c))) <= tolerance_px for c in corners)
 
     @property
     def bounds(self) -> tuple[float, float, float, float]:
         """(left, bottom, right, top) of the four corners, right for rotated grids too."""
         xs, ys = zip(
-            *(self.transform * c for c in ((0, 0), (self.width, 0), (0, self.height), self.shape[::-1])), strict=True
+            *(self.transform @ c for c in ((0, 0), (self.width, 0), (0, self.height), self.shape[::-1])), strict=True
         )
         return min(xs), min(ys), max(xs), max(ys)
 
@@ -112,7 +112,7 @@ class Grid:
         row, col = self.height / 2, self.width / 2
         step = 0.5
         pts = [(col, row - step), (col, row + step), (col - step, row), (col + step, row)]
-        xs, ys = zip(*(self.transform * p for p in pts), strict=True)
+        xs, ys = zip(*(self.transform @ p for p in pts), strict=True)
         lon, lat = lonlat(self.crs, np.array(xs), np.array(ys))
         if not (np.isfinite(lon).all() and (np.abs(lat) <= 90).all()):
             raise InputError(

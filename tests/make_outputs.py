@@ -78,7 +78,7 @@ def houses(grid: Grid, count: int, *, seed: int = 0) -> Footprints:
         centre = rng.uniform((15, 100), (grid.width - 15, grid.height - 15))
         ring = corners @ turn + centre
         court = [corners * 0.3 @ turn + centre] if i % 3 == 0 else []
-        shapes.append(shapely.transform(shapely.Polygon(ring, court), lambda xy: np.array(grid.transform * xy.T).T))
+        shapes.append(shapely.transform(shapely.Polygon(ring, court), lambda xy: np.array(grid.transform @ xy.T).T))
     geometries = np.empty(count, object)
     geometries[:] = shapes
     return Footprints(geometries, rng.uniform(0.5, 1, count), np.full(count, 50, np.int64))

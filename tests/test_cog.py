@@ -174,7 +174,7 @@ import numpy as np
 from make_outputs import CLASSES, GRID, write_parts
 from geoseg.grid import Grid
 from geoseg.io import cog
-cog.CACHE_MB = 16  # so that a small scene fills it
+cog.CACHE_BYTES = 16 * 2**20  # so that a small scene fills it
 side, folder = int(sys.argv[1]), Path(sys.argv[2])
 grid = Grid(GRID.crs, GRID.transform, (side, side))
 layer = np.tile(np.array([[1, 1, 2, 4]], np.uint8), (side, side // 4))

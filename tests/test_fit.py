@@ -106,7 +106,7 @@ def test_pixels_that_are_not_square_give_the_same_building():
     truth = affinity.rotate(shapely.box(20, 40, 80, 60), 25)
     probability, transform = drawn(truth)
     wide = np.ascontiguousarray(probability[:, ::2])
-    (polygon,) = polygonize_probability(wide, transform * Affine.scale(2, 1))
+    (polygon,) = polygonize_probability(wide, transform @ Affine.scale(2, 1))
     assert corners_of(polygon) == 4
     assert iou(affinity.translate(polygon, -PIXEL_M / 2), truth) > 0.97
 

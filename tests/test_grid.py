@@ -10,7 +10,7 @@ from geoseg.errors import InputError
 from geoseg.grid import Box, Grid, lonlat, pyproj_crs
 
 WGS84 = Geod(ellps="WGS84")
-ROTATED = Affine.translation(500_000, 5e6) * Affine.rotation(30) * Affine.scale(10, -10)
+ROTATED = Affine.translation(500_000, 5e6) @ Affine.rotation(30) @ Affine.scale(10, -10)
 SHEARED = Affine(8, 3, 500_000, -2, -9, 5e6)
 PLACES = {  # crs, transform, ellipsoid
     "utm": ("EPSG:32633", Affine(10, 0, 500_000, 0, -10, 5e6), "WGS84"),
@@ -24,7 +24,7 @@ PLACES = {  # crs, transform, ellipsoid
     "degrees at 60 N": ("EPSG:4326", Affine(1e-4, 0, 20, 0, -1e-4, 60), "WGS84"),
     "degrees at the pole": ("EPSG:4326", Affine(0.1, 0, 20, 0, -0.1, 90), "WGS84"),
     "degrees, south-up": ("EPSG:4326", Affine(1e-3, 0, 20, 0, 1e-3, -40), "WGS84"),
-    "degrees, rotated": ("EPSG:4269", Affine.translation(-100, 40) * Affine.rotation(20) * Affine.scale(1e-4), "GRS80"),
+    "degrees, rotated": ("EPSG:4269", Affine.translation(-100, 40) @ Affine.rotation(20) @ Affine.scale(1e-4), "GRS80"),
     "europe, equal area": ("EPSG:3035", Affine(10, 0, 4_321_000, 0, -10, 3_210_000), "GRS80"),
     "swiss": ("EPSG:2056", Affine(1, 0, 2_600_000, 0, -1, 1_200_000), "bessel"),
     "arctic": ("EPSG:3413", Affine(100, 0, -500_000, 0, -100, -500_000), "WGS84"),
@@ -45,7 +45,7 @@ def outline(grid, row, col, steps=8):
     one, zero = np.ones(steps), np.zeros(steps)
     cols = col + np.concatenate([f, one, 1 - f, zero])
     rows = row + np.concatenate([zero, f, one, 1 - f])
-    return lonlat(grid.crs, *(grid.transform * (cols, rows)))
+    return lonlat(grid.crs, *(grid.transform @ (cols, rows)))
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -59,7 +59,7 @@ def test_areas_and_sizes_are_those_of_geodesics(place):
         area = abs(geod.polygon_area_perimeter(*outline(grid, row, 30))[0])
         assert areas[row] == pytest.approx(area, rel=2e-5), row
     ends = [(30.5, 20), (30.5, 21), (30, 20.5), (31, 20.5)]
-    lon, lat = lonlat(grid.crs, *np.array([transform * e for e in ends]).T)
+    lon, lat = lonlat(grid.crs, *np.array([transform @ e for e in ends]).T)
     _, _, length = geod.inv(lon[::2], lat[::2], lon[1::2], lat[1::2])
     assert grid.ground_resolution_m() == pytest.approx(tuple(length), rel=1e-6)
 
@@ -130,12 +130,12 @@ def test_same_as_tolerates_rounding_and_nothing_else():
 def test_crop_resized_and_bounds_of_a_rotated_grid():
     grid = Grid(CRS.from_epsg(32633), ROTATED, (20, 30))
     part = grid.crop(Box(3, 5, 9, 11))
-    assert part.transform * (0, 0) == pytest.approx(grid.transform * (5, 3))
+    assert part.transform @ (0, 0) == pytest.approx(grid.transform @ (5, 3))
     assert grid.crop(Box(-2, 4, 30, 8)).shape == (32, 4)
     half = grid.resized((10, 15))
-    assert half.transform * (15, 10) == pytest.approx(grid.transform * (30, 20))
+    assert half.transform @ (15, 10) == pytest.approx(grid.transform @ (30, 20))
     assert half.bounds == pytest.approx(grid.bounds)
-    corners = np.array([grid.transform * c for c in ((0, 0), (30, 0), (0, 20), (30, 20))])
+    corners = np.array([grid.transform @ c for c in ((0, 0), (30, 0), (0, 20), (30, 20))])
     assert grid.bounds == (*corners.min(0), *corners.max(0))
 
 

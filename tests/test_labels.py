@@ -18,7 +18,7 @@ GRID = Grid(CRS.from_epsg(32645), Affine(0.5, 0, 3e5, 0, -0.5, 3.06e6), (60, 80)
 
 def box(r0, c0, r1, c1, grid=GRID):
     """The polygon around pixels [r0, r1) x [c0, c1)."""
-    return shapely.Polygon([grid.transform * c for c in ((c0, r0), (c1, r0), (c1, r1), (c0, r1))])
+    return shapely.Polygon([grid.transform @ c for c in ((c0, r0), (c1, r0), (c1, r1), (c0, r1))])
 
 
 def write(path, shapes, *, crs=32645, **columns):
@@ -63,7 +63,7 @@ def test_polygons_come_from_any_crs(tmp_path):
     np.testing.assert_array_equal(out, labels(write(tmp_path / "b.gpkg", shapes)))
 
 
-@pytest.mark.parametrize("transform", [Affine(0.5, 0, 3e5, 0, 0.5, 3.06e6), GRID.transform * Affine.rotation(30)])
+@pytest.mark.parametrize("transform", [Affine(0.5, 0, 3e5, 0, 0.5, 3.06e6), GRID.transform @ Affine.rotation(30)])
 def test_south_up_and_rotated_grids(tmp_path, transform):
     grid = Grid(GRID.crs, transform, GRID.shape)
     out = labels(write(tmp_path / "a.gpkg", [box(10, 20, 20, 40, grid)]), grid=grid)
@@ -78,7 +78,7 @@ def test_ignored_ground_counts_for_nothing(tmp_path):
 
 
 def test_invalid_rings_multipolygons_and_holes_are_drawn_as_seen(tmp_path):
-    bow = shapely.Polygon([GRID.transform * c for c in ((10, 10), (30, 30), (30, 10), (10, 30))])
+    bow = shapely.Polygon([GRID.transform @ c for c in ((10, 10), (30, 30), (30, 10), (10, 30))])
     ring = box(40, 40, 55, 60).difference(box(44, 44, 50, 56))
     out = labels(write(tmp_path / "a.gpkg", [bow, shapely.MultiPolygon([ring, box(2, 2, 8, 8)])]))
     assert not bow.is_valid
@@ -151,8 +151,6 @@ def test_numbers_are_class_names_too(tmp_path):
     [
         ({"column": "class"}, "no column 'class'; there are kind"),
         ({"values": {"lake": 3}}, "labels hold kind = wood"),
-        ({"values": {"lake": 3, "wood": 8}}, r"class ids \[8\], which classes do not hold"),
-        ({"elsewhere": 1}, r"class ids \[1\]"),
     ],
 )
 def test_classes_that_do_not_fit_the_labels(tmp_path, changes, words):

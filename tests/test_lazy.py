@@ -90,7 +90,7 @@ def test_thin_scenes(tmp_path, shape):
 
 
 def test_a_rotated_scene_is_placed_by_its_transform(tmp_path):
-    transform = NORTH_UP * Affine.rotation(30)
+    transform = NORTH_UP @ Affine.rotation(30)
     scene = open_scene(write(tmp_path / "a.tif", np.ones((2, 8, 9), np.uint16), transform=transform))
     lazy = to_xarray(scene)
     assert lazy.rio.transform().almost_equals(transform)

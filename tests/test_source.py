@@ -318,10 +318,10 @@ def test_masks_of_all_files_count(tmp_path):
 @pytest.mark.parametrize(
     "other",
     [
-        {"transform": NORTH_UP * Affine.translation(0.5, 0)},  # half a pixel, as panchromatic grids are
+        {"transform": NORTH_UP @ Affine.translation(0.5, 0)},  # half a pixel, as panchromatic grids are
         {"crs": "EPSG:32644"},
         {"shape": (37, 54)},
-        {"transform": NORTH_UP * Affine.scale(2)},
+        {"transform": NORTH_UP @ Affine.scale(2)},
     ],
 )
 def test_files_on_different_grids_are_told_apart(tmp_path, other):
@@ -336,7 +336,7 @@ def test_files_on_different_grids_are_told_apart(tmp_path, other):
 
 @pytest.mark.parametrize(
     "transform",
-    [Affine(0.5, 0, 3e5, 0, 0.5, 3.06e6), NORTH_UP * Affine.rotation(30), Affine(0.5, 0.1, 3e5, 0.2, -0.4, 3e6)],
+    [Affine(0.5, 0, 3e5, 0, 0.5, 3.06e6), NORTH_UP @ Affine.rotation(30), Affine(0.5, 0.1, 3e5, 0.2, -0.4, 3e6)],
 )
 def test_south_up_rotated_and_sheared_scenes_stay_as_they_are(tmp_path, transform):
     data = noise("uint8")

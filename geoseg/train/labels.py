@@ -101,9 +101,6 @@ def _classes(frame: gpd.GeoDataFrame, target: ClassTarget, grid: Grid) -> NDArra
     if unknown:
         raise ConfigError(f"labels hold {target.column} = {', '.join(unknown)}, which values do not name")
     channel = {c.id: i for i, c in enumerate(target.classes)}
-    stray = {*target.values.values(), *([] if target.elsewhere is None else [target.elsewhere])} - set(channel)
-    if stray:
-        raise ConfigError(f"labels: values and elsewhere lead to class ids {sorted(stray)}, which classes do not hold")
     burnt = _burn(
         np.asarray(frame.geometry.values), np.array([channel[target.values[n]] + 1 for n in names], np.int32), grid
     )
