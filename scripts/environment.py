@@ -6,31 +6,26 @@ geoseg needs Python >= 3.12. One is looked for on PATH and in pyenv; where there
 taken from PATH or installed into .venv-uv; where it cannot be had, the environment is built by venv and pip.
 """
 
-import hashlib
-import json
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
-from urllib.parse import urljoin
-from urllib.request import urlopen
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 VENV_PYTHON = VENV / "bin" / "python"
 UV_FOLDER = ROOT / ".venv-uv"
 MINORS = (13, 12, 14)  # the pins were resolved for 3.13
-PIP_RELEASE = ""
 ACCEPT = "import sys; print(sys.executable if sys.version_info >= (3, 12) else '')"
 
 
 def main() -> None:
     """Build the environment, or bring the one that stands up to date."""
     python = find_python()
-    uv = find_uv() or install_uv()
+    uv = find_uv() or install_uv(python)
     if not python and not uv:
-        sys.exit("environment: no Python >= 3.12, and no uv to fetch one: install either, and run make again")
+        sys.exit("environment: no Python >= 3.12, and no uv to fetch one, nor pip to install it: install one of them")
     print(f"environment: {python or 'Python 3.13, fetched by uv'}, {uv or 'pip'} -> {VENV.name}", flush=True)
     if not answer(VENV_PYTHON, "-c", ACCEPT):
         shutil.rmtree(VENV, ignore_errors=True)
@@ -54,32 +49,18 @@ def find_uv() -> str:
     return next((str(path) for path in candidates if answer(path, "--version")), "")
 
 
-def install_uv() -> str:
-    """Install uv into its own folder and return its path, or "" where that fails."""
+def install_uv(python: str) -> str:
+    """Install uv into its own folder with whichever Python has pip, and return its path, or "" where that fails.
+
+    Debian and Ubuntu leave pip out of their python3; then the Python that was found may have it.
+    """
     print(f"environment: installing uv into {UV_FOLDER.name}", flush=True)
     target = ["install", "--quiet", "--no-user", "--only-binary", ":all:", "--upgrade", "--target", UV_FOLDER, "uv"]
-    try:
-        has_pip = answer(sys.executable, "-m", "pip", "--version")
-        pip = ["-m", "pip"] if has_pip else [f"{fetch_pip()}/pip"]  # Debian and Ubuntu leave pip out of their python3
-    except OSError as error:
-        print(f"environment: pip could not be fetched: {error}", file=sys.stderr)
-        return ""
-    subprocess.run([sys.executable, *pip, *map(str, target)], check=False)
+    for program in filter(None, (sys.executable, python)):
+        if answer(program, "-m", "pip", "--version"):
+            subprocess.run([program, "-m", "pip", *map(str, target)], check=False)
+            break
     return find_uv()
-
-
-def fetch_pip() -> Path:
-    """Download pip's newest wheel, which Python runs as it is. Raises OSError where that fails."""
-    with urlopen(PIP_RELEASE, timeout=60) as reply:
-        wheel = next(file for file in json.load(reply)["urls"] if file["packagetype"] == "bdist_wheel")
-    with urlopen(urljoin(PIP_RELEASE, wheel["url"]), timeout=60) as reply:
-        content = reply.read()
-    if hashlib.sha256(content).hexdigest() != wheel["digests"]["sha256"]:
-        raise OSError(f"{wheel['filename']} arrived damaged")
-    UV_FOLDER.mkdir(exist_ok=True)
-    path = UV_FOLDER / wheel["filename"]
-    path.write_bytes(content)
-    return path
 
 
 def on_path(name: str) -> list:

@@ -50,6 +50,20 @@ def test_uv_must_run(environment: ModuleType, tmp_path: Path) -> None:
 
 
 def test_nothing_to_start_from_is_said(environment: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(environment, "install_uv", lambda: "")
+    monkeypatch.setattr(environment, "install_uv", lambda python: "")
     with pytest.raises(SystemExit, match=r"no Python >= 3\.12, and no uv"):
         environment.main()
+
+
+def test_uv_comes_from_whichever_python_has_pip(
+    environment: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A python3 without pip, as Debian ships it, and a found Python with it that "installs" a uv."""
+    bare, found = tmp_path / "bare" / "python3", tmp_path / "found" / "python3.13"
+    program(bare, "exit 1")
+    uv = tmp_path / ".venv-uv" / "bin" / "uv"
+    program(found, f"mkdir -p {uv.parent}; printf '#!/bin/sh\\necho uv 1.0\\n' > {uv}; chmod +x {uv}; echo pip")
+    monkeypatch.setattr(environment.sys, "executable", str(bare))
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    assert environment.install_uv("") == ""
+    assert environment.install_uv(str(found)) == str(uv)

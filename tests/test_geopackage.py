@@ -15,11 +15,13 @@ from pyproj import Geod
 from rasterio.crs import CRS
 from test_parts import largest_file
 
+from geoseg.classes import ClassInfo, ClassMap
 from geoseg.engine.finish import publish
 from geoseg.errors import OutputError
 from geoseg.grid import Grid
 from geoseg.io import geopackage
 from geoseg.io.geopackage import refuse_if_in_use, write_buildings
+from geoseg.polygons import FootprintRules, extract_footprints
 from geoseg.polygons.footprints import Footprints
 
 BUILDING = CLASSES.by_name("building")
@@ -192,3 +194,24 @@ def test_what_reads_back_short_is_not_published(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(OutputError, match="29 rows instead of 30"):
         write(tmp_path / "b.gpkg", houses(GRID, 30))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_fitted_polygons_tell_how_they_came_about(tmp_path: Path) -> None:
+    probability = np.full((60, 80), 1, np.uint8)
+    probability[10:40, 20:60] = 255
+    grid = Grid(CRS.from_epsg(32633), Affine(0.5, 0, 5e5, 0, -0.5, 5e6), probability.shape)
+    house = ClassInfo(2, "building", (200, 66, 46))
+    source = {"software": "geoseg", "version": "0", "model": None, "input": []}
+    for method, fitted in (("regular", True), ("contour", False)):
+        path = tmp_path / f"{method}.gpkg"
+        found = extract_footprints(probability, grid, FootprintRules(method=method))
+        write_buildings(path, found, crs=grid.crs, target=house, classes=ClassMap((house,)), provenance=source)
+        row = pyogrio.read_dataframe(path, layer="buildings").iloc[0]
+        assert ("status" in row) == fitted
+        aliases = dict(query(path, "SELECT column_name, name FROM gpkg_data_columns"))
+        assert aliases.get("deviation_m") == ("Deviation [m]" if fitted else None)
+        if fitted:
+            assert row.status == "ortho"
+            assert min(row.direction_deg, 90 - row.direction_deg) < 0.1  # 0 and 90 are one direction
+            assert row.iou_contour > 0.99
+            assert row.deviation_m < 0.5

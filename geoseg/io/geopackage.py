@@ -23,6 +23,7 @@ from geoseg.classes import ClassInfo, ClassMap
 from geoseg.errors import OutputError
 from geoseg.io.files import atomic
 from geoseg.io.styles import polygon_qml, polygon_sld
+from geoseg.polygons.fit import STATUS
 from geoseg.polygons.footprints import Footprints
 from geoseg.polygons.measure import geodesic_area_m2
 
@@ -32,12 +33,20 @@ ALIASES = {
     "class_name": "Class name",
     "area_m2": "Area [m²]",
     "confidence": "Confidence",
+    "status": "Shape",
+    "direction_deg": "Direction [°]",
+    "deviation_m": "Deviation [m]",
+    "iou_contour": "IoU with contour",
 }
 DESCRIPTIONS = {
     "class_id": "Class code",
     "class_name": "Class name",
     "area_m2": "Geodesic area on the ellipsoid of the layer's CRS, in square metres",
     "confidence": "Mean probability of the class over the polygon's pixels, 0 to 1",
+    "status": "ortho: right angles; multi: several directions; circle; free: neither; kept: the contour as it was",
+    "direction_deg": "Direction of the walls against the raster's columns, clockwise, 0 to 90",
+    "deviation_m": "Largest distance from the contour of the probability",
+    "iou_contour": "IoU with the contour of the probability",
 }
 OGR_ERRORS = (DataSourceError, DataLayerError, FeatureError)
 SIDECARS = ("-wal", "-shm", "-journal")
@@ -129,28 +138,15 @@ def _fixed_time() -> Iterator[None]:
 
 def _write_features(path: Path, found: Footprints, areas: NDArray[np.float64], *, crs: CRS, target: ClassInfo) -> None:
     """Write all features in one transaction, in batches, so that memory stays small and the index is built once."""
-    schema = pa.schema(
-        [
-            pa.field("class_id", pa.int16()),
-            pa.field("class_name", pa.string()),
-            pa.field("area_m2", pa.float64()),
-            pa.field("confidence", pa.float32()),
-            pa.field("geom", pa.binary(), metadata={"ARROW:extension:name": "geoarrow.wkb"}),
-        ]
-    )
+    table = _attributes(found, areas, target)
+    wkb = pa.field("geom", pa.binary(), metadata={"ARROW:extension:name": "geoarrow.wkb"})
+    schema = pa.schema([*(pa.field(name, column.type) for name, column in table.items()), wkb])
 
     def batches() -> Iterator[pa.RecordBatch]:
         for start in range(0, len(found), BATCH_ROWS):
-            rows = slice(start, start + BATCH_ROWS)
-            multi = _as_multipolygons(found.geometries[rows])
-            columns = [
-                pa.array(np.full(len(multi), target.id, np.int16)),
-                pa.array([target.name] * len(multi), pa.string()),
-                pa.array(areas[rows]),
-                pa.array(found.mean_probability[rows].astype(np.float32)),
-                pa.array(shapely.to_wkb(multi), pa.binary()),
-            ]
-            yield pa.RecordBatch.from_arrays(columns, schema=schema)
+            multi = _as_multipolygons(found.geometries[start : start + BATCH_ROWS])
+            columns = [column.slice(start, BATCH_ROWS) for column in table.values()]
+            yield pa.RecordBatch.from_arrays([*columns, pa.array(shapely.to_wkb(multi), pa.binary())], schema=schema)
 
     pyogrio.write_arrow(
         pa.RecordBatchReader.from_batches(schema, batches()),
@@ -171,6 +167,24 @@ def _write_features(path: Path, found: Footprints, areas: NDArray[np.float64], *
     )
 
 
+def _attributes(found: Footprints, areas: NDArray[np.float64], target: ClassInfo) -> dict[str, pa.Array]:
+    """Return the columns by name; those that tell how a polygon was fitted only where it was."""
+    table = {
+        "class_id": pa.array(np.full(len(found), target.id, np.int16)),
+        "class_name": pa.array([target.name] * len(found), pa.string()),
+        "area_m2": pa.array(areas),
+        "confidence": pa.array(found.mean_probability.astype(np.float32)),
+    }
+    if found.fit is not None:
+        table |= {
+            "status": pa.array([STATUS[code] for code in found.fit.status], pa.string()),
+            "direction_deg": pa.array(found.fit.direction_deg.astype(np.float32), from_pandas=True),  # NaN is NULL
+            "deviation_m": pa.array(found.fit.deviation_m.astype(np.float32), from_pandas=True),
+            "iou_contour": pa.array(found.fit.iou_contour.astype(np.float32), from_pandas=True),
+        }
+    return table
+
+
 def _as_multipolygons(geometries: NDArray[np.object_]) -> NDArray[np.object_]:
     """Return every geometry as a MultiPolygon with counter-clockwise shells.
 
@@ -186,7 +200,8 @@ def _describe(db: sqlite3.Connection, *, target: ClassInfo, classes: ClassMap, p
     db.execute("BEGIN")
     extensions = [(table, f"gpkg_{name}", f"{_SPEC}#extension_{name}") for table, name in _EXTENSIONS.items()]
     db.executemany("INSERT INTO gpkg_extensions VALUES (?, NULL, ?, ?, 'read-write')", extensions)
-    qml = polygon_qml([target], attribute="class_id", aliases=ALIASES)
+    columns = [name for _, name, *_ in db.execute(f'PRAGMA table_info("{LAYER}")') if name in ALIASES]
+    qml = polygon_qml([target], attribute="class_id", aliases={name: ALIASES[name] for name in columns})
     sld = polygon_sld([target], layer=LAYER, attribute="class_id")
     db.execute(
         "INSERT INTO layer_styles VALUES (1, '', '', ?, 'geom', ?, ?, ?, 1, 'geoseg default style', '', NULL, ?)",
@@ -199,7 +214,8 @@ def _describe(db: sqlite3.Connection, *, target: ClassInfo, classes: ClassMap, p
         (FIXED_TIME,),
     )
     db.execute("INSERT OR REPLACE INTO gpkg_ogr_contents (table_name, feature_count) VALUES ('layer_styles', 1)")
-    for column, alias in ALIASES.items():  # name carries the alias: GDAL uses title only where name is the column's
+    for column in columns:
+        alias = ALIASES[column]  # name carries the alias: GDAL uses title only where name is the column's
         domain = "geoseg_class" if column == "class_id" else None
         row = (LAYER, column, alias, alias, DESCRIPTIONS[column], domain)
         db.execute("INSERT INTO gpkg_data_columns VALUES (?, ?, ?, ?, ?, NULL, ?)", row)
