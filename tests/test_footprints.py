@@ -12,6 +12,8 @@ from scipy import ndimage
 from geoseg.errors import ConfigError, InputError
 from geoseg.grid import Grid
 from geoseg.polygons import FootprintRules, extract_footprints, geodesic_area_m2, polygonize_probability
+from geoseg.polygons.fit import STATUS
+from geoseg.polygons.instances import cut_apart
 
 METRE = Affine(1, 0, 0, 0, -1, 0)
 UTM = CRS.from_epsg(32633)
@@ -127,3 +129,23 @@ def test_empty_and_bad_input():
         FootprintRules(method="orthogonal")
     with pytest.raises(ConfigError, match="threshold"):
         FootprintRules(threshold=50)
+
+
+def test_neighbours_that_were_cut_apart_keep_straight_walls_and_do_not_overlap():
+    """Two slanted houses that share a wall: outlines that reach into each other are trimmed, not given up."""
+    rows, cols = np.mgrid[:120, :160]
+    across, along = 0.9 * cols + 0.44 * rows, -0.44 * cols + 0.9 * rows
+    inside = (across > 40) & (across < 140) & (along > -10) & (along < 50)
+    wall = np.abs(across - 92) < 1.5
+    probability = np.where(inside, 230, 20).astype(np.uint8)
+    interior = np.where(inside & ~wall, 220, 20).astype(np.uint8)
+    grid = Grid(CRS.from_epsg(32633), Affine(0.2, 0, 5e5, 0, -0.2, 5e6), probability.shape)
+    found = extract_footprints(cut_apart(probability, interior, threshold=0.5), grid, FootprintRules())
+    assert len(found) == 2
+    a, b = found.geometries
+    assert shapely.is_valid([a, b]).all()
+    assert a.disjoint(b)
+    assert a.distance(b) < 0.2  # a pixel: the line of the cut
+    assert (shapely.get_num_coordinates([a, b]) <= 9).all()
+    assert STATUS.index("kept") not in found.fit.status
+    assert a.area + b.area == pytest.approx(inside.sum() * 0.04, rel=0.02)

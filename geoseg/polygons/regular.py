@@ -12,6 +12,8 @@ from geoseg.polygons.trace import Rings
 
 DEFAULT_TOLERANCE_PX = 4.0  # networks misplace walls by a pixel or two; this much is a missing corner
 KEPT_TOLERANCE_PX = 0.5  # a contour that is kept loses what is no more than rounding
+TRIM_GAP_PX = 0.02  # left between a trimmed polygon and its neighbour: rounding cannot make them overlap again
+TRIM_SHARE = 0.1  # of a polygon's area that may be trimmed away
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,7 +69,7 @@ def regular_polygons(
     """Return one polygon for each wanted shell, in pixel coordinates, and how it came about.
 
     tolerance_m: how far walls may be from the contour, None means DEFAULT_TOLERANCE_PX. All polygons are valid and none
-    overlap: where a fit fails in that, the contour itself takes its place.
+    overlap: one that reaches into its neighbour is trimmed along it, and where a fit fails the contour takes its place.
     """
     height_m, width_m = frame.pixel_size_m
     size_m = (height_m * width_m) ** 0.5
@@ -84,13 +86,22 @@ def regular_polygons(
     changed = np.bincount(_shell_of(rings)[drawn], weights=fitted.changed[drawn], minlength=len(rings))[shells]
     both = (shapely.area(contours) + shapely.area(polygons)) * (height_m * width_m) / size_m**2
     iou = (both - changed) / (both + changed)
-    kept = _settle(polygons, contours, iou)
+    kept, trimmed = _settle(polygons, contours, iou)
+    deviation_px = np.where(kept, KEPT_TOLERANCE_PX, fitted.deviation[shells])
+    iou = np.where(kept, 1.0, iou)
+    for i in np.flatnonzero(trimmed):
+        deviation_px[i] = max(deviation_px[i], shapely.hausdorff_distance(polygons[i].boundary, contours[i].boundary))
+        iou[i] = _iou(polygons[i], contours[i])
     return polygons, Fit(
         status=np.where(kept, KEPT, fitted.status[shells]).astype(np.int8),
         direction_deg=np.where(kept, np.nan, np.degrees(fitted.direction[shells]) % 90),
-        deviation_m=np.where(kept, KEPT_TOLERANCE_PX, fitted.deviation[shells]) * size_m,
-        iou_contour=np.where(kept, 1.0, iou),
+        deviation_m=deviation_px * size_m,
+        iou_contour=iou,
     )
+
+
+def _iou(a: shapely.Polygon, b: shapely.Polygon) -> float:
+    return shapely.intersection(a, b).area / shapely.union(a, b).area
 
 
 def _shell_of(rings: Rings) -> NDArray[np.intp]:
@@ -115,22 +126,48 @@ def _assemble(
 
 def _settle(
     polygons: NDArray[np.object_], contours: NDArray[np.object_], iou: NDArray[np.float64]
-) -> NDArray[np.bool_]:
-    """Replace, in place, what is invalid or overlaps by its simplified contour, then by its contour; return which.
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Mend, in place, what is invalid or overlaps; return which were replaced by their contour, and which trimmed.
 
-    Of two that overlap the one that fits its contour less well gives way. Contours are valid and never touch, so this
-    ends.
+    Of two that overlap the one that fits its contour less well gives way: it is trimmed along the other's walls, or,
+    where that would take too much, replaced by its simplified contour, then by its contour. Contours are valid and
+    never touch, and no pair is trimmed twice, so this ends.
     """
     level = np.zeros(len(polygons), np.int8)
+    trimmed = np.zeros(len(polygons), np.bool_)
+    tried: set[tuple[int, int]] = set()
     fresh = np.arange(len(polygons))
     while len(fresh):
         failed = set(fresh[~shapely.is_valid(polygons[fresh])].tolist())
+        touched = set()
         ours, others = shapely.STRtree(polygons).query(polygons[fresh], predicate="intersects")
         for i, j in zip(fresh[ours].tolist(), others.tolist(), strict=True):
-            if i != j and not shapely.touches(polygons[i], polygons[j]):
-                failed.add(min((i, j), key=lambda k: (level[k], iou[k], k)))
-        fresh = np.array(sorted(failed), np.intp)
-        level[fresh] += 1
-        for i in fresh:
+            if i == j or shapely.touches(polygons[i], polygons[j]) or shapely.disjoint(polygons[i], polygons[j]):
+                continue
+            give, stay = sorted((i, j), key=lambda k: (level[k], iou[k], k))
+            rest = None
+            if level[give] == 0 and (give, stay) not in tried and not {give, stay} & failed:
+                tried.add((give, stay))
+                rest = _trimmed(polygons[give], polygons[stay])
+            if rest is None:
+                failed.add(give)
+            else:
+                polygons[give], trimmed[give] = rest, True
+                touched.add(give)
+        replaced = np.array(sorted(failed), np.intp)
+        level[replaced] += 1
+        for i in replaced:
             polygons[i] = shapely.simplify(contours[i], KEPT_TOLERANCE_PX) if level[i] == 1 else contours[i]
-    return level > 0
+        fresh = np.array(sorted(failed | touched), np.intp)
+    return level > 0, trimmed & (level == 0)
+
+
+def _trimmed(polygon: shapely.Polygon, neighbour: shapely.Polygon) -> shapely.Polygon | None:
+    """Return ``polygon`` without the ground of ``neighbour``, or None where that is more than a strip along a wall."""
+    rest = shapely.difference(polygon, shapely.buffer(neighbour, TRIM_GAP_PX, join_style="mitre"))
+    parts = shapely.get_parts(rest)
+    if len(parts) == 0:
+        return None
+    largest = parts[np.argmax(shapely.area(parts))]
+    sound = largest.is_valid and len(largest.interiors) == len(polygon.interiors)
+    return largest if sound and largest.area >= (1 - TRIM_SHARE) * polygon.area else None
