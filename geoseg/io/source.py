@@ -106,6 +106,11 @@ def open_scene(
     is one of them when it is named or picked, else it masks. sensor: a key of ``geoseg.bands.SENSORS`` that gives the
     bands wavelengths; nodata: overrides the tag; assume_crs: for files without one.
     Raises InputError (not there, not a raster, no CRS, complex pixels, grids that differ) and ConfigError.
+
+    >>> from importlib.resources import files
+    >>> scene = open_scene(str(files("geoseg") / "demo" / "scene.tif"))
+    >>> scene.grid.shape, scene.bands.names
+    ((1536, 768), ('red', 'green', 'blue'))
     """
     paths = [str(p) for p in ([source] if isinstance(source, str | Path) else source)]
     if not paths:

@@ -72,6 +72,9 @@ def load_model(model: str | Path) -> ModelBundle:
 
     A name that geoseg knows is never a folder here, so a job means the same wherever it is started; write ./buildings
     for a folder of that name. Raises ModelError where it is missing, incomplete, damaged or of another schema.
+
+    >>> load_model("buildings").spec.band_set.names
+    ('red', 'green', 'blue')
     """
     own = bundled_models()
     folder = own[model] if isinstance(model, str) and model in own else Path(model)
