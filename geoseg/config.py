@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from geoseg.engine.options import PolygonOptions, RunOptions
 from geoseg.errors import ConfigError, InputError
+from geoseg.model.bundle import bundled_models
 from geoseg.model.spec import Value
 from geoseg.train.spec import TrainSpec
 
@@ -81,11 +82,10 @@ class RunConfig(SceneInput):
 
     def based_on(self, folder: Path) -> Self:
         """Return the same job with its relative paths taken from ``folder``; names of shipped things stay names."""
-        model = folder / self.model
         return self.model_copy(
             update={
                 "scene": tuple(_located(s, folder) for s in self.scene),
-                "model": str(model) if model.exists() else self.model,
+                "model": _bundle(self.model, folder),
                 "out": str(folder / self.out),
             }
         )
@@ -120,13 +120,11 @@ class TrainConfig(TrainSpec):
 
     def based_on(self, folder: Path) -> Self:
         """Return the same job with its relative paths taken from ``folder``."""
-        donor = self.start_from
-        here = donor is not None and (folder / donor).exists()
         return self.model_copy(
             update={
                 "data_folder": str(folder / self.data_folder),
                 "out": str(folder / self.out),
-                "start_from": str(folder / str(donor)) if here else donor,
+                "start_from": None if self.start_from is None else _bundle(self.start_from, folder),
             }
         )
 
@@ -243,6 +241,11 @@ def _located(scene: str, folder: Path) -> str:
     if "://" in scene or scene.startswith("/vsi"):
         return scene
     return str(folder / scene)
+
+
+def _bundle(model: str, folder: Path) -> str:
+    """Return a name that geoseg knows as it is, whatever lies here: ``-o buildings`` makes a folder of that name."""
+    return model if model in bundled_models() else str((folder / model).absolute())
 
 
 def _one_line(error: Exception) -> str:

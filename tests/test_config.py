@@ -152,3 +152,12 @@ def test_sizes_are_read_and_nonsense_is_refused():
     for text in ("", "GB", "-1GB", "4 apples", "1e9"):
         with pytest.raises(ConfigError, match="write a size such as 4GB"):
             parse_bytes(text)
+
+
+def test_a_folder_called_buildings_does_not_hide_the_model_of_that_name(tmp_path):
+    """``geoseg buildings scene.tif -o buildings`` makes one; the next run here must still find the model."""
+    (tmp_path / "buildings").mkdir()
+    (tmp_path / "mine").mkdir()
+    config = BuildingsConfig(scene=("scene.tif",), out="buildings")
+    assert config.based_on(tmp_path).model == "buildings"
+    assert config.model_copy(update={"model": "mine"}).based_on(tmp_path).model == str(tmp_path / "mine")
