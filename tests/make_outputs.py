@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -129,3 +131,16 @@ def restate(folder: Path, **changes: object) -> None:
         p.name: {"sha256": hashlib.sha256(p.read_bytes()).hexdigest(), "bytes": p.stat().st_size} for p in files
     }
     write_json(folder / "run.json", run)
+
+
+def sql(*statements: str) -> Callable[[Path], None]:
+    """Return an edit that runs ``statements`` on a finished folder's GeoPackage."""
+
+    def edit(out: Path) -> None:
+        with closing(sqlite3.connect(out / "buildings.gpkg", isolation_level=None)) as db:
+            for function in ("ST_IsEmpty", "ST_MinX", "ST_MaxX", "ST_MinY", "ST_MaxY"):  # the triggers call them
+                db.create_function(function, 1, lambda _: 0.0)
+            for statement in statements:
+                db.execute(statement)
+
+    return edit

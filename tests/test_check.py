@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import rasterio
 import shapely
-from make_outputs import GRID, finished_folder, restate
+from make_outputs import GRID, finished_folder, restate, sql
 from rasterio.windows import Window
 from rio_cogeo.cogeo import cog_validate
 
@@ -107,17 +107,6 @@ def _edit_pam(old: str, new: str) -> Callable[[Path], None]:
     return edit
 
 
-def _sql(*statements: str) -> Callable[[Path], None]:
-    def edit(out: Path) -> None:
-        with closing(sqlite3.connect(out / "buildings.gpkg", isolation_level=None)) as db:
-            for function in ("ST_IsEmpty", "ST_MinX", "ST_MaxX", "ST_MinY", "ST_MaxY"):  # the triggers call them
-                db.create_function(function, 1, lambda _: 0.0)
-            for statement in statements:
-                db.execute(statement)
-
-    return edit
-
-
 def _plain_tiff(out: Path) -> None:
     with rasterio.open(out / "confidence.tif") as src:
         profile, pixels = src.profile | {"tiled": False}, src.read()
@@ -140,21 +129,21 @@ def _plain_tiff(out: Path) -> None:
         (_edit_pam('<Entry c1="200"', '<Entry c1="201"'), "classes.tif: legend colours as the table"),
         (_edit_pam("<Category>No data</Category>", ""), "classes.tif: names and colours for exactly the classes"),
         (_edit_pam("<F>4</F>", "<F>3</F>"), "classes.tif: attribute table has every class"),
-        (_sql("DROP TABLE layer_styles"), "buildings.gpkg: readable"),
-        (_sql("UPDATE layer_styles SET useAsDefault = 0"), "buildings.gpkg: one default style"),
-        (_sql("UPDATE buildings SET class_id = 2 WHERE fid = 3"), "buildings.gpkg: every value is styled and named"),
-        (_sql("UPDATE buildings SET area_m2 = area_m2 * 1.002 WHERE fid = 3"), "buildings.gpkg: areas are geodesic"),
-        (_sql("UPDATE buildings SET area_m2 = NULL WHERE fid = 3"), "buildings.gpkg: areas are geodesic"),
-        (_sql("UPDATE gpkg_ogr_contents SET feature_count = 39"), "buildings.gpkg: all counts agree"),
-        (_sql("DELETE FROM rtree_buildings_geom WHERE id = 3"), "buildings.gpkg: all counts agree"),
-        (_sql("PRAGMA journal_mode = wal"), "buildings.gpkg: GeoPackage with a rollback journal"),
+        (sql("DROP TABLE layer_styles"), "buildings.gpkg: readable"),
+        (sql("UPDATE layer_styles SET useAsDefault = 0"), "buildings.gpkg: one default style"),
+        (sql("UPDATE buildings SET class_id = 2 WHERE fid = 3"), "buildings.gpkg: every value is styled and named"),
+        (sql("UPDATE buildings SET area_m2 = area_m2 * 1.002 WHERE fid = 3"), "buildings.gpkg: areas are geodesic"),
+        (sql("UPDATE buildings SET area_m2 = NULL WHERE fid = 3"), "buildings.gpkg: areas are geodesic"),
+        (sql("UPDATE gpkg_ogr_contents SET feature_count = 39"), "buildings.gpkg: all counts agree"),
+        (sql("DELETE FROM rtree_buildings_geom WHERE id = 3"), "buildings.gpkg: all counts agree"),
+        (sql("PRAGMA journal_mode = wal"), "buildings.gpkg: GeoPackage with a rollback journal"),
         (
-            _sql("UPDATE gpkg_data_column_constraints SET description = 'x'"),
+            sql("UPDATE gpkg_data_column_constraints SET description = 'x'"),
             "buildings.gpkg: class domain as the table",
         ),
-        (_sql("UPDATE gpkg_metadata SET metadata = '{}'"), "buildings.gpkg: provenance as in run.json"),
+        (sql("UPDATE gpkg_metadata SET metadata = '{}'"), "buildings.gpkg: provenance as in run.json"),
         (
-            _sql("UPDATE gpkg_contents SET srs_id = 4326", "UPDATE gpkg_geometry_columns SET srs_id = 4326"),
+            sql("UPDATE gpkg_contents SET srs_id = 4326", "UPDATE gpkg_geometry_columns SET srs_id = 4326"),
             "buildings.gpkg: CRS as in run.json",
         ),
     ],

@@ -254,3 +254,15 @@ def test_options_that_make_no_sense_are_refused():
     ):
         with pytest.raises(ConfigError, match=str(next(iter(wrong.values())))):
             RunOptions(**wrong)
+
+
+def test_run_json_of_a_call_from_python_runs_again(scene_file, bundle, tmp_path):
+    from geoseg.config import BuildingsConfig, load_config
+
+    options, polygons = RunOptions(chunk_px=512, threshold=0.4), PolygonOptions(min_area_m2=9)
+    result = predict(scene_file, bundle, tmp_path / "out", options=options, polygons=polygons)
+    config = load_config(result.paths["run.json"])
+    assert isinstance(config, BuildingsConfig)
+    assert (config.options, config.polygons) == (options, polygons)
+    again = predict(config.scene, config.model, tmp_path / "again", options=config.options, polygons=config.polygons)
+    assert again.paths["buildings.gpkg"].read_bytes() == result.paths["buildings.gpkg"].read_bytes()

@@ -2,14 +2,12 @@
 
 import json
 import shutil
-import sqlite3
 import subprocess
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 
 import pytest
-from make_outputs import CLASSES, finished_folder
+from make_outputs import CLASSES, finished_folder, sql
 
 PYTHON = "/usr/bin/python3"
 PROBE = Path(__file__).parent / "qgis_probe.py"
@@ -64,17 +62,6 @@ def test_empty_layer_opens_with_its_style(tmp_path: Path) -> None:
     assert wrong(probe(finished_folder(tmp_path / "out", count=0), count=0)) == []
 
 
-def _sql(*statements: str) -> Callable[[Path], None]:
-    def edit(out: Path) -> None:
-        with closing(sqlite3.connect(out / "buildings.gpkg", isolation_level=None)) as db:
-            for function in ("ST_IsEmpty", "ST_MinX", "ST_MaxX", "ST_MinY", "ST_MaxY"):  # the triggers call them
-                db.create_function(function, 1, lambda _: 0.0)
-            for statement in statements:
-                db.execute(statement)
-
-    return edit
-
-
 def _lose_names(out: Path) -> None:
     (out / "classes.tif.aux.xml").unlink()
 
@@ -83,12 +70,12 @@ def _lose_names(out: Path) -> None:
     ("damage", "expected"),
     [
         (
-            _sql("DROP TABLE layer_styles", "DELETE FROM gpkg_contents WHERE table_name = 'layer_styles'"),
+            sql("DROP TABLE layer_styles", "DELETE FROM gpkg_contents WHERE table_name = 'layer_styles'"),
             ["polygons: default style applied", "polygons: legend", "polygons: every value styled"],
         ),
-        (_sql("UPDATE buildings SET area_m2 = area_m2 * 1.0016 WHERE fid = 7"), ["polygons: areas"]),
-        (_sql("UPDATE buildings SET class_id = 2 WHERE fid = 7"), ["polygons: every value styled"]),
-        (_sql("UPDATE gpkg_ogr_contents SET feature_count = 39 WHERE table_name = 'buildings'"), ["polygons: count"]),
+        (sql("UPDATE buildings SET area_m2 = area_m2 * 1.0016 WHERE fid = 7"), ["polygons: areas"]),
+        (sql("UPDATE buildings SET class_id = 2 WHERE fid = 7"), ["polygons: every value styled"]),
+        (sql("UPDATE gpkg_ogr_contents SET feature_count = 39 WHERE table_name = 'buildings'"), ["polygons: count"]),
         (_lose_names, ["raster: every class named and coloured", "raster: no junk rows"]),
     ],
 )

@@ -7,7 +7,7 @@ import resource
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,10 +79,13 @@ def predict(
 ) -> Result:
     """Run a model over a scene; write classes.tif, confidence.tif and, where asked, polygons and probabilities.
 
-    An unfinished run in ``out`` is resumed. config: what a command line or file was told, kept in run.json.
+    An unfinished run in ``out`` is resumed. config: what a command line or file was told, kept in run.json; without it
+    run.json says how to repeat the call, unless the scene came opened.
     Raises InputError, ModelError, ConfigError, OutputError, MemoryBudgetError and IncompleteError; whatever happens,
     ``out`` shows a complete run or none.
     """
+    from geoseg.model.backends import one_thread_per_network
+
     started = time.perf_counter()
     options = options or RunOptions()
     folder = Path(out)
@@ -93,8 +96,6 @@ def predict(
     for note in plan.notes:
         log.info(note)
     work = JobFolder(folder / ".job")
-    from geoseg.model.backends import one_thread_per_network
-
     with work.locked(), one_thread_per_network(), rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES):
         work.adopt(plan.job, overwrite=options.overwrite)
         records = run_job(
@@ -109,21 +110,47 @@ def predict(
             "grid": _grid_facts(plan.job),
             **facts,
             "plan": plan.as_json(),
-            "config": config
-            or {"options": asdict(options), "polygons": None if polygons is None else asdict(polygons)},
-            "run": {
-                "seconds": round(time.perf_counter() - started, 3),
-                "peak_memory_bytes": peak_memory_bytes(),
-                "host": platform.node(),
-                "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-                "python": platform.python_version(),
-                "geoseg": __version__,
-                "cpus": os.cpu_count(),
-            },
+            "config": config or _config(scene, bundle, folder, options=options, polygons=polygons),
+            "run": _circumstances(started),
         }
         paths = publish(built, folder, run)
     shutil.rmtree(work.path)
     return Result(folder, paths, run)
+
+
+def _config(
+    scene: Scene | str | Path | Sequence[str | Path],
+    bundle: ModelBundle,
+    folder: Path,
+    *,
+    options: RunOptions,
+    polygons: PolygonOptions | None,
+) -> dict[str, Any] | None:
+    """Return the config that ``geoseg run`` needs to repeat a call from Python; None where the scene came opened."""
+    if isinstance(scene, Scene):
+        return None  # how it was opened (its --bands, --nodata and so on) is not known any more
+    files = [scene] if isinstance(scene, str | Path) else scene
+    return {
+        "job": "land_cover" if polygons is None else "buildings",
+        "scene": [f if "://" in str(f) or str(f).startswith("/vsi") else str(Path(f).absolute()) for f in files],
+        "model": str(Path(bundle.path).absolute()),
+        "out": str(folder.absolute()),
+        "options": asdict(replace(options, overwrite=False)),
+        **({} if polygons is None else {"polygons": asdict(polygons)}),
+    }
+
+
+def _circumstances(started: float) -> dict[str, Any]:
+    """Return what differs between two runs of one job; run.json is the one place for it."""
+    return {
+        "seconds": round(time.perf_counter() - started, 3),
+        "peak_memory_bytes": peak_memory_bytes(),
+        "host": platform.node(),
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "python": platform.python_version(),
+        "geoseg": __version__,
+        "cpus": os.cpu_count(),
+    }
 
 
 def _forward(job: Job) -> Callable[[], Forward]:
