@@ -19,7 +19,7 @@ from geoseg.classes import ClassInfo, ClassMap
 from geoseg.engine.finish import publish
 from geoseg.errors import OutputError
 from geoseg.grid import Grid
-from geoseg.io import geopackage
+from geoseg.io import geopackage, layer
 from geoseg.io.geopackage import refuse_if_in_use, write_buildings
 from geoseg.polygons import FootprintRules, extract_footprints
 from geoseg.polygons.footprints import Footprints
@@ -129,7 +129,7 @@ def test_equal_jobs_give_equal_bytes_and_the_clock_is_given_back(tmp_path: Path)
         write(tmp_path / name / "buildings.gpkg", houses(GRID, 30))
     assert (tmp_path / "a/buildings.gpkg").read_bytes() == (tmp_path / "b/buildings.gpkg").read_bytes()
     times = query(tmp_path / "a/buildings.gpkg", "SELECT DISTINCT last_change FROM gpkg_contents")
-    assert times == [(geopackage.FIXED_TIME,)]
+    assert times == [(layer.FIXED_TIME,)]
     assert pyogrio.get_gdal_config_option("OGR_CURRENT_DATE") is None
 
 
@@ -184,13 +184,13 @@ def test_full_disk_keeps_the_old_file(package: Path, tmp_path: Path) -> None:
 
 
 def test_what_reads_back_short_is_not_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    describe = geopackage._describe
+    describe = layer._describe
 
-    def lose_one(db: sqlite3.Connection, **names: Any) -> None:
-        describe(db, **names)
+    def lose_one(db: sqlite3.Connection, of: layer.PolygonLayer) -> None:
+        describe(db, of)
         db.execute("DELETE FROM rtree_buildings_geom WHERE id = 3")
 
-    monkeypatch.setattr(geopackage, "_describe", lose_one)
+    monkeypatch.setattr(layer, "_describe", lose_one)
     with pytest.raises(OutputError, match="29 rows instead of 30"):
         write(tmp_path / "b.gpkg", houses(GRID, 30))
     assert list(tmp_path.iterdir()) == []
