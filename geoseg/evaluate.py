@@ -1,11 +1,12 @@
 """Scores of a prediction against truth: reads both onto one grid, then leaves the counting to ``geoseg.trust``."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from math import ceil, isnan
 from pathlib import Path
 from typing import Any
 
+import geopandas as gpd
 import numpy as np
 import rasterio
 import shapely
@@ -21,7 +22,15 @@ from geoseg.grid import Box, Grid
 from geoseg.io.source import open_raster
 from geoseg.train.classes import BUILDING_CLASSES
 from geoseg.train.labels import read_polygons
-from geoseg.trust import BoundaryMatch, Confusion, ObjectMatch, match_boundaries, match_objects
+from geoseg.trust import (
+    BoundaryMatch,
+    Confusion,
+    ObjectMatch,
+    PolygonScores,
+    match_boundaries,
+    match_objects,
+    score_polygons,
+)
 
 BUILDINGS = ClassMap(BUILDING_CLASSES)
 BACKGROUND, BUILDING = (c.id for c in BUILDING_CLASSES)
@@ -60,12 +69,13 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evaluation:
-    """Scores on the judged ground; boundaries: by class id; objects: None unless both sides have polygons."""
+    """Scores on the judged ground; boundaries: by class id; objects, polygons: None unless both sides have polygons."""
 
     classes: ClassMap
     confusion: Confusion
     boundaries: dict[int, BoundaryMatch]
     objects: ObjectMatch | None
+    polygons: PolygonScores | None
     tolerance_m: float
 
     @property
@@ -106,6 +116,7 @@ class Evaluation:
             "boundary_tolerance_m": self.tolerance_m,
             "confusion": {"ids": ids, "truth_by_prediction": confusion.counts[np.ix_(ids, ids)].tolist()},
             "objects": None if self.objects is None else _objects_json(self.objects),
+            "polygons": None if self.polygons is None else _polygons_json(self.polygons),
             "baseline": {
                 "always": always.name,
                 "iou": _rounded(self.baseline.iou[always.id]),
@@ -140,11 +151,13 @@ def evaluate(
     labels, answers = np.where(judged, labels, NODATA), np.where(judged, answers, NODATA)
     if not judged.any():
         raise InputError(f"{truth}: nothing to judge; truth, prediction and aoi share no ground")
-    objects = None
+    objects, polygons = None, None
     if found.polygons is not None and _is_vector(Path(truth)) and classes == BUILDINGS:
-        objects = match_objects(*(_objects(p, ground, judged) for p in (Path(truth), found.polygons)))
+        true_ones, answered = (_objects(p, ground, judged) for p in (Path(truth), found.polygons))
+        objects = match_objects(*(_polygonal(shapely.make_valid(o.geometry.values)) for o in (true_ones, answered)))
+        polygons = _score_in_metres(true_ones, answered, tolerance_m)
     confusion, boundaries = _count(labels, answers, classes, ground.grid, tolerance_m)
-    return Evaluation(classes, confusion, boundaries, objects, tolerance_m)
+    return Evaluation(classes, confusion, boundaries, objects, polygons, tolerance_m)
 
 
 def _count(
@@ -295,16 +308,32 @@ def _predicted(found: Prediction, ground: _Ground, *, binary: bool) -> NDArray[n
     return np.where(values == NODATA, NODATA, np.where(values == target, BUILDING, BACKGROUND)).astype(np.uint8)
 
 
-def _objects(path: Path, ground: _Ground, judged: NDArray[np.bool_]) -> NDArray[np.object_]:
+def _objects(path: Path, ground: _Ground, judged: NDArray[np.bool_]) -> gpd.GeoDataFrame:
     """Return single polygons that stand on judged ground (the pixel under a point inside them decides)."""
-    frame = read_polygons(str(path), layer=None, grid=ground.grid)
-    parts = shapely.get_parts(shapely.make_valid(np.asarray(frame.geometry.values)))
-    parts = parts[shapely.get_dimensions(parts) == 2]
-    xy = shapely.get_coordinates(shapely.point_on_surface(parts))
+    frame = read_polygons(str(path), layer=None, grid=ground.grid).explode()
+    xy = shapely.get_coordinates(shapely.point_on_surface(shapely.make_valid(frame.geometry.values)))
     cols, rows = (np.floor(v).astype(int) for v in ~ground.grid.transform @ (xy[:, 0], xy[:, 1]))
     inside = (rows >= 0) & (cols >= 0) & (rows < ground.grid.height) & (cols < ground.grid.width)
     inside[inside] = judged[rows[inside], cols[inside]]
-    return parts[inside]
+    return frame[inside]
+
+
+def _polygonal(geometries: NDArray[np.object_]) -> NDArray[np.object_]:
+    parts = shapely.get_parts(shapely.get_parts(geometries))
+    return parts[shapely.get_type_id(parts) == shapely.GeometryType.POLYGON]
+
+
+def _score_in_metres(truth: gpd.GeoDataFrame, answered: gpd.GeoDataFrame, tolerance_m: float) -> PolygonScores:
+    """Score polygons in the UTM zone of the true ones, or, where there are none, of the others."""
+    known = next((frame for frame in (truth, answered) if not frame.empty), None)
+    metric = truth.crs if known is None else known.estimate_utm_crs()
+    answered = answered.to_crs(metric)
+    return score_polygons(
+        _polygonal(shapely.make_valid(truth.to_crs(metric).geometry.values)),
+        np.asarray(answered.geometry.values),
+        confidence=answered["confidence"].to_numpy(float) if "confidence" in answered else None,
+        tolerance_m=tolerance_m,
+    )
 
 
 def _burn(shapes: list[tuple[Any, int]], grid: Grid) -> NDArray[np.uint8]:
@@ -329,6 +358,10 @@ def _objects_json(objects: ObjectMatch) -> dict[str, Any]:
         "invented": objects.fp,
         "missed": objects.fn,
     }
+
+
+def _polygons_json(scores: PolygonScores) -> dict[str, Any]:
+    return {name: value if isinstance(value, int) else _rounded(value) for name, value in asdict(scores).items()}
 
 
 def _rounded(value: float) -> float | None:

@@ -107,6 +107,28 @@ def test_polygons_against_polygons_need_no_raster(truth, tmp_path):
     assert evaluate(truth, truth).as_json()["mean_iou"] == 1.0
 
 
+def test_the_shapes_of_polygons_are_scored_in_metres(truth, tmp_path):
+    shapes = [house(10, 30, 11, 41), house(120, 140, 10, 30), house(130, 150, 10, 30)]
+    answers = write_vectors(tmp_path / "p.gpkg", shapes, crs="EPSG:4326", confidence=[0.5, 0.9, 0.8])
+    scores = evaluate(answers, truth).as_json()["polygons"]
+    assert (scores["truth"], scores["predicted"], scores["matched"]) == (2, 3, 1)
+    assert (scores["f1_50"], scores["f1_90"]) == (0.4, 0.4)
+    assert scores["ap_50"] == pytest.approx(51 / 101 / 3, abs=1e-6)  # two that are surer are wrong
+    assert (scores["n_ratio"], scores["right_angle_share"], scores["valid_share"]) == (1, 1, 1)
+    assert scores["hausdorff_m"] == pytest.approx(GSD_M, rel=1e-3)
+    assert scores["polis_m"] == pytest.approx(GSD_M / 2, rel=1e-3)  # two of four corners slid along the wall
+    assert scores["overlap_m2"] == pytest.approx(200 * GSD_M**2, rel=1e-3)
+    assert evaluate(truth, truth).as_json()["polygons"]["ap"] is None
+
+
+def test_an_invalid_polygon_is_counted_and_its_larger_part_scored(truth, tmp_path):
+    x0, y0, x1, y1 = house(10, 30, 10, 40).bounds
+    with_tail = shapely.Polygon([(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0 - 2, y0 - 2), (x0 - 2, y0)])
+    assert not with_tail.is_valid
+    scores = evaluate(write_vectors(tmp_path / "p.gpkg", [with_tail]), truth).as_json()["polygons"]
+    assert (scores["valid_share"], scores["matched"]) == (0, 1)
+
+
 def test_finding_nothing_scores_zero_and_no_truth_is_an_error(truth, tmp_path):
     nothing = write_vectors(tmp_path / "none.gpkg", [])
     scores = evaluate(nothing, truth).as_json()
@@ -192,10 +214,18 @@ def test_the_verb_prints_tables_and_writes_json(capsys, truth, predicted, tmp_pa
     out = capsys.readouterr().out
     assert f"{580 / 1820:.4f}" in out
     assert "baseline, always building" in out
+    assert "PoLiS" not in out
     written = json.loads((tmp_path / "s.json").read_text())
     assert main([*argv, "--json", "-"]) == 0
     assert json.loads(capsys.readouterr().out) == written
     assert written["truth"] == str(truth)
+
+
+def test_the_verb_tells_the_shapes_of_polygons(capsys, truth):
+    assert main(["evaluate", str(truth), "--truth", str(truth)]) == 0
+    out = capsys.readouterr().out
+    assert "PoLiS [m]" in out
+    assert "AP" not in out  # without confidences there is none
 
 
 def test_the_output_folder_of_a_run_is_scored_with_its_polygons(capsys, tmp_path, tiny_scene, tiny_bundle, tiny_truth):

@@ -2,13 +2,12 @@ import math
 
 import numpy as np
 import pytest
-import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from geoseg.errors import InputError
-from geoseg.trust import BoundaryMatch, Confusion, ObjectMatch, match_boundaries, match_objects
+from geoseg.trust import BoundaryMatch, Confusion, match_boundaries
 
 IDS = arrays(np.uint8, (5, 7), elements=st.integers(0, 3))
 MASKS = arrays(np.bool_, (7, 8))
@@ -97,32 +96,3 @@ def test_boundary_f1_of_a_shifted_square_by_hand():
     assert nothing.f1 == 0
     assert (nothing + exact).truth == 32
     assert math.isnan(BoundaryMatch().f1)
-
-
-def test_objects_match_one_to_one_best_first():
-    truth = np.array([shapely.box(0, 0, 10, 10), shapely.box(20, 0, 30, 10), shapely.box(40, 0, 50, 10)], object)
-    predicted = np.array(
-        [
-            shapely.box(0, 0, 10, 6),  # IoU 0.6 with the first, but the next is better
-            shapely.box(0, 0, 10, 9),  # IoU 0.9
-            shapely.box(20, 0, 30, 4.9),  # IoU 0.49: too little
-            shapely.box(40, 0, 50, 5),  # IoU 0.5: just enough
-        ],
-        object,
-    )
-    found = match_objects(truth, predicted)
-    assert (found.tp, found.fp, found.fn) == (2, 2, 1)
-    assert found.iou_sum == pytest.approx(1.4)
-    assert found.f1 == pytest.approx(4 / 7)
-    assert (found.precision, found.recall) == pytest.approx((2 / 4, 2 / 3))
-    assert match_objects(truth, predicted, min_iou=0.75).tp == 1
-
-
-def test_objects_missing_on_one_side():
-    boxes = np.array([shapely.box(0, 0, 1, 1)], object)
-    none = np.empty(0, object)
-    assert match_objects(boxes, none) == ObjectMatch(fn=1)
-    assert match_objects(none, boxes) == ObjectMatch(fp=1)
-    assert math.isnan(match_objects(none, none).f1)
-    assert match_objects(boxes, none) + match_objects(none, boxes) == ObjectMatch(fp=1, fn=1)
-    assert match_objects(boxes, none).f1 == 0

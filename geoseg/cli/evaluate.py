@@ -28,7 +28,7 @@ def evaluate(
         Path | None, typer.Option("--json", help="Write the scores as JSON to this file; - is stdout, without a table.")
     ] = None,
 ) -> None:
-    """Score a prediction: IoU, F1, confusion, boundary F1, and F1 of objects where both sides are polygons."""
+    """Score a prediction: IoU, F1, confusion, boundary F1; objects and their shapes where both sides are polygons."""
     from geoseg.evaluate import evaluate as score
 
     scores = score(prediction, truth, aoi=aoi, column=column, tolerance_m=tolerance_m).as_json()
@@ -60,9 +60,31 @@ def as_text(scores: dict[str, Any]) -> str:
             f"objects at IoU {o['min_iou']}: F1 {_number(o['f1'])}, precision {_number(o['precision'])}, "
             f"recall {_number(o['recall'])} ({o['found']} found, {o['invented']} invented, {o['missed']} missed)"
         )
+    if scores["polygons"] is not None:
+        parts.append(table(polygon_rows(scores["polygons"], scores["boundary_tolerance_m"]), head=["polygons", ""]))
     base = scores["baseline"]
     parts.append(f"baseline, always {base['always']}: IoU {_number(base['iou'])}, F1 {_number(base['f1'])}")
     return "\n\n".join(parts)
+
+
+def polygon_rows(scores: dict[str, Any], tolerance_m: float) -> list[list[str]]:
+    """Return the scores of polygons with their names, those without a value left out."""
+    names = {
+        "f1_50": "F1 at IoU 0.5",
+        "f1_75": "F1 at IoU 0.75",
+        "f1_90": "F1 at IoU 0.9",
+        "ap": "AP (COCO, by confidence)",
+        "iou": "IoU of those found",
+        "c_iou": "C-IoU",
+        "n_ratio": "vertices against truth's",
+        "polis_m": "PoLiS [m]",
+        "hausdorff_m": "Hausdorff [m]",
+        "boundary_f1": f"boundary F1 ({tolerance_m:g} m)",
+        "right_angle_share": "right angles",
+        "valid_share": "valid",
+        "overlap_m2": "overlap [m²]",
+    }
+    return [[name, _number(scores[key])] for key, name in names.items() if scores[key] is not None]
 
 
 def _number(value: float | None) -> str:

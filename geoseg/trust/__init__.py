@@ -1,11 +1,27 @@
 """How far a prediction can be trusted: scores against truth. Pure: arrays in, values out."""
 
-from geoseg.trust.scores import (
-    BoundaryMatch,
-    Confusion,
-    ObjectMatch,
-    match_boundaries,
-    match_objects,
+from geoseg.trust.objects import ObjectMatch, average_precision, match_objects
+from geoseg.trust.polygon_scores import (
+    PairMeasures,
+    PolygonScores,
+    measure_pairs,
+    overlap_area,
+    right_angle_shares,
+    score_polygons,
 )
+from geoseg.trust.scores import BoundaryMatch, Confusion, match_boundaries
 
-__all__ = ["BoundaryMatch", "Confusion", "ObjectMatch", "match_boundaries", "match_objects"]
+__all__ = [
+    "BoundaryMatch",
+    "Confusion",
+    "ObjectMatch",
+    "PairMeasures",
+    "PolygonScores",
+    "average_precision",
+    "match_boundaries",
+    "match_objects",
+    "measure_pairs",
+    "overlap_area",
+    "right_angle_shares",
+    "score_polygons",
+]

@@ -1,22 +1,18 @@
-"""Scores of a prediction against truth: pixels, boundaries, objects. Counts add up, so scenes can be read in blocks."""
+"""Scores of pixels and their boundaries against truth. Counts add up, so scenes can be read in blocks."""
 
 from dataclasses import dataclass
 
 import numpy as np
-import shapely
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from geoseg.errors import InputError
+from geoseg.trust.objects import ratio
 
 
 def _ratios(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.float64]:
     """Divide; NaN where there is nothing to divide by."""
     return np.divide(part, whole, out=np.full(whole.shape, np.nan), where=whole > 0)
-
-
-def _ratio(part: float, whole: int) -> float:
-    return part / whole if whole else float("nan")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,7 +89,7 @@ class Confusion:
     @property
     def overall_accuracy(self) -> float:
         """Share of pixels with the right class; NaN without any."""
-        return _ratio(int(np.trace(self.counts)), self.pixels)
+        return ratio(int(np.trace(self.counts)), self.pixels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,56 +161,3 @@ def _near(
         return 0
     distance = ndimage.distance_transform_edt(~others, sampling=pixel_size_m)
     return int((distance[pixels] <= tolerance_m * (1 + 1e-9)).sum())  # 1e-9: 3 x 0.1 m is within 0.3 m
-
-
-@dataclass(frozen=True, slots=True)
-class ObjectMatch:
-    """Objects found (tp), invented (fp) and missed (fn), and the sum of the IoU of those found."""
-
-    tp: int = 0
-    fp: int = 0
-    fn: int = 0
-    iou_sum: float = 0.0
-
-    def __add__(self, other: "ObjectMatch") -> "ObjectMatch":
-        return ObjectMatch(self.tp + other.tp, self.fp + other.fp, self.fn + other.fn, self.iou_sum + other.iou_sum)
-
-    @property
-    def precision(self) -> float:
-        """Share of predicted objects that are true; NaN without any."""
-        return _ratio(self.tp, self.tp + self.fp)
-
-    @property
-    def recall(self) -> float:
-        """Share of true objects that are found; NaN without any."""
-        return _ratio(self.tp, self.tp + self.fn)
-
-    @property
-    def f1(self) -> float:
-        """Object F1 = 2 TP / (2 TP + FP + FN); NaN where neither side has an object."""
-        return _ratio(2 * self.tp, 2 * self.tp + self.fp + self.fn)
-
-    @property
-    def mean_iou(self) -> float:
-        """Mean IoU of the objects found; NaN without any."""
-        return _ratio(self.iou_sum, self.tp)
-
-
-def match_objects(truth: NDArray[np.object_], predicted: NDArray[np.object_], *, min_iou: float = 0.5) -> ObjectMatch:
-    """Match valid polygons of one CRS one to one, best IoU first, where the IoU is at least ``min_iou``.
-
-    Greedy matching as in the SpaceNet metric (Van Etten et al. 2018). Above an IoU of 0.5 and with no overlap inside a
-    side no other matching is possible. The IoU is a ratio of planar areas, so any CRS will do. Ties go to the earlier
-    truth, then to the earlier prediction.
-    """
-    pairs_truth, pairs_predicted = shapely.STRtree(predicted).query(truth, predicate="intersects")
-    shared = shapely.area(shapely.intersection(truth[pairs_truth], predicted[pairs_predicted]))
-    iou = shared / (shapely.area(truth)[pairs_truth] + shapely.area(predicted)[pairs_predicted] - shared)
-    free_truth, free_predicted = np.ones(len(truth), bool), np.ones(len(predicted), bool)
-    tp, iou_sum = 0, 0.0
-    for k in np.lexsort((pairs_predicted, pairs_truth, -iou)):
-        t, p = pairs_truth[k], pairs_predicted[k]
-        if iou[k] >= min_iou and free_truth[t] and free_predicted[p]:
-            free_truth[t] = free_predicted[p] = False
-            tp, iou_sum = tp + 1, iou_sum + float(iou[k])
-    return ObjectMatch(tp=tp, fp=len(predicted) - tp, fn=len(truth) - tp, iou_sum=iou_sum)
