@@ -106,22 +106,31 @@ class Grid:
     def ground_resolution_m(self) -> tuple[float, float]:
         """Return the true ground size of the central pixel in metres as (along rows, along columns) = (height, width).
 
-        Measured as geodesic distance on the CRS's ellipsoid, so it holds for degrees, feet and Web Mercator alike.
         Raises InputError where the centre has no place on Earth.
         """
-        row, col = self.height / 2, self.width / 2
-        step = 0.5
-        pts = [(col, row - step), (col, row + step), (col - step, row), (col + step, row)]
-        xs, ys = zip(*(self.transform @ p for p in pts), strict=True)
-        lon, lat = lonlat(self.crs, np.array(xs), np.array(ys))
-        if not (np.isfinite(lon).all() and (np.abs(lat) <= 90).all()):
+        size = self.pixel_sizes_m(np.array([self.height / 2]), np.array([self.width / 2]))[0]
+        if not np.isfinite(size).all():
             raise InputError(
                 f"the centre of the scene has no place on Earth in {self.crs.to_string()}; "
                 f"give it its true CRS (gdal_edit -a_srs) or reproject it (gdalwarp)"
             )
-        geod = pyproj_crs(self.crs).get_geod()
-        _, _, dist = geod.inv(lon[::2], lat[::2], lon[1::2], lat[1::2])
-        return float(dist[0]), float(dist[1])
+        return float(size[0]), float(size[1])
+
+    def pixel_sizes_m(self, rows: NDArray[np.float64], cols: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the true ground (height, width) in metres of a pixel around each place, (N, 2).
+
+        Measured as geodesic distance on the CRS's ellipsoid, so it holds for degrees, feet and Web Mercator alike; NaN
+        where a place is not on Earth. rows, cols: (N,) pixel coordinates, 0 at the outer corner of the first pixel.
+        """
+        x, y = self._to_crs(
+            np.stack([rows - 0.5, rows + 0.5, rows, rows]), np.stack([cols, cols, cols - 0.5, cols + 0.5])
+        )
+        lon, lat = lonlat(self.crs, x, y)
+        with np.errstate(invalid="ignore"):
+            on_earth = (np.isfinite(lon) & (np.abs(lat) <= 90)).all(axis=0)
+        lon, lat = np.where(on_earth, lon, 0), np.where(on_earth, lat, 0)
+        _, _, size = pyproj_crs(self.crs).get_geod().inv(lon[::2], lat[::2], lon[1::2], lat[1::2])
+        return np.where(on_earth, size, np.nan).T
 
     def row_areas_m2(self) -> NDArray[np.float64]:
         """Return the true ground area in m² of one pixel in each row, shape (height,), measured at the row's middle.
@@ -129,13 +138,15 @@ class Grid:
         Within 2e-5 of that pixel's geodesic area in all projections tested; a pixel 50 km to its side differs by up to
         2e-4 in UTM. Rows whose middle has no place on Earth (beyond the limb of a geostationary scene) have area 0.
         """
+        return self.pixel_areas_m2(np.arange(0.5, self.height), np.full(self.height, self.width / 2))
+
+    def pixel_areas_m2(self, rows: NDArray[np.float64], cols: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the true ground area in m² of a pixel around each place, (N,); see ``pixel_sizes_m``."""
         from pyproj import Proj
 
         crs = pyproj_crs(self.crs)
-        rows = np.arange(self.height) + 0.5
         planar = abs(self.transform.determinant)
-        t, col = self.transform, self.width / 2
-        x, y = t.a * col + t.b * rows + t.c, t.d * col + t.e * rows + t.f
+        x, y = self._to_crs(rows, cols)
         unit = crs.axis_info[0].unit_conversion_factor  # radians or metres
         a, b = crs.ellipsoid.semi_major_metre, crs.ellipsoid.semi_minor_metre
         e2 = 1 - (b / a) ** 2
@@ -150,6 +161,12 @@ class Grid:
         proj = Proj(crs)
         lon, lat = proj(x, y, inverse=True)
         return planar * unit**2 / np.asarray(proj.get_factors(lon, lat).areal_scale)
+
+    def _to_crs(
+        self, rows: NDArray[np.float64], cols: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        t = self.transform
+        return t.a * cols + t.b * rows + t.c, t.d * cols + t.e * rows + t.f
 
 
 def pyproj_crs(crs: CRS):  # type: ignore[no-untyped-def]  # pyproj.CRS, imported late

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
-from geoseg.polygons.components import Components, find_components
+from geoseg.polygons.components import Components, find_components, sum_bytes
 from geoseg.polygons.runs import find_runs, threshold_byte
 
 RASTERS = arrays(
@@ -12,27 +12,31 @@ RASTERS = arrays(
 )
 
 
-def components_at(probability: np.ndarray, threshold: float) -> Components:
-    return find_components(probability, find_runs(probability, threshold_byte(threshold)))
+def components_at(probability: np.ndarray, threshold: float) -> tuple[Components, np.ndarray]:
+    runs = find_runs(probability, threshold_byte(threshold))
+    found = find_components(runs)
+    return found, sum_bytes(probability, runs, found)
 
 
 @settings(deadline=None)  # numba compiles in the first example
 @given(RASTERS, st.sampled_from([0.2, 0.5, 1.0]))
 def test_components_equal_scipy_label(probability, threshold):
-    found = components_at(probability, threshold)
+    found, byte_sum = components_at(probability, threshold)
     labels, n = ndimage.label(probability >= threshold_byte(threshold))
     index = np.arange(1, n + 1)
     assert len(found) == n
     assert found.area_px.tolist() == [int((labels == i).sum()) for i in index]
-    assert found.byte_sum.tolist() == [int(probability[labels == i].sum(dtype=np.int64)) for i in index]
+    assert byte_sum.tolist() == [int(probability[labels == i].sum(dtype=np.int64)) for i in index]
     first = [np.argwhere(labels == i)[0].tolist() for i in index]
-    assert np.column_stack([found.first_row, found.first_col]).tolist() == first
+    assert found.first_pixel.tolist() == first
+    boxes = [(rows.start, cols.start, rows.stop, cols.stop) for rows, cols in ndimage.find_objects(labels)]
+    assert found.box.tolist() == [list(box) for box in boxes]
 
 
 def test_many_runs_outgrow_the_first_buffer():
     probability = np.zeros((80, 80), np.uint8)
     probability[:, ::2] = 255
     probability[79] = 255  # all 40 columns meet in the last row
-    found = components_at(probability, 0.5)
+    found, byte_sum = components_at(probability, 0.5)
     assert found.area_px.tolist() == [40 * 79 + 80]
-    assert found.mean_probability.tolist() == [1.0]
+    assert byte_sum.tolist() == [255 * (40 * 79 + 80)]

@@ -10,9 +10,11 @@ from rasterio.features import rasterize
 from scipy import ndimage
 
 from geoseg.errors import ConfigError, InputError
-from geoseg.grid import Grid
+from geoseg.grid import Box, Grid
 from geoseg.polygons import FootprintRules, extract_footprints, geodesic_area_m2, polygonize_probability
 from geoseg.polygons.fit import STATUS
+from geoseg.polygons.footprints import draw_outlines
+from geoseg.polygons.frame import GroundFrame
 from geoseg.polygons.instances import cut_apart
 
 METRE = Affine(1, 0, 0, 0, -1, 0)
@@ -149,3 +151,33 @@ def test_neighbours_that_were_cut_apart_keep_straight_walls_and_do_not_overlap()
     assert (shapely.get_num_coordinates([a, b]) <= 9).all()
     assert STATUS.index("kept") not in found.fit.status
     assert a.area + b.area == pytest.approx(inside.sum() * 0.04, rel=0.02)
+
+
+@pytest.mark.parametrize("method", ["regular", "contour"])
+@pytest.mark.parametrize("corner", [(0, 0), (37, 90), (101, 5)])
+def test_a_crop_gives_the_same_polygons_to_the_last_bit(method, corner):
+    probability = blobs(7, size=320, smooth=4.0)
+    row, col = corner
+    crop = probability[row : row + 200, col : col + 190]
+    whole = polygonize_probability(probability, Affine.identity(), method=method)
+    part = polygonize_probability(crop, Affine.translation(col, row), method=method)
+    halo = 40  # farther than any neighbour's reach
+    inner = shapely.box(col + halo, row + halo, col + 190 - halo, row + 200 - halo)
+    of_whole, of_part = (p[shapely.contains_properly(inner, p)] for p in (whole, part))
+    assert len(of_whole) > 5
+    assert shapely.to_wkb(of_whole).tolist() == shapely.to_wkb(of_part).tolist()
+
+
+def test_a_crop_in_degrees_gives_the_same_polygons_in_its_pixels():
+    probability = blobs(8, size=240, smooth=4.0)
+    grid = Grid(CRS.from_epsg(4326), Affine(1.1e-5, 0, 24.3, 0, -6e-6, 60.2), probability.shape)
+    box = Box(30, 20, 230, 220)
+    crop = np.ascontiguousarray(probability[30:230, 20:220])
+    rules = FootprintRules(min_area_m2=1)
+    whole = draw_outlines(probability, GroundFrame.of_grid(grid), rules).settled()
+    part = draw_outlines(crop, GroundFrame.of_grid(grid.crop(box)), rules).settled()
+    theirs = shapely.transform(part.polygons, lambda xy: xy + np.array([20, 30]))
+    inner = shapely.box(60, 70, 180, 190)
+    of_whole, of_part = (p[shapely.contains_properly(inner, p)] for p in (whole.polygons, theirs))
+    assert len(of_whole) > 5
+    assert shapely.to_wkb(of_whole).tolist() == shapely.to_wkb(of_part).tolist()

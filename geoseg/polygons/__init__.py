@@ -3,7 +3,7 @@
 from geoseg.polygons.fit import STATUS
 from geoseg.polygons.footprints import FootprintRules, Footprints, extract_footprints, polygonize_probability
 from geoseg.polygons.measure import geodesic_area_m2
-from geoseg.polygons.regular import Fit
+from geoseg.polygons.outlines import Fit
 
 __all__ = [
     "STATUS",

@@ -1,92 +1,163 @@
-"""Pixel-edge contours: the exact outline of the inside pixels."""
+"""Pixel-edge contours: the exact outline of the inside pixels, and what is left of it within a tolerance."""
 
 import numpy as np
 import shapely
+from numba import njit
 from numpy.typing import NDArray
-from rasterio import features
 
 from geoseg.polygons.components import Components
 from geoseg.polygons.frame import GroundFrame
+from geoseg.polygons.outlines import Drawn, Outlines
+from geoseg.polygons.rings import Rings
+from geoseg.polygons.runs import Runs
+from geoseg.polygons.trace import AHEAD, LEFT, OUT, run_at, signed_area
 
 DEFAULT_TOLERANCE_PX = 2.0  # takes the steps out of slanted walls: a third of the vertices for 0.001 of IoU
 
 
-def pixel_contours(probability: NDArray[np.uint8], components: Components, low: int) -> NDArray[np.object_]:
-    """Return one polygon per component, shape (N,), with its holes, in pixel coordinates (col, row).
+def trace_edges(runs: Runs, components: Components) -> Rings:
+    """Trace the pixel edges around each component; only corners become points.
 
-    probability: (H, W) bytes, 0 = nodata. components: those of the pixels with a byte >= ``low``, whose order is kept.
-    (0, 0) is the outer corner of the first pixel. Every polygon is valid, its area is the component's pixel count, and
-    polygons touch in corners at most. GDAL's polygonizer does the tracing.
+    Needs no pixels, so memory grows with the runs. Each ring follows the pixels of its own component and no others;
+    where one touches itself in a corner, a hole touches its shell there, so polygons made from the rings are valid.
     """
-    inside = (probability >= low).astype(np.uint8)
-    traced = features.shapes(inside, mask=inside, connectivity=4)
-    polygons = [_polygon(geometry["coordinates"]) for geometry, _ in traced]
-    found = np.empty(len(polygons), object)
-    found[:] = polygons
-    width = probability.shape[1]
-    wanted = components.first_row * width + components.first_col  # ascending: components are in raster order
-    out = np.empty(len(components), object)
-    out[np.searchsorted(wanted, _first_pixels(found, width=width))] = found
-    return out
+    return Rings(*_trace_edges(runs.start, runs.first, runs.end, components.of_run, len(components)))
 
 
-def _polygon(rings: list[list[tuple[float, float]]]) -> shapely.Polygon:
-    return shapely.Polygon(rings[0], rings[1:])
+def edge_outlines(
+    rings: Rings, wanted: NDArray[np.bool_], frame: GroundFrame, of: Drawn, *, tolerance_m: float | None
+) -> Outlines:
+    """Return one polygon for each wanted shell of ``trace_edges``, simplified; see ``simplify_apart``.
+
+    tolerance_m: None means DEFAULT_TOLERANCE_PX, 0 keeps the exact edges. of: what the polygons are drawn of.
+    """
+    size_m = np.sqrt(frame.pixel_sizes_m(of.first_pixel.astype(np.float64)).prod(axis=1))
+    contours = rings.polygons(wanted)
+    tolerance_px = np.full(len(of), DEFAULT_TOLERANCE_PX) if tolerance_m is None else tolerance_m / size_m
+    polygons = simplify_apart(contours, tolerance_px)
+    areas = shapely.area(contours), shapely.area(polygons)
+    return Outlines(
+        polygons=polygons,
+        contours=contours,
+        iou=np.minimum(*areas) / np.maximum(*areas),  # at least so much, but for what was cut here and added there
+        size_m=size_m,
+        of=of,
+        fit=None,
+    )
 
 
-def _first_pixels(polygons: NDArray[np.object_], *, width: int) -> NDArray[np.int64]:
-    """Return row * width + col of the first pixel of each polygon in raster order: its leftmost top vertex."""
-    xy, owner = shapely.get_coordinates(shapely.get_exterior_ring(polygons), return_index=True)
-    order = np.lexsort((xy[:, 0], xy[:, 1], owner))
-    first = order[np.flatnonzero(np.diff(owner, prepend=-1))]  # lexsort keeps the owners' blocks in place
-    return (xy[first, 1] * width + xy[first, 0]).astype(np.int64)
+def simplify_apart(polygons: NDArray[np.object_], tolerance_px: NDArray[np.float64]) -> NDArray[np.object_]:
+    """Simplify each polygon for itself: a corner goes where its triangle is smaller than its tolerance² (N,).
+
+    Visvalingam and Whyatt (1993), so that no ring crosses another of its polygon. Coordinates are whole numbers.
+    """
+    box = shapely.bounds(polygons)
+    width = box[:, 2] - box[:, 0] + 1
+    aside = np.stack([np.cumsum(width) - width - box[:, 0], -box[:, 1]], axis=1)  # one coverage, nothing in it touches
+    out = _shifted(polygons, aside)
+    for tolerance in np.unique(tolerance_px[tolerance_px > 0]):
+        same = tolerance_px == tolerance
+        out[same] = shapely.coverage_simplify(out[same], tolerance)
+    return _shifted(out, -aside)
 
 
-def pixel_polygons(
-    probability: NDArray[np.uint8],
-    components: Components,
-    low: int,
-    *,
-    frame: GroundFrame,
-    min_area_m2: float,
-    min_hole_m2: float,
-    tolerance_m: float | None,
-) -> tuple[NDArray[np.object_], NDArray[np.bool_]]:
-    """Return the simplified contours of the large enough components, in pixel coordinates, and which those are."""
-    polygons, absorbed = _fill_holes(pixel_contours(probability, components, low), frame, min_hole_m2)
-    kept = (_areas_m2(polygons, frame) >= min_area_m2) & ~absorbed
-    height_m, width_m = frame.pixel_size_m
-    tolerance_m = DEFAULT_TOLERANCE_PX * (height_m * width_m) ** 0.5 if tolerance_m is None else tolerance_m
-    return _simplify(polygons[kept], frame, tolerance_m), kept
+def _shifted(polygons: NDArray[np.object_], by: NDArray[np.float64]) -> NDArray[np.object_]:
+    each = np.repeat(by, shapely.get_num_coordinates(polygons), axis=0)
+    return shapely.transform(polygons, lambda xy: xy + each)
 
 
-def _areas_m2(pixel_polygons: NDArray[np.object_], frame: GroundFrame) -> NDArray[np.float64]:
-    """Return the true ground areas of polygons given in pixel coordinates."""
-    middle_rows = shapely.bounds(pixel_polygons)[:, [1, 3]].mean(axis=1)
-    return shapely.area(pixel_polygons) * frame.pixel_areas_m2(middle_rows)
+@njit(cache=True, nogil=True)
+def _label(
+    start: NDArray[np.int64],
+    first: NDArray[np.int32],
+    end: NDArray[np.int32],
+    of_run: NDArray[np.int64],
+    row: int,
+    col: int,
+) -> int:
+    """Component of a pixel, -1 outside."""
+    if row < 0 or row >= len(start) - 1:
+        return -1
+    k = run_at(start, first, row, col + 1) - 1  # the last run that begins at or before col
+    return of_run[k] if k >= start[row] and col < end[k] else -1
 
 
-def _fill_holes(
-    polygons: NDArray[np.object_], frame: GroundFrame, min_hole_m2: float
-) -> tuple[NDArray[np.object_], NDArray[np.bool_]]:
-    """Return the polygons without holes below ``min_hole_m2``, and which polygons stand in a hole that was filled."""
-    out = polygons.copy()
-    filled = [np.empty(0, object)]
-    for i in np.flatnonzero(shapely.get_num_interior_rings(polygons)):
-        shell, *rings = shapely.get_rings(polygons[i])
-        holes = shapely.polygons(rings)
-        small = _areas_m2(holes, frame) < min_hole_m2
-        filled.append(holes[small])
-        out[i] = shapely.Polygon(shell, [ring for ring, drop in zip(rings, small, strict=True) if not drop])
-    absorbed = np.zeros(len(polygons), bool)
-    absorbed[shapely.STRtree(polygons).query(np.concatenate(filled), predicate="covers")[1]] = True
-    return out, absorbed
+@njit(cache=True, nogil=True)
+def _follow_edges(
+    start: NDArray[np.int64],
+    first: NDArray[np.int32],
+    end: NDArray[np.int32],
+    of_run: NDArray[np.int64],
+    seen: NDArray[np.bool_],
+    run0: int,
+    row0: int,
+    xy: NDArray[np.float32],
+    n: int,
+) -> int:
+    """Write the ring that begins at the left side of a run to xy[n:]; return its end, or -1 where xy is too short."""
+    own, col0 = of_run[run0], first[run0]
+    row, col, side = row0, col0, LEFT
+    while True:
+        if side == LEFT:
+            seen[run_at(start, first, row, col)] = True
+        here_row, here_col, here_side = row, col, side
+        ahead_row, ahead_col = row + AHEAD[side, 1], col + AHEAD[side, 0]
+        beyond_row, beyond_col = ahead_row + OUT[side, 1], ahead_col + OUT[side, 0]
+        if _label(start, first, end, of_run, beyond_row, beyond_col) == own:
+            row, col, side = beyond_row, beyond_col, (side + 3) % 4
+        elif _label(start, first, end, of_run, ahead_row, ahead_col) == own:
+            row, col = ahead_row, ahead_col
+        else:
+            side = (side + 1) % 4
+        if side != here_side:
+            if n == len(xy):
+                return -1
+            xy[n, 0] = (here_col - col0) + 0.5 + 0.5 * (OUT[here_side, 0] + AHEAD[here_side, 0])
+            xy[n, 1] = (here_row - row0) + 0.5 + 0.5 * (OUT[here_side, 1] + AHEAD[here_side, 1])
+            n += 1
+        if row == row0 and col == col0 and side == LEFT:
+            return n
 
 
-def _simplify(polygons: NDArray[np.object_], frame: GroundFrame, tolerance_m: float) -> NDArray[np.object_]:
-    """Simplify all polygons together (Visvalingam and Whyatt 1993, on a square ground frame) so that none cross."""
-    if tolerance_m == 0 or len(polygons) == 0:
-        return polygons
-    scale = np.array(frame.pixel_size_m[::-1])
-    metric = shapely.transform(polygons, lambda xy: xy * scale)
-    return shapely.transform(shapely.coverage_simplify(metric, tolerance_m), lambda xy: xy / scale)
+@njit(cache=True, nogil=True)
+def _trace_edges(
+    start: NDArray[np.int64],
+    first: NDArray[np.int32],
+    end: NDArray[np.int32],
+    of_run: NDArray[np.int64],
+    components: int,
+) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int32], NDArray[np.float64], NDArray[np.int32]]:
+    seen = np.zeros(len(first), np.bool_)
+    xy = np.empty((4096, 2), np.float32)
+    ends = np.zeros(len(first) + 1, np.int64)
+    parent = np.full(len(first), -1, np.int32)
+    area = np.empty(len(first))
+    first_pixel = np.empty((len(first), 2), np.int32)
+    shell = np.full(components, -1, np.int32)
+    rings = 0
+    for row in range(len(start) - 1):
+        for k in range(start[row], start[row + 1]):
+            if seen[k]:
+                continue
+            begin = ends[rings]
+            stop = _follow_edges(start, first, end, of_run, seen, k, row, xy, begin)
+            while stop < 0:
+                longer = np.empty((2 * len(xy), 2), np.float32)
+                longer[:begin] = xy[:begin]
+                xy = longer
+                stop = _follow_edges(start, first, end, of_run, seen, k, row, xy, begin)
+            if shell[of_run[k]] < 0:  # the first pixel of a component is on its shell
+                shell[of_run[k]] = rings
+            else:
+                parent[rings] = shell[of_run[k]]
+            area[rings] = signed_area(xy[begin:stop])
+            first_pixel[rings, 0], first_pixel[rings, 1] = row, first[k]
+            rings += 1
+            ends[rings] = stop
+    return (
+        xy[: ends[rings]].copy(),
+        ends[: rings + 1].copy(),
+        parent[:rings].copy(),
+        area[:rings].copy(),
+        first_pixel[:rings].copy(),
+    )

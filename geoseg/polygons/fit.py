@@ -17,7 +17,8 @@ from geoseg.polygons.ring import (
     signed_area,
     squared_distance,
 )
-from geoseg.polygons.trace import SUBPIXELS, Rings
+from geoseg.polygons.rings import Rings
+from geoseg.polygons.trace import SUBPIXELS
 from geoseg.polygons.walls import (
     FREE_COST,
     MISFIT_COST,
@@ -55,15 +56,16 @@ class FittedRings:
     changed: NDArray[np.float64]
 
 
-def fit_rings(rings: Rings, wanted: NDArray[np.bool_], *, scale: tuple[float, float], tolerance: float) -> FittedRings:
+def fit_rings(
+    rings: Rings, wanted: NDArray[np.bool_], *, scale: NDArray[np.float64], tolerance: NDArray[np.float64] | float
+) -> FittedRings:
     """Fit the ``wanted`` rings; a hole takes its shell's direction where that is near.
 
-    scale: (x, y) factors that make the pixels square. tolerance: how far an outline may be from its contour, in scaled
-    pixels, to which SIZE_SHARE of the root of the area is added.
+    scale: (R, 2) factors of x and y that make the pixels square and keep their area. tolerance: (R,), or one for all:
+    how far an outline may be from its contour, in scaled pixels, to which SIZE_SHARE of the root of the area is added.
     """
-    return FittedRings(
-        *_fit_rings(rings.xy, rings.start, rings.parent, wanted, float(scale[0]), float(scale[1]), float(tolerance))
-    )
+    tolerances = np.broadcast_to(np.float64(tolerance), len(rings)).copy()
+    return FittedRings(*_fit_rings(rings.xy, rings.start, rings.parent, wanted, scale, tolerances))
 
 
 @njit(cache=True, nogil=True)
@@ -72,9 +74,8 @@ def _fit_rings(
     start: NDArray[np.int64],
     parent: NDArray[np.int32],
     wanted: NDArray[np.bool_],
-    scale_x: float,
-    scale_y: float,
-    tolerance: float,
+    scale: NDArray[np.float64],
+    tolerance: NDArray[np.float64],
 ) -> tuple[
     NDArray[np.float64],
     NDArray[np.int64],
@@ -91,9 +92,10 @@ def _fit_rings(
         ends[i + 1] = ends[i]
         if not wanted[i]:
             continue
+        scale_x, scale_y = scale[i, 0], scale[i, 1]
         ring = sample_ring(contours[start[i] : start[i + 1]], scale_x, scale_y)
         hint = direction[parent[i]] if parent[i] >= 0 else np.nan
-        outline, status[i], direction[i], deviation[i], changed[i] = fit_ring(ring, hint, tolerance)
+        outline, status[i], direction[i], deviation[i], changed[i] = fit_ring(ring, hint, tolerance[i])
         ends[i + 1] += len(outline)
         if ends[i + 1] > len(xy):
             longer = np.empty((2 * ends[i + 1], 2))

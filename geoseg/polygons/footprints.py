@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 
 from geoseg.errors import ConfigError, InputError
 from geoseg.grid import Grid
-from geoseg.polygons.components import Components, find_components
-from geoseg.polygons.contours import pixel_polygons
+from geoseg.polygons.components import find_components, sum_bytes
+from geoseg.polygons.contours import edge_outlines, trace_edges
 from geoseg.polygons.frame import GroundFrame
-from geoseg.polygons.regular import Fit, regular_polygons, wanted_rings
+from geoseg.polygons.outlines import Drawn, Fit, Outlines
+from geoseg.polygons.regular import regular_outlines
+from geoseg.polygons.rings import wanted_rings
 from geoseg.polygons.runs import find_runs, threshold_byte
 from geoseg.polygons.trace import trace_rings
 
@@ -74,7 +76,8 @@ def extract_footprints(probability: NDArray[np.uint8], grid: Grid, rules: Footpr
     """
     if np.shape(probability) != grid.shape:
         raise InputError(f"the probability raster has shape {np.shape(probability)}, its grid {grid.shape}")
-    return _extract(probability, GroundFrame.of_grid(grid), rules)
+    frame = GroundFrame.of_grid(grid)
+    return to_footprints(draw_outlines(probability, frame, rules).settled(), frame)
 
 
 def polygonize_probability(
@@ -103,10 +106,18 @@ def polygonize_probability(
         tolerance_m=tolerance_m,
         method=method,
     )
-    return _extract(probability, GroundFrame.of_metric(transform, height=len(probability)), rules).geometries
+    frame = GroundFrame.of_metric(transform)
+    return to_footprints(draw_outlines(probability, frame, rules).settled(), frame).geometries
 
 
-def _extract(probability: NDArray[np.uint8], frame: GroundFrame, rules: FootprintRules) -> Footprints:
+def draw_outlines(
+    probability: NDArray[np.uint8], frame: GroundFrame, rules: FootprintRules, *, origin: tuple[int, int] = (0, 0)
+) -> Outlines:
+    """Draw each component of a window whose first pixel lies at ``origin`` (row, col) of the scene, for itself.
+
+    frame: that of the scene. What is drawn of a component depends on its pixels and their neighbours alone, and on
+    what its holes hold. Outlines may reach into each other, see ``Outlines.settled``.
+    """
     if probability.dtype != np.uint8 or probability.ndim != 2:
         raise InputError(
             f"probability is a {probability.ndim}-D {probability.dtype} array; give (H, W) uint8, 0 = nodata"
@@ -114,36 +125,25 @@ def _extract(probability: NDArray[np.uint8], frame: GroundFrame, rules: Footprin
     probability = np.ascontiguousarray(probability)
     low = threshold_byte(rules.threshold)
     runs = find_runs(probability, low)
-    components = find_components(probability, runs)
-    if rules.method == "contour":
-        polygons, kept = pixel_polygons(
-            probability,
-            components,
-            low,
-            frame=frame,
-            min_area_m2=rules.min_area_m2,
-            min_hole_m2=rules.min_hole_m2,
-            tolerance_m=rules.tolerance_m,
-        )
-        return _footprints(polygons, components, kept, frame, None)
-    rings = trace_rings(probability, runs, low)
+    components = find_components(runs)
+    regular = rules.method == "regular"
+    rings = (trace_rings(probability, runs, low) if regular else trace_edges(runs, components)).moved(*origin)
     wanted = wanted_rings(rings, frame, min_area_m2=rules.min_area_m2, min_hole_m2=rules.min_hole_m2)
-    polygons, fit = regular_polygons(rings, wanted, frame, tolerance_m=rules.tolerance_m)
     kept = wanted[rings.parent < 0]  # shells and components come in the same order
-    return _footprints(polygons, components, kept, frame, fit)
-
-
-def _footprints(
-    polygons: NDArray[np.object_],
-    components: Components,
-    kept: NDArray[np.bool_],
-    frame: GroundFrame,
-    fit: Fit | None,
-) -> Footprints:
-    """Move polygons from pixels to the CRS; shells run counter-clockwise, as GeoPackage readers expect."""
-    return Footprints(
-        geometries=shapely.orient_polygons(shapely.transform(polygons, frame.to_crs)),
-        mean_probability=components.mean_probability[kept],
+    drawn = Drawn(
+        first_pixel=components.first_pixel[kept] + np.array(origin),
         area_px=components.area_px[kept],
-        fit=fit,
+        byte_sum=sum_bytes(probability, runs, components)[kept],
+    )
+    draw = regular_outlines if regular else edge_outlines
+    return draw(rings, wanted, frame, drawn, tolerance_m=rules.tolerance_m)
+
+
+def to_footprints(outlines: Outlines, frame: GroundFrame) -> Footprints:
+    """Move settled outlines to the CRS; shells run counter-clockwise, as GeoPackage readers expect."""
+    return Footprints(
+        geometries=shapely.orient_polygons(shapely.transform(outlines.polygons, frame.to_crs)),
+        mean_probability=outlines.mean_probability,
+        area_px=outlines.of.area_px,
+        fit=outlines.fit,
     )

@@ -10,42 +10,63 @@ from numpy.typing import NDArray
 from geoseg.errors import InputError
 from geoseg.grid import Grid
 
+SIZE_STEPS = 1024  # per octave: sizes are rounded to 0.07 %, so that neighbours are fitted in one call and frame
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GroundFrame:
-    """How pixels lie in the CRS and on the ground.
+    """How the pixels of a scene lie in its CRS and on the ground.
 
-    transform: (col, row) -> CRS (x, y). pixel_size_m: true ground (height, width) of a pixel in metres.
-    row_areas_m2: true area of one pixel of each row, shape (H,).
+    transform: (col, row) -> CRS (x, y). grid: where the ground is measured, None where the CRS is in true metres.
+    Places are (N, 2) (row, col) pixel coordinates, 0 at the outer corner of the scene's first pixel; what is measured
+    at a place depends on where on Earth it is and not on where the raster was cut.
     """
 
     transform: Affine
-    pixel_size_m: tuple[float, float]
-    row_areas_m2: NDArray[np.float64]
+    grid: Grid | None = None
 
     @classmethod
     def of_grid(cls, grid: Grid) -> "GroundFrame":
-        """Measure the frame on the ellipsoid of the grid's CRS; right for degrees, feet and Web Mercator."""
-        return cls(grid.transform, grid.ground_resolution_m(), grid.row_areas_m2())
+        """Measure on the ellipsoid of the grid's CRS; right for degrees, feet and Web Mercator."""
+        grid.ground_resolution_m()  # refuses a scene that has no place on Earth
+        return cls(grid.transform, grid)
 
     @classmethod
-    def of_metric(cls, transform: Affine, *, height: int) -> "GroundFrame":
+    def of_metric(cls, transform: Affine) -> "GroundFrame":
         """Take the units of ``transform`` as metres that are true everywhere.
 
-        >>> GroundFrame.of_metric(Affine(0.3, 0, 0, 0, -0.3, 0), height=2).pixel_size_m
-        (0.3, 0.3)
+        >>> GroundFrame.of_metric(Affine(0.25, 0, 0, 0, -0.5, 0)).pixel_sizes_m(np.zeros((1, 2)))
+        array([[0.5 , 0.25]])
         """
-        size = hypot(transform.b, transform.e), hypot(transform.a, transform.d)
-        if min(size) == 0:
+        if not abs(transform.determinant) > 0:
             raise InputError(f"the transform {tuple(transform)[:6]} does not map pixels to an area")
-        return cls(transform, size, np.full(height, abs(transform.determinant)))
+        return cls(transform)
 
     def to_crs(self, pixels: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Map (N, 2) pixel coordinates (col, row), 0 at the corner of the first pixel, to CRS (x, y)."""
+        """Map (N, 2) pixel coordinates (col, row) to CRS (x, y)."""
         t = self.transform
         return pixels @ np.array([[t.a, t.d], [t.b, t.e]]) + (t.c, t.f)
 
-    def pixel_areas_m2(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the true area of a pixel at each of ``rows`` (pixel coordinates; outside rows take the nearest)."""
-        index = np.clip(np.floor(rows).astype(np.intp), 0, len(self.row_areas_m2) - 1)
-        return self.row_areas_m2[index]
+    def pixel_sizes_m(self, places: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the true ground (height, width) of a pixel at each of ``places``, (N, 2), rounded to SIZE_STEPS.
+
+        The ratio of the two is rounded first, so that square pixels stay square.
+        """
+        t = self.transform
+        if self.grid is None:
+            return np.tile((hypot(t.b, t.e), hypot(t.a, t.d)), (len(places), 1))
+        size = self.grid.pixel_sizes_m(places[:, 0], places[:, 1])
+        size = np.where(np.isfinite(size), size, self.grid.ground_resolution_m())
+        ratio = _rounded(size[:, 0] / size[:, 1])
+        root = _rounded(np.sqrt(size[:, 0] * size[:, 1]))
+        return np.stack([root * np.sqrt(ratio), root / np.sqrt(ratio)], axis=1)
+
+    def pixel_areas_m2(self, places: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the true area of a pixel at each of ``places``, (N,)."""
+        if self.grid is None:
+            return np.full(len(places), abs(self.transform.determinant))
+        return self.grid.pixel_areas_m2(places[:, 0], places[:, 1])
+
+
+def _rounded(sizes: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.exp2(np.rint(np.log2(sizes) * SIZE_STEPS) / SIZE_STEPS)

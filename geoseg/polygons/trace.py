@@ -1,31 +1,11 @@
 """Sub-pixel contours: where the probability crosses the threshold between pixel centres, as closed rings."""
 
-from dataclasses import dataclass
-
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from geoseg.polygons.rings import Rings
 from geoseg.polygons.runs import Runs
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Rings:
-    """Closed contours in raster order of their first pixel, shells and holes mixed.
-
-    xy: (P, 2) float32 (col, row) relative to the outer corner of the ring's first pixel, so that a ring's numbers do
-    not depend on where the raster was cut; whole 1024ths. Ring k has the points start[k] to start[k + 1]. parent: (R,)
-    the shell of a hole, -1 for shells. area_px: (R,) signed, positive for shells. first_pixel: (R, 2) row, col.
-    """
-
-    xy: NDArray[np.float32]
-    start: NDArray[np.int64]
-    parent: NDArray[np.int32]
-    area_px: NDArray[np.float64]
-    first_pixel: NDArray[np.int32]
-
-    def __len__(self) -> int:
-        return len(self.parent)
 
 
 def trace_rings(probability: NDArray[np.uint8], runs: Runs, low: int) -> Rings:
@@ -47,8 +27,8 @@ SUBPIXELS = 1024  # coordinates are whole 1024ths of a pixel: moving them by who
 
 
 @njit(cache=True, nogil=True)
-def _run_at(start: NDArray[np.int64], first: NDArray[np.int32], row: int, col: int) -> int:
-    """Index of the run of ``row`` that begins at ``col``."""
+def run_at(start: NDArray[np.int64], first: NDArray[np.int32], row: int, col: int) -> int:
+    """Index of the first run of ``row`` that begins at ``col`` or after."""
     a, b = start[row], start[row + 1]
     while a < b:
         middle = (a + b) // 2
@@ -99,7 +79,7 @@ def _follow(
         xy[n, 1] = (row - row0) + 0.5 + share * OUT[side, 1]
         n += 1
         if side == LEFT:
-            ring_of_run[_run_at(start, first, row, col)] = ring
+            ring_of_run[run_at(start, first, row, col)] = ring
         ahead_row, ahead_col = row + AHEAD[side, 1], col + AHEAD[side, 0]
         if not _inside(probability, low, ahead_row, ahead_col):
             side = (side + 1) % 4
@@ -113,7 +93,8 @@ def _follow(
 
 
 @njit(cache=True, nogil=True)
-def _signed_area(xy: NDArray[np.float32]) -> float:
+def signed_area(xy: NDArray[np.float32]) -> float:
+    """Signed area of a closed ring of points, positive for shells."""
     total = 0.0
     for i in range(len(xy)):
         j = i + 1 if i + 1 < len(xy) else 0
@@ -143,7 +124,7 @@ def _trace(
                 longer[:begin] = xy[:begin]
                 xy = longer
                 end = _follow(probability, low, start, first, ring_of_run, row, first[k], rings, xy, begin)
-            area[rings] = _signed_area(xy[begin:end])
+            area[rings] = signed_area(xy[begin:end])
             if area[rings] < 0:  # the run to the left belongs to the shell, or to another hole of it
                 left = ring_of_run[k - 1]
                 parent[rings] = parent[left] if parent[left] >= 0 else left
