@@ -19,8 +19,10 @@ from geoseg.io.cog import Layer, assemble
 from geoseg.io.files import write_json
 from geoseg.io.geopackage import write_buildings
 from geoseg.io.pam import write_pam
-from geoseg.io.parts import write_part
+from geoseg.io.parts import encode, write_part
+from geoseg.io.tiff import TILE_PX
 from geoseg.polygons.footprints import Footprints
+from geoseg.tiling.overviews import Kind, levels_within
 
 CLASSES = ClassMap(
     (
@@ -31,6 +33,7 @@ CLASSES = ClassMap(
 )
 GRID = Grid(CRS.from_epsg(32633), Affine(0.5, 0, 500_000, 0, -0.5, 5_400_000), (700, 1100))
 LAYERS = ("classes", "confidence", "probability_building")
+KINDS: dict[str, Kind] = {name: "categories" if name == "classes" else "probability" for name in LAYERS}
 PROVENANCE = {
     "software": "geoseg",
     "version": "0.1.0",
@@ -63,7 +66,8 @@ def write_parts(folder: Path, grid: Grid, layers: dict[str, NDArray[np.uint8]], 
             box = Box(row, col, min(row + chunk_px, grid.height), min(col + chunk_px, grid.width))
             path = folder / f"r{row:05}_c{col:05}.tif"
             cut = {name: layer[box.within(grid.box)] for name, layer in layers.items()}
-            write_part(path, grid=grid.crop(box), layers=cut, record={"id": path.stem})
+            part = encode(cut, {name: KINDS[name] for name in cut}, overviews=levels_within(chunk_px, TILE_PX))
+            write_part(path, part, grid=grid.crop(box), record={"id": path.stem})
             parts[box] = path
     return parts
 

@@ -1,7 +1,9 @@
+import hashlib
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ from test_parts import largest_file
 from geoseg import __version__
 from geoseg.errors import OutputError
 from geoseg.grid import Box, Grid
-from geoseg.io.cog import Layer, assemble
+from geoseg.io.cog import Codec, Layer, assemble
 
 CLASS_LAYER = Layer.categories("classes", 1, CLASSES)
 CONFIDENCE = Layer.probability("confidence", 2, "Probability of the class")
@@ -102,13 +104,34 @@ def test_parts_must_cover_every_pixel_once(parts: dict[Box, Path], tmp_path: Pat
     assert list(tmp_path.iterdir()) == []
 
 
-def test_damaged_part_is_an_error(parts: dict[Box, Path], tmp_path: Path) -> None:
+@pytest.mark.parametrize("position", [-3000, 0.5, 0.9])
+def test_damaged_part_is_an_error_that_names_it(parts: dict[Box, Path], tmp_path: Path, position: float) -> None:
     bad = tmp_path / "bad.tif"
     first, path = next(iter(parts.items()))
-    bad.write_bytes(path.read_bytes()[:-3000])
-    with pytest.raises(OutputError, match=r"c\.tif"):
-        assemble({**parts, first: bad}, GRID, [CLASS_LAYER], tmp_path / "c.tif", tags={})
+    data = bytearray(path.read_bytes())
+    if position < 0:
+        del data[int(position) :]
+    else:
+        data[int(position * len(data))] ^= 1
+    bad.write_bytes(data)
+    layers = [CONFIDENCE, Layer.probability("p", 3, "p")]
+    with pytest.raises(OutputError, match=r"bad\.tif.*damaged"):
+        assemble({**parts, first: bad}, GRID, layers, tmp_path / "c.tif", tags={})
     assert [p.name for p in tmp_path.iterdir()] == ["bad.tif"]
+
+
+@pytest.mark.parametrize("codec", ["zstd", "lzw"])
+def test_other_codecs_go_through_gdal(parts: dict[Box, Path], tmp_path: Path, codec: Codec) -> None:
+    assemble(parts, GRID, [CLASS_LAYER], tmp_path / "a.tif", tags={}, codec=codec)
+    assemble(parts, GRID, [CLASS_LAYER], tmp_path / "b.tif", tags={})
+    assert cog_validate(tmp_path / "a.tif", strict=True, quiet=True)[0]
+    with rasterio.open(tmp_path / "a.tif") as a, rasterio.open(tmp_path / "b.tif") as b:
+        assert a.compression.value.lower() == codec
+        np.testing.assert_array_equal(a.read(), b.read())
+        assert (a.tags(), a.tags(1), a.descriptions) == (b.tags(), b.tags(1), b.descriptions)
+        assert a.colormap(1) == b.colormap(1)
+        assert a.tags(ns="IMAGE_STRUCTURE")["OVERVIEW_RESAMPLING"] == "MODE"
+        assert b.tags(ns="IMAGE_STRUCTURE")["OVERVIEW_RESAMPLING"] == "MODE"
 
 
 def test_silently_failing_codec_is_caught(
@@ -128,8 +151,25 @@ def test_silently_failing_codec_is_caught(
     for broken in (cut, zeros):
         monkeypatch.setattr(rasterio.shutil, "copy", broken)
         with pytest.raises(OutputError, match=r"c\.tif"):
-            assemble(parts, GRID, [CLASS_LAYER], tmp_path / "c.tif", tags={})
+            assemble(parts, GRID, [CLASS_LAYER], tmp_path / "c.tif", tags={}, codec="zstd")
         assert list(tmp_path.iterdir()) == []
+
+
+def test_what_the_disk_changes_is_caught(
+    parts: dict[Box, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = hashlib.file_digest
+
+    def after_damage(file: BinaryIO, name: str) -> object:
+        with Path(file.name).open("r+b") as damaged:
+            damaged.seek(-100, os.SEEK_END)
+            damaged.write(b"x")
+        return digest(file, name)
+
+    monkeypatch.setattr(hashlib, "file_digest", after_damage)
+    with pytest.raises(OutputError, match=r"c\.tif.*reads back differently"):
+        assemble(parts, GRID, [CLASS_LAYER], tmp_path / "c.tif", tags={})
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_full_disk_is_an_error_and_leaves_nothing(parts: dict[Box, Path], tmp_path: Path) -> None:
@@ -174,7 +214,6 @@ import numpy as np
 from make_outputs import CLASSES, GRID, write_parts
 from geoseg.grid import Grid
 from geoseg.io import cog
-cog.CACHE_BYTES = 16 * 2**20  # so that a small scene fills it
 side, folder = int(sys.argv[1]), Path(sys.argv[2])
 grid = Grid(GRID.crs, GRID.transform, (side, side))
 layer = np.tile(np.array([[1, 1, 2, 4]], np.uint8), (side, side // 4))

@@ -14,15 +14,22 @@ from geoseg.errors import OutputError
 from geoseg.grid import Grid
 from geoseg.io import parts
 from geoseg.io.files import atomic, write_json
-from geoseg.io.parts import read_record, write_part
+from geoseg.io.parts import PartEncoder, StoredPart, encode, read_record, write_part
+from geoseg.tiling.overviews import Kind, average, mode
 
 GRID = Grid(CRS.from_epsg(32633), Affine(0.3, 0, 500_000, 0, -0.3, 5_400_000), (130, 520))
 RECORD = {"id": "r00000_c00001", "fingerprint": "ab", "class_px": {"1": 3}, "note": "ä"}
 
+KINDS: dict[str, Kind] = {"classes": "categories", "confidence": "probability"}
+
 
 def layers() -> dict[str, np.ndarray]:
     rng = np.random.default_rng(3)
-    return {name: rng.integers(0, 4, GRID.shape, np.uint8) for name in ("classes", "confidence")}
+    return {name: rng.integers(0, 4, GRID.shape, np.uint8) for name in KINDS}
+
+
+def write(path: Path, *, overviews: int = 1) -> None:
+    write_part(path, encode(layers(), KINDS, overviews=overviews), grid=GRID, record=RECORD)
 
 
 @contextmanager
@@ -38,7 +45,7 @@ def largest_file(size: int) -> Iterator[None]:
 
 def test_part_gives_back_its_record_and_its_layers(tmp_path: Path) -> None:
     path = tmp_path / "r00000_c00001.tif"
-    write_part(path, grid=GRID, layers=layers(), record=RECORD)
+    write(path)
     assert read_record(path) == RECORD
     with rasterio.open(path) as part:
         assert part.descriptions == ("classes", "confidence")
@@ -52,7 +59,7 @@ def test_part_gives_back_its_record_and_its_layers(tmp_path: Path) -> None:
 def test_equal_chunks_give_equal_bytes(tmp_path: Path) -> None:
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
-        write_part(tmp_path / folder / "p.tif", grid=GRID, layers=layers(), record=RECORD)
+        write(tmp_path / folder / "p.tif")
     assert (tmp_path / "a/p.tif").read_bytes() == (tmp_path / "b/p.tif").read_bytes()
 
 
@@ -62,30 +69,67 @@ def test_missing_part_has_no_record(tmp_path: Path) -> None:
 
 def test_part_cut_off_anywhere_is_not_done(tmp_path: Path) -> None:
     path, cut = tmp_path / "p.tif", tmp_path / "cut.tif"
-    write_part(path, grid=GRID, layers=layers(), record=RECORD)
+    write(path)
     whole = path.read_bytes()
     for size in [0, 1, 100, *range(500, len(whole), len(whole) // 15), len(whole) - 1]:
         cut.write_bytes(whole[:size])
         assert read_record(cut) is None, size
 
 
-def test_flipped_byte_never_passes_for_other_pixels_or_another_record(tmp_path: Path) -> None:
+def test_flipped_byte_is_found_wherever_it_is(tmp_path: Path) -> None:
     path, bad = tmp_path / "p.tif", tmp_path / "bad.tif"
-    write_part(path, grid=GRID, layers=layers(), record=RECORD)
+    write(path)
     whole = bytearray(path.read_bytes())
-    caught = 0
-    positions = [*range(0, 2000, 17), *range(2000, len(whole), len(whole) // 60)]
-    for position in positions:
+    for position in [
+        *range(0, 3000, 17),
+        *range(3000, len(whole), len(whole) // 60),
+        *range(len(whole) - 60, len(whole)),
+    ]:
         whole[position] ^= 0x10
         bad.write_bytes(whole)
         whole[position] ^= 0x10
-        record = read_record(bad)
-        caught += record is None
-        if record is not None:  # a byte that says neither (the CRS, a pointer nobody reads)
-            assert record == RECORD
-            with rasterio.open(bad) as part:
-                np.testing.assert_array_equal(part.read(), np.stack(list(layers().values())))
-    assert caught > 60
+        assert read_record(bad) is None, position
+
+
+def test_what_is_no_part_has_no_record(tmp_path: Path) -> None:
+    path = tmp_path / "p.tif"
+    with rasterio.open(path, "w", driver="GTiff", height=9, width=9, count=1, dtype="uint8") as out:
+        out.write(np.ones((1, 9, 9), np.uint8))
+    assert read_record(path) is None
+    write(path)
+    path.write_bytes(path.read_bytes() + b"more")
+    assert read_record(path) is None
+
+
+@pytest.mark.parametrize("steps", [1, 3, 64, 129])
+def test_bytes_do_not_depend_on_how_many_rows_come_at_once(tmp_path: Path, steps: int) -> None:
+    write(tmp_path / "whole.tif")
+    encoder = PartEncoder(GRID.shape, KINDS, overviews=1)
+    for row in range(0, GRID.height, steps):
+        encoder.add({name: layer[row : row + steps] for name, layer in layers().items()})
+    write_part(tmp_path / "rows.tif", encoder.finish(), grid=GRID, record=RECORD)
+    assert (tmp_path / "rows.tif").read_bytes() == (tmp_path / "whole.tif").read_bytes()
+
+
+def test_rows_that_do_not_fit_are_refused() -> None:
+    encoder = PartEncoder(GRID.shape, KINDS, overviews=0)
+    encoder.add({name: layer[:100] for name, layer in layers().items()})
+    with pytest.raises(ValueError, match="100 of 130 rows"):
+        encoder.finish()
+    with pytest.raises(ValueError, match="after row 100 of 130"):
+        encoder.add(layers())
+
+
+def test_part_has_its_overviews(tmp_path: Path) -> None:
+    write(tmp_path / "p.tif", overviews=2)
+    expected = layers()
+    for level in range(2):
+        expected = {"classes": mode(expected["classes"]), "confidence": average(expected["confidence"])}
+        with rasterio.open(tmp_path / "p.tif", overview_level=level) as overview:
+            np.testing.assert_array_equal(overview.read(), list(expected.values()))
+    stored = StoredPart.open(tmp_path / "p.tif")
+    assert stored.shape == GRID.shape
+    assert [[len(layer) for layer in level] for level in stored.rows] == [[1, 1]] * 3
 
 
 def test_what_reads_back_differently_is_not_committed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,13 +139,13 @@ def test_what_reads_back_differently_is_not_committed(tmp_path: Path, monkeypatc
 
     monkeypatch.setattr(parts, "read_record", cut_then_read)
     with pytest.raises(OutputError, match=r"p\.tif.*reads back differently"):
-        write_part(tmp_path / "p.tif", grid=GRID, layers=layers(), record=RECORD)
+        write(tmp_path / "p.tif")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_full_disk_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
     with largest_file(10_000), pytest.raises(OutputError, match=r"p\.tif"):
-        write_part(tmp_path / "p.tif", grid=GRID, layers=layers(), record=RECORD)
+        write(tmp_path / "p.tif")
     assert list(tmp_path.iterdir()) == []
 
 

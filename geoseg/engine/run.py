@@ -16,7 +16,9 @@ from geoseg.engine.kernel import ChunkRecord, ChunkResult, Forward
 from geoseg.errors import IncompleteError, InputError, OutputError
 from geoseg.grid import Box
 from geoseg.io.files import write_json
-from geoseg.io.parts import read_record, write_part
+from geoseg.io.parts import encode, read_record, write_part
+from geoseg.io.tiff import TILE_PX
+from geoseg.tiling.overviews import Kind, levels_within
 
 PLAN_FILE = "plan.json"
 
@@ -95,10 +97,11 @@ class JobFolder:
     def commit(self, job: Job, result: ChunkResult) -> ChunkRecord:
         """Write a chunk's part: from here on the chunk is done."""
         record = result.record
+        kinds: dict[str, Kind] = {n: "categories" if n == "classes" else "probability" for n in result.layers}
         write_part(
             self.part(record.id),
+            encode(result.layers, kinds, overviews=levels_within(job.chunk_px, TILE_PX)),
             grid=job.scene.grid.crop(record.box),
-            layers=result.layers,
             record={"fingerprint": job.fingerprint, **asdict(record)},
         )
         return record

@@ -25,7 +25,7 @@ from geoseg.io.cog import PROBABILITY_OFFSET, PROBABILITY_SCALE, strips
 from geoseg.io.files import WRITE_ERRORS
 from geoseg.io.geopackage import LAYER, OGR_ERRORS, SIDECARS
 from geoseg.io.pam import pam_path
-from geoseg.io.parts import BLOCK_PX
+from geoseg.io.tiff import TILE_PX
 from geoseg.polygons.measure import geodesic_area_m2
 
 RUN_FILE = "run.json"
@@ -122,18 +122,26 @@ def cog_faults(path: Path) -> list[str]:
     with rasterio.open(path) as src:
         levels = src.overviews(1)
         directories = [_tiff_number(src, "IFD_OFFSET", level) for level in (None, *range(len(levels)))]
-        pixels = [_tiff_number(src, "BLOCK_OFFSET_0_0", level) for level in (None, *range(len(levels)))]
+        pixels = [at for level in (None, *range(len(levels))) if (at := _first_tile(src, level))]
         smallest = max(src.shape) / (levels[-1] if levels else 1)
         rules = {
             "is not a GeoTIFF": src.driver == "GTiff",
             "carries no COG mark, or was edited": src.tags(ns="IMAGE_STRUCTURE").get("LAYOUT") == "COG",
-            f"has no {BLOCK_PX} px tiles": set(src.block_shapes) == {(BLOCK_PX, BLOCK_PX)},
-            "lacks overviews": smallest <= BLOCK_PX,
+            f"has no {TILE_PX} px tiles": set(src.block_shapes) == {(TILE_PX, TILE_PX)},
+            "lacks overviews": smallest <= TILE_PX,
             "has directories out of order": directories == sorted(directories),
             "has overview pixels out of order": pixels == sorted(pixels, reverse=True),
-            "has pixels before directories": directories[-1] < pixels[-1],
+            "has pixels before directories": not pixels or directories[-1] < pixels[-1],
         }
     return [fault for fault, fine in rules.items() if not fine]
+
+
+def _first_tile(src: DatasetReader, level: int | None) -> int:
+    """Return where the first tile that is stored stands; 0 where a level is nodata alone, so that it has none."""
+    factor = 1 if level is None else src.overviews(1)[level]
+    rows, cols = (-(-size // (factor * TILE_PX)) for size in src.shape)
+    offsets = (_tiff_number(src, f"BLOCK_OFFSET_{col}_{row}", level) for row in range(rows) for col in range(cols))
+    return next(filter(None, offsets), 0)
 
 
 def _tiff_number(src: DatasetReader, key: str, level: int | None) -> int:

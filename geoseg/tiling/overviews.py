@@ -1,0 +1,109 @@
+"""Overviews: each level halves the one below in 2 x 2 cells of the global pixel grid; cells at far edges may be cut.
+
+Sizes are rounded up, so no row or column is lost. At sizes that stay even on every level the pixels equal those of
+GDAL's COG driver; elsewhere GDAL rounds sizes down, and its cells drift off the grid.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from geoseg.classes import NODATA
+
+Kind = Literal["categories", "probability"]
+Pixels = NDArray[np.uint8]
+
+
+def halved(shape: tuple[int, int]) -> tuple[int, int]:
+    """Return the (height, width) of the next level."""
+    return (shape[0] + 1) // 2, (shape[1] + 1) // 2
+
+
+def pyramid(shape: tuple[int, int], tile_px: int) -> tuple[tuple[int, int], ...]:
+    """Return the shapes of all levels, from ``shape`` to the first that one tile can hold.
+
+    >>> pyramid((600, 2100), 512)
+    ((600, 2100), (300, 1050), (150, 525), (75, 263))
+    """
+    shapes = [shape]
+    while max(shapes[-1]) > tile_px:
+        shapes.append(halved(shapes[-1]))
+    return tuple(shapes)
+
+
+def levels_within(chunk_px: int, tile_px: int) -> int:
+    """Return how many levels above full resolution have chunks of whole tiles.
+
+    >>> levels_within(512, 512), levels_within(4096, 512), levels_within(1536, 512)
+    (0, 3, 0)
+    """
+    tiles, rest = divmod(chunk_px, tile_px)
+    if rest or not tiles:
+        raise ValueError(f"chunks of {chunk_px} px are not whole tiles of {tile_px} px")
+    return (tiles & -tiles).bit_length() - 1
+
+
+def mode(pixels: Pixels) -> Pixels:
+    """Return class ids (h, w) at half size: the commonest class of each cell; nodata only where all of it is.
+
+    Among equally common ones it is the first in row-major order to reach their count.
+
+    >>> mode(np.array([[1, 2, 0], [2, 1, 0], [0, 0, 3]], np.uint8)).tolist()
+    [[2, 0], [0, 3]]
+    """
+    out = np.empty(halved(pixels.shape), np.uint8)
+    _mode(pixels, out)
+    return out
+
+
+def average(pixels: Pixels) -> Pixels:
+    """Return probability bytes (h, w) at half size: the mean of what is known in each cell, halves rounded up.
+
+    >>> average(np.array([[1, 2, 0], [2, 1, 0], [0, 0, 3]], np.uint8)).tolist()
+    [[2, 0], [0, 3]]
+    """
+    out = np.empty(halved(pixels.shape), np.uint8)
+    _average(pixels, out)
+    return out
+
+
+HALVE: Mapping[Kind, Callable[[Pixels], Pixels]] = {"categories": mode, "probability": average}
+
+
+@numba.njit(nogil=True, cache=True)
+def _mode(pixels, out):  # type: ignore[no-untyped-def]
+    height, width = pixels.shape
+    seen = np.empty(4, np.uint8)
+    for row in range(out.shape[0]):
+        for col in range(out.shape[1]):
+            count, most, best = 0, 0, np.uint8(NODATA)
+            for r in range(2 * row, min(2 * row + 2, height)):
+                for c in range(2 * col, min(2 * col + 2, width)):
+                    value = pixels[r, c]
+                    if value == NODATA:
+                        continue
+                    votes = 1
+                    for i in range(count):
+                        votes += seen[i] == value
+                    seen[count] = value
+                    count += 1
+                    if votes > most:
+                        most, best = votes, value
+            out[row, col] = best
+
+
+@numba.njit(nogil=True, cache=True)
+def _average(pixels, out):  # type: ignore[no-untyped-def]
+    height, width = pixels.shape
+    for row in range(out.shape[0]):
+        for col in range(out.shape[1]):
+            known, total = 0, 0
+            for r in range(2 * row, min(2 * row + 2, height)):
+                for c in range(2 * col, min(2 * col + 2, width)):
+                    value = pixels[r, c]
+                    known += value != NODATA
+                    total += value
+            out[row, col] = (2 * total + known) // (2 * known) if known else NODATA
