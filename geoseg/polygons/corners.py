@@ -6,10 +6,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from geoseg.polygons.costs import Axes, Walls
 from geoseg.polygons.ring import Ring, best_angle, scatter
-from geoseg.polygons.walls import Axes, Walls
 
-JOG_PX = 1.8  # a smaller sidestep along one direction is noise; networks wobble by about a pixel
 SHORTEST_WALL_PX = 1.5
 REACH_PX = 5.0  # how far the end of a wall may move when the samples fit its neighbour better
 SHARP, SLIGHT = (
@@ -20,10 +19,10 @@ NEAR_PX = 8.0  # lines between the two must meet this close to the end of the wa
 
 
 @njit(cache=True, nogil=True)
-def find_corners(ring: Ring, walls: Walls, axes: Axes) -> tuple[NDArray[np.float64], int]:
+def find_corners(ring: Ring, walls: Walls, axes: Axes, jog_px: float) -> tuple[NDArray[np.float64], int]:
     """Return the corners (k, 2) in the order of the contour and the number of walls; none where no polygon is left.
 
-    ``walls`` is used up: the first walls are those that remain.
+    jog_px: a smaller sidestep along one direction is noise. ``walls`` is used up: the first are those that remain.
     """
     count = len(walls.axis)
     angle, offset = np.empty(count), np.empty(count)
@@ -32,13 +31,13 @@ def find_corners(ring: Ring, walls: Walls, axes: Axes) -> tuple[NDArray[np.float
         _fit_lines(ring, walls, axes, count, angle, offset)
         _shift_ends(ring, walls, count, angle, offset)
         _fit_lines(ring, walls, axes, count, angle, offset)
-        same = _sidestep_of_noise(walls, len(axes.angle), count, angle, offset)
+        same = _sidestep_of_noise(walls, len(axes.angle), count, angle, offset, jog_px)
         if same >= 0:
             after = (same + 1) % count
             walls.end[same] += walls.end[after] - walls.begin[after]
             count = _remove(walls, count, after)
             continue
-        k = _meet(ring, walls, len(axes.angle), count, angle, offset, corners, wall_of)
+        k = _meet(ring, walls, len(axes.angle), count, angle, offset, jog_px, corners, wall_of)
         vanished = _shortest(corners, wall_of, k, count, angle)
         if vanished < 0:
             return corners[:k].copy(), count
@@ -94,13 +93,13 @@ def _shift_ends(ring: Ring, walls: Walls, count: int, angle: NDArray[np.float64]
 
 @njit(cache=True, nogil=True)
 def _sidestep_of_noise(
-    walls: Walls, free: int, count: int, angle: NDArray[np.float64], offset: NDArray[np.float64]
+    walls: Walls, free: int, count: int, angle: NDArray[np.float64], offset: NDArray[np.float64], jog_px: float
 ) -> int:
-    """First wall that the next one continues along the same axis with a sidestep below JOG_PX, or -1."""
+    """First wall that the next one continues along the same axis with a sidestep below ``jog_px``, or -1."""
     for i in range(count):
         j = (i + 1) % count
         along = walls.axis[i] == walls.axis[j] and walls.axis[i] < free and cos(angle[i] - angle[j]) > 0
-        if along and abs(offset[i] - offset[j]) < JOG_PX:
+        if along and abs(offset[i] - offset[j]) < jog_px:
             return i
     return -1
 
@@ -113,6 +112,7 @@ def _meet(
     count: int,
     angle: NDArray[np.float64],
     offset: NDArray[np.float64],
+    jog_px: float,
     corners: NDArray[np.float64],
     wall_of: NDArray[np.int64],
 ) -> int:
@@ -133,7 +133,7 @@ def _meet(
         to_a = offset[i] - (cos(a) * y - sin(a) * x)
         to_b = offset[j] - (cos(b) * y - sin(b) * x)
         ax, ay, bx, by = x - sin(a) * to_a, y + cos(a) * to_a, x - sin(b) * to_b, y + cos(b) * to_b
-        sidestep = (walls.axis[i] == walls.axis[j] and walls.axis[i] < free) or hypot(bx - ax, by - ay) >= JOG_PX
+        sidestep = (walls.axis[i] == walls.axis[j] and walls.axis[i] < free) or hypot(bx - ax, by - ay) >= jog_px
         if sidestep:
             corners[k, 0], corners[k, 1], wall_of[k] = ax, ay, i
             corners[k + 1, 0], corners[k + 1, 1], wall_of[k + 1] = bx, by, i

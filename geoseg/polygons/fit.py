@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 from math import acos, atan2, ceil, cos, hypot, pi, sin, sqrt
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
 from geoseg.polygons.corners import find_corners
+from geoseg.polygons.costs import Axes, coarse_costs, learnt_costs, least_jog_px
 from geoseg.polygons.ring import (
     BREAK_TOLERANCE_PX,
     Ring,
@@ -19,21 +21,12 @@ from geoseg.polygons.ring import (
 )
 from geoseg.polygons.rings import Rings
 from geoseg.polygons.trace import SUBPIXELS
-from geoseg.polygons.walls import (
-    FREE_COST,
-    MISFIT_COST,
-    Axes,
-    best_walls,
-    find_directions,
-    free_axes,
-    misfit_cost,
-    regular_axes,
-    turn_axes,
-)
+from geoseg.polygons.walls import best_walls, find_directions, free_axes, regular_axes, turn_axes
 
 ORTHO, MULTI, CIRCLE, FREE, KEPT = range(5)
 STATUS = ("ortho", "multi", "circle", "free", "kept")
 
+ROUNDS = 2  # of learning costs and directions from the walls, and walls from them
 AREA_CHANGE = 0.25  # share of the contour's area by which a fit may change it
 SIZE_SHARE = 0.02  # the larger the building, the farther a wall may stray: this share of the root of its area
 LARGEST_RING = 200_000  # samples; beyond, a ring is no building, and fitting it would take seconds
@@ -45,27 +38,41 @@ class FittedRings:
     """Outline of ring k: xy[start[k]:start[k + 1]] (P, 2), in the ring's own pixels; nothing where it was left out.
 
     status: (R,) index into STATUS, -1 where left out. direction: (R,) radians from the columns' axis, NaN without one.
-    deviation: (R,) largest distance from contour to outline. changed: (R,) area between the two. Both in scaled pixels.
+    misfit: (R, 4) largest distance from contour to outline, the distance and the squared distance integrated along the
+    contour, and its length, in scaled pixels.
     """
 
     xy: NDArray[np.float64]
     start: NDArray[np.int64]
     status: NDArray[np.int8]
     direction: NDArray[np.float64]
-    deviation: NDArray[np.float64]
-    changed: NDArray[np.float64]
+    misfit: NDArray[np.float64]
+
+
+class Misfit(NamedTuple):
+    """Largest distance from a ring to its outline, and the distance and its square integrated along the ring."""
+
+    far: float
+    area: float
+    squares: float
 
 
 def fit_rings(
-    rings: Rings, wanted: NDArray[np.bool_], *, scale: NDArray[np.float64], tolerance: NDArray[np.float64] | float
+    rings: Rings,
+    wanted: NDArray[np.bool_],
+    *,
+    scale: NDArray[np.float64],
+    tolerance: NDArray[np.float64] | float,
+    penalty: float,
 ) -> FittedRings:
     """Fit the ``wanted`` rings; a hole takes its shell's direction where that is near.
 
     scale: (R, 2) factors of x and y that make the pixels square and keep their area. tolerance: (R,), or one for all:
     how far an outline may be from its contour, in scaled pixels, to which SIZE_SHARE of the root of the area is added.
+    penalty: corners that a wall off the main direction must save.
     """
     tolerances = np.broadcast_to(np.float64(tolerance), len(rings)).copy()
-    return FittedRings(*_fit_rings(rings.xy, rings.start, rings.parent, wanted, scale, tolerances))
+    return FittedRings(*_fit_rings(rings.xy, rings.start, rings.parent, wanted, scale, tolerances, float(penalty)))
 
 
 @njit(cache=True, nogil=True)
@@ -76,18 +83,18 @@ def _fit_rings(
     wanted: NDArray[np.bool_],
     scale: NDArray[np.float64],
     tolerance: NDArray[np.float64],
+    penalty: float,
 ) -> tuple[
     NDArray[np.float64],
     NDArray[np.int64],
     NDArray[np.int8],
     NDArray[np.float64],
     NDArray[np.float64],
-    NDArray[np.float64],
 ]:
     count = len(parent)
     xy, ends = np.empty((1024, 2)), np.zeros(count + 1, np.int64)
     status, direction = np.full(count, -1, np.int8), np.full(count, np.nan)
-    deviation, changed = np.zeros(count), np.zeros(count)
+    misfit = np.zeros((count, 4))
     for i in range(count):
         ends[i + 1] = ends[i]
         if not wanted[i]:
@@ -95,7 +102,9 @@ def _fit_rings(
         scale_x, scale_y = scale[i, 0], scale[i, 1]
         ring = sample_ring(contours[start[i] : start[i + 1]], scale_x, scale_y)
         hint = direction[parent[i]] if parent[i] >= 0 else np.nan
-        outline, status[i], direction[i], deviation[i], changed[i] = fit_ring(ring, hint, tolerance[i])
+        outline, status[i], direction[i], between = fit_ring(ring, hint, tolerance[i], penalty)
+        misfit[i, 0], misfit[i, 1], misfit[i, 2] = between
+        misfit[i, 3] = len(ring.xy) * ring.step
         ends[i + 1] += len(outline)
         if ends[i + 1] > len(xy):
             longer = np.empty((2 * ends[i + 1], 2))
@@ -103,12 +112,14 @@ def _fit_rings(
             xy = longer
         xy[ends[i] : ends[i + 1], 0] = np.rint(outline[:, 0] / scale_x * SUBPIXELS) / SUBPIXELS
         xy[ends[i] : ends[i + 1], 1] = np.rint(outline[:, 1] / scale_y * SUBPIXELS) / SUBPIXELS
-    return xy[: ends[count]].copy(), ends, status, direction, deviation, changed
+    return xy[: ends[count]].copy(), ends, status, direction, misfit
 
 
 @njit(cache=True, nogil=True)
-def fit_ring(ring: Ring, hint: float, tolerance: float) -> tuple[NDArray[np.float64], int, float, float, float]:
-    """Return the outline (k, 2), its status, its direction, its largest distance from the ring and the area between.
+def fit_ring(
+    ring: Ring, hint: float, tolerance: float, penalty: float
+) -> tuple[NDArray[np.float64], int, float, Misfit]:
+    """Return the outline (k, 2), its status, its direction, and its misfit to the ring.
 
     Tried in this order: a circle, walls along the building's directions, walls with directions of their own. The first
     within the bounds is taken; else the ring is kept, with half a pixel of simplification.
@@ -119,34 +130,33 @@ def fit_ring(ring: Ring, hint: float, tolerance: float) -> tuple[NDArray[np.floa
     if len(ring.xy) <= LARGEST_RING:
         outline = _circle(ring, area)
         if len(outline) > 0:
-            far, between = _misfit(ring, outline)
-            if far <= bound:
-                return outline, CIRCLE, np.nan, far, between
+            misfit = _misfit(ring, outline)
+            if misfit.far <= bound:
+                return outline, CIRCLE, np.nan, misfit
         breaks = find_breaks(ring, vertices)
-        free_walls = best_walls(ring, breaks, free_axes(), 0.0, MISFIT_COST)
+        free_walls = best_walls(ring, breaks, free_axes(), coarse_costs())
+        costs = learnt_costs(ring, free_walls, free_axes())
         directions = find_directions(ring, free_walls, hint)
         if len(directions) > 0:
-            axes = regular_axes(directions)
-            cost = misfit_cost(ring, free_walls)
-            walls = best_walls(ring, breaks, axes, FREE_COST, cost)
-            before = axes.angle[0]
-            turn_axes(ring, walls, axes)
-            if abs(axes.angle[0] - before) > 0.005:  # radians: 0.5 px on a 100 px wall
-                walls = best_walls(ring, breaks, axes, FREE_COST, cost)
+            axes = regular_axes(directions, penalty)
+            walls = best_walls(ring, breaks, axes, costs)
+            for _ in range(ROUNDS):
                 turn_axes(ring, walls, axes)
-            outline, count = find_corners(ring, walls, axes)
-            far, between = _checked(ring, outline, area)
-            if far <= bound:
-                return outline, _status(walls.axis[:count], axes), axes.angle[0], far, between
-        outline, count = find_corners(ring, free_walls, free_axes())
-        far, between = _checked(ring, outline, area)
-        if far <= bound:
-            return outline, FREE, np.nan, far, between
+                costs = learnt_costs(ring, walls, axes)
+                walls = best_walls(ring, breaks, axes, costs)
+            turn_axes(ring, walls, axes)
+            outline, count = find_corners(ring, walls, axes, least_jog_px(costs))
+            misfit = _checked(ring, outline, area)
+            if misfit.far <= bound:
+                return outline, _status(walls.axis[:count], axes), axes.angle[0], misfit
+        outline, count = find_corners(ring, free_walls, free_axes(), least_jog_px(costs))
+        misfit = _checked(ring, outline, area)
+        if misfit.far <= bound:
+            return outline, FREE, np.nan, misfit
     outline = ring.xy[vertices] if len(vertices) > 2 else ring.xy  # a speck has no shape to simplify
     if len(ring.xy) > LARGEST_RING:
-        return outline, KEPT, np.nan, BREAK_TOLERANCE_PX, 0.0
-    far, between = _misfit(ring, outline)
-    return outline, KEPT, np.nan, far, between
+        return outline, KEPT, np.nan, Misfit(BREAK_TOLERANCE_PX, 0.0, 0.0)
+    return outline, KEPT, np.nan, _misfit(ring, outline)
 
 
 @njit(cache=True, nogil=True)
@@ -161,17 +171,16 @@ def _status(axis: NDArray[np.int64], axes: Axes) -> int:
 
 
 @njit(cache=True, nogil=True)
-def _checked(ring: Ring, outline: NDArray[np.float64], area: float) -> tuple[float, float]:
+def _checked(ring: Ring, outline: NDArray[np.float64], area: float) -> Misfit:
     """Misfit of an outline, infinite where its area differs too much from the ring's."""
     if len(outline) < 3 or abs(signed_area(outline) / area - 1) > AREA_CHANGE:
-        return np.inf, np.inf
+        return Misfit(np.inf, np.inf, np.inf)
     return _misfit(ring, outline)
 
 
 @njit(cache=True, nogil=True)
-def _misfit(ring: Ring, outline: NDArray[np.float64]) -> tuple[float, float]:
-    """Largest distance from the samples to the outline, and the area between (distance integrated along the ring)."""
-    farthest2, between = 0.0, 0.0
+def _misfit(ring: Ring, outline: NDArray[np.float64]) -> Misfit:
+    farthest2, area, squares = 0.0, 0.0, 0.0
     for i in range(len(ring.xy)):
         nearest2 = np.inf
         for j in range(len(outline)):
@@ -181,8 +190,9 @@ def _misfit(ring: Ring, outline: NDArray[np.float64]) -> tuple[float, float]:
             )
             nearest2 = min(nearest2, d)
         farthest2 = max(farthest2, nearest2)
-        between += sqrt(nearest2) * ring.step
-    return sqrt(farthest2), between
+        area += sqrt(nearest2) * ring.step
+        squares += nearest2 * ring.step
+    return Misfit(sqrt(farthest2), area, squares)
 
 
 @njit(cache=True, nogil=True)

@@ -17,12 +17,14 @@ class Fit:
     """How each polygon came about; all arrays have shape (N,).
 
     status: index into fit.STATUS. direction_deg: of the building's walls against the raster's columns, clockwise on the
-    image, 0 <= d < 90, NaN without one. deviation_m: largest distance from the contour. iou_contour: IoU with it.
+    image, 0 <= d < 90, NaN without one. deviation_m, rms_m: largest and root of mean square distance from the contour.
+    iou_contour: IoU with it.
     """
 
     status: NDArray[np.int8]
     direction_deg: NDArray[np.float64]
     deviation_m: NDArray[np.float64]
+    rms_m: NDArray[np.float64]
     iou_contour: NDArray[np.float64]
 
 
@@ -94,6 +96,7 @@ class Outlines:
             status=np.where(kept, KEPT, self.fit.status).astype(np.int8),
             direction_deg=np.where(kept, np.nan, self.fit.direction_deg),
             deviation_m=deviation_m,
+            rms_m=np.where(kept, 0.0, self.fit.rms_m),
             iou_contour=iou,
         )
         return replace(self, polygons=polygons, iou=iou, fit=fit)

@@ -5,45 +5,20 @@ The cost of a polygon is that of its misfit to the contour plus that of its corn
 finds the optimum (Perez and Vidal 1994), where snapping the edges of a simplified polygon one by one does not.
 """
 
-from math import cos, log, pi, sin
-from typing import NamedTuple
+from math import cos, pi, sin
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from geoseg.polygons.costs import Axes, Costs, Walls
 from geoseg.polygons.ring import Ring, best_angle, least_scatter, scatter, scatter_across
 
-# Costs in units of one corner, tuned on five sites at 0.3 and 0.5 m; a third more or less of any moves IoU by < 0.001.
-MISFIT_COST = 0.2  # per px³: squared distance times length, at
-USUAL_WOBBLE_PX, MISFIT_RANGE = 0.32, 2.5  # this rms about the walls; up to so many times more or less at others
-CORNER_COST = 1.0  # per corner, and
-CORNER_GROWTH = 0.5  # its growth with the logarithm of the perimeter over 100 px: long walls wobble in more places
-DIAGONAL_COST = 4.0  # per wall at 45° to the main direction
-OTHER_COST = 5.0  # per wall along a second or third direction of the building
-FREE_COST = 6.0  # per wall with a direction of its own
-HOPELESS_COST, HOPELESS_RMS_PX = 60.0, 1.4  # a stretch this bad is no wall, and no longer one is
-
 MAX_SYSTEMS = 3  # pairs of right-angled directions in a building
+HOPELESS_COST, HOPELESS_RMS_PX = 60.0, 1.4  # a stretch this bad is no wall, and no longer one is
 EXPLAINED_PX = 1.2  # a wall whose ends move less than this when turned needs no direction of its own
 SAME_DIRECTION = 0.12  # radians within which walls vote for a common direction
 TRUSTED_PX = 4.0  # shorter walls have no say in directions
-
-
-class Axes(NamedTuple):
-    """Directions a wall may take, in either sense: angle, cost per wall, and the system it turns with, each (K,)."""
-
-    angle: NDArray[np.float64]
-    cost: NDArray[np.float64]
-    system: NDArray[np.int64]
-
-
-class Walls(NamedTuple):
-    """Walls around a ring: sample ranges begin..end, which meet, and the axis of each; K is a direction of its own."""
-
-    axis: NDArray[np.int64]
-    begin: NDArray[np.int64]
-    end: NDArray[np.int64]
 
 
 @njit(cache=True, nogil=True)
@@ -54,24 +29,20 @@ def turn(angle: float, period: float) -> float:
 
 @njit(cache=True, nogil=True)
 def free_axes() -> Axes:
-    """No axes: every wall has its own direction."""
-    return Axes(np.empty(0), np.empty(0), np.empty(0, np.int64))
+    """No axes: every wall has its own direction, at no cost."""
+    return Axes(np.empty(0), np.empty(0), np.empty(0, np.int64), 0.0)
 
 
 @njit(cache=True, nogil=True)
-def regular_axes(directions: NDArray[np.float64]) -> Axes:
-    """Two axes for each direction, and the diagonals of the first."""
+def regular_axes(directions: NDArray[np.float64], penalty: float) -> Axes:
+    """Two axes for each direction and the diagonals of the first; only walls along the first two cost nothing."""
     k = 2 * len(directions) + 2
-    axes = Axes(np.empty(k), np.empty(k), np.empty(k, np.int64))
+    axes = Axes(np.empty(k), np.empty(k), np.empty(k, np.int64), penalty)
     for i in range(k):
-        if i < 4:
-            axes.angle[i] = directions[0] + (i % 2) * pi / 2 + (i // 2) * pi / 4
-            axes.cost[i] = DIAGONAL_COST * (i // 2)
-            axes.system[i] = 0
-        else:
-            axes.angle[i] = directions[i // 2 - 1] + (i % 2) * pi / 2
-            axes.cost[i] = OTHER_COST
-            axes.system[i] = i // 2 - 1
+        direction = 0 if i < 4 else i // 2 - 1
+        axes.angle[i] = directions[direction] + (i % 2) * pi / 2 + (pi / 4 if 2 <= i < 4 else 0.0)
+        axes.cost[i] = 0.0 if i < 2 else penalty
+        axes.system[i] = direction
     return axes
 
 
@@ -97,10 +68,9 @@ def _arrivals(cost: NDArray[np.float64], corner: float, best: NDArray[np.float64
 
 
 @njit(cache=True, nogil=True)
-def best_walls(ring: Ring, breaks: NDArray[np.int64], axes: Axes, free_cost: float, misfit_cost: float) -> Walls:
+def best_walls(ring: Ring, breaks: NDArray[np.int64], axes: Axes, costs: Costs) -> Walls:
     """Return the cheapest walls that begin and end at breaks; the ring's start is one of them."""
     n, m, free = len(ring.xy), len(breaks), len(axes.angle)
-    corner = CORNER_COST * (1 + CORNER_GROWTH * max(log(n * ring.step / 100), 0.0))
     cosines, sines = np.cos(axes.angle), np.sin(axes.angle)
     cost = np.full((m + 1, free + 1), np.inf)
     origin = np.zeros((m + 1, free + 1), np.int32)
@@ -108,16 +78,16 @@ def best_walls(ring: Ring, breaks: NDArray[np.int64], axes: Axes, free_cost: flo
     best, come = np.zeros(free + 1), np.zeros(free + 1, np.int8)
     for i in range(m):
         if i > 0:
-            _arrivals(cost[i], corner, best, come)
+            _arrivals(cost[i], costs.corner, best, come)
         begin = breaks[i]
         for j in range(i + 1, m + 1):
             end = breaks[j] if j < m else n
             s = scatter(ring, begin, end)
-            weight = misfit_cost * ring.step * (end - begin) / s.n
+            weight = costs.misfit * ring.step * (end - begin) / s.n
             least = least_scatter(s)
             if j > i + 1 and weight * least > HOPELESS_COST and least > HOPELESS_RMS_PX**2 * s.n:
                 break
-            total = best[free] + weight * least + free_cost
+            total = best[free] + weight * least + axes.free
             if total < cost[j, free]:
                 cost[j, free], origin[j, free], came[j, free] = total, i, come[free]
             dx = ring.xy[end % n, 0] - ring.xy[begin, 0]
@@ -130,18 +100,6 @@ def best_walls(ring: Ring, breaks: NDArray[np.int64], axes: Axes, free_cost: flo
                 if total < cost[j, k]:
                     cost[j, k], origin[j, k], came[j, k] = total, i, come[k]
     return _walk_back(breaks, n, cost, origin, came)
-
-
-@njit(cache=True, nogil=True)
-def misfit_cost(ring: Ring, walls: Walls) -> float:
-    """MISFIT_COST, higher the less the ring wobbles about its free walls: small steps of a calm contour are real."""
-    squares, count = 0.0, 0
-    for i in range(len(walls.axis)):
-        s = scatter(ring, walls.begin[i], walls.end[i])
-        squares += least_scatter(s)
-        count += s.n
-    ratio = USUAL_WOBBLE_PX / max(np.sqrt(squares / count), 1e-6)
-    return MISFIT_COST * min(max(ratio, 1 / MISFIT_RANGE), MISFIT_RANGE)
 
 
 @njit(cache=True, nogil=True)
