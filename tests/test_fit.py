@@ -151,3 +151,17 @@ def test_a_polygon_inside_a_crop_is_the_same_polygon():
         inside = [p for p in part if p.bounds[0] > 2 and p.bounds[1] > 2]
         assert len(inside) > 2
         assert {shapely.transform(p, lambda xy, o=(col, row): xy + o).wkb for p in inside} <= whole
+
+
+def test_a_diagonal_penalty_squares_what_is_nearly_square():
+    chamfered = shapely.Polygon([(20, 30), (80, 30), (80, 60), (21.8, 60), (20, 58.2)])
+    probability, transform = drawn(chamfered)
+    grid = Grid(CRS.from_epsg(32633), transform, probability.shape)
+    corners = [
+        corners_of(extract_footprints(probability, grid, FootprintRules(diagonal_penalty=penalty)).geometries[0])
+        for penalty in (0.0, 40.0)
+    ]
+    assert corners[0] == 5
+    statuses = extract_footprints(probability, grid, FootprintRules(diagonal_penalty=40.0)).fit.status
+    assert statuses.tolist() == [ORTHO]
+    assert corners[1] % 2 == 0  # right angles only

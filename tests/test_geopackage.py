@@ -46,7 +46,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_features_come_back_as_they_were_given(package: Path) -> None:
     given = houses(GRID, 30)
     read = pyogrio.read_dataframe(package, layer="buildings")
-    assert list(read.columns) == ["class_id", "class_name", "area_m2", "confidence", "geometry"]
+    assert list(read.columns) == ["class_id", "class_name", "area_m2", "perimeter_m", "confidence", "geometry"]
     assert read["class_id"].dtype == np.int16
     assert read["confidence"].dtype == np.float32
     assert set(read["class_id"]) == {4}
@@ -95,7 +95,7 @@ def test_format_is_version_1_3_with_a_rollback_journal(package: Path) -> None:
     assert query(package, "PRAGMA integrity_check") == [("ok",)]
     assert query(package, "PRAGMA foreign_key_check") == []
     columns = query(package, "SELECT name FROM pragma_table_info('buildings')")
-    assert [c for (c,) in columns] == ["fid", "geom", "class_id", "class_name", "area_m2", "confidence"]
+    assert [c for (c,) in columns] == ["fid", "geom", "class_id", "class_name", "area_m2", "perimeter_m", "confidence"]
     assert query(package, "SELECT count(*) FROM rtree_buildings_geom") == [(30,)]
     assert [p.name for p in package.parent.iterdir()] == ["buildings.gpkg"]
 
@@ -113,7 +113,7 @@ def test_style_domain_aliases_title_and_provenance(package: Path) -> None:
     assert domain == {str(c.id): c.name for c in CLASSES}
     aliases = dict(query(package, "SELECT column_name, name FROM gpkg_data_columns"))
     assert aliases["area_m2"] == "Area [m²]"
-    assert set(aliases) == {"class_id", "class_name", "area_m2", "confidence"}
+    assert set(aliases) == {"class_id", "class_name", "area_m2", "perimeter_m", "confidence"}
     contents = query(package, "SELECT identifier, description FROM gpkg_contents WHERE data_type = 'features'")
     assert contents[0][0] == "Building polygons"
     assert contents[0][1]
@@ -145,7 +145,7 @@ def test_no_polygons_give_an_empty_layer_that_is_styled(tmp_path: Path) -> None:
     assert areas.shape == (0,)
     read = pyogrio.read_dataframe(tmp_path / "b.gpkg", layer="buildings")
     assert len(read) == 0
-    assert list(read.columns) == ["class_id", "class_name", "area_m2", "confidence", "geometry"]
+    assert list(read.columns) == ["class_id", "class_name", "area_m2", "perimeter_m", "confidence", "geometry"]
     assert read.crs.to_epsg() == 32633
     assert query(tmp_path / "b.gpkg", "SELECT count(*) FROM layer_styles") == [(1,)]
 
@@ -210,8 +210,9 @@ def test_fitted_polygons_tell_how_they_came_about(tmp_path: Path) -> None:
         assert ("status" in row) == fitted
         aliases = dict(query(path, "SELECT column_name, name FROM gpkg_data_columns"))
         assert aliases.get("deviation_m") == ("Deviation [m]" if fitted else None)
+        assert row.perimeter_m == pytest.approx(70, abs=0.5)
         if fitted:
             assert row.status == "ortho"
             assert min(row.direction_deg, 90 - row.direction_deg) < 0.1  # 0 and 90 are one direction
             assert row.iou_contour > 0.99
-            assert row.deviation_m < 0.5
+            assert 0 < row.rms_m < row.deviation_m < 0.5

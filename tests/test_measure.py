@@ -6,6 +6,7 @@ from rasterio.crs import CRS
 
 from geoseg.errors import InputError
 from geoseg.polygons import geodesic_area_m2
+from geoseg.polygons.measure import geodesic_measures
 
 
 def test_areas_in_degrees_equal_pyproj_polygon_by_polygon():
@@ -16,7 +17,11 @@ def test_areas_in_degrees_equal_pyproj_polygon_by_polygon():
     geod = Geod(ellps="WGS84")
     expected = [abs(geod.geometry_area_perimeter(g)[0]) for g in (outer, courtyard)]
     expected += [0.0, sum(abs(geod.geometry_area_perimeter(shapely.orient_polygons(g))[0]) for g in two.geoms)]
-    assert geodesic_area_m2(shapes, CRS.from_epsg(4326)) == pytest.approx(expected, rel=1e-12)
+    areas, perimeters = geodesic_measures(shapes, CRS.from_epsg(4326))
+    assert areas == pytest.approx(expected, rel=1e-12)
+    assert perimeters[:2] == pytest.approx([geod.geometry_length(g.boundary) for g in (outer, courtyard)])
+    assert perimeters[2] == 0
+    assert geodesic_area_m2(shapes, CRS.from_epsg(4326)).tolist() == areas.tolist()
 
 
 def test_web_mercator_and_utm_agree_on_one_building():

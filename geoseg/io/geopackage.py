@@ -22,7 +22,7 @@ from geoseg.io.layer import (
 )
 from geoseg.polygons.fit import STATUS
 from geoseg.polygons.footprints import Footprints
-from geoseg.polygons.measure import geodesic_area_m2
+from geoseg.polygons.measure import geodesic_measures
 
 __all__ = ["COLUMNS", "LAYER", "OGR_ERRORS", "SIDECARS", "refuse_if_in_use", "write_buildings"]
 
@@ -31,6 +31,7 @@ COLUMNS = {  # alias, description
     "class_id": ("Class", "Class code"),
     "class_name": ("Class name", "Class name"),
     "area_m2": ("Area [m²]", "Geodesic area on the ellipsoid of the layer's CRS, in square metres"),
+    "perimeter_m": ("Perimeter [m]", "Geodesic length of the outline, courtyards included, in metres"),
     "confidence": ("Confidence", "Mean probability of the class over the polygon's pixels, 0 to 1"),
     "status": (
         "Shape",
@@ -38,6 +39,7 @@ COLUMNS = {  # alias, description
     ),
     "direction_deg": ("Direction [°]", "Direction of the walls against the raster's columns, clockwise, 0 to 90"),
     "deviation_m": ("Deviation [m]", "Largest distance from the contour of the probability"),
+    "rms_m": ("Misfit [m]", "Root of the mean square distance from the contour of the probability"),
     "iou_contour": ("IoU with contour", "IoU with the contour of the probability"),
 }
 BATCH_ROWS = 65_536
@@ -58,8 +60,8 @@ def write_buildings(
     version, model and input. No polygons give an empty layer, styled all the same. Equal arguments give equal bytes.
     Raises OutputError where the file is open elsewhere or cannot be written.
     """
-    areas = geodesic_area_m2(found.geometries, crs)
-    table = _attributes(found, areas, target)
+    areas, perimeters = geodesic_measures(found.geometries, crs)
+    table = _attributes(found, areas, perimeters, target)
     schema = pa.schema([*(pa.field(name, column.type) for name, column in table.items()), GEOMETRY])
     layer = PolygonLayer(
         name=LAYER,
@@ -81,12 +83,15 @@ def write_buildings(
     return areas
 
 
-def _attributes(found: Footprints, areas: NDArray[np.float64], target: ClassInfo) -> dict[str, pa.Array]:
+def _attributes(
+    found: Footprints, areas: NDArray[np.float64], perimeters: NDArray[np.float64], target: ClassInfo
+) -> dict[str, pa.Array]:
     """Return the columns by name; those that tell how a polygon was fitted only where it was."""
     table = {
         "class_id": pa.array(np.full(len(found), target.id, np.int16)),
         "class_name": pa.array([target.name] * len(found), pa.string()),
         "area_m2": pa.array(areas),
+        "perimeter_m": pa.array(perimeters),
         "confidence": pa.array(found.mean_probability.astype(np.float32)),
     }
     if found.fit is not None:
@@ -94,6 +99,7 @@ def _attributes(found: Footprints, areas: NDArray[np.float64], target: ClassInfo
             "status": pa.array([STATUS[code] for code in found.fit.status], pa.string()),
             "direction_deg": pa.array(found.fit.direction_deg.astype(np.float32), from_pandas=True),  # NaN is NULL
             "deviation_m": pa.array(found.fit.deviation_m.astype(np.float32), from_pandas=True),
+            "rms_m": pa.array(found.fit.rms_m.astype(np.float32), from_pandas=True),
             "iou_contour": pa.array(found.fit.iou_contour.astype(np.float32), from_pandas=True),
         }
     return table

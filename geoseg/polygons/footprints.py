@@ -12,6 +12,7 @@ from geoseg.errors import ConfigError, InputError
 from geoseg.grid import Grid
 from geoseg.polygons.components import find_components, sum_bytes
 from geoseg.polygons.contours import edge_outlines, trace_edges
+from geoseg.polygons.costs import DIAGONAL_PENALTY
 from geoseg.polygons.frame import GroundFrame
 from geoseg.polygons.outlines import Drawn, Fit, Outlines
 from geoseg.polygons.regular import regular_outlines
@@ -29,7 +30,8 @@ class FootprintRules:
     threshold: pixels with at least this probability are inside. Holes below ``min_hole_m2`` are filled, with all that
     stands in them; then polygons below ``min_area_m2`` are dropped; both are true ground areas.
     method "regular": straight walls and right corners through the sub-pixel contour; tolerance_m is how far a wall may
-    be from it (to which 2 % of the root of the area is added), None means four pixels.
+    be from it (to which 2 % of the root of the area is added), None means four pixels; diagonal_penalty is how many
+    corners a wall off the building's main direction must save, 0 squares nothing.
     method "contour": the edges of the pixels; a vertex goes where its triangle is smaller than tolerance²; None means
     two pixels, 0 keeps the exact edges.
     """
@@ -39,10 +41,11 @@ class FootprintRules:
     min_hole_m2: float = 0.0
     tolerance_m: float | None = None
     method: Method = "regular"
+    diagonal_penalty: float = DIAGONAL_PENALTY
 
     def __post_init__(self) -> None:
         threshold_byte(self.threshold)
-        for name in ("min_area_m2", "min_hole_m2", "tolerance_m"):
+        for name in ("min_area_m2", "min_hole_m2", "tolerance_m", "diagonal_penalty"):
             value = getattr(self, name)
             if value is not None and not value >= 0:
                 raise ConfigError(f"{name} is {value}; give 0 or more")
@@ -135,8 +138,11 @@ def draw_outlines(
         area_px=components.area_px[kept],
         byte_sum=sum_bytes(probability, runs, components)[kept],
     )
-    draw = regular_outlines if regular else edge_outlines
-    return draw(rings, wanted, frame, drawn, tolerance_m=rules.tolerance_m)
+    if not regular:
+        return edge_outlines(rings, wanted, frame, drawn, tolerance_m=rules.tolerance_m)
+    return regular_outlines(
+        rings, wanted, frame, drawn, tolerance_m=rules.tolerance_m, diagonal_penalty=rules.diagonal_penalty
+    )
 
 
 def to_footprints(outlines: Outlines, frame: GroundFrame) -> Footprints:
