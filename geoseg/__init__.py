@@ -12,30 +12,34 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from geoseg.engine.options import PolygonOptions, RunOptions
-    from geoseg.engine.predict import Result, predict
+    from geoseg.engine.options import ClusterOptions, PolygonOptions, RunOptions
+    from geoseg.engine.predict import Result, finish, predict
     from geoseg.engine.vectorize import vectorize
     from geoseg.io.source import Scene, open_scene
     from geoseg.model.bundle import ModelBundle, load_model
 
 # Loaded at first use: `geoseg --help` and a worker that only reads pay for neither torch nor geopandas.
 _HOMES = {
+    "ClusterOptions": "geoseg.engine.options",
     "ModelBundle": "geoseg.model.bundle",
     "PolygonOptions": "geoseg.engine.options",
     "Result": "geoseg.engine.predict",
     "RunOptions": "geoseg.engine.options",
     "Scene": "geoseg.io.source",
+    "finish": "geoseg.engine.predict",
     "load_model": "geoseg.model.bundle",
     "open_scene": "geoseg.io.source",
     "predict": "geoseg.engine.predict",
     "vectorize": "geoseg.engine.vectorize",
 }
 __all__ = [
+    "ClusterOptions",
     "ModelBundle",
     "PolygonOptions",
     "Result",
     "RunOptions",
     "Scene",
+    "finish",
     "load_model",
     "open_scene",
     "predict",

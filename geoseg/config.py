@@ -38,6 +38,30 @@ def parse_bytes(text: str) -> int:
     return int(float(found[1]) * UNITS[found[2]])
 
 
+def parse_seconds(text: str) -> float:
+    """Return a duration in seconds; raises ConfigError.
+
+    >>> parse_seconds("90"), parse_seconds("55m"), parse_seconds("1.5h")
+    (90.0, 3300.0, 5400.0)
+    """
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh]?)\s*", text.lower())
+    if found is None:
+        raise ConfigError(f"max-runtime {text!r}: write a duration such as 3600, 55m or 12h")
+    return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
+
+
+def parse_shard(text: str) -> tuple[int, int]:
+    """Return (i, n) of "i/n"; raises ConfigError.
+
+    >>> parse_shard("0/8")
+    (0, 8)
+    """
+    found = re.fullmatch(r"(\d+)/(\d+)", text.strip())
+    if found is None:
+        raise ConfigError(f"shard {text!r}: write i/n, e.g. 0/8 for the first of eight")
+    return int(found[1]), int(found[2])
+
+
 class SceneInput(Value):
     """The scene, and what its file does not say of itself; the keys are the flags of the command line."""
 
@@ -45,6 +69,7 @@ class SceneInput(Value):
     bands: str | None = None
     sensor: str | None = None
     nodata: float | None = None
+    mask: str | None = None
     assume_crs: str | None = None
 
     def open(self) -> "Scene":
@@ -52,7 +77,12 @@ class SceneInput(Value):
         from geoseg.io.source import open_scene
 
         return open_scene(
-            self.scene, bands=self.bands, sensor=self.sensor, nodata=self.nodata, assume_crs=self.assume_crs
+            self.scene,
+            bands=self.bands,
+            sensor=self.sensor,
+            nodata=self.nodata,
+            mask=self.mask,
+            assume_crs=self.assume_crs,
         )
 
     @field_validator("scene", mode="before")
@@ -64,20 +94,29 @@ class SceneInput(Value):
 class RunConfig(SceneInput):
     """What every run over a scene is told."""
 
-    model: str
+    model: tuple[str, ...] = Field(min_length=1, description="a model bundle, or several to be averaged")
     out: str
     options: RunOptions = RunOptions()
 
+    @field_validator("model", mode="before")
+    @classmethod
+    def _one_model_or_several(cls, model: object) -> object:
+        return (model,) if isinstance(model, str) else model
+
     @field_validator("options", mode="before")
     @classmethod
-    def _readable_memory(cls, options: object) -> object:
-        if isinstance(options, Mapping) and isinstance(options.get("memory_bytes"), str):
-            return {**options, "memory_bytes": parse_bytes(options["memory_bytes"])}
-        return options
+    def _readable(cls, options: object) -> object:
+        if not isinstance(options, Mapping):
+            return options
+        readers = {"memory_bytes": parse_bytes, "max_runtime_s": parse_seconds, "shard": parse_shard}
+        return {
+            key: readers[key](value) if key in readers and isinstance(value, str) else value
+            for key, value in options.items()
+        }
 
     def recorded(self) -> dict[str, Any]:
         """Return what run.json keeps: enough to run again from any folder, and never the permission to overwrite."""
-        options = replace(self.options, overwrite=False)
+        options = replace(self.options, overwrite=False, fresh=False, shard=None)
         return self.based_on(Path.cwd()).model_copy(update={"options": options}).model_dump(mode="json")
 
     def based_on(self, folder: Path) -> Self:
@@ -85,8 +124,12 @@ class RunConfig(SceneInput):
         return self.model_copy(
             update={
                 "scene": tuple(_located(s, folder) for s in self.scene),
-                "model": _bundle(self.model, folder),
+                "mask": None if self.mask is None else _located(self.mask, folder),
+                "model": tuple(_bundle(model, folder) for model in self.model),
                 "out": str(folder / self.out),
+                "options": replace(
+                    self.options, aoi=None if self.options.aoi is None else str(folder / self.options.aoi)
+                ),
             }
         )
 
@@ -101,7 +144,7 @@ class BuildingsConfig(RunConfig):
     """A class map of a scene, and the polygons of its buildings."""
 
     job: Literal["buildings"] = "buildings"
-    model: str = "buildings"
+    model: tuple[str, ...] = ("buildings",)
     polygons: PolygonOptions = PolygonOptions()
 
 
@@ -177,7 +220,7 @@ def _content(path: Path) -> dict[str, Any]:
         content = json.loads(text) if path.suffix == ".json" else yaml.load(text, Loader=_StrictLoader)
     except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"{path}: cannot be read as {path.suffix[1:] or 'YAML'} ({_one_line(error)})") from error
-    if path.name == "run.json" and isinstance(content, dict) and "config" in content:
+    if path.name in ("run.json", "plan.json") and isinstance(content, dict) and "config" in content:
         content = content["config"]
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: holds no keys; a config starts with job: {' | '.join(CONFIGS)}")

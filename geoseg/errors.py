@@ -34,6 +34,10 @@ class OutputError(GeosegError, FileExistsError):
     exit_code = 5
 
 
+class PlanChangedError(OutputError):
+    """The source, a model or geoseg itself is no longer what the job was planned with."""
+
+
 class MemoryBudgetError(GeosegError, MemoryError):
     """The job does not fit the memory it was given; the message names the largest chunk that does."""
 
@@ -50,3 +54,9 @@ class FaultFoundError(GeosegError, RuntimeError):
     """A check of finished outputs found a fault."""
 
     exit_code = 8
+
+
+class TryAgainError(GeosegError, RuntimeError):
+    """The run was stopped from outside, or lost its scheduler; what is done stays, and the same command goes on."""
+
+    exit_code = 75

@@ -1,15 +1,14 @@
 """Buildings: a scene becomes a class map, its confidence, and the polygons of its buildings."""
 
 from geoseg.config import BuildingsConfig
-from geoseg.engine.predict import Result, predict
-from geoseg.engine.run import Listener
-from geoseg.model.bundle import load_model
+from geoseg.engine.predict import Result, load_models, predict
+from geoseg.engine.run import Listener, Stop
 
 
-def run(config: BuildingsConfig, *, listen: Listener) -> Result:
+def run(config: BuildingsConfig, *, listen: Listener, stop: Stop | None = None) -> Result:
     """Open the scene, load the model, and write class map, confidence and building polygons to the config's folder."""
     scene = config.open()
-    model = load_model(config.model)
+    model = load_models(config.model)
     return predict(
         scene,
         model,
@@ -18,4 +17,5 @@ def run(config: BuildingsConfig, *, listen: Listener) -> Result:
         polygons=config.polygons,
         config=config.recorded(),
         listen=listen,
+        stop=stop,
     )

@@ -3,14 +3,17 @@
 import numpy as np
 import pytest
 import rasterio
+import shapely
 from affine import Affine
 
 from geoseg.bands import Band
 from geoseg.classes import ClassInfo
-from geoseg.engine.engines import ChunkFailure, SyncEngine, ThreadsEngine
-from geoseg.engine.job import Job
-from geoseg.engine.kernel import ChunkResult, compute_chunk, read_chunk
+from geoseg.engine.engines import Cause, ChunkFailure, Task
+from geoseg.engine.job import Job, Platform
+from geoseg.engine.local import SyncEngine, ThreadsEngine
 from geoseg.errors import ModelError
+from geoseg.grid import Box
+from geoseg.io.aoi import Area
 from geoseg.io.source import open_scene
 from geoseg.model.bundle import ModelBundle
 from geoseg.model.spec import Architecture, Channel, ModelSpec, Normalisation, Weights
@@ -61,28 +64,53 @@ def scene_file(tmp_path):
     return path, pixels
 
 
-def make_job(path, *, chunk_px, working=None, batch=3, tta="none"):
+def make_job(path, *, chunk_px, working=None, batch=3, tta="none", members=1, area=None):
     scene = open_scene(path, bands="a")
     resampling = Resampling(scene.grid.shape, working or scene.grid.shape)
     windows = WindowGrid.fit(resampling.working_shape, window=64, margin=8, ramp=16, multiple=32)
-    bundle = ModelBundle("", SPEC, Weights(sha256="", bytes=0), "digest")
+    bundles = (ModelBundle("", SPEC, Weights(sha256="", bytes=0), "digest"),) * members
     layers = ("classes", "confidence", "probability_building")
-    return Job(scene, bundle, windows, resampling, chunk_px, batch, tta, "cpu", "fp32", "test", 0.5, layers)
+    return Job(
+        scene, bundles, windows, resampling, chunk_px, batch, tta, Platform("cpu", "fp32", "test"), 0.5, layers, area
+    )
+
+
+class Memory:
+    """A store that keeps whole layers."""
+
+    def __init__(self, job):
+        self.layers = {name: np.zeros(job.scene.grid.shape, np.uint8) for name in job.layers}
+
+    def sink(self, job, walk):
+        return Rows(self.layers, walk.box)
+
+
+class Rows:
+    def __init__(self, layers, box):
+        self.layers, self.box, self.row = layers, box, box.row0
+
+    def add(self, rows):
+        count = len(rows["classes"])
+        for name, layer in self.layers.items():
+            layer[self.row : self.row + count, self.box.col0 : self.box.col1] = rows[name]
+        self.row += count
+
+    def commit(self, record):
+        assert self.row == self.box.row1
+        return record
+
+
+def outcomes_of(job, forward, engine):
+    store = Memory(job)
+    network = lambda _job: lambda _member, windows: forward(windows)  # noqa: E731
+    return store.layers, list(engine.run(Task(job, network, store), job.chunks()))
 
 
 def run(job, forward, engine):
-    out = {name: np.zeros(job.scene.grid.shape, np.uint8) for name in job.layers}
-    records = []
-
-    def commit(result: ChunkResult):
-        for name, layer in result.layers.items():
-            out[name][result.record.box.within(job.scene.grid.box)] = layer
-        return result.record
-
-    for outcome in engine.run(job, job.chunks(), forward=forward, commit=commit):
+    layers, outcomes = outcomes_of(job, forward, engine)
+    for outcome in outcomes:
         assert not isinstance(outcome, ChunkFailure), outcome.error
-        records.append(outcome)
-    return out, records
+    return layers, outcomes
 
 
 @pytest.mark.parametrize("working", [None, (75, 116), (301, 470), (75, 470)])
@@ -102,7 +130,8 @@ def test_chunking_engine_and_batch_change_no_byte(scene_file, working, forward):
 
 def test_identity_comes_back_with_exact_nodata(scene_file):
     path, pixels = scene_file
-    found, records = run(make_job(path, chunk_px=64), identity, SyncEngine())
+    job = make_job(path, chunk_px=64)
+    found, records = run(job, identity, SyncEngine())
     valid = pixels[0] > 0
     p = pixels[0] / 255
     np.testing.assert_array_equal(found["probability_building"] > 0, valid)
@@ -110,8 +139,10 @@ def test_identity_comes_back_with_exact_nodata(scene_file):
     np.testing.assert_array_equal(found["classes"][~valid], 0)
     inside = found["probability_building"] >= threshold_byte(0.5)
     np.testing.assert_array_equal(found["classes"][valid], np.where(inside, 2, 1)[valid])
-    assert sum(r.valid_px for r in records) == valid.sum()
-    assert sum(sum(r.class_px.values()) for r in records) == valid.sum()
+    assert sum(r.class_rows.sum() for r in records) == valid.sum()
+    for r in records:
+        part = found["classes"][r.box.within(job.scene.grid.box)]
+        np.testing.assert_array_equal(r.class_rows, [(part == i).sum(1) for i in (1, 2)])
 
 
 def test_windows_without_a_valid_pixel_are_skipped(scene_file, tmp_path):
@@ -151,19 +182,33 @@ def test_nan_from_the_network_fails_the_chunk_and_not_the_map(scene_file):
         return np.full((len(windows), 3, *windows.shape[2:]), np.nan, np.float32)
 
     for engine in (SyncEngine(), ThreadsEngine(lanes=2)):
-        outcomes = list(engine.run(job, job.chunks(), forward=nan, commit=lambda result: result.record))
+        _, outcomes = outcomes_of(job, nan, engine)
         assert [type(o) for o in outcomes] == [ChunkFailure]
         assert isinstance(outcomes[0].error, ModelError)
-        assert not outcomes[0].reading
+        assert outcomes[0].cause is Cause.NETWORK
 
 
-def test_a_chunk_alone_equals_its_part_of_the_whole(scene_file):
-    path, _ = scene_file
-    whole, _ = run(make_job(path, chunk_px=512), blur, SyncEngine())
+def test_a_network_that_raises_on_one_chunk_fails_that_chunk_alone(scene_file):
+    path, pixels = scene_file
     job = make_job(path, chunk_px=50)
-    chunk_id, box = list(job.chunks())[7]
-    result = compute_chunk(job, chunk_id, box, block=read_chunk(job, box), forward_all=lambda b: map(blur, b))
-    np.testing.assert_array_equal(result.layers["classes"], whole["classes"][box.within(job.scene.grid.box)])
+    whole, _ = run(make_job(path, chunk_px=512), identity, SyncEngine())
+    mark = pixels[0, 120, 40] / np.float32(255)
+
+    def fragile(windows):
+        if (windows[:, :, :, :] == mark).any() and fragile.calls < 1:
+            fragile.calls += 1
+            raise RuntimeError("no")
+        return identity(windows)
+
+    for engine in (SyncEngine(), ThreadsEngine(lanes=2)):
+        fragile.calls = 0
+        layers, outcomes = outcomes_of(job, fragile, engine)
+        failed = [o for o in outcomes if isinstance(o, ChunkFailure)]
+        assert [str(f.error) for f in failed] == ["no"]
+        assert len(outcomes) == len(list(job.chunks()))
+        rest = np.ones(job.scene.grid.shape, bool)
+        rest[failed[0].box.within(job.scene.grid.box)] = False
+        np.testing.assert_array_equal(layers["classes"][rest], whole["classes"][rest])
 
 
 @pytest.mark.parametrize("tta", ["rotate", "d4"])
@@ -184,3 +229,33 @@ def test_views_are_averaged_per_window_whatever_the_chunks(scene_file, tta):
     still, _ = run(make_job(path, chunk_px=512, tta=tta), identity, SyncEngine())
     once, _ = run(make_job(path, chunk_px=512), identity, SyncEngine())
     np.testing.assert_array_equal(still["classes"], once["classes"])  # an equivariant network gains nothing
+
+
+def test_members_are_averaged_in_probability(scene_file):
+    path, _ = scene_file
+    job = make_job(path, chunk_px=70, members=2)
+    store = Memory(job)
+
+    def forward(member, windows):
+        return identity(windows if member == 0 else 1 - windows)
+
+    outcomes = list(ThreadsEngine(lanes=2).run(Task(job, lambda _job: forward, store), job.chunks()))
+    assert not any(isinstance(o, ChunkFailure) for o in outcomes)
+    valid = store.layers["classes"] > 0
+    assert set(np.unique(store.layers["probability_building"][valid])) <= {127, 128}
+
+
+@pytest.mark.parametrize("working", [None, (75, 116), (301, 470)])
+def test_inside_an_area_of_interest_the_map_is_the_whole_one_and_outside_nothing_is_run(scene_file, working):
+    path, _ = scene_file
+    whole, everything = run(make_job(path, chunk_px=64, working=working), blur, SyncEngine())
+    polygon = shapely.Polygon([(10.3, 5), (60.5, 12.25), (40, 60.7), (12, 50)])
+    area = Area(shapely.to_wkb(polygon))
+    inside = area.wanted(Box(0, 0, *whole["classes"].shape))
+    assert 0 < inside.sum() < inside.size / 10
+    for chunk_px in (37, 64, 512):
+        found, records = run(make_job(path, chunk_px=chunk_px, working=working, area=area), blur, SyncEngine())
+        for name, layer in whole.items():
+            np.testing.assert_array_equal(found[name], np.where(inside, layer, 0), err_msg=name)
+        windows = sum(r.windows for r in records)
+        assert windows < sum(r.windows for r in everything) / 2 or chunk_px == 37

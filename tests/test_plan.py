@@ -1,25 +1,14 @@
-"""Windows, chunks and the memory formula, against counts by brute force."""
-
-from dataclasses import fields, replace
+"""Windows and chunks, against counts by brute force."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geoseg.errors import ConfigError, MemoryBudgetError
+from geoseg.errors import ConfigError
 from geoseg.grid import Box
 from geoseg.tiling.axis import Axis
-from geoseg.tiling.plan import (
-    LEAST_CHUNK_PX,
-    Load,
-    WindowGrid,
-    chunks,
-    largest_chunk_that_fits,
-    projected_bytes,
-    redundancy,
-)
-from geoseg.tiling.resample import Resampling, source_box
+from geoseg.tiling.plan import WindowGrid, chunks, redundancy
 
 quick = settings(max_examples=60, deadline=None)
 
@@ -108,86 +97,3 @@ def test_redundancy_counts_windows_run_by_several_chunks():
     )
     assert redundancy(grid, boxes) > 1.5
     assert redundancy(grid, [Box(0, 0, 3000, 2500)]) == 1.0
-
-
-def load_of(shape, *, working=None, **changes):
-    resampling = Resampling(shape, working or shape)
-    grid = WindowGrid.fit(resampling.working_shape, window=512, margin=32, ramp=32, multiple=32)
-    base = Load(
-        grid=grid,
-        resampling=resampling,
-        bands=4,
-        itemsize=2,
-        channels=3,
-        classes=2,
-        batch=1,
-        lanes=2,
-        activation_bytes_per_px=1000,
-    )
-    return replace(base, **changes)
-
-
-@pytest.mark.parametrize("working", [(2600, 3100), (1300, 900), (4100, 5000)])
-@pytest.mark.parametrize("chunk_px", [512, 1024, 4096])
-def test_memory_holds_the_arrays_of_every_chunk(working, chunk_px):
-    load = load_of((2600, 3100), working=working)
-    plan = projected_bytes(load, chunk_px)
-    for _, chunk in chunks((2600, 3100), chunk_px):
-        blended = source_box(load.resampling.to_scene(chunk))
-        seen = load.grid.read_box(blended)
-        source = source_box(load.resampling.to_working(seen))
-        assert np.prod(source.shape) * (4 * 2 + 1) <= plan.read_block < plan.prefetched_block
-        assert np.prod(seen.shape) * (4 * 4 + 1) <= plan.image
-        assert np.prod(blended.shape) * 4 * 3 <= plan.accumulators
-        assert np.prod(chunk.shape) * (2 + 2) <= plan.outputs
-    assert plan.total == sum(getattr(plan, f.name) for f in fields(plan))
-
-
-def test_memory_does_not_grow_with_the_scene():
-    assert projected_bytes(load_of((12_000, 12_000)), 2048) == projected_bytes(load_of((100_000, 90_000)), 2048)
-
-
-@pytest.mark.parametrize(
-    ("name", "more", "part"),
-    [
-        ("lanes", 4, "activations"),
-        ("batch", 2, "batches"),
-        ("bands", 8, "image"),
-        ("itemsize", 4, "read_block"),
-        ("channels", 9, "accumulators"),
-        ("classes", 9, "outputs"),
-        ("views", 8, "batches"),
-        ("activation_bytes_per_px", 2000, "activations"),
-    ],
-)
-def test_memory_grows_with_what_the_run_holds(name, more, part):
-    small, large = (projected_bytes(load_of((9000, 9000), **c), 1024) for c in ({}, {name: more}))
-    assert getattr(large, part) > getattr(small, part)
-    assert large.total > small.total
-
-
-def test_memory_counts_the_larger_reading_of_a_finer_scene():
-    same, finer = load_of((9000, 9000)), load_of((9000, 9000), working=(3000, 3000))
-    assert projected_bytes(finer, 1024).read_block > projected_bytes(same, 1024).read_block
-    assert projected_bytes(finer, 1024).accumulators < projected_bytes(same, 1024).accumulators
-
-
-@pytest.mark.parametrize("chunk_px", [512, 1024, 2048, 4096])
-def test_the_largest_chunk_fits_and_twice_of_it_would_not(chunk_px):
-    load = load_of((50_000, 50_000))
-    budget = projected_bytes(load, chunk_px).total
-    assert largest_chunk_that_fits(load, budget) == chunk_px
-    if chunk_px > LEAST_CHUNK_PX:
-        assert largest_chunk_that_fits(load, budget - 1) == chunk_px // 2
-
-
-def test_no_chunk_is_larger_than_the_scene_needs():
-    assert largest_chunk_that_fits(load_of((900, 2049)), 2**60) == 4096
-    assert largest_chunk_that_fits(load_of((1, 1)), 2**60) == LEAST_CHUNK_PX
-
-
-def test_too_little_memory_names_both_numbers_and_the_way_out():
-    load = load_of((5000, 5000))
-    needed = projected_bytes(load, LEAST_CHUNK_PX).total
-    with pytest.raises(MemoryBudgetError, match=rf"{needed / 2**20:.0f} MiB, but 500 MiB are allowed; .*--memory"):
-        largest_chunk_that_fits(load, 500 * 2**20)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 
 from geoseg.cli.progress import ProgressStyle, set_up_logging, shown
-from geoseg.config import SceneInput, parse_bytes, parse_config
-from geoseg.engine.options import Method, PolygonOptions, RunOptions, Split
+from geoseg.config import SceneInput, parse_bytes, parse_config, parse_seconds, parse_shard
+from geoseg.engine.options import ClusterOptions, Engines, Method, OnFailure, PolygonOptions, RunOptions, Split
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from geoseg.io.source import Scene
 
 _RUN, _POLYGONS = RunOptions(), PolygonOptions()
-SCENE_PANEL, RUN_PANEL, TALK_PANEL = "Scene", "Run", "Talk"
+SCENE_PANEL, RUN_PANEL, TALK_PANEL, CLUSTER_PANEL = "Scene", "Run", "Talk", "Cluster"
 
 Output = Annotated[Path, typer.Option("-o", "--output", help="Folder for the outputs.", show_default=False)]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there (default: refuse).")]
@@ -49,6 +49,13 @@ class SceneFlags:
     nodata: Annotated[
         float | None, typer.Option(help="Nodata value, instead of the file's own.", rich_help_panel=SCENE_PANEL)
     ] = None
+    mask: Annotated[
+        str | None,
+        typer.Option(
+            help="Raster on the scene's grid; pixels where it is 0 or nodata are invalid.",
+            rich_help_panel=SCENE_PANEL,
+        ),
+    ] = None
     assume_crs: Annotated[
         str | None, typer.Option(help="CRS of a file that has none, e.g. EPSG:32633.", rich_help_panel=SCENE_PANEL)
     ] = None
@@ -60,6 +67,7 @@ class SceneFlags:
             "bands": self.bands,
             "sensor": self.sensor,
             "nodata": self.nodata,
+            "mask": self.mask,
             "assume_crs": self.assume_crs,
         }
 
@@ -85,7 +93,14 @@ class RunFlags:
         int | None,
         typer.Option(help="Threads that run the network (default: one per core).", rich_help_panel=RUN_PANEL),
     ] = _RUN.lanes
-    engine: Annotated[str, typer.Option(help="threads or sync.", rich_help_panel=RUN_PANEL)] = _RUN.engine
+    engine: Annotated[
+        Engines | None,
+        typer.Option(
+            help="threads or sync in this process, local or cuda: worker processes here, dask: a cluster "
+            "(default: threads, or dask where a cluster is named).",
+            rich_help_panel=RUN_PANEL,
+        ),
+    ] = None
     tta: Annotated[
         str | None,
         typer.Option(
@@ -99,13 +114,69 @@ class RunFlags:
     probabilities: Annotated[bool, typer.Option("--probabilities", help="Write the probability of every class.")] = (
         _RUN.probabilities
     )
+    aoi: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE[:LAYER]",
+            help="Polygons of the area of interest; nothing outside is computed.",
+            rich_help_panel=SCENE_PANEL,
+        ),
+    ] = _RUN.aoi
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            help="Processes to start (default: one per core or GPU), or to wait for.", rich_help_panel=CLUSTER_PANEL
+        ),
+    ] = None
+    address: Annotated[
+        str | None,
+        typer.Option(help="Dask scheduler to use, e.g. tcp://host:8786.", rich_help_panel=CLUSTER_PANEL),
+    ] = None
+    scheduler_file: Annotated[
+        str | None, typer.Option(help="File that a Dask scheduler has written.", rich_help_panel=CLUSTER_PANEL)
+    ] = None
+    factory: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODULE:FUNCTION", help="Returns a Dask cluster or client.", rich_help_panel=CLUSTER_PANEL
+        ),
+    ] = None
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="I/N",
+            help="Run every N-th chunk from the I-th on; geoseg finish writes the outputs when all are done.",
+            rich_help_panel=CLUSTER_PANEL,
+        ),
+    ] = None
+    max_runtime: Annotated[
+        str | None,
+        typer.Option(help="Stop with exit code 75 after e.g. 55m, to go on later.", rich_help_panel=RUN_PANEL),
+    ] = None
+    on_failure: Annotated[
+        OnFailure,
+        typer.Option(
+            help="stop: chunks that fail leave no outputs; fill: they become nodata, told in the outputs' tags.",
+            rich_help_panel=RUN_PANEL,
+        ),
+    ] = _RUN.on_failure
+    keep_parts: Annotated[
+        bool, typer.Option("--keep-parts", help="Keep the job folder OUT/.job.", rich_help_panel=RUN_PANEL)
+    ] = _RUN.keep_parts
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Throw away an unfinished job and start over.", rich_help_panel=RUN_PANEL)
+    ] = _RUN.fresh
     overwrite: Overwrite = _RUN.overwrite
 
     def options(self) -> RunOptions:
         """Return the options; raises ConfigError."""
+        cluster = ClusterOptions(
+            address=self.address, scheduler_file=self.scheduler_file, factory=self.factory, workers=self.workers
+        )
         return RunOptions(
             device=self.device,
-            engine=self.engine,
+            engine=self.engine or ("dask" if cluster.ways else _RUN.engine),
+            cluster=cluster,
             lanes=self.lanes,
             batch=self.batch,
             memory_bytes=None if self.memory is None else parse_bytes(self.memory),
@@ -113,7 +184,13 @@ class RunFlags:
             tta=self.tta,
             threshold=self.threshold,
             probabilities=self.probabilities,
+            aoi=self.aoi,
+            shard=None if self.shard is None else parse_shard(self.shard),
+            on_failure=self.on_failure,
+            keep_parts=self.keep_parts,
+            max_runtime_s=None if self.max_runtime is None else parse_seconds(self.max_runtime),
             overwrite=self.overwrite,
+            fresh=self.fresh,
         )
 
 

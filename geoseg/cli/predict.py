@@ -1,19 +1,28 @@
 """geoseg predict, buildings and plan: a scene through a model, with polygons, or on paper only."""
 
 import json
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from geoseg.cli.options import Output, PolygonFlags, RunFlags, SceneFlags, TalkFlags, spread
+from geoseg.cli.stopping import stoppable
 from geoseg.cli.table import print_result
 from geoseg.config import BuildingsConfig, LandCoverConfig, parse_config
 from geoseg.engine.options import PolygonOptions, Split
-from geoseg.errors import ConfigError
+from geoseg.errors import ConfigError, IncompleteError
 
-Model = Annotated[
-    str | None,
-    typer.Option("-m", "--model", help="A model bundle's folder, or the name of one that comes with geoseg."),
+if TYPE_CHECKING:
+    from geoseg.engine.predict import Result
+
+Models = Annotated[
+    list[str] | None,
+    typer.Option(
+        "-m",
+        "--model",
+        help="A model bundle's folder, or the name of one that comes with geoseg; several are averaged.",
+        show_default=False,
+    ),
 ]
 DryRun = Annotated[
     bool, typer.Option("-n", "--dry-run", help="Print windows, chunks, memory and disk as JSON, and do nothing.")
@@ -28,7 +37,7 @@ def predict(
     run: RunFlags,
     output: Output,
     talk: TalkFlags,
-    model: Model = None,
+    model: Models = None,
     dry_run: DryRun = False,
 ) -> None:
     """Map the classes of a scene: classes.tif and confidence.tif, georeferenced, with names and colours.
@@ -47,7 +56,7 @@ def buildings(
     polygons: PolygonFlags,
     output: Output,
     talk: TalkFlags,
-    model: Model = DEFAULT_MODEL,
+    model: Models = None,
     split: Annotated[
         Split, typer.Option(help="borders: touching buildings apart, where the model sees a border; none: merged.")
     ] = SPLIT,
@@ -59,7 +68,7 @@ def buildings(
     """
     content = {
         **scene.as_config(),
-        "model": _named(model),
+        "model": model or [DEFAULT_MODEL],
         "out": str(output),
         "options": run.options(),
         "polygons": polygons.options(split=split),
@@ -72,7 +81,7 @@ def plan(
     scene: SceneFlags,
     *,
     run: RunFlags,
-    model: Model = None,
+    model: Models = None,
     polygons: Annotated[bool, typer.Option("--polygons", help="Plan geoseg buildings, not geoseg predict.")] = False,
 ) -> None:
     """Print what a run would do and hold, as JSON: windows, chunks, resolution, memory, disk."""
@@ -89,29 +98,52 @@ def start(config: LandCoverConfig | BuildingsConfig, talk: TalkFlags, *, dry_run
     from geoseg.pipelines import buildings as buildings_recipe
     from geoseg.pipelines import land_cover
 
-    with talk.listener() as listen:
+    with talk.listener() as listen, stoppable() as stop:
         if isinstance(config, BuildingsConfig):
-            result = buildings_recipe.run(config, listen=listen)
+            result = buildings_recipe.run(config, listen=listen, stop=stop)
         else:
-            result = land_cover.run(config, listen=listen)
+            result = land_cover.run(config, listen=listen, stop=stop)
+    tell(result)
+
+
+def tell(result: "Result") -> None:
+    """Print what a run has made; raises IncompleteError where chunks are missing from it."""
+    if not result.paths:
+        print(
+            f"shard {'/'.join(map(str, result.run['shard']))}: {result.run['chunks']} chunks done; "
+            f"geoseg finish {result.folder} writes the outputs when all shards are"
+        )
+        return
     print_result(result)
+    missing = result.run["missing_chunks"]
+    if missing:
+        raise IncompleteError(
+            f"{result.folder}: {len(missing)} chunks failed and are nodata in the outputs ({', '.join(missing[:5])}); "
+            f"the same command with --overwrite tries only these again"
+        )
 
 
 def print_plan(config: LandCoverConfig | BuildingsConfig) -> None:
-    """Print the plan of a run as JSON."""
+    """Print the plan of a run as JSON, with the time that a short calibration promises."""
+    from geoseg.engine.calibrate import estimated_seconds
+    from geoseg.engine.open import open_engine
     from geoseg.engine.plan import make_plan
     from geoseg.model.bundle import load_model
 
     polygons = config.polygons if isinstance(config, BuildingsConfig) else None
-    made = make_plan(config.open(), load_model(config.model), options=config.options, polygons=polygons)
-    told: dict[str, Any] = {**made.as_json(), "config": config.recorded()}
+    bundles = [load_model(model) for model in config.model]
+    with open_engine(config.options) as engine:
+        site = engine.site(config.options.device)
+        made = make_plan(config.open(), bundles, site=site, options=config.options, polygons=polygons)
+        seconds = estimated_seconds(made)
+    told: dict[str, Any] = {**made.as_json(), "estimated_seconds": seconds, "config": config.recorded()}
     print(json.dumps(told, indent=1, ensure_ascii=False))
 
 
-def _named(model: str | None) -> str:
-    if model is None:
+def _named(models: list[str] | None) -> list[str]:
+    if not models:
         from geoseg.model.bundle import bundled_models
 
         own = ", ".join(f"{name} ({path})" for name, path in bundled_models().items())
         raise ConfigError(f"no model: pass -m FOLDER or -m NAME; bundles that come with geoseg: {own or 'none'}")
-    return model
+    return models

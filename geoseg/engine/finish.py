@@ -2,7 +2,7 @@
 
 import hashlib
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,11 @@ import rasterio
 from numpy.typing import NDArray
 
 from geoseg import __version__
+from geoseg.engine.folder import JobFolder
 from geoseg.engine.job import Job
 from geoseg.engine.kernel import INTERIOR, ChunkRecord, probability_layer
 from geoseg.engine.options import PolygonOptions
-from geoseg.engine.run import JobFolder, Listener, Progress
+from geoseg.engine.run import Listener, Outcome, Progress
 from geoseg.errors import OutputError
 from geoseg.io.cog import Layer, assemble
 from geoseg.io.files import write_json
@@ -38,16 +39,14 @@ def refuse_if_finished(out: Path, *, overwrite: bool) -> None:
 
 def provenance(job: Job) -> dict[str, Any]:
     """Return where the outputs come from: nothing in it differs between two runs of one job."""
-    spec = job.bundle.spec
+    models = [
+        {"name": b.spec.name, "sha256": b.digest, "licence": b.spec.licence, "attribution": b.spec.attribution}
+        for b in job.bundles
+    ]
     return {
         "software": "geoseg",
         "version": __version__,
-        "model": {
-            "name": spec.name,
-            "sha256": job.bundle.digest,
-            "licence": spec.licence,
-            "attribution": spec.attribution,
-        },
+        "model": models[0] if len(models) == 1 else models,
         "input": [Path(f).name for f in job.scene.files],
         "bands": list(job.scene.bands.names),
         "threshold": job.threshold,
@@ -57,36 +56,47 @@ def provenance(job: Job) -> dict[str, Any]:
 def build_outputs(
     job: Job,
     folder: JobFolder,
-    records: Sequence[ChunkRecord],
+    outcome: Outcome,
     *,
     probabilities: bool,
     polygons: PolygonOptions | None,
     listen: Listener,
 ) -> tuple[Path, dict[str, Any]]:
-    """Build all outputs in the job folder; returns their folder and the facts that run.json tells of them."""
+    """Build all outputs in the job folder; returns their folder and the facts that run.json tells of them.
+
+    Chunks that failed are nodata, and the rasters' tags name them.
+    """
     built = folder.path / "outputs"
     shutil.rmtree(built, ignore_errors=True)
     built.mkdir()
-    parts = {r.box: folder.part(r.id) for r in records}
-    spec, classes = job.bundle.spec, job.bundle.spec.class_map
+    records = {**outcome.records, **{f.id: folder.fill(job, f.id, f.box) for f in outcome.failures}}
+    parts = {r.box: folder.part(r.id) for r in outcome.records.values()}
+    parts |= {f.box: folder.filled(f.id) for f in outcome.failures}
+    classes = job.spec.class_map
     steps = 2 + probabilities + (polygons is not None)
     listen(Progress("finish", 0, steps, "classes.tif"))
-    tags = {"GEOSEG_MODEL": spec.name, "GEOSEG_MODEL_SHA256": job.bundle.digest}
+    tags = {"GEOSEG_MODEL": ", ".join(b.spec.name for b in job.bundles), "GEOSEG_MODEL_SHA256": job.model_digest}
+    if outcome.failures:
+        tags["GEOSEG_MISSING_CHUNKS"] = " ".join(sorted(f.id for f in outcome.failures))
     index = {name: i + 1 for i, name in enumerate(job.layers)}
-    _assemble(job, parts, built / "classes.tif", [Layer.categories("classes", index["classes"], classes)], tags)
-    counts = {c.id: sum(r.class_px[c.id] for r in records) for c in classes}
-    areas_m2 = class_areas_m2(built / "classes.tif", job)
+    grid = job.scene.grid
+    assemble(parts, grid, [Layer.categories("classes", index["classes"], classes)], built / "classes.tif", tags=tags)
+    counts, areas_m2 = class_totals(job, records.values())
     write_pam(built / "classes.tif", classes, counts=counts, area_ha={k: v / 1e4 for k, v in areas_m2.items()})
     listen(Progress("finish", 1, steps, "confidence.tif"))
     confidence = Layer.probability("confidence", index["confidence"], "Probability of the class in classes.tif")
-    _assemble(job, parts, built / "confidence.tif", [confidence], tags)
+    assemble(parts, grid, [confidence], built / "confidence.tif", tags=tags)
     facts: dict[str, Any] = {
         "classes": [
             {**row, "pixels": counts[c.id], "area_ha": round(areas_m2[c.id] / 1e4, 6)}
             for row, c in zip(classes.as_json(), classes, strict=True)
         ],
-        "windows": {"run": sum(r.windows for r in records), "skipped": sum(r.skipped for r in records)},
-        "valid_px": sum(r.valid_px for r in records),
+        "windows": {
+            "run": sum(r.windows for r in records.values()),
+            "skipped": sum(r.skipped for r in records.values()),
+        },
+        "valid_px": sum(counts.values()),
+        "missing_chunks": sorted(f.id for f in outcome.failures),
     }
     if probabilities:
         listen(Progress("finish", 2, steps, "probabilities.tif"))
@@ -94,7 +104,7 @@ def build_outputs(
             Layer.probability(probability_layer(c.name), index[probability_layer(c.name)], f"p({c.name})")
             for c in classes
         ]
-        _assemble(job, parts, built / "probabilities.tif", layers, tags)
+        assemble(parts, grid, layers, built / "probabilities.tif", tags=tags)
     if polygons is not None:
         listen(Progress("finish", steps - 1, steps, "buildings.gpkg"))
         facts["polygons"] = _polygons(job, parts, built / "buildings.gpkg", polygons)
@@ -102,28 +112,22 @@ def build_outputs(
     return built, facts
 
 
-def _assemble(job: Job, parts: Mapping[Any, Path], path: Path, layers: Sequence[Layer], tags: dict[str, str]) -> None:
-    assemble(parts, job.scene.grid, layers, path, tags=tags)
+def class_totals(job: Job, records: Iterable[ChunkRecord]) -> tuple[dict[int, int], dict[int, float]]:
+    """Return pixels and true ground area in m² of every class id.
 
-
-def class_areas_m2(classes_tif: Path, job: Job) -> dict[int, float]:
-    """Return the true ground area of every class, pixel row by pixel row, in m²."""
-    row_area = job.scene.grid.row_areas_m2()
-    total = {c.id: 0.0 for c in job.bundle.spec.classes}
-    with rasterio.open(classes_tif) as src:
-        for _, window in src.block_windows(1):
-            if window.col_off:
-                continue
-            rows = slice(window.row_off, window.row_off + window.height)
-            strip = src.read(1, window=rasterio.windows.Window(0, window.row_off, src.width, window.height))
-            for class_id in total:
-                total[class_id] += float((strip == class_id).sum(1) @ row_area[rows])
-    return total
+    Pixels are counted per row of the scene in integers before areas are summed, so chunks change no bit of them.
+    """
+    rows = np.zeros((len(job.spec.classes), job.scene.grid.height), np.int64)
+    for record in records:
+        rows[:, record.box.row0 : record.box.row1] += record.class_rows
+    areas_m2 = rows @ job.scene.grid.row_areas_m2()
+    ids = [c.id for c in job.spec.classes]
+    return dict(zip(ids, rows.sum(1).tolist(), strict=True)), dict(zip(ids, areas_m2.tolist(), strict=True))
 
 
 def _polygons(job: Job, parts: Mapping[Any, Path], path: Path, options: PolygonOptions) -> dict[str, Any]:
     """Write the polygons of the model's polygon class; returns their number and total area."""
-    spec = job.bundle.spec
+    spec = job.spec
     assert spec.polygon_class is not None  # make_job has refused other models
     target = spec.class_map.by_name(spec.polygon_class)
     probability = _whole_layer(job, parts, probability_layer(target.name))

@@ -1,4 +1,4 @@
-"""The one task: a chunk's pixels in, its layers out. Pure, stateless, and the same bytes wherever it runs."""
+"""The one task: a chunk's pixels in, its layers out, strip by strip. The same bytes wherever and however it runs."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,105 +11,189 @@ from geoseg.engine.job import Job
 from geoseg.engine.views import VIEWS
 from geoseg.grid import Box
 from geoseg.io.source import read
+from geoseg.model.spec import Normalisation
 from geoseg.polygons.runs import threshold_byte
 from geoseg.raster import Raster
 from geoseg.tiling.blend import Finished, accumulate, finish, mean_members, quantise, to_bytes
 from geoseg.tiling.resample import resample_counts, resample_valid, source_box
+from geoseg.tiling.strips import Strip, strips
 
 INTERIOR = "interior"  # the channel of building models that tells touching buildings apart, and its layer
 Windows = NDArray[np.float32]  # (B, C, h, w)
-Forward = Callable[[Windows], NDArray[np.float32]]  # -> (B, K, h, w) probabilities
-ForwardAll = Callable[[Iterable[Windows]], Iterator[NDArray[np.float32]]]  # keeps the order
+Forward = Callable[[int, Windows], NDArray[np.float32]]  # (member, windows) -> (B, K, h, w) probabilities
+ForwardAll = Callable[[Iterable[tuple[int, Windows]]], Iterator[NDArray[np.float32]]]  # keeps the order
+Rows = dict[str, NDArray[np.uint8]]  # finished rows (n, w) of every layer, by name
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ChunkRecord:
-    """What became of a chunk: the windows run and skipped, valid pixels, and pixels per class id."""
+    """What became of a chunk: the windows run and skipped, and the pixels of each class in each row, (N, h) int32."""
 
     id: str
     box: Box
     windows: int
     skipped: int
-    valid_px: int
-    class_px: dict[int, int]
+    class_rows: NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ChunkResult:
-    """A chunk's layers, each (h, w) uint8 by name, and its record."""
+class StripPixels:
+    """What a strip needs from disk: its pixels, and where outputs are wanted (None: everywhere), both over its box.
 
-    layers: dict[str, NDArray[np.uint8]]
-    record: ChunkRecord
+    block: None where nothing is wanted of the strip.
+    """
 
-
-def needed_boxes(job: Job, chunk: Box) -> tuple[Box, Box, Box]:
-    """Return (scene pixels to read, working pixels the windows see, working pixels to blend) for a chunk."""
-    blended = source_box(job.resampling.to_scene(chunk))
-    seen = job.windows.read_box(blended)
-    pixels = source_box(job.resampling.to_working(seen))
-    return _hull(pixels, chunk), seen, blended
+    block: Raster | None
+    wanted: NDArray[np.bool_] | None
 
 
-def read_chunk(job: Job, chunk: Box) -> Raster:
-    """Read all scene pixels that a chunk needs."""
-    return read(job.scene, needed_boxes(job, chunk)[0])
+def read_strip(job: Job, strip: Strip) -> StripPixels:
+    """Read the scene's pixels for a strip; none where the area of interest asks for nothing that they decide."""
+    if job.area is None:
+        return StripPixels(read(job.scene, strip.pixels), None)
+    wanted = job.area.wanted(strip.pixels)
+    lo, hi = strip.rows
+    asked = wanted[lo - strip.pixels.row0 : hi - strip.pixels.row0].any()
+    asked |= any(_any_wanted(wanted, strip, reach) for reach in strip.reaches)
+    return StripPixels(read(job.scene, strip.pixels) if asked else None, wanted)
 
 
-def compute_chunk(job: Job, chunk_id: str, chunk: Box, *, block: Raster, forward_all: ForwardAll) -> ChunkResult:
-    """Turn the block that ``read_chunk`` gave into the chunk's layers.
+def _any_wanted(wanted: NDArray[np.bool_], strip: Strip, reach: Box) -> bool:
+    inside = reach.clip(strip.pixels)
+    return inside is not None and bool(wanted[inside.within(strip.pixels)].any())
+
+
+class ChunkWalk:
+    """A chunk on its way: its strips from top to bottom, and the sums of the rows that are not complete yet.
 
     Each pixel of the working grid gets the integer sum of its windows' weighted probabilities, whatever the chunk.
     """
-    pixels, seen, blended = needed_boxes(job, chunk)
-    image, usable = _network_input(job, block, pixels, seen)
-    acc = np.zeros((len(job.bundle.spec.channels), *blended.shape), np.uint32)
-    every = job.windows.windows(blended)
-    windows = [w for w in every if _counts(job, w, usable, seen)]
-    batches = list(batched(windows, job.batch))
-    views = VIEWS[job.tta]
-    stacks = (_stack(job, group, image, seen) for group in batches)
-    answers = forward_all(view.apply(stack) for stack in stacks for view in views)
-    for group in batches:
-        members = [quantise(view.undo(next(answers))) for view in views]
-        for window, probs in zip(group, mean_members(members), strict=False):  # the last batch is padded
-            accumulate(acc, blended, probs=probs, window=window, weights=job.windows.weights(window))
-    valid = block.valid[chunk.within(pixels)]
-    acc, known = _to_scene(job, acc, usable[blended.within(seen)], chunk)
-    layers = _layers(job, acc, valid & known)
-    class_px = {c.id: int(np.count_nonzero(layers["classes"] == c.id)) for c in job.bundle.spec.classes}
-    record = ChunkRecord(
-        id=chunk_id,
-        box=chunk,
-        windows=len(windows),
-        skipped=len(every) - len(windows),
-        valid_px=sum(class_px.values()),
-        class_px=class_px,
-    )
-    return ChunkResult(layers, record)
+
+    def __init__(self, job: Job, chunk_id: str, box: Box) -> None:
+        self.job, self.id, self.box = job, chunk_id, box
+        self.strips = strips(job.windows, job.resampling, box)
+        self._held: tuple[Box, NDArray[np.uint32], NDArray[np.bool_]] | None = None
+        self._windows = self._skipped = 0
+        self._class_rows: list[NDArray[np.int32]] = []
+
+    def advance(self, strip: Strip, pixels: StripPixels, forward_all: ForwardAll) -> Rows:
+        """Run the next strip over the pixels that ``read_strip`` gave; returns the rows that are complete now."""
+        images, usable = self._images(strip, pixels)
+        sums, known = self._take_over(strip, usable)
+        windows = [
+            window
+            for window, reach in zip(strip.windows, strip.reaches, strict=True)
+            if images and self._counts(window, reach, strip=strip, pixels=pixels, usable=usable)
+        ]
+        self._run(windows, images, strip, sums=sums, forward_all=forward_all)
+        self._windows += len(windows)
+        self._skipped += len(strip.windows) - len(windows)
+        self._held = strip.sums, sums, known
+        return self._complete(strip, pixels)
+
+    def record(self) -> ChunkRecord:
+        """Return what became of the chunk, once all strips are through."""
+        return ChunkRecord(
+            self.id, self.box, self._windows, self._skipped, np.concatenate(self._class_rows, 1, dtype=np.int32)
+        )
+
+    def _images(self, strip: Strip, pixels: StripPixels) -> tuple[list[NDArray[np.float32]], NDArray[np.bool_]]:
+        """Return what the windows see as each member wants it normalised, (C, h, w), 0 where invalid, and validity."""
+        if pixels.block is None:
+            return [], np.zeros(strip.seen.shape, np.bool_)
+        taps = self.job.resampling.to_working(strip.seen)
+        part = source_box(taps).within(strip.pixels)
+        image, usable = resample_valid(pixels.block.data[:, *part], pixels.block.valid[part], taps)
+        image = self.job.scene.physical(image)
+        wanted = [b.spec.normalisation for b in self.job.bundles]
+        return normalised(image, usable, wanted), usable
+
+    def _take_over(self, strip: Strip, usable: NDArray[np.bool_]) -> tuple[NDArray[np.uint32], NDArray[np.bool_]]:
+        """Return this strip's sums and their validity, with what the strip before left of them."""
+        sums = np.zeros((len(self.job.spec.channels), *strip.sums.shape), np.uint32)
+        known = np.zeros(strip.sums.shape, np.bool_)
+        own = strip.sums.clip(strip.seen)
+        if own is not None:
+            known[own.within(strip.sums)] = usable[own.within(strip.seen)]
+        if self._held is not None:
+            box, before, before_known = self._held
+            common = box.clip(strip.sums)
+            if common is not None:
+                sums[:, *common.within(strip.sums)] = before[:, *common.within(box)]
+                known[common.within(strip.sums)] |= before_known[common.within(box)]
+        return sums, known
+
+    def _counts(self, window: Box, reach: Box, *, strip: Strip, pixels: StripPixels, usable: NDArray[np.bool_]) -> bool:
+        """Whether a valid pixel lies where the window weighs something, and a wanted one where it reaches."""
+        if pixels.wanted is not None and not _any_wanted(pixels.wanted, strip, reach):
+            return False
+        rows, cols = self.job.windows.weights(window)
+        inside = window.clip(Box(0, 0, *self.job.resampling.working_shape))
+        assert inside is not None  # windows start inside the scene
+        part = usable[inside.within(strip.seen)]
+        height, width = inside.shape
+        return bool(part[np.ix_(rows[:height] > 0, cols[:width] > 0)].any())
+
+    def _run(
+        self,
+        windows: Sequence[Box],
+        images: Sequence[NDArray[np.float32]],
+        strip: Strip,
+        *,
+        sums: NDArray[np.uint32],
+        forward_all: ForwardAll,
+    ) -> None:
+        """Add what all members and views of the network say of each window, averaged, to the sums."""
+        job, views = self.job, VIEWS[self.job.tta]
+        groups = list(batched(windows, job.batch))
+        inputs = ((m, _stack(job, group, image, strip.seen)) for group in groups for m, image in enumerate(images))
+        answers = forward_all((m, view.apply(stack)) for m, stack in inputs for view in views)
+        for group in groups:
+            said = [quantise(view.undo(next(answers))) for _ in images for view in views]
+            for window, probs in zip(group, mean_members(said), strict=False):  # the last batch is padded
+                accumulate(sums, strip.sums, probs=probs, window=window, weights=job.windows.weights(window))
+
+    def _complete(self, strip: Strip, pixels: StripPixels) -> Rows:
+        """Return the layers of the rows that are complete."""
+        assert self._held is not None  # advance has just put it there
+        held, sums, known = self._held
+        lo, hi = strip.rows
+        if lo == hi:
+            return {}
+        rows = Box(lo, self.box.col0, hi, self.box.col1)
+        if self.job.resampling.is_identity:
+            part = rows.within(held)
+            acc, usable = sums[:, *part], known[part]
+        else:
+            taps = self.job.resampling.to_scene(rows)
+            part = source_box(taps).within(held)
+            acc, usable = resample_counts(sums[:, *part], known[part], taps)
+        if pixels.block is None:
+            usable = np.zeros(rows.shape, np.bool_)
+        else:
+            usable = usable & pixels.block.valid[rows.within(strip.pixels)]
+        if pixels.wanted is not None:
+            usable &= pixels.wanted[rows.within(strip.pixels)]
+        layers = _layers(self.job, acc, usable)
+        self._class_rows.append(np.stack([(layers["classes"] == c.id).sum(1) for c in self.job.spec.classes]))
+        return layers
 
 
-def _network_input(job: Job, block: Raster, pixels: Box, seen: Box) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Return the normalised image (C, h, w) of the working box, 0 where invalid, and its validity."""
-    taps = job.resampling.to_working(seen)
-    part = source_box(taps).within(pixels)
-    image, usable = resample_valid(block.data[:, *part], block.valid[part], taps)
-    normal = job.bundle.spec.normalisation
-    mean, std = (np.array(v, np.float32)[:, None, None] for v in (normal.mean, normal.std))
-    image = job.scene.physical(image)
-    image -= mean
-    image /= std
-    image[:, ~usable] = 0
-    return image, usable
-
-
-def _counts(job: Job, window: Box, usable: NDArray[np.bool_], seen: Box) -> bool:
-    """Whether any valid pixel lies where the window weighs something; decided per window, so every chunk agrees."""
-    rows, cols = job.windows.weights(window)
-    inside = window.clip(Box(0, 0, *job.resampling.working_shape))
-    assert inside is not None  # windows start inside the scene
-    part = usable[inside.within(seen)]
-    height, width = inside.shape
-    return bool(part[np.ix_(rows[:height] > 0, cols[:width] > 0)].any())
+def normalised(
+    image: NDArray[np.float32], usable: NDArray[np.bool_], wanted: Sequence[Normalisation]
+) -> list[NDArray[np.float32]]:
+    """Return (C, h, w) physical values as each of ``wanted`` asks, 0 where not usable; equal ones are one array."""
+    done: list[NDArray[np.float32]] = []
+    for i, normal in enumerate(wanted):
+        if normal in wanted[:i]:
+            done.append(done[wanted.index(normal)])
+            continue
+        mean, std = (np.array(v, np.float32)[:, None, None] for v in (normal.mean, normal.std))
+        out = image - mean
+        out /= std
+        out[:, ~usable] = 0
+        done.append(out)
+    return done
 
 
 def _stack(job: Job, group: Sequence[Box], image: NDArray[np.float32], seen: Box) -> Windows:
@@ -122,18 +206,9 @@ def _stack(job: Job, group: Sequence[Box], image: NDArray[np.float32], seen: Box
     return out
 
 
-def _to_scene(
-    job: Job, acc: NDArray[np.uint32], usable: NDArray[np.bool_], chunk: Box
-) -> tuple[NDArray[np.uint32], NDArray[np.bool_]]:
-    """Bring blended working pixels to the chunk's scene pixels."""
-    if job.resampling.is_identity:
-        return acc, usable
-    return resample_counts(acc, usable, job.resampling.to_scene(chunk))
-
-
-def _layers(job: Job, acc: NDArray[np.uint32], valid: NDArray[np.bool_]) -> dict[str, NDArray[np.uint8]]:
+def _layers(job: Job, acc: NDArray[np.uint32], valid: NDArray[np.bool_]) -> Rows:
     """Return the layers the job asks for, by name."""
-    spec = job.bundle.spec
+    spec = job.spec
     done = finish(acc, valid, class_of_channel=spec.class_of_channel, class_ids=[c.id for c in spec.classes])
     if spec.polygon_class is not None and len(spec.classes) == 2:
         done = _by_threshold(job, done)
@@ -146,7 +221,7 @@ def _layers(job: Job, acc: NDArray[np.uint32], valid: NDArray[np.bool_]) -> dict
 
 def _by_threshold(job: Job, done: Finished) -> Finished:
     """Decide a two-class map by the polygon class's probability byte: raster and polygons then agree to the pixel."""
-    spec = job.bundle.spec
+    spec = job.spec
     position = [c.name == spec.polygon_class for c in spec.classes].index(True)
     target, other = spec.classes[position], spec.classes[1 - position]
     inside = done.probabilities[position] >= threshold_byte(job.threshold)
@@ -158,7 +233,3 @@ def _by_threshold(job: Job, done: Finished) -> Finished:
 def probability_layer(class_name: str) -> str:
     """Return the name of the layer that holds p(class)."""
     return f"probability_{class_name}"
-
-
-def _hull(a: Box, b: Box) -> Box:
-    return Box(min(a.row0, b.row0), min(a.col0, b.col0), max(a.row1, b.row1), max(a.col1, b.col1))

@@ -1,7 +1,8 @@
 """How a run is done, as its user chooses it: frozen values with the defaults of the command line."""
 
+import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from geoseg.engine.views import VIEWS
 from geoseg.errors import ConfigError
@@ -9,24 +10,59 @@ from geoseg.errors import ConfigError
 if TYPE_CHECKING:
     from geoseg.polygons import FootprintRules
 
-ENGINE_NAMES = ("threads", "sync")  # the keys of geoseg.engine.engines.ENGINES
+Engines = Literal["threads", "sync", "local", "cuda", "dask"]
+OnFailure = Literal["stop", "fill"]
 Method = Literal["regular", "contour"]
 Split = Literal["borders", "none"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterOptions:
+    """Where the engine ``dask`` finds its workers, and how many the engines ``local`` and ``cuda`` start.
+
+    address: of a scheduler, e.g. tcp://host:8786; scheduler_file: written by one; factory: "module:function" that
+    returns a Dask cluster or client; workers: processes to start or, of a foreign cluster, to wait for (None: one per
+    core or GPU; any). Of address, scheduler_file and factory at most one is given.
+    """
+
+    address: str | None = None
+    scheduler_file: str | None = None
+    factory: str | None = None
+    workers: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.workers is not None and self.workers < 1:
+            raise ConfigError(f"workers {self.workers}: at least 1 is needed")
+        if len(self.ways) > 1:
+            raise ConfigError(f"{' and '.join(self.ways)}: give one of them, they all name a Dask cluster")
+        if self.factory is not None and not re.fullmatch(r"[\w.]+:\w+", self.factory):
+            raise ConfigError(f"factory {self.factory!r}: write module:function")
+
+    @property
+    def ways(self) -> list[str]:
+        """Names of the options given that say where a cluster is."""
+        return [name for name in ("address", "scheduler_file", "factory") if getattr(self, name) is not None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
     """Options of a prediction.
 
-    device: auto, cpu or cuda; engine: threads or sync; lanes: CPU threads that run the network (None: one per core; one
-    for a GPU); batch: windows per network call; memory_bytes: budget (None: 80 % of what is free); chunk_px: side of a
-    chunk, 512 x 2^n (None: chosen by the budget); tta: test-time augmentation, a key of ``geoseg.engine.views.VIEWS``
-    (None: the model's own); threshold: for the model's polygon class (None: the model's own);
-    probabilities: write p of every class; overwrite: replace finished outputs.
+    device: auto, cpu or cuda; engine: threads or sync in this process, local or cuda for worker processes on this
+    machine, dask for a cluster that is there; lanes: CPU threads of this process that run the network (None: one per
+    core; one per GPU); batch: windows per network call; memory_bytes: budget of each process (None: 80 % of what is
+    free); chunk_px: side of a chunk, 512 x 2^n (None: chosen by the budget); tta: test-time augmentation, a key of
+    ``geoseg.engine.views.VIEWS`` (None: the model's own); threshold: for the model's polygon class (None: the model's
+    own); probabilities: write p of every class; aoi: "FILE" or "FILE:layer" of polygons outside of which nothing is
+    computed; shard: (i, n), run every n-th chunk from the i-th on, and leave the outputs to ``finish``; on_failure:
+    "fill" writes chunks that failed as nodata and says so in the outputs; keep_parts: leave the job folder in place;
+    max_runtime_s: stop after so many seconds, to go on later; overwrite: replace finished outputs; fresh: throw away
+    an unfinished job.
     """
 
     device: str = "auto"
-    engine: str = "threads"
+    engine: Engines = "threads"
+    cluster: ClusterOptions = ClusterOptions()
     lanes: int | None = None
     batch: int = 1
     memory_bytes: int | None = None
@@ -34,11 +70,21 @@ class RunOptions:
     tta: str | None = None
     threshold: float | None = None
     probabilities: bool = False
+    aoi: str | None = None
+    shard: tuple[int, int] | None = None
+    on_failure: OnFailure = "stop"
+    keep_parts: bool = False
+    max_runtime_s: float | None = None
     overwrite: bool = False
+    fresh: bool = False
 
     def __post_init__(self) -> None:
-        if self.engine not in ENGINE_NAMES:
-            raise ConfigError(f"engine {self.engine!r}: choose {', '.join(ENGINE_NAMES)}")
+        if self.engine not in get_args(Engines):
+            raise ConfigError(f"engine {self.engine!r}: choose {', '.join(get_args(Engines))}")
+        if self.engine == "dask" and not self.cluster.ways:
+            raise ConfigError("engine dask: say where with address, scheduler_file or factory")
+        if self.engine != "dask" and self.cluster.ways:
+            raise ConfigError(f"{self.cluster.ways[0]} is for the engine dask, not for {self.engine}")
         if self.batch < 1:
             raise ConfigError(f"batch {self.batch}: at least 1 is needed")
         if self.tta is not None and self.tta not in VIEWS:
@@ -49,6 +95,14 @@ class RunOptions:
             raise ConfigError(f"threshold {self.threshold}: it lies between 0 and 1")
         if self.chunk_px is not None and (self.chunk_px < 512 or self.chunk_px & (self.chunk_px - 1)):
             raise ConfigError(f"chunk-px {self.chunk_px}: choose 512, 1024, 2048, … (512 x 2^n)")
+        if self.shard is not None and not 0 <= self.shard[0] < self.shard[1]:
+            raise ConfigError(
+                f"shard {self.shard[0]}/{self.shard[1]}: the first number runs from 0 to the second less 1"
+            )
+        if self.on_failure not in get_args(OnFailure):
+            raise ConfigError(f"on-failure {self.on_failure!r}: choose {', '.join(get_args(OnFailure))}")
+        if self.max_runtime_s is not None and not self.max_runtime_s > 0:
+            raise ConfigError(f"max-runtime {self.max_runtime_s}: give seconds above 0")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

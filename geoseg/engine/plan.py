@@ -1,41 +1,36 @@
 """Plan: what a run will do and hold, decided and checked before its first pixel."""
 
-import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
+from geoseg.engine.engines import Site
 from geoseg.engine.job import Job
-from geoseg.engine.kernel import INTERIOR, needed_boxes, probability_layer
+from geoseg.engine.kernel import INTERIOR, probability_layer
 from geoseg.engine.options import PolygonOptions, RunOptions
 from geoseg.engine.views import VIEWS
 from geoseg.errors import ConfigError, MemoryBudgetError
+from geoseg.io.aoi import read_area
 from geoseg.io.source import Scene
 from geoseg.model.bundle import ModelBundle
 from geoseg.model.spec import ModelSpec
-from geoseg.tiling.plan import (
-    BASE_BYTES,
-    MIB,
-    Load,
-    MemoryPlan,
-    WindowGrid,
-    largest_chunk_that_fits,
-    projected_bytes,
-    redundancy,
-)
-from geoseg.tiling.resample import Resampling
+from geoseg.tiling.memory import BASE_BYTES, MIB, Load, MemoryPlan, largest_chunk_that_fits, projected_bytes
+from geoseg.tiling.plan import WindowGrid, redundancy
+from geoseg.tiling.resample import Resampling, source_box
 
 # Windows of 768 px are run 1.68 times as often as there are in chunks of 2048 px, 1.32 times in 4096, 1.13 in 8192
 # (``redundancy`` on 30,000 px square); larger chunks take more memory and resume in coarser steps.
 DEFAULT_CHUNK_PX = 4096
 FREE_SHARE = 0.8  # of the memory that is free when the plan is made
 POLYGON_BYTES_PER_PX = 24  # probability, component numbers and rings of the whole scene while polygons are drawn
+SHARED = ("window_px", "margin_px", "ramp_px", "bands", "gsd_m", "channels", "classes", "polygon_class")
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A job with its memory; lanes: threads that run the network; notes: what the user should know before."""
+    """A job with its memory; lanes: threads of a process that run the network; notes: what the user should know."""
 
     job: Job
     lanes: int
@@ -45,12 +40,18 @@ class Plan:
 
     @property
     def peak_bytes(self) -> int:
-        """Projected peak memory of the process: chunks first, polygons after them."""
+        """Projected peak memory of a process: chunks first, polygons after them."""
         return max(self.memory.total, self.polygon_bytes)
+
+    @property
+    def redundancy(self) -> float:
+        """Windows run, as chunks repeat those at their borders, over windows that exist."""
+        boxes = [source_box(self.job.resampling.to_scene(box)) for _, box in self.job.chunks()]
+        return redundancy(self.job.windows, boxes)
 
     def as_json(self) -> dict[str, Any]:
         """Return the plan as JSON values, for ``--dry-run`` and run.json."""
-        job, boxes = self.job, [box for _, box in self.job.chunks()]
+        job = self.job
         scene_px = int(np.prod(job.scene.grid.shape))
         return {
             "scene_px": list(job.scene.grid.shape),
@@ -59,39 +60,47 @@ class Plan:
             "stride_px": [job.windows.rows.stride, job.windows.cols.stride],
             "windows": job.windows.count,
             "chunk_px": job.chunk_px,
-            "chunks": len(boxes),
-            "redundancy": round(redundancy(job.windows, [needed_boxes(job, box)[2] for box in boxes]), 4),
+            "chunks": sum(1 for _ in job.chunks()),
+            "redundancy": round(self.redundancy, 4),
+            "network_calls_per_window": len(VIEWS[job.tta]) * len(job.bundles),
             "lanes": self.lanes,
             "batch": job.batch,
             "tta": job.tta,
-            "device": job.device,
-            "precision": job.precision,
+            "device": job.platform.device,
+            "precision": job.platform.precision,
             "layers": list(job.layers),
             "memory_bytes": {**asdict(self.memory), "chunks_total": self.memory.total, "polygons": self.polygon_bytes},
             "peak_memory_bytes": self.peak_bytes,
-            "disk_bytes_at_most": 2 * scene_px * len(job.layers),
+            "disk_bytes_at_most": scene_px
+            * len(job.layers)
+            * 8
+            // 3,  # parts and outputs, with overviews, incompressible
             "fingerprint": job.fingerprint,
             "notes": list(self.notes),
         }
 
 
 def make_plan(
-    scene: Scene, bundle: ModelBundle, *, options: RunOptions, polygons: PolygonOptions | None = None
+    scene: Scene,
+    bundles: Sequence[ModelBundle],
+    *,
+    site: Site,
+    options: RunOptions,
+    polygons: PolygonOptions | None = None,
+    chunk_px: int | None = None,
 ) -> Plan:
     """Decide how a run is done and check that it fits its memory.
 
-    Raises InputError where the scene lacks the model's bands, ConfigError for options that make no sense, and
-    MemoryBudgetError, naming the largest chunk that fits.
+    bundles: the model, or several whose probabilities are averaged; chunk_px: that of an unfinished run, taken where
+    the options leave it open. Raises InputError where the scene lacks the model's bands, ConfigError for options that
+    make no sense, and MemoryBudgetError, naming the largest chunk that fits.
     """
-    from geoseg.model.backends import choose_device, choose_precision, describe_device
-
-    spec = bundle.spec
+    spec = _shared_spec(bundles)
     if polygons is not None and spec.polygon_class is None:
         raise ConfigError(f"model {spec.name!r} names no class to draw polygons of; use geoseg predict")
     threshold = spec.threshold if options.threshold is None else options.threshold
     if polygons is not None:
         polygons.rules(threshold)  # refuses what makes no sense before any work
-    device = choose_device(options.device)
     selected = scene.select(spec.band_set)
     resampling = Resampling.to_resolution(scene.grid, spec.gsd_m)
     windows = WindowGrid.fit(
@@ -102,7 +111,7 @@ def make_plan(
         multiple=spec.multiple_px,
     )
     tta = options.tta or spec.tta
-    lanes = options.lanes or (1 if device == "cuda" else usable_cpus())
+    layers = _layer_names(spec, options, polygons)
     load = Load(
         grid=windows,
         resampling=resampling,
@@ -110,12 +119,15 @@ def make_plan(
         itemsize=np.dtype(selected.dtype).itemsize,
         channels=len(spec.channels),
         classes=len(spec.classes),
+        layers=len(layers),
         batch=options.batch,
-        views=len(VIEWS[tta]),
-        lanes=lanes if options.engine == "threads" else 1,
-        activation_bytes_per_px=0 if device == "cuda" else activation_bytes_per_px(spec),
+        answers=len(VIEWS[tta]) * len(bundles),
+        images=len({str(b.spec.normalisation) for b in bundles}),
+        lanes=site.lanes,
+        activation_bytes_per_px=0 if site.platform.device == "cuda" else activation_bytes_per_px(spec),
     )
-    chunk_px, budget = _chunk(load, options)
+    budget = options.memory_bytes or int(FREE_SHARE * site.free_bytes)
+    chosen = _chunk_px(load, options.chunk_px, chunk_px, budget)
     polygon_bytes = 0 if polygons is None else BASE_BYTES + POLYGON_BYTES_PER_PX * int(np.prod(scene.grid.shape))
     if polygon_bytes > budget:
         raise MemoryBudgetError(
@@ -124,37 +136,51 @@ def make_plan(
         )
     job = Job(
         scene=selected,
-        bundle=bundle,
+        bundles=tuple(bundles),
         windows=windows,
         resampling=resampling,
-        chunk_px=chunk_px,
+        chunk_px=chosen,
         batch=options.batch,
         tta=tta,
-        device=device,
-        precision=choose_precision(device),
-        platform=describe_device(device),
+        platform=site.platform,
         threshold=threshold,
-        layers=_layer_names(spec, options, polygons),
+        layers=layers,
+        area=None if options.aoi is None else read_area(options.aoi, scene.grid),
     )
     notes = tuple(_notes(scene, spec, resampling))
-    return Plan(job, load.lanes, projected_bytes(load, chunk_px), polygon_bytes, notes)
+    return Plan(job, load.lanes, projected_bytes(load, chosen), polygon_bytes, notes)
 
 
-def _chunk(load: Load, options: RunOptions) -> tuple[int, int]:
-    """Return the chunk size and the budget it was checked against."""
-    import psutil
+def _shared_spec(bundles: Sequence[ModelBundle]) -> ModelSpec:
+    """Return what the members of an ensemble share; raises ConfigError where they do not."""
+    if not bundles:
+        raise ConfigError("no model given")
+    first = bundles[0].spec
+    for bundle in bundles[1:]:
+        for name in SHARED:
+            own, other = getattr(first, name), getattr(bundle.spec, name)
+            if own != other:
+                raise ConfigError(
+                    f"{bundle.path}: {name} {other!r} differs from {own!r} of {bundles[0].path}; the models of an "
+                    f"ensemble share windows, bands and classes"
+                )
+    return first
 
-    budget = options.memory_bytes or int(FREE_SHARE * psutil.virtual_memory().available)
+
+def _chunk_px(load: Load, asked: int | None, before: int | None, budget: int) -> int:
+    """Return the chunk size: as asked, as in the run that is resumed, or the largest that fits up to the default."""
     largest = largest_chunk_that_fits(load, budget)
-    if options.chunk_px is None:
-        return min(largest, DEFAULT_CHUNK_PX), budget
-    needed = projected_bytes(load, options.chunk_px).total
+    if asked is None and (before is None or before > largest):
+        return min(largest, DEFAULT_CHUNK_PX)
+    chosen = asked or before
+    assert chosen is not None  # one of the two is there
+    needed = projected_bytes(load, chosen).total
     if needed > budget:
         raise MemoryBudgetError(
-            f"chunks of {options.chunk_px} px need {needed / MIB:.0f} MiB, but {budget / MIB:.0f} MiB are allowed; "
+            f"chunks of {chosen} px need {needed / MIB:.0f} MiB, but {budget / MIB:.0f} MiB are allowed; "
             f"the largest that fit are {largest} px"
         )
-    return options.chunk_px, budget
+    return chosen
 
 
 def _layer_names(spec: ModelSpec, options: RunOptions, polygons: PolygonOptions | None) -> tuple[str, ...]:
@@ -175,13 +201,6 @@ def _notes(scene: Scene, spec: ModelSpec, resampling: Resampling) -> list[str]:
             f"outputs come back on the scene's grid"
         )
     return notes
-
-
-def usable_cpus() -> int:
-    """Return how many CPUs this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # Linux: what this process is pinned to
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def activation_bytes_per_px(spec: ModelSpec) -> int:

@@ -6,7 +6,7 @@ import platform
 import resource
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,23 +14,27 @@ from typing import TYPE_CHECKING, Any
 import rasterio
 
 from geoseg import __version__
-from geoseg.engine.engines import ENGINES
+from geoseg.engine.engines import Task
 from geoseg.engine.finish import build_outputs, provenance, publish, refuse_if_finished
-from geoseg.engine.job import Job
-from geoseg.engine.kernel import Forward
+from geoseg.engine.folder import JobFolder
+from geoseg.engine.job import Job, Platform, refuse_if_source_changed
+from geoseg.engine.local import local_site
+from geoseg.engine.networks import load_networks
+from geoseg.engine.open import open_engine
 from geoseg.engine.options import PolygonOptions, RunOptions
 from geoseg.engine.plan import Plan, make_plan
-from geoseg.engine.run import JobFolder, Listener, Progress, run_job
-from geoseg.errors import ConfigError
+from geoseg.engine.run import Listener, Outcome, Progress, Stop, listed, refuse_if_failed, run_job
+from geoseg.errors import ConfigError, IncompleteError, InputError
 from geoseg.io.source import Scene, open_scene
 from geoseg.model.bundle import ModelBundle, load_model
-from geoseg.tiling.plan import GDAL_CACHE_BYTES
+from geoseg.tiling.memory import GDAL_CACHE_BYTES
 
 if TYPE_CHECKING:
     import geopandas as gpd
     import xarray as xr
 
 log = logging.getLogger(__name__)
+Model = ModelBundle | str | Path
 
 
 def _silent(progress: Progress) -> None:
@@ -69,7 +73,64 @@ class Result:
 
 def predict(
     scene: Scene | str | Path | Sequence[str | Path],
-    model: ModelBundle | str | Path,
+    model: Model | Sequence[Model],
+    out: str | Path,
+    *,
+    options: RunOptions | None = None,
+    polygons: PolygonOptions | None = None,
+    config: dict[str, Any] | None = None,
+    listen: Listener = _silent,
+    stop: Stop | None = None,
+) -> Result:
+    """Run a model over a scene; write classes.tif, confidence.tif and, where asked, polygons and probabilities.
+
+    model: one, or several of which the probabilities are averaged. An unfinished run in ``out`` is resumed. config:
+    what a command line or file was told, kept in run.json; without it run.json says how to repeat the call, unless the
+    scene came opened. stop: asked before each chunk whether to go on.
+    Raises InputError, ModelError, ConfigError, OutputError, MemoryBudgetError, TryAgainError and IncompleteError;
+    whatever happens, ``out`` shows a complete run or none.
+    """
+    started = time.perf_counter()
+    options = options or RunOptions()
+    stop = replace(stop or Stop(), deadline=_deadline(options))
+    folder = Path(out)
+    refuse_if_finished(folder, overwrite=options.overwrite)
+    opened = scene if isinstance(scene, Scene) else open_scene(scene)
+    bundles = load_models(model)
+    config = config or _config(scene, bundles, folder, options=options, polygons=polygons)
+    work = JobFolder(folder / ".job")
+    with (
+        work.locked(shared=options.shard is not None),
+        rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES),
+        open_engine(options) as engine,
+    ):
+        plan = make_plan(
+            opened,
+            bundles,
+            site=engine.site(options.device),
+            options=options,
+            polygons=polygons,
+            chunk_px=None if options.fresh else work.chunk_px(),
+        )
+        for note in plan.notes:
+            log.info(note)
+        work.adopt(plan.job, fresh=options.fresh, config=config)
+        task = Task(plan.job, load_networks, work)
+        chunks = list(plan.job.chunks())
+        mine = chunks if options.shard is None else chunks[options.shard[0] :: options.shard[1]]
+        outcome = run_job(task, work, engine=engine, only=mine, stop=stop, listen=listen)
+        if options.on_failure == "stop" or options.shard is not None:
+            refuse_if_failed(plan.job, outcome)
+        if options.shard is not None:
+            return Result(folder, {}, {"shard": list(options.shard), "chunks": len(mine)})
+        return _conclude(
+            plan, work, outcome, run=Circumstances(config, started), options=options, polygons=polygons, listen=listen
+        )
+
+
+def finish(
+    scene: Scene | str | Path | Sequence[str | Path],
+    model: Model | Sequence[Model],
     out: str | Path,
     *,
     options: RunOptions | None = None,
@@ -77,50 +138,97 @@ def predict(
     config: dict[str, Any] | None = None,
     listen: Listener = _silent,
 ) -> Result:
-    """Run a model over a scene; write classes.tif, confidence.tif and, where asked, polygons and probabilities.
+    """Write the outputs of a job whose parts are all there; the arguments are those of the runs that made them.
 
-    An unfinished run in ``out`` is resumed. config: what a command line or file was told, kept in run.json; without it
-    run.json says how to repeat the call, unless the scene came opened.
-    Raises InputError, ModelError, ConfigError, OutputError, MemoryBudgetError and IncompleteError; whatever happens,
-    ``out`` shows a complete run or none.
+    No network runs, so this needs no GPU even where the parts were made on one. Raises IncompleteError where parts are
+    missing, and what ``predict`` raises.
     """
-    from geoseg.model.backends import one_thread_per_network
-
     started = time.perf_counter()
     options = options or RunOptions()
     folder = Path(out)
     refuse_if_finished(folder, overwrite=options.overwrite)
-    opened = scene if isinstance(scene, Scene) else open_scene(scene)
-    bundle = model if isinstance(model, ModelBundle) else load_model(model)
-    plan = make_plan(opened, bundle, options=options, polygons=polygons)
-    for note in plan.notes:
-        log.info(note)
     work = JobFolder(folder / ".job")
-    with work.locked(), one_thread_per_network(), rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES):
-        work.adopt(plan.job, overwrite=options.overwrite)
-        records = run_job(
-            plan.job, work, engine=ENGINES[options.engine](plan.lanes), forward=_forward(plan.job), listen=listen
+    found = work.plan()
+    if found is None:
+        raise InputError(f"{folder}: holds no job to finish; start one with geoseg predict or geoseg buildings")
+    opened = scene if isinstance(scene, Scene) else open_scene(scene)
+    bundles = load_models(model)
+    with work.locked(), rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES):
+        site = replace(local_site("cpu"), platform=Platform(*found["identity"]["platform"]))
+        plan = make_plan(
+            opened, bundles, site=site, options=options, polygons=polygons, chunk_px=found["identity"]["chunk_px"]
         )
-        built, facts = build_outputs(
-            plan.job, work, records, probabilities=options.probabilities, polygons=polygons, listen=listen
+        work.adopt(plan.job, fresh=False, config=config)
+        records = work.finished(plan.job)
+        missing = [chunk_id for chunk_id, _ in plan.job.chunks() if chunk_id not in records]
+        if missing:
+            raise IncompleteError(
+                f"{folder}: {len(missing)} of {len(missing) + len(records)} chunks are missing "
+                f"({listed(missing)}); run their shards again, then finish"
+            )
+        return _conclude(
+            plan,
+            work,
+            Outcome(records, ()),
+            run=Circumstances(config, started),
+            options=options,
+            polygons=polygons,
+            listen=listen,
         )
-        run = {
-            **provenance(plan.job),
-            "scene": {"files": list(opened.files), "name": opened.name},
-            "grid": _grid_facts(plan.job),
-            **facts,
-            "plan": plan.as_json(),
-            "config": config or _config(scene, bundle, folder, options=options, polygons=polygons),
-            "run": _circumstances(started),
-        }
-        paths = publish(built, folder, run)
-    shutil.rmtree(work.path)
-    return Result(folder, paths, run)
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What run.json tells beside the plan: what the run was told, and when it began (``time.perf_counter``)."""
+
+    config: dict[str, Any] | None
+    started: float
+
+
+def _conclude(
+    plan: Plan,
+    work: JobFolder,
+    outcome: Outcome,
+    *,
+    run: Circumstances,
+    options: RunOptions,
+    polygons: PolygonOptions | None,
+    listen: Listener,
+) -> Result:
+    """Build the outputs and make them visible; the job folder goes, unless something in it is still wanted."""
+    job, folder = plan.job, work.path.parent
+    built, facts = build_outputs(
+        job, work, outcome, probabilities=options.probabilities, polygons=polygons, listen=listen
+    )
+    refuse_if_source_changed(job)
+    content = {
+        **provenance(job),
+        "scene": {"files": list(job.scene.files), "name": job.scene.name},
+        "grid": _grid_facts(job),
+        **facts,
+        "plan": plan.as_json(),
+        "config": run.config,
+        "run": _circumstances(run.started),
+    }
+    paths = publish(built, folder, content)
+    if not (options.keep_parts or outcome.failures):
+        shutil.rmtree(work.path)
+    return Result(folder, paths, content)
+
+
+def load_models(model: Model | Sequence[Model]) -> tuple[ModelBundle, ...]:
+    """Open one model or several; raises ModelError."""
+    several = [model] if isinstance(model, ModelBundle | str | Path) else model
+    return tuple(m if isinstance(m, ModelBundle) else load_model(m) for m in several)
+
+
+def _deadline(options: RunOptions) -> float | None:
+    return None if options.max_runtime_s is None else time.monotonic() + options.max_runtime_s
 
 
 def _config(
     scene: Scene | str | Path | Sequence[str | Path],
-    bundle: ModelBundle,
+    bundles: Sequence[ModelBundle],
     folder: Path,
     *,
     options: RunOptions,
@@ -133,9 +241,9 @@ def _config(
     return {
         "job": "land_cover" if polygons is None else "buildings",
         "scene": [f if "://" in str(f) or str(f).startswith("/vsi") else str(Path(f).absolute()) for f in files],
-        "model": str(Path(bundle.path).absolute()),
+        "model": [str(Path(b.path).absolute()) for b in bundles],
         "out": str(folder.absolute()),
-        "options": asdict(replace(options, overwrite=False)),
+        "options": asdict(replace(options, overwrite=False, fresh=False)),
         **({} if polygons is None else {"polygons": asdict(polygons)}),
     }
 
@@ -151,15 +259,6 @@ def _circumstances(started: float) -> dict[str, Any]:
         "geoseg": __version__,
         "cpus": os.cpu_count(),
     }
-
-
-def _forward(job: Job) -> Callable[[], Forward]:
-    def build() -> Forward:
-        from geoseg.model.backends import TorchBackend
-
-        return TorchBackend(job.bundle, device=job.device, precision=job.precision)
-
-    return build
 
 
 def _grid_facts(job: Job) -> dict[str, Any]:

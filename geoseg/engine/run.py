@@ -1,26 +1,23 @@
-"""Running a job in its folder: what is done stays done, what is missing is run, and only parts are written."""
+"""Running a job in its folder: what is done stays done, what is missing is run, what fails is tried again."""
 
-import fcntl
-import json
-import os
-import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 
-from geoseg.engine.engines import ChunkFailure, Engine
+from geoseg.engine.engines import Cause, Chunk, ChunkFailure, Engine, Task
+from geoseg.engine.folder import JobFolder
 from geoseg.engine.job import Job
-from geoseg.engine.kernel import ChunkRecord, ChunkResult, Forward
-from geoseg.errors import IncompleteError, InputError, OutputError
-from geoseg.grid import Box
-from geoseg.io.files import write_json
-from geoseg.io.parts import encode, read_record, write_part
-from geoseg.io.tiff import TILE_PX
-from geoseg.tiling.overviews import Kind, levels_within
+from geoseg.engine.kernel import ChunkRecord
+from geoseg.errors import IncompleteError, InputError, TryAgainError
 
-PLAN_FILE = "plan.json"
+log = logging.getLogger(__name__)
+
+# How often a chunk is tried before it counts as failed. A worker may die for reasons that have nothing to do with its
+# chunk (spot instances, walltime); a block that cannot be decoded stays so, unless a network file system hiccuped.
+ATTEMPTS = {Cause.READING: 2, Cause.MEMORY: 2, Cause.NETWORK: 3, Cause.WORKER: 10}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,118 +34,95 @@ Listener = Callable[[Progress], None]
 
 
 @dataclass(frozen=True, slots=True)
-class JobFolder:
-    """OUT/.job: the plan, a lock, and one part per finished chunk."""
+class Stop:
+    """Says when a run should start no more chunks: somebody asked for it, or its time is over.
 
-    path: Path
+    deadline: in seconds of ``time.monotonic``, None for no end.
+    """
 
-    def part(self, chunk_id: str) -> Path:
-        """Where a chunk's part lies."""
-        return self.path / "parts" / f"{chunk_id}.tif"
+    asked: threading.Event = field(default_factory=threading.Event)
+    deadline: float | None = None
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the folder; raises OutputError where another run holds it. The lock dies with its process."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        handle = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise OutputError(
-                    f"{self.path.parent}: another run is writing there; wait for it or choose another folder"
-                ) from error
-            yield
-        finally:
-            os.close(handle)
-
-    def adopt(self, job: Job, *, overwrite: bool) -> None:
-        """Make the folder that of ``job``; raises OutputError where it holds an unfinished job of another plan.
-
-        With ``overwrite`` such a job is thrown away.
-        """
-        plan = self.path / PLAN_FILE
-        if plan.exists():
-            found = json.loads(plan.read_text(encoding="utf-8"))
-            if found["fingerprint"] == job.fingerprint:
-                return
-            if not overwrite:
-                changed = [
-                    k for k in job.identity if found["identity"].get(k) != json.loads(json.dumps(job.identity[k]))
-                ]
-                raise OutputError(
-                    f"{self.path.parent}: holds an unfinished job of another plan ({', '.join(changed)} changed). "
-                    f"Finish it as it was started, choose another folder, or start over with --overwrite"
-                )
-            shutil.rmtree(self.path / "parts", ignore_errors=True)
-            plan.unlink()
-        (self.path / "parts").mkdir(parents=True, exist_ok=True)
-        write_json(plan, {"fingerprint": job.fingerprint, "identity": job.identity})
-
-    def finished(self, job: Job) -> dict[str, ChunkRecord]:
-        """Return the records of the parts that belong to ``job`` and are sound."""
-        records = {}
-        for chunk_id, _ in job.chunks():
-            found = read_record(self.part(chunk_id))
-            if found is not None and found["fingerprint"] == job.fingerprint:
-                records[chunk_id] = _record(found)
-        return records
-
-    def commit(self, job: Job, result: ChunkResult) -> ChunkRecord:
-        """Write a chunk's part: from here on the chunk is done."""
-        record = result.record
-        kinds: dict[str, Kind] = {n: "categories" if n == "classes" else "probability" for n in result.layers}
-        write_part(
-            self.part(record.id),
-            encode(result.layers, kinds, overviews=levels_within(job.chunk_px, TILE_PX)),
-            grid=job.scene.grid.crop(record.box),
-            record={"fingerprint": job.fingerprint, **asdict(record)},
-        )
-        return record
+    @property
+    def now(self) -> bool:
+        """Whether to stop."""
+        return self.asked.is_set() or (self.deadline is not None and time.monotonic() >= self.deadline)
 
 
-def _record(found: dict[str, Any]) -> ChunkRecord:
-    return ChunkRecord(
-        id=found["id"],
-        box=Box(**found["box"]),
-        windows=found["windows"],
-        skipped=found["skipped"],
-        valid_px=found["valid_px"],
-        class_px={int(k): v for k, v in found["class_px"].items()},
-    )
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a job's chunks: records by id in the job's order, and those that failed for good."""
+
+    records: dict[str, ChunkRecord]
+    failures: tuple[ChunkFailure, ...]
 
 
 def run_job(
-    job: Job, folder: JobFolder, *, engine: Engine, forward: Callable[[], Forward], listen: Listener
-) -> list[ChunkRecord]:
-    """Run what is missing of a job and return the records of all its chunks in order.
+    task: Task, folder: JobFolder, *, engine: Engine, only: Sequence[Chunk] | None = None, stop: Stop, listen: Listener
+) -> Outcome:
+    """Run what is missing of a job.
 
-    forward: makes the network, called only when something is missing. Raises InputError where no chunk could be read at
-    all, IncompleteError where some failed; finished parts stay.
+    only: the chunks to run, None for all. Raises TryAgainError where ``stop`` says so; finished parts stay.
     """
-    every = list(job.chunks())
-    records = folder.finished(job)
-    todo = [(chunk_id, box) for chunk_id, box in every if chunk_id not in records]
-    listen(Progress("predict", len(records), len(every), "resumed" if records else ""))
+    wanted = list(task.job.chunks()) if only is None else list(only)
+    records = folder.finished(task.job)
+    todo = [chunk for chunk in wanted if chunk[0] not in records]
+    done = len(wanted) - len(todo)
+    listen(Progress("predict", done, len(wanted), "resumed" if done else ""))
     failures: list[ChunkFailure] = []
-    if todo:
-        for outcome in engine.run(job, todo, forward=forward(), commit=lambda result: folder.commit(job, result)):
-            if isinstance(outcome, ChunkFailure):
-                failures.append(outcome)
-            else:
+    tries: Counter[tuple[str, Cause]] = Counter()
+    while todo:
+        again: list[Chunk] = []
+        for outcome in engine.run(task, _until(todo, stop)):
+            if isinstance(outcome, ChunkRecord):
                 records[outcome.id] = outcome
-            listen(Progress("predict", len(records), len(every)))
-    if failures:
-        _report(job, failures, done=len(records))
-    return [records[chunk_id] for chunk_id, _ in every]
+                done += 1
+            elif _worth_another_try(outcome, tries):
+                again.append((outcome.id, outcome.box))
+            else:
+                failures.append(outcome)
+            listen(Progress("predict", done, len(wanted)))
+        if stop.now:
+            raise TryAgainError(
+                f"{task.job.scene.name}: stopped with {done} of {len(wanted)} chunks done; they are kept, "
+                f"the same command goes on"
+            )
+        todo = again
+    order = [chunk_id for chunk_id, _ in task.job.chunks()]
+    return Outcome({i: records[i] for i in order if i in records}, tuple(failures))
 
 
-def _report(job: Job, failures: list[ChunkFailure], *, done: int) -> None:
-    first = failures[0]
-    if not done and all(f.reading for f in failures):
+def _until(todo: Iterable[Chunk], stop: Stop) -> Iterator[Chunk]:
+    """Yield the chunks until the run should start no more."""
+    for chunk in todo:
+        if stop.now:
+            return
+        yield chunk
+
+
+def _worth_another_try(failure: ChunkFailure, tries: Counter[tuple[str, Cause]]) -> bool:
+    tries[failure.id, failure.cause] += 1
+    count = tries[failure.id, failure.cause]
+    log.warning("chunk %s failed (%s, attempt %d): %s", failure.id, failure.cause, count, failure.error)
+    return count < ATTEMPTS[failure.cause]
+
+
+def refuse_if_failed(job: Job, outcome: Outcome) -> None:
+    """Raise InputError where no chunk could be read at all, IncompleteError where some failed."""
+    if not outcome.failures:
+        return
+    first, done = outcome.failures[0], len(outcome.records)
+    if not done and all(f.cause is Cause.READING for f in outcome.failures):
         raise InputError(str(first.error)) from first.error
+    hint = "smaller chunks (--chunk-px, with --fresh) take less memory; " if first.cause is Cause.MEMORY else ""
     raise IncompleteError(
-        f"{job.scene.name}: {len(failures)} of {done + len(failures)} chunks failed "
-        f"({', '.join(f.id for f in failures[:5])}{', …' if len(failures) > 5 else ''}); first: {first.error}. "
-        f"The others are kept: the same command tries only these again"
+        f"{job.scene.name}: {len(outcome.failures)} of {done + len(outcome.failures)} chunks failed "
+        f"({listed(f.id for f in outcome.failures)}); first: {first.error}. "
+        f"The others are kept: {hint}the same command tries only these again"
     ) from first.error
+
+
+def listed(ids: Iterable[str]) -> str:
+    """Return the ids of chunks in order, the first five of many."""
+    every = sorted(ids)
+    return ", ".join(every[:5]) + (", …" if len(every) > 5 else "")

@@ -45,7 +45,8 @@ class Scene:
     """A raster we may read.
 
     bands: what the channels measure, in file order without alpha; named: whether the names are known rather than
-    counted; sources: one per band; block: native (rows, cols) block; dtype: the stored type.
+    counted; sources: one per band; block: native (rows, cols) block; dtype: the stored type; mask: a raster of the
+    same grid whose first band hides pixels where it is 0 or nodata.
     """
 
     grid: Grid
@@ -54,6 +55,7 @@ class Scene:
     sources: tuple[BandSource, ...]
     dtype: str
     block: tuple[int, int]
+    mask: str | None = None
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -98,13 +100,15 @@ def open_scene(
     bands: str | None = None,
     sensor: str | None = None,
     nodata: float | None = None,
+    mask: str | Path | None = None,
     assume_crs: str | None = None,
 ) -> Scene:
     """Open a GeoTIFF, COG, VRT or any raster GDAL reads, or several single-band files of one grid, as one scene.
 
     bands: the bands' names in file order ("B02,B03,…"), or 1-based numbers to pick ("3,2,1"); a band marked as alpha
     is one of them when it is named or picked, else it masks. sensor: a key of ``geoseg.bands.SENSORS`` that gives the
-    bands wavelengths; nodata: overrides the tag; assume_crs: for files without one.
+    bands wavelengths; nodata: overrides the tag; mask: a raster on the scene's grid, pixels where its first band is 0
+    or nodata are invalid; assume_crs: for files without one.
     Raises InputError (not there, not a raster, no CRS, complex pixels, grids that differ) and ConfigError.
 
     >>> from importlib.resources import files
@@ -128,6 +132,11 @@ def open_scene(
     dtypes = [dtype for part in parts for dtype in part.dtypes]
     is_alpha = [s.index == s.alpha for s in every]
     band_set, named, picked = _name_bands(labels, is_alpha, bands, sensor, paths[0])
+    if mask is not None and not (own := _describe(str(mask), assume_crs).grid).same_as(first.grid):
+        raise InputError(
+            f"{mask}: its grid ({_words(own)}) differs from that of {paths[0]} ({_words(first.grid)}); "
+            f"bring the mask to the scene's grid first (gdalwarp -te -tr -r near)"
+        )
     plain = {every[i].file for i in picked if is_alpha[i]}  # their alpha band is a band like the others
     return Scene(
         grid=first.grid,
@@ -136,6 +145,7 @@ def open_scene(
         sources=tuple(replace(s, alpha=None) if s.file in plain else s for s in (every[i] for i in picked)),
         dtype=str(np.result_type(*(dtypes[i] for i in picked))),
         block=first.block,
+        mask=None if mask is None else str(mask),
     )
 
 
@@ -301,11 +311,23 @@ def read(scene: Scene, box: Box) -> Raster:
                     f"{file}: rows {box.row0}..{box.row1}, columns {box.col0}..{box.col1} cannot be read "
                     f"({_first_line(error)}); the file is damaged or cut off, fetch it again"
                 ) from error
+    if scene.mask is not None:
+        valid &= _shown(scene.mask, window)
     valid &= ~_nodata_mask(data, [s.nodata for s in scene.sources])
     if data.dtype.kind == "f":
         for channel in data:
             valid &= np.isfinite(channel)
     return Raster(data, valid, scene.grid.crop(box), scene.bands)
+
+
+def _shown(mask: str, window: Window) -> NDArray[np.bool_]:
+    """Return where a mask file shows pixels: its first band is neither 0 nor nodata."""
+    with open_raster(mask) as src:
+        try:
+            values = src.read(1, window=window, masked=True)
+        except RasterioError as error:
+            raise InputError(f"{mask}: cannot be read ({_first_line(error)}); fetch it again") from error
+    return np.asarray(values.filled(0) != 0)
 
 
 def _unmasked(src: DatasetReader, own: Sequence[BandSource], window: Window) -> NDArray[np.bool_]:

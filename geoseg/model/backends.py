@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
+import rasterio
 import torch
 from numpy.typing import NDArray
 
@@ -32,9 +33,14 @@ def choose_precision(device: str) -> str:
 
 
 def describe_device(device: str) -> str:
-    """Return what besides the plan decides the bits of a result: device kind, instruction set, torch version."""
+    """Return what besides the plan decides the bits of a result: device kind, instruction set, library versions."""
     kind = torch.cuda.get_device_name() if device == "cuda" else torch.backends.cpu.get_cpu_capability()
-    return f"{device} {kind}, torch {torch.__version__}"
+    return f"{device} {kind}, torch {torch.__version__}, numpy {np.__version__}, GDAL {rasterio.__gdal_version__}"
+
+
+def devices(kind: str) -> list[str]:
+    """Return torch's names of the devices of a kind: every visible GPU, or the CPU."""
+    return [f"cuda:{i}" for i in range(torch.cuda.device_count())] if kind == "cuda" else ["cpu"]
 
 
 class TorchBackend:

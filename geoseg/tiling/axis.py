@@ -107,8 +107,16 @@ class Axis:
         phase = indices % period
         return np.minimum(phase, period - phase) if self.size > 1 else np.zeros_like(indices)
 
-    def read_span(self, lo: int, hi: int) -> tuple[int, int]:
-        """Return the pixels [first, end) that the windows touching [lo, hi) need, mirrored ones included."""
-        windows = self.touching(lo, hi)
+    def counting(self, i: int) -> tuple[int, int]:
+        """Return the pixels [lo, hi) of the axis outside of which window ``i`` counts nothing."""
+        lo = self.start(i) + (self.margin if i > 0 else 0)
+        return lo, min(self.size, self.start(i) + self.window - (self.margin if i < self.count - 1 else 0))
+
+    def seen_span(self, windows: range) -> tuple[int, int]:
+        """Return the pixels [first, end) that neighbouring ``windows`` see, mirrored ones included."""
         pixels = self.fold(np.arange(self.start(windows[0]), self.start(windows[-1]) + self.window))
         return int(pixels.min()), int(pixels.max()) + 1
+
+    def read_span(self, lo: int, hi: int) -> tuple[int, int]:
+        """Return the pixels [first, end) that the windows touching [lo, hi) need."""
+        return self.seen_span(self.touching(lo, hi))

@@ -1,0 +1,42 @@
+"""geoseg finish: the outputs of a job whose parts were made by shards."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from geoseg.cli.options import Overwrite, TalkFlags, spread
+from geoseg.cli.predict import tell
+from geoseg.config import BuildingsConfig, TrainConfig, load_config
+from geoseg.errors import InputError
+
+
+@spread
+def finish(
+    folder: Annotated[Path, typer.Argument(metavar="OUT", help="Folder that the shards were given as -o.")],
+    *,
+    talk: TalkFlags,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write the outputs of a job whose chunks are all done; exit code 7 where some are missing."""
+    from dataclasses import replace
+
+    from geoseg.engine.predict import finish as conclude
+    from geoseg.engine.predict import load_models
+
+    plan = folder / ".job" / "plan.json"
+    if not plan.is_file():
+        raise InputError(f"{folder}: holds no job to finish; start one with geoseg predict or buildings --shard")
+    config = load_config(plan)
+    assert not isinstance(config, TrainConfig)  # a training has no job folder
+    with talk.listener() as listen:
+        result = conclude(
+            config.open(),
+            load_models(config.model),
+            folder,
+            options=replace(config.options, overwrite=overwrite),
+            polygons=config.polygons if isinstance(config, BuildingsConfig) else None,
+            config=config.recorded(),
+            listen=listen,
+        )
+    tell(result)

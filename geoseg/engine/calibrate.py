@@ -1,0 +1,36 @@
+"""Calibration: how long a run may take, from a few network calls on this machine."""
+
+import statistics
+import time
+from itertools import repeat
+
+import numpy as np
+
+from geoseg.engine.networks import load_networks
+from geoseg.engine.plan import Plan
+from geoseg.engine.views import VIEWS
+
+CALLS = 3
+
+
+def estimated_seconds(plan: Plan) -> float | None:
+    """Return the seconds that the network will take for all windows on this machine; reading and writing come on top.
+
+    The median of three calls after a first one that warms up; None where the networks will run on another device.
+    Skipped windows (nodata, area of interest) are not known beforehand, so scenes with many take less.
+    """
+    from geoseg.model.backends import choose_device
+
+    job = plan.job
+    if choose_device("auto") != job.platform.device:
+        return None
+    forward = load_networks(job)
+    batch = np.zeros((job.batch, len(job.spec.bands), *job.windows.window_shape), np.float32)
+    forward(0, batch)
+    took = []
+    for member in repeat(0, CALLS):
+        began = time.perf_counter()
+        forward(member, batch)
+        took.append(time.perf_counter() - began)
+    calls = plan.redundancy * job.windows.count * len(VIEWS[job.tta]) * len(job.bundles) / job.batch
+    return round(statistics.median(took) * calls / plan.lanes, 1)

@@ -1,0 +1,247 @@
+"""Dask: chunks are streamed to the workers of a cluster; pixels never pass through its scheduler.
+
+Few chunks are under way at once: when a worker dies, every task that the scheduler had assigned to it counts as
+suspicious, also those that never began, so a long queue dies with it (40 tasks submitted at once to a worker that was
+killed four times: all failed, 39 had never started).
+"""
+
+import logging
+import pickle
+import queue
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import CancelledError
+from contextlib import ExitStack, contextmanager
+from importlib import import_module
+from itertools import islice
+from typing import Any
+
+import dask
+from distributed import Client, Future, KilledWorker, LocalCluster
+from distributed.comm import CommClosedError
+
+from geoseg import __version__
+from geoseg.engine.engines import Cause, Chunk, ChunkFailure, Site, Task
+from geoseg.engine.kernel import ChunkRecord
+from geoseg.engine.local import usable_cpus
+from geoseg.engine.options import RunOptions
+from geoseg.engine.worker import execute, own_site
+from geoseg.errors import ConfigError, GeosegError, PlanChangedError, TryAgainError
+
+log = logging.getLogger(__name__)
+
+CHUNKS_PER_SLOT = 2  # one that runs and one that waits for it
+POLL_S = 2.0  # between looks at the cluster's health while nothing comes back
+PATIENCE_S = 600.0  # for the first worker, and for a new one when all are gone: nodes take minutes to boot
+CONNECT_S = 30.0
+LEAST_ALLOWED_FAILURES = 10
+LOST = (KilledWorker, CancelledError, CommClosedError, TimeoutError, OSError)
+# What our own clusters are told. Workers hold no Dask data, so spilling could only hurt; a first call may hold the
+# interpreter for minutes (libraries, GPU start-up) without being dead.
+SETTINGS = {
+    "distributed.scheduler.allowed-failures": 20,
+    "distributed.scheduler.worker-ttl": "10 minutes",
+    "distributed.scheduler.work-stealing": False,
+    "distributed.worker.memory.target": False,
+    "distributed.worker.memory.spill": False,
+    "distributed.worker.memory.pause": False,
+    "distributed.worker.memory.terminate": False,
+}
+
+
+class DaskEngine:
+    """Runs chunks on the workers of a Dask cluster, a few per slot at a time.
+
+    patience_s: how long to wait for a first worker, or for a new one when all are gone.
+    """
+
+    def __init__(self, client: Client, *, workers: int | None = None, patience_s: float = PATIENCE_S) -> None:
+        self._client = client
+        self._patience_s = patience_s
+        assert client.scheduler is not None  # a client is connected once it is made
+        self._address = str(client.scheduler.address)
+        try:
+            client.wait_for_workers(workers or 1, timeout=patience_s)
+        except TimeoutError as error:
+            raise TryAgainError(
+                f"{self._address}: fewer than {workers or 1} workers within {patience_s:.0f} s; "
+                f"start them, then run the same command again"
+            ) from error
+
+    def site(self, device: str) -> Site:
+        """See ``Engine.site``; asked of a worker."""
+        hosts = [info["host"] for info in self._client.scheduler_info(n_workers=-1)["workers"].values()]
+        share = max(hosts.count(host) for host in hosts)
+        return next(self.map(_SiteOf(device, share), [None]))
+
+    def run(self, task: Task, todo: Iterable[Chunk]) -> Iterator[ChunkRecord | ChunkFailure]:
+        """See ``Engine.run``; raises TryAgainError where the scheduler or all workers are lost."""
+        payload, rest = pickle.dumps(task), iter(todo)
+        finished: queue.SimpleQueue[Future] = queue.SimpleQueue()
+        pending: dict[Future, Chunk] = {}
+        try:
+            while True:
+                for chunk in islice(rest, max(0, self._window() - len(pending))):
+                    future = self._client.submit(
+                        execute, __version__, payload, chunk, key=_key(task, chunk), pure=False, retries=0
+                    )
+                    pending[future] = chunk
+                    future.add_done_callback(finished.put)
+                if not pending:
+                    return
+                future = self._next(finished)
+                outcome = self._outcome(future, pending.pop(future))
+                future.release()
+                yield outcome
+        finally:
+            self._client.cancel(list(pending)) if pending and self._client.status == "running" else None
+
+    def map[T, R](self, call: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+        """See ``Engine.map``; a call whose worker was lost is made again, up to the scheduler's patience."""
+        rest = iter(items)
+        pending: deque[Future] = deque()
+        while True:
+            for item in islice(rest, max(0, self._window() - len(pending))):
+                pending.append(self._client.submit(call, item, pure=False))
+            if not pending:
+                return
+            try:
+                yield pending.popleft().result()
+            except LOST as error:
+                raise TryAgainError(
+                    f"{self._address}: a call was lost ({error}); run the same command again"
+                ) from error
+
+    def _window(self) -> int:
+        """Return how many chunks may be under way: the cluster may have grown or shrunk."""
+        return CHUNKS_PER_SLOT * max(1, sum(self._threads().values()))
+
+    def _threads(self) -> dict[str, int]:
+        """Return the threads of every worker; raises TryAgainError where the scheduler does not answer."""
+        cause: Exception | None = None
+        if self._client.status == "running":
+            try:
+                return dict(self._client.nthreads())
+            except (OSError, TimeoutError, CommClosedError, CancelledError) as error:
+                cause = error
+        raise TryAgainError(
+            f"{self._address}: the scheduler is lost; what is done is kept, start one and run the same command again"
+        ) from cause
+
+    def _next(self, finished: "queue.SimpleQueue[Future]") -> Future:
+        """Wait for a chunk; raises TryAgainError where the scheduler is lost, or no worker is left for too long."""
+        since = time.monotonic()
+        while True:
+            try:
+                return finished.get(timeout=POLL_S)
+            except queue.Empty:
+                if self._threads():
+                    since = time.monotonic()
+                elif time.monotonic() - since > self._patience_s:
+                    raise TryAgainError(
+                        f"{self._address}: no worker has been there for {self._patience_s:.0f} s; what is done is "
+                        f"kept, start workers and run the same command again"
+                    ) from None
+
+    def _outcome(self, future: Future, chunk: Chunk) -> ChunkRecord | ChunkFailure:
+        """Return what a finished task says, or what its loss means; raises what ends the whole job."""
+        try:
+            outcome: ChunkRecord | ChunkFailure = future.result()
+        except GeosegError:
+            raise
+        except LOST as error:
+            self._threads()  # a lost scheduler ends the run, a lost worker does not
+            return ChunkFailure(*chunk, Cause.WORKER, error)
+        except (ImportError, AttributeError, pickle.PickleError) as error:
+            raise PlanChangedError(
+                f"{self._address}: a worker cannot run the job ({type(error).__name__}: {error}); "
+                f"install the same geoseg on every worker"
+            ) from error
+        except Exception as error:  # whatever else a worker says of one chunk: the run tries again, then tells
+            return ChunkFailure(*chunk, Cause.MEMORY if isinstance(error, MemoryError) else Cause.NETWORK, error)
+        return outcome
+
+
+class _SiteOf:
+    """``own_site`` with its arguments: a call of one argument that can be pickled."""
+
+    def __init__(self, device: str, workers: int) -> None:
+        self.device, self.workers = device, workers
+
+    def __call__(self, _item: None) -> Site:
+        return own_site(self.device, workers=self.workers)
+
+
+def _key(task: Task, chunk: Chunk) -> str:
+    """Return a key of one prefix for all chunks: the scheduler keeps statistics per prefix for ever."""
+    return f"geoseg-{task.job.fingerprint[:8]}{chunk[0]}{time.monotonic_ns()}"
+
+
+@contextmanager
+def open_cluster(options: RunOptions) -> Iterator[DaskEngine]:
+    """Connect to, or start, the cluster that the options name; raises ConfigError and TryAgainError."""
+    with ExitStack() as stack:
+        stack.enter_context(dask.config.set(SETTINGS))
+        cluster = options.cluster
+        if options.engine == "dask":
+            client = stack.enter_context(_foreign(options))
+            _advise(client)
+            yield DaskEngine(client, workers=cluster.workers)
+            return
+        maker = _local_cluster if options.engine == "local" else _cuda_cluster
+        made = stack.enter_context(maker(cluster.workers))
+        client = stack.enter_context(Client(made))
+        yield DaskEngine(client, workers=len(made.workers))
+
+
+def _local_cluster(workers: int | None) -> LocalCluster:
+    return LocalCluster(
+        n_workers=workers or usable_cpus(), threads_per_worker=1, memory_limit=0, dashboard_address=None
+    )
+
+
+def _cuda_cluster(workers: int | None) -> Any:
+    try:
+        from dask_cuda import LocalCUDACluster
+    except ImportError as error:
+        raise ConfigError("engine cuda: dask-cuda is not installed; pip install dask-cuda, or use threads") from error
+    return LocalCUDACluster(n_workers=workers, threads_per_worker=1, dashboard_address=None)
+
+
+def _foreign(options: RunOptions) -> Client:
+    cluster = options.cluster
+    try:
+        if cluster.factory is not None:
+            made = _made_by(cluster.factory)
+            return made if isinstance(made, Client) else Client(made, timeout=CONNECT_S)
+        if cluster.scheduler_file is not None:
+            return Client(scheduler_file=cluster.scheduler_file, timeout=CONNECT_S)
+        return Client(cluster.address, timeout=CONNECT_S)
+    except (OSError, TimeoutError) as error:
+        where = getattr(cluster, cluster.ways[0])
+        raise TryAgainError(f"{where}: no Dask scheduler answers there ({error}); start it, then run again") from error
+    except ValueError as error:
+        raise ConfigError(f"{getattr(cluster, cluster.ways[0])}: not the address of a scheduler ({error})") from error
+
+
+def _made_by(factory: str) -> Any:
+    module, _, function = factory.partition(":")
+    try:
+        return getattr(import_module(module), function)()
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"factory {factory}: cannot be called ({error})") from error
+
+
+def _advise(client: Client) -> None:
+    allowed = client.run_on_scheduler(_allowed_failures)
+    if allowed < LEAST_ALLOWED_FAILURES:
+        log.warning(
+            "the scheduler gives a task up after %d lost workers; for workers that come and go, start it with "
+            "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES=20",
+            allowed,
+        )
+
+
+def _allowed_failures(dask_scheduler: Any) -> int:
+    return int(dask_scheduler.allowed_failures)

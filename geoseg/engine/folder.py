@@ -1,0 +1,149 @@
+"""JobFolder: OUT/.job, where a job's plan, lock and parts lie. A sound part is the record that its chunk is done."""
+
+import base64
+import fcntl
+import json
+import os
+import shutil
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from geoseg.engine.engines import Sink
+from geoseg.engine.job import Job, differences
+from geoseg.engine.kernel import ChunkRecord, ChunkWalk, Rows
+from geoseg.errors import OutputError
+from geoseg.grid import Box
+from geoseg.io.files import write_json
+from geoseg.io.parts import PartEncoder, read_record, write_part
+from geoseg.io.tiff import TILE_PX
+from geoseg.tiling.overviews import Kind, levels_within
+
+PLAN_FILE = "plan.json"
+
+
+@dataclass(frozen=True, slots=True)
+class JobFolder:
+    """The plan, a lock, and one part per finished chunk; picklable, so that workers can commit."""
+
+    path: Path
+
+    def part(self, chunk_id: str) -> Path:
+        """Where a chunk's part lies."""
+        return self.path / "parts" / f"{chunk_id}.tif"
+
+    def filled(self, chunk_id: str) -> Path:
+        """Where the nodata lies that stands for a chunk that failed: no part, so the chunk is tried again."""
+        return self.path / "filled" / f"{chunk_id}.tif"
+
+    @contextmanager
+    def locked(self, *, shared: bool = False) -> Iterator[None]:
+        """Hold the folder, alone or together with others that share it; the lock dies with its process.
+
+        Raises OutputError where another run holds it.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        handle = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            try:
+                fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise OutputError(
+                    f"{self.path.parent}: another run is writing there; wait for it or choose another folder"
+                ) from error
+            yield
+        finally:
+            os.close(handle)
+
+    def plan(self) -> dict[str, Any] | None:
+        """Return the plan of the job that lies here, None where there is none."""
+        file = self.path / PLAN_FILE
+        return json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
+
+    def adopt(self, job: Job, *, fresh: bool, config: dict[str, Any] | None) -> None:
+        """Make the folder that of ``job``; raises OutputError where it holds an unfinished job of another plan.
+
+        fresh: such a job, and what is done of this one, is thrown away. config: what the run was told.
+        """
+        found = self.plan()
+        if found is not None and not fresh:
+            if found["fingerprint"] == job.fingerprint:
+                return
+            changed = ", ".join(differences(found["identity"], job.identity))
+            raise OutputError(
+                f"{self.path.parent}: holds an unfinished job of another plan ({changed} changed). "
+                f"Finish it as it was started, choose another folder, or start over with --fresh"
+            )
+        (self.path / PLAN_FILE).unlink(missing_ok=True)
+        shutil.rmtree(self.path / "parts", ignore_errors=True)
+        (self.path / "parts").mkdir(parents=True, exist_ok=True)
+        write_json(self.path / PLAN_FILE, {"fingerprint": job.fingerprint, "identity": job.identity, "config": config})
+
+    def finished(self, job: Job) -> dict[str, ChunkRecord]:
+        """Return the records of the parts that belong to ``job`` and are sound."""
+        records = {}
+        for chunk_id, _ in job.chunks():
+            found = read_record(self.part(chunk_id))
+            if found is not None and found["fingerprint"] == job.fingerprint:
+                records[chunk_id] = _from_json(found)
+        return records
+
+    def fill(self, job: Job, chunk_id: str, box: Box) -> ChunkRecord:
+        """Write nodata in place of a chunk that failed; returns a record of no window and no valid pixel."""
+        self.filled(chunk_id).parent.mkdir(exist_ok=True)
+        record = ChunkRecord(chunk_id, box, 0, 0, np.zeros((len(job.spec.classes), box.shape[0]), np.int32))
+        sink = _PartSink(self.filled(chunk_id), job, box)
+        sink.add({name: np.zeros(box.shape, np.uint8) for name in job.layers})
+        return sink.commit(record)
+
+    def chunk_px(self) -> int | None:
+        """Return the chunk size of the unfinished job that lies here, None where there is none."""
+        found = self.plan()
+        return None if found is None else int(found["identity"]["chunk_px"])
+
+    def sink(self, job: Job, walk: ChunkWalk) -> Sink:
+        """Open the part of a chunk."""
+        return _PartSink(self.part(walk.id), job, walk.box)
+
+
+class _PartSink:
+    """Compresses a chunk's rows as they come, and writes the part at the end."""
+
+    def __init__(self, path: Path, job: Job, box: Box) -> None:
+        self._path, self._job = path, job
+        kinds: dict[str, Kind] = {n: "categories" if n == "classes" else "probability" for n in job.layers}
+        self._encoder = PartEncoder(box.shape, kinds, overviews=levels_within(job.chunk_px, TILE_PX))
+
+    def add(self, rows: Rows) -> None:
+        self._encoder.add(rows)
+
+    def commit(self, record: ChunkRecord) -> ChunkRecord:
+        write_part(
+            self._path,
+            self._encoder.finish(),
+            grid=self._job.scene.grid.crop(record.box),
+            record={"fingerprint": self._job.fingerprint, **_as_json(record)},
+        )
+        return record
+
+
+def _as_json(record: ChunkRecord) -> dict[str, Any]:
+    box = record.box
+    return {
+        "id": record.id,
+        "box": [box.row0, box.col0, box.row1, box.col1],
+        "windows": record.windows,
+        "skipped": record.skipped,
+        "class_rows": base64.b64encode(zlib.compress(record.class_rows.astype("<i4").tobytes())).decode(),
+    }
+
+
+def _from_json(found: dict[str, Any]) -> ChunkRecord:
+    box = Box(*found["box"])
+    rows = np.frombuffer(zlib.decompress(base64.b64decode(found["class_rows"])), "<i4")
+    return ChunkRecord(found["id"], box, found["windows"], found["skipped"], rows.reshape(-1, box.shape[0]))

@@ -1,0 +1,150 @@
+"""Memory: what a run holds at its peak, computed from its plan before the first pixel."""
+
+from dataclasses import dataclass, fields
+
+from geoseg.errors import MemoryBudgetError
+from geoseg.grid import Box
+from geoseg.tiling.blend import STRIP_ROWS
+from geoseg.tiling.plan import WindowGrid, cuts
+from geoseg.tiling.resample import Resampling
+from geoseg.tiling.strips import strips
+
+LEAST_CHUNK_PX = 512  # written jobs use 512 x 2^n: whole tiles of the output, whole cells of its overviews
+MIB = 2**20
+# Bytes that no argument tells: resident sizes, one run each, on Linux x86-64 with torch 2.15 (CUDA build), numba 0.68.
+# torch 532 MiB, rasterio and numba 82, geoseg 10, geopandas and pyogrio 101, segmentation-models-pytorch 188,
+# matplotlib 31; compiled kernels, weights and a first small network call 93 to 171 (3 to 24 M parameters).
+BASE_BYTES = 1152 * MIB
+# A lane's scratch and what its allocator keeps beyond the sum of a network's convolution outputs: 105 MiB at most in 17
+# runs with compact U-Nets and U-Nets with resnet18, resnet34 and efficientnet-b0, windows of 256..1024, fp32 or bf16.
+LANE_BYTES = 128 * MIB
+GDAL_CACHE_BYTES = 64 * MIB  # what the engine allows GDAL's block cache (GDAL_CACHEMAX)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """What a run holds in memory, whatever its chunk size.
+
+    bands, itemsize: of the scene as it is stored; channels: of the network's answer; classes: of the map; layers: that
+    parts hold; batch: windows per network call; lanes: calls at once; answers: views and members that are averaged;
+    images: differently normalised ones;
+    activation_bytes_per_px: what a call holds in this process, per pixel of its windows: the sum of all convolution
+    outputs is an upper bound, 0 for a GPU.
+    """
+
+    grid: WindowGrid
+    resampling: Resampling
+    bands: int
+    itemsize: int
+    channels: int
+    classes: int
+    layers: int
+    batch: int
+    lanes: int
+    activation_bytes_per_px: int
+    answers: int = 1
+    images: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryPlan:
+    """Projected peak memory of a process in bytes, by what takes it; it holds for the strip that needs most.
+
+    busy: the most of what is never held together: an image while it is prepared, network calls, rows being finished.
+    """
+
+    base: int
+    read_block: int
+    prefetched_block: int
+    image: int
+    sums: int
+    busy: int
+    outputs: int
+    encoder: int
+
+    @property
+    def total(self) -> int:
+        """The sum of all parts."""
+        return sum(getattr(self, part.name) for part in fields(self))
+
+
+def projected_bytes(load: Load, chunk_px: int) -> MemoryPlan:
+    """Return the memory that chunks of ``chunk_px`` pixels of the scene take: an upper bound.
+
+    | part | bytes | reason |
+    |---|---|---|
+    | base | BASE_BYTES | the process with its network, before the first pixel |
+    | read_block | source px x (stored + 1) | stored = bands x itemsize, and the mask |
+    | prefetched_block | source px x (2 x stored + bands + 3) | the next strip's, the reader's own copy and masks |
+    | image | seen px x (4 x bands x images + 1) | float32 on the working grid, and the mask |
+    | sums | 2 x sums px x (4 x channels + 1) | uint32 and validity, of this strip and the one before |
+    | busy: image | seen px x 4 x bands | once more while it is scaled |
+    | busy: network | (lanes + answers) x batch px x 4 x (bands + 2 x channels) | inputs, answers, integers |
+    | | lanes x (batch px x activation_bytes_per_px + LANE_BYTES) | inside the network |
+    | busy: finishing | 64 rows x width x (4 x channels + 4 x classes + 16) | class sums |
+    | | row px x (4 x channels + 1) | sums brought to the scene's grid, where it is another |
+    | outputs | 2 x row px x (layers + 2) | uint8 rows and masks, once more while they are encoded |
+    | encoder | (512 rows x width + chunk px) x layers x 4/3 | tile rows, and tiles that do not compress |
+    | | GDAL_CACHE_BYTES | GDAL's block cache |
+    """
+    source, seen, sums, rows, width = _largest(load, chunk_px)
+    stored = load.bands * load.itemsize
+    batch_px = load.batch * load.grid.rows.window * load.grid.cols.window
+    resampled = 0 if load.resampling.is_identity else rows * (4 * load.channels + 1)
+    encoded_px = width * (LEAST_CHUNK_PX + min(chunk_px, load.resampling.scene_shape[0]))
+    return MemoryPlan(
+        base=BASE_BYTES,
+        read_block=source * (stored + 1),
+        prefetched_block=source * (2 * stored + load.bands + 3),
+        image=seen * (4 * load.bands * load.images + 1),
+        sums=2 * sums * (4 * load.channels + 1),
+        busy=max(
+            seen * 4 * load.bands,
+            (load.lanes + load.answers) * batch_px * 4 * (load.bands + 2 * load.channels)
+            + load.lanes * (batch_px * load.activation_bytes_per_px + LANE_BYTES),
+            STRIP_ROWS * width * 4 * (load.channels + load.classes + 4) + resampled,
+        ),
+        outputs=2 * rows * (load.layers + 2),
+        encoder=encoded_px * load.layers * 4 // 3 + GDAL_CACHE_BYTES,
+    )
+
+
+def largest_chunk_that_fits(load: Load, budget_bytes: int) -> int:
+    """Return the largest chunk of 512 x 2^n pixels that ``budget_bytes`` allow, no larger than the scene needs.
+
+    Raises MemoryBudgetError where not even the smallest fits.
+    """
+    chunk_px = LEAST_CHUNK_PX
+    least = projected_bytes(load, chunk_px).total
+    if least > budget_bytes:
+        raise MemoryBudgetError(
+            f"the smallest chunk, {chunk_px} px, needs {least / MIB:.0f} MiB, but {budget_bytes / MIB:.0f} MiB are "
+            f"allowed; allow more with --memory, or take fewer lanes, a smaller batch or a smaller window"
+        )
+    while chunk_px < max(load.resampling.scene_shape) and projected_bytes(load, 2 * chunk_px).total <= budget_bytes:
+        chunk_px *= 2
+    return chunk_px
+
+
+def _largest(load: Load, chunk_px: int) -> tuple[int, int, int, int, int]:
+    """Return the largest (source, seen, sums, leaving) pixels of any strip, and a chunk's largest width.
+
+    Lengths along rows and columns are independent of each other, so one column and one row of chunks tell all.
+    """
+    height, width = load.resampling.scene_shape
+    down = [Box(lo, 0, hi, min(chunk_px, width)) for lo, hi in cuts(height, chunk_px)]
+    across = [Box(0, lo, min(chunk_px, height), hi) for lo, hi in cuts(width, chunk_px)]
+    row_lengths = [
+        (s.pixels.shape[0], s.seen.shape[0], s.sums.shape[0], s.rows[1] - s.rows[0])
+        for box in down
+        for s in strips(load.grid, load.resampling, box)
+    ]
+    col_lengths = [
+        (s.pixels.shape[1], s.seen.shape[1], s.sums.shape[1], box.shape[1])
+        for box in across
+        for s in strips(load.grid, load.resampling, box)[-1:]  # the last one leaves rows: its pixels hold the chunk's
+    ]
+    rows = [max(column) for column in zip(*row_lengths, strict=True)]
+    cols = [max(column) for column in zip(*col_lengths, strict=True)]
+    source, seen, sums, leaving = (a * b for a, b in zip(rows, cols, strict=True))
+    return source, seen, sums, leaving, cols[-1]
