@@ -114,10 +114,10 @@ def test_relative_paths_start_at_the_config_and_changes_at_the_current_folder(tm
     config = load_config(path)
     assert config.scene == (str(tmp_path / "conf/s.tif"),)
     assert config.out == str(tmp_path / "conf/o")
-    assert config.model == str(tmp_path / "conf/own_model")
+    assert config.model == (str(tmp_path / "conf/own_model"),)
     changed = load_config(path, changes={"out": "other", "scene": ["a.tif", "b.tif"]})
     assert (changed.out, changed.scene) == ("other", ("a.tif", "b.tif"))
-    assert load_config(buildings(tmp_path / "conf" / "x.yaml", model="buildings")).model == "buildings"
+    assert load_config(buildings(tmp_path / "conf" / "x.yaml", model="buildings")).model == ("buildings",)
 
 
 def test_a_scene_that_is_absolute_remote_or_the_demo_stays_itself(tmp_path):
@@ -159,5 +159,5 @@ def test_a_folder_called_buildings_does_not_hide_the_model_of_that_name(tmp_path
     (tmp_path / "buildings").mkdir()
     (tmp_path / "mine").mkdir()
     config = BuildingsConfig(scene=("scene.tif",), out="buildings")
-    assert config.based_on(tmp_path).model == "buildings"
-    assert config.model_copy(update={"model": "mine"}).based_on(tmp_path).model == str(tmp_path / "mine")
+    assert config.based_on(tmp_path).model == ("buildings",)
+    assert config.model_copy(update={"model": ("mine",)}).based_on(tmp_path).model == (str(tmp_path / "mine"),)

@@ -4,19 +4,24 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import TYPE_CHECKING
 
-from geoseg.engine.run import Stop
 from geoseg.errors import TryAgainError
+
+if TYPE_CHECKING:
+    from geoseg.engine.run import Stop
 
 GRACE_S = 20.0  # Kubernetes kills 30 s after SIGTERM by default, SLURM too
 
 
 @contextmanager
-def stoppable() -> Iterator[Stop]:
+def stoppable() -> "Iterator[Stop]":
     """Yield a ``Stop`` that SIGTERM sets off: no more chunks are started, and after ``GRACE_S`` the run ends at once.
 
     Parts are written whole or not at all, so nothing is lost either way; the exit code is 75.
     """
+    from geoseg.engine.run import Stop  # with all that runs a job: `geoseg --help` needs none of it
+
     stop = Stop()
 
     def ask(_signal: int, _frame: FrameType | None) -> None:

@@ -103,7 +103,7 @@ def _until(todo: Iterable[Chunk], stop: Stop) -> Iterator[Chunk]:
 def _worth_another_try(failure: ChunkFailure, tries: Counter[tuple[str, Cause]]) -> bool:
     tries[failure.id, failure.cause] += 1
     count = tries[failure.id, failure.cause]
-    log.warning("chunk %s failed (%s, attempt %d): %s", failure.id, failure.cause, count, failure.error)
+    log.info("chunk %s failed (%s, attempt %d): %s", failure.id, failure.cause, count, failure.error)
     return count < ATTEMPTS[failure.cause]
 
 
