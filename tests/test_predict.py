@@ -6,10 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import rasterio
+import rasterio.features
 import torch
 from affine import Affine
+from conftest import write_tif
 
-from geoseg import PolygonOptions, RunOptions, load_model, open_scene, predict
+from geoseg import PolygonOptions, RunOptions, finish, load_model, open_scene, predict
 from geoseg.bands import BandSet
 from geoseg.errors import ConfigError, IncompleteError, InputError, MemoryBudgetError, OutputError
 from geoseg.model.build import build_network
@@ -264,3 +266,78 @@ def test_run_json_of_a_call_from_python_runs_again(scene_file, bundle, tmp_path)
     assert (config.options, config.polygons) == (options, polygons)
     again = predict(config.scene, config.model, tmp_path / "again", options=config.options, polygons=config.polygons)
     assert again.paths["buildings.gpkg"].read_bytes() == result.paths["buildings.gpkg"].read_bytes()
+
+
+def test_shards_leave_the_outputs_to_finish(scene_file, bundle, tmp_path):
+    whole = predict(scene_file, bundle, tmp_path / "whole", options=RunOptions(chunk_px=512))
+    out = tmp_path / "out"
+    with pytest.raises(InputError, match="no job to finish"):
+        finish(scene_file, bundle, out)
+    for i in (1, 0):
+        shard = predict(scene_file, bundle, out, options=RunOptions(chunk_px=512, shard=(i, 2)))
+        assert shard.paths == {}
+        assert shard.run["chunks"] == 2
+        assert sorted(p.name for p in out.iterdir()) == [".job"]
+        if i == 1:
+            with pytest.raises(IncompleteError, match=r"2 of 4 chunks are missing \(r00000_c00000, r00001_c00000\)"):
+                finish(scene_file, bundle, out)
+    done = finish(scene_file, bundle, out)  # takes the chunk size from the job, and needs no network
+    for name in RASTERS:
+        assert done.paths[name].read_bytes() == whole.paths[name].read_bytes()
+    assert not (out / ".job").exists()
+
+
+def test_an_unfinished_run_keeps_its_chunk_size_whatever_memory_is_free_later(scene_file, bundle, tmp_path):
+    def stop(progress):
+        if progress.stage == "predict" and progress.done == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        predict(scene_file, bundle, tmp_path / "out", options=RunOptions(chunk_px=512, engine="sync"), listen=stop)
+    assert predict(scene_file, bundle, tmp_path / "out").run["plan"]["chunk_px"] == 512
+
+
+def test_outputs_outside_of_an_area_are_nodata_and_inside_as_ever(scene_file, bundle, tmp_path):
+    import geopandas as gpd
+    import shapely
+
+    area = shapely.Polygon([(3e5 + 20, 3.06e6 - 20), (3e5 + 160, 3.06e6 - 30), (3e5 + 90, 3.06e6 - 130)])
+    gpd.GeoDataFrame(geometry=[area], crs="EPSG:32645").to_file(tmp_path / "aoi.gpkg")
+    whole = predict(scene_file, bundle, tmp_path / "whole")
+    inside = predict(scene_file, bundle, tmp_path / "in", options=RunOptions(aoi=str(tmp_path / "aoi.gpkg")))
+    with rasterio.open(whole.paths["classes.tif"]) as a, rasterio.open(inside.paths["classes.tif"]) as b:
+        burnt = rasterio.features.rasterize([area], out_shape=a.shape, transform=a.transform)
+        np.testing.assert_array_equal(b.read(1), a.read(1) * burnt)
+    assert inside.run["windows"]["run"] < whole.run["windows"]["run"]
+
+
+def test_a_mask_file_hides_pixels_from_the_network_and_the_outputs(scene_file, bundle, tmp_path):
+    shown = np.ones((1, 700, 900), np.uint8)
+    shown[0, 300:500, 100:350] = 0
+    with rasterio.open(scene_file) as src:
+        profile = {"crs": src.crs, "transform": src.transform}
+        valid = src.dataset_mask() > 0
+    mask = write_tif(tmp_path / "mask.tif", shown, **profile)
+    result = predict(open_scene(scene_file, mask=mask), bundle, tmp_path / "out")
+    with rasterio.open(result.paths["classes.tif"]) as out:
+        np.testing.assert_array_equal(out.read(1) > 0, valid & (shown[0] > 0))
+    with pytest.raises(InputError, match=r"other.tif: its grid .* differs"):
+        open_scene(scene_file, mask=write_tif(tmp_path / "other.tif", shown[:, :50]))
+
+
+def test_an_ensemble_is_the_mean_of_its_members(scene_file, bundle, tmp_path):
+    normal = Normalisation(mean=(90.0, 110.0, 100.0), std=(40.0, 60.0, 50.0))
+    torch.manual_seed(4)
+    spec = bundle.spec.model_copy(update={"normalisation": normal, "name": "other"})
+    other = save_model(tmp_path / "other", build_network(spec.arch, in_channels=3, out_channels=3), spec=spec)
+    options = RunOptions(probabilities=True, chunk_px=512)
+    p = {}
+    for name, models in {"a": bundle, "b": other, "both": [bundle, other.path]}.items():
+        result = predict(scene_file, models, tmp_path / name, options=options)
+        with rasterio.open(result.paths["probabilities.tif"]) as src:
+            p[name] = src.read().astype(int)
+    assert np.abs(p["both"] - (p["a"] + p["b"]) / 2).max() <= 1
+    assert [m["name"] for m in result.run["model"]] == ["untrained", "other"]
+    odd = replace(other, spec=spec.model_copy(update={"ramp_px": 0}))
+    with pytest.raises(ConfigError, match=r"ramp_px 0 differs from 32 .*share windows"):
+        predict(scene_file, [bundle, odd], tmp_path / "out")

@@ -197,7 +197,11 @@ def open_cluster(options: RunOptions) -> Iterator[DaskEngine]:
 
 def _local_cluster(workers: int | None) -> LocalCluster:
     return LocalCluster(
-        n_workers=workers or usable_cpus(), threads_per_worker=1, memory_limit=0, dashboard_address=None
+        n_workers=workers or usable_cpus(),
+        threads_per_worker=1,
+        memory_limit=0,
+        dashboard_address=None,
+        silence_logs=logging.ERROR,  # a worker that takes long to leave is no news
     )
 
 
