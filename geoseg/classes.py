@@ -10,15 +10,13 @@ NODATA = 0  # class rasters are uint8: 0 is nodata, classes are 1..254
 
 @dataclass(frozen=True, slots=True)
 class ClassInfo:
-    """One class: its value in the raster (1..254), its name, and its colour as (red, green, blue) in 0..255."""
+    """One class: its value in the raster, its name, and its colour as (red, green, blue) in 0..255."""
 
     id: int
     name: str
     color: tuple[int, int, int]
 
     def __post_init__(self) -> None:
-        if not 1 <= self.id <= 254:
-            raise ConfigError(f"class {self.name!r} has id {self.id}; ids are 1..254 (0 is nodata)")
         if not self.name.strip():
             raise ConfigError(f"class {self.id} has no name")
         if len(self.color) != 3 or not all(0 <= c <= 255 for c in self.color):
@@ -32,7 +30,7 @@ class ClassInfo:
 
 @dataclass(frozen=True, slots=True)
 class ClassMap:
-    """The classes of a map, ordered by id.
+    """The classes of a map that geoseg makes, ordered by id, 1..254.
 
     >>> c = ClassMap((ClassInfo(1, "background", (240, 240, 240)), ClassInfo(2, "building", (200, 60, 40))))
     >>> c.by_name("building").id, c.max_id, len(c)
@@ -48,6 +46,9 @@ class ClassMap:
             raise ConfigError("a class map needs at least one class")
         if ids != sorted(set(ids)):
             raise ConfigError(f"class ids must be unique and ascending, got {ids}")
+        for c in self.classes:
+            if not 1 <= c.id <= 254:
+                raise ConfigError(f"class {c.name!r} has id {c.id}; ids are 1..254 (0 is nodata)")
         if len(set(names)) != len(names):
             raise ConfigError(f"class names must be unique, got {names}")
 

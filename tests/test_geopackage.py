@@ -136,8 +136,8 @@ def test_equal_jobs_give_equal_bytes_and_the_clock_is_given_back(tmp_path: Path)
 def test_batches_change_nothing(package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(geopackage, "BATCH_ROWS", 7)
     write(tmp_path / "b.gpkg", houses(GRID, 30))
-    one, many = (pyogrio.read_dataframe(p, layer="buildings") for p in (package, tmp_path / "b.gpkg"))
-    assert one.equals(many)
+    one, many = (p.read_bytes() for p in (package, tmp_path / "b.gpkg"))
+    assert one == many
 
 
 def test_no_polygons_give_an_empty_layer_that_is_styled(tmp_path: Path) -> None:

@@ -1,25 +1,51 @@
 """geoseg vectorize: polygons of a raster that is there already."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from geoseg.cli.options import Overwrite, PolygonFlags, spread
+from geoseg.cli.table import table
+from geoseg.config import parse_bytes
+from geoseg.errors import ConfigError
+
+Kind = Literal["buildings", "coverage"]
+OF_BUILDINGS = ("class_id", "threshold", "min_hole_m2", "method")
+OF_COVERAGE = ("memory",)
 
 
 @spread
 def vectorize(
-    raster: Annotated[Path, typer.Argument(metavar="RASTER", help="Probabilities, or classes with --class-id.")],
+    ctx: typer.Context,
+    raster: Annotated[Path, typer.Argument(metavar="RASTER", help="Probabilities, or classes.")],
     *,
     output: Annotated[Path, typer.Option("-o", "--output", help="GeoPackage to write.", show_default=False)],
+    kind: Annotated[
+        Kind, typer.Option(help="buildings: one class, straightened; coverage: all classes, without gap or overlap.")
+    ] = "buildings",
     polygons: PolygonFlags,
     band: Annotated[str | None, typer.Option(help="Band number or name (default: the only one, or the last).")] = None,
     class_id: Annotated[int | None, typer.Option(help="Draw this class of a class raster.")] = None,
     threshold: Annotated[float, typer.Option(help="Probability from which a pixel is inside.")] = 0.5,
+    memory: Annotated[
+        str | None, typer.Option(help="Memory a coverage may use, e.g. 4GB (default: 80 % of what is free).")
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Draw the building polygons of a probability raster and write them as a styled GeoPackage."""
+    """Draw the polygons of a raster and write them as a styled GeoPackage: buildings, or all classes as a coverage.
+
+    For a coverage, --min-area-m2 is the minimum mapping unit: smaller patches go to the neighbour they share most
+    border with; and --tolerance-m is how far shared borders may stray from the pixels. Both are off unless given.
+    """
+    foreign = OF_BUILDINGS if kind == "coverage" else OF_COVERAGE
+    for name in (name for name in foreign if _given(ctx, name)):
+        raise ConfigError(f"--{name.replace('_', '-')} means nothing to --kind {kind}; leave it out")
+    if kind == "coverage":
+        min_area_m2 = polygons.min_area_m2 if _given(ctx, "min_area_m2") else 0.0
+        rules = {"min_area_m2": min_area_m2, "tolerance_m": polygons.tolerance_m or 0.0}
+        _coverage(raster, output, band=band, rules=rules, memory=memory, overwrite=overwrite)
+        return
     from geoseg.engine.vectorize import vectorize as draw
 
     made = draw(
@@ -32,3 +58,26 @@ def vectorize(
         overwrite=overwrite,
     )
     print(f"{made['count']} polygons, {made['area_m2'] / 1e4:.2f} ha\n{made['file']}")
+
+
+def _given(ctx: typer.Context, name: str) -> bool:
+    source = ctx.get_parameter_source(name)
+    return source is not None and source.name != "DEFAULT"
+
+
+def _coverage(
+    raster: Path, output: Path, *, band: str | None, rules: dict[str, float], memory: str | None, overwrite: bool
+) -> None:
+    from geoseg.engine.coverage import draw_coverage
+    from geoseg.polygons.coverage import CoverageRules
+
+    made = draw_coverage(
+        raster,
+        output,
+        band=band,
+        rules=CoverageRules(**rules),
+        memory_bytes=None if memory is None else parse_bytes(memory),
+        overwrite=overwrite,
+    )
+    rows = [[c["name"], f"{c['area_m2'] / 1e4:.2f}", f"{c['polygons']}"] for c in made["classes"]]
+    print(f"{table(rows, head=['class', 'ha', 'polygons'])}\n\n{made['file']}")

@@ -16,14 +16,13 @@ from geoseg.io.aoi import read_area
 from geoseg.io.source import Scene
 from geoseg.model.bundle import ModelBundle
 from geoseg.model.spec import ModelSpec
-from geoseg.tiling.memory import BASE_BYTES, MIB, Load, MemoryPlan, largest_chunk_that_fits, projected_bytes
+from geoseg.tiling.memory import BASE_BYTES, FREE_SHARE, MIB, Load, MemoryPlan, largest_chunk_that_fits, projected_bytes
 from geoseg.tiling.plan import WindowGrid, redundancy
 from geoseg.tiling.resample import Resampling, source_box
 
 # Windows of 768 px are run 1.68 times as often as there are in chunks of 2048 px, 1.32 times in 4096, 1.13 in 8192
 # (``redundancy`` on 30,000 px square); larger chunks take more memory and resume in coarser steps.
 DEFAULT_CHUNK_PX = 4096
-FREE_SHARE = 0.8  # of the memory that is free when the plan is made
 POLYGON_BYTES_PER_PX = 24  # probability, component numbers and rings of the whole scene while polygons are drawn
 SHARED = ("window_px", "margin_px", "ramp_px", "bands", "gsd_m", "channels", "classes", "polygon_class")
 

@@ -4,16 +4,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
 
 from geoseg import __version__
 from geoseg.classes import ClassInfo, ClassMap
 from geoseg.engine.options import PolygonOptions
-from geoseg.errors import ConfigError, InputError, OutputError
+from geoseg.errors import InputError, OutputError
 from geoseg.grid import Grid
 from geoseg.io.geopackage import write_buildings
-from geoseg.io.source import open_raster
+from geoseg.io.source import band_number, open_raster
 from geoseg.polygons import extract_footprints
 
 BUILDING = ClassMap((ClassInfo(1, "building", (200, 66, 46)),))
@@ -43,26 +42,13 @@ def vectorize(
         if src.crs is None:
             raise InputError(f"{raster}: no CRS; assign one with gdal_edit.py -a_srs")
         grid = Grid(src.crs, src.transform, src.shape)
-        values = src.read(_band(src, band), masked=False)
+        values = src.read(band_number(src, band), masked=False)
         nodata = src.nodata
     probability = _as_bytes(values, nodata, class_id=class_id, name=str(raster))
     found = extract_footprints(probability, grid, options.rules(0.5 if class_id is not None else threshold))
     source = {"software": "geoseg", "version": __version__, "model": None, "input": [Path(raster).name]}
     areas = write_buildings(path, found, crs=grid.crs, target=BUILDING.by_id(1), classes=BUILDING, provenance=source)
     return {"file": str(path), "count": len(found), "area_m2": round(float(np.sum(areas)), 3)}
-
-
-def _band(src: rasterio.DatasetReader, band: int | str | None) -> int:
-    if band is None:
-        return int(src.count)
-    names = list(src.descriptions)
-    if isinstance(band, str) and not band.isdigit():
-        if band not in names:
-            raise ConfigError(f"{src.name}: no band {band!r}; there are {', '.join(str(n) for n in names)}")
-        return names.index(band) + 1
-    if not 1 <= int(band) <= src.count:
-        raise ConfigError(f"{src.name}: no band {band}; there are 1..{src.count}")
-    return int(band)
 
 
 def _as_bytes(

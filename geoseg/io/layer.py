@@ -116,6 +116,7 @@ def write_layer(
             with closing(sqlite3.connect(temporary, isolation_level=None)) as db:
                 _describe(db, layer)
                 _read_back(db, layer.name, count)
+            _forget_batches(temporary)
         except (*OGR_ERRORS, sqlite3.Error) as error:
             raise OutputError(f"{path}: could not be written ({error}); check the disk, then run again") from error
     return count
@@ -197,6 +198,14 @@ def _describe(db: sqlite3.Connection, layer: PolygonLayer) -> None:
     )
     db.execute("INSERT INTO gpkg_metadata_reference VALUES ('geopackage', NULL, NULL, NULL, ?, 1, NULL)", (FIXED_TIME,))
     db.execute("COMMIT")
+
+
+def _forget_batches(path: Path) -> None:
+    """Set SQLite's two counters of transactions, of which OGR makes one per batch, to 1."""
+    with path.open("r+b") as file:
+        for offset in (24, 92):  # file change counter; version-valid-for number, which has to equal it
+            file.seek(offset)
+            file.write((1).to_bytes(4))
 
 
 def _read_back(db: sqlite3.Connection, layer: str, count: int) -> None:

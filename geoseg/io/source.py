@@ -175,6 +175,20 @@ def open_raster(path: str) -> DatasetReader:
         raise InputError(f"{path}: not a raster that can be read ({_first_line(error)})") from error
 
 
+def band_number(src: DatasetReader, band: int | str | None) -> int:
+    """Return the 1-based number of a band given by number or description, of the last for None; raises ConfigError."""
+    if band is None:
+        return int(src.count)
+    names = list(src.descriptions)
+    if isinstance(band, str) and not band.isdigit():
+        if band not in names:
+            raise ConfigError(f"{src.name}: no band {band!r}; there are {', '.join(str(n) for n in names)}")
+        return names.index(band) + 1
+    if not 1 <= int(band) <= src.count:
+        raise ConfigError(f"{src.name}: no band {band}; there are 1..{src.count}")
+    return int(band)
+
+
 def _describe(path: str, assume_crs: str | None) -> _File:
     with open_raster(path) as src:
         if src.count == 0:

@@ -18,6 +18,7 @@ BASE_BYTES = 1152 * MIB
 # A lane's scratch and what its allocator keeps beyond the sum of a network's convolution outputs: 105 MiB at most in 17
 # runs with compact U-Nets and U-Nets with resnet18, resnet34 and efficientnet-b0, windows of 256..1024, fp32 or bf16.
 LANE_BYTES = 128 * MIB
+FREE_SHARE = 0.8  # of the memory that is free when the plan is made
 GDAL_CACHE_BYTES = 64 * MIB  # what the engine allows GDAL's block cache (GDAL_CACHEMAX)
 
 
