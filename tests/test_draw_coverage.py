@@ -2,6 +2,8 @@
 
 import json
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -163,3 +165,42 @@ def test_command_line(raster, tmp_path, capsys):
     assert main([*command, "--overwrite", "--threshold", "0.4"]) == 2
     assert "--threshold means nothing to --kind coverage" in capsys.readouterr().err
     assert main(["vectorize", str(raster), "-o", str(out), "--memory", "1GB", "--overwrite"]) == 2
+
+
+DRAW = """
+import json, sys
+from geoseg.engine.coverage import draw_coverage
+from geoseg.polygons.coverage import CoverageRules
+raster, out, min_area_m2, tolerance_m = sys.argv[1:]
+rules = CoverageRules(min_area_m2=float(min_area_m2), tolerance_m=float(tolerance_m))
+made = draw_coverage(raster, out, rules=rules)
+peak, = (int(line.split()[1]) * 1024 for line in open("/proc/self/status") if line.startswith("VmHWM"))
+print(json.dumps({"peak": peak, "planned": made["planned_memory_bytes"], "count": made["count"]}))
+"""
+
+
+def measured(raster: Path, out: Path, *, min_area_m2: float = 0, tolerance_m: float = 0) -> dict[str, int]:
+    command = [sys.executable, "-c", DRAW, str(raster), str(out), str(min_area_m2), str(tolerance_m)]
+    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rules", [{}, {"tolerance_m": 20}, {"min_area_m2": 1000, "tolerance_m": 20}])
+def test_peak_memory_is_planned_for_noise_and_for_patches(tmp_path, rules):
+    noise = np.random.default_rng(0).integers(0, 4, (1, 600, 600), np.uint8)
+    for name, classes in (("noise", noise), ("patches", np.tile(land((500, 500)), (4, 4))[None])):
+        raster = write_tif(tmp_path / f"{name}.tif", classes, transform=FLAT)
+        found = measured(raster, tmp_path / f"{name}.gpkg", **rules)
+        assert found["count"] > 1000
+        assert found["peak"] <= found["planned"], (name, found)
+
+
+@pytest.mark.slow
+def test_peak_memory_does_not_grow_with_the_pixels(tmp_path):
+    found = {}
+    for size in (3000, 15000):
+        classes = np.kron(land((300, 300)), np.ones((size // 300, size // 300), np.uint8))[None]
+        raster = write_tif(tmp_path / f"{size}.tif", classes, transform=FLAT, compress="deflate", tiled=True)
+        found[size] = measured(raster, tmp_path / f"{size}.gpkg")
+    assert found[3000]["count"] == found[15000]["count"]
+    assert found[15000]["peak"] <= 1.25 * found[3000]["peak"], found

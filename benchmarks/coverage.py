@@ -1,0 +1,111 @@
+"""A class raster as a coverage, beside gdal_polygonize: time, peak memory, and whether the polygons tile the scene.
+
+usage: python benchmarks/coverage.py RASTER [--min-area-m2 M] [--tolerance-m T] [--runs N]
+
+geoseg runs with an empty, then with a filled cache of compiled functions, then with the sieve and the tolerance; each
+run is a process of its own. gdal_polygonize.py (GDAL's own command, here the system's) writes a GeoPackage as well.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pyogrio
+import rasterio
+import shapely
+from machine import describe
+
+DRAW = """
+import json, resource, sys, time
+from geoseg.engine.coverage import draw_coverage
+from geoseg.polygons.coverage import CoverageRules
+raster, out, min_area_m2, tolerance_m = sys.argv[1:]
+made = draw_coverage(raster, out, rules=CoverageRules(min_area_m2=float(min_area_m2), tolerance_m=float(tolerance_m)))
+print(json.dumps(made))
+"""
+
+
+def timed(command: list[str], **environment: str) -> tuple[float, float, str]:
+    """Run a command; return seconds, peak memory in MiB, and what it printed."""
+    began = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, **environment})
+    assert process.stdout is not None
+    told = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{command[0]} failed with {process.returncode}")
+    return time.perf_counter() - began, usage.ru_maxrss / 1024, told
+
+
+def judged(path: Path, raster: Path) -> str:
+    """Say whether the polygons tile the valid pixels, and how far each class is from its pixel count, as areas."""
+    read = pyogrio.read_dataframe(path, layer="coverage")
+    polygons = shapely.get_parts(read.geometry.to_numpy())
+    with rasterio.open(raster) as src:
+        classes, valid, pixel = src.read(1), src.read_masks(1) != 0, abs(src.transform.determinant)
+    area = dict(read.geometry.area.groupby(read["class_id"]).sum())
+    worst = max(
+        abs(area.get(int(value), 0) / pixel - count)
+        for value, count in zip(*np.unique(classes[valid], return_counts=True), strict=True)
+    )
+    return (
+        f"valid {shapely.is_valid(polygons).all()}, coverage valid {shapely.coverage_is_valid(polygons)}, "
+        f"area / valid pixels {shapely.area(polygons).sum() / pixel / valid.sum():.12f}, "
+        f"a class is off by {worst:.3f} px at most"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("raster", type=Path)
+    parser.add_argument("--min-area-m2", type=float, default=10_000)
+    parser.add_argument("--tolerance-m", type=float, default=20)
+    parser.add_argument("--runs", type=int, default=3)
+    args = parser.parse_args()
+    print(describe())
+    print(args.raster.name)
+    print("| | seconds | peak MiB | planned MiB | polygons | vertices | file MB |\n|---|---|---|---|---|---|---|")
+    told = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        rules = {"exact": (0.0, 0.0), "sieve and tolerance": (args.min_area_m2, args.tolerance_m)}
+        cache = str(folder / "numba")
+        runs = [("first run, compiling", (0.0, 0.0)), *(item for item in rules.items() for _ in range(args.runs))]
+        for label, (min_area_m2, tolerance_m) in runs:
+            out = folder / "geoseg.gpkg"
+            out.unlink(missing_ok=True)
+            command = [sys.executable, "-c", DRAW, str(args.raster), str(out), str(min_area_m2), str(tolerance_m)]
+            seconds, peak, printed = timed(command, NUMBA_CACHE_DIR=cache)
+            print(row(f"geoseg, {label}", seconds, peak, out, json.loads(printed)["planned_memory_bytes"]))
+            told.append(f"geoseg, {label}: {judged(out, args.raster)}")
+        tool = shutil.which("gdal_polygonize.py")
+        for _ in range(args.runs if tool else 0):
+            out = folder / "gdal.gpkg"
+            out.unlink(missing_ok=True)
+            seconds, peak, _ = timed([str(tool), "-q", str(args.raster), "-b", "1", "-f", "GPKG", str(out), "coverage"])
+            print(row("gdal_polygonize.py", seconds, peak, out, None))
+        if not tool:
+            print("gdal_polygonize.py is not on PATH")
+    print("\n" + "\n".join(dict.fromkeys(told)))
+
+
+def row(label: str, seconds: float, peak_mib: float, path: Path, planned: int | None) -> str:
+    geometries = pyogrio.read_dataframe(path, columns=[], layer="coverage").geometry.to_numpy()
+    vertices = int(shapely.get_num_coordinates(geometries).sum())
+    plan = "–" if planned is None else f"{planned / 2**20:.0f}"
+    return (
+        f"| {label} | {seconds:.1f} | {peak_mib:.0f} | {plan} | {len(geometries)} | {vertices} | "
+        f"{path.stat().st_size / 1e6:.1f} |"
+    )
+
+
+if __name__ == "__main__":
+    main()
