@@ -8,7 +8,6 @@ from typing import Any
 
 import geopandas as gpd
 import numpy as np
-import rasterio
 import shapely
 from affine import Affine
 from numpy.typing import NDArray
@@ -19,6 +18,7 @@ from rasterio.windows import Window
 from geoseg.classes import NODATA, ClassInfo, ClassMap
 from geoseg.errors import ConfigError, InputError
 from geoseg.grid import Box, Grid
+from geoseg.io.class_table import read_classes, tagged_names
 from geoseg.io.source import open_raster
 from geoseg.train.classes import BUILDING_CLASSES
 from geoseg.train.labels import read_polygons
@@ -185,18 +185,13 @@ def _count(
 
 
 def class_table(raster: Path) -> ClassMap:
-    """Return the classes of a raster: its CLASS_n tags and palette where geoseg wrote it, else the values in it."""
+    """Return the classes of a raster: those of its CLASS_n tags where geoseg wrote it, else the values in it."""
     with open_raster(str(raster)) as src:
         if src.dtypes[0] != "uint8":
             raise InputError(f"{raster}: {src.dtypes[0]} values; a class raster holds bytes, 0 = nodata")
-        names = {int(k[6:]): v for k, v in src.tags(1).items() if k.startswith("CLASS_") and k[6:].isdigit()}
-        if not names:
-            values = np.unique(src.read(1))
-            names = {int(v): f"class {v}" for v in values if v not in (NODATA, 255)}
-        palette = src.colormap(1) if src.colorinterp[0] == rasterio.enums.ColorInterp.palette else {}
-    return ClassMap(
-        tuple(ClassInfo(i, n, tuple(palette.get(i, (128, 128, 128)))[:3]) for i, n in sorted(names.items()))
-    )
+        tagged = bool(tagged_names(src, 1))
+        present = () if tagged else [v for v in np.unique(src.read(1)).tolist() if v not in (NODATA, 255)]
+        return ClassMap(read_classes(src, 1, present))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -22,7 +22,7 @@ def read_classes(raster: DatasetReader, band: int, present: Iterable[int]) -> tu
     Names: CLASS_n tags as geoseg writes them, else the categories or attribute table in the file's .aux.xml, else the
     number. Colours: the palette, else the attribute table, else a colour made from the number.
     """
-    tags = {int(k[6:]): v for k, v in raster.tags(band).items() if k.startswith("CLASS_") and k[6:].isdigit()}
+    tags = tagged_names(raster, band)
     names, colors = _from_pam(Path(raster.name), band)
     try:
         palette: Mapping[int, tuple[int, ...]] = raster.colormap(band)
@@ -34,6 +34,11 @@ def read_classes(raster: DatasetReader, band: int, present: Iterable[int]) -> tu
         ClassInfo(value, names.get(value, "").strip() or f"class {value}", colors.get(value) or _made_up(value))
         for value in sorted({*present, *tags})
     )
+
+
+def tagged_names(raster: DatasetReader, band: int) -> dict[int, str]:
+    """Return the names by class that geoseg writes as CLASS_n tags; empty for other files."""
+    return {int(k[6:]): v for k, v in raster.tags(band).items() if k.startswith("CLASS_") and k[6:].isdigit()}
 
 
 def _made_up(value: int) -> Color:
