@@ -158,6 +158,8 @@ class Grid:
             lat = 2 * np.arctan(np.exp(y * unit / a)) - np.pi / 2
             w2 = 1 - e2 * np.sin(lat) ** 2
             return planar * unit**2 * ((1 - e2) / w2**1.5) * (np.cos(lat) ** 2 / np.sqrt(w2))
+        if len(x) == 0:  # which get_factors refuses
+            return np.empty(0)
         proj = Proj(crs)
         lon, lat = proj(x, y, inverse=True)
         return planar * unit**2 / np.asarray(proj.get_factors(lon, lat).areal_scale)

@@ -12,10 +12,9 @@ from scipy import ndimage
 from geoseg.errors import ConfigError, InputError
 from geoseg.grid import Box, Grid
 from geoseg.polygons import FootprintRules, extract_footprints, geodesic_area_m2, polygonize_probability
-from geoseg.polygons.fit import STATUS
 from geoseg.polygons.footprints import draw_outlines
 from geoseg.polygons.frame import GroundFrame
-from geoseg.polygons.instances import cut_apart
+from geoseg.polygons.instances import label_instances
 
 METRE = Affine(1, 0, 0, 0, -1, 0)
 UTM = CRS.from_epsg(32633)
@@ -118,6 +117,7 @@ def test_simplification_takes_the_steps_out_of_a_slanted_wall():
 
 def test_empty_and_bad_input():
     assert len(polygonize_probability(np.ones((4, 4), np.uint8), METRE)) == 0
+    assert len(extract_footprints(np.ones((4, 4), np.uint8), Grid(UTM, METRE, (4, 4)), FootprintRules())) == 0
     assert len(polygonize_probability(np.full((4, 4), 255, np.uint8), METRE, min_area_m2=17)) == 0
     with pytest.raises(InputError, match="uint8"):
         polygonize_probability(np.ones((4, 4)), METRE)
@@ -133,24 +133,24 @@ def test_empty_and_bad_input():
         FootprintRules(threshold=50)
 
 
-def test_neighbours_that_were_cut_apart_keep_straight_walls_and_do_not_overlap():
-    """Two slanted houses that share a wall: outlines that reach into each other are trimmed, not given up."""
+def test_buildings_told_apart_by_a_border_share_a_straight_wall():
     rows, cols = np.mgrid[:120, :160]
     across, along = 0.9 * cols + 0.44 * rows, -0.44 * cols + 0.9 * rows
     inside = (across > 40) & (across < 140) & (along > -10) & (along < 50)
-    wall = np.abs(across - 92) < 1.5
     probability = np.where(inside, 230, 20).astype(np.uint8)
-    interior = np.where(inside & ~wall, 220, 20).astype(np.uint8)
+    border = np.where(inside & (np.abs(across - 92) < 1.5), 200, 10).astype(np.uint8)
     grid = Grid(CRS.from_epsg(32633), Affine(0.2, 0, 5e5, 0, -0.2, 5e6), probability.shape)
-    found = extract_footprints(cut_apart(probability, interior, threshold=0.5), grid, FootprintRules())
-    assert len(found) == 2
+    labels = label_instances(probability, border)
+    found = extract_footprints(probability, grid, FootprintRules(), labels=labels)
     a, b = found.geometries
     assert shapely.is_valid([a, b]).all()
-    assert a.disjoint(b)
-    assert a.distance(b) < 0.2  # a pixel: the line of the cut
-    assert (shapely.get_num_coordinates([a, b]) <= 9).all()
-    assert STATUS.index("kept") not in found.fit.status
+    assert a.touches(b)
+    assert a.intersection(b).length == pytest.approx(12, abs=0.5)
+    assert shapely.get_num_coordinates([a, b]).tolist() == [5, 5]
+    assert found.area_px.tolist() == [(labels == 1).sum(), (labels == 2).sum()]
     assert a.area + b.area == pytest.approx(inside.sum() * 0.04, rel=0.02)
+    merged = extract_footprints(probability, grid, FootprintRules())
+    assert merged.geometries[0].area == pytest.approx(a.area + b.area, rel=1e-4)
 
 
 @pytest.mark.parametrize("method", ["regular", "contour"])

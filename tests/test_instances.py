@@ -4,65 +4,74 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from geoseg.polygons.instances import EDGES, cut_apart
+from geoseg.polygons.instances import EDGES, border_probability, label_instances
 
 
-def two_rooms(width=41, wall=20, gap=60):
-    """One block of p(building) with a wall of low p(interior) in it."""
+def two_rooms(width=41, wall=20, seen=200):
+    """One block of p(building) with a wall in it where p(border) is ``seen``."""
     probability = np.full((20, width), 1, np.uint8)
     probability[3:17, 3:-3] = 250
-    interior = np.where(probability > 127, 240, 1).astype(np.uint8)
-    interior[:, wall - 1 : wall + 2] = gap
-    return probability, interior
+    border = np.ones_like(probability)
+    border[3:17, wall - 1 : wall + 2] = seen
+    return probability, border
 
 
-def count(probability):
-    return ndimage.label(probability >= 128, EDGES)[1]
-
-
-def test_a_wall_cuts_once_and_thinly():
-    probability, interior = two_rooms()
-    out = cut_apart(probability, interior, threshold=0.5)
-    assert (count(probability), count(out)) == (1, 2)
-    changed = out != probability
-    assert changed.sum() == 14  # one pixel per row of the block
-    assert set(np.flatnonzero(changed.any(0))) <= {19, 20, 21, 22}
-    np.testing.assert_array_equal(out[~changed], probability[~changed])
+def test_a_wall_parts_a_block_in_its_middle():
+    probability, border = two_rooms()
+    border[3:17, 20] = 255
+    labels = label_instances(probability, border)
+    np.testing.assert_array_equal(labels > 0, probability >= 128)
+    assert set(np.unique(labels[:, 3:20])) == {0, 1}
+    assert set(np.unique(labels[:, 21:-3])) == {0, 2}
 
 
 def test_without_a_border_blobs_stay_merged():
-    probability, interior = two_rooms(gap=240)
-    np.testing.assert_array_equal(cut_apart(probability, interior, threshold=0.5), probability)
+    assert label_instances(*two_rooms(seen=40)).max() == 1
 
 
-def test_seeds_too_small_to_be_buildings_do_not_cut():
-    probability, interior = two_rooms(wall=5)  # the room left of the wall is 1 px wide
-    assert count(cut_apart(probability, interior, threshold=0.5)) == 2
-    assert count(cut_apart(probability, interior, threshold=0.5, min_seed_px=20)) == 1
+def test_a_border_with_a_gap_still_parts():
+    probability, border = two_rooms()
+    border[9:11] = 1  # two pixels: narrower than the seeds' opening
+    assert label_instances(probability, border).max() == 2
 
 
-def test_nodata_and_areas_without_a_seed_are_left_alone():
-    probability, interior = two_rooms()
-    probability[:, :2], interior[:, :2] = 0, 0
-    interior[:] = np.where(interior > 127, 100, interior)
-    np.testing.assert_array_equal(cut_apart(probability, interior, threshold=0.5), probability)
+def test_seeds_too_small_to_be_buildings_do_not_part():
+    probability, border = two_rooms(wall=10)  # the room left of the wall is 6 px wide
+    assert label_instances(probability, border).max() == 2
+    assert label_instances(probability, border, min_seed_px=150).max() == 1
+
+
+def test_nodata_is_outside_and_an_area_without_a_seed_is_one_building():
+    probability, border = two_rooms(seen=1)
+    probability[:, :2], border[:, :2] = 0, 0
+    border[3:17, 3:-3] = 240
+    labels = label_instances(probability, border)
+    np.testing.assert_array_equal(labels, probability >= 128)
+
+
+def test_border_and_interior_make_up_the_building():
+    probability, border = two_rooms()
+    interior = (probability - border + 1).astype(np.uint8)
+    np.testing.assert_array_equal(border_probability(probability, interior)[3:17, 3:-3], border[3:17, 3:-3])
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_every_part_keeps_one_seed_and_a_crop_around_an_area_gives_the_same(seed):
+def test_labels_are_connected_and_a_crop_around_an_area_gives_the_same(seed):
     rng = np.random.default_rng(seed)
-    smooth = ndimage.gaussian_filter(rng.standard_normal((90, 120)), 4)
-    probability = np.clip(128 + 900 * smooth, 1, 255).astype(np.uint8)
-    interior = np.clip(40 + 1200 * ndimage.gaussian_filter(rng.standard_normal((90, 120)), 2), 1, 255).astype(np.uint8)
-    out = cut_apart(probability, interior, threshold=0.5)
-    assert ((out == probability) | (out == 1)).all()
-    parts, n = ndimage.label(out >= 128, EDGES)
-    seeds, _ = ndimage.label((interior >= 128) & (probability >= 128), EDGES)
-    for part in range(1, n + 1):
-        assert len(np.unique(seeds[(parts == part) & (seeds > 0)])) <= 1
-    areas, _ = ndimage.label(probability >= 128, EDGES)
+    smooth = ndimage.gaussian_filter(rng.standard_normal((90, 120)), 6)
+    probability = np.clip(150 + 2500 * smooth, 1, 255).astype(np.uint8)
+    border = np.clip(1500 * ndimage.gaussian_filter(rng.standard_normal((90, 120)), 2) - 60, 1, 255).astype(np.uint8)
+    labels = label_instances(probability, border)
+    areas, count = ndimage.label(probability >= 128, EDGES)
+    np.testing.assert_array_equal(labels > 0, areas > 0)
+    assert labels.max() > count
+    first = [int(np.flatnonzero(labels == k)[0]) for k in range(1, labels.max() + 1)]
+    assert first == sorted(first)
+    for k in range(1, labels.max() + 1):
+        assert ndimage.label(labels == k, EDGES)[1] == 1
     for number, (rows, cols) in enumerate(ndimage.find_objects(areas), start=1):
-        alone = np.where(areas[rows, cols] == number, probability[rows, cols], 1).astype(np.uint8)
-        again = cut_apart(alone, interior[rows, cols], threshold=0.5)
         inside = areas[rows, cols] == number
-        np.testing.assert_array_equal(again[inside], out[rows, cols][inside])
+        alone = np.where(inside, probability[rows, cols], 1).astype(np.uint8)
+        again = label_instances(alone, border[rows, cols])
+        _, expected = np.unique(labels[rows, cols][inside], return_inverse=True)
+        np.testing.assert_array_equal(again[inside], expected + 1)

@@ -22,7 +22,7 @@ from geoseg.io.files import write_json
 from geoseg.io.geopackage import refuse_if_in_use, write_buildings
 from geoseg.io.pam import write_pam
 from geoseg.polygons import extract_footprints
-from geoseg.polygons.instances import cut_apart
+from geoseg.polygons.instances import border_probability, label_instances
 
 LEAST_SEED_M2 = 1.0  # sure interior smaller than this is noise, not a building
 RUN_FILE = "run.json"
@@ -131,13 +131,16 @@ def _polygons(job: Job, parts: Mapping[Any, Path], path: Path, options: PolygonO
     assert spec.polygon_class is not None  # make_job has refused other models
     target = spec.class_map.by_name(spec.polygon_class)
     probability = _whole_layer(job, parts, probability_layer(target.name))
+    labels = None
     if INTERIOR in job.layers:
         pixel_m2 = float(np.prod(job.scene.grid.ground_resolution_m()))
-        interior = _whole_layer(job, parts, INTERIOR)
-        probability = cut_apart(
-            probability, interior, threshold=job.threshold, min_seed_px=max(1, round(LEAST_SEED_M2 / pixel_m2))
+        labels = label_instances(
+            probability,
+            border_probability(probability, _whole_layer(job, parts, INTERIOR)),
+            threshold=job.threshold,
+            min_seed_px=max(1, round(LEAST_SEED_M2 / pixel_m2)),
         )
-    found = extract_footprints(probability, job.scene.grid, options.rules(job.threshold))
+    found = extract_footprints(probability, job.scene.grid, options.rules(job.threshold), labels=labels)
     areas = write_buildings(
         path, found, crs=job.scene.grid.crs, target=target, classes=spec.class_map, provenance=provenance(job)
     )

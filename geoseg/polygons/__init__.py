@@ -2,6 +2,7 @@
 
 from geoseg.polygons.fit import STATUS
 from geoseg.polygons.footprints import FootprintRules, Footprints, extract_footprints, polygonize_probability
+from geoseg.polygons.instances import label_instances
 from geoseg.polygons.measure import geodesic_area_m2
 from geoseg.polygons.outlines import Fit
 
@@ -12,5 +13,6 @@ __all__ = [
     "Footprints",
     "extract_footprints",
     "geodesic_area_m2",
+    "label_instances",
     "polygonize_probability",
 ]

@@ -1,6 +1,6 @@
 """Footprints: building polygons of a probability raster with what belongs to them, and the calls that make them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import numpy as np
@@ -14,6 +14,7 @@ from geoseg.polygons.components import find_components, sum_bytes
 from geoseg.polygons.contours import edge_outlines, trace_edges
 from geoseg.polygons.costs import DIAGONAL_PENALTY
 from geoseg.polygons.frame import GroundFrame
+from geoseg.polygons.neighbours import find_block, label_table
 from geoseg.polygons.outlines import Drawn, Fit, Outlines
 from geoseg.polygons.regular import regular_outlines
 from geoseg.polygons.rings import wanted_rings
@@ -70,17 +71,20 @@ class Footprints:
         return len(self.geometries)
 
 
-def extract_footprints(probability: NDArray[np.uint8], grid: Grid, rules: FootprintRules) -> Footprints:
+def extract_footprints(
+    probability: NDArray[np.uint8], grid: Grid, rules: FootprintRules, *, labels: NDArray[np.int32] | None = None
+) -> Footprints:
     """Return the building polygons of ``probability`` in the CRS of ``grid``, whatever its units.
 
     probability: (H, W) bytes, byte b means p = (b - 1) / 254, 0 is nodata and outside. Pixels that touch in a corner
-    only are apart. Polygons are valid and do not overlap. Raises InputError for anything but a uint8 raster of the
-    grid's shape.
+    only are apart. labels: (H, W) the building of each pixel inside, see ``label_instances``; without them what touches
+    is one building. Polygons are valid and do not overlap; those that touch share their walls exactly. Raises
+    InputError for anything but a uint8 raster of the grid's shape.
     """
     if np.shape(probability) != grid.shape:
         raise InputError(f"the probability raster has shape {np.shape(probability)}, its grid {grid.shape}")
     frame = GroundFrame.of_grid(grid)
-    return to_footprints(draw_outlines(probability, frame, rules).settled(), frame)
+    return to_footprints(draw_outlines(probability, frame, rules, labels=labels).settled(), frame)
 
 
 def polygonize_probability(
@@ -114,11 +118,17 @@ def polygonize_probability(
 
 
 def draw_outlines(
-    probability: NDArray[np.uint8], frame: GroundFrame, rules: FootprintRules, *, origin: tuple[int, int] = (0, 0)
+    probability: NDArray[np.uint8],
+    frame: GroundFrame,
+    rules: FootprintRules,
+    *,
+    origin: tuple[int, int] = (0, 0),
+    labels: NDArray[np.int32] | None = None,
 ) -> Outlines:
     """Draw each component of a window whose first pixel lies at ``origin`` (row, col) of the scene, for itself.
 
-    frame: that of the scene. What is drawn of a component depends on its pixels and their neighbours alone, and on
+    frame: that of the scene. labels: as in ``extract_footprints``; ``Outlines.settled`` splits what they tell apart.
+    What is drawn of a component depends on its pixels and their neighbours alone, and on
     what its holes hold. Outlines may reach into each other, see ``Outlines.settled``.
     """
     if probability.dtype != np.uint8 or probability.ndim != 2:
@@ -138,11 +148,32 @@ def draw_outlines(
         area_px=components.area_px[kept],
         byte_sum=sum_bytes(probability, runs, components)[kept],
     )
-    if not regular:
-        return edge_outlines(rings, wanted, frame, drawn, tolerance_m=rules.tolerance_m)
-    return regular_outlines(
-        rings, wanted, frame, drawn, tolerance_m=rules.tolerance_m, diagonal_penalty=rules.diagonal_penalty
-    )
+    if regular:
+        outlines = regular_outlines(
+            rings, wanted, frame, drawn, tolerance_m=rules.tolerance_m, diagonal_penalty=rules.diagonal_penalty
+        )
+    else:
+        outlines = edge_outlines(rings, wanted, frame, drawn, tolerance_m=rules.tolerance_m)
+    if labels is None:
+        return outlines
+    table = label_table(labels, probability, runs, components)
+    several = np.bincount(table.component[table.component >= 0], minlength=len(components)) > 1
+    blocks = np.full(len(outlines), None, object)
+    for i, component in enumerate(np.flatnonzero(kept)):
+        if several[component]:
+            size_m = frame.pixel_sizes_m(drawn.first_pixel[[i]].astype(np.float64))[0]
+            blocks[i] = find_block(
+                labels,
+                table,
+                int(component),
+                components.box[component],
+                outlines.polygons[i],
+                outlines.contours[i],
+                scale=size_m[::-1] / np.sqrt(size_m.prod()),
+                penalty=rules.diagonal_penalty,
+                origin=origin,
+            )
+    return replace(outlines, blocks=blocks)
 
 
 def to_footprints(outlines: Outlines, frame: GroundFrame) -> Footprints:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 import shapely
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from geoseg.polygons.fit import KEPT
 from geoseg.polygons.runs import PROBABILITY_STEPS
 from geoseg.polygons.settle import KEPT_TOLERANCE_PX, settle
+from geoseg.polygons.split import Split, distances, split_block
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,6 +28,9 @@ class Fit:
     deviation_m: NDArray[np.float64]
     rms_m: NDArray[np.float64]
     iou_contour: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.status)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,7 +54,8 @@ class Outlines:
 
     polygons, contours: drawn polygon and the contour it was made from, in pixel coordinates (col, row) of the scene.
     iou: of the two, or a measure of it. size_m: root of the area of a pixel there. fit: None for polygons that are
-    contours by nature.
+    contours by nature. blocks: a Block where several buildings touch in the component and None elsewhere; None instead
+    of the array where there are no blocks.
     """
 
     polygons: NDArray[np.object_]
@@ -58,6 +64,7 @@ class Outlines:
     size_m: NDArray[np.float64]
     of: Drawn
     fit: Fit | None
+    blocks: NDArray[np.object_] | None = None
 
     def __len__(self) -> int:
         return len(self.polygons)
@@ -79,14 +86,14 @@ class Outlines:
         return all_of_them.take(np.lexsort((first[:, 1], first[:, 0])))
 
     def settled(self, *, firm: NDArray[np.bool_] | None = None) -> "Outlines":
-        """Return outlines that are valid and do not overlap; for ``firm`` ones see ``settle``."""
+        """Return outlines that are valid and do not overlap, blocks split; for ``firm`` ones see ``settle``."""
         polygons = self.polygons.copy()
         kept, trimmed = settle(polygons, self.contours, self.iou, firm=firm)
         iou = np.where(kept, 1.0, self.iou)
         for i in np.flatnonzero(trimmed):
-            iou[i] = _iou(polygons[i], self.contours[i])
+            iou[i] = iou_of(polygons[i], self.contours[i])
         if self.fit is None:
-            return replace(self, polygons=polygons, iou=iou)
+            return replace(self, polygons=polygons, iou=iou)._split()
         deviation_m = np.where(kept, KEPT_TOLERANCE_PX * self.size_m, self.fit.deviation_m)
         for i in np.flatnonzero(trimmed):
             far = shapely.hausdorff_distance(polygons[i].boundary, self.contours[i].boundary)
@@ -99,20 +106,57 @@ class Outlines:
             rms_m=np.where(kept, 0.0, self.fit.rms_m),
             iou_contour=iou,
         )
-        return replace(self, polygons=polygons, iou=iou, fit=fit)
+        return replace(self, polygons=polygons, iou=iou, fit=fit)._split()
+
+    def _split(self) -> "Outlines":
+        """Return one row for each building of the blocks."""
+        if self.blocks is None:
+            return self
+        split = {}
+        for i, block in enumerate(self.blocks):
+            if block is not None and (parts := split_block(self.polygons[i], self.contours[i], block)) is not None:
+                split[i] = parts
+        whole = np.setdiff1d(np.arange(len(self)), list(split))
+        return Outlines.joined(
+            [replace(self.take(whole), blocks=None), *(self._parts(i, parts) for i, parts in split.items())]
+        )
+
+    def _parts(self, i: int, parts: Split) -> "Outlines":
+        """Return the buildings of row i; they keep the first pixel of their block, so that they stay together."""
+        assert self.blocks is not None
+        one = self.take(np.full(len(parts.polygons), i))
+        iou = np.array([iou_of(p, c) for p, c in zip(parts.polygons, parts.contours, strict=True)])
+        fit = None
+        if one.fit is not None:
+            far_px, rms_px = distances(parts.polygons, parts.contours).T
+            fit = replace(
+                one.fit,
+                status=np.full(len(one), KEPT, np.int8) if parts.kept else one.fit.status,
+                direction_deg=np.full(len(one), np.nan) if parts.kept else one.fit.direction_deg,
+                deviation_m=far_px * one.size_m,
+                rms_m=rms_px * one.size_m,
+                iou_contour=iou,
+            )
+        of = replace(one.of, area_px=self.blocks[i].area_px, byte_sum=self.blocks[i].byte_sum)
+        return replace(one, polygons=parts.polygons, contours=parts.contours, iou=iou, of=of, fit=fit, blocks=None)
 
 
-def _map_rows[T](make: Callable[[list[NDArray]], NDArray], several: Sequence[T]) -> T:
+def _map_rows[T: Outlines | Drawn | Fit](make: Callable[[list[NDArray]], NDArray], several: Sequence[T]) -> T:
     """Return a value whose columns ``make`` has made of those of ``several``, also within the values in them."""
-    made = {}
-    for field in fields(several[0]):  # type: ignore[arg-type]  # T is one of the classes above
+    made: dict[str, Any] = {}
+    for field in fields(several[0]):
         columns = [getattr(one, field.name) for one in several]
-        nested = isinstance(columns[0], Drawn | Fit)
-        made[field.name] = None if columns[0] is None else _map_rows(make, columns) if nested else make(columns)
+        if all(column is None for column in columns):
+            made[field.name] = None
+        elif isinstance(columns[0], Drawn | Fit):
+            made[field.name] = _map_rows(make, columns)
+        else:  # only blocks may be missing in some
+            full = zip(several, columns, strict=True)
+            made[field.name] = make([np.full(len(one), None) if c is None else c for one, c in full])
     return type(several[0])(**made)
 
 
-def _iou(a: shapely.Polygon, b: shapely.Polygon) -> float:
+def iou_of(a: shapely.Polygon, b: shapely.Polygon) -> float:
     """IoU of two polygons, computed from the first's corner on: whole pixels of shift change no bit."""
     corner = np.floor(shapely.bounds(a)[:2])
     a, b = (shapely.transform(p, lambda xy: xy - corner) for p in (a, b))

@@ -16,11 +16,15 @@ TRIM_PX = (
 
 
 class Ring(NamedTuple):
-    """Samples of a closed contour: xy (n, 2) in pixels, ``step`` apart; sums (n + 1, 5) of x, y, xx, xy, yy so far."""
+    """Samples of a contour: xy (n, 2) in pixels, ``step`` apart; sums (n + 1, 5) of x, y, xx, xy, yy so far.
+
+    closed: the first sample follows the last.
+    """
 
     xy: NDArray[np.float64]
     step: float
     sums: NDArray[np.float64]
+    closed: bool
 
 
 class Scatter(NamedTuple):
@@ -47,6 +51,36 @@ def sample_ring(contour: NDArray[np.float32], scale_x: float, scale_y: float) ->
             length += hypot(xy[i, 0] - xy[i - 1, 0], xy[i, 1] - xy[i - 1, 1])
     n = max(int(length / STEP_PX + 0.5), 8)
     step = length / n
+    samples = _resampled(xy, n, step)
+    samples = 0.5 * samples + 0.25 * (_rolled(samples, 1) + _rolled(samples, n - 1))  # takes out what single pixels add
+    far = farthest(samples, samples[:, 0].mean(), samples[:, 1].mean())
+    samples = _rolled(samples, far)
+    return Ring(samples, step, _running_sums(samples), True)
+
+
+@njit(cache=True, nogil=True)
+def sample_arc(points: NDArray[np.float64]) -> Ring:
+    """Resample a line along the edges of pixels, through the middles of the edges, from end to end, and smooth it."""
+    edges = len(points) - 1
+    xy = np.empty((edges + 2, 2))
+    xy[0], xy[edges + 1] = points[0], points[edges]
+    length = 0.0
+    for i in range(edges):
+        xy[i + 1] = 0.5 * (points[i] + points[i + 1])
+        length += hypot(xy[i + 1, 0] - xy[i, 0], xy[i + 1, 1] - xy[i, 1])
+    length += 0.5
+    n = max(int(length / STEP_PX + 0.5), 8)
+    step = length / (n - 1)
+    samples = _resampled(xy, n, step)
+    for _ in range(2):  # the steps of a slanted line are three samples long
+        samples[1:-1] = 0.5 * samples[1:-1] + 0.25 * (samples[:-2] + samples[2:])
+    return Ring(samples, step, _running_sums(samples), False)
+
+
+@njit(cache=True, nogil=True)
+def _resampled(xy: NDArray[np.float64], n: int, step: float) -> NDArray[np.float64]:
+    """Return n points along a line, from its first point on."""
+    points = len(xy) - 1
     samples = np.empty((n, 2))
     walked, i, part = 0.0, 0, hypot(xy[1, 0] - xy[0, 0], xy[1, 1] - xy[0, 1])
     for k in range(n):
@@ -57,10 +91,13 @@ def sample_ring(contour: NDArray[np.float32], scale_x: float, scale_y: float) ->
         share = min((k * step - walked) / part, 1.0) if part > 0 else 0.0
         samples[k, 0] = xy[i, 0] + share * (xy[i + 1, 0] - xy[i, 0])
         samples[k, 1] = xy[i, 1] + share * (xy[i + 1, 1] - xy[i, 1])
-    samples = 0.5 * samples + 0.25 * (_rolled(samples, 1) + _rolled(samples, n - 1))  # takes out what single pixels add
-    far = farthest(samples, samples[:, 0].mean(), samples[:, 1].mean())
-    samples = _rolled(samples, far)
-    return Ring(samples, step, _running_sums(samples))
+    return samples
+
+
+@njit(cache=True, nogil=True)
+def sample_at(ring: Ring, i: int) -> NDArray[np.float64]:
+    """Sample i of the ring, 0 <= i <= n: the end of a closed one is its first, that of an open one its last."""
+    return ring.xy[i if i < len(ring.xy) else (0 if ring.closed else i - 1)]
 
 
 @njit(cache=True, nogil=True)
@@ -138,9 +175,12 @@ def find_vertices(ring: Ring) -> NDArray[np.int64]:
     xy, n = ring.xy, len(ring.xy)
     keep = np.zeros(n + 1, np.bool_)
     keep[0] = keep[n] = True
-    middle = farthest(xy, xy[0, 0], xy[0, 1])
-    keep[middle] = True
-    stack = [(0, middle), (middle, n)]
+    if ring.closed:
+        middle = farthest(xy, xy[0, 0], xy[0, 1])
+        keep[middle] = True
+        stack = [(0, middle), (middle, n)]
+    else:
+        stack = [(0, n - 1)]
     while len(stack) > 0:
         i, j = stack.pop()
         worst, at = _farthest_from_chord(xy, i, j)

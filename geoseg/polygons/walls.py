@@ -12,7 +12,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from geoseg.polygons.costs import Axes, Costs, Walls
-from geoseg.polygons.ring import Ring, best_angle, least_scatter, scatter, scatter_across
+from geoseg.polygons.ring import Ring, best_angle, least_scatter, sample_at, scatter, scatter_across
 
 MAX_SYSTEMS = 3  # pairs of right-angled directions in a building
 HOPELESS_COST, HOPELESS_RMS_PX = 60.0, 1.4  # a stretch this bad is no wall, and no longer one is
@@ -90,8 +90,7 @@ def best_walls(ring: Ring, breaks: NDArray[np.int64], axes: Axes, costs: Costs) 
             total = best[free] + weight * least + axes.free
             if total < cost[j, free]:
                 cost[j, free], origin[j, free], came[j, free] = total, i, come[free]
-            dx = ring.xy[end % n, 0] - ring.xy[begin, 0]
-            dy = ring.xy[end % n, 1] - ring.xy[begin, 1]
+            dx, dy = sample_at(ring, end) - ring.xy[begin]
             for k in range(free):
                 along = dx * cosines[k] + dy * sines[k]
                 if 2 * along * along < dx * dx + dy * dy:

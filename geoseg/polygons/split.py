@@ -1,0 +1,161 @@
+"""Splitting: a block of touching buildings is cut along its borders into polygons that share their walls exactly."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from geoseg.polygons.borders import Border
+from geoseg.polygons.neighbours import Block
+from geoseg.polygons.trace import SUBPIXELS
+
+SNAP_PX = 2.0  # a border that meets the outline this close to a corner ends in the corner
+LAND_PX = 8.0  # how far the end of a border may move along its wall to meet the outline
+KEPT_TOLERANCE_PX = 1.0  # where fitted walls do not make sense the traced ones lose what is no more than steps
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Split:
+    """One polygon for each building of a block, and its contour, each (M,); kept: whether the fitted walls failed."""
+
+    polygons: NDArray[np.object_]
+    contours: NDArray[np.object_]
+    kept: bool
+
+
+class Hit(NamedTuple):
+    """A place on a ring: its distance from where it was looked for, the ring, the segment of the ring."""
+
+    far: float
+    ring: int
+    segment: int
+    place: NDArray[np.float64]
+
+
+def split_block(polygon: shapely.Polygon, contour: shapely.Polygon, block: Block) -> Split | None:
+    """Cut a component, fitted and as its contour, along the borders in it; None where that fails for the contour.
+
+    The polygons are in the order of the block's buildings, have no gap and no overlap, and whole pixels of shift change
+    no bit of them.
+    """
+    corner = np.floor(shapely.bounds(contour)[:2])
+    places = block.anchors - corner
+    contours = _cut(_moved(contour, -corner), [(b.traced - corner, b) for b in block.borders], places)
+    if contours is None:
+        return None
+    polygons = _cut(_moved(polygon, -corner), [(b.fitted - corner, b) for b in block.borders], places)
+    kept = polygons is None
+    if polygons is None:
+        polygons = _rounded(shapely.coverage_simplify(contours, KEPT_TOLERANCE_PX))
+        if not _sound(polygons):
+            polygons = contours
+    return Split(_moved(polygons, corner), _moved(contours, corner), kept)
+
+
+def distances(polygons: NDArray[np.object_], contours: NDArray[np.object_]) -> NDArray[np.float64]:
+    """Return (N, 2): largest and root of mean square distance of each contour's vertices from its polygon's outline."""
+    out = np.empty((len(polygons), 2))
+    for i, (polygon, contour) in enumerate(zip(polygons, contours, strict=True)):
+        far = shapely.distance(shapely.points(shapely.get_coordinates(contour)), polygon.boundary)
+        out[i] = far.max(), np.sqrt((far * far).mean())
+    return out
+
+
+def _moved[T](shapes: T, by: NDArray[np.float64]) -> T:
+    return shapely.transform(shapes, lambda xy: xy + by)
+
+
+def _rounded(shapes: NDArray[np.object_]) -> NDArray[np.object_]:
+    return shapely.transform(shapes, lambda xy: np.rint(xy * SUBPIXELS) / SUBPIXELS)
+
+
+def _sound(polygons: NDArray[np.object_]) -> bool:
+    whole = (shapely.get_type_id(polygons) == 3).all() and not shapely.is_empty(polygons).any()
+    return bool(whole and shapely.is_valid(polygons).all() and shapely.coverage_is_valid(polygons))
+
+
+def _cut(
+    polygon: shapely.Polygon, lines: list[tuple[NDArray[np.float64], Border]], places: NDArray[np.float64]
+) -> NDArray[np.object_] | None:
+    """Return the polygon's part around each place, cut along the lines; None where a place has no part of its own."""
+    rings = [shapely.get_coordinates(ring) for ring in shapely.get_rings(polygon)]
+    landed = []
+    for line, border in lines:
+        path = np.rint(line * SUBPIXELS) / SUBPIXELS
+        if not border.closed:
+            for at, inner in zip((0, -1), border.inner, strict=True):
+                if not inner:
+                    path[at] = _land(rings, path[at], path[1 if at == 0 else -2])
+        if len(path) > 2 or (path[0] != path[-1]).any():
+            landed.append(shapely.LineString(path))
+    noded = shapely.node(shapely.union_all([*(shapely.LineString(r) for r in rings), *landed]))
+    faces = shapely.get_parts(shapely.polygonize(shapely.get_parts(noded)))
+    faces = faces[shapely.contains_xy(polygon, shapely.get_coordinates(shapely.point_on_surface(faces)))]
+    faces = _rounded(faces)
+    owners = _owners(faces, places)
+    if owners is None:
+        return None
+    out = np.array([shapely.union_all(faces[owners == m]) for m in range(len(places))], object)
+    return out if _sound(out) else None
+
+
+def _land(
+    rings: list[NDArray[np.float64]], end: NDArray[np.float64], before: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return where the wall from ``before`` to ``end`` meets the rings, made a corner of theirs if it is not one."""
+    along = end - before
+    hits = _crossings(rings, end, along / np.hypot(*along)) if along.any() else []
+    _, k, i, place = min(hits or _nearest(rings, end), key=lambda hit: hit.far)
+    corner = min((rings[k][i], rings[k][i + 1]), key=lambda c: float(np.hypot(*(c - place))))
+    if np.hypot(*(corner - place)) <= SNAP_PX:
+        return corner
+    place = np.rint(place * SUBPIXELS) / SUBPIXELS
+    rings[k] = np.insert(rings[k], i + 1, place, axis=0)
+    return place
+
+
+def _nearest(rings: list[NDArray[np.float64]], end: NDArray[np.float64]) -> list[Hit]:
+    """Return where each ring is closest to ``end``."""
+    hits = []
+    for k, ring in enumerate(rings):
+        a, d = ring[:-1], np.diff(ring, axis=0)
+        share = np.clip(((end - a) * d).sum(1) / np.maximum((d * d).sum(1), 1e-12), 0, 1)
+        place = a + share[:, None] * d
+        far = np.hypot(*(place - end).T)
+        i = int(np.argmin(far))
+        hits.append(Hit(float(far[i]), k, i, place[i]))
+    return hits
+
+
+def _crossings(rings: list[NDArray[np.float64]], end: NDArray[np.float64], along: NDArray[np.float64]) -> list[Hit]:
+    """Return where the line through ``end`` crosses a ring within LAND_PX."""
+    hits = []
+    for k, ring in enumerate(rings):
+        a, d = ring[:-1], np.diff(ring, axis=0)
+        across = d[:, 0] * along[1] - d[:, 1] * along[0]
+        safe = np.where(np.abs(across) > 0.2 * np.hypot(*d.T), across, np.nan)  # not where it runs along the wall
+        with np.errstate(invalid="ignore"):
+            share = ((end - a)[:, 0] * along[1] - (end - a)[:, 1] * along[0]) / safe
+            place = a + share[:, None] * d
+            far = np.hypot(*(place - end).T)
+            for i in np.flatnonzero((share >= 0) & (share <= 1) & (far <= LAND_PX)):
+                hits.append(Hit(float(far[i]), k, int(i), place[i]))
+    return hits
+
+
+def _owners(faces: NDArray[np.object_], places: NDArray[np.float64]) -> NDArray[np.intp] | None:
+    """Return which place each face belongs to: the one in it, else that of the neighbour with the longest wall."""
+    inside = np.array([shapely.contains_xy(face, places) for face in faces]).reshape(len(faces), len(places))
+    if (inside.sum(1) > 1).any() or (inside.sum(0) != 1).any():
+        return None
+    owners = np.where(inside.any(1), inside.argmax(1), -1)
+    while (owners < 0).any():
+        i = int(np.flatnonzero(owners < 0)[0])
+        settled = np.flatnonzero(owners >= 0)
+        shared = shapely.length(shapely.intersection(faces[i], faces[settled]))
+        if shared.max(initial=0.0) == 0:
+            return None
+        owners[i] = owners[settled[np.argmax(shared)]]
+    return owners
