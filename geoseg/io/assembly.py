@@ -2,11 +2,10 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,10 +50,8 @@ class Mosaic:
     def tile_rows(self, level: int, band: int) -> Iterator[list[TileRow]]:
         """Yield the band's rows of tiles from top to bottom, in pieces from left to right; each is checked."""
         for line in self.parts:
-            with ExitStack() as stack:
-                files: list[BinaryIO] = [stack.enter_context(part.path.open("rb")) for part in line]
-                for index in range(len(line[0].rows[level][band])):
-                    yield [p.rows[level][band][index].read(f) for p, f in zip(line, files, strict=True)]
+            for index in range(len(line[0].rows[level][band])):
+                yield [part.rows[level][band][index].read(part.path) for part in line]
 
 
 def _chunk_rows_and_cols(parts: Mapping[Box, Path], grid: Grid) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
@@ -93,13 +90,14 @@ def write_cog(path: Path, mosaic: Mosaic, *, bands: Sequence[int], kind: Kind, t
     ]
     built = _build(mosaic, shapes[mosaic.levels :], bands, kind)
     smaller = [level_of(shape, level) for shape, level in zip(shapes[mosaic.levels :], built, strict=True)]
-    digest = hashlib.sha256()
+    head = TileRow.of((), header(template, [*copied, *smaller]))
+    written = []
     with path.open("wb") as file:
-        for data in chain([header(template, [*copied, *smaller])], _tiles(mosaic, built, bands)):
-            digest.update(data)
-            file.write(data)
+        for row in chain([head], _rows(mosaic, built, bands)):
+            file.write(row.data)
+            written.append((len(row.data), row.sha256))
     with path.open("rb") as file:
-        if hashlib.file_digest(file, "sha256").digest() != digest.digest():
+        if any(hashlib.sha256(file.read(length)).hexdigest() != sha256 for length, sha256 in written):
             raise OutputError(f"{path.name}: what was written reads back differently; check the disk, then run again")
 
 
@@ -127,11 +125,10 @@ def _strips(mosaic: Mosaic, band: int) -> Iterator[Pixels]:
         yield np.hstack([decode_row(piece) for piece in pieces])[: height - index * TILE_PX, :width]
 
 
-def _tiles(mosaic: Mosaic, built: Built, bands: Sequence[int]) -> Iterator[bytes]:
-    """Yield all tiles in the order of the file: the smallest level first, then by band, row and column."""
+def _rows(mosaic: Mosaic, built: Built, bands: Sequence[int]) -> Iterator[TileRow]:
+    """Yield all rows of tiles in the order of the file: the smallest level first, then by band, row and column."""
     for level in reversed(built):
-        yield from (row.data for band in level for row in band)
+        yield from chain(*level)
     for index in reversed(range(mosaic.levels)):
         for band in bands:
-            for pieces in mosaic.tile_rows(index, band):
-                yield from (piece.data for piece in pieces)
+            yield from chain.from_iterable(mosaic.tile_rows(index, band))

@@ -120,15 +120,16 @@ def cog_faults(path: Path) -> list[str]:
     before all pixels, the small overviews' pixels before the large ones'.
     """
     with rasterio.open(path) as src:
-        levels = src.overviews(1)
-        directories = [_tiff_number(src, "IFD_OFFSET", level) for level in (None, *range(len(levels)))]
-        pixels = [at for level in (None, *range(len(levels))) if (at := _first_tile(src, level))]
-        smallest = max(src.shape) / (levels[-1] if levels else 1)
+        shapes = [src.shape, *_overview_shapes(path, len(src.overviews(1)))]
+        levels = [None, *range(len(shapes) - 1)]
+        directories = [_tiff_number(src, "IFD_OFFSET", level) for level in levels]
+        first_tiles = (_first_tile(src, level, shape) for level, shape in zip(levels, shapes, strict=True))
+        pixels = [at for at in first_tiles if at]
         rules = {
             "is not a GeoTIFF": src.driver == "GTiff",
             "carries no COG mark, or was edited": src.tags(ns="IMAGE_STRUCTURE").get("LAYOUT") == "COG",
             f"has no {TILE_PX} px tiles": set(src.block_shapes) == {(TILE_PX, TILE_PX)},
-            "lacks overviews": smallest <= TILE_PX,
+            "lacks overviews": max(shapes[-1]) <= TILE_PX,
             "has directories out of order": directories == sorted(directories),
             "has overview pixels out of order": pixels == sorted(pixels, reverse=True),
             "has pixels before directories": not pixels or directories[-1] < pixels[-1],
@@ -136,12 +137,16 @@ def cog_faults(path: Path) -> list[str]:
     return [fault for fault, fine in rules.items() if not fine]
 
 
-def _first_tile(src: DatasetReader, level: int | None) -> int:
+def _overview_shapes(path: Path, count: int) -> Iterator[tuple[int, int]]:
+    for level in range(count):
+        with rasterio.open(path, overview_level=level) as overview:
+            yield overview.shape
+
+
+def _first_tile(src: DatasetReader, level: int | None, shape: tuple[int, int]) -> int:
     """Return where the first tile that is stored stands; 0 where a level is nodata alone, so that it has none."""
-    factor = 1 if level is None else src.overviews(1)[level]
-    rows, cols = (-(-size // (factor * TILE_PX)) for size in src.shape)
-    offsets = (_tiff_number(src, f"BLOCK_OFFSET_{col}_{row}", level) for row in range(rows) for col in range(cols))
-    return next(filter(None, offsets), 0)
+    rows, cols = (range(-(-size // TILE_PX)) for size in shape)
+    return next(filter(None, (_tiff_number(src, f"BLOCK_OFFSET_{c}_{r}", level) for r in rows for c in cols)), 0)
 
 
 def _tiff_number(src: DatasetReader, key: str, level: int | None) -> int:

@@ -11,7 +11,7 @@ import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import Any, Self
 
 from geoseg.errors import OutputError
 from geoseg.grid import Grid
@@ -71,17 +71,17 @@ def write_part(path: Path, part: EncodedPart, *, grid: Grid, record: Mapping[str
     the disk, fails.
     """
     bands = [Band(name, index) for index, name in enumerate(part.layers, start=1)]
-    head = header(tiff_template(grid, bands), list(_levels(part)))
+    head = TileRow.of((), header(tiff_template(grid, bands), list(_levels(part))))
     index = {
         "record": record,
         "shape": part.shape,
-        "header": [len(head), _sha256(head)],
-        "rows": [[[[row.sizes, _sha256(row.data)] for row in layer] for layer in level] for level in part.rows],
+        "header": [len(head.data), head.sha256],
+        "rows": [[[[row.sizes, row.sha256] for row in layer] for layer in level] for level in part.rows],
     }
     text = json.dumps(index, sort_keys=True, separators=(",", ":")).encode()
     with atomic(path) as temporary:
         with temporary.open("wb") as file:
-            file.write(head)
+            file.write(head.data)
             for level in reversed(part.rows):  # as the header says: the smallest first
                 file.writelines(row.data for layer in level for row in layer)
             file.write(text + _FOOTER.pack(len(text), hashlib.sha256(text).digest()))
@@ -96,9 +96,8 @@ def read_record(path: Path) -> dict[str, Any] | None:
     """
     try:
         part = StoredPart.open(path)
-        with path.open("rb") as file:
-            for piece in (part.header, *(row for level in part.rows for layer in level for row in layer)):
-                piece.read(file)
+        for row in (part.header, *(row for level in part.rows for layer in level for row in layer)):
+            row.read(path)
     except (OSError, OutputError):
         return None
     return part.record
@@ -113,13 +112,14 @@ class StoredRow:
     sizes: tuple[int, ...]
     sha256: str
 
-    def read(self, file: BinaryIO) -> TileRow:
-        """Return the row; raises OutputError where it is not what was written."""
-        file.seek(self.offset)
-        data = file.read(self.length)
-        if _sha256(data) != self.sha256:
-            raise _damaged(Path(file.name))
-        return TileRow(self.sizes, data)
+    def read(self, path: Path) -> TileRow:
+        """Return the row out of the part at ``path``; raises OutputError where it is not what was written."""
+        with path.open("rb", buffering=0) as file:
+            file.seek(self.offset)
+            row = TileRow.of(self.sizes, file.read(self.length))
+        if row.sha256 != self.sha256:
+            raise _damaged(path)
+        return row
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -172,10 +172,6 @@ def _levels(part: EncodedPart) -> Iterator[Level]:
     for level in part.rows:
         yield level_of(shape, level)
         shape = halved(shape)
-
-
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
 
 
 def _damaged(path: Path) -> OutputError:
