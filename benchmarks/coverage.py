@@ -32,8 +32,8 @@ print(json.dumps(made))
 """
 
 
-def timed(command: list[str], **environment: str) -> tuple[float, float, str]:
-    """Run a command; return seconds, peak memory in MiB, and what it printed."""
+def timed(command: list[str], **environment: str) -> tuple[str, float, str]:
+    """Run a command; return its seconds and those of the CPU, its peak memory in MiB, and what it printed."""
     began = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, **environment})
     assert process.stdout is not None
@@ -42,7 +42,8 @@ def timed(command: list[str], **environment: str) -> tuple[float, float, str]:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise SystemExit(f"{command[0]} failed with {process.returncode}")
-    return time.perf_counter() - began, usage.ru_maxrss / 1024, told
+    seconds = f"{time.perf_counter() - began:.1f} | {usage.ru_utime + usage.ru_stime:.1f}"
+    return seconds, usage.ru_maxrss / 1024, told
 
 
 def judged(path: Path, raster: Path) -> str:
@@ -75,7 +76,7 @@ def main() -> None:
     tool = shutil.which("gdal_polygonize.py")
     rules = {"exact": (0.0, 0.0), "sieve and tolerance": (args.min_area_m2, args.tolerance_m)}
     runs = [("first run, compiling", (0.0, 0.0)), *(item for item in rules.items() for _ in range(args.runs))]
-    done: list[tuple[str, float, float, Path, int | None]] = []
+    done: list[tuple[str, str, float, Path, int | None]] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         # All is run before anything is judged: a child's peak is at least what its parent held when it began.
@@ -88,7 +89,8 @@ def main() -> None:
             out = folder / f"gdal{number}.gpkg"
             command = [str(tool), "-q", str(args.raster), "-b", "1", "-f", "GPKG", str(out), "coverage"]
             done.append(("gdal_polygonize.py", *timed(command)[:2], out, None))
-        print("| | seconds | peak MiB | planned MiB | polygons | vertices | file MB |\n|---|---|---|---|---|---|---|")
+        print("| | seconds | CPU s | peak MiB | planned MiB | polygons | vertices | file MB |")
+        print("|---" * 8 + "|")
         for line in done:
             print(row(*line))
         print("" if tool else "gdal_polygonize.py is not on PATH")
@@ -97,12 +99,12 @@ def main() -> None:
             print(f"{label}: {judged(path, args.raster)}")
 
 
-def row(label: str, seconds: float, peak_mib: float, path: Path, planned: int | None) -> str:
+def row(label: str, seconds: str, peak_mib: float, path: Path, planned: int | None) -> str:
     geometries = pyogrio.read_dataframe(path, columns=[], layer="coverage").geometry.to_numpy()
     vertices = int(shapely.get_num_coordinates(geometries).sum())
     plan = "–" if planned is None else f"{planned / 2**20:.0f}"
     return (
-        f"| {label} | {seconds:.1f} | {peak_mib:.0f} | {plan} | {len(geometries)} | {vertices} | "
+        f"| {label} | {seconds} | {peak_mib:.0f} | {plan} | {len(geometries)} | {vertices} | "
         f"{path.stat().st_size / 1e6:.1f} |"
     )
 
