@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from geoseg.engine.options import ClusterOptions, PolygonOptions, RunOptions
+    from geoseg.engine.options import ClusterOptions, PolygonOptions, RegularizeOptions, RunOptions
     from geoseg.engine.predict import Result, finish, predict
+    from geoseg.engine.regularize import regularize
     from geoseg.engine.vectorize import vectorize
     from geoseg.io.source import Scene, open_scene
     from geoseg.model.bundle import ModelBundle, load_model
@@ -23,6 +24,7 @@ _HOMES = {
     "ClusterOptions": "geoseg.engine.options",
     "ModelBundle": "geoseg.model.bundle",
     "PolygonOptions": "geoseg.engine.options",
+    "RegularizeOptions": "geoseg.engine.options",
     "Result": "geoseg.engine.predict",
     "RunOptions": "geoseg.engine.options",
     "Scene": "geoseg.io.source",
@@ -30,12 +32,14 @@ _HOMES = {
     "load_model": "geoseg.model.bundle",
     "open_scene": "geoseg.io.source",
     "predict": "geoseg.engine.predict",
+    "regularize": "geoseg.engine.regularize",
     "vectorize": "geoseg.engine.vectorize",
 }
 __all__ = [
     "ClusterOptions",
     "ModelBundle",
     "PolygonOptions",
+    "RegularizeOptions",
     "Result",
     "RunOptions",
     "Scene",
@@ -43,6 +47,7 @@ __all__ = [
     "load_model",
     "open_scene",
     "predict",
+    "regularize",
     "vectorize",
 ]
 

@@ -106,3 +106,17 @@ def test_an_outline_far_outside_its_contour_and_a_firm_one_are_given_up():
     outlines, theirs = np.array([box(99, 0, 110, 10)], object), np.array(contours[1:], object)
     assert mend(outlines, theirs, np.array([0.9]), firm=np.array([True]))[0].tolist() == [True]
     assert outlines[0].equals(contours[1])
+
+
+def test_contours_that_overlap_end_as_they_were_and_exempt_pairs_are_left_alone():
+    contours = [box(0, 0, 10, 10), box(4, 0, 20, 10)]
+    polygons, contours = (np.array(p, object) for p in ([box(0, 0, 11, 10), box(3, 0, 20, 10)], contours))
+    drawn = polygons.copy()
+    kept, trimmed = mend(drawn, contours, np.array([0.9, 0.8]))
+    assert kept.all()
+    assert not trimmed.any()
+    assert shapely.equals(drawn, contours).all()
+    left_alone = polygons.copy()
+    kept, trimmed = mend(left_alone, contours, np.array([0.9, 0.8]), exempt={(0, 1)})
+    assert not (kept | trimmed).any()
+    assert list(left_alone) == list(polygons)

@@ -135,3 +135,26 @@ class PolygonOptions:
             tolerance_m=self.tolerance_m,
             method=self.method,
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegularizeOptions:
+    """Options of footprints that come from elsewhere, in true ground metres; see ``geoseg.polygons.vectors``.
+
+    pixel_m: side of the pixels the outlines were drawn from, or how exact they are; None: found from their steps, and
+    0.25 m for outlines without. tolerance_m: how far a wall may be from the outline (None: four pixels). Smaller holes
+    than min_hole_m2 are filled, then smaller footprints than min_area_m2 left out.
+    """
+
+    pixel_m: float | None = None
+    tolerance_m: float | None = None
+    min_area_m2: float = 0.0
+    min_hole_m2: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.pixel_m is not None and not 0.01 <= self.pixel_m <= 100:
+            raise ConfigError(f"pixel-m {self.pixel_m}: choose 0.01 to 100")
+        for name in ("tolerance_m", "min_area_m2", "min_hole_m2"):
+            value = getattr(self, name)
+            if value is not None and not value >= 0:
+                raise ConfigError(f"{name.replace('_', '-')} {value}: choose 0 or more")

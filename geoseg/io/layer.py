@@ -111,7 +111,7 @@ def write_layer(
 
     with atomic(path) as temporary:
         try:
-            with _fixed_time():
+            with fixed_time():
                 _write_features(temporary, layer, pa.RecordBatchReader.from_batches(schema, counted()), crs=crs)
             with closing(sqlite3.connect(temporary, isolation_level=None)) as db:
                 _describe(db, layer)
@@ -123,7 +123,7 @@ def write_layer(
 
 
 @contextmanager
-def _fixed_time() -> Iterator[None]:
+def fixed_time() -> Iterator[None]:
     """Let OGR write FIXED_TIME instead of the clock's."""
     before = pyogrio.get_gdal_config_option("OGR_CURRENT_DATE")
     pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": FIXED_TIME})

@@ -1,5 +1,7 @@
 """Settling: polygons that reach into each other are trimmed apart or taken back to their contours."""
 
+from collections.abc import Collection
+
 import numpy as np
 import shapely
 from numpy.typing import NDArray
@@ -20,13 +22,15 @@ def settle(
     iou: NDArray[np.float64],
     *,
     firm: NDArray[np.bool_] | None = None,
+    exempt: Collection[tuple[int, int]] = (),
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Mend, in place, what is invalid or overlaps; return which were replaced by their contour, and which trimmed.
 
     All (N,), in pixel coordinates that are whole 1024ths. Of two that overlap the one that fits its contour less well
     gives way: it is trimmed along the other's walls, or, where that would take too much, replaced by its simplified
-    contour, then by its contour, which ``firm`` polygons are from the start. Contours are valid and never touch, and no
-    pair is trimmed twice, so this ends.
+    contour, then by its contour, which ``firm`` polygons are from the start. Contours are valid and, unless they come
+    from elsewhere, never touch; where they overlap that stays, and pairs (i, j), i < j, that are ``exempt`` are left
+    alone altogether. No pair is trimmed twice, so this ends.
 
     What happens to a polygon depends on those alone whose reach (see ``reach_boxes``) is linked to its own by overlaps,
     and neither on where the pixel coordinates begin nor, but for ties in ``iou``, on the order.
@@ -43,8 +47,8 @@ def settle(
         failed = set(fresh[~shapely.is_valid(polygons[fresh]) | strays[fresh]].tolist())
         strays[:] = False
         touched = set()
-        for i, j in _overlaps(polygons, fresh):
-            if shapely.disjoint(polygons[i], polygons[j]):  # since an earlier pair was trimmed
+        for i, j in overlaps(polygons, fresh):
+            if (i, j) in exempt or shapely.disjoint(polygons[i], polygons[j]):  # since an earlier pair was trimmed
                 continue
             give, stay = sorted((i, j), key=lambda k: (level[k], iou[k], k))
             rest = None
@@ -56,6 +60,7 @@ def settle(
             else:
                 polygons[give], trimmed[give] = rest, True
                 touched.add(give)
+        failed = {i for i in failed if level[i] < 2}
         replaced = np.array(sorted(failed), np.intp)
         level[replaced] += 1
         for i in replaced:
@@ -77,7 +82,7 @@ def _strays(polygons: NDArray[np.object_], contours: NDArray[np.object_]) -> NDA
     return ((drawn[:, :2] < own[:, :2] - REACH_PX) | (drawn[:, 2:] > own[:, 2:] + REACH_PX)).any(axis=1)
 
 
-def _overlaps(polygons: NDArray[np.object_], fresh: NDArray[np.intp]) -> list[tuple[int, int]]:
+def overlaps(polygons: NDArray[np.object_], fresh: NDArray[np.intp]) -> list[tuple[int, int]]:
     """Return the pairs of a fresh polygon and any other that share ground, sorted: an index has an order of its own."""
     ours, others = shapely.STRtree(polygons).query(polygons[fresh], predicate="intersects")
     pairs = np.unique(np.sort(np.stack([fresh[ours], others], axis=1), axis=1), axis=0)

@@ -1,0 +1,47 @@
+"""geoseg regularize: straight walls and right corners for footprints that come from elsewhere."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from geoseg.cli.options import Overwrite, spread
+from geoseg.engine.options import RegularizeOptions
+
+_DEFAULT = RegularizeOptions()
+
+
+@spread
+def regularize(
+    footprints: Annotated[
+        Path, typer.Argument(metavar="FOOTPRINTS", help="Polygons: GeoPackage, GeoJSON, (zipped) Shapefile, …")
+    ],
+    *,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="File to write: .gpkg, .geojson, .fgb or .shz.", show_default=False)
+    ],
+    layer: Annotated[str | None, typer.Option(help="Layer to read, where there are several.")] = None,
+    pixel_m: Annotated[
+        float | None,
+        typer.Option(help="Pixel size the outlines were drawn from (default: from their steps, else 0.25)."),
+    ] = _DEFAULT.pixel_m,
+    tolerance_m: Annotated[
+        float | None, typer.Option(help="How far a wall may stray from the outline (default: four pixels).")
+    ] = _DEFAULT.tolerance_m,
+    min_area_m2: Annotated[float, typer.Option(help="Smaller footprints are left out.")] = _DEFAULT.min_area_m2,
+    min_hole_m2: Annotated[float, typer.Option(help="Smaller holes are filled.")] = _DEFAULT.min_hole_m2,
+    overwrite: Overwrite = False,
+) -> None:
+    """Regularise building footprints that come from elsewhere; their attributes stay, and columns say what was done."""
+    from geoseg.engine.regularize import regularize as straighten
+
+    options = RegularizeOptions(
+        pixel_m=pixel_m, tolerance_m=tolerance_m, min_area_m2=min_area_m2, min_hole_m2=min_hole_m2
+    )
+    made = straighten(footprints, output, layer=layer, options=options, overwrite=overwrite)
+    kinds = ", ".join(f"{count} {status}" for status, count in made["status"].items())
+    print(f"{made['count']} footprints, {made['area_m2'] / 1e4:.2f} ha: {kinds or 'none'}")
+    for what in ("repaired", "left_out"):
+        if made[what]:
+            print(f"{made[what]} {what.replace('_', ' ')}")
+    print(made["file"])

@@ -1,0 +1,159 @@
+"""Vector files with all their attributes, read and written batch by batch, in the formats that OGR knows."""
+
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyogrio
+import shapely
+from numpy.typing import NDArray
+from pyogrio.errors import CRSError
+from rasterio.crs import CRS
+from shapely.errors import GEOSException
+
+from geoseg.errors import ConfigError, InputError, OutputError
+from geoseg.io.files import atomic
+from geoseg.io.layer import GEOMETRY, OGR_ERRORS, fixed_time
+
+DRIVERS = {
+    ".gpkg": "GPKG",
+    ".geojson": "GeoJSON",
+    ".json": "GeoJSON",
+    ".fgb": "FlatGeobuf",
+    ".shz": "ESRI Shapefile",
+}
+BATCH_ROWS = 20_000
+AREAL = (shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VectorLayer:
+    """A layer of polygons; crs_text: its CRS as the file says it; schema: its attributes; geometry: that column."""
+
+    path: str
+    name: str
+    crs: CRS
+    crs_text: str
+    schema: pa.Schema
+    geometry: str
+
+    def batches(self, *, attributes: bool = True) -> Iterator[tuple[NDArray[np.object_], pa.RecordBatch]]:
+        """Yield geometries (N,), None where there is none, and attributes, in the order of the file.
+
+        Raises InputError where something else than polygons is found.
+        """
+        columns = self.schema.names if attributes else []
+        with _opened(self.path, self.name, columns=columns) as (_, reader):
+            for batch in reader:
+                geometries = np.asarray(shapely.from_wkb(batch.column(self.geometry).to_numpy(False), on_invalid="fix"))
+                odd = ~np.isin(shapely.get_type_id(geometries), (-1, *AREAL))  # -1: None
+                if odd.any():
+                    kind = geometries[odd][0].geom_type
+                    raise InputError(f"{self.path}: holds a {kind}; footprints are polygons (ogr2ogr -where)")
+                yield geometries, batch.select(columns)
+
+
+def open_vectors(path: str | Path, *, layer: str | None = None) -> VectorLayer:
+    """Open a layer of a vector file, zipped or not; None is the only one that has geometries.
+
+    Raises InputError for what cannot be read or has no CRS, ConfigError where the layer has to be named.
+    """
+    name = _layer_name(str(path), layer)
+    with _opened(str(path), name) as (meta, reader):
+        geometry = meta["geometry_name"] or "wkb_geometry"
+        schema = pa.schema([field for field in reader.schema if field.name != geometry])
+    if meta["crs"] is None:
+        raise InputError(f"{path}: no CRS; set it with ogr2ogr -a_srs")
+    return VectorLayer(str(path), name, CRS.from_user_input(meta["crs"]), meta["crs"], schema, geometry)
+
+
+def _layer_name(path: str, layer: str | None) -> str:
+    try:
+        found = pyogrio.list_layers(path)
+    except OGR_ERRORS as error:
+        said = "no such file" if not Path(path).exists() else "not a vector file that can be read"
+        raise InputError(f"{path}: {said} ({str(error).splitlines()[0]})") from error
+    names = [str(name) for name, kind in found if kind is not None]
+    if layer is None and len(names) == 1:
+        return names[0]
+    if layer in names:
+        return str(layer)
+    told = f"no layer {layer!r}" if layer else "several layers" if names else "no layer with geometries"
+    raise ConfigError(f"{path}: {told}; name one with --layer: {', '.join(names) or 'there is none'}")
+
+
+@contextmanager
+def _opened(path: str, layer: str, columns: list[str] | None = None) -> Iterator[tuple[dict[str, Any], Any]]:
+    """Yield what the file says of the layer and a reader of its batches; what goes wrong is an InputError."""
+    try:
+        with pyogrio.open_arrow(path, layer=layer, columns=columns, batch_size=BATCH_ROWS, use_pyarrow=True) as opened:
+            yield opened
+    except (*OGR_ERRORS, CRSError, GEOSException, pa.ArrowException) as error:
+        raise InputError(f"{path}: cannot be read ({str(error).splitlines()[0]})") from error
+
+
+def driver_of(path: Path) -> str:
+    """Return OGR's name of the format that the file's suffix says; raises ConfigError."""
+    if path.suffix.lower() not in DRIVERS:
+        raise ConfigError(f"{path}: cannot write {path.suffix or 'a name without suffix'}; choose {', '.join(DRIVERS)}")
+    return DRIVERS[path.suffix.lower()]
+
+
+def write_vectors(
+    path: Path,
+    batches: Iterable[tuple[NDArray[np.object_], pa.RecordBatch]],
+    schema: pa.Schema,
+    *,
+    layer: str,
+    crs: str,
+    kind: str,
+    about: Mapping[str, str],
+) -> int:
+    """Write polygons and their attributes in one pass, in the format of the suffix, and return how many there are.
+
+    kind: MultiPolygon or MultiPolygon Z, which all of them become. about: where they come from, which a GeoPackage
+    keeps. Raises OutputError.
+    """
+    full = schema.append(GEOMETRY)
+    count = 0
+
+    def encoded() -> Iterator[pa.RecordBatch]:
+        nonlocal count
+        for geometries, attributes in batches:
+            count += len(attributes)
+            wkb = pa.array(shapely.to_wkb(_as_multi(geometries), flavor="iso"), pa.binary())
+            yield pa.RecordBatch.from_arrays([*attributes.columns, wkb], schema=full)
+
+    driver = driver_of(path)
+    with atomic(path) as temporary, fixed_time(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of names that Shapefiles shorten
+        try:
+            pyogrio.write_arrow(
+                pa.RecordBatchReader.from_batches(full, encoded()),
+                temporary,
+                layer=layer,
+                driver=driver,
+                geometry_name=GEOMETRY.name,
+                geometry_type=kind,
+                crs=crs,
+                dataset_metadata=dict(about) if driver == "GPKG" else None,
+            )
+            written = pyogrio.read_info(temporary)["features"]
+        except OGR_ERRORS as error:
+            raise OutputError(f"{path}: could not be written ({error}); check the disk, then run again") from error
+        if written != count:
+            raise OutputError(f"{path}: holds {written} features instead of {count}; check the disk, then run again")
+    return count
+
+
+def _as_multi(geometries: NDArray[np.object_]) -> NDArray[np.object_]:
+    """Return every geometry as a MultiPolygon; None stays."""
+    single = np.flatnonzero(shapely.get_type_id(geometries) == shapely.GeometryType.POLYGON)
+    out = geometries.copy()
+    out[single] = shapely.multipolygons(geometries[single, None])
+    return out

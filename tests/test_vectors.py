@@ -1,0 +1,105 @@
+"""Polygons from elsewhere: fitted as rasters are, and neighbours settled."""
+
+import numpy as np
+import pytest
+import shapely
+from affine import Affine
+from shapely import affinity
+from test_staircase import blobs, staircases
+
+from geoseg.polygons import polygonize_probability
+from geoseg.polygons.fit import KEPT, ORTHO, STATUS
+from geoseg.polygons.staircase import Steps
+from geoseg.polygons.vectors import VectorRules, fit_polygons, settle_polygons
+
+RULES = VectorRules(pixel_m=0.25)
+
+
+def array(*polygons):
+    out = np.empty(len(polygons), object)
+    out[:] = polygons
+    return out
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_staircases_become_what_their_raster_would(seed):
+    mask = blobs(seed, size=120)
+    stairs = shapely.transform(staircases(mask), lambda xy: xy * (0.5, -0.5))
+    polygons, _ = fit_polygons(stairs, VectorRules(pixel_m=0.5, steps=Steps(0.0, 0.5, 0.5)))
+    raster = polygonize_probability(np.where(mask, 200, 55).astype(np.uint8), Affine(0.5, 0, 0, 0, -0.5, 0))
+    assert len(polygons) == len(raster)
+    for polygon in polygons:
+        other = max(raster, key=lambda r: r.intersection(polygon).area)
+        assert shapely.hausdorff_distance(polygon, other) < 1e-9
+
+
+def test_a_shaky_outline_gets_right_corners_and_a_clean_one_its_own_back():
+    rng = np.random.default_rng(4)
+    house = affinity.rotate(shapely.Polygon([(0, 0), (14, 0), (14, 9), (8, 9), (8, 6), (0, 6)]), 31)
+    line = shapely.segmentize(house, 1.0)
+    shaky = shapely.transform(line, lambda xy: np.r_[m := xy[:-1] + rng.uniform(-0.15, 0.15, (len(xy) - 1, 2)), m[:1]])
+    polygons, fit = fit_polygons(array(house, shaky), RULES)
+    assert [STATUS[s] for s in fit.status] == ["ortho", "ortho"]
+    for polygon, closest in zip(polygons, (0.02, 0.2), strict=True):
+        assert len(polygon.exterior.coords) == 7
+        assert shapely.hausdorff_distance(polygon, house) < closest
+    np.testing.assert_allclose(fit.direction_deg, 90 - 31, atol=0.7)  # clockwise from north
+    assert (fit.iou_contour > [0.99, 0.95]).all()
+    assert (fit.deviation_m < [0.05, 0.4]).all()
+
+
+def test_holes_stay_and_what_has_no_shape_is_kept():
+    court = shapely.box(0, 0, 20, 20).difference(shapely.box(6, 6, 14, 14)).difference(shapely.box(1, 1, 1.1, 1.1))
+    speck, star = shapely.box(0, 0, 0.2, 0.2), shapely.Point(50, 50).buffer(20).boundary.buffer(0.3)
+    polygons, fit = fit_polygons(array(court, speck, star), RULES)
+    assert polygons[0].equals_exact(court.simplify(0), 0.05) or polygons[0].area == pytest.approx(400 - 64, rel=0.01)
+    assert len(polygons[0].interiors) == 1  # a hole below a pixel is filled
+    assert fit.status[1] == KEPT
+    assert polygons[1] is speck
+    assert shapely.is_valid(polygons).all()
+
+
+def test_where_outlines_begin_and_what_stands_beside_changes_nothing():
+    house = affinity.rotate(shapely.Polygon([(0, 0), (14, 0), (14, 9), (8, 9), (8, 6), (0, 6)]), 31)
+    alone, _ = fit_polygons(array(house), RULES)
+    again, _ = fit_polygons(array(shapely.box(-5, -5, 90, 90), house, house), RULES)
+    assert again[1].equals_exact(alone[0], 0)
+    assert again[2].equals_exact(alone[0], 0)
+    nothing, fit = fit_polygons(np.empty(0, object), RULES)
+    assert len(nothing) == len(fit.status) == 0
+
+
+def settled(polygons, outlines):
+    _, fit = fit_polygons(outlines, RULES)
+    return settle_polygons(polygons, outlines, fit, RULES)
+
+
+def test_a_polygon_that_reaches_into_its_neighbour_is_trimmed_and_one_without_is_untouched():
+    outlines = array(shapely.box(0, 0, 10, 10), shapely.box(10.1, 0, 20, 10), shapely.box(50, 0, 60, 10))
+    polygons = array(shapely.box(0, 0, 10.4, 10), outlines[1], outlines[2])
+    out, fit, trimmed = settled(polygons, outlines)
+    assert trimmed.sum() == 1
+    assert shapely.intersection(out[0], out[1]).area == 0
+    assert out[2] is polygons[2]
+    assert fit.status.tolist() == [ORTHO] * 3
+    assert fit.deviation_m[trimmed] > 0.09
+
+
+def test_what_would_lose_too_much_goes_back_to_its_outline():
+    outlines = array(shapely.box(0, 0, 10, 10), shapely.box(10.1, 0, 20, 10))
+    out, fit, trimmed = settled(array(shapely.box(0, 0, 14, 10), shapely.box(6, 0, 20, 10)), outlines)
+    assert not trimmed.any()
+    assert fit.status.tolist() == [KEPT, KEPT]
+    assert list(out) == list(outlines)
+    assert (fit.iou_contour == 1).all()
+
+
+def test_outlines_that_overlap_stay_and_buildings_keep_their_parts():
+    slip = array(shapely.box(0, 0, 10, 10), shapely.box(9.8, 0, 20, 10))
+    out, fit, _ = settled(slip.copy(), slip)
+    assert shapely.intersection(out[0], out[1]).area == 0  # a slip of the pen is mended
+    house_and_tower = array(shapely.box(0, 0, 20, 20), shapely.box(5, 5, 10, 10), shapely.box(0, 0, 20, 20))
+    out, fit, trimmed = settled(house_and_tower.copy(), house_and_tower)
+    assert list(out) == list(house_and_tower)
+    assert (fit.status == ORTHO).all()
+    assert not trimmed.any()
