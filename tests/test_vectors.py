@@ -25,12 +25,13 @@ def array(*polygons):
 def test_staircases_become_what_their_raster_would(seed):
     mask = blobs(seed, size=120)
     stairs = shapely.transform(staircases(mask), lambda xy: xy * (0.5, -0.5))
-    polygons, _ = fit_polygons(stairs, VectorRules(pixel_m=0.5, steps=Steps(0.0, 0.5, 0.5)))
+    rules = VectorRules(pixel_m=0.5, steps=Steps(0.0, 0.5, 0.5))
+    polygons, _, _ = settle_polygons(*(f := fit_polygons(stairs, rules))[:1], stairs, f[1], rules)
     raster = polygonize_probability(np.where(mask, 200, 55).astype(np.uint8), Affine(0.5, 0, 0, 0, -0.5, 0))
     assert len(polygons) == len(raster)
     for polygon in polygons:
         other = max(raster, key=lambda r: r.intersection(polygon).area)
-        assert shapely.hausdorff_distance(polygon, other) < 1e-9
+        assert shapely.hausdorff_distance(polygon, other) < 1e-3
 
 
 def test_a_shaky_outline_gets_right_corners_and_a_clean_one_its_own_back():

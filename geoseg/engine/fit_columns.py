@@ -10,7 +10,7 @@ from rasterio.crs import CRS
 from scipy.spatial import cKDTree
 
 from geoseg.polygons.fit import STATUS
-from geoseg.polygons.measure import geodesic_area_m2
+from geoseg.polygons.measure import geodesic_measures
 from geoseg.polygons.outlines import Fit
 
 EMPTY = "empty"  # status of a feature without ground
@@ -18,8 +18,10 @@ COLUMNS = {
     "status": pa.string(),
     "direction_deg": pa.float32(),
     "deviation_m": pa.float32(),
+    "rms_m": pa.float32(),
     "iou_contour": pa.float32(),
     "area_m2": pa.float64(),
+    "perimeter_m": pa.float64(),
     "repaired": pa.bool_(),
 }
 
@@ -31,8 +33,10 @@ class Whole(NamedTuple):
     status: NDArray[np.object_]
     direction_deg: NDArray[np.float32]
     deviation_m: NDArray[np.float32]
+    rms_m: NDArray[np.float32]
     iou_contour: NDArray[np.float32]
     area_m2: NDArray[np.float64]
+    perimeter_m: NDArray[np.float64]
 
 
 def column_names(taken: list[str]) -> list[str]:
@@ -55,7 +59,7 @@ def whole_features(
 ) -> Whole:
     """Put the fitted ``parts`` of features together; owner: which of the ``given`` features each is of, ascending.
 
-    status and direction are those of the largest part, the deviation is the largest, the IoU the mean by area. A
+    status and direction are those of the largest part, the deviation is the largest, rms and IoU are means by area. A
     feature without parts stays as it was given. Those with heights keep them: each vertex takes that of the nearest.
     """
     count = len(given)
@@ -63,20 +67,19 @@ def whole_features(
     area = shapely.area(parts)
     order = np.lexsort((-area, owner))
     largest = order[np.flatnonzero(np.diff(owner[order], prepend=-1))]
-    status, direction = np.full(count, EMPTY, object), np.full(count, np.nan, np.float32)
-    status[owner[largest]] = np.array(STATUS, object)[fit.status[largest]]
-    direction[owner[largest]] = fit.direction_deg[largest]
-    filled = np.bincount(owner, minlength=count) > 0
-    deviation, iou = np.full(count, np.nan, np.float32), np.full(count, np.nan, np.float32)
+    filled = owner[largest]
+    status = np.full(count, EMPTY, object)
+    status[filled] = np.array(STATUS, object)[fit.status[largest]]
+    direction, deviation, rms, iou = (np.full(count, np.nan, np.float32) for _ in range(4))
+    direction[filled] = fit.direction_deg[largest]
     deviation[filled] = 0
-    np.maximum.at(deviation, owner, fit.deviation_m)
-    weight = np.bincount(owner, weights=area, minlength=count)
-    iou[filled] = (np.bincount(owner, weights=area * fit.iou_contour, minlength=count) / np.where(filled, weight, 1))[
-        filled
-    ]
-    areas = np.zeros(count)
-    areas[filled] = geodesic_area_m2(geometries[filled], crs)
-    return Whole(geometries, status, direction, deviation, iou, areas)
+    np.maximum.at(deviation, owner, fit.deviation_m.astype(np.float32))
+    for column, values in ((rms, fit.rms_m), (iou, fit.iou_contour)):
+        weights = (np.bincount(owner, weights=w, minlength=count)[filled] for w in (area * values, area))
+        column[filled] = np.divide(*weights)
+    measures = np.zeros((2, count))
+    measures[:, filled] = geodesic_measures(geometries[filled], crs)
+    return Whole(geometries, status, direction, deviation, rms, iou, *measures)
 
 
 def _joined(given: NDArray[np.object_], parts: NDArray[np.object_], owner: NDArray[np.intp]) -> NDArray[np.object_]:

@@ -6,7 +6,8 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from geoseg.polygons.fit import KEPT, fit_rings
+from geoseg.polygons.costs import DIAGONAL_PENALTY
+from geoseg.polygons.fit import KEPT, FittedRings, fit_rings
 from geoseg.polygons.outlines import Fit
 from geoseg.polygons.regular import DEFAULT_TOLERANCE_PX
 from geoseg.polygons.rings import Rings
@@ -23,11 +24,13 @@ class VectorRules:
 
     pixel_m: what is smaller than a pixel or two is noise; that of the raster the outlines were drawn from, or of their
     accuracy. tolerance_m: how far a wall may be from the outline (to which 2 % of the root of the area is added), None
-    means four pixels. steps: the pixels of staircases, None for other outlines.
+    means four pixels. diagonal_penalty: corners that a wall off the main direction must save. steps: the pixels of
+    staircases, None for other outlines.
     """
 
     pixel_m: float
     tolerance_m: float | None = None
+    diagonal_penalty: float = DIAGONAL_PENALTY
     steps: Steps | None = None
 
 
@@ -46,7 +49,13 @@ def fit_polygons(outlines: NDArray[np.object_], rules: VectorRules) -> tuple[NDA
     rings = _rings(outlines, rules)
     tolerance = DEFAULT_TOLERANCE_PX if rules.tolerance_m is None else rules.tolerance_m / rules.pixel_m
     shell, large = rings.parent < 0, np.abs(rings.area_px) >= SMALLEST_PX
-    fitted = fit_rings(rings, large & large[rings.shell], scale=np.ones((len(rings), 2)), tolerance=tolerance)
+    fitted = fit_rings(
+        rings,
+        large & large[rings.shell],
+        scale=np.ones((len(rings), 2)),
+        tolerance=tolerance,
+        penalty=rules.diagonal_penalty,
+    )
     pixels = rings.redrawn(fitted.xy, fitted.start).polygons(fitted.status >= 0)
     polygons = outlines.copy()
     polygons[large[shell]] = shapely.transform(pixels, lambda xy: xy * (rules.pixel_m, -rules.pixel_m))
@@ -55,7 +64,8 @@ def fit_polygons(outlines: NDArray[np.object_], rules: VectorRules) -> tuple[NDA
     return polygons, Fit(
         status=np.where(kept, KEPT, fitted.status[shell]).astype(np.int8),
         direction_deg=np.where(kept, np.nan, np.degrees(fitted.direction[shell]) % 90),
-        deviation_m=np.where(kept, 0.0, fitted.deviation[shell] * rules.pixel_m),
+        deviation_m=np.where(kept, 0.0, fitted.misfit[shell, 0] * rules.pixel_m),
+        rms_m=np.where(kept, 0.0, _rms_px(rings, fitted)[shell] * rules.pixel_m),
         iou_contour=np.where(kept, 1.0, _iou(polygons, outlines)),
     )
 
@@ -81,13 +91,18 @@ def settle_polygons(
         firm = kept
     out = np.where(kept, outlines, polygons)
     out[trimmed] = shapely.transform(drawn[trimmed], lambda xy: xy * rules.pixel_m)
-    deviation_m = np.where(kept, 0.0, fit.deviation_m)
+    deviation_m, iou = np.where(kept, 0.0, fit.deviation_m), np.where(kept, 1.0, fit.iou_contour)
     strayed = shapely.hausdorff_distance(shapely.boundary(out[trimmed]), shapely.boundary(outlines[trimmed]))
     deviation_m[trimmed] = np.maximum(deviation_m[trimmed], strayed)
-    iou = np.where(kept, 1.0, fit.iou_contour)
     iou[trimmed] = _iou(out[trimmed], outlines[trimmed])
-    direction_deg = np.where(kept, np.nan, fit.direction_deg)
-    return out, Fit(np.where(kept, KEPT, fit.status).astype(np.int8), direction_deg, deviation_m, iou), trimmed
+    after = Fit(
+        status=np.where(kept, KEPT, fit.status).astype(np.int8),
+        direction_deg=np.where(kept, np.nan, fit.direction_deg),
+        deviation_m=deviation_m,
+        rms_m=np.where(kept, 0.0, fit.rms_m),
+        iou_contour=iou,
+    )
+    return out, after, trimmed
 
 
 def _nested(outlines: NDArray[np.object_]) -> set[tuple[int, int]]:
@@ -107,7 +122,7 @@ def _rings(outlines: NDArray[np.object_], rules: VectorRules) -> Rings:
     if rules.steps is not None:
         xy, start = step_contours(xy, start, rules.steps)
     pixels = _from_the_top(xy / (rules.pixel_m, -rules.pixel_m), start)
-    corner = np.floor(np.minimum.reduceat(pixels, start[:-1])) if len(lines) else np.empty((0, 2))
+    corner = np.floor(pixels[start[:-1] + 1])  # of the highest point: that of the first pixel in a raster
     relative = np.rint((pixels - np.repeat(corner, np.diff(start), axis=0)) * SUBPIXELS) / SUBPIXELS
     first = np.diff(polygon, prepend=-1) > 0
     shell = np.flatnonzero(first)[polygon] if len(lines) else np.empty(0, np.intp)
@@ -128,6 +143,12 @@ def _from_the_top(xy: NDArray[np.float64], start: NDArray[np.int64]) -> NDArray[
     highest = np.lexsort((xy[:, 0], xy[:, 1], ring))[start[:-1]]
     turned = np.arange(len(xy)) + (highest - 1 - 2 * start[:-1])[ring]
     return xy[start[:-1][ring] + turned % count[ring]]
+
+
+def _rms_px(rings: Rings, fitted: FittedRings) -> NDArray[np.float64]:
+    """Root of the mean square distance of each ring, with its holes where it is a shell, from its outline."""
+    squares, length = (np.bincount(rings.shell, weights=fitted.misfit[:, i], minlength=len(rings)) for i in (2, 3))
+    return np.sqrt(np.divide(squares, length, out=np.zeros(len(rings)), where=length > 0))
 
 
 def _iou(a: NDArray[np.object_], b: NDArray[np.object_]) -> NDArray[np.float64]:
