@@ -1,11 +1,12 @@
 """geoseg regularize: straight walls and right corners for footprints that come from elsewhere."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from geoseg.cli.options import Overwrite, spread
+from geoseg.cli.options import JsonOut, Overwrite, spread
 from geoseg.engine.options import RegularizeOptions
 
 _DEFAULT = RegularizeOptions()
@@ -31,6 +32,7 @@ def regularize(
     min_area_m2: Annotated[float, typer.Option(help="Smaller footprints are left out.")] = _DEFAULT.min_area_m2,
     min_hole_m2: Annotated[float, typer.Option(help="Smaller holes are filled.")] = _DEFAULT.min_hole_m2,
     overwrite: Overwrite = False,
+    json_out: JsonOut = False,
 ) -> None:
     """Regularise building footprints that come from elsewhere; their attributes stay, and columns say what was done."""
     from geoseg.engine.regularize import regularize as straighten
@@ -39,6 +41,9 @@ def regularize(
         pixel_m=pixel_m, tolerance_m=tolerance_m, min_area_m2=min_area_m2, min_hole_m2=min_hole_m2
     )
     made = straighten(footprints, output, layer=layer, options=options, overwrite=overwrite)
+    if json_out:
+        print(json.dumps(made, indent=1))
+        return
     kinds = ", ".join(f"{count} {status}" for status, count in made["status"].items())
     print(f"{made['count']} footprints, {made['area_m2'] / 1e4:.2f} ha: {kinds or 'none'}")
     for what in ("repaired", "left_out"):

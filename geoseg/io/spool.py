@@ -10,6 +10,8 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from geoseg.errors import GeosegError, OutputError
+
 
 class Spool:
     """Polygons in a file, by number; 16 bytes of memory each."""
@@ -45,6 +47,11 @@ class Spool:
 
 @contextmanager
 def spooled(folder: Path) -> Iterator[Spool]:
-    """Yield an empty spool in ``folder``, which is gone afterwards."""
-    with TemporaryFile(dir=folder) as file:
-        yield Spool(file)
+    """Yield an empty spool in ``folder``, which is gone afterwards; raises OutputError where the disk fails."""
+    try:
+        with TemporaryFile(dir=folder) as file:
+            yield Spool(file)
+    except GeosegError:
+        raise
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be written to ({error}); choose another folder") from error

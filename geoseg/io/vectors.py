@@ -90,8 +90,9 @@ def _layer_name(path: str, layer: str | None) -> str:
 @contextmanager
 def _opened(path: str, layer: str, columns: list[str] | None = None) -> Iterator[tuple[dict[str, Any], Any]]:
     """Yield what the file says of the layer and a reader of its batches; what goes wrong is an InputError."""
+    how = {"batch_size": BATCH_ROWS, "use_pyarrow": True, "datetime_as_string": True}  # Arrow has no mixed time zones
     try:
-        with pyogrio.open_arrow(path, layer=layer, columns=columns, batch_size=BATCH_ROWS, use_pyarrow=True) as opened:
+        with pyogrio.open_arrow(path, layer=layer, columns=columns, **how) as opened:
             yield opened
     except (*OGR_ERRORS, CRSError, GEOSException, pa.ArrowException) as error:
         raise InputError(f"{path}: cannot be read ({str(error).splitlines()[0]})") from error
