@@ -5,7 +5,7 @@ usage: python benchmarks/regularize_footprints.py FOOTPRINTS [--png OUT_PNG] [--
     --metres      side of the square around the middle that is drawn
 
 buildingregulariser is measured where it is installed (pip install buildingregulariser), on one core, with
- its defaults and with tolerances of two and five pixels.
+its defaults and with tolerances of two and five pixels.
 """
 
 import argparse
