@@ -1,0 +1,132 @@
+"""Where the time of a run goes, and what it takes beyond the network alone on the same windows.
+
+    .venv/bin/python benchmarks/end_to_end.py geoseg/demo/scene.tif --runs 3
+
+Seconds per megapixel of the scene in reading, network, blending (with normalising, resampling and deciding classes),
+encoding and finishing, one thing after the other (engine sync); then the wall time of the threads engine beside that of
+the same number of network calls in as many threads and nothing else, in turns.
+"""
+
+import argparse
+import tempfile
+import threading
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from statistics import median
+from unittest.mock import patch
+
+import machine
+import numpy as np
+
+from geoseg import RunOptions, predict
+from geoseg.engine import folder, local
+from geoseg.engine import predict as run
+from geoseg.engine.networks import load_networks
+from geoseg.engine.run import Progress
+from geoseg.model.backends import one_thread_per_network
+
+
+class Clock:
+    """Adds up the seconds that wrapped calls take, by name."""
+
+    def __init__(self) -> None:
+        self.seconds: Counter[str] = Counter()
+        self.calls: list[tuple[int, tuple[int, ...]]] = []
+        self._lock = threading.Lock()
+
+    def timed(self, name, call):
+        def wrapper(*arguments, **keywords):
+            began = time.perf_counter()
+            try:
+                return call(*arguments, **keywords)
+            finally:
+                with self._lock:
+                    self.seconds[name] += time.perf_counter() - began
+
+        return wrapper
+
+    def networks(self, job):
+        forward = load_networks(job)
+
+        def counted(member, windows):
+            with self._lock:
+                self.calls.append((member, windows.shape))
+            return forward(member, windows)
+
+        return self.timed("network", counted)
+
+
+def instrumented(clock: Clock, scene: str, model: str, out: Path, options: RunOptions) -> float:
+    """Run a prediction; returns the seconds from its first chunk to its last file."""
+    began = []
+
+    def listen(_progress: Progress) -> None:
+        began.append(time.perf_counter())
+
+    sink = folder._PartSink
+    with (
+        patch.object(run, "load_networks", clock.networks),
+        patch.object(local, "read_strip", clock.timed("read", local.read_strip)),
+        patch.object(sink, "add", clock.timed("encode", sink.add)),
+        patch.object(sink, "commit", clock.timed("encode", sink.commit)),
+        patch.object(run, "build_outputs", clock.timed("finish", run.build_outputs)),
+    ):
+        predict(scene, model, out, options=options, listen=listen)
+    return time.perf_counter() - began[0]
+
+
+def network_alone(job, calls, lanes: int) -> float:
+    """Run the same calls on ``lanes`` threads with one thread per network, and nothing else."""
+    forward = load_networks(job)
+    inputs = {shape: np.zeros(shape, np.float32) for _, shape in calls}
+    with one_thread_per_network(), ThreadPoolExecutor(lanes) as pool:
+        began = time.perf_counter()
+        list(pool.map(lambda call: forward(call[0], inputs[call[1]]), calls))
+        return time.perf_counter() - began
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("scene")
+    parser.add_argument("-m", "--model", default="buildings")
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--tta", default="none")
+    arguments = parser.parse_args()
+    print(machine.describe())
+    jobs = []
+    keep = load_networks
+
+    def remember(job):
+        jobs.append(job)
+        return keep(job)
+
+    with tempfile.TemporaryDirectory() as scratch, patch(f"{__name__}.load_networks", remember):
+        out = Path(scratch)
+        options = RunOptions(engine="sync", tta=arguments.tta)
+        instrumented(Clock(), arguments.scene, arguments.model, out / "warm", options)
+        clock = Clock()
+        total = instrumented(clock, arguments.scene, arguments.model, out / "sync", options)
+        job = jobs[-1]
+        mpx = np.prod(job.scene.grid.shape) / 1e6
+        seconds = dict(clock.seconds)
+        seconds["blend"] = total - sum(seconds.values())
+        print(f"{mpx:.2f} Mpx, {len(clock.calls)} network calls of {clock.calls[0][1]}; seconds per Mpx, engine sync:")
+        for name in ("read", "network", "blend", "encode", "finish"):
+            print(f"  {name:8} {seconds.get(name, 0) / mpx:8.4f}")
+        lanes = local.usable_cpus()
+        walls, alone = [], []
+        for i in range(arguments.runs):
+            options = RunOptions(lanes=lanes, tta=arguments.tta)
+            walls.append(instrumented(Clock(), arguments.scene, arguments.model, out / f"t{i}", options))
+            alone.append(network_alone(job, clock.calls, lanes))
+        ratios = [w / a for w, a in zip(walls, alone, strict=True)]
+        print(
+            f"threads, {lanes} lanes, {arguments.runs} runs in turns: run {median(walls):.2f} s, "
+            f"network alone {median(alone):.2f} s, ratio {median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})"
+        )
+
+
+if __name__ == "__main__":
+    main()

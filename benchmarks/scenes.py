@@ -1,0 +1,29 @@
+"""Made-up scenes of any size, written block by block."""
+
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from affine import Affine
+from rasterio.windows import Window
+
+BLOCK_PX = 512
+
+
+def write_scene(path: Path, size: int, *, bands: int = 3, share: float = 1.0) -> Path:
+    """Write a square uint8 scene of ``bands``; ``share`` of its blocks holds data, the rest is not there (nodata 0)."""
+    rng = np.random.default_rng(0)
+    tile = np.kron(rng.integers(1, 255, (bands, 32, 32)), np.ones((1, 16, 16))).astype(np.uint8)
+    with rasterio.open(
+        path, "w", driver="GTiff", height=size, width=size, count=bands, dtype="uint8", tiled=True, nodata=0,
+        blockxsize=BLOCK_PX, blockysize=BLOCK_PX, compress="deflate", zlevel=1, sparse_ok=True, bigtiff="if_safer",
+        crs="EPSG:32633", transform=Affine(1, 0, 4e5, 0, -1, 5e6), photometric="rgb" if bands == 3 else "minisblack",
+    ) as out:  # fmt: skip
+        names = ("red", "green", "blue", "nir")
+        out.descriptions = names[:bands]
+        for row in range(0, size, BLOCK_PX):
+            for col in range(0, size, BLOCK_PX):
+                if rng.random() < share:
+                    window = Window(col, row, min(BLOCK_PX, size - col), min(BLOCK_PX, size - row))
+                    out.write(tile[:, : window.height, : window.width], window=window)
+    return path

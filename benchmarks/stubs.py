@@ -1,0 +1,48 @@
+"""Networks that cost nothing, or a known time, and a task around them; a module of its own, so that workers find it."""
+
+import time
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from geoseg.bands import BandSet
+from geoseg.engine.engines import Task
+from geoseg.engine.folder import JobFolder
+from geoseg.engine.job import Job
+from geoseg.model.bundle import ModelBundle
+from geoseg.model.spec import Architecture, Channel, ModelSpec, Normalisation, Weights
+from geoseg.train.classes import BUILDING_CLASSES
+
+SPEC = ModelSpec(
+    name="stub",
+    arch=Architecture(name="compact-unet"),
+    bands=BandSet.parse("red,green,blue").bands,
+    gsd_m=None,
+    normalisation=Normalisation(mean=(100.0,) * 3, std=(50.0,) * 3),
+    window_px=512,
+    channels=(Channel(name="background", class_id=1), Channel(name="building", class_id=2)),
+    classes=BUILDING_CLASSES,
+    polygon_class="building",
+)
+BUNDLE = ModelBundle("stub", SPEC, Weights(sha256="", bytes=0), "stub")
+
+
+def answer(seconds: float, _member: int, windows: np.ndarray) -> np.ndarray:
+    """Sleep, then answer by the first band alone."""
+    time.sleep(seconds)
+    inside = np.clip(windows[:, :1] / 4 + 0.5, 0, 1)
+    return np.concatenate([1 - inside, inside], 1)
+
+
+def network(seconds: float, _job: Job):
+    """Return the network; ``partial(network, s)`` can be pickled."""
+    return partial(answer, seconds)
+
+
+def task(job: Job, folder: Path, *, seconds: float = 0.0) -> Task:
+    """Return a task that runs the stub and writes parts to ``folder``."""
+    work = JobFolder(folder)
+    with work.locked():
+        work.adopt(job, fresh=True, config=None)
+    return Task(job, partial(network, seconds), work)
