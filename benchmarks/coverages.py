@@ -1,10 +1,6 @@
 """A class raster as a coverage, beside gdal_polygonize: time, peak memory, and whether the polygons tile the scene.
 
-<<<<<<<< HEAD:benchmarks/coverages.py
 usage: python benchmarks/coverages.py RASTER [--min-area-m2 M] [--tolerance-m T] [--runs N]
-========
-usage: python benchmarks/land_cover_polygons.py RASTER [--min-area-m2 M] [--tolerance-m T] [--runs N]
->>>>>>>> a5ea28d (Benchmarks of time by stage, scaling and memory; none of them hides a library by its name):benchmarks/land_cover_polygons.py
 
 geoseg runs with an empty, then with a filled cache of compiled functions, then with the sieve and the tolerance; each
 run is a process of its own. gdal_polygonize.py (GDAL's own command, here the system's) writes a GeoPackage as well.
