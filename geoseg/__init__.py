@@ -4,6 +4,7 @@
 >>> scene = geoseg.open_scene("scene.tif")  # doctest: +SKIP
 >>> result = geoseg.predict(scene, "buildings", "out", polygons=geoseg.PolygonOptions())  # doctest: +SKIP
 >>> result.to_xarray().rio.crs, len(result.polygons())  # doctest: +SKIP
+>>> geoseg.predict(scene, "buildings")[:1024, :1024].plot.imshow()  # lazily, without a folder  # doctest: +SKIP
 """
 
 from importlib import import_module

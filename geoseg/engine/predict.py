@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import rasterio
 
@@ -18,6 +18,7 @@ from geoseg.engine.engines import Task
 from geoseg.engine.finish import build_outputs, provenance, publish, refuse_if_finished
 from geoseg.engine.folder import JobFolder
 from geoseg.engine.job import Job, Platform, refuse_if_source_changed
+from geoseg.engine.lazy import RasterName, lazy_map
 from geoseg.engine.local import local_site
 from geoseg.engine.networks import load_networks
 from geoseg.engine.open import open_engine
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 Model = ModelBundle | str | Path
+Input = Scene | str | Path | Sequence[str | Path]
 
 
 def _silent(progress: Progress) -> None:
@@ -71,8 +73,9 @@ class Result:
         return gpd.read_file(path, layer="buildings")
 
 
+@overload
 def predict(
-    scene: Scene | str | Path | Sequence[str | Path],
+    scene: Input,
     model: Model | Sequence[Model],
     out: str | Path,
     *,
@@ -81,9 +84,33 @@ def predict(
     config: dict[str, Any] | None = None,
     listen: Listener = _silent,
     stop: Stop | None = None,
-) -> Result:
-    """Run a model over a scene; write classes.tif, confidence.tif and, where asked, polygons and probabilities.
+) -> Result: ...
+@overload
+def predict(
+    scene: Input,
+    model: Model | Sequence[Model],
+    out: None = None,
+    *,
+    options: RunOptions | None = None,
+    layer: RasterName = "classes",
+) -> "xr.DataArray": ...
+def predict(
+    scene: Input,
+    model: Model | Sequence[Model],
+    out: str | Path | None = None,
+    *,
+    options: RunOptions | None = None,
+    polygons: PolygonOptions | None = None,
+    layer: RasterName = "classes",
+    config: dict[str, Any] | None = None,
+    listen: Listener = _silent,
+    stop: Stop | None = None,
+) -> "Result | xr.DataArray":
+    """Run a model over a scene: into the folder ``out``, or lazily, chunk by chunk when somebody looks, without one.
 
+    With a folder: writes classes.tif, confidence.tif and, where asked, polygons and probabilities; see ``Result``.
+    Without: returns ``layer`` of the map, which only then counts, as a dask-backed, georeferenced DataArray, equal to
+    the raster that a run would write; see ``geoseg.engine.lazy``.
     model: one, or several of which the probabilities are averaged. An unfinished run in ``out`` is resumed. config:
     what a command line or file was told, kept in run.json; without it run.json says how to repeat the call, unless the
     scene came opened. stop: asked before each chunk whether to go on.
@@ -92,10 +119,14 @@ def predict(
     """
     started = time.perf_counter()
     options = options or RunOptions()
+    if out is None:
+        if polygons is not None:
+            raise ConfigError("polygons are drawn of a whole run: name a folder for its outputs")
+        return lazy_map(_opened(scene), load_models(model), options=options, layer=layer)
     stop = replace(stop or Stop(), deadline=_deadline(options))
     folder = Path(out)
     refuse_if_finished(folder, overwrite=options.overwrite)
-    opened = scene if isinstance(scene, Scene) else open_scene(scene)
+    opened = _opened(scene)
     bundles = load_models(model)
     config = config or _config(scene, bundles, folder, options=options, polygons=polygons)
     work = JobFolder(folder / ".job")
@@ -129,7 +160,7 @@ def predict(
 
 
 def finish(
-    scene: Scene | str | Path | Sequence[str | Path],
+    scene: Input,
     model: Model | Sequence[Model],
     out: str | Path,
     *,
@@ -151,7 +182,7 @@ def finish(
     found = work.plan()
     if found is None:
         raise InputError(f"{folder}: holds no job to finish; start one with geoseg predict or geoseg buildings")
-    opened = scene if isinstance(scene, Scene) else open_scene(scene)
+    opened = _opened(scene)
     bundles = load_models(model)
     with work.locked(), rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES):
         site = replace(local_site("cpu"), platform=Platform(*found["identity"]["platform"]))
@@ -222,12 +253,16 @@ def load_models(model: Model | Sequence[Model]) -> tuple[ModelBundle, ...]:
     return tuple(m if isinstance(m, ModelBundle) else load_model(m) for m in several)
 
 
+def _opened(scene: Input) -> Scene:
+    return scene if isinstance(scene, Scene) else open_scene(scene)
+
+
 def _deadline(options: RunOptions) -> float | None:
     return None if options.max_runtime_s is None else time.monotonic() + options.max_runtime_s
 
 
 def _config(
-    scene: Scene | str | Path | Sequence[str | Path],
+    scene: Input,
     bundles: Sequence[ModelBundle],
     folder: Path,
     *,

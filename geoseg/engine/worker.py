@@ -2,6 +2,7 @@
 
 import pickle
 import platform
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import lru_cache
@@ -29,7 +30,7 @@ def execute(version: str, payload: bytes, chunk: Chunk) -> ChunkRecord | ChunkFa
             f"install the same version on every worker"
         )
     task: Task = pickle.loads(payload)
-    _refuse_if_different(task.job)
+    refuse_if_different(task.job, _site)
     with (
         rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES),
         ThreadPoolExecutor(1, "reader") as reader,
@@ -60,9 +61,10 @@ def _site(device: str) -> Site:
     return local_site(device, lanes=1)
 
 
-def _refuse_if_different(job: Job) -> None:
+def refuse_if_different(job: Job, site: Callable[[str], Site]) -> None:
+    """Raise PlanChangedError where this process (as a ``site`` for a device) would not give the job's bytes."""
     try:
-        here = replace(job, platform=_site(job.platform.device).platform)
+        here = replace(job, platform=site(job.platform.device).platform)
     except ConfigError as error:
         raise PlanChangedError(f"worker {platform.node()}: {error}") from error
     changed = differences(here.identity, job.identity)

@@ -1,14 +1,16 @@
-"""A scene as a lazy, dask-backed, georeferenced xarray.DataArray."""
+"""A scene, or what is computed of one, as a lazy, dask-backed, georeferenced xarray.DataArray."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from geoseg.grid import Box
+from geoseg.grid import Box, Grid
 from geoseg.io.source import Scene, read
 
 if TYPE_CHECKING:
+    import dask.array as da
     import xarray as xr
 
 
@@ -21,8 +23,6 @@ def to_xarray(scene: Scene, *, chunk_px: int = 2048, masked: bool = False) -> "x
     ``.rio.transform()`` places it, and rioxarray's own ``.rio.bounds()`` is wrong there, so use ``scene.grid.bounds``.
     """
     import dask.array as da
-    import rioxarray  # noqa: F401  # registers .rio
-    import xarray as xr
     from dask.array.core import normalize_chunks
     from dask.base import tokenize
 
@@ -38,12 +38,25 @@ def to_xarray(scene: Scene, *, chunk_px: int = 2048, masked: bool = False) -> "x
         meta=np.empty((0, 0, 0), dtype),
         name=f"geoseg-{tokenize(scene, rows, cols, masked)}",
     )
-    array = xr.DataArray(pixels, dims=("band", "y", "x"), coords={"band": list(scene.bands.names)}, name="scene")
-    t = scene.grid.transform
-    if t.b == t.d == 0:
-        array = array.assign_coords(x=t.c + t.a * (np.arange(width) + 0.5), y=t.f + t.e * (np.arange(height) + 0.5))
-    array = array.rio.write_crs(scene.grid.crs).rio.write_transform(t)
     nodata = np.nan if masked else _shared([s.nodata for s in scene.sources])
+    return georeferenced(pixels, scene.grid, name="scene", bands=scene.bands.names, nodata=nodata)
+
+
+def georeferenced(
+    pixels: "da.Array", grid: Grid, *, name: str, bands: Sequence[str] | None = None, nodata: float | None = None
+) -> "xr.DataArray":
+    """Place (y, x) pixels, or (band, y, x) where ``bands`` are named, on ``grid``: coordinates and ``.rio``."""
+    import rioxarray  # noqa: F401  # registers .rio
+    import xarray as xr
+
+    dims, coords = (("y", "x"), {}) if bands is None else (("band", "y", "x"), {"band": list(bands)})
+    array = xr.DataArray(pixels, dims=dims, coords=coords, name=name)
+    t = grid.transform
+    if t.b == t.d == 0:
+        array = array.assign_coords(
+            x=t.c + t.a * (np.arange(grid.width) + 0.5), y=t.f + t.e * (np.arange(grid.height) + 0.5)
+        )
+    array = array.rio.write_crs(grid.crs).rio.write_transform(t)
     return array if nodata is None else array.rio.write_nodata(nodata)
 
 
