@@ -33,7 +33,7 @@ def label_instances(
     sure = (probability.astype(np.int16) - border >= threshold_byte(SEED_THRESHOLD)) & inside
     labels = _seeds(sure, areas, count, min_seed_px)
     _flood(border, labels, inside)
-    _renumber(labels)
+    renumber(labels)
     return labels
 
 
@@ -98,7 +98,7 @@ def _append(
 
 
 @njit(cache=True, nogil=True)
-def _renumber(labels: NDArray[np.int32]) -> None:
+def renumber(labels: NDArray[np.int32]) -> None:
     """Number the labels from 1 in raster order of their first pixel, in place."""
     new = np.zeros(labels.max() + 1, np.int32)
     count = 0
