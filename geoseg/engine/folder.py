@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from geoseg.grid import Box
 from geoseg.io.files import write_json
 from geoseg.io.parts import PartEncoder, read_record, write_part
 from geoseg.io.tiff import TILE_PX
+from geoseg.io.vrt import write_parts_vrt
 from geoseg.tiling.overviews import Kind, levels_within
 
 PLAN_FILE = "plan.json"
@@ -92,6 +93,11 @@ class JobFolder:
             if found is not None and found["fingerprint"] == job.fingerprint:
                 records[chunk_id] = _from_json(found)
         return records
+
+    def preview(self, job: Job, records: Iterable[ChunkRecord]) -> None:
+        """Write parts.vrt: all layers of the chunks done so far as one raster, to be looked at while a job runs."""
+        parts = {record.box: self.part(record.id) for record in records}
+        write_parts_vrt(self.path / "parts.vrt", parts, job.scene.grid, job.layers)
 
     def fill(self, job: Job, chunk_id: str, box: Box) -> ChunkRecord:
         """Write nodata in place of a chunk that failed; returns a record of no window and no valid pixel."""

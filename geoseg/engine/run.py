@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 # How often a chunk is tried before it counts as failed. A worker may die for reasons that have nothing to do with its
 # chunk (spot instances, walltime); a block that cannot be decoded stays so, unless a network file system hiccuped.
 ATTEMPTS = {Cause.READING: 2, Cause.MEMORY: 2, Cause.NETWORK: 3, Cause.WORKER: 10}
+PREVIEWS = 20  # how often parts.vrt is written anew while a job runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,8 @@ def run_job(
             if isinstance(outcome, ChunkRecord):
                 records[outcome.id] = outcome
                 done += 1
+                if done * PREVIEWS // len(wanted) > (done - 1) * PREVIEWS // len(wanted):
+                    folder.preview(task.job, records.values())
             elif _worth_another_try(outcome, tries):
                 again.append((outcome.id, outcome.box))
             else:

@@ -1,5 +1,6 @@
 """Backends: a batch of windows in, a batch of probabilities out. One call, whatever runs the network."""
 
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -35,7 +36,13 @@ def choose_precision(device: str) -> str:
 def describe_device(device: str) -> str:
     """Return what besides the plan decides the bits of a result: device kind, instruction set, library versions."""
     kind = torch.cuda.get_device_name() if device == "cuda" else torch.backends.cpu.get_cpu_capability()
-    return f"{device} {kind}, torch {torch.__version__}, numpy {np.__version__}, GDAL {rasterio.__gdal_version__}"
+    versions = {
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "GDAL": rasterio.__gdal_version__,
+        "zlib": zlib.ZLIB_RUNTIME_VERSION,  # equal pixels, other bytes
+    }
+    return f"{device} {kind}, " + ", ".join(f"{name} {version}" for name, version in versions.items())
 
 
 def devices(kind: str) -> list[str]:
