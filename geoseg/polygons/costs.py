@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from geoseg.polygons.ring import Ring, Scatter, least_scatter, scatter, scatter_across
 
 # Chosen on four sites at 0.3 and 0.5 m with weak, usual and strong noise; chosen on any three of them, they serve the
-# fourth within 0.016 of C-IoU and 0.001 of IoU. A fifth more or less of any moves the IoU by < 0.001 and trades vertices
-# lost on busy blocks against vertices gained on plain ones.
+# fourth within 0.016 of C-IoU and 0.001 of IoU. A fifth more or less of any moves the IoU by < 0.001 and trades
+# vertices lost on busy blocks against vertices gained on plain ones.
 MISFIT_COST = 0.24  # per px³, squared distance times length, for contours that wobble by
 USUAL_WOBBLE_PX, NOISE_RANGE = 0.37, 4.0  # this rms; up to so many times more or less where the variance is not usual
 COARSE_MISFIT_COST = 0.05  # of the first description, from which the noise is measured: it must not follow it
