@@ -7,24 +7,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rasterio
-from numpy.typing import NDArray
 
 from geoseg import __version__
+from geoseg.engine.buildings import Drawing, Map, draw_polygons
 from geoseg.engine.folder import JobFolder
 from geoseg.engine.job import Job
 from geoseg.engine.kernel import INTERIOR, ChunkRecord, probability_layer
 from geoseg.engine.options import PolygonOptions
 from geoseg.engine.run import Listener, Outcome, Progress
 from geoseg.errors import OutputError
+from geoseg.grid import Box
 from geoseg.io.cog import Layer, assemble
 from geoseg.io.files import write_json
-from geoseg.io.geopackage import refuse_if_in_use, write_buildings
+from geoseg.io.geopackage import refuse_if_in_use
 from geoseg.io.pam import write_pam
-from geoseg.polygons import extract_footprints
-from geoseg.polygons.instances import border_probability, label_instances
+from geoseg.io.probabilities import ProbabilityBands
+from geoseg.io.vrt import write_parts_vrt
 
-LEAST_SEED_M2 = 1.0  # sure interior smaller than this is noise, not a building
 RUN_FILE = "run.json"
 RASTERS = ("classes.tif", "confidence.tif", "probabilities.tif")
 
@@ -61,10 +60,11 @@ def build_outputs(
     probabilities: bool,
     polygons: PolygonOptions | None,
     listen: Listener,
+    each: Map = map,
 ) -> tuple[Path, dict[str, Any]]:
     """Build all outputs in the job folder; returns their folder and the facts that run.json tells of them.
 
-    Chunks that failed are nodata, and the rasters' tags name them.
+    Chunks that failed are nodata, and the rasters' tags name them. each: how polygons are drawn at several places.
     """
     built = folder.path / "outputs"
     shutil.rmtree(built, ignore_errors=True)
@@ -107,7 +107,7 @@ def build_outputs(
         assemble(parts, grid, layers, built / "probabilities.tif", tags=tags)
     if polygons is not None:
         listen(Progress("finish", steps - 1, steps, "buildings.gpkg"))
-        facts["polygons"] = _polygons(job, parts, built / "buildings.gpkg", polygons)
+        facts["polygons"] = _polygons(job, folder, parts, built / "buildings.gpkg", polygons, each=each)
     listen(Progress("finish", steps, steps))
     return built, facts
 
@@ -125,35 +125,28 @@ def class_totals(job: Job, records: Iterable[ChunkRecord]) -> tuple[dict[int, in
     return dict(zip(ids, rows.sum(1).tolist(), strict=True)), dict(zip(ids, areas_m2.tolist(), strict=True))
 
 
-def _polygons(job: Job, parts: Mapping[Any, Path], path: Path, options: PolygonOptions) -> dict[str, Any]:
-    """Write the polygons of the model's polygon class; returns their number and total area."""
+def _polygons(
+    job: Job, folder: JobFolder, parts: Mapping[Box, Path], path: Path, options: PolygonOptions, *, each: Map
+) -> dict[str, Any]:
+    """Write the polygons of the model's polygon class; returns what run.json tells of them."""
     spec = job.spec
-    assert spec.polygon_class is not None  # make_job has refused other models
+    assert spec.polygon_class is not None  # make_plan has refused other models
     target = spec.class_map.by_name(spec.polygon_class)
-    probability = _whole_layer(job, parts, probability_layer(target.name))
-    labels = None
-    if INTERIOR in job.layers:
-        pixel_m2 = float(np.prod(job.scene.grid.ground_resolution_m()))
-        labels = label_instances(
-            probability,
-            border_probability(probability, _whole_layer(job, parts, INTERIOR)),
-            threshold=job.threshold,
-            min_seed_px=max(1, round(LEAST_SEED_M2 / pixel_m2)),
-        )
-    found = extract_footprints(probability, job.scene.grid, options.rules(job.threshold), labels=labels)
-    areas = write_buildings(
-        path, found, crs=job.scene.grid.crs, target=target, classes=spec.class_map, provenance=provenance(job)
+    preview = folder.path / "parts.vrt"
+    write_parts_vrt(preview, parts, job.scene.grid, job.layers)
+    pixels = ProbabilityBands(
+        str(preview.resolve()),
+        band=job.layers.index(probability_layer(target.name)) + 1,
+        interior=job.layers.index(INTERIOR) + 1 if INTERIOR in job.layers else None,
     )
-    return {"file": path.name, "count": len(found), "area_m2": round(float(np.sum(areas)), 3)}
-
-
-def _whole_layer(job: Job, parts: Mapping[Any, Path], name: str) -> NDArray[np.uint8]:
-    """Return one layer over the whole scene: one byte a pixel, counted by the memory plan."""
-    out = np.zeros(job.scene.grid.shape, np.uint8)
-    for box, path in parts.items():
-        with rasterio.open(path) as src:
-            out[box.within(job.scene.grid.box)] = src.read(job.layers.index(name) + 1)
-    return out
+    drawing = Drawing(
+        pixels=pixels,
+        grid=job.scene.grid,
+        rules=options.rules(job.threshold),
+        target=target,
+        max_component_px=options.max_component_px,
+    )
+    return draw_polygons(path, drawing, classes=spec.class_map, provenance=provenance(job), each=each)
 
 
 def publish(built: Path, out: Path, run: dict[str, Any]) -> dict[str, Path]:

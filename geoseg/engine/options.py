@@ -105,12 +105,16 @@ class RunOptions:
             raise ConfigError(f"max-runtime {self.max_runtime_s}: give seconds above 0")
 
 
+LEAST_COMPONENT_PX = 512**2
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolygonOptions:
-    """Options of the polygons, in true ground metres; see ``geoseg.polygons.FootprintRules`` for all but split.
+    """Options of the polygons, in true ground metres; see ``geoseg.polygons.FootprintRules`` for all but the last two.
 
     split: "borders" cuts touching buildings apart where the model sees a border between them, "none" leaves them
-    merged; a model without an interior channel never cuts.
+    merged; a model without an interior channel never cuts. max_component_px: what is connected and whose box holds more
+    pixels is drawn by its pixels' edges, not fitted.
     """
 
     min_area_m2: float = 5.0
@@ -118,6 +122,11 @@ class PolygonOptions:
     tolerance_m: float | None = None
     method: Method = "regular"
     split: Split = "borders"
+    max_component_px: int = 2**23  # memory of a lane is planned for so many
+
+    def __post_init__(self) -> None:
+        if self.max_component_px < LEAST_COMPONENT_PX:
+            raise ConfigError(f"max_component_px {self.max_component_px}: give {LEAST_COMPONENT_PX} or more")
 
     @property
     def splits(self) -> bool:

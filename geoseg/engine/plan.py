@@ -16,14 +16,13 @@ from geoseg.io.aoi import read_area
 from geoseg.io.source import Scene
 from geoseg.model.bundle import ModelBundle
 from geoseg.model.spec import ModelSpec
-from geoseg.tiling.memory import BASE_BYTES, FREE_SHARE, MIB, Load, MemoryPlan, largest_chunk_that_fits, projected_bytes
+from geoseg.tiling.memory import FREE_SHARE, MIB, Load, MemoryPlan, largest_chunk_that_fits, projected_bytes
 from geoseg.tiling.plan import WindowGrid, redundancy
 from geoseg.tiling.resample import Resampling, source_box
 
 # Windows of 768 px are run 1.68 times as often as there are in chunks of 2048 px, 1.32 times in 4096, 1.13 in 8192
 # (``redundancy`` on 30,000 px square); larger chunks take more memory and resume in coarser steps.
 DEFAULT_CHUNK_PX = 4096
-POLYGON_BYTES_PER_PX = 24  # probability, component numbers and rings of the whole scene while polygons are drawn
 SHARED = ("window_px", "margin_px", "ramp_px", "bands", "gsd_m", "channels", "classes", "polygon_class")
 
 
@@ -127,11 +126,20 @@ def make_plan(
     )
     budget = options.memory_bytes or int(FREE_SHARE * site.free_bytes)
     chosen = _chunk_px(load, options.chunk_px, chunk_px, budget)
-    polygon_bytes = 0 if polygons is None else BASE_BYTES + POLYGON_BYTES_PER_PX * int(np.prod(scene.grid.shape))
+    polygon_bytes = 0
+    if polygons is not None:
+        from geoseg.engine.buildings import projected_polygon_bytes  # numba, shapely and OGR: a map needs none of them
+
+        polygon_bytes = projected_polygon_bytes(
+            scene.grid.shape,
+            lanes=site.lanes,
+            interior=INTERIOR in layers,
+            max_component_px=polygons.max_component_px,
+        )
     if polygon_bytes > budget:
         raise MemoryBudgetError(
             f"polygons of {scene.name} need {polygon_bytes / MIB:.0f} MiB, but {budget / MIB:.0f} MiB are allowed; "
-            f"allow more with --memory, or run geoseg predict for the rasters alone"
+            f"allow more with --memory, take fewer lanes, or run geoseg predict for the rasters alone"
         )
     job = Job(
         scene=selected,

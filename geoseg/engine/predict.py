@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any, overload
 import rasterio
 
 from geoseg import __version__
+from geoseg.engine.buildings import Map
 from geoseg.engine.engines import Task
 from geoseg.engine.finish import build_outputs, provenance, publish, refuse_if_finished
 from geoseg.engine.folder import JobFolder
 from geoseg.engine.job import Job, Platform, refuse_if_source_changed
 from geoseg.engine.lazy import RasterName, lazy_map
-from geoseg.engine.local import local_site
+from geoseg.engine.local import ThreadsEngine, local_site
 from geoseg.engine.networks import load_networks
 from geoseg.engine.open import open_engine
 from geoseg.engine.options import PolygonOptions, RunOptions
@@ -155,7 +156,14 @@ def predict(
         if options.shard is not None:
             return Result(folder, {}, {"shard": list(options.shard), "chunks": len(mine)})
         return _conclude(
-            plan, work, outcome, run=Circumstances(config, started), options=options, polygons=polygons, listen=listen
+            plan,
+            work,
+            outcome,
+            run=Circumstances(config, started),
+            options=options,
+            polygons=polygons,
+            listen=listen,
+            each=engine.map,
         )
 
 
@@ -205,6 +213,7 @@ def finish(
             options=options,
             polygons=polygons,
             listen=listen,
+            each=ThreadsEngine(lanes=site.lanes).map,
         )
 
 
@@ -225,11 +234,12 @@ def _conclude(
     options: RunOptions,
     polygons: PolygonOptions | None,
     listen: Listener,
+    each: Map,
 ) -> Result:
     """Build the outputs and make them visible; the job folder goes, unless something in it is still wanted."""
     job, folder = plan.job, work.path.parent
     built, facts = build_outputs(
-        job, work, outcome, probabilities=options.probabilities, polygons=polygons, listen=listen
+        job, work, outcome, probabilities=options.probabilities, polygons=polygons, listen=listen, each=each
     )
     refuse_if_source_changed(job)
     content = {

@@ -1,6 +1,7 @@
 """buildings.gpkg: building polygons with names, true areas, a style and their provenance."""
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from rasterio.crs import CRS
 
 from geoseg.classes import ClassInfo, ClassMap
+from geoseg.errors import OutputError
 from geoseg.io.layer import (
     GEOMETRY,
     OGR_ERRORS,
@@ -24,7 +26,16 @@ from geoseg.polygons.fit import STATUS
 from geoseg.polygons.footprints import Footprints
 from geoseg.polygons.measure import geodesic_measures
 
-__all__ = ["COLUMNS", "LAYER", "OGR_ERRORS", "SIDECARS", "refuse_if_in_use", "write_buildings"]
+__all__ = [
+    "COLUMNS",
+    "LAYER",
+    "OGR_ERRORS",
+    "SIDECARS",
+    "buildings_batch",
+    "refuse_if_in_use",
+    "write_building_batches",
+    "write_buildings",
+]
 
 LAYER = "buildings"
 COLUMNS = {  # alias, description
@@ -43,6 +54,41 @@ COLUMNS = {  # alias, description
     "iou_contour": ("IoU with contour", "IoU with the contour of the probability"),
 }
 BATCH_ROWS = 65_536
+_COMMON = [
+    pa.field("class_id", pa.int16()),
+    pa.field("class_name", pa.string()),
+    pa.field("area_m2", pa.float64()),
+    pa.field("perimeter_m", pa.float64()),
+    pa.field("confidence", pa.float32()),
+]
+_OF_FIT = [
+    pa.field("status", pa.string()),
+    *(pa.field(name, pa.float32()) for name in ("direction_deg", "deviation_m", "rms_m", "iou_contour")),
+]
+
+
+def buildings_schema(*, fitted: bool) -> pa.Schema:
+    """Return the columns of the layer; those that tell how a polygon was fitted only where it was."""
+    return pa.schema([*_COMMON, *(_OF_FIT if fitted else []), GEOMETRY])
+
+
+def buildings_batch(found: Footprints, *, crs: CRS, target: ClassInfo) -> pa.RecordBatch:
+    """Return polygons of class ``target`` as rows of the layer, with their true areas and perimeters."""
+    areas, perimeters = geodesic_measures(found.geometries, crs)
+    columns = [
+        pa.array(np.full(len(found), target.id, np.int16)),
+        pa.array([target.name] * len(found), pa.string()),
+        pa.array(areas),
+        pa.array(perimeters),
+        pa.array(found.mean_probability.astype(np.float32)),
+    ]
+    if found.fit is not None:
+        columns.append(pa.array([STATUS[code] for code in found.fit.status], pa.string()))
+        for name in _OF_FIT[1:]:
+            values = getattr(found.fit, name.name).astype(np.float32)
+            columns.append(pa.array(values, from_pandas=True))  # NaN is NULL
+    columns.append(pa.array(shapely.to_wkb(as_multipolygons(found.geometries)), pa.binary()))
+    return pa.RecordBatch.from_arrays(columns, schema=buildings_schema(fitted=found.fit is not None))
 
 
 def write_buildings(
@@ -56,13 +102,32 @@ def write_buildings(
 ) -> NDArray[np.float64]:
     """Write ``found`` as layer "buildings" and return the polygons' true areas in m², shape (N,).
 
-    target: the polygons' class; classes: the model's class table; provenance: kept as JSON, holds at least software,
-    version, model and input. No polygons give an empty layer, styled all the same. Equal arguments give equal bytes.
-    Raises OutputError where the file is open elsewhere or cannot be written.
+    See ``write_building_batches``.
     """
-    areas, perimeters = geodesic_measures(found.geometries, crs)
-    table = _attributes(found, areas, perimeters, target)
-    schema = pa.schema([*(pa.field(name, column.type) for name, column in table.items()), GEOMETRY])
+    batch = buildings_batch(found, crs=crs, target=target)
+    batches = (batch.slice(start, BATCH_ROWS) for start in range(0, len(found), BATCH_ROWS))
+    fitted = found.fit is not None
+    write_building_batches(path, batches, fitted=fitted, crs=crs, target=target, classes=classes, provenance=provenance)
+    return np.asarray(batch.column("area_m2"))
+
+
+def write_building_batches(
+    path: Path,
+    batches: Iterable[pa.RecordBatch],
+    *,
+    fitted: bool,
+    crs: CRS,
+    target: ClassInfo,
+    classes: ClassMap,
+    provenance: Mapping[str, Any],
+) -> tuple[int, float]:
+    """Write the rows of ``buildings_batch`` as layer "buildings" in one pass; return their number and area in m².
+
+    target: the polygons' class; classes: the model's class table; provenance: kept as JSON, holds at least software,
+    version, model and input. No polygons give an empty layer, styled all the same. Equal rows give equal bytes, however
+    they are batched. Raises OutputError where the file is open elsewhere or cannot be written, and what the batches
+    raise.
+    """
     layer = PolygonLayer(
         name=LAYER,
         title=f"{target.name.capitalize()} polygons",
@@ -72,34 +137,22 @@ def write_buildings(
         classes=classes.classes,
         provenance=provenance,
     )
+    areas_m2: list[float] = []
+    failure: list[Exception] = []  # OGR, which asks for the batches, tells of no exception but its own
 
-    def batches() -> Iterator[pa.RecordBatch]:
-        for start in range(0, len(found), BATCH_ROWS):
-            multi = as_multipolygons(found.geometries[start : start + BATCH_ROWS])
-            columns = [column.slice(start, BATCH_ROWS) for column in table.values()]
-            yield pa.RecordBatch.from_arrays([*columns, pa.array(shapely.to_wkb(multi), pa.binary())], schema=schema)
+    def watched() -> Iterator[pa.RecordBatch]:
+        try:
+            for batch in batches:
+                areas_m2.append(math.fsum(batch.column("area_m2").to_pylist()))
+                yield batch
+        except Exception as error:
+            failure.append(error)
+            raise
 
-    write_layer(path, layer, batches(), schema=schema, crs=crs)
-    return areas
-
-
-def _attributes(
-    found: Footprints, areas: NDArray[np.float64], perimeters: NDArray[np.float64], target: ClassInfo
-) -> dict[str, pa.Array]:
-    """Return the columns by name; those that tell how a polygon was fitted only where it was."""
-    table = {
-        "class_id": pa.array(np.full(len(found), target.id, np.int16)),
-        "class_name": pa.array([target.name] * len(found), pa.string()),
-        "area_m2": pa.array(areas),
-        "perimeter_m": pa.array(perimeters),
-        "confidence": pa.array(found.mean_probability.astype(np.float32)),
-    }
-    if found.fit is not None:
-        table |= {
-            "status": pa.array([STATUS[code] for code in found.fit.status], pa.string()),
-            "direction_deg": pa.array(found.fit.direction_deg.astype(np.float32), from_pandas=True),  # NaN is NULL
-            "deviation_m": pa.array(found.fit.deviation_m.astype(np.float32), from_pandas=True),
-            "rms_m": pa.array(found.fit.rms_m.astype(np.float32), from_pandas=True),
-            "iou_contour": pa.array(found.fit.iou_contour.astype(np.float32), from_pandas=True),
-        }
-    return table
+    try:
+        count = write_layer(path, layer, watched(), schema=buildings_schema(fitted=fitted), crs=crs)
+    except OutputError:
+        if failure:
+            raise failure[0] from None
+        raise
+    return count, math.fsum(areas_m2)

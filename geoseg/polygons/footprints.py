@@ -143,10 +143,12 @@ def draw_outlines(
     rings = (trace_rings(probability, runs, low) if regular else trace_edges(runs, components)).moved(*origin)
     wanted = wanted_rings(rings, frame, min_area_m2=rules.min_area_m2, min_hole_m2=rules.min_hole_m2)
     kept = wanted[rings.parent < 0]  # shells and components come in the same order
+    first_pixel = components.first_pixel[kept] + np.array(origin)
     drawn = Drawn(
-        first_pixel=components.first_pixel[kept] + np.array(origin),
+        first_pixel=first_pixel,
         area_px=components.area_px[kept],
         byte_sum=sum_bytes(probability, runs, components)[kept],
+        hemmed=np.zeros(len(first_pixel), np.bool_),
     )
     if regular:
         outlines = regular_outlines(

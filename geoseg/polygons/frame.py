@@ -44,8 +44,8 @@ class GroundFrame:
 
     def to_crs(self, pixels: NDArray[np.float64]) -> NDArray[np.float64]:
         """Map (N, 2) pixel coordinates (col, row) to CRS (x, y)."""
-        t = self.transform
-        return pixels @ np.array([[t.a, t.d], [t.b, t.e]]) + (t.c, t.f)
+        t, (col, row) = self.transform, pixels.T  # term by term: a matrix product rounds by the number of points
+        return np.stack([t.a * col + t.b * row + t.c, t.d * col + t.e * row + t.f], axis=1)
 
     def pixel_sizes_m(self, places: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the true ground (height, width) of a pixel at each of ``places``, (N, 2), rounded to SIZE_STEPS.
@@ -53,7 +53,7 @@ class GroundFrame:
         The ratio of the two is rounded first, so that square pixels stay square.
         """
         t = self.transform
-        if self.grid is None:
+        if self.grid is None or len(places) == 0:
             return np.tile((hypot(t.b, t.e), hypot(t.a, t.d)), (len(places), 1))
         size = self.grid.pixel_sizes_m(places[:, 0], places[:, 1])
         size = np.where(np.isfinite(size), size, self.grid.ground_resolution_m())
@@ -63,10 +63,12 @@ class GroundFrame:
 
     def pixel_areas_m2(self, places: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the true area of a pixel at each of ``places``, (N,)."""
-        if self.grid is None:
+        if self.grid is None or len(places) == 0:  # pyproj does not take none
             return np.full(len(places), abs(self.transform.determinant))
         return self.grid.pixel_areas_m2(places[:, 0], places[:, 1])
 
 
 def _rounded(sizes: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.exp2(np.rint(np.log2(sizes) * SIZE_STEPS) / SIZE_STEPS)
+    """Round to SIZE_STEPS; powers one by one, since those of an array may differ with its length in the last bit."""
+    steps, which = np.unique(np.rint(np.log2(sizes) * SIZE_STEPS), return_inverse=True)
+    return np.array([2.0 ** (step / SIZE_STEPS) for step in steps])[which] if len(sizes) else sizes

@@ -35,14 +35,16 @@ class Fit:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Drawn:
-    """The components that are drawn, in raster order; all arrays have N rows, int64.
+    """The components that are drawn, in raster order; all arrays have N rows, int64 but for ``hemmed``.
 
-    first_pixel: (N, 2) row, col in the scene. area_px, byte_sum: number of pixels and sum of their bytes.
+    first_pixel: (N, 2) row, col in the scene. area_px, byte_sum: number of pixels and sum of their bytes. hemmed:
+    whether only the contour stays clear of what is beside.
     """
 
     first_pixel: NDArray[np.int64]
     area_px: NDArray[np.int64]
     byte_sum: NDArray[np.int64]
+    hemmed: NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.area_px)
@@ -85,10 +87,10 @@ class Outlines:
         first = all_of_them.of.first_pixel
         return all_of_them.take(np.lexsort((first[:, 1], first[:, 0])))
 
-    def settled(self, *, firm: NDArray[np.bool_] | None = None) -> "Outlines":
-        """Return outlines that are valid and do not overlap, blocks split; for ``firm`` ones see ``settle``."""
+    def settled(self) -> "Outlines":
+        """Return outlines that are valid and do not overlap, blocks split; those hemmed in are firm in ``settle``."""
         polygons = self.polygons.copy()
-        kept, trimmed = settle(polygons, self.contours, self.iou, firm=firm)
+        kept, trimmed = settle(polygons, self.contours, self.iou, firm=self.of.hemmed)
         iou = np.where(kept, 1.0, self.iou)
         for i in np.flatnonzero(trimmed):
             iou[i] = iou_of(polygons[i], self.contours[i])

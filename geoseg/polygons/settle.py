@@ -5,6 +5,8 @@ from collections.abc import Collection
 import numpy as np
 import shapely
 from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from geoseg.polygons.trace import SUBPIXELS
 
@@ -74,6 +76,14 @@ def reach_boxes(polygons: NDArray[np.object_], contours: NDArray[np.object_]) ->
     own = shapely.bounds(contours)
     out = np.where(_strays(polygons, contours)[:, None], own, shapely.bounds(polygons))
     return np.hstack([np.minimum(out[:, :2], own[:, :2]), np.maximum(out[:, 2:], own[:, 2:])])
+
+
+def linked(reach: NDArray[np.float64]) -> NDArray[np.int32]:
+    """Number the groups of boxes (N, 4) that are linked by overlaps; polygons of different groups never meet."""
+    boxes = shapely.box(*reach.T)
+    pairs = shapely.STRtree(boxes).query(boxes, predicate="intersects")
+    links = coo_array((np.ones(pairs.shape[1], np.bool_), pairs), shape=(len(reach), len(reach)))
+    return np.asarray(connected_components(links, directed=False)[1])
 
 
 def _strays(polygons: NDArray[np.object_], contours: NDArray[np.object_]) -> NDArray[np.bool_]:
