@@ -453,3 +453,20 @@ def test_a_container_names_its_rasters(tmp_path):
 def test_a_scene_pickles(rgb):
     scene = open_scene(rgb)
     assert pickle.loads(pickle.dumps(scene)) == scene
+
+
+def test_a_crop_reads_what_the_scene_holds_there(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 9, (2, 40, 50), np.uint8)
+    path = write(tmp_path / "a.tif", pixels, nodata=3)
+    mask = write(tmp_path / "m.tif", (pixels[:1] > 1).astype(np.uint8))
+    scene = open_scene(path, mask=mask)
+    part = scene.crop(Box(5, 7, 35, 47)).crop(Box(1, 2, 21, 32))
+    whole, cut = read(scene, Box(8, 10, 20, 30)), read(part, Box(2, 1, 14, 21))
+    np.testing.assert_array_equal(cut.data, whole.data)
+    np.testing.assert_array_equal(cut.valid, whole.valid)
+    assert cut.grid == whole.grid
+    assert part.grid == scene.grid.crop(Box(6, 9, 26, 39))
+    with pytest.raises(ValueError, match="not inside"):
+        scene.crop(Box(0, 0, 41, 50))
+    with pytest.raises(ValueError, match="not inside"):
+        read(part, Box(0, 0, 21, 30))

@@ -44,7 +44,7 @@ def predict(
 
     An unfinished run in the output folder is resumed.
     """
-    content = {**scene.as_config(), "model": _named(model), "out": str(output), "options": run.options()}
+    content = {**scene.as_config(), "model": named(model), "out": str(output), "options": run.options()}
     start(parse_config(LandCoverConfig, content, where="flags"), talk, dry_run=dry_run)
 
 
@@ -86,7 +86,7 @@ def plan(
 ) -> None:
     """Print what a run would do and hold, as JSON: windows, chunks, resolution, memory, disk."""
     kind: type[LandCoverConfig] | type[BuildingsConfig] = BuildingsConfig if polygons else LandCoverConfig
-    content = {**scene.as_config(), "model": _named(model), "out": ".", "options": run.options()}
+    content = {**scene.as_config(), "model": named(model), "out": ".", "options": run.options()}
     print_plan(parse_config(kind, content, where="flags"))
 
 
@@ -140,7 +140,8 @@ def print_plan(config: LandCoverConfig | BuildingsConfig) -> None:
     print(json.dumps(told, indent=1, ensure_ascii=False))
 
 
-def _named(models: list[str] | None) -> list[str]:
+def named(models: list[str] | None) -> list[str]:
+    """Return the models that are named; raises ConfigError where none is."""
     if not models:
         from geoseg.model.bundle import bundled_models
 

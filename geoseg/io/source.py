@@ -46,7 +46,7 @@ class Scene:
 
     bands: what the channels measure, in file order without alpha; named: whether the names are known rather than
     counted; sources: one per band; block: native (rows, cols) block; dtype: the stored type; mask: a raster of the
-    same grid whose first band hides pixels where it is 0 or nodata.
+    same grid whose first band hides pixels where it is 0 or nodata; origin: (row, col) in the files of its first pixel.
     """
 
     grid: Grid
@@ -56,6 +56,7 @@ class Scene:
     dtype: str
     block: tuple[int, int]
     mask: str | None = None
+    origin: tuple[int, int] = (0, 0)
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -75,6 +76,13 @@ class Scene:
         scale = np.array([s.scale for s in self.sources], np.float32)[:, None, None]
         offset = np.array([s.offset for s in self.sources], np.float32)[:, None, None]
         return stored * scale + offset
+
+    def crop(self, box: Box) -> "Scene":
+        """Return the part of the scene in ``box``, which lies inside it."""
+        if box.clip(self.grid.box) != box:
+            raise ValueError(f"{box} is not inside the scene of {self.grid.shape}")
+        row, col = self.origin
+        return replace(self, grid=self.grid.crop(box), origin=(row + box.row0, col + box.col0))
 
     def select(self, wanted: BandSet) -> "Scene":
         """Return the scene reduced to the bands that a model wants, in its order.
@@ -309,7 +317,8 @@ def read(scene: Scene, box: Box) -> Raster:
         raise ValueError(f"{box} is not inside the scene of {scene.grid.shape}")
     data = np.empty((len(scene.bands), *box.shape), scene.dtype)
     valid = np.ones(box.shape, np.bool_)
-    window = Window(box.col0, box.row0, box.shape[1], box.shape[0])
+    row, col = scene.origin
+    window = Window(col + box.col0, row + box.row0, box.shape[1], box.shape[0])
     for file in scene.files:
         channels = [c for c, s in enumerate(scene.sources) if s.file == file]
         own = [scene.sources[c] for c in channels]

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from geoseg.errors import ConfigError
+from geoseg.model.probes import PROBES
 from geoseg.model.spec import Architecture
 
 
@@ -73,7 +74,7 @@ def build_network(arch: Architecture, *, in_channels: int, out_channels: int) ->
 
     Raises ConfigError for an unknown name or options its builder does not take.
     """
-    builder = NETWORKS.get(arch.name)
+    builder = {**NETWORKS, **PROBES}.get(arch.name)
     if builder is None:
         raise ConfigError(f"unknown architecture {arch.name!r}; known: {', '.join(NETWORKS)}")
     try:

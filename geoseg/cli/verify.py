@@ -1,0 +1,74 @@
+"""geoseg verify: does this scene, on this machine, come out the same however it is run?"""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from geoseg.cli.options import JsonOut, RunFlags, SceneFlags, TalkFlags, spread
+from geoseg.cli.predict import Models, named
+from geoseg.cli.table import table
+from geoseg.errors import FaultFoundError
+
+if TYPE_CHECKING:
+    from geoseg.engine.trial import Ran
+    from geoseg.engine.verify import Report
+
+HEAD = (
+    "network", "engine", "chunk px", "chunks", "classes", "confidence", "probabilities", "peak MB", "planned MB",
+    "missing", "s",
+)  # fmt: skip
+DIGITS = 8  # of a hash, in the table; --json has all
+
+
+@spread
+def verify(
+    scene: SceneFlags,
+    *,
+    run: RunFlags,
+    talk: TalkFlags,
+    model: Models = None,
+    crop_px: Annotated[int, typer.Option(min=1, help="Side of the square in the scene's middle that is run.")] = 1536,
+    scratch: Annotated[
+        Path | None,
+        typer.Option(help="Folder for outputs, removed afterwards; workers of a cluster must see it.", exists=True),
+    ] = None,
+    json_out: JsonOut = False,
+) -> None:
+    """Run probes and a model over a crop in several ways, and compare bytes, memory and chunks; exit code 8 at a fault.
+
+    Each run has a process of its own: threads, sync, local and the engine named, chunks of several sizes, one run that
+    is stopped and resumed. The probes (identity, constant, ramp) are networks whose answer is known.
+    """
+    from geoseg.engine.verify import verify as run_verify
+
+    with talk.listener() as listen:
+        report = run_verify(
+            scene.open(), named(model), options=run.options(), crop_px=crop_px, scratch=scratch, listen=listen
+        )
+    print(json.dumps(report.as_json(), indent=1, ensure_ascii=False) if json_out else as_text(report))
+    if report.faults:
+        first = report.faults[0]
+        raise FaultFoundError(
+            f"{report.scene}: {len(report.faults)} of {len(report.findings)} checks found a fault, first "
+            f"{first.name}: {first.detail}"
+        )
+
+
+def as_text(report: "Report") -> str:
+    """Return the runs and what follows from them as two tables."""
+    crop = report.crop
+    told = f"{report.scene}: rows {crop.row0}..{crop.row1}, columns {crop.col0}..{crop.col1}"
+    findings = table([["ok" if f.ok else "FAULT", f.name, f.detail] for f in report.findings])
+    return "\n\n".join((told, table([_row(ran) for ran in report.runs], head=HEAD), findings))
+
+
+def _row(ran: "Ran") -> list[object]:
+    hashes = [ran.hashes.get(f"{name}.tif", "–")[:DIGITS] for name in ("classes", "confidence", "probabilities")]
+    peak = "–" if ran.peak_bytes is None else f"{ran.peak_bytes / 1e6:.0f}"
+    missing = "–" if ran.error else f"{len(ran.missing)}"
+    return [
+        ran.trial.network, ran.trial.way, ran.trial.options.chunk_px, ran.chunks, *hashes, peak,
+        f"{ran.planned_bytes / 1e6:.0f}", missing, f"{ran.seconds:.1f}",
+    ]  # fmt: skip
