@@ -87,3 +87,17 @@ def test_an_existing_file_is_replaced_only_when_told(tmp_path, house):
         vectorize(raster, out, threshold=0.6)
     assert out.read_bytes() == before
     vectorize(raster, out, threshold=0.6, overwrite=True)
+
+
+def test_what_a_narrow_neck_connects_is_parted_when_asked(tmp_path):
+    p = np.ones((40, 90), np.uint8)
+    p[5:35, 5:35] = p[5:35, 55:85] = p[18:22, 35:55] = 255
+    path = tmp_path / "p.tif"
+    with rasterio.open(
+        path, "w", driver="GTiff", height=40, width=90, count=1, dtype="uint8", nodata=0, crs="EPSG:32633",
+        transform=Affine(0.5, 0, 5e5, 0, -0.5, 5e6),
+    ) as dst:  # fmt: skip
+        dst.write(p, 1)
+    merged = vectorize(path, tmp_path / "merged.gpkg")
+    parted = vectorize(path, tmp_path / "parted.gpkg", options=PolygonOptions(split="necks"))
+    assert (merged["count"], parted["count"]) == (1, 2)

@@ -207,6 +207,10 @@ class PolygonFlags:
     method: Annotated[
         Method, typer.Option(help="regular: straight walls and right corners; contour: the pixels' edges.")
     ] = _POLYGONS.method
+    diagonal_penalty: Annotated[
+        float | None,
+        typer.Option(help="How many corners a wall off the main direction must save; 0 squares nothing (default: 4)."),
+    ] = _POLYGONS.diagonal_penalty
 
     def options(self, *, split: Split = "none") -> PolygonOptions:
         """Return the options; raises ConfigError."""
@@ -215,6 +219,7 @@ class PolygonFlags:
             min_hole_m2=self.min_hole_m2,
             tolerance_m=self.tolerance_m,
             method=self.method,
+            diagonal_penalty=self.diagonal_penalty,
             split=split,
         )
 

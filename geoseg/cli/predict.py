@@ -58,7 +58,11 @@ def buildings(
     talk: TalkFlags,
     model: Models = None,
     split: Annotated[
-        Split, typer.Option(help="borders: touching buildings apart, where the model sees a border; none: merged.")
+        Split,
+        typer.Option(
+            help="borders: touching buildings apart, where the model sees a border; necks: where they are narrow; "
+            "none: merged."
+        ),
     ] = SPLIT,
     dry_run: DryRun = False,
 ) -> None:

@@ -11,7 +11,7 @@ from geoseg.config import parse_bytes
 from geoseg.errors import ConfigError
 
 Kind = Literal["buildings", "coverage"]
-OF_BUILDINGS = ("class_id", "threshold", "min_hole_m2", "method")
+OF_BUILDINGS = ("class_id", "threshold", "min_hole_m2", "method", "diagonal_penalty", "split")
 OF_COVERAGE = ("memory",)
 
 
@@ -28,6 +28,9 @@ def vectorize(
     band: Annotated[str | None, typer.Option(help="Band number or name (default: the only one, or the last).")] = None,
     class_id: Annotated[int | None, typer.Option(help="Draw this class of a class raster.")] = None,
     threshold: Annotated[float, typer.Option(help="Probability from which a pixel is inside.")] = 0.5,
+    split: Annotated[
+        Literal["necks", "none"], typer.Option(help="necks: part what is connected where it is narrow; none: merged.")
+    ] = "none",
     memory: Annotated[
         str | None, typer.Option(help="Memory a coverage may use, e.g. 4GB (default: 80 % of what is free).")
     ] = None,
@@ -54,7 +57,7 @@ def vectorize(
         band=band,
         class_id=class_id,
         threshold=threshold,
-        options=polygons.options(),
+        options=polygons.options(split=split),
         overwrite=overwrite,
     )
     print(f"{made['count']} polygons, {made['area_m2'] / 1e4:.2f} ha\n{made['file']}")

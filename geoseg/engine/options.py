@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 Engines = Literal["threads", "sync", "local", "cuda", "dask"]
 OnFailure = Literal["stop", "fill"]
 Method = Literal["regular", "contour"]
-Split = Literal["borders", "none"]
+Split = Literal["borders", "necks", "none"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +113,8 @@ class PolygonOptions:
     """Options of the polygons, in true ground metres; see ``geoseg.polygons.FootprintRules`` for all but the last two.
 
     split: "borders" cuts touching buildings apart where the model sees a border between them, "none" leaves them
-    merged; a model without an interior channel never cuts. max_component_px: what is connected and whose box holds more
+    merged, "necks" parts them where what is connected is narrow; a model without an interior channel sees no borders.
+    max_component_px: what is connected and whose box holds more
     pixels is drawn by its pixels' edges, not fitted.
     """
 
@@ -121,6 +122,7 @@ class PolygonOptions:
     min_hole_m2: float = 2.0
     tolerance_m: float | None = None
     method: Method = "regular"
+    diagonal_penalty: float | None = None
     split: Split = "borders"
     max_component_px: int = 2**23  # memory of a lane is planned for so many
 
@@ -143,6 +145,8 @@ class PolygonOptions:
             min_hole_m2=self.min_hole_m2,
             tolerance_m=self.tolerance_m,
             method=self.method,
+            split_necks=self.split == "necks",
+            **({} if self.diagonal_penalty is None else {"diagonal_penalty": self.diagonal_penalty}),
         )
 
 

@@ -14,6 +14,7 @@ from geoseg.polygons.components import find_components, sum_bytes
 from geoseg.polygons.contours import edge_outlines, trace_edges
 from geoseg.polygons.costs import DIAGONAL_PENALTY
 from geoseg.polygons.frame import GroundFrame
+from geoseg.polygons.necks import label_necks
 from geoseg.polygons.neighbours import find_block, label_table
 from geoseg.polygons.outlines import Drawn, Fit, Outlines
 from geoseg.polygons.regular import regular_outlines
@@ -35,6 +36,7 @@ class FootprintRules:
     corners a wall off the building's main direction must save, 0 squares nothing.
     method "contour": the edges of the pixels; a vertex goes where its triangle is smaller than tolerance²; None means
     two pixels, 0 keeps the exact edges.
+    split_necks: part what is connected where it is narrow, see ``label_necks``; other labels go before.
     """
 
     threshold: float = 0.5
@@ -43,6 +45,7 @@ class FootprintRules:
     tolerance_m: float | None = None
     method: Method = "regular"
     diagonal_penalty: float = DIAGONAL_PENALTY
+    split_necks: bool = False
 
     def __post_init__(self) -> None:
         threshold_byte(self.threshold)
@@ -156,6 +159,8 @@ def draw_outlines(
         )
     else:
         outlines = edge_outlines(rings, wanted, frame, drawn, tolerance_m=rules.tolerance_m)
+    if labels is None and rules.split_necks:
+        labels = label_necks(probability, threshold=rules.threshold)
     if labels is None:
         return outlines
     table = label_table(labels, probability, runs, components)
