@@ -7,6 +7,7 @@ import resource
 import shutil
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -15,7 +16,7 @@ import rasterio
 
 from geoseg import __version__
 from geoseg.engine.buildings import Map
-from geoseg.engine.engines import Task
+from geoseg.engine.engines import Engine, Task
 from geoseg.engine.finish import build_outputs, provenance, publish, refuse_if_finished
 from geoseg.engine.folder import JobFolder
 from geoseg.engine.job import Job, Platform, refuse_if_source_changed
@@ -83,6 +84,7 @@ def predict(
     options: RunOptions | None = None,
     polygons: PolygonOptions | None = None,
     config: dict[str, Any] | None = None,
+    engine: Engine | None = None,
     listen: Listener = _silent,
     stop: Stop | None = None,
 ) -> Result: ...
@@ -104,6 +106,7 @@ def predict(
     polygons: PolygonOptions | None = None,
     layer: RasterName = "classes",
     config: dict[str, Any] | None = None,
+    engine: Engine | None = None,
     listen: Listener = _silent,
     stop: Stop | None = None,
 ) -> "Result | xr.DataArray":
@@ -114,7 +117,8 @@ def predict(
     the raster that a run would write; see ``geoseg.engine.lazy``.
     model: one, or several of which the probabilities are averaged. An unfinished run in ``out`` is resumed. config:
     what a command line or file was told, kept in run.json; without it run.json says how to repeat the call, unless the
-    scene came opened. stop: asked before each chunk whether to go on.
+    scene came opened. engine: one that is open already and stays so, instead of the one that the options name. stop:
+    asked before each chunk whether to go on.
     Raises InputError, ModelError, ConfigError, OutputError, MemoryBudgetError, TryAgainError and IncompleteError;
     whatever happens, ``out`` shows a complete run or none.
     """
@@ -124,7 +128,7 @@ def predict(
         if polygons is not None:
             raise ConfigError("polygons are drawn of a whole run: name a folder for its outputs")
         return lazy_map(_opened(scene), load_models(model), options=options, layer=layer)
-    stop = replace(stop or Stop(), deadline=_deadline(options))
+    stop = (stop or Stop()).within(options.max_runtime_s)
     folder = Path(out)
     refuse_if_finished(folder, overwrite=options.overwrite)
     opened = _opened(scene)
@@ -134,12 +138,12 @@ def predict(
     with (
         work.locked(shared=options.shard is not None),
         rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES),
-        open_engine(options) as engine,
+        open_engine(options) if engine is None else nullcontext(engine) as running,
     ):
         plan = make_plan(
             opened,
             bundles,
-            site=engine.site(options.device),
+            site=running.site(options.device),
             options=options,
             polygons=polygons,
             chunk_px=None if options.fresh else work.chunk_px(),
@@ -150,7 +154,7 @@ def predict(
         task = Task(plan.job, load_networks, work)
         chunks = list(plan.job.chunks())
         mine = chunks if options.shard is None else chunks[options.shard[0] :: options.shard[1]]
-        outcome = run_job(task, work, engine=engine, only=mine, stop=stop, listen=listen)
+        outcome = run_job(task, work, engine=running, only=mine, stop=stop, listen=listen)
         if options.on_failure == "stop" or options.shard is not None:
             refuse_if_failed(plan.job, outcome)
         if options.shard is not None:
@@ -163,7 +167,7 @@ def predict(
             options=options,
             polygons=polygons,
             listen=listen,
-            each=engine.map,
+            each=running.map,
         )
 
 
@@ -248,6 +252,7 @@ def _conclude(
         "grid": _grid_facts(job),
         **facts,
         "plan": plan.as_json(),
+        "identity": job.identity,
         "config": run.config,
         "run": _circumstances(run.started),
     }
@@ -265,10 +270,6 @@ def load_models(model: Model | Sequence[Model]) -> tuple[ModelBundle, ...]:
 
 def _opened(scene: Input) -> Scene:
     return scene if isinstance(scene, Scene) else open_scene(scene)
-
-
-def _deadline(options: RunOptions) -> float | None:
-    return None if options.max_runtime_s is None else time.monotonic() + options.max_runtime_s
 
 
 def _config(

@@ -5,7 +5,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from geoseg.engine.engines import Cause, Chunk, ChunkFailure, Engine, Task
 from geoseg.engine.folder import JobFolder
@@ -48,6 +48,13 @@ class Stop:
     def now(self) -> bool:
         """Whether to stop."""
         return self.asked.is_set() or (self.deadline is not None and time.monotonic() >= self.deadline)
+
+    def within(self, seconds: float | None) -> "Stop":
+        """Return the same, over in so many seconds at the latest; None sets no end."""
+        if seconds is None:
+            return self
+        ends = [time.monotonic() + seconds, *([] if self.deadline is None else [self.deadline])]
+        return replace(self, deadline=min(ends))
 
 
 @dataclass(frozen=True, slots=True)
