@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from geoseg.engine.options import PolygonOptions, RunOptions
 from geoseg.errors import ConfigError, InputError
+from geoseg.io.scene_list import ListedScene, ListKeys
 from geoseg.model.bundle import bundled_models
 from geoseg.model.spec import Value
 from geoseg.train.spec import TrainSpec
@@ -62,15 +63,20 @@ def parse_shard(text: str) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
-class SceneInput(Value):
-    """The scene, and what its file does not say of itself; the keys are the flags of the command line."""
+class SceneReading(Value):
+    """What a scene's file does not say of itself; the keys are the flags of the command line."""
 
-    scene: tuple[str, ...] = Field(min_length=1, description="a raster, or several single-band files of one grid")
     bands: str | None = None
     sensor: str | None = None
     nodata: float | None = None
     mask: str | None = None
     assume_crs: str | None = None
+
+
+class SceneInput(SceneReading):
+    """The scene, and what its file does not say of itself."""
+
+    scene: tuple[str, ...] = Field(min_length=1, description="a raster, or several single-band files of one grid")
 
     def open(self) -> "Scene":
         """Open the scene; see ``geoseg.io.source.open_scene``."""
@@ -91,11 +97,10 @@ class SceneInput(Value):
         return (scene,) if isinstance(scene, str) else scene
 
 
-class RunConfig(SceneInput):
-    """What every run over a scene is told."""
+class RunKeys(SceneReading):
+    """What a run is told beside its scene and its folder."""
 
     model: tuple[str, ...] = Field(min_length=1, description="a model bundle, or several to be averaged")
-    out: str
     options: RunOptions = RunOptions()
 
     @field_validator("model", mode="before")
@@ -114,38 +119,93 @@ class RunConfig(SceneInput):
             for key, value in options.items()
         }
 
+    def based_on(self, folder: Path) -> Self:
+        """Return the same with relative paths taken from ``folder``; names of shipped things stay names."""
+        aoi = self.options.aoi
+        return self.model_copy(
+            update={
+                "mask": None if self.mask is None else _located(self.mask, folder),
+                "model": tuple(_bundle(model, folder) for model in self.model),
+                "options": replace(self.options, aoi=None if aoi is None else str(folder / aoi)),
+            }
+        )
+
+
+class RunConfig(RunKeys, SceneInput):
+    """What every run over a scene is told."""
+
+    out: str
+
     def recorded(self) -> dict[str, Any]:
         """Return what run.json keeps: enough to run again from any folder, and never the permission to overwrite."""
         options = replace(self.options, overwrite=False, fresh=False, shard=None)
         return self.based_on(Path.cwd()).model_copy(update={"options": options}).model_dump(mode="json")
 
     def based_on(self, folder: Path) -> Self:
-        """Return the same job with its relative paths taken from ``folder``; names of shipped things stay names."""
-        return self.model_copy(
-            update={
-                "scene": tuple(_located(s, folder) for s in self.scene),
-                "mask": None if self.mask is None else _located(self.mask, folder),
-                "model": tuple(_bundle(model, folder) for model in self.model),
-                "out": str(folder / self.out),
-                "options": replace(
-                    self.options, aoi=None if self.options.aoi is None else str(folder / self.options.aoi)
-                ),
-            }
+        """See ``RunKeys.based_on``; scene and out are paths as well."""
+        based = super().based_on(folder)
+        return based.model_copy(
+            update={"scene": tuple(_located(s, folder) for s in self.scene), "out": str(folder / self.out)}
         )
 
 
-class LandCoverConfig(RunConfig):
-    """A class map of a scene."""
+class LandCover(RunKeys):
+    """A class map, whatever the scene."""
 
     job: Literal["land_cover"] = "land_cover"
 
 
-class BuildingsConfig(RunConfig):
-    """A class map of a scene, and the polygons of its buildings."""
+class Buildings(RunKeys):
+    """A class map and the polygons of buildings, whatever the scene."""
 
     job: Literal["buildings"] = "buildings"
     model: tuple[str, ...] = ("buildings",)
     polygons: PolygonOptions = PolygonOptions()
+
+
+class LandCoverConfig(LandCover, RunConfig):
+    """A class map of a scene."""
+
+
+class BuildingsConfig(Buildings, RunConfig):
+    """A class map of a scene, and the polygons of its buildings."""
+
+
+class BatchConfig(Value):
+    """Many scenes, to each of which the same is done, by one engine."""
+
+    job: Literal["batch"] = "batch"
+    scenes: tuple[str, ...] = Field(min_length=1, description="globs, CSV tables, STAC item collections, rasters")
+    lists: ListKeys = ListKeys()
+    out: str
+    each: LandCover | Buildings = Field(discriminator="job", description="what is done to every scene")
+    max_failures: int | None = Field(None, ge=0)
+
+    @field_validator("scenes", mode="before")
+    @classmethod
+    def _one_or_several(cls, scenes: object) -> object:
+        return (scenes,) if isinstance(scenes, str) else scenes
+
+    def based_on(self, folder: Path) -> Self:
+        """Return the same job with its relative paths taken from ``folder``."""
+        return self.model_copy(
+            update={
+                "scenes": tuple(_located(s, folder) for s in self.scenes),
+                "out": str(folder / self.out),
+                "each": self.each.based_on(folder),
+            }
+        )
+
+    def with_options(self, **changes: Any) -> Self:
+        """Return the same batch with some of its options changed; raises ConfigError."""
+        options = replace(self.each.options, **changes)
+        return self.model_copy(update={"each": self.each.model_copy(update={"options": options})})
+
+    def over(self, scene: ListedScene) -> LandCoverConfig | BuildingsConfig:
+        """Return the config of one scene of the batch."""
+        keys = {name: getattr(self.each, name) for name in type(self.each).model_fields}
+        kind = BuildingsConfig if isinstance(self.each, Buildings) else LandCoverConfig
+        return kind.model_validate({**keys, "scene": scene.files, "out": str(Path(self.out) / scene.name)})
 
 
 class TrainConfig(TrainSpec):
@@ -172,10 +232,11 @@ class TrainConfig(TrainSpec):
         )
 
 
-Config = LandCoverConfig | BuildingsConfig | TrainConfig
+Config = LandCoverConfig | BuildingsConfig | BatchConfig | TrainConfig
 CONFIGS: dict[str, type[Config]] = {
     "land_cover": LandCoverConfig,
     "buildings": BuildingsConfig,
+    "batch": BatchConfig,
     "train": TrainConfig,
 }
 

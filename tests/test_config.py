@@ -6,6 +6,8 @@ import pytest
 import yaml
 
 from geoseg.config import (
+    BatchConfig,
+    Buildings,
     BuildingsConfig,
     LandCoverConfig,
     TrainConfig,
@@ -15,6 +17,7 @@ from geoseg.config import (
 )
 from geoseg.engine.options import PolygonOptions, RunOptions
 from geoseg.errors import ConfigError, InputError
+from geoseg.io.scene_list import ListedScene, ListKeys
 from geoseg.train.spec import TrainSpec
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
@@ -54,6 +57,13 @@ def test_the_shipped_run_configs_name_every_key_with_its_default():
         assert config.options == RunOptions()
         assert set(content["options"]) == set(RunOptions.__dataclass_fields__)
     assert load_config("buildings").polygons == PolygonOptions()
+    content = yaml.safe_load(shipped_configs()["batch"].read_text())
+    assert set(content) == set(BatchConfig.model_fields)
+    assert set(content["lists"]) == set(ListKeys.__dataclass_fields__)
+    assert set(content["each"]) == set(Buildings.model_fields)
+    each = load_config("batch").each
+    assert (each.options, each.polygons, each.model) == (RunOptions(), PolygonOptions(), ("buildings",))
+    assert set(content["each"]["options"]) == set(RunOptions.__dataclass_fields__)
 
 
 @pytest.mark.parametrize(
@@ -91,10 +101,47 @@ def test_a_wrong_key_of_a_training_is_named_with_its_path(tmp_path, keys, told):
     assert str(error.value).startswith(f"{path}: {told}")
 
 
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        ({"each": {"job": "land_cover"}}, "each.model: field required"),
+        ({"each": {"job": "train"}}, "each: input tag 'train' found using 'job' does not match"),
+        ({"each": {"job": "buildings", "scene": "s.tif"}}, "each.scene: unknown key; there are bands,"),
+        (
+            {"each": {"job": "buildings", "options": {"chunkpx": 512}}},
+            "each.options.chunkpx: unknown key; did you mean",
+        ),
+        ({"max_failure": 2}, "max_failure: unknown key; did you mean max_failures?"),
+        ({"max_failures": -1}, "max_failures: input should be greater than or equal to 0"),
+        ({"lists": {"asset": "b"}}, "lists.asset: unknown key; did you mean assets?"),
+    ],
+)
+def test_a_wrong_key_of_a_batch_is_named_with_its_path(tmp_path, keys, told):
+    path = write(
+        tmp_path / "x.yaml", **{"job": "batch", "scenes": "*.tif", "out": "o", "each": {"job": "buildings"}, **keys}
+    )
+    with pytest.raises(ConfigError) as error:
+        load_config(path)
+    assert str(error.value).startswith(f"{path}: {told}")
+
+
+def test_a_batch_gives_every_scene_a_config_of_its_own(tmp_path):
+    each = {"job": "land_cover", "model": "m", "sensor": "naip", "options": {"aoi": "a.gpkg", "max_runtime_s": "2m"}}
+    path = write(tmp_path / "x.yaml", job="batch", scenes="in/*.tif", out="o", each=each)
+    config = load_config(path)
+    assert config.scenes == (str(tmp_path / "in/*.tif"),)
+    one = config.over(ListedScene("a", ("/data/a.tif",)))
+    assert one == LandCoverConfig(
+        scene="/data/a.tif", out=str(tmp_path / "o/a"), model=str(tmp_path / "m"), sensor="naip",
+        options=RunOptions(aoi=str(tmp_path / "a.gpkg"), max_runtime_s=120.0),
+    )  # fmt: skip
+    assert config.with_options(overwrite=True).each.options.overwrite
+
+
 def test_a_missing_key_a_missing_job_and_a_key_given_twice_are_errors(tmp_path):
     with pytest.raises(ConfigError, match=r"x\.yaml: scene: field required"):
         load_config(write(tmp_path / "x.yaml", job="buildings", out="o"))
-    with pytest.raises(ConfigError, match=r"job: missing; choose land_cover, buildings, train"):
+    with pytest.raises(ConfigError, match=r"job: missing; choose land_cover, buildings, batch, train"):
         load_config(write(tmp_path / "y.yaml", scene="s.tif"))
     with pytest.raises(ConfigError, match="job: 'building' is not known"):
         load_config(write(tmp_path / "z.yaml", job="building"))
@@ -102,7 +149,7 @@ def test_a_missing_key_a_missing_job_and_a_key_given_twice_are_errors(tmp_path):
     twice.write_text("job: buildings\nscene: a\nscene: b\n")
     with pytest.raises(ConfigError, match="key 'scene' is given twice"):
         load_config(twice)
-    with pytest.raises(InputError, match="no such config; those that come with geoseg: buildings, land_cover"):
+    with pytest.raises(InputError, match="no such config; those that come with geoseg: batch, buildings, land_cover"):
         load_config(tmp_path / "none.yaml")
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from geoseg import __version__
-from geoseg.cli import check, demo, evaluate, finish, info, predict, regularize, run, train, vectorize, verify
+from geoseg.cli import batch, check, demo, evaluate, finish, info, predict, regularize, run, train, vectorize, verify
 from geoseg.errors import GeosegError
 
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[2]  # ClickException: of click, or of the copy inside typer
@@ -25,6 +25,7 @@ for verb in (
     predict.plan,
     predict.predict,
     predict.buildings,
+    batch.batch,
     finish.finish,
     vectorize.vectorize,
     regularize.regularize,

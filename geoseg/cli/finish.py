@@ -7,7 +7,7 @@ import typer
 
 from geoseg.cli.options import Overwrite, TalkFlags, spread
 from geoseg.cli.predict import tell
-from geoseg.config import BuildingsConfig, TrainConfig, load_config
+from geoseg.config import BuildingsConfig, LandCoverConfig, load_config
 from geoseg.errors import InputError
 
 
@@ -28,7 +28,7 @@ def finish(
     if not plan.is_file():
         raise InputError(f"{folder}: holds no job to finish; start one with geoseg predict or buildings --shard")
     config = load_config(plan)
-    assert not isinstance(config, TrainConfig)  # a training has no job folder
+    assert isinstance(config, LandCoverConfig | BuildingsConfig)  # nothing else has a job folder
     with talk.listener() as listen:
         result = conclude(
             config.open(),

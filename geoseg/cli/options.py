@@ -27,6 +27,22 @@ Output = Annotated[Path, typer.Option("-o", "--output", help="Folder for the out
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there (default: refuse).")]
 JsonOut = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
+MaxRuntime = Annotated[
+    str | None, typer.Option(help="Stop with exit code 75 after e.g. 55m, to go on later.", rich_help_panel=RUN_PANEL)
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        help="Processes to start (default: one per core or GPU), or to wait for.", rich_help_panel=CLUSTER_PANEL
+    ),
+]
+Address = Annotated[
+    str | None, typer.Option(help="Dask scheduler to use, e.g. tcp://host:8786.", rich_help_panel=CLUSTER_PANEL)
+]
+SchedulerFile = Annotated[
+    str | None, typer.Option(help="File that a Dask scheduler has written.", rich_help_panel=CLUSTER_PANEL)
+]
+
 
 @dataclass(frozen=True, slots=True)
 class SceneFlags:
@@ -122,19 +138,9 @@ class RunFlags:
             rich_help_panel=SCENE_PANEL,
         ),
     ] = _RUN.aoi
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            help="Processes to start (default: one per core or GPU), or to wait for.", rich_help_panel=CLUSTER_PANEL
-        ),
-    ] = None
-    address: Annotated[
-        str | None,
-        typer.Option(help="Dask scheduler to use, e.g. tcp://host:8786.", rich_help_panel=CLUSTER_PANEL),
-    ] = None
-    scheduler_file: Annotated[
-        str | None, typer.Option(help="File that a Dask scheduler has written.", rich_help_panel=CLUSTER_PANEL)
-    ] = None
+    workers: Workers = None
+    address: Address = None
+    scheduler_file: SchedulerFile = None
     factory: Annotated[
         str | None,
         typer.Option(
@@ -149,10 +155,7 @@ class RunFlags:
             rich_help_panel=CLUSTER_PANEL,
         ),
     ] = None
-    max_runtime: Annotated[
-        str | None,
-        typer.Option(help="Stop with exit code 75 after e.g. 55m, to go on later.", rich_help_panel=RUN_PANEL),
-    ] = None
+    max_runtime: MaxRuntime = None
     on_failure: Annotated[
         OnFailure,
         typer.Option(

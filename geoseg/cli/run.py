@@ -6,10 +6,11 @@ from typing import Annotated
 
 import typer
 
+from geoseg.cli import batch
 from geoseg.cli import train as training
 from geoseg.cli.options import Overwrite, TalkFlags, spread
 from geoseg.cli.predict import DryRun, start
-from geoseg.config import TrainConfig, load_config
+from geoseg.config import BatchConfig, TrainConfig, load_config
 from geoseg.errors import ConfigError
 
 
@@ -28,7 +29,9 @@ def run(
     """Run a config: its job decides what. A finished run's run.json runs again, with -o to another folder."""
     changes = {k: v for k, v in {"scene": scene, "out": output and str(output)}.items() if v}
     loaded = load_config(config, changes=changes)
-    if not isinstance(loaded, TrainConfig):
+    if isinstance(loaded, BatchConfig):
+        batch.start(loaded.with_options(overwrite=overwrite or loaded.each.options.overwrite), talk, dry_run=dry_run)
+    elif not isinstance(loaded, TrainConfig):
         options = replace(loaded.options, overwrite=overwrite or loaded.options.overwrite)
         start(loaded.model_copy(update={"options": options}), talk, dry_run=dry_run)
     elif dry_run:

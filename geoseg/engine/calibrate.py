@@ -2,6 +2,7 @@
 
 import statistics
 import time
+from collections.abc import Sequence
 from itertools import repeat
 
 import numpy as np
@@ -32,5 +33,18 @@ def estimated_seconds(plan: Plan) -> float | None:
         began = time.perf_counter()
         forward(member, batch)
         took.append(time.perf_counter() - began)
-    calls = plan.redundancy * job.windows.count * len(VIEWS[job.tta]) * len(job.bundles) / job.batch
-    return round(statistics.median(took) * calls / plan.lanes, 1)
+    return round(statistics.median(took) * _calls(plan) / plan.lanes, 1)
+
+
+def estimated_total_seconds(plans: Sequence[Plan]) -> float | None:
+    """Return the seconds of several plans of the same models and options, from calls for the largest of them."""
+    if not plans:
+        return 0.0
+    largest = max(plans, key=_calls)
+    seconds = estimated_seconds(largest)
+    return None if seconds is None else round(seconds * sum(map(_calls, plans)) / _calls(largest), 1)
+
+
+def _calls(plan: Plan) -> float:
+    job = plan.job
+    return plan.redundancy * job.windows.count * len(VIEWS[job.tta]) * len(job.bundles) / job.batch

@@ -1,13 +1,11 @@
 """JobFolder: OUT/.job, where a job's plan, lock and parts lie. A sound part is the record that its chunk is done."""
 
 import base64
-import fcntl
 import json
-import os
 import shutil
 import zlib
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,7 @@ from geoseg.engine.job import Job, differences
 from geoseg.engine.kernel import ChunkRecord, ChunkWalk, Rows
 from geoseg.errors import OutputError
 from geoseg.grid import Box
-from geoseg.io.files import write_json
+from geoseg.io.files import locked, write_json
 from geoseg.io.parts import PartEncoder, read_record, write_part
 from geoseg.io.tiff import TILE_PX
 from geoseg.io.vrt import write_parts_vrt
@@ -42,24 +40,10 @@ class JobFolder:
         """Where the nodata lies that stands for a chunk that failed: no part, so the chunk is tried again."""
         return self.path / "filled" / f"{chunk_id}.tif"
 
-    @contextmanager
-    def locked(self, *, shared: bool = False) -> Iterator[None]:
-        """Hold the folder, alone or together with others that share it; the lock dies with its process.
-
-        Raises OutputError where another run holds it.
-        """
+    def locked(self, *, shared: bool = False) -> AbstractContextManager[None]:
+        """Hold the folder, alone or together with others that share it; raises OutputError where it is taken."""
         self.path.mkdir(parents=True, exist_ok=True)
-        handle = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            try:
-                fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise OutputError(
-                    f"{self.path.parent}: another run is writing there; wait for it or choose another folder"
-                ) from error
-            yield
-        finally:
-            os.close(handle)
+        return locked(self.path / "lock", of=self.path.parent, shared=shared)
 
     def plan(self) -> dict[str, Any] | None:
         """Return the plan of the job that lies here, None where there is none."""

@@ -1,5 +1,6 @@
 """Files that appear complete or not at all."""
 
+import fcntl
 import json
 import os
 from collections.abc import Iterator
@@ -40,6 +41,33 @@ def write_json(path: Path, value: object) -> None:
     text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
     with atomic(path) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def append_json_line(path: Path, value: object) -> None:
+    """Append ``value`` to a log of JSON lines, in one write; raises OutputError where the disk fails."""
+    line = json.dumps(value, ensure_ascii=False) + "\n"
+    try:
+        with path.open("ab") as file:
+            file.write(line.encode())
+    except OSError as error:
+        raise OutputError(f"{path}: could not be written ({error}); free or repair the disk, then run again") from error
+
+
+@contextmanager
+def locked(path: Path, *, of: Path, shared: bool = False) -> Iterator[None]:
+    """Hold the file ``path`` as the lock of the folder ``of``, alone or with others that share it.
+
+    The lock dies with its process. Raises OutputError where another one holds it.
+    """
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        try:
+            fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise OutputError(f"{of}: another run is writing there; wait for it or choose another folder") from error
+        yield
+    finally:
+        os.close(handle)
 
 
 def _sync(path: Path) -> None:

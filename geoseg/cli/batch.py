@@ -1,0 +1,87 @@
+"""geoseg batch: many scenes by one engine, for machines that nobody watches."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from geoseg.cli.options import Address, MaxRuntime, Overwrite, SchedulerFile, TalkFlags, Workers, spread
+from geoseg.cli.stopping import stoppable
+from geoseg.cli.table import table
+from geoseg.config import BatchConfig, load_config, parse_seconds
+from geoseg.engine.options import ClusterOptions
+from geoseg.errors import ConfigError
+
+if TYPE_CHECKING:
+    from geoseg.engine.ledger import Report
+
+HEAD = ("scene", "state", "code", "seconds", "polygons")
+
+
+@spread
+def batch(
+    config: Annotated[str, typer.Argument(metavar="CONFIG", help="A YAML file of the job batch.")],
+    *,
+    talk: TalkFlags,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Instead of the config's out.")] = None,
+    max_failures: Annotated[
+        int | None, typer.Option(min=0, help="Leave the rest alone when more scenes than this have failed.")
+    ] = None,
+    max_runtime: MaxRuntime = None,
+    address: Address = None,
+    scheduler_file: SchedulerFile = None,
+    workers: Workers = None,
+    overwrite: Overwrite = False,
+    dry_run: Annotated[
+        bool, typer.Option("-n", "--dry-run", help="Print the plan of every scene as JSON, and do nothing.")
+    ] = False,
+) -> None:
+    """Run the scenes of a glob, a CSV table or STAC items; skip what is complete, log and sum up the rest.
+
+    One scene's fault never stops the others: exit code 7 tells of it at the end.
+    """
+    changes = {"out": output and str(output), "max_failures": max_failures}
+    loaded = load_config(config, changes={k: v for k, v in changes.items() if v is not None})
+    if not isinstance(loaded, BatchConfig):
+        raise ConfigError(f"{config}: job: {loaded.job}; geoseg batch runs job: batch, geoseg run the others")
+    cluster = ClusterOptions(address=address, scheduler_file=scheduler_file, workers=workers)
+    told: dict[str, Any] = {"overwrite": True} if overwrite else {}
+    if cluster.ways:
+        told |= {"engine": "dask", "cluster": cluster}
+    elif workers is not None:
+        told["cluster"] = replace(loaded.each.options.cluster, workers=workers)
+    if max_runtime is not None:
+        told["max_runtime_s"] = parse_seconds(max_runtime)
+    start(loaded.with_options(**told), talk, dry_run=dry_run)
+
+
+def start(config: BatchConfig, talk: TalkFlags, *, dry_run: bool = False) -> None:
+    """Run a batch and print what became of its scenes, or its plan; raises what the batch should end with."""
+    from geoseg.pipelines import batch as recipe
+
+    if dry_run:
+        from geoseg.engine.batch import plan_batch
+
+        print(json.dumps(plan_batch(recipe.prepare(config)), indent=1, ensure_ascii=False))
+        return
+    with talk.listener() as listen, stoppable() as stop:
+        report = recipe.run(config, listen=listen, stop=stop)
+    print_report(report)
+    error = report.error()
+    if error is not None:
+        raise error
+
+
+def print_report(report: "Report") -> None:
+    """Print a row per scene, what went wrong in words, and the sum."""
+    rows: list[list[Any]] = [
+        [o.scene, o.state, o.code, f"{o.seconds:.1f}", "–" if o.polygons is None else o.polygons]
+        for o in report.outcomes
+    ]
+    print(table(rows, head=HEAD))
+    for outcome in report.outcomes:
+        if outcome.told:
+            print(f"{outcome.scene}: {outcome.told}")
+    print(f"\n{report.words}, {report.seconds:.1f} s\n{report.folder / 'summary.json'}")

@@ -1,0 +1,42 @@
+"""Batch: every scene of a list goes through land cover or buildings by one engine; what is complete is skipped."""
+
+from functools import partial
+from pathlib import Path
+from typing import NoReturn
+
+from geoseg.config import BatchConfig, Buildings
+from geoseg.engine.batch import OWN_FILES, Batch, BatchScene, run_batch
+from geoseg.engine.ledger import Report
+from geoseg.engine.predict import load_models
+from geoseg.engine.run import Listener, Stop
+from geoseg.errors import InputError
+from geoseg.io.scene_list import ListedScene, list_scenes
+
+
+def run(config: BatchConfig, *, listen: Listener, stop: Stop) -> Report:
+    """List the scenes, load the model, and run what is not complete, each scene into a folder of its name."""
+    return run_batch(prepare(config), listen=listen, stop=stop)
+
+
+def prepare(config: BatchConfig) -> Batch:
+    """Return the batch that a config means; every fault that is not one scene's own is found here."""
+    return Batch(
+        folder=Path(config.out),
+        scenes=tuple(_scene(config, scene) for scene in list_scenes(config.scenes, config.lists, reserved=OWN_FILES)),
+        bundles=load_models(config.each.model),
+        options=config.each.options,
+        polygons=config.each.polygons if isinstance(config.each, Buildings) else None,
+        max_failures=config.max_failures,
+    )
+
+
+def _scene(config: BatchConfig, scene: ListedScene) -> BatchScene:
+    out = Path(config.out) / scene.name
+    if scene.fault:
+        return BatchScene(scene.name, out, partial(_refuse, scene.fault))
+    own = config.over(scene)
+    return BatchScene(scene.name, out, own.open, own.recorded())
+
+
+def _refuse(fault: str) -> NoReturn:
+    raise InputError(fault)
