@@ -53,8 +53,13 @@ class JobFolder:
     def adopt(self, job: Job, *, fresh: bool, config: dict[str, Any] | None) -> None:
         """Make the folder that of ``job``; raises OutputError where it holds an unfinished job of another plan.
 
-        fresh: such a job, and what is done of this one, is thrown away. config: what the run was told.
+        fresh: such a job, and what is done of this one, is thrown away. config: what the run was told. One at a time:
+        the shards of an array start together, and the second must not clear what the first has begun.
         """
+        with locked(self.path / "adopting", of=self.path.parent, wait=True):
+            self._adopt(job, fresh=fresh, config=config)
+
+    def _adopt(self, job: Job, *, fresh: bool, config: dict[str, Any] | None) -> None:
         found = self.plan()
         if found is not None and not fresh:
             if found["fingerprint"] == job.fingerprint:

@@ -99,6 +99,8 @@ class RunOptions:
             raise ConfigError(
                 f"shard {self.shard[0]}/{self.shard[1]}: the first number runs from 0 to the second less 1"
             )
+        if self.shard is not None and self.fresh:
+            raise ConfigError("fresh: every shard would throw away the others' chunks; remove the job folder instead")
         if self.on_failure not in get_args(OnFailure):
             raise ConfigError(f"on-failure {self.on_failure!r}: choose {', '.join(get_args(OnFailure))}")
         if self.max_runtime_s is not None and not self.max_runtime_s > 0:

@@ -54,15 +54,15 @@ def append_json_line(path: Path, value: object) -> None:
 
 
 @contextmanager
-def locked(path: Path, *, of: Path, shared: bool = False) -> Iterator[None]:
+def locked(path: Path, *, of: Path, shared: bool = False, wait: bool = False) -> Iterator[None]:
     """Hold the file ``path`` as the lock of the folder ``of``, alone or with others that share it.
 
-    The lock dies with its process. Raises OutputError where another one holds it.
+    The lock dies with its process. wait: until it is free; else raises OutputError where another one holds it.
     """
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         try:
-            fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+            fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError as error:
             raise OutputError(f"{of}: another run is writing there; wait for it or choose another folder") from error
         yield
