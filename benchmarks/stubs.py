@@ -16,7 +16,7 @@ from geoseg.train.classes import BUILDING_CLASSES
 
 SPEC = ModelSpec(
     name="stub",
-    arch=Architecture(name="compact-unet"),
+    arch=Architecture(name="compact-unet", options={"widths": [8]}),
     bands=BandSet.parse("red,green,blue").bands,
     gsd_m=None,
     normalisation=Normalisation(mean=(100.0,) * 3, std=(50.0,) * 3),

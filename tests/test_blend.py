@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from geoseg.errors import ModelError
 from geoseg.grid import Box
-from geoseg.tiling.blend import accumulate, argmax, class_sums, finish, mean_members, quantise, to_bytes
+from geoseg.tiling.blend import accumulate, finish, mean_members, quantise, row_counts, to_bytes
 from geoseg.tiling.ramp import FULL, PROB_ONE
 
 quick = settings(max_examples=60, deadline=None)
@@ -82,19 +82,32 @@ def test_bytes_are_exact_at_every_step():
 
 def test_classes_sum_their_channels_and_stay_at_most_one():
     acc = np.array([[[FULL]], [[FULL // 2]], [[FULL // 2 + 9]], [[5]]], np.uint32)
-    assert class_sums(acc, (1, 0, 0, 2)).ravel().tolist() == [FULL, FULL, 5]
-    assert class_sums(acc, (0, 0, 1, 2)).ravel().tolist() == [FULL, FULL // 2 + 9, 5]
+    valid = np.ones((1, 1), np.bool_)
+    for channels, sums in [((1, 0, 0, 2), [FULL, FULL, 5]), ((0, 0, 1, 2), [FULL, FULL // 2 + 9, 5])]:
+        got = finish(acc, valid, class_of_channel=channels, class_ids=(7, 8, 9))
+        assert got.probabilities.ravel().tolist() == [byte(total) for total in sums]
+        assert got.classes.tolist() == [[7]]  # the first of equal ones
 
 
 @quick
 @given(seeds, st.integers(1, 6))
-def test_argmax_gives_ties_to_the_lowest_class(seed, n):
+def test_ties_go_to_the_first_class(seed, n):
     sums = np.random.default_rng(seed).integers(0, 4, (n, 9, 11), dtype=np.uint32)
-    np.testing.assert_array_equal(argmax(sums), sums.argmax(0))
+    got = finish(sums, np.ones((9, 11), np.bool_), class_of_channel=range(n), class_ids=range(1, n + 1))
+    np.testing.assert_array_equal(got.classes, 1 + sums.argmax(0))
 
 
-def test_argmax_tells_the_largest_unsigned_values_apart():
-    assert argmax(np.array([[[FULL - 1, 2**31]], [[FULL, 2**31 - 1]]], np.uint32)).tolist() == [[1, 0]]
+def test_the_largest_unsigned_values_are_told_apart():
+    acc = np.array([[[FULL - 1, 2**31]], [[FULL, 2**31 - 1]]], np.uint32)
+    got = finish(acc, np.ones((1, 2), np.bool_), class_of_channel=(0, 1), class_ids=(1, 2))
+    assert got.classes.tolist() == [[2, 1]]
+
+
+@quick
+@given(seeds, st.integers(1, 5), st.integers(1, 9))
+def test_pixels_of_a_class_are_counted_by_row(seed, height, width):
+    classes = np.random.default_rng(seed).choice(np.uint8([0, 3, 7, 255]), (height, width))
+    np.testing.assert_array_equal(row_counts(classes, (255, 3)), [(classes == i).sum(1) for i in (255, 3)])
 
 
 @quick

@@ -40,7 +40,7 @@ def test_memory_holds_the_arrays_of_every_chunk(working, chunk_px):
             assert np.prod(strip.pixels.shape) * (4 * 2 + 1) <= plan.read_block < plan.prefetched_block
             assert np.prod(strip.seen.shape) * (4 * 4 + 1) <= plan.image
             assert np.prod(strip.sums.shape) * 4 * 3 * 2 <= plan.sums
-            assert (strip.rows[1] - strip.rows[0]) * chunk.shape[1] * (4 + 2) <= plan.outputs
+            assert (strip.rows[1] - strip.rows[0]) * chunk.shape[1] * (2 + 2) <= plan.outputs
         assert np.prod(chunk.shape) * 4 <= plan.encoder
     assert plan.total == sum(getattr(plan, f.name) for f in fields(plan))
 
@@ -57,7 +57,8 @@ def test_memory_does_not_grow_with_the_scene():
         ("bands", 8, "image"),
         ("itemsize", 4, "read_block"),
         ("channels", 9, "sums"),
-        ("layers", 9, "outputs"),
+        ("layers", 9, "encoder"),
+        ("classes", 9, "outputs"),
         ("answers", 80, "busy"),
         ("activation_bytes_per_px", 2000, "busy"),
     ],

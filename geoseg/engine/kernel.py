@@ -14,7 +14,8 @@ from geoseg.io.source import read
 from geoseg.model.spec import Normalisation
 from geoseg.polygons.runs import threshold_byte
 from geoseg.raster import Raster
-from geoseg.tiling.blend import Finished, accumulate, finish, mean_members, quantise, to_bytes
+from geoseg.tiling.blend import Finished, accumulate, finish, mean_members, quantise, row_counts, to_bytes
+from geoseg.tiling.normalise import normalise
 from geoseg.tiling.resample import resample_counts, resample_valid, source_box
 from geoseg.tiling.strips import Strip, strips
 
@@ -40,7 +41,7 @@ class ChunkRecord:
 class StripPixels:
     """What a strip needs from disk: its pixels, and where outputs are wanted (None: everywhere), both over its box.
 
-    block: None where nothing is wanted of the strip.
+    block: None where nothing is wanted of the strip, or none of its pixels is valid: it then costs almost nothing.
     """
 
     block: Raster | None
@@ -49,13 +50,18 @@ class StripPixels:
 
 def read_strip(job: Job, strip: Strip) -> StripPixels:
     """Read the scene's pixels for a strip; none where the area of interest asks for nothing that they decide."""
-    if job.area is None:
-        return StripPixels(read(job.scene, strip.pixels), None)
-    wanted = job.area.wanted(strip.pixels)
+    wanted = None if job.area is None else job.area.wanted(strip.pixels)
+    if wanted is not None and not _asked(wanted, strip):
+        return StripPixels(None, wanted)
+    block = read(job.scene, strip.pixels)
+    return StripPixels(block if block.valid.any() else None, wanted)
+
+
+def _asked(wanted: NDArray[np.bool_], strip: Strip) -> bool:
+    """Whether a strip decides anything that is wanted."""
     lo, hi = strip.rows
-    asked = wanted[lo - strip.pixels.row0 : hi - strip.pixels.row0].any()
-    asked |= any(_any_wanted(wanted, strip, reach) for reach in strip.reaches)
-    return StripPixels(read(job.scene, strip.pixels) if asked else None, wanted)
+    leaving = wanted[lo - strip.pixels.row0 : hi - strip.pixels.row0]
+    return bool(leaving.any()) or any(_any_wanted(wanted, strip, reach) for reach in strip.reaches)
 
 
 def _any_wanted(wanted: NDArray[np.bool_], strip: Strip, reach: Box) -> bool:
@@ -132,7 +138,7 @@ class ChunkWalk:
         assert inside is not None  # windows start inside the scene
         part = usable[inside.within(strip.seen)]
         height, width = inside.shape
-        return bool(part[np.ix_(rows[:height] > 0, cols[:width] > 0)].any())
+        return bool(part[_positive(rows[:height]), _positive(cols[:width])].any())
 
     def _run(
         self,
@@ -161,6 +167,8 @@ class ChunkWalk:
         if lo == hi:
             return {}
         rows = Box(lo, self.box.col0, hi, self.box.col1)
+        if pixels.block is None:
+            return self._leave({name: np.zeros(rows.shape, np.uint8) for name in self.job.layers})
         if self.job.resampling.is_identity:
             part = rows.within(held)
             acc, usable = sums[:, *part], known[part]
@@ -168,15 +176,21 @@ class ChunkWalk:
             taps = self.job.resampling.to_scene(rows)
             part = source_box(taps).within(held)
             acc, usable = resample_counts(sums[:, *part], known[part], taps)
-        if pixels.block is None:
-            usable = np.zeros(rows.shape, np.bool_)
-        else:
-            usable = usable & pixels.block.valid[rows.within(strip.pixels)]
+        usable = usable & pixels.block.valid[rows.within(strip.pixels)]
         if pixels.wanted is not None:
             usable &= pixels.wanted[rows.within(strip.pixels)]
-        layers = _layers(self.job, acc, usable)
-        self._class_rows.append(np.stack([(layers["classes"] == c.id).sum(1) for c in self.job.spec.classes]))
+        return self._leave(_layers(self.job, acc, usable))
+
+    def _leave(self, layers: Rows) -> Rows:
+        """Count the pixels of each class in rows that leave."""
+        self._class_rows.append(row_counts(layers["classes"], [c.id for c in self.job.spec.classes]))
         return layers
+
+
+def _positive(weights: NDArray[np.uint16]) -> slice:
+    """Return where a window's weights are above zero: one stretch, since they rise, stay and fall."""
+    positions = np.flatnonzero(weights)
+    return slice(positions[0], positions[-1] + 1) if len(positions) else slice(0)
 
 
 def normalised(
@@ -188,11 +202,8 @@ def normalised(
         if normal in wanted[:i]:
             done.append(done[wanted.index(normal)])
             continue
-        mean, std = (np.array(v, np.float32)[:, None, None] for v in (normal.mean, normal.std))
-        out = image - mean
-        out /= std
-        out[:, ~usable] = 0
-        done.append(out)
+        mean, std = (np.array(v, np.float32) for v in (normal.mean, normal.std))
+        done.append(normalise(image, usable, mean=mean, std=std))
     return done
 
 
@@ -200,6 +211,9 @@ def _stack(job: Job, group: Sequence[Box], image: NDArray[np.float32], seen: Box
     """Cut windows out of the image, mirrored beyond the scene's far edges, into a batch of fixed size."""
     out = np.zeros((job.batch, len(image), *group[0].shape), np.float32)
     for slot, window in zip(out, group, strict=False):
+        if window.clip(seen) == window:
+            slot[:] = image[:, *window.within(seen)]
+            continue
         rows = job.windows.rows.fold(np.arange(window.row0, window.row1)) - seen.row0
         cols = job.windows.cols.fold(np.arange(window.col0, window.col1)) - seen.col0
         slot[:] = image[:, rows[:, None], cols]

@@ -75,7 +75,9 @@ class Scene:
             return stored
         scale = np.array([s.scale for s in self.sources], np.float32)[:, None, None]
         offset = np.array([s.offset for s in self.sources], np.float32)[:, None, None]
-        return stored * scale + offset
+        physical = stored * scale
+        physical += offset
+        return physical
 
     def crop(self, box: Box) -> "Scene":
         """Return the part of the scene in ``box``, which lies inside it."""

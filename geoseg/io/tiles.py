@@ -113,7 +113,7 @@ class LayerEncoder:
     def _encode(self, pixels: Pixels) -> None:
         self._done.append(encode_row(pixels, EFFORT[self._kind]))
         if self._smaller is not None:
-            self._smaller.add(HALVE[self._kind](pixels))
+            self._smaller.add(HALVE[self._kind](pixels) if pixels.any() else np.zeros(halved(pixels.shape), np.uint8))
 
     def finish(self) -> list[list[TileRow]]:
         """Return the rows of tiles of each level, largest first; raises ValueError where rows are missing."""

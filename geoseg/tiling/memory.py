@@ -4,12 +4,12 @@ from dataclasses import dataclass, fields
 
 from geoseg.errors import MemoryBudgetError
 from geoseg.grid import Box
-from geoseg.tiling.blend import STRIP_ROWS
 from geoseg.tiling.plan import WindowGrid, cuts
 from geoseg.tiling.resample import Resampling
 from geoseg.tiling.strips import strips
 
-LEAST_CHUNK_PX = 512  # written jobs use 512 x 2^n: whole tiles of the output, whole cells of its overviews
+TILE_PX = 512  # of the outputs
+LEAST_CHUNK_PX = TILE_PX  # written jobs use 512 x 2^n: whole tiles of the output, whole cells of its overviews
 MIB = 2**20
 # Bytes that no argument tells: resident sizes, one run each, on Linux x86-64 with torch 2.15 (CUDA build), numba 0.68.
 # torch 532 MiB, rasterio and numba 82, geoseg 10, geopandas and pyogrio 101, segmentation-models-pytorch 188,
@@ -82,17 +82,18 @@ def projected_bytes(load: Load, chunk_px: int) -> MemoryPlan:
     | busy: image | seen px x 4 x bands | once more while it is scaled |
     | busy: network | (lanes + answers) x batch px x 4 x (bands + 2 x channels) | inputs, answers, integers |
     | | lanes x (batch px x activation_bytes_per_px + LANE_BYTES) | inside the network |
-    | busy: finishing | 64 rows x width x (4 x channels + 4 x classes + 16) | class sums |
+    | busy: finishing | row px x (classes + 8) | classes, confidence, probabilities; masks and decisions beside them |
     | | row px x (4 x channels + 1) | sums brought to the scene's grid, where it is another |
-    | outputs | 2 x row px x (layers + 2) | uint8 rows and masks, once more while they are encoded |
-    | encoder | (512 rows x width + chunk px) x layers x 4/3 | tile rows, and tiles that do not compress |
+    | outputs | row px x (classes + 3) | rows that are being encoded |
+    | encoder | 2 x 512 rows x width x layers | rows of tiles that are not full, of all levels |
+    | | chunk px x layers x 4/3 | tiles that do not compress |
     | | GDAL_CACHE_BYTES | GDAL's block cache |
     """
     source, seen, sums, rows, width = _largest(load, chunk_px)
     stored = load.bands * load.itemsize
     batch_px = load.batch * load.grid.rows.window * load.grid.cols.window
     resampled = 0 if load.resampling.is_identity else rows * (4 * load.channels + 1)
-    encoded_px = width * (LEAST_CHUNK_PX + min(chunk_px, load.resampling.scene_shape[0]))
+    encoded_px = width * (2 * TILE_PX + min(chunk_px, load.resampling.scene_shape[0]) * 4 // 3)
     return MemoryPlan(
         base=BASE_BYTES,
         read_block=source * (stored + 1),
@@ -103,10 +104,10 @@ def projected_bytes(load: Load, chunk_px: int) -> MemoryPlan:
             seen * 4 * load.bands,
             (load.lanes + load.answers) * batch_px * 4 * (load.bands + 2 * load.channels)
             + load.lanes * (batch_px * load.activation_bytes_per_px + LANE_BYTES),
-            STRIP_ROWS * width * 4 * (load.channels + load.classes + 4) + resampled,
+            rows * (load.classes + 8) + resampled,
         ),
-        outputs=2 * rows * (load.layers + 2),
-        encoder=encoded_px * load.layers * 4 // 3 + GDAL_CACHE_BYTES,
+        outputs=rows * (load.classes + 3),
+        encoder=encoded_px * load.layers + GDAL_CACHE_BYTES,
     )
 
 

@@ -79,31 +79,51 @@ def _mode(pixels, out):  # type: ignore[no-untyped-def]
     seen = np.empty(4, np.uint8)
     for row in range(out.shape[0]):
         for col in range(out.shape[1]):
-            count, most, best = 0, 0, np.uint8(NODATA)
-            for r in range(2 * row, min(2 * row + 2, height)):
-                for c in range(2 * col, min(2 * col + 2, width)):
-                    value = pixels[r, c]
-                    if value == NODATA:
-                        continue
-                    votes = 1
-                    for i in range(count):
-                        votes += seen[i] == value
-                    seen[count] = value
-                    count += 1
-                    if votes > most:
-                        most, best = votes, value
-            out[row, col] = best
+            r, c = 2 * row, 2 * col
+            if r + 1 < height and c + 1 < width:
+                first = pixels[r, c]
+                if first == pixels[r, c + 1] == pixels[r + 1, c] == pixels[r + 1, c + 1]:  # most cells of a map
+                    out[row, col] = first
+                    continue
+            out[row, col] = _commonest(pixels[r : r + 2, c : c + 2], seen)
+
+
+@numba.njit(nogil=True, cache=True)
+def _commonest(cell, seen):  # type: ignore[no-untyped-def]
+    count, most, best = 0, 0, np.uint8(NODATA)
+    for r in range(cell.shape[0]):
+        for c in range(cell.shape[1]):
+            value = cell[r, c]
+            if value == NODATA:
+                continue
+            votes = 1
+            for i in range(count):
+                votes += seen[i] == value
+            seen[count] = value
+            count += 1
+            if votes > most:
+                most, best = votes, value
+    return best
 
 
 @numba.njit(nogil=True, cache=True)
 def _average(pixels, out):  # type: ignore[no-untyped-def]
     height, width = pixels.shape
+    even = width // 2
     for row in range(out.shape[0]):
-        for col in range(out.shape[1]):
-            known, total = 0, 0
-            for r in range(2 * row, min(2 * row + 2, height)):
-                for c in range(2 * col, min(2 * col + 2, width)):
-                    value = pixels[r, c]
-                    known += value != NODATA
-                    total += value
-            out[row, col] = (2 * total + known) // (2 * known) if known else NODATA
+        top, bottom = pixels[2 * row], pixels[min(2 * row + 1, height - 1)]
+        rows = min(2, height - 2 * row)
+        for col in range(even):
+            out[row, col] = _mean(top[2 * col], top[2 * col + 1], bottom[2 * col], bottom[2 * col + 1], rows)
+        if width % 2:
+            out[row, even] = _mean(top[-1], np.uint8(NODATA), bottom[-1], np.uint8(NODATA), rows)
+
+
+@numba.njit(nogil=True, cache=True)
+def _mean(a, b, c, d, rows):  # type: ignore[no-untyped-def]
+    """Mean of the known ones of two pixels, or four where there are two ``rows``."""
+    total, known = np.int32(a) + np.int32(b), np.int32(a != NODATA) + np.int32(b != NODATA)
+    if rows == 2:
+        total += np.int32(c) + np.int32(d)
+        known += np.int32(c != NODATA) + np.int32(d != NODATA)
+    return (2 * total + known) // (2 * known) if known else NODATA

@@ -124,11 +124,7 @@ def resample_valid(
     data and valid hold ``source_box(taps)``. Returns float32 (C, h, w), zero where invalid, and the mask (h, w): a
     pixel is valid when any pixel it is made from is.
     """
-    rows, cols = taps
-    out = np.zeros((data.shape[0], len(rows.index), len(cols.index)), np.float32)
-    mask = np.zeros(out.shape[1:], np.bool_)
-    _resample_valid(data, valid, rows.index, rows.weight, cols.index, cols.weight, out, mask)
-    return out, mask
+    return _resample(data, valid, taps, weights=np.dtype(np.float32), out=np.dtype(np.float32))
 
 
 def resample_counts(
@@ -138,52 +134,57 @@ def resample_counts(
 
     Returns the same as ``resample_valid``; every number is rounded once, from a float64 mean.
     """
+    return _resample(acc, usable, taps, weights=np.dtype(np.float64), out=np.dtype(np.uint32))
+
+
+def _resample[T: np.generic](
+    data: NDArray[np.generic],
+    valid: NDArray[np.bool_],
+    taps: tuple[Taps, Taps],
+    *,
+    weights: np.dtype[np.generic],
+    out: np.dtype[T],
+) -> tuple[NDArray[T], NDArray[np.bool_]]:
+    """Return means of (C, H, W) data, summed in the type ``weights``, in the type ``out``; and the mask."""
     rows, cols = taps
-    out = np.zeros((acc.shape[0], len(rows.index), len(cols.index)), np.uint32)
-    mask = np.zeros(out.shape[1:], np.bool_)
-    _resample_counts(acc, usable, rows.index, rows.weight, cols.index, cols.weight, out, mask)
-    return out, mask
+    shape = (len(rows.index), len(cols.index))
+    means, mask = np.zeros((len(data), *shape), out), np.zeros(shape, np.bool_)
+    row_weights, col_weights = (t.weight.astype(weights) for t in taps)
+    by_tap = np.ascontiguousarray(cols.index.T), np.ascontiguousarray(col_weights.T)  # a tap of all columns in a row
+    _means(data, valid, rows.index, row_weights, *by_tap, means, mask, np.issubdtype(out, np.integer))
+    return means, mask
 
 
 @numba.njit(nogil=True, cache=True)
-def _resample_valid(data, valid, ri, rw, ci, cw, out, mask):  # type: ignore[no-untyped-def]  # noqa: PLR0917
+def _means(data, valid, ri, rw, ci, cw, out, mask, whole):  # type: ignore[no-untyped-def]  # noqa: PLR0917
+    total, value = np.empty(out.shape[2], rw.dtype), np.empty(out.shape[2], rw.dtype)
     for y in range(out.shape[1]):
+        _weigh(valid, valid, ri[y], rw[y], ci, cw, total)
+        if not total.any():
+            continue
         for x in range(out.shape[2]):
-            total = np.float32(0)
-            for a in range(ri.shape[1]):
-                for b in range(ci.shape[1]):
-                    if valid[ri[y, a], ci[x, b]]:
-                        total += rw[y, a] * cw[x, b]
-            if total <= 0:
-                continue
-            mask[y, x] = True
-            for c in range(out.shape[0]):
-                value = np.float32(0)
-                for a in range(ri.shape[1]):
-                    for b in range(ci.shape[1]):
-                        w = rw[y, a] * cw[x, b]
-                        if w > 0 and valid[ri[y, a], ci[x, b]]:
-                            value += w * np.float32(data[c, ri[y, a], ci[x, b]])
-                out[c, y, x] = value / total
+            mask[y, x] = total[x] > 0
+        for c in range(out.shape[0]):
+            _weigh(data[c], valid, ri[y], rw[y], ci, cw, value)
+            for x in range(out.shape[2]):
+                if mask[y, x]:
+                    mean = value[x] / total[x]
+                    out[c, y, x] = min(np.rint(mean), 4294967295.0) if whole else mean
 
 
 @numba.njit(nogil=True, cache=True)
-def _resample_counts(acc, usable, ri, rw, ci, cw, out, mask):  # type: ignore[no-untyped-def]  # noqa: PLR0917
-    for y in range(out.shape[1]):
-        for x in range(out.shape[2]):
-            total = 0.0
-            for a in range(ri.shape[1]):
-                for b in range(ci.shape[1]):
-                    if usable[ri[y, a], ci[x, b]]:
-                        total += np.float64(rw[y, a]) * np.float64(cw[x, b])
-            if total <= 0:
-                continue
-            mask[y, x] = True
-            for k in range(out.shape[0]):
-                value = 0.0
-                for a in range(ri.shape[1]):
-                    for b in range(ci.shape[1]):
-                        w = np.float64(rw[y, a]) * np.float64(cw[x, b])
-                        if w > 0 and usable[ri[y, a], ci[x, b]]:
-                            value += w * np.float64(acc[k, ri[y, a], ci[x, b]])
-                out[k, y, x] = np.uint32(min(np.rint(value / total), 4294967295.0))
+def _weigh(pixels, valid, rows, row_weights, ci, cw, out):  # type: ignore[no-untyped-def]  # noqa: PLR0917
+    """Sum what the valid pixels of a target row's taps hold, by their weights; column by column, so that it vectorises.
+
+    Every pixel's terms are added in the order of its taps, rows outside; adding 0 for what is left out changes no bit.
+    """
+    out[:] = 0
+    for a in range(len(rows)):
+        row, known, row_weight = pixels[rows[a]], valid[rows[a]], row_weights[a]
+        if row_weight == 0:
+            continue
+        for b in range(len(ci)):
+            for x in range(len(out)):
+                weight = row_weight * cw[b, x]
+                term = weight * out.dtype.type(row[ci[b, x]])
+                out[x] += term if known[ci[b, x]] & (weight > 0) else out.dtype.type(0)
