@@ -9,7 +9,7 @@ from itertools import islice
 from geoseg.engine.engines import Cause, Chunk, ChunkFailure, Sink, Site, Task
 from geoseg.engine.job import Platform, refuse_if_source_changed
 from geoseg.engine.kernel import ChunkRecord, ChunkWalk, ForwardAll, Rows, StripPixels, Windows, read_strip
-from geoseg.errors import GeosegError
+from geoseg.errors import GeosegError, TryAgainError
 from geoseg.tiling.strips import Strip
 
 READ_AHEAD = 1  # strips read beside the one being computed; the memory plan counts READ_AHEAD + 1
@@ -134,6 +134,8 @@ def _try_read(task: Task, walk: ChunkWalk, strip: Strip) -> tuple[ChunkWalk, Str
 def _try_advance(walk: ChunkWalk, strip: Strip, pixels: StripPixels, forward_all: ForwardAll) -> Rows | ChunkFailure:
     try:
         return walk.advance(strip, pixels, forward_all)
+    except TryAgainError:  # a signal's handler has raised it, here by chance
+        raise
     except Exception as error:  # whatever a network does to one chunk, the others go on; the run tells of it
         return _failure(walk, error, Cause.NETWORK)
 
