@@ -79,7 +79,7 @@ def test_required_raster_is_missed_though_run_json_does_not_list_it(out: Path) -
     assert "classes.tif: readable" in faults(out)
 
 
-@pytest.mark.parametrize("name", ["buildings.gpkg-wal", "classes.tif.ovr", ".classes.tif.x1y2", ".job"])
+@pytest.mark.parametrize("name", ["buildings.gpkg-wal", "classes.tif.ovr", ".classes.tif.x1y2"])
 def test_leftovers_are_found(out: Path, name: str) -> None:
     (out / name).write_bytes(b"")
     assert faults(out) == ["folder: no leftovers"]
@@ -217,3 +217,8 @@ def test_findings_say_what_was_found(sound: Path) -> None:
         ok=True,
         detail="No data, background, Wälder & <Wiesen>, (not used), building",
     )
+
+
+def test_a_job_folder_that_was_kept_is_no_fault(out: Path) -> None:
+    (out / ".job").mkdir()
+    assert faults(out) == []

@@ -108,7 +108,7 @@ def _files(folder: Path, run: _Run) -> Iterator[Finding]:
         yield Finding(f"{name}: sha256 as in {RUN_FILE}", found == stated["sha256"], found[:16])
     names = (*run.facts["outputs"], RUN_FILE)
     beside = {name + suffix for name in names for suffix in (*SIDECARS, ".ovr", ".msk")}
-    unfinished = (".job", *(f".{name}." for name in names))  # as the engine and ``atomic`` call them
+    unfinished = tuple(f".{name}." for name in names)  # as ``atomic`` calls them; a job folder may have been kept
     left = sorted(p.name for p in folder.iterdir() if p.name in beside or p.name.startswith(unfinished))
     yield Finding("folder: no leftovers", not left, ", ".join(left))
 
