@@ -1,13 +1,15 @@
 """Where the time of a run goes, and what it takes beyond the network alone on the same windows.
 
-    .venv/bin/python benchmarks/end_to_end.py geoseg/demo/scene.tif --runs 3
+    .venv/bin/python benchmarks/end_to_end.py geoseg/demo/scene.tif --repeat 4 --runs 3
 
-Seconds per megapixel of the scene in reading, network, blending (with normalising, resampling and deciding classes),
-encoding and finishing, one thing after the other (engine sync); then the wall time of the threads engine beside that of
-the same number of network calls in as many threads and nothing else, in turns.
+CPU seconds per megapixel of the scene in reading, network, blending (with normalising, resampling and deciding
+classes), encoding and finishing, one thing after the other (engine sync); then the wall time and the CPU time of the
+threads engine beside those of the same network calls in as many threads and nothing else, in turns. With --repeat the
+scene is laid out N x N times, mirrored: what a run takes whatever its size then counts little.
 """
 
 import argparse
+import os
 import tempfile
 import threading
 import time
@@ -19,6 +21,7 @@ from unittest.mock import patch
 
 import machine
 import numpy as np
+from scenes import repeated
 
 from geoseg import RunOptions, predict
 from geoseg.engine import folder, local
@@ -38,12 +41,12 @@ class Clock:
 
     def timed(self, name, call):
         def wrapper(*arguments, **keywords):
-            began = time.perf_counter()
+            began = time.thread_time()
             try:
                 return call(*arguments, **keywords)
             finally:
                 with self._lock:
-                    self.seconds[name] += time.perf_counter() - began
+                    self.seconds[name] += time.thread_time() - began
 
         return wrapper
 
@@ -58,12 +61,17 @@ class Clock:
         return self.timed("network", counted)
 
 
-def instrumented(clock: Clock, scene: str, model: str, out: Path, options: RunOptions) -> float:
-    """Run a prediction; returns the seconds from its first chunk to its last file."""
+def now() -> np.ndarray:
+    """Return wall and CPU seconds."""
+    return np.array([time.perf_counter(), time.process_time()])
+
+
+def instrumented(clock: Clock, scene: Path, model: str, out: Path, options: RunOptions) -> np.ndarray:
+    """Run a prediction; returns the wall and CPU seconds from its first chunk to its last file."""
     began = []
 
     def listen(_progress: Progress) -> None:
-        began.append(time.perf_counter())
+        began.append(now())
 
     sink = folder._PartSink
     with (
@@ -74,27 +82,29 @@ def instrumented(clock: Clock, scene: str, model: str, out: Path, options: RunOp
         patch.object(run, "build_outputs", clock.timed("finish", run.build_outputs)),
     ):
         predict(scene, model, out, options=options, listen=listen)
-    return time.perf_counter() - began[0]
+    return now() - began[0]
 
 
-def network_alone(job, calls, lanes: int) -> float:
+def network_alone(job, calls, lanes: int) -> np.ndarray:
     """Run the same calls on ``lanes`` threads with one thread per network, and nothing else."""
     forward = load_networks(job)
     inputs = {shape: np.zeros(shape, np.float32) for _, shape in calls}
     with one_thread_per_network(), ThreadPoolExecutor(lanes) as pool:
-        began = time.perf_counter()
+        began = now()
         list(pool.map(lambda call: forward(call[0], inputs[call[1]]), calls))
-        return time.perf_counter() - began
+        return now() - began
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("scene")
+    parser.add_argument("scene", type=Path)
+    parser.add_argument("--repeat", type=int, default=1)
     parser.add_argument("-m", "--model", default="buildings")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--tta", default="none")
     arguments = parser.parse_args()
     print(machine.describe())
+    print("load average before:", *(f"{v:.1f}" for v in os.getloadavg()))
     jobs = []
     keep = load_networks
 
@@ -104,28 +114,32 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as scratch, patch(f"{__name__}.load_networks", remember):
         out = Path(scratch)
+        scene = repeated(arguments.scene, arguments.repeat, out / "scene.tif")
         options = RunOptions(engine="sync", tta=arguments.tta)
         instrumented(Clock(), arguments.scene, arguments.model, out / "warm", options)
         clock = Clock()
-        total = instrumented(clock, arguments.scene, arguments.model, out / "sync", options)
+        total = instrumented(clock, scene, arguments.model, out / "sync", options)[1]
         job = jobs[-1]
         mpx = np.prod(job.scene.grid.shape) / 1e6
         seconds = dict(clock.seconds)
         seconds["blend"] = total - sum(seconds.values())
-        print(f"{mpx:.2f} Mpx, {len(clock.calls)} network calls of {clock.calls[0][1]}; seconds per Mpx, engine sync:")
+        print(f"{mpx:.2f} Mpx, {len(clock.calls)} network calls of {clock.calls[0][1]}; CPU s per Mpx, engine sync:")
         for name in ("read", "network", "blend", "encode", "finish"):
             print(f"  {name:8} {seconds.get(name, 0) / mpx:8.4f}")
         lanes = local.usable_cpus()
-        walls, alone = [], []
+        runs, alone = [], []
         for i in range(arguments.runs):
             options = RunOptions(lanes=lanes, tta=arguments.tta)
-            walls.append(instrumented(Clock(), arguments.scene, arguments.model, out / f"t{i}", options))
+            runs.append(instrumented(Clock(), scene, arguments.model, out / f"t{i}", options))
             alone.append(network_alone(job, clock.calls, lanes))
-        ratios = [w / a for w, a in zip(walls, alone, strict=True)]
-        print(
-            f"threads, {lanes} lanes, {arguments.runs} runs in turns: run {median(walls):.2f} s, "
-            f"network alone {median(alone):.2f} s, ratio {median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})"
-        )
+        for name, whole, network in zip(
+            ("wall", "CPU"), zip(*runs, strict=True), zip(*alone, strict=True), strict=True
+        ):
+            ratios = [a / b for a, b in zip(whole, network, strict=True)]
+            print(
+                f"threads, {lanes} lanes, {arguments.runs} runs in turns, {name}: run {median(whole):.2f} s, network "
+                f"alone {median(network):.2f} s, ratio {median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})"
+            )
 
 
 if __name__ == "__main__":
