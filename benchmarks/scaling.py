@@ -60,7 +60,7 @@ def scaling(name: str, make_task, runs: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--side", type=int, default=2560, help="of the scene for scaling, in pixels")
+    parser.add_argument("--side", type=int, default=2048, help="of the scene for scaling, in pixels")
     arguments = parser.parse_args()
     print(machine.describe())
     print("load average before:", *(f"{v:.1f}" for v in os.getloadavg()))
@@ -77,10 +77,10 @@ def main() -> None:
 
         def sleeping(engine: Engine) -> Task:
             job = make_plan(scene, [stubs.BUNDLE], site=engine.site("cpu"), options=RunOptions(chunk_px=512)).job
-            return stubs.task(job, folder / f"sleep{id(engine)}", seconds=0.2)
+            return stubs.task(job, folder / f"sleep{id(engine)}", seconds=0.1)
 
         scaling("default model", real, arguments.runs)
-        scaling("network that sleeps 0.2 s", sleeping, arguments.runs)
+        scaling("network that sleeps 0.1 s", sleeping, arguments.runs)
         empty = open_scene(write_scene(folder / "empty.tif", 10240, share=0.0))
         for options in (RunOptions(engine="sync"), RunOptions(), local(2)):
             with open_engine(options) as engine:
