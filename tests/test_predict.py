@@ -13,6 +13,8 @@ from conftest import write_tif
 
 from geoseg import PolygonOptions, RunOptions, finish, load_model, open_scene, predict
 from geoseg.bands import BandSet
+from geoseg.engine.local import local_site
+from geoseg.engine.plan import make_plan
 from geoseg.errors import ConfigError, IncompleteError, InputError, MemoryBudgetError, OutputError
 from geoseg.model.build import build_network
 from geoseg.model.bundle import save_model
@@ -224,10 +226,13 @@ def test_too_little_memory_is_said_at_once_with_the_way_out(scene_file, bundle, 
         pass  # no block is written: it takes no space
     with pytest.raises(MemoryBudgetError, match=r"chunks of 32768 px need \d+ MiB.*largest that fit are \d+ px"):
         predict(large, bundle, tmp_path / "out", options=RunOptions(memory_bytes=2_400_000_000, chunk_px=32768))
+    site = local_site("cpu", lanes=8)  # each draws polygons beside the others
+    small = RunOptions(chunk_px=512)
+    plan = make_plan(open_scene(large), [bundle], site=site, options=small, polygons=PolygonOptions())
+    tight = replace(small, memory_bytes=plan.memory.total + 2**20)
+    assert plan.polygon_bytes > plan.memory.total + 2**20
     with pytest.raises(MemoryBudgetError, match=r"polygons of large.tif need"):
-        predict(
-            large, bundle, tmp_path / "out", options=RunOptions(memory_bytes=2_400_000_000), polygons=PolygonOptions()
-        )
+        make_plan(open_scene(large), [bundle], site=site, options=tight, polygons=PolygonOptions())
     assert not any((tmp_path / "out").glob("*.tif"))
 
 
