@@ -213,8 +213,9 @@ def _notes(scene: Scene, spec: ModelSpec, resampling: Resampling) -> list[str]:
 def activation_bytes_per_px(spec: ModelSpec) -> int:
     """Return what a network call holds per pixel of its window, beside input and answer, in bytes.
 
-    The sum of all convolutions' outputs as fp32, found on torch's meta device without computing. Together with the
-    plan's LANE_BYTES it is an upper bound, since inference frees what is used up.
+    The sum of all convolutions' outputs as fp32, found by running a small window through an untrained network: torch's
+    meta device would not compute, and takes twice as long to load. Together with LANE_BYTES it is an upper bound, since
+    inference frees what is used up.
     """
     import torch
 
@@ -227,7 +228,7 @@ def activation_bytes_per_px(spec: ModelSpec) -> int:
         nonlocal total
         total += output.numel() * 4
 
-    with torch.device("meta"), torch.inference_mode():
+    with torch.inference_mode():
         network = build_network(spec.arch, in_channels=len(spec.bands), out_channels=len(spec.channels)).eval()
         for module in network.modules():
             if isinstance(module, torch.nn.Conv2d):
