@@ -55,9 +55,15 @@ class Costs(NamedTuple):
 
 
 @njit(cache=True, nogil=True)
-def coarse_costs() -> Costs:
-    """Costs before anything is known of the building."""
-    return Costs(COARSE_MISFIT_COST, 1.0)
+def coarse_costs(ring: Ring) -> Costs:
+    """Costs before anything is known of the building but its size."""
+    return Costs(COARSE_MISFIT_COST, min(corner_cost(len(ring.xy) * ring.step / 4), 1.0))
+
+
+@njit(cache=True, nogil=True)
+def corner_cost(gap_px: float) -> float:
+    """Cost of a corner where they are so far apart."""
+    return max(1 + CORNER_GROWTH * log(gap_px / USUAL_GAP_PX), LEAST_CORNER_COST)
 
 
 @njit(cache=True, nogil=True)
@@ -72,8 +78,7 @@ def learnt_costs(ring: Ring, walls: Walls, axes: Axes) -> Costs:
     usual = USUAL_WOBBLE_PX**2
     misfit = MISFIT_COST * min(max(usual / variance, 1 / NOISE_RANGE), NOISE_RANGE)
     gap_px = len(ring.xy) * ring.step / max(len(walls.axis), 4)
-    corner = max(1 + CORNER_GROWTH * log(gap_px / USUAL_GAP_PX), LEAST_CORNER_COST)
-    return Costs(misfit, corner)
+    return Costs(misfit, corner_cost(gap_px))
 
 
 @njit(cache=True, nogil=True)

@@ -134,7 +134,7 @@ def fit_ring(
             if misfit.far <= bound:
                 return outline, CIRCLE, np.nan, misfit
         breaks = find_breaks(ring, vertices)
-        free_walls = best_walls(ring, breaks, free_axes(), coarse_costs())
+        free_walls = best_walls(ring, breaks, free_axes(), coarse_costs(ring))
         costs = learnt_costs(ring, free_walls, free_axes())
         directions = find_directions(ring, free_walls, hint)
         if len(directions) > 0:
