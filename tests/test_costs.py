@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from geoseg.polygons.costs import LEAST_JOG_PX, Walls, coarse_costs, learnt_costs, least_jog_px
+from geoseg.polygons.costs import (
+    COARSE_MISFIT_COST,
+    LEAST_JOG_PX,
+    MISFIT_COST,
+    Walls,
+    first_costs,
+    learnt_costs,
+    least_jog_px,
+)
 from geoseg.polygons.ring import sample_ring
 from geoseg.polygons.walls import free_axes
 
@@ -39,4 +47,11 @@ def test_corners_cost_more_where_they_are_rare_and_jogs_must_be_higher():
 
 
 def test_the_first_description_follows_the_contour_less_than_any_other():
-    assert coarse_costs().misfit < min(costs(60, wobble).misfit for wobble in (0.1, 0.5, 2.0))
+    ring, _ = square(60, 0.5)
+    first = first_costs(ring, COARSE_MISFIT_COST)
+    assert first.misfit < min(costs(60, wobble).misfit for wobble in (0.1, 0.5, 2.0))
+
+
+def test_the_first_corners_cost_less_on_a_small_building_and_never_more_than_usual():
+    small, house, block = (first_costs(square(size, 0.1)[0], MISFIT_COST).corner for size in (12, 20, 300))
+    assert small < house < block == 1

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import shapely
 from affine import Affine
+from rasterio.features import rasterize
 from shapely import affinity
 from test_staircase import blobs, staircases
 
 from geoseg.polygons import polygonize_probability
-from geoseg.polygons.fit import KEPT, ORTHO, STATUS
+from geoseg.polygons.fit import AREA_CHANGE, KEPT, LEAST_IOU, ORTHO, STATUS
 from geoseg.polygons.staircase import Steps
 from geoseg.polygons.vectors import VectorRules, fit_polygons, settle_polygons
 
@@ -104,3 +105,38 @@ def test_outlines_that_overlap_stay_and_buildings_keep_their_parts():
     assert list(out) == list(house_and_tower)
     assert (fit.status == ORTHO).all()
     assert not trimmed.any()
+
+
+def stairs_of(shape):
+    """The outline of a shape's pixels of 1 m, without holes."""
+    covered = rasterize([shape], out_shape=(50, 50), transform=Affine(1, 0, 0, 0, -1, 50))
+    rows, cols = np.nonzero(covered)
+    pixels = shapely.union_all(shapely.box(cols, 49 - rows, cols + 1, 50 - rows))
+    return shapely.Polygon(max(shapely.get_parts(pixels), key=shapely.area).exterior)
+
+
+@pytest.mark.parametrize("arm", [6, 7])
+def test_small_houses_keep_their_corners_at_any_angle(arm):
+    house = shapely.Polygon([(0, 0), (13, 0), (13, arm), (arm, arm), (arm, 12), (0, 12)])
+    turned = array(*(affinity.translate(affinity.rotate(house, angle), 15.3, 14.4) for angle in range(0, 90, 3)))
+    rules = VectorRules(pixel_m=1, steps=Steps(0.0, 1.0, 1.0))
+    polygons, fit = fit_polygons(array(*map(stairs_of, turned)), rules)
+    assert np.bincount(shapely.get_num_coordinates(polygons)).argmax() == 7
+    assert np.mean(shapely.get_num_coordinates(polygons) == 7) > 0.9
+    iou = shapely.area(shapely.intersection(polygons, turned)) / shapely.area(shapely.union(polygons, turned))
+    assert iou.mean() > 0.95
+    assert fit.iou_contour.min() > 0.85
+
+
+def test_no_fit_changes_a_ragged_outline_beyond_the_bounds():
+    rng = np.random.default_rng(3)
+    turns = [np.arange(n) * 2 * np.pi / n for n in rng.integers(5, 14, 200)]
+    stars = [rng.uniform(2.5, 9, len(t)) * (np.cos(t), np.sin(t)) + 25 for t in turns]
+    stairs = array(*(stairs_of(shapely.Polygon(star.T)) for star in stars))
+    polygons, fit = fit_polygons(stairs, VectorRules(pixel_m=1, steps=Steps(0.0, 1.0, 1.0)))
+    iou = shapely.area(shapely.intersection(polygons, stairs)) / shapely.area(shapely.union(polygons, stairs))
+    assert iou.min() >= LEAST_IOU
+    assert np.abs(shapely.area(polygons) / shapely.area(stairs) - 1).max() <= AREA_CHANGE
+    assert (fit.status == KEPT).any()  # the bounds were met
+    assert (fit.status != KEPT).mean() > 0.7
+    np.testing.assert_allclose(fit.iou_contour, iou)

@@ -55,9 +55,9 @@ class Costs(NamedTuple):
 
 
 @njit(cache=True, nogil=True)
-def coarse_costs(ring: Ring) -> Costs:
-    """Costs before anything is known of the building but its size."""
-    return Costs(COARSE_MISFIT_COST, min(corner_cost(len(ring.xy) * ring.step / 4), 1.0))
+def first_costs(ring: Ring, misfit: float) -> Costs:
+    """Costs before anything is known of the building but its size, which bounds how far apart its corners are."""
+    return Costs(misfit, min(corner_cost(len(ring.xy) * ring.step / 4), 1.0))
 
 
 @njit(cache=True, nogil=True)

@@ -9,7 +9,15 @@ from numba import njit
 from numpy.typing import NDArray
 
 from geoseg.polygons.corners import find_corners
-from geoseg.polygons.costs import Axes, coarse_costs, learnt_costs, least_jog_px
+from geoseg.polygons.costs import (
+    COARSE_MISFIT_COST,
+    MISFIT_COST,
+    Axes,
+    Walls,
+    first_costs,
+    learnt_costs,
+    least_jog_px,
+)
 from geoseg.polygons.ring import (
     BREAK_TOLERANCE_PX,
     Ring,
@@ -28,6 +36,7 @@ STATUS = ("ortho", "multi", "circle", "free", "kept")
 
 ROUNDS = 2  # of learning costs and directions from the walls, and walls from them
 AREA_CHANGE = 0.25  # share of the contour's area by which a fit may change it
+LEAST_IOU = 0.8  # of a fit with its contour, judged ring by ring from their distance; noisy specks of houses reach it
 SIZE_SHARE = 0.02  # the larger the building, the farther a wall may stray: this share of the root of its area
 LARGEST_RING = 200_000  # samples; beyond, a ring is no building, and fitting it would take seconds
 CIRCLE_RADIUS_PX, CIRCLE_COMPACTNESS, CIRCLE_SAGITTA_PX = 5.0, 1.25, 0.25
@@ -121,35 +130,27 @@ def fit_ring(
 ) -> tuple[NDArray[np.float64], int, float, Misfit]:
     """Return the outline (k, 2), its status, its direction, and its misfit to the ring.
 
-    Tried in this order: a circle, walls along the building's directions, walls with directions of their own. The first
-    within the bounds is taken; else the ring is kept, with half a pixel of simplification.
+    Tried in this order: a circle, walls along the building's directions, which a coarse first description or else a
+    finer one shows, walls with directions of their own. The first within the bounds is taken; else the ring is kept,
+    with half a pixel of simplification.
     """
     area = signed_area(ring.xy)
     bound = tolerance + SIZE_SHARE * sqrt(abs(area))
     vertices = find_vertices(ring)
     if len(ring.xy) <= LARGEST_RING:
         outline = _circle(ring, area)
-        if len(outline) > 0:
-            misfit = _misfit(ring, outline)
-            if misfit.far <= bound:
-                return outline, CIRCLE, np.nan, misfit
+        misfit = _checked(ring, outline, area)
+        if misfit.far <= bound:
+            return outline, CIRCLE, np.nan, misfit
         breaks = find_breaks(ring, vertices)
-        free_walls = best_walls(ring, breaks, free_axes(), coarse_costs(ring))
-        costs = learnt_costs(ring, free_walls, free_axes())
-        directions = find_directions(ring, free_walls, hint)
-        if len(directions) > 0:
-            axes = regular_axes(directions, penalty)
-            walls = best_walls(ring, breaks, axes, costs)
-            for _ in range(ROUNDS):
-                turn_axes(ring, walls, axes)
-                costs = learnt_costs(ring, walls, axes)
-                walls = best_walls(ring, breaks, axes, costs)
-            turn_axes(ring, walls, axes)
-            outline, count = find_corners(ring, walls, axes, least_jog_px(costs))
+        for first in (COARSE_MISFIT_COST, MISFIT_COST):
+            free_walls = best_walls(ring, breaks, free_axes(), first_costs(ring, first))
+            outline, status, direction = _regular(ring, breaks, free_walls, hint, penalty)
             misfit = _checked(ring, outline, area)
             if misfit.far <= bound:
-                return outline, _status(walls.axis[:count], axes), axes.angle[0], misfit
-        outline, count = find_corners(ring, free_walls, free_axes(), least_jog_px(costs))
+                return outline, status, direction, misfit
+        jog_px = least_jog_px(learnt_costs(ring, free_walls, free_axes()))
+        outline, _ = find_corners(ring, free_walls, free_axes(), jog_px)
         misfit = _checked(ring, outline, area)
         if misfit.far <= bound:
             return outline, FREE, np.nan, misfit
@@ -157,6 +158,26 @@ def fit_ring(
     if len(ring.xy) > LARGEST_RING:
         return outline, KEPT, np.nan, Misfit(BREAK_TOLERANCE_PX, 0.0, 0.0)
     return outline, KEPT, np.nan, _misfit(ring, outline)
+
+
+@njit(cache=True, nogil=True)
+def _regular(
+    ring: Ring, breaks: NDArray[np.int64], free_walls: Walls, hint: float, penalty: float
+) -> tuple[NDArray[np.float64], int, float]:
+    """Outline (k, 2), status and direction from walls along the directions of a first description; (0, 2): none."""
+    directions = find_directions(ring, free_walls, hint)
+    if len(directions) == 0:
+        return np.empty((0, 2)), FREE, np.nan
+    axes = regular_axes(directions, penalty)
+    costs = learnt_costs(ring, free_walls, free_axes())
+    walls = best_walls(ring, breaks, axes, costs)
+    for _ in range(ROUNDS):
+        turn_axes(ring, walls, axes)
+        costs = learnt_costs(ring, walls, axes)
+        walls = best_walls(ring, breaks, axes, costs)
+    turn_axes(ring, walls, axes)
+    outline, count = find_corners(ring, walls, axes, least_jog_px(costs))
+    return outline, _status(walls.axis[:count], axes), axes.angle[0]
 
 
 @njit(cache=True, nogil=True)
@@ -172,10 +193,14 @@ def _status(axis: NDArray[np.int64], axes: Axes) -> int:
 
 @njit(cache=True, nogil=True)
 def _checked(ring: Ring, outline: NDArray[np.float64], area: float) -> Misfit:
-    """Misfit of an outline, infinite where its area differs too much from the ring's."""
-    if len(outline) < 3 or abs(signed_area(outline) / area - 1) > AREA_CHANGE:
-        return Misfit(np.inf, np.inf, np.inf)
-    return _misfit(ring, outline)
+    """Misfit of an outline, infinite where its area differs too much from the ring's or it shares too little of it."""
+    none = Misfit(np.inf, np.inf, np.inf)
+    share = signed_area(outline) / area
+    if len(outline) < 3 or abs(share - 1) > AREA_CHANGE:
+        return none
+    misfit = _misfit(ring, outline)
+    both = abs(area) * (1 + share)
+    return misfit if both - misfit.area >= LEAST_IOU * (both + misfit.area) else none
 
 
 @njit(cache=True, nogil=True)

@@ -7,7 +7,7 @@ import shapely
 from numpy.typing import NDArray
 
 from geoseg.polygons.costs import DIAGONAL_PENALTY
-from geoseg.polygons.fit import KEPT, FittedRings, fit_rings
+from geoseg.polygons.fit import KEPT, LEAST_IOU, FittedRings, fit_rings
 from geoseg.polygons.outlines import Fit
 from geoseg.polygons.regular import DEFAULT_TOLERANCE_PX
 from geoseg.polygons.rings import Rings
@@ -37,9 +37,9 @@ class VectorRules:
 def fit_polygons(outlines: NDArray[np.object_], rules: VectorRules) -> tuple[NDArray[np.object_], Fit]:
     """Return the regular polygon of each outline, regardless of its neighbours, and how it came about.
 
-    outlines: valid Polygons in true metres, x to the east, y to the north, (N,). Those that cannot be regularised come
-    back as they were, with status kept; so do those smaller than a pixel, and holes as small are filled. direction_deg
-    is against north, clockwise.
+    outlines: valid Polygons in true metres, x to the east, y to the north, (N,). Those that no fit comes near enough,
+    LEAST_IOU among its bounds, come back as they were, with status kept; so do those smaller than a pixel, and holes as
+    small are filled. direction_deg is against north, clockwise.
 
     >>> stairs = shapely.union_all(shapely.box(np.arange(40), np.arange(40) // 4, np.arange(40) + 1, 20))
     >>> polygons, fit = fit_polygons(np.array([stairs]), VectorRules(pixel_m=1, steps=Steps(0, 1, 1)))
@@ -61,12 +61,15 @@ def fit_polygons(outlines: NDArray[np.object_], rules: VectorRules) -> tuple[NDA
     polygons[large[shell]] = shapely.transform(pixels, lambda xy: xy * (rules.pixel_m, -rules.pixel_m))
     kept = ~large[shell] | (fitted.status[shell] == KEPT) | ~shapely.is_valid(polygons)
     polygons = np.where(kept, outlines, polygons)
+    iou = _iou(polygons, outlines)
+    kept |= iou < LEAST_IOU
+    polygons = np.where(kept, outlines, polygons)
     return polygons, Fit(
         status=np.where(kept, KEPT, fitted.status[shell]).astype(np.int8),
         direction_deg=np.where(kept, np.nan, np.degrees(fitted.direction[shell]) % 90),
         deviation_m=np.where(kept, 0.0, fitted.misfit[shell, 0] * rules.pixel_m),
         rms_m=np.where(kept, 0.0, _rms_px(rings, fitted)[shell] * rules.pixel_m),
-        iou_contour=np.where(kept, 1.0, _iou(polygons, outlines)),
+        iou_contour=np.where(kept, 1.0, iou),
     )
 
 
