@@ -10,9 +10,10 @@ help: ## list the targets
 demo: $(READY) ## map a real scene and its buildings into demo/
 	$(BIN)/geoseg demo -o demo --overwrite
 
-test: lint ## lint, then the fast tests, then the slow ones
-	$(BIN)/python -m pytest -m "not slow"
+test: lint ## lint, then the fast tests, the slow ones, and runs that are killed and starved
+	$(BIN)/python -m pytest -m "not slow and not faults"
 	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m faults
 
 lint: $(READY) ## ruff and mypy
 	$(BIN)/ruff check .

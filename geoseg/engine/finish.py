@@ -18,7 +18,7 @@ from geoseg.engine.run import Listener, Outcome, Progress
 from geoseg.errors import OutputError
 from geoseg.grid import Box
 from geoseg.io.cog import Layer, assemble
-from geoseg.io.files import write_json
+from geoseg.io.files import sync, write_json
 from geoseg.io.geopackage import refuse_if_in_use
 from geoseg.io.pam import write_pam
 from geoseg.io.probabilities import ProbabilityBands
@@ -154,13 +154,14 @@ def publish(built: Path, out: Path, run: dict[str, Any]) -> dict[str, Path]:
     refuse_if_in_use(out / "buildings.gpkg")
     files = sorted(built.iterdir(), key=lambda p: (not p.name.endswith(".aux.xml"), p.name))
     run["outputs"] = {p.name: {"sha256": sha256_of(p), "bytes": p.stat().st_size} for p in files}
+    write_json(built / RUN_FILE, run)
     (out / RUN_FILE).unlink(missing_ok=True)  # from here until the new one the folder is not a finished run
     for stale in (*RASTERS, *(f"{r}.aux.xml" for r in RASTERS), "buildings.gpkg"):
         if stale not in run["outputs"]:
             (out / stale).unlink(missing_ok=True)
-    for path in files:
+    for path in (*files, built / RUN_FILE):
         path.replace(out / path.name)
-    write_json(out / RUN_FILE, run)
+    sync(out)
     return {name: out / name for name in (*run["outputs"], RUN_FILE)}
 
 

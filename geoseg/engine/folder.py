@@ -42,7 +42,6 @@ class JobFolder:
 
     def locked(self, *, shared: bool = False) -> AbstractContextManager[None]:
         """Hold the folder, alone or together with others that share it; raises OutputError where it is taken."""
-        self.path.mkdir(parents=True, exist_ok=True)
         return locked(self.path / "lock", of=self.path.parent, shared=shared)
 
     def plan(self) -> dict[str, Any] | None:

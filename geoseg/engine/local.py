@@ -113,6 +113,7 @@ def run_chunks(
         if rows:
             yield from behind.submit(sink.add, rows)
         if strip is walk.strips[-1]:
+            refuse_if_source_changed(task.job)  # else pixels that were read since the change would count as done
             yield from behind.submit(sink.commit, walk.record())
     yield from behind.wait()
 

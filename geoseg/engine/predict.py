@@ -258,7 +258,7 @@ def _conclude(
     }
     paths = publish(built, folder, content)
     if not (options.keep_parts or outcome.failures):
-        shutil.rmtree(work.path)
+        shutil.rmtree(work.path, ignore_errors=True)  # a worker given up for lost may just be writing there
     return Result(folder, paths, content)
 
 

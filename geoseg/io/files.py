@@ -27,9 +27,9 @@ def atomic(path: Path) -> Iterator[Path]:
         with TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
             temporary = Path(folder) / path.name
             yield temporary
-            _sync(temporary)
+            sync(temporary)
             temporary.replace(path)
-        _sync(path.parent)
+        sync(path.parent)
     except GeosegError:
         raise
     except WRITE_ERRORS as error:
@@ -57,9 +57,14 @@ def append_json_line(path: Path, value: object) -> None:
 def locked(path: Path, *, of: Path, shared: bool = False, wait: bool = False) -> Iterator[None]:
     """Hold the file ``path`` as the lock of the folder ``of``, alone or with others that share it.
 
-    The lock dies with its process. wait: until it is free; else raises OutputError where another one holds it.
+    The lock dies with its process. wait: until it is free; else raises OutputError where another one holds it. Folders
+    are made as needed; raises OutputError where nothing can be written.
     """
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise OutputError(f"{of}: cannot be written to ({error}); choose another folder") from error
     try:
         try:
             fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
@@ -70,7 +75,7 @@ def locked(path: Path, *, of: Path, shared: bool = False, wait: bool = False) ->
         os.close(handle)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
     """Flush a file, or a folder's list of names, to the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:

@@ -1,0 +1,127 @@
+"""A scene of nine chunks, a model, and what an undisturbed run makes of them."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+from conftest import write_tif
+
+from faults.patches import MARK, MEAN, STD, network
+from faults.processes import Stage
+
+collect_ignore = ["preloaded.py", "stand_in.py"]  # they change the process that imports them
+SHAPE, CHUNKS, MARKED = (1100, 1300), 9, "r00001_c00001"
+PAUSE_S = 0.02  # for each of about ten windows of a chunk
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if "faults" in item.path.parts:
+            item.add_marker(pytest.mark.faults)
+
+
+def write_scene(path, shape):
+    """Bright houses on dark, noisy ground with a hole in it; written without compression."""
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(40, 90, (3, *shape), np.uint8)
+    for row in range(20, shape[0] - 60, 80):
+        for col in range(20, shape[1] - 60, 80):
+            pixels[:, row : row + 40, col : col + 30] += 120
+    pixels[:, 250:400, 600:700] = 0
+    pixels[:, 768, 768] = MARK
+    return write_tif(path, pixels, photometric="RGB", nodata=0, tiled=True, blockxsize=256, blockysize=256)
+
+
+@pytest.fixture(scope="session")
+def scene(tmp_path_factory):
+    return write_scene(tmp_path_factory.mktemp("faults") / "scene.tif", SHAPE)
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory):
+    """A bundle; its network is never run, ``BrightIsBuilding`` takes its place."""
+    import torch
+
+    from geoseg.bands import BandSet
+    from geoseg.model.build import build_network
+    from geoseg.model.bundle import save_model
+    from geoseg.model.spec import Architecture, Channel, ModelSpec, Normalisation
+    from geoseg.train.classes import BUILDING_CLASSES
+
+    spec = ModelSpec(
+        name="stand-in",
+        arch=Architecture(name="compact-unet", options={"widths": [4, 8]}),
+        bands=BandSet.parse("red,green,blue").bands,
+        gsd_m=0.5,
+        normalisation=Normalisation(mean=(MEAN,) * 3, std=(STD,) * 3),
+        window_px=256,
+        margin_px=16,
+        ramp_px=32,
+        channels=tuple(Channel(name=n, class_id=i) for n, i in (("background", 1), ("interior", 2), ("border", 2))),
+        classes=BUILDING_CLASSES,
+        polygon_class="building",
+    )
+    torch.manual_seed(3)
+    folder = tmp_path_factory.mktemp("faults") / "model"
+    save_model(folder, build_network(spec.arch, in_channels=3, out_channels=3), spec=spec)
+    return folder
+
+
+@pytest.fixture
+def stage(tmp_path):
+    folder = tmp_path / "stage"
+    folder.mkdir()
+    made = Stage(folder, partial(network, pause_s=PAUSE_S))
+    yield made
+    made.end()
+
+
+@pytest.fixture
+def job(scene, model, out):
+    """The command of the run that is disturbed."""
+    return command(scene, model, out)
+
+
+@pytest.fixture
+def out(tmp_path):
+    """Where the outputs of ``job`` go."""
+    return tmp_path / "out"
+
+
+def command(scene, model, out):
+    return ["buildings", scene, "-m", model, "-o", out, "--chunk-px", 512, "--progress", "json"]
+
+
+@pytest.fixture(scope="session")
+def undisturbed(scene, model, tmp_path_factory):
+    """Bytes of the outputs of an undisturbed run, by name."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    stage = Stage(folder, network)
+    run = stage.geoseg(*command(scene, model, folder / "out"))
+    assert run.exit_code() == 0, run.log
+    assert run.chunks_run == CHUNKS
+    return outputs(folder / "out")
+
+
+def outputs(out):
+    """Return the bytes of what lies in an output folder, without run.json, which tells of the run itself."""
+    return {path.name: path.read_bytes() for path in out.iterdir() if path.is_file() and path.name != "run.json"}
+
+
+def parts(out):
+    """Return the parts that a job has committed."""
+    return sorted((out / ".job" / "parts").glob("*.tif"))
+
+
+@pytest.fixture
+def same(undisturbed, out):
+    """Assert that a run has ended well, and that its outputs are those of the undisturbed one and nothing else."""
+
+    def check(run):
+        assert run.exit_code() == 0, run.log
+        found = outputs(out)
+        assert sorted(found) == sorted(undisturbed)
+        assert [name for name in found if found[name] != undisturbed[name]] == []
+        assert sorted(p.name for p in out.iterdir()) == sorted([*undisturbed, "run.json"])
+
+    return check

@@ -1,0 +1,130 @@
+"""A cluster that falls apart: workers killed, paused, or of another geoseg; a scheduler that is gone."""
+
+import os
+import signal
+import subprocess
+import sys
+from functools import partial
+from signal import SIGCONT, SIGKILL, SIGSTOP
+
+import psutil
+import pytest
+
+from faults.conftest import CHUNKS, outputs, parts, write_scene
+from faults.patches import dask_settings, other_version
+from faults.processes import TESTS, wait_for
+
+TTL = {"distributed__scheduler__worker_ttl": "2s"}  # the scheduler waits for ten heartbeats, 5 s, all the same
+
+
+@pytest.fixture
+def executables(tmp_path):
+    """Start ``dask scheduler`` and ``dask worker`` as a user does; returns how, and ends them."""
+    started = []
+
+    def start(*arguments):
+        paths = os.pathsep.join(filter(None, [TESTS, os.environ.get("PYTHONPATH")]))
+        command = [sys.executable, "-m", "dask", *map(str, arguments)]
+        with (tmp_path / f"executable{len(started)}.txt").open("w") as log:
+            started.append(subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, "PYTHONPATH": paths}))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def test_a_killed_worker_is_not_missed(executables, stage, job, same, tmp_path, out):
+    told = tmp_path / "scheduler.json"
+    executables("scheduler", "--host", "127.0.0.1", "--port", 0, "--no-dashboard", "--scheduler-file", told)
+    flags = ["--scheduler-file", told, "--nthreads", 1, "--no-nanny", "--no-dashboard", "--preload", "faults.stand_in"]
+    wait_for(told.exists)
+    victim, _ = executables("worker", *flags), executables("worker", *flags)
+    run = stage.geoseg(*job, "--scheduler-file", told, "--workers", 2)
+    wait_for(lambda: parts(out), while_running=run)
+    victim.send_signal(signal.SIGKILL)
+    assert 0 < len(parts(out)) < CHUNKS
+    same(run)
+
+
+def test_a_worker_paused_past_its_time_to_live_comes_back_to_no_harm(stage, job, same, out):
+    scheduler, address = stage.scheduler([partial(dask_settings, **TTL)])
+    paused, _ = stage.worker(address), stage.worker(address)
+    run = stage.geoseg(*job, "--address", address, "--workers", 2)
+    wait_for(lambda: parts(out), while_running=run)
+    paused.send(SIGSTOP)
+    wait_for(lambda: "failed to heartbeat" in scheduler.log.lower(), while_running=run)
+    paused.send(SIGCONT)  # it finishes its chunk, and commits a part that another worker has made or makes too
+    same(run)
+
+
+def test_without_its_scheduler_a_run_says_try_again_and_goes_on(stage, job, same, out):
+    scheduler, address = stage.scheduler()
+    workers = [stage.worker(address) for _ in range(2)]
+    run = stage.geoseg(*job, "--address", address, "--workers", 2)
+    wait_for(lambda: parts(out), while_running=run)
+    assert scheduler.kill() == -SIGKILL
+    assert run.exit_code() == 75, run.log
+    assert "the scheduler is lost" in run.log
+    assert outputs(out) == {}
+    for worker in workers:
+        worker.kill()
+    again = stage.geoseg(*job)  # on this machine alone: the job is the same
+    same(again)
+    assert again.resumed > 0
+
+
+def test_killed_a_driver_goes_on_with_the_workers_that_still_run(stage, job, same, out):
+    _, address = stage.scheduler()
+    for _ in range(2):
+        stage.worker(address)
+    cluster = ["--address", address, "--workers", 2]
+    run = stage.geoseg(*job, *cluster)
+    wait_for(lambda: parts(out), while_running=run)
+    assert run.kill() == -SIGKILL
+    again = stage.geoseg(*job, *cluster)
+    same(again)
+    assert again.resumed > 0
+
+
+def test_a_worker_of_another_version_is_refused(stage, job, out):
+    _, address = stage.scheduler()
+    stage.worker(address), stage.worker(address, [other_version])
+    run = stage.geoseg(*job, "--address", address, "--workers", 2)
+    assert run.exit_code() == 5, run.log
+    assert "runs geoseg 0.0.9, the job was planned with" in run.log
+    assert outputs(out) == {}
+
+
+def test_a_local_worker_killed_from_outside_is_started_again(stage, job, same, out):
+    preload = partial(dask_settings, distributed__worker__preload=["faults.stand_in"])
+    run = stage.geoseg(*job, "--engine", "local", "--workers", 1, patches=[preload])
+    wait_for(lambda: parts(out), while_running=run)
+    workers = [p for p in psutil.Process(run.process.pid).children(recursive=True) if "spawn_main" in str(p.cmdline())]
+    assert workers, "no worker process was found"
+    workers[-1].kill()
+    same(run)
+
+
+def test_no_chunk_fails_where_a_worker_with_a_queue_dies_four_times(stage, model, tmp_path, out):
+    scene = write_scene(tmp_path / "wide.tif", (4 * 512 + 40, 7 * 512 + 40))  # 5 x 8 chunks
+    job = ["predict", scene, "-m", model, "--chunk-px", 512, "--progress", "json", "-o"]
+    alone = stage.geoseg(*job, tmp_path / "alone")
+    assert alone.exit_code() == 0, alone.log
+    assert alone.chunks_run == 40
+    _, address = stage.scheduler()
+    worker = stage.worker(address)
+    run = stage.geoseg(*job, out, "--address", address)
+    for _ in range(4):
+        before = len(parts(out))
+        wait_for(partial(_grown, out, before + 3), while_running=run)
+        worker.kill()
+        worker = stage.worker(address)
+    assert run.exit_code() == 0, run.log
+    assert run.chunks_run == 40
+    assert outputs(out) == outputs(tmp_path / "alone")
+
+
+def _grown(out, count):
+    return len(parts(out)) >= count

@@ -1,0 +1,131 @@
+"""A driver that is killed, told to stop, or not alone: what is done is kept, nothing is visible before its time."""
+
+from functools import partial
+from signal import SIGKILL, SIGTERM
+
+import pytest
+
+from faults.conftest import CHUNKS, outputs, parts
+from faults.patches import die_at, die_at_operation
+from faults.processes import wait_for
+
+PART, OUTPUTS = "*/parts/r00001_c00000.tif", "*/.job/outputs"  # the fourth part
+# What happens last, and how many chunks are done by then.
+PHASES = {
+    "a part is written, before its rename": ([("os.rename", PART)], 3),
+    "a part has its name": ([("os.rename", PART), ("os.rmdir", "*/parts/.r00001_c00000*")], 4),
+    "all parts are there": ([("os.mkdir", OUTPUTS)], CHUNKS),
+    "in assembly, between two parts": (
+        [("open", f"{OUTPUTS}/.classes.tif*/classes.tif"), ("open", "*/parts/r00001_c00001.tif")],
+        CHUNKS,
+    ),
+    "a raster is assembled, before its rename": ([("os.rename", f"{OUTPUTS}/classes.tif")], CHUNKS),
+    "polygons are written, before their rename": ([("os.rename", f"{OUTPUTS}/buildings.gpkg")], CHUNKS),
+    "before the first output is shown": ([("os.rename", "*/out/classes.tif.aux.xml")], CHUNKS),
+    "before the final rename": ([("os.rename", "*/out/run.json")], CHUNKS),
+}
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_killed_at_any_phase_a_run_goes_on_with_what_is_missing(stage, job, same, undisturbed, out, phase):
+    moments, done = PHASES[phase]
+    killed = stage.geoseg(*job, patches=[partial(die_at, moments)])
+    assert killed.exit_code() == -SIGKILL, killed.log
+    assert_nothing_false_is_visible(out, undisturbed)
+    assert len(parts(out)) == done
+    again = stage.geoseg(*job)
+    same(again)
+    assert (again.resumed, again.chunks_run) == (done, CHUNKS - done)
+
+
+def assert_nothing_false_is_visible(out, undisturbed):
+    """Without run.json the folder is no finished run; what else is shown is whole."""
+    found = outputs(out) if out.exists() else {}
+    assert all(found[name] == undisturbed[name] for name in found)
+    if (out / "run.json").exists():
+        assert sorted(found) == sorted(undisturbed)
+
+
+def test_killed_when_all_is_shown_a_run_is_finished(stage, job, same, undisturbed, out):
+    killed = stage.geoseg(*job, patches=[partial(die_at, [("os.rename", "*/out/run.json"), ("os.rmdir", "*/.job")])])
+    assert killed.exit_code() == -SIGKILL
+    assert outputs(out) == undisturbed
+    refused = stage.geoseg(*job)
+    assert refused.exit_code() == 5
+    assert "holds a finished run" in refused.log
+    same(stage.geoseg(*job, "--overwrite"))  # and the job folder that was left is gone
+
+
+def test_killed_before_any_file_operation_a_run_ends_in_the_same_bytes(stage, job, same, undisturbed, tmp_path, out):
+    counted = stage.geoseg(*job, patches=[partial(die_at_operation, -1, out, tmp_path / "operations")])
+    same(counted)
+    total = len((tmp_path / "operations").read_text().splitlines())
+    assert total > 100
+    for number in range(0, total, 11):
+        for path in out.iterdir():
+            path.unlink()
+        killed = stage.geoseg(*job, patches=[partial(die_at_operation, number, out)])
+        assert killed.exit_code() == -SIGKILL
+        assert_nothing_false_is_visible(out, undisturbed)
+        again = stage.geoseg(*job, *(["--overwrite"] if (out / "run.json").exists() else []))
+        same(again)
+
+
+def test_terminated_a_run_says_try_again_and_goes_on(stage, job, same, out):
+    run = stage.geoseg(*job)
+    wait_for(lambda: parts(out), while_running=run)
+    run.send(SIGTERM)
+    assert run.exit_code() == 75, run.log
+    assert "they are kept, the same command goes on" in run.log
+    assert outputs(out) == {}
+    again = stage.geoseg(*job)
+    same(again)
+    assert 0 < again.resumed < CHUNKS
+
+
+def test_terminated_twice_a_run_ends_without_waiting_for_its_chunks(stage, job, same, out):
+    run = stage.geoseg(*job)
+    wait_for(lambda: parts(out), while_running=run)
+    for _ in range(2):
+        run.send(SIGTERM)
+    assert run.exit_code() == 75, run.log
+    same(stage.geoseg(*job))
+
+
+def test_a_run_that_may_not_last_ends_with_try_again_as_often_as_needed(stage, job, same, out):
+    none = stage.geoseg(*job, "--max-runtime", "0.001s")
+    assert none.exit_code() == 75, none.log
+    assert f"stopped with 0 of {CHUNKS} chunks done" in none.log
+    assert outputs(out) == {}
+    assert stage.geoseg(*job, "--max-runtime", "1s").exit_code() in (0, 75)
+    same(stage.geoseg(*job, "--overwrite"))
+
+
+def test_of_two_drivers_on_one_job_the_second_is_refused(stage, job, same, out):
+    first = stage.geoseg(*job)
+    wait_for(lambda: parts(out), while_running=first)
+    second = stage.geoseg(*job)
+    assert second.exit_code() == 5
+    assert "another run is writing there" in second.log
+    same(first)
+
+
+def test_shards_at_once_and_their_finish_make_what_one_run_makes(stage, job, same, out):
+    shards = [stage.geoseg(*job, "--shard", f"{i}/3") for i in range(3)]
+    early = stage.geoseg("finish", out)
+    assert early.exit_code() != 0
+    assert [shard.exit_code() for shard in shards] == [0, 0, 0], "\n".join(shard.log for shard in shards)
+    assert sum(shard.chunks_run for shard in shards) == CHUNKS
+    assert outputs(out) == {}
+    same(stage.geoseg("finish", out))
+
+
+def test_a_shard_that_is_killed_is_missed_by_finish(stage, job, same, out):
+    killed = stage.geoseg(*job, "--shard", "0/2", patches=[partial(die_at, [("os.rename", "*/parts/r00000_c00002*")])])
+    other = stage.geoseg(*job, "--shard", "1/2")
+    assert (killed.exit_code(), other.exit_code()) == (-SIGKILL, 0)
+    early = stage.geoseg("finish", out)
+    assert early.exit_code() == 7
+    assert "4 of 9 chunks are missing (r00000_c00002" in early.log
+    assert stage.geoseg(*job, "--shard", "0/2").exit_code() == 0
+    same(stage.geoseg("finish", out))
