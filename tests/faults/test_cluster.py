@@ -69,7 +69,7 @@ def test_without_its_scheduler_a_run_says_try_again_and_goes_on(stage, job, same
     assert "the scheduler is lost" in run.log
     assert outputs(out) == {}
     for worker in workers:
-        worker.kill()
+        worker.process.kill()  # unless it has noticed and gone
     again = stage.geoseg(*job)  # on this machine alone: the job is the same
     same(again)
     assert again.resumed > 0
