@@ -1,6 +1,7 @@
 """A scene of nine chunks, a model, and what an undisturbed run makes of them."""
 
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ PAUSE_S = 0.02  # for each of about ten windows of a chunk
 
 def pytest_collection_modifyitems(items):
     for item in items:
-        if "faults" in item.path.parts:
+        if item.path.is_relative_to(Path(__file__).parent):
             item.add_marker(pytest.mark.faults)
 
 
