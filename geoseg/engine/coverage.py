@@ -22,7 +22,7 @@ from geoseg.polygons.coverage import RUN_BYTES, CoverageRules, extract_coverage
 from geoseg.polygons.coverage_runs import NODATA, ClassRuns, RunCollector
 from geoseg.tiling.memory import FREE_SHARE, GDAL_CACHE_BYTES, MIB
 
-BASE_BYTES = 384 * MIB + GDAL_CACHE_BYTES  # the process with its libraries: 333 MiB measured
+BASE_BYTES = 512 * MIB + GDAL_CACHE_BYTES  # the process with its libraries: 333 MiB, and what a first compilation takes
 INTEGERS = ("uint8", "int8", "uint16", "int16", "int32")
 STRIP_PX = 2**24  # a strip has about so many pixels; its height shows in nothing
 
