@@ -10,7 +10,6 @@ config=$2
 shift 2
 
 export OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 # each worker is one lane
-export MALLOC_TRIM_THRESHOLD_=0                                   # memory that is free goes back
 export DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES=20           # lost workers until a task counts as deadly
 export DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL="10 minutes"       # a first network call may hold the interpreter
 

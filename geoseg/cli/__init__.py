@@ -9,6 +9,7 @@ import typer
 
 from geoseg import __version__
 from geoseg.cli import batch, check, demo, evaluate, finish, info, predict, regularize, run, train, vectorize, verify
+from geoseg.engine.heap import keep_freed_memory
 from geoseg.errors import GeosegError
 
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[2]  # ClickException: of click, or of the copy inside typer
@@ -55,6 +56,7 @@ def _geoseg(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb and return its exit code; an error becomes one line on stderr."""
+    keep_freed_memory()  # here, before libraries start threads with heaps of their own
     arguments = list(sys.argv[1:] if argv is None else argv) or ["--help"]
     try:
         code = app(arguments, prog_name="geoseg", standalone_mode=False) or 0

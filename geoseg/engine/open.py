@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 from geoseg.engine.engines import Engine
+from geoseg.engine.heap import freed_memory_kept
 from geoseg.engine.local import SyncEngine, ThreadsEngine
 from geoseg.engine.options import RunOptions
 
@@ -11,7 +12,7 @@ from geoseg.engine.options import RunOptions
 @contextmanager
 def open_engine(options: RunOptions) -> Iterator[Engine]:
     """Yield the engine; raises ConfigError where a GPU or a factory is not there, TryAgainError for a cluster."""
-    with _OPENERS[options.engine](options) as engine:
+    with freed_memory_kept(), _OPENERS[options.engine](options) as engine:
         yield engine
 
 

@@ -11,6 +11,7 @@ import rasterio
 
 from geoseg import __version__
 from geoseg.engine.engines import Chunk, ChunkFailure, Site, Task
+from geoseg.engine.heap import keep_freed_memory
 from geoseg.engine.job import Job, differences
 from geoseg.engine.kernel import ChunkRecord
 from geoseg.engine.local import AtOnce, local_site, run_chunks
@@ -58,6 +59,7 @@ def _site(device: str) -> Site:
     import torch
 
     torch.set_num_threads(1)  # for good: a worker's network calls have one thread each, whatever else it runs
+    keep_freed_memory()
     return local_site(device, lanes=1)
 
 
