@@ -32,7 +32,7 @@ def coverage_of(classes, valid=None, **rules) -> Coverage:
 
 
 def polygons_of(coverage: Coverage, *, max_points: int = 2**18) -> np.ndarray:
-    return np.concatenate([np.empty(0, object), *(polygons for _, polygons in coverage.batches(max_points))])
+    return np.concatenate([np.empty(0, object), *(p.geometries() for _, p in coverage.batches(max_points))])
 
 
 def assert_tiles(polygons: np.ndarray, area_m2: float | None = None) -> None:

@@ -14,6 +14,7 @@ from rasterio.crs import CRS
 from geoseg.classes import ClassInfo, ClassMap
 from geoseg.errors import OutputError
 from geoseg.io.layer import (
+    CLASS_COLUMNS,
     GEOMETRY,
     OGR_ERRORS,
     SIDECARS,
@@ -38,10 +39,8 @@ __all__ = [
 ]
 
 LAYER = "buildings"
-COLUMNS = {  # alias, description
-    "class_id": ("Class", "Class code"),
-    "class_name": ("Class name", "Class name"),
-    "area_m2": ("Area [m²]", "Geodesic area on the ellipsoid of the layer's CRS, in square metres"),
+COLUMNS = {
+    **CLASS_COLUMNS,
     "perimeter_m": ("Perimeter [m]", "Geodesic length of the outline, courtyards included, in metres"),
     "confidence": ("Confidence", "Mean probability of the class over the polygon's pixels, 0 to 1"),
     "status": (

@@ -29,6 +29,11 @@ OGR_ERRORS = (DataSourceError, DataLayerError, FeatureError)
 SIDECARS = ("-wal", "-shm", "-journal")
 FIXED_TIME = "1970-01-01T00:00:00.000Z"  # the format asks for times, but the same job gives the same bytes
 GEOMETRY = pa.field("geom", pa.binary(), metadata={"ARROW:extension:name": "geoarrow.wkb"})
+CLASS_COLUMNS = {  # alias, description
+    "class_id": ("Class", "Class code"),
+    "class_name": ("Class name", "Class name"),
+    "area_m2": ("Area [m²]", "Geodesic area on the ellipsoid of the layer's CRS, in square metres"),
+}
 _SPEC = "http://www.geopackage.org/spec131/"
 
 _TABLES = """

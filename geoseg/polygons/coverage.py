@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from geoseg.errors import ConfigError
 from geoseg.grid import Grid
 from geoseg.polygons.coverage_arcs import NODE, count_corners, find_arcs, find_corners
-from geoseg.polygons.coverage_rings import PatchRings, find_rings
+from geoseg.polygons.coverage_rings import PatchRings, RaggedPolygons, find_rings
 from geoseg.polygons.coverage_runs import RUN_BYTES, ClassRuns, find_patches, measure_patches
 from geoseg.polygons.coverage_sieve import sieve
 from geoseg.polygons.coverage_simplify import simplify
@@ -53,15 +53,10 @@ class Coverage:
     def __len__(self) -> int:
         return len(self.value)
 
-    def batches(self, max_points: int = BATCH_POINTS) -> Iterator[tuple[slice, NDArray[np.object_]]]:
+    def batches(self, max_points: int = BATCH_POINTS) -> Iterator[tuple[slice, RaggedPolygons]]:
         """Yield which patches, and their polygons in the CRS of the grid, until there are all of them."""
         for part in self.rings.slices(max_points):
-            yield part, self.rings.polygons(part, self._to_crs)
-
-    def _to_crs(self, pixels: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Map (N, 2) corners (col, row) to CRS (x, y), each by itself: a matrix product may round by its neighbours."""
-        t, (col, row) = self.grid.transform, pixels.T
-        return np.column_stack([t.a * col + t.b * row + t.c, t.d * col + t.e * row + t.f])
+            yield part, self.rings.polygons(part, self.grid.transform)
 
 
 def extract_coverage(

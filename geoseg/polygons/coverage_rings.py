@@ -1,14 +1,30 @@
 """Rings: the borders around each patch, shell first, put together from arcs."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import shapely
+from affine import Affine
 from numba import njit
 from numpy.typing import NDArray
 
 from geoseg.polygons.coverage_arcs import Arcs, Corners
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RaggedPolygons:
+    """Polygons as three arrays: ring r is xy[ends[r]:ends[r + 1]], closed; polygon p has the rings from shells[p] on.
+
+    xy: (M, 2). ends: (R + 1,). shells: (N + 1,); the first ring of a polygon is its shell, the others are its holes.
+    """
+
+    xy: NDArray[np.float64]
+    ends: NDArray[np.int64]
+    shells: NDArray[np.int64]
+
+    def geometries(self) -> NDArray[np.object_]:
+        """Return them as shapely Polygons, (N,)."""
+        return np.asarray(shapely.from_ragged_array(shapely.GeometryType.POLYGON, self.xy, (self.ends, self.shells)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,16 +69,17 @@ class PatchRings:
             begin = found[-1].stop
         return found
 
-    def polygons(
-        self, part: slice, to_crs: Callable[[NDArray[np.float64]], NDArray[np.float64]]
-    ) -> NDArray[np.object_]:
-        """Return the polygons of a slice of the patches; to_crs maps (N, 2) pixel corners (col, row) to (x, y)."""
+    def polygons(self, part: slice, transform: Affine) -> RaggedPolygons:
+        """Return the polygons of a slice of the patches in the CRS, shells counter-clockwise there.
+
+        transform: of pixel corners (col, row) to (x, y).
+        """
         first, last = self.start[part.start], self.start[part.stop]
-        offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(self.points[first:last])])
-        pixels = np.empty((offsets[-1], 2))
-        _write(self.ring[first:last], self.arcs.start, self.arcs.following, self.xy, pixels)
-        shells = self.start[part.start : part.stop + 1] - first
-        return np.asarray(shapely.from_ragged_array(shapely.GeometryType.POLYGON, to_crs(pixels), (offsets, shells)))
+        ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(self.points[first:last])])
+        xy = np.empty((ends[-1], 2))
+        turned = transform.determinant > 0  # rows go up the map
+        _write(self.ring[first:last], self.arcs.start, self.arcs.following, self.xy, transform[:6], turned, xy)
+        return RaggedPolygons(xy, ends, self.start[part.start : part.stop + 1] - first)
 
 
 def find_rings(corners: Corners, arcs: Arcs, patches: int) -> PatchRings:
@@ -109,20 +126,24 @@ def _write(
     start: NDArray[np.int64],
     following: NDArray[np.int32],
     xy: NDArray[np.int32],
+    transform: tuple[float, ...],
+    turned: bool,
     out: NDArray[np.float64],
 ) -> None:
-    """Write the corners of each ring to ``out``, the first one again at its end."""
-    n = 0
+    """Write the mapped corners of each ring to ``out``, the first one again at its end; turned: backwards."""
+    t, n = transform, 0
     for first in ring:
         begin, half = n, first
         while True:
             a, b = start[half // 2], start[half // 2 + 1] - 1
             for i in range(b - a):
-                at = b - i if half & 1 else a + i
-                out[n, 0], out[n, 1] = xy[at, 0], xy[at, 1]
+                col, row = xy[b - i if half & 1 else a + i]
+                out[n, 0], out[n, 1] = t[0] * col + t[1] * row + t[2], t[3] * col + t[4] * row + t[5]
                 n += 1
             half = following[half]
             if half == first:
                 break
         out[n] = out[begin]
         n += 1
+        if turned:
+            out[begin:n] = out[begin:n][::-1].copy()
