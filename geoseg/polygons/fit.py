@@ -13,7 +13,7 @@ from geoseg.polygons.costs import (
     COARSE_MISFIT_COST,
     MISFIT_COST,
     Axes,
-    Walls,
+    Costs,
     first_costs,
     learnt_costs,
     least_jog_px,
@@ -64,6 +64,19 @@ class Misfit(NamedTuple):
     far: float
     area: float
     squares: float
+
+
+class Regular(NamedTuple):
+    """Outline (k, 2) of regular walls, its status, direction and misfit, and what it costs: the costs of misfit and
+    corners that it was found with, and the sum of those of its irregular walls.
+    """
+
+    outline: NDArray[np.float64]
+    status: int
+    direction: float
+    misfit: Misfit
+    costs: Costs
+    irregular: float
 
 
 def fit_rings(
@@ -130,9 +143,9 @@ def fit_ring(
 ) -> tuple[NDArray[np.float64], int, float, Misfit]:
     """Return the outline (k, 2), its status, its direction, and its misfit to the ring.
 
-    Tried in this order: a circle, walls along the building's directions, which a coarse first description or else a
-    finer one shows, walls with directions of their own. The first within the bounds is taken; else the ring is kept,
-    with half a pixel of simplification.
+    Tried in this order: a circle; walls along the building's directions, of which a coarse and a fine first description
+    suggest some each, and the cheaper outcome counts; walls with directions of their own. The first within the bounds
+    is taken; else the ring is kept, with half a pixel of simplification.
     """
     area = signed_area(ring.xy)
     bound = tolerance + SIZE_SHARE * sqrt(abs(area))
@@ -143,14 +156,17 @@ def fit_ring(
         if misfit.far <= bound:
             return outline, CIRCLE, np.nan, misfit
         breaks = find_breaks(ring, vertices)
-        for first in (COARSE_MISFIT_COST, MISFIT_COST):
-            free_walls = best_walls(ring, breaks, free_axes(), first_costs(ring, first))
-            outline, status, direction = _regular(ring, breaks, free_walls, hint, penalty)
-            misfit = _checked(ring, outline, area)
-            if misfit.far <= bound:
-                return outline, status, direction, misfit
-        jog_px = least_jog_px(learnt_costs(ring, free_walls, free_axes()))
-        outline, _ = find_corners(ring, free_walls, free_axes(), jog_px)
+        coarse = best_walls(ring, breaks, free_axes(), first_costs(ring, COARSE_MISFIT_COST))
+        fine = best_walls(ring, breaks, free_axes(), first_costs(ring, MISFIT_COST))
+        costs = learnt_costs(ring, coarse, free_axes())
+        best = _regular(ring, area, breaks, find_directions(ring, coarse, hint), costs, penalty)
+        other = _regular(ring, area, breaks, find_directions(ring, fine, hint), costs, penalty)
+        if best.misfit.far > bound or (other.misfit.far <= bound and _is_cheaper(other, best)):
+            best = other
+        if best.misfit.far <= bound:
+            return best.outline, best.status, best.direction, best.misfit
+        jog_px = least_jog_px(learnt_costs(ring, fine, free_axes()))
+        outline, _ = find_corners(ring, fine, free_axes(), jog_px)
         misfit = _checked(ring, outline, area)
         if misfit.far <= bound:
             return outline, FREE, np.nan, misfit
@@ -162,14 +178,13 @@ def fit_ring(
 
 @njit(cache=True, nogil=True)
 def _regular(
-    ring: Ring, breaks: NDArray[np.int64], free_walls: Walls, hint: float, penalty: float
-) -> tuple[NDArray[np.float64], int, float]:
-    """Outline (k, 2), status and direction from walls along the directions of a first description; (0, 2): none."""
-    directions = find_directions(ring, free_walls, hint)
+    ring: Ring, area: float, breaks: NDArray[np.int64], directions: NDArray[np.float64], costs: Costs, penalty: float
+) -> Regular:
+    """Describe a ring by walls along ``directions`` and such as they turn to; none where it has no directions."""
     if len(directions) == 0:
-        return np.empty((0, 2)), FREE, np.nan
+        none = np.empty((0, 2))
+        return Regular(none, FREE, np.nan, _checked(ring, none, area), costs, 0.0)
     axes = regular_axes(directions, penalty)
-    costs = learnt_costs(ring, free_walls, free_axes())
     walls = best_walls(ring, breaks, axes, costs)
     for _ in range(ROUNDS):
         turn_axes(ring, walls, axes)
@@ -177,7 +192,19 @@ def _regular(
         walls = best_walls(ring, breaks, axes, costs)
     turn_axes(ring, walls, axes)
     outline, count = find_corners(ring, walls, axes, least_jog_px(costs))
-    return outline, _status(walls.axis[:count], axes), axes.angle[0]
+    irregular = 0.0
+    for k in walls.axis[:count]:
+        irregular += axes.cost[k] if k < len(axes.angle) else axes.free
+    status = _status(walls.axis[:count], axes)
+    return Regular(outline, status, axes.angle[0], _checked(ring, outline, area), costs, irregular)
+
+
+@njit(cache=True, nogil=True)
+def _is_cheaper(a: Regular, b: Regular) -> bool:
+    """Whether the first describes a ring at less cost, by the mean of what the two have learnt of costs."""
+    misfit, corner = sqrt(a.costs.misfit * b.costs.misfit), 0.5 * (a.costs.corner + b.costs.corner)
+    more = misfit * (a.misfit.squares - b.misfit.squares) + corner * (len(a.outline) - len(b.outline))
+    return more + a.irregular < b.irregular
 
 
 @njit(cache=True, nogil=True)

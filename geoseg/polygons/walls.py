@@ -15,7 +15,6 @@ from geoseg.polygons.costs import Axes, Costs, Walls
 from geoseg.polygons.ring import Ring, best_angle, least_scatter, sample_at, scatter, scatter_across
 
 MAX_SYSTEMS = 3  # pairs of right-angled directions in a building
-HOPELESS_COST, HOPELESS_RMS_PX = 60.0, 1.4  # a stretch this bad is no wall, and no longer one is
 EXPLAINED_PX = 1.2  # a wall whose ends move less than this when turned needs no direction of its own
 SAME_DIRECTION = 0.12  # radians within which walls vote for a common direction
 TRUSTED_PX = 4.0  # shorter walls have no say in directions
@@ -75,29 +74,35 @@ def best_walls(ring: Ring, breaks: NDArray[np.int64], axes: Axes, costs: Costs) 
     cost = np.full((m + 1, free + 1), np.inf)
     origin = np.zeros((m + 1, free + 1), np.int32)
     came = np.zeros((m + 1, free + 1), np.int8)
-    best, come = np.zeros(free + 1), np.zeros(free + 1, np.int8)
-    for i in range(m):
-        if i > 0:
-            _arrivals(cost[i], costs.corner, best, come)
-        begin = breaks[i]
-        for j in range(i + 1, m + 1):
-            end = breaks[j] if j < m else n
+    best, come = np.zeros((m + 1, free + 1)), np.zeros((m + 1, free + 1), np.int8)
+    least_next = np.full(m + 1, np.inf)  # cost at each break with a corner there: nothing dearer is gone on from
+    least_next[0] = 0.0
+    per_square = costs.misfit * ring.step
+    for j in range(1, m + 1):
+        end = breaks[j] if j < m else n
+        for i in range(j - 1, -1, -1):
+            begin = breaks[i]
             s = scatter(ring, begin, end)
-            weight = costs.misfit * ring.step * (end - begin) / s.n
             least = least_scatter(s)
-            if j > i + 1 and weight * least > HOPELESS_COST and least > HOPELESS_RMS_PX**2 * s.n:
-                break
-            total = best[free] + weight * least + axes.free
+            if least_next[i] + per_square * least >= least_next[j] + 2 * costs.corner + axes.free:
+                break  # a longer wall misfits by at least as much as this one and what is before it
+            weight = per_square * (end - begin) / s.n
+            if least_next[i] + weight * least >= least_next[j]:
+                continue
+            total = best[i, free] + weight * least + axes.free
             if total < cost[j, free]:
-                cost[j, free], origin[j, free], came[j, free] = total, i, come[free]
+                cost[j, free], origin[j, free], came[j, free] = total, i, come[i, free]
+                least_next[j] = min(least_next[j], total + costs.corner)
             dx, dy = sample_at(ring, end) - ring.xy[begin]
             for k in range(free):
                 along = dx * cosines[k] + dy * sines[k]
                 if 2 * along * along < dx * dx + dy * dy:
                     continue  # more across than along
-                total = best[k] + weight * scatter_across(s, cosines[k], sines[k]) + axes.cost[k]
+                total = best[i, k] + weight * scatter_across(s, cosines[k], sines[k]) + axes.cost[k]
                 if total < cost[j, k]:
-                    cost[j, k], origin[j, k], came[j, k] = total, i, come[k]
+                    cost[j, k], origin[j, k], came[j, k] = total, i, come[i, k]
+                    least_next[j] = min(least_next[j], total + costs.corner)
+        _arrivals(cost[j], costs.corner, best[j], come[j])
     return _walk_back(breaks, n, cost, origin, came)
 
 
@@ -177,7 +182,11 @@ def _mean_turn(
 
 @njit(cache=True, nogil=True)
 def turn_axes(ring: Ring, walls: Walls, axes: Axes) -> None:
-    """Turn each system of axes, in place, to where its walls fit best (one regression over all of them)."""
+    """Turn each system of axes, in place, to where its walls fit best: one regression over all of them.
+
+    A wall weighs by the square of its length, not the cube: the errors of its samples go together, so that more of them
+    do not make its angle surer.
+    """
     free = len(axes.angle)
     for system in range(axes.system[free - 1] + 1):
         along_across, along_along = 0.0, 0.0
@@ -187,8 +196,8 @@ def turn_axes(ring: Ring, walls: Walls, axes: Axes) -> None:
                 continue
             s = scatter(ring, walls.begin[i], walls.end[i])
             c, d = cos(axes.angle[k]), sin(axes.angle[k])
-            along_across += c * d * (s.yy - s.xx) + (c * c - d * d) * s.xy
-            along_along += c * c * s.xx + 2 * c * d * s.xy + d * d * s.yy
+            along_across += (c * d * (s.yy - s.xx) + (c * c - d * d) * s.xy) / s.n
+            along_along += (c * c * s.xx + 2 * c * d * s.xy + d * d * s.yy) / s.n
         if along_along > 0 and abs(along_across / along_along) < SAME_DIRECTION:
             for k in range(free):
                 if axes.system[k] == system:
