@@ -11,7 +11,10 @@ from shapely import affinity
 
 from geoseg.grid import Grid
 from geoseg.polygons import FootprintRules, extract_footprints, polygonize_probability
-from geoseg.polygons.fit import CIRCLE, FREE, KEPT, ORTHO
+from geoseg.polygons.costs import COARSE_MISFIT_COST, DIAGONAL_PENALTY, MISFIT_COST, first_costs, learnt_costs
+from geoseg.polygons.fit import CIRCLE, FREE, KEPT, ORTHO, _is_cheaper, _regular, fit_ring
+from geoseg.polygons.ring import find_breaks, find_vertices, least_scatter, sample_ring, scatter, signed_area
+from geoseg.polygons.walls import best_walls, find_directions, free_axes
 
 PIXEL_M = 0.3
 OVERSAMPLING = 8
@@ -165,3 +168,53 @@ def test_a_diagonal_penalty_squares_what_is_nearly_square():
     statuses = extract_footprints(probability, grid, FootprintRules(diagonal_penalty=40.0)).fit.status
     assert statuses.tolist() == [ORTHO]
     assert corners[1] % 2 == 0  # right angles only
+
+
+def wobbling_ring(angle_deg, seed):
+    """The contour of an L-shaped house of 26 x 18 px that strays by a pixel, evenly over some pixels."""
+    corner = np.array([[0, 0], [26, 0], [26, 10], [16, 10], [16, 18], [0, 18], [0, 0]], np.float64)
+    ends = np.concatenate([[0], np.cumsum(np.abs(np.diff(corner, axis=0)).sum(1))])
+    along = np.arange(ends[-1])
+    xy = np.column_stack([np.interp(along, ends, corner[:, i]) for i in (0, 1)])
+    strays = ndimage.gaussian_filter1d(np.random.default_rng(seed).standard_normal(xy.shape), 3, axis=0, mode="wrap")
+    angle = np.radians(angle_deg)
+    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    return sample_ring(((xy + strays / strays.std()) @ turn).astype(np.float32), 1.0, 1.0)
+
+
+def test_of_two_first_descriptions_the_cheaper_outcome_counts():
+    chosen = set()
+    for seed in range(30):
+        ring = wobbling_ring(7 * seed, seed)
+        area, breaks = signed_area(ring.xy), find_breaks(ring, find_vertices(ring))
+        coarse, fine = (
+            best_walls(ring, breaks, free_axes(), first_costs(ring, cost)) for cost in (COARSE_MISFIT_COST, MISFIT_COST)
+        )
+        costs = learnt_costs(ring, coarse, free_axes())
+        outcomes = [
+            _regular(ring, area, breaks, find_directions(ring, walls, np.nan), costs, DIAGONAL_PENALTY)
+            for walls in (coarse, fine)
+        ]
+        cheaper = int(_is_cheaper(outcomes[1], outcomes[0]))
+        outline, _, direction, _ = fit_ring(ring, np.nan, 5.0, DIAGONAL_PENALTY)
+        assert np.array_equal(outline, outcomes[cheaper].outline)
+        assert direction == outcomes[cheaper].direction
+        chosen.add(cheaper)
+    assert chosen == {0, 1}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_walls_are_the_cheapest_of_all(seed):
+    ring = wobbling_ring(20 * seed, seed)
+    breaks = find_breaks(ring, find_vertices(ring))
+    costs = first_costs(ring, MISFIT_COST)
+    ends = [*breaks.tolist(), len(ring.xy)]
+    best = [(0.0, [])]
+    for end in ends[1:]:
+        choices = []
+        for (cost, before), begin in zip(best, ends, strict=False):
+            s = scatter(ring, begin, end)
+            misfit = costs.misfit * ring.step * (end - begin) / s.n * least_scatter(s)
+            choices.append((cost + misfit + costs.corner * (begin > 0), [*before, begin]))
+        best.append(min(choices))
+    assert best_walls(ring, breaks, free_axes(), costs).begin.tolist() == best[-1][1]
