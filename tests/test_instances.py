@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from geoseg.polygons.instances import EDGES, border_probability, label_instances
+from geoseg.polygons.instances import border_probability, label_instances
+
+EDGES = ndimage.generate_binary_structure(2, 1)
 
 
 def two_rooms(width=41, wall=20, seen=200):

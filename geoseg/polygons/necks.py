@@ -1,16 +1,17 @@
 """Necks: buildings that a binary mask has run together, parted where it is narrow."""
 
+from math import log
+
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from geoseg.polygons.components import find_root
-from geoseg.polygons.instances import renumber
+from geoseg.polygons.peaks import label_peaks
 from geoseg.polygons.runs import threshold_byte
 
 NECK_RATIO = 0.3  # of the width of the narrower building: parts bridges of 2-4 px; at 0.5 real wings come off
 LEAST_WIDTH_PX = 6.0  # what is narrower is a bump, not a building
+STEPS_PER_E = 1000  # widths are told apart to a thousandth
 
 
 def label_necks(
@@ -29,41 +30,7 @@ def label_necks(
     [0, 1, 1, 1, 2, 2, 0]
     """
     inside = probability >= threshold_byte(threshold)
-    depth2 = np.rint(ndimage.distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1] ** 2).astype(np.int64)
-    rows, cols = np.nonzero(inside)
-    order = np.lexsort((cols, rows, -depth2[rows, cols]))
-    labels = _grow(2 * np.sqrt(depth2) - 1, rows[order], cols[order], neck_ratio)
-    renumber(labels)
-    return labels
-
-
-@njit(cache=True, nogil=True)
-def _grow(
-    width: NDArray[np.float64], rows: NDArray[np.intp], cols: NDArray[np.intp], neck_ratio: float
-) -> NDArray[np.int32]:
-    """Give each pixel, the deepest first, to the widest part beside it; parts without a neck between them are one."""
-    labels = np.zeros(width.shape, np.int32)
-    parent, widest = np.arange(len(rows) + 1), np.zeros(len(rows) + 1)
-    parts = 0
-    for i in range(len(rows)):
-        row, col = rows[i], cols[i]
-        own = 0
-        for step in range(4):
-            r, c = row + (step == 1) - (step == 0), col + (step == 3) - (step == 2)
-            if not (0 <= r < width.shape[0] and 0 <= c < width.shape[1]) or labels[r, c] == 0:
-                continue
-            other = find_root(parent, labels[r, c])
-            if own in (0, other):
-                own = other
-                continue
-            narrow, wide = (own, other) if widest[own] < widest[other] else (other, own)
-            if widest[narrow] < LEAST_WIDTH_PX or width[row, col] > neck_ratio * widest[narrow]:
-                parent[narrow] = wide
-            own = wide
-        if own == 0:
-            parts += 1
-            own, widest[parts] = parts, width[row, col]
-        labels[row, col] = own
-    for i in range(len(rows)):
-        labels[rows[i], cols[i]] = find_root(parent, labels[rows[i], cols[i]])
-    return labels
+    width_px = 2 * ndimage.distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1] - 1
+    least_neck_px = neck_ratio * LEAST_WIDTH_PX  # what is as narrow as this parts anything that is wide enough
+    height = 1 + np.rint(STEPS_PER_E * np.log(np.maximum(width_px / least_neck_px, 1)))
+    return label_peaks(np.where(inside, height, 0).astype(np.uint16), drop=int(STEPS_PER_E * log(1 / neck_ratio)))
