@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 # Sides of a lattice point in turning order: right, down, left, up, as (col, row).
 STEP = np.array([[1, 0], [0, 1], [-1, 0], [0, -1]])
+CORNERS = np.array([[0, 0], [1, 0], [0, 1], [1, 1]])  # the pixels around one, (col, row) where labels are padded by one
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -17,13 +18,14 @@ class Arcs:
     xy: (P, 2) int32 lattice points (col, row), (0, 0) the outer corner of the first pixel, one pixel apart; arc k has
     the points start[k] to start[k + 1]; one that surrounds a building ends where it began. sides: (A, 2) the two
     labels, the smaller first. inner: (A, 2) whether its first and its last point are nodes where only buildings meet;
-    elsewhere the arc ends on the outline of the block.
+    elsewhere the arc ends on the outline of the block, and beyond: (A, 2, 2) is the centre of a pixel outside beside.
     """
 
     xy: NDArray[np.int32]
     start: NDArray[np.int64]
     sides: NDArray[np.int32]
     inner: NDArray[np.bool_]
+    beyond: NDArray[np.float64]
 
     def __len__(self) -> int:
         return len(self.sides)
@@ -38,7 +40,13 @@ def trace_arcs(labels: NDArray[np.int32]) -> Arcs:
 
     Arcs end at nodes: where three or more of labels and background meet, or where a pair of labels meets crosswise.
     """
-    return Arcs(*_trace_arcs(np.pad(labels, 1)))
+    padded = np.pad(labels, 1)
+    xy, start, sides = _trace_arcs(padded)
+    ends = xy[np.stack([start[:-1], start[1:] - 1], axis=1)]
+    around = ends[..., None, :] + CORNERS
+    outside = padded[around[..., 1], around[..., 0]] == 0
+    beyond = ends + CORNERS[outside.argmax(axis=-1)] - 0.5
+    return Arcs(xy, start, sides, ~outside.any(axis=-1), beyond)
 
 
 @njit(cache=True, nogil=True)
@@ -70,11 +78,6 @@ def _is_node(labels: NDArray[np.int32], row: int, col: int) -> bool:
             first, second = second, _sides(labels, row, col, step)
             count += 1
     return count != 0 and not (count == 2 and first == second)
-
-
-@njit(cache=True, nogil=True)
-def _is_inner(labels: NDArray[np.int32], row: int, col: int) -> bool:
-    return bool(labels[row : row + 2, col : col + 2].min() > 0)
 
 
 @njit(cache=True, nogil=True)
@@ -111,15 +114,12 @@ def _count_edges(labels: NDArray[np.int32]) -> int:
 
 
 @njit(cache=True, nogil=True)
-def _trace_arcs(
-    labels: NDArray[np.int32],
-) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int32], NDArray[np.bool_]]:
+def _trace_arcs(labels: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int32]]:
     edges = _count_edges(labels)
     height, width = labels.shape[0] - 1, labels.shape[1] - 1
     seen = np.zeros((height, width), np.uint8) if edges else np.zeros((0, 0), np.uint8)
     xy = np.empty((2 * edges, 2), np.int32)
     ends, sides = np.zeros(edges + 1, np.int64), np.empty((edges, 2), np.int32)
-    inner = np.zeros((edges, 2), np.bool_)
     count = 0
     for nodes in (True, False):  # what is left after the arcs between nodes are closed loops
         for row in range(len(seen)):
@@ -131,8 +131,6 @@ def _trace_arcs(
                         continue
                     end = _follow(labels, seen, row, col, step, xy, ends[count])
                     sides[count] = _sides(labels, row, col, step)
-                    inner[count, 0] = _is_inner(labels, row, col)
-                    inner[count, 1] = _is_inner(labels, xy[end - 1, 1], xy[end - 1, 0])
                     count += 1
                     ends[count] = end
-    return xy[: ends[count]].copy(), ends[: count + 1].copy(), sides[:count].copy(), inner[:count].copy()
+    return xy[: ends[count]].copy(), ends[: count + 1].copy(), sides[:count].copy()

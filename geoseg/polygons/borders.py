@@ -26,22 +26,17 @@ STEEP = 0.3  # sine of the angle between lines above which they meet well
 class Border:
     """A border between two buildings: fitted and traced line, (K, 2) pixel coordinates (col, row) of the scene.
 
-    inner: whether its first and its last point are nodes between buildings; others are to land on the outline. Closed
-    borders have neither.
+    lands: whether its first and its last point belong on the outline of the block; there the traced line goes on to the
+    centre of a pixel outside, and the fitted one ends near by. Other ends are nodes between buildings.
     """
 
     fitted: NDArray[np.float64]
     traced: NDArray[np.float64]
-    inner: tuple[bool, bool]
+    lands: tuple[bool, bool]
 
     def moved(self, by: NDArray[np.float64]) -> "Border":
         """Return the border moved by (x, y)."""
         return replace(self, fitted=self.fitted + by, traced=self.traced + by)
-
-    @property
-    def closed(self) -> bool:
-        """Whether it surrounds a building."""
-        return bool((self.traced[0] == self.traced[-1]).all())
 
 
 def fit_borders(arcs: Arcs, directions: Sequence[float], *, scale: NDArray[np.float64], penalty: float) -> list[Border]:
@@ -64,7 +59,12 @@ def fit_borders(arcs: Arcs, directions: Sequence[float], *, scale: NDArray[np.fl
         place = _meeting(np.array(node), [(paths[k][at], paths[k][1 if at == 0 else -2]) for k, at in incident])
         for k, at in incident:
             paths[k][at] = place
-    return [Border(paths[k] / scale, points[k], (bool(a), bool(b))) for k, (a, b) in enumerate(arcs.inner)]
+    borders = []
+    for k, xy in enumerate(points):
+        first, last = (~arcs.inner[k] & (xy[0] != xy[-1]).any()).tolist()
+        traced = [*arcs.beyond[k, :1][:first], *xy, *arcs.beyond[k, 1:][:last]]
+        borders.append(Border(paths[k] / scale, np.array(traced), (first, last)))
+    return borders
 
 
 def _meeting(

@@ -37,7 +37,7 @@ def sum_bytes(probability: NDArray[np.uint8], runs: Runs, components: Components
 
 
 @njit(cache=True, nogil=True)
-def find_root(parent: NDArray[np.int64], i: int) -> int:
+def find_root(parent: NDArray[np.signedinteger], i: int) -> int:
     """Return the root of ``i``, shortening the way there."""
     while parent[i] != i:
         parent[i] = parent[parent[i]]

@@ -7,7 +7,6 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from geoseg.polygons.borders import Border
 from geoseg.polygons.neighbours import Block
 from geoseg.polygons.trace import SUBPIXELS
 
@@ -42,13 +41,17 @@ def split_block(polygon: shapely.Polygon, contour: shapely.Polygon, block: Block
     """
     corner = np.floor(shapely.bounds(contour)[:2])
     places = block.anchors - corner
-    contours = _cut(_moved(contour, -corner), [(b.traced - corner, b) for b in block.borders], places)
+    contour, polygon = _moved(contour, -corner), _moved(polygon, -corner)
+    traced = [border.traced - corner for border in block.borders]
+    contours = _cut(contour, _rings(contour), traced, places)
     if contours is None:
         return None
-    polygons = _cut(_moved(polygon, -corner), [(b.fitted - corner, b) for b in block.borders], places)
+    rings = _rings(polygon)
+    fitted = [_landed(rings, _rounded(border.fitted - corner), border.lands) for border in block.borders]
+    polygons = _cut(polygon, rings, fitted, places)
     kept = polygons is None
     if polygons is None:
-        polygons = _rounded(shapely.coverage_simplify(contours, KEPT_TOLERANCE_PX))
+        polygons = shapely.transform(shapely.coverage_simplify(contours, KEPT_TOLERANCE_PX), _rounded)
         if not _sound(polygons):
             polygons = contours
     return Split(_moved(polygons, corner), _moved(contours, corner), kept)
@@ -67,8 +70,12 @@ def _moved[T](shapes: T, by: NDArray[np.float64]) -> T:
     return shapely.transform(shapes, lambda xy: xy + by)
 
 
-def _rounded(shapes: NDArray[np.object_]) -> NDArray[np.object_]:
-    return shapely.transform(shapes, lambda xy: np.rint(xy * SUBPIXELS) / SUBPIXELS)
+def _rings(polygon: shapely.Polygon) -> list[NDArray[np.float64]]:
+    return [shapely.get_coordinates(ring) for ring in shapely.get_rings(polygon)]
+
+
+def _rounded(xy: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.rint(xy * SUBPIXELS) / SUBPIXELS
 
 
 def _sound(polygons: NDArray[np.object_]) -> bool:
@@ -77,28 +84,31 @@ def _sound(polygons: NDArray[np.object_]) -> bool:
 
 
 def _cut(
-    polygon: shapely.Polygon, lines: list[tuple[NDArray[np.float64], Border]], places: NDArray[np.float64]
+    polygon: shapely.Polygon,
+    rings: list[NDArray[np.float64]],
+    lines: list[NDArray[np.float64]],
+    places: NDArray[np.float64],
 ) -> NDArray[np.object_] | None:
     """Return the polygon's part around each place, cut along the lines; None where a place has no part of its own."""
-    rings = [shapely.get_coordinates(ring) for ring in shapely.get_rings(polygon)]
-    landed = []
-    for line, border in lines:
-        path = np.rint(line * SUBPIXELS) / SUBPIXELS
-        if not border.closed:
-            for at, inner in zip((0, -1), border.inner, strict=True):
-                if not inner:
-                    path[at] = _land(rings, path[at], path[1 if at == 0 else -2])
-        if len(path) > 2 or (path[0] != path[-1]).any():
-            landed.append(shapely.LineString(path))
-    noded = shapely.node(shapely.union_all([*(shapely.LineString(r) for r in rings), *landed]))
+    drawn = [shapely.LineString(xy) for xy in (*rings, *lines) if (xy != xy[0]).any()]
+    noded = shapely.union_all(drawn, grid_size=1 / SUBPIXELS)
     faces = shapely.get_parts(shapely.polygonize(shapely.get_parts(noded)))
     faces = faces[shapely.contains_xy(polygon, shapely.get_coordinates(shapely.point_on_surface(faces)))]
-    faces = _rounded(faces)
     owners = _owners(faces, places)
     if owners is None:
         return None
     out = np.array([shapely.union_all(faces[owners == m]) for m in range(len(places))], object)
     return out if _sound(out) else None
+
+
+def _landed(
+    rings: list[NDArray[np.float64]], path: NDArray[np.float64], lands: tuple[bool, bool]
+) -> NDArray[np.float64]:
+    """Return the path with those ends that belong on the rings moved there."""
+    for at, before in ((0, 1), (-1, -2)):
+        if lands[at]:
+            path[at] = _land(rings, path[at], path[before])
+    return path
 
 
 def _land(
