@@ -7,11 +7,13 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from geoseg.polygons.borders import Border
 from geoseg.polygons.neighbours import Block
 from geoseg.polygons.trace import SUBPIXELS
 
 SNAP_PX = 2.0  # a border that meets the outline this close to a corner ends in the corner
 LAND_PX = 8.0  # how far the end of a border may move along its wall to meet the outline
+LAND_NEAR = 1.5  # ... and how many times as far as to the nearest place there
 KEPT_TOLERANCE_PX = 1.0  # where fitted walls do not make sense the traced ones lose what is no more than steps
 
 
@@ -47,7 +49,7 @@ def split_block(polygon: shapely.Polygon, contour: shapely.Polygon, block: Block
     if contours is None:
         return None
     rings = _rings(polygon)
-    fitted = [_landed(rings, _rounded(border.fitted - corner), border.lands) for border in block.borders]
+    fitted = [_landed(rings, border.moved(-corner)) for border in block.borders]
     polygons = _cut(polygon, rings, fitted, places)
     kept = polygons is None
     if polygons is None:
@@ -101,27 +103,34 @@ def _cut(
     return out if _sound(out) else None
 
 
-def _landed(
-    rings: list[NDArray[np.float64]], path: NDArray[np.float64], lands: tuple[bool, bool]
-) -> NDArray[np.float64]:
-    """Return the path with those ends that belong on the rings moved there."""
+def _landed(rings: list[NDArray[np.float64]], border: Border) -> NDArray[np.float64]:
+    """Return the fitted border with those ends that belong on the rings moved there."""
+    path = _rounded(border.fitted)
     for at, before in ((0, 1), (-1, -2)):
-        if lands[at]:
-            path[at] = _land(rings, path[at], path[before])
+        if border.lands[at]:
+            path[at] = _land(rings, path[at], path[before], border.traced[at])
     return path
 
 
 def _land(
-    rings: list[NDArray[np.float64]], end: NDArray[np.float64], before: NDArray[np.float64]
+    rings: list[NDArray[np.float64]],
+    end: NDArray[np.float64],
+    before: NDArray[np.float64],
+    outside: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Return where the wall from ``before`` to ``end`` meets the rings, made a corner of theirs if it is not one."""
+    """Return where the wall from ``before`` to ``end`` meets the rings, made a corner of theirs if it is not one.
+
+    Where it would have to go far along them they are met on the way ``outside`` instead.
+    """
     along = end - before
-    hits = _crossings(rings, end, along / np.hypot(*along)) if along.any() else []
-    _, k, i, place = min(hits or _nearest(rings, end), key=lambda hit: hit.far)
+    near = min(_nearest(rings, outside), key=lambda hit: hit.far)
+    reach = min(LAND_PX, LAND_NEAR * float(np.hypot(*(near.place - end))) + SNAP_PX)
+    hits = _crossings(rings, end, along / np.hypot(*along), reach) if along.any() else []
+    _, k, i, place = min(hits, key=lambda hit: hit.far, default=near)
     corner = min((rings[k][i], rings[k][i + 1]), key=lambda c: float(np.hypot(*(c - place))))
     if np.hypot(*(corner - place)) <= SNAP_PX:
         return corner
-    place = np.rint(place * SUBPIXELS) / SUBPIXELS
+    place = _rounded(place)
     rings[k] = np.insert(rings[k], i + 1, place, axis=0)
     return place
 
@@ -139,8 +148,10 @@ def _nearest(rings: list[NDArray[np.float64]], end: NDArray[np.float64]) -> list
     return hits
 
 
-def _crossings(rings: list[NDArray[np.float64]], end: NDArray[np.float64], along: NDArray[np.float64]) -> list[Hit]:
-    """Return where the line through ``end`` crosses a ring within LAND_PX."""
+def _crossings(
+    rings: list[NDArray[np.float64]], end: NDArray[np.float64], along: NDArray[np.float64], reach: float
+) -> list[Hit]:
+    """Return where the line through ``end`` crosses a ring within ``reach`` of it."""
     hits = []
     for k, ring in enumerate(rings):
         a, d = ring[:-1], np.diff(ring, axis=0)
@@ -150,7 +161,7 @@ def _crossings(rings: list[NDArray[np.float64]], end: NDArray[np.float64], along
             share = ((end - a)[:, 0] * along[1] - (end - a)[:, 1] * along[0]) / safe
             place = a + share[:, None] * d
             far = np.hypot(*(place - end).T)
-            for i in np.flatnonzero((share >= 0) & (share <= 1) & (far <= LAND_PX)):
+            for i in np.flatnonzero((share >= 0) & (share <= 1) & (far <= reach)):
                 hits.append(Hit(float(far[i]), k, int(i), place[i]))
     return hits
 
