@@ -7,7 +7,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from geoseg.polygons.borders import Border
+from geoseg.polygons.borders import SHORTEST_PX, Border
 from geoseg.polygons.neighbours import Block
 from geoseg.polygons.trace import SUBPIXELS
 
@@ -49,7 +49,7 @@ def split_block(polygon: shapely.Polygon, contour: shapely.Polygon, block: Block
     if contours is None:
         return None
     rings = _rings(polygon)
-    fitted = [_landed(rings, border.moved(-corner)) for border in block.borders]
+    fitted = [_landed(polygon, rings, border.moved(-corner)) for border in block.borders]
     polygons = _cut(polygon, rings, fitted, places)
     kept = polygons is None
     if polygons is None:
@@ -103,40 +103,68 @@ def _cut(
     return out if _sound(out) else None
 
 
-def _landed(rings: list[NDArray[np.float64]], border: Border) -> NDArray[np.float64]:
+def _landed(polygon: shapely.Polygon, rings: list[NDArray[np.float64]], border: Border) -> NDArray[np.float64]:
     """Return the fitted border with those ends that belong on the rings moved there."""
     path = _rounded(border.fitted)
+    chord = _chord(polygon, border) if len(path) == 2 and all(border.lands) else None
+    if chord is not None:
+        snap_px = min(SNAP_PX, 0.4 * float(np.hypot(*(chord[1] - chord[0]))))  # never both ends in one corner
+        return np.stack([_on_ring(rings, _nearest(rings, end), snap_px) for end in chord])
     for at, before in ((0, 1), (-1, -2)):
         if border.lands[at]:
-            path[at] = _land(rings, path[at], path[before], border.traced[at])
+            path[at] = _on_ring(rings, _landing(rings, path[at], path[before], border.traced[at]), SNAP_PX)
     return path
 
 
-def _land(
+def _chord(polygon: shapely.Polygon, border: Border) -> NDArray[np.float64] | None:
+    """Return how a border of one wall crosses the polygon next to its middle, (2, 2), None where it does not.
+
+    The direction of a short one is that between the pixels outside that it leads to.
+    """
+    ends = border.fitted if len(border.traced) > SHORTEST_PX else border.traced[[0, -1]]
+    along = ends[1] - ends[0]
+    if not along.any():
+        return None
+    reach = LAND_PX / np.hypot(*along) * along
+    inside = shapely.intersection(shapely.LineString([ends[0] - reach, ends[1] + reach]), polygon)
+    lines = [part for part in shapely.get_parts(inside) if part.length > 0]
+    middle = shapely.Point(ends.mean(axis=0))
+    chord = min(lines, key=lambda line: line.distance(middle), default=None)
+    if chord is None or shapely.distance(shapely.points(chord.coords), polygon.boundary).max() > 1 / SUBPIXELS:
+        return None
+    return shapely.get_coordinates(chord)[[0, -1]]
+
+
+def _landing(
     rings: list[NDArray[np.float64]],
     end: NDArray[np.float64],
     before: NDArray[np.float64],
     outside: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    """Return where the wall from ``before`` to ``end`` meets the rings, made a corner of theirs if it is not one.
+) -> Hit:
+    """Return where the wall from ``before`` to ``end`` meets the rings, or where they are next to ``outside``.
 
-    Where it would have to go far along them they are met on the way ``outside`` instead.
+    It is the latter where the wall would have to go far along the rings.
     """
     along = end - before
-    near = min(_nearest(rings, outside), key=lambda hit: hit.far)
+    near = _nearest(rings, outside)
     reach = min(LAND_PX, LAND_NEAR * float(np.hypot(*(near.place - end))) + SNAP_PX)
     hits = _crossings(rings, end, along / np.hypot(*along), reach) if along.any() else []
-    _, k, i, place = min(hits, key=lambda hit: hit.far, default=near)
+    return min(hits, key=lambda hit: hit.far, default=near)
+
+
+def _on_ring(rings: list[NDArray[np.float64]], hit: Hit, snap_px: float) -> NDArray[np.float64]:
+    """Return the corner of the rings that is ``snap_px`` or less from a place on them, which becomes one if need be."""
+    _, k, i, place = hit
     corner = min((rings[k][i], rings[k][i + 1]), key=lambda c: float(np.hypot(*(c - place))))
-    if np.hypot(*(corner - place)) <= SNAP_PX:
+    if np.hypot(*(corner - place)) <= snap_px:
         return corner
     place = _rounded(place)
     rings[k] = np.insert(rings[k], i + 1, place, axis=0)
     return place
 
 
-def _nearest(rings: list[NDArray[np.float64]], end: NDArray[np.float64]) -> list[Hit]:
-    """Return where each ring is closest to ``end``."""
+def _nearest(rings: list[NDArray[np.float64]], end: NDArray[np.float64]) -> Hit:
+    """Return where the rings are closest to ``end``."""
     hits = []
     for k, ring in enumerate(rings):
         a, d = ring[:-1], np.diff(ring, axis=0)
@@ -145,7 +173,7 @@ def _nearest(rings: list[NDArray[np.float64]], end: NDArray[np.float64]) -> list
         far = np.hypot(*(place - end).T)
         i = int(np.argmin(far))
         hits.append(Hit(float(far[i]), k, i, place[i]))
-    return hits
+    return min(hits, key=lambda hit: hit.far)
 
 
 def _crossings(
