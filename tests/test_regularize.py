@@ -262,3 +262,21 @@ def test_the_verb(tmp_path, capsys):
     assert len(capsys.readouterr().err.splitlines()) == 3
     assert main(["regularize", str(source), "-o", str(out), "--overwrite", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["count"] == 5
+
+
+@pytest.mark.parametrize("crs", [UTM, "EPSG:4326"])
+def test_row_houses_share_their_walls_and_houses_apart_do_not_notice(tmp_path, crs):
+    rows = [shapely.box(7 * i, -30, 7 * i + 7, depth - 30) for i, depth in enumerate((12, 14, 12, 9))]
+    rows = [affinity.translate(affinity.rotate(r, 23, origin=(0, 0)), LEFT, TOP) for r in rows]
+    apart = gpd.GeoSeries(town(count=2), crs=UTM).to_crs(crs)
+    both = [*gpd.GeoSeries(rows, crs=UTM).to_crs(crs), *apart]
+    made = regularize(write(tmp_path / "in.gpkg", both, crs=crs), tmp_path / "out.gpkg")
+    assert made["status"] == {"ortho": len(both)}
+    out = shapely.get_parts(np.asarray(gpd.read_file(tmp_path / "out.gpkg").geometry.values))
+    assert shapely.coverage_is_valid(out[:4])  # in the coordinates of the file
+    union = shapely.coverage_union_all(out[:4])
+    assert (union.geom_type, len(union.interiors)) == ("Polygon", 0)
+    assert shapely.hausdorff_distance(in_metres(tmp_path / "out.gpkg").geometry.values[:4], rows).max() < 0.1
+    regularize(write(tmp_path / "apart.gpkg", apart, crs=crs), tmp_path / "alone.gpkg")
+    alone = shapely.get_parts(np.asarray(gpd.read_file(tmp_path / "alone.gpkg").geometry.values))
+    assert shapely.to_wkb(out[4:]).tolist() == shapely.to_wkb(alone).tolist()

@@ -26,7 +26,9 @@ from geoseg.polygons.fit import KEPT
 from geoseg.polygons.links import linked_boxes
 from geoseg.polygons.local import LocalMetres
 from geoseg.polygons.outlines import Fit
+from geoseg.polygons.settle import REACH_PX
 from geoseg.polygons.staircase import find_steps
+from geoseg.polygons.touching import share_walls
 from geoseg.polygons.vectors import VectorRules, fit_polygons, settle_polygons
 
 SETTLED_AT_ONCE = 5_000
@@ -79,8 +81,8 @@ def regularize(
     """Write the footprints of ``source`` with straight walls and right corners; return what became of them.
 
     All attributes stay, and columns tell how each shape came about; features keep their order and CRS. layer: needed
-    where the file has several. Neighbours do not overlap but where they did before. Raises InputError, OutputError and
-    ConfigError.
+    where the file has several. Neighbours do not overlap but where they did before, and share their walls vertex by
+    vertex where they touched all along. Raises InputError, OutputError and ConfigError.
     """
     path = Path(out)
     driver_of(path)
@@ -191,12 +193,31 @@ def _fill_small_holes(polygons: NDArray[np.object_], min_hole_m2: float) -> NDAr
 
 def _settle(work: _Work, parts: _Parts) -> None:
     """Let no polygon reach into a neighbour: groups that may touch are settled whole, in the cell of their first."""
-    group = linked_boxes(parts.box)
-    linked = np.flatnonzero(np.bincount(group, minlength=len(group))[group] > 1)
+    linked = _in_company(linked_boxes(parts.box))
+    if not len(linked):
+        return
+    box = parts.box.copy()
+    box[linked] = _reach(work, parts.box[linked], parts.cell[linked])
+    group = linked_boxes(box)
+    linked = _in_company(group)
     cell = parts.cell[group[linked]]
     linked = linked[np.lexsort((linked, group[linked], cell[:, 1], cell[:, 0]))]
     for chosen in _packs(group[linked], parts.cell[group[linked]]):
         _settle_pack(work, parts, linked[chosen], work.local(parts.cell[group[linked[chosen.start]]]))
+
+
+def _in_company(group: NDArray[np.int64]) -> NDArray[np.intp]:
+    """Return who is not alone in a group."""
+    return np.flatnonzero(np.bincount(group, minlength=len(group))[group] > 1)
+
+
+def _reach(work: _Work, box: NDArray[np.float64], cell: NDArray[np.int16]) -> NDArray[np.float64]:
+    """Return boxes grown by what a polygon of a block may leave them, (N, 4)."""
+    assert work.rules is not None
+    low, high = np.hsplit(shapely.bounds(_by_cell(work, shapely.box(*box.T), cell, to_metres=True)), 2)
+    far = REACH_PX * work.rules.pixel_m
+    grown = shapely.box(*(low - far).T, *(high + far).T)
+    return np.asarray(shapely.bounds(_by_cell(work, grown, cell, to_metres=False)))
 
 
 def _packs(group: NDArray[np.int64], cell: NDArray[np.int16]) -> Iterator[slice]:
@@ -215,10 +236,12 @@ def _settle_pack(work: _Work, parts: _Parts, numbers: NDArray[np.intp], local: L
     outlines = work.outlines.read(numbers)
     polygons, contours = (shapely.transform(p, local.forward) for p in (work.drawn.read(numbers), outlines))
     fit = _rows(parts.fit, numbers)
-    settled, after, trimmed = settle_polygons(polygons, contours, fit, work.rules)
+    walled, shared, in_block = share_walls(polygons, contours, fit, work.rules)
+    settled, after, trimmed = settle_polygons(walled, contours, shared, work.rules)
     given_up = (after.status == KEPT) & (fit.status != KEPT)
     work.drawn.replace(numbers[given_up], outlines[given_up])
-    work.drawn.replace(numbers[trimmed], shapely.transform(settled[trimmed], local.back))
+    redrawn = trimmed | (in_block & (after.status != KEPT))
+    work.drawn.replace(numbers[redrawn], shapely.transform(settled[redrawn], local.back))
     for column in fields(Fit):
         getattr(parts.fit, column.name)[numbers] = getattr(after, column.name)
 

@@ -15,13 +15,14 @@ CORNERS = np.array([[0, 0], [1, 0], [0, 1], [1, 1]])  # the pixels around one, (
 class Arcs:
     """Lines along which two buildings touch, in raster order of their first point.
 
-    xy: (P, 2) int32 lattice points (col, row), (0, 0) the outer corner of the first pixel, one pixel apart; arc k has
-    the points start[k] to start[k + 1]; one that surrounds a building ends where it began. sides: (A, 2) the two
-    labels, the smaller first. inner: (A, 2) whether its first and its last point are nodes where only buildings meet;
-    elsewhere the arc ends on the outline of the block, and beyond: (A, 2, 2) is the centre of a pixel outside beside.
+    xy: (P, 2) lattice points (col, row), (0, 0) the outer corner of the first pixel, one pixel apart; where outlines
+    follow no pixels, points at most a pixel apart. Arc k has the points start[k] to start[k + 1]; one that surrounds a
+    building ends where it began. sides: (A, 2) the two labels, the smaller first. inner: (A, 2) whether its first and
+    its last point are nodes where only buildings meet; elsewhere the arc ends on the outline of the block, and beyond:
+    (A, 2, 2) is the centre of a pixel outside beside.
     """
 
-    xy: NDArray[np.int32]
+    xy: NDArray[np.int32] | NDArray[np.float64]
     start: NDArray[np.int64]
     sides: NDArray[np.int32]
     inner: NDArray[np.bool_]
@@ -30,7 +31,7 @@ class Arcs:
     def __len__(self) -> int:
         return len(self.sides)
 
-    def points(self, k: int) -> NDArray[np.int32]:
+    def points(self, k: int) -> NDArray[np.int32] | NDArray[np.float64]:
         """Return the points of arc k, (P, 2)."""
         return self.xy[self.start[k] : self.start[k + 1]]
 

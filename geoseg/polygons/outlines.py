@@ -116,7 +116,10 @@ class Outlines:
             return self
         split = {}
         for i, block in enumerate(self.blocks):
-            if block is not None and (parts := split_block(self.polygons[i], self.contours[i], block)) is not None:
+            if block is None:
+                continue
+            parts = split_block(self.polygons[i], self.contours[i], block.borders, block.anchors)
+            if parts is not None:
                 split[i] = parts
         whole = np.setdiff1d(np.arange(len(self)), list(split))
         return Outlines.joined(

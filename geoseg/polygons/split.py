@@ -1,5 +1,6 @@
 """Splitting: a block of touching buildings is cut along its borders into polygons that share their walls exactly."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -8,7 +9,6 @@ import shapely
 from numpy.typing import NDArray
 
 from geoseg.polygons.borders import SHORTEST_PX, Border
-from geoseg.polygons.neighbours import Block
 from geoseg.polygons.trace import SUBPIXELS
 
 SNAP_PX = 2.0  # a border that meets the outline this close to a corner ends in the corner
@@ -35,25 +35,27 @@ class Hit(NamedTuple):
     place: NDArray[np.float64]
 
 
-def split_block(polygon: shapely.Polygon, contour: shapely.Polygon, block: Block) -> Split | None:
+def split_block(
+    polygon: shapely.Polygon, contour: shapely.Polygon, borders: Sequence[Border], anchors: NDArray[np.float64]
+) -> Split | None:
     """Cut a component, fitted and as its contour, along the borders in it; None where that fails for the contour.
 
-    The polygons are in the order of the block's buildings, have no gap and no overlap, and whole pixels of shift change
-    no bit of them.
+    The polygons are those around the ``anchors``, (M, 2), in their order, have no gap and no overlap, and whole pixels
+    of shift change no bit of them.
     """
     corner = np.floor(shapely.bounds(contour)[:2])
-    places = block.anchors - corner
+    places = anchors - corner
     contour, polygon = _moved(contour, -corner), _moved(polygon, -corner)
-    traced = [border.traced - corner for border in block.borders]
+    traced = [border.traced - corner for border in borders]
     contours = _cut(contour, _rings(contour), traced, places)
     if contours is None:
         return None
     rings = _rings(polygon)
-    fitted = [_landed(polygon, rings, border.moved(-corner)) for border in block.borders]
+    fitted = [_landed(polygon, rings, border.moved(-corner)) for border in borders]
     polygons = _cut(polygon, rings, fitted, places)
     kept = polygons is None
     if polygons is None:
-        polygons = shapely.transform(shapely.coverage_simplify(contours, KEPT_TOLERANCE_PX), _rounded)
+        polygons = shapely.transform(shapely.coverage_simplify(contours, KEPT_TOLERANCE_PX), rounded)
         if not _sound(polygons):
             polygons = contours
     return Split(_moved(polygons, corner), _moved(contours, corner), kept)
@@ -76,7 +78,8 @@ def _rings(polygon: shapely.Polygon) -> list[NDArray[np.float64]]:
     return [shapely.get_coordinates(ring) for ring in shapely.get_rings(polygon)]
 
 
-def _rounded(xy: NDArray[np.float64]) -> NDArray[np.float64]:
+def rounded(xy: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return coordinates as whole 1024ths of a pixel."""
     return np.rint(xy * SUBPIXELS) / SUBPIXELS
 
 
@@ -105,7 +108,7 @@ def _cut(
 
 def _landed(polygon: shapely.Polygon, rings: list[NDArray[np.float64]], border: Border) -> NDArray[np.float64]:
     """Return the fitted border with those ends that belong on the rings moved there."""
-    path = _rounded(border.fitted)
+    path = rounded(border.fitted)
     chord = _chord(polygon, border) if len(path) == 2 and all(border.lands) else None
     if chord is not None:
         snap_px = min(SNAP_PX, 0.4 * float(np.hypot(*(chord[1] - chord[0]))))  # never both ends in one corner
@@ -158,7 +161,7 @@ def _on_ring(rings: list[NDArray[np.float64]], hit: Hit, snap_px: float) -> NDAr
     corner = min((rings[k][i], rings[k][i + 1]), key=lambda c: float(np.hypot(*(c - place))))
     if np.hypot(*(corner - place)) <= snap_px:
         return corner
-    place = _rounded(place)
+    place = rounded(place)
     rings[k] = np.insert(rings[k], i + 1, place, axis=0)
     return place
 

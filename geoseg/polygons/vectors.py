@@ -61,7 +61,7 @@ def fit_polygons(outlines: NDArray[np.object_], rules: VectorRules) -> tuple[NDA
     polygons[large[shell]] = shapely.transform(pixels, lambda xy: xy * (rules.pixel_m, -rules.pixel_m))
     kept = ~large[shell] | (fitted.status[shell] == KEPT) | ~shapely.is_valid(polygons)
     polygons = np.where(kept, outlines, polygons)
-    iou = _iou(polygons, outlines)
+    iou = ious(polygons, outlines)
     kept |= iou < LEAST_IOU
     polygons = np.where(kept, outlines, polygons)
     return polygons, Fit(
@@ -97,7 +97,7 @@ def settle_polygons(
     deviation_m, iou = np.where(kept, 0.0, fit.deviation_m), np.where(kept, 1.0, fit.iou_contour)
     strayed = shapely.hausdorff_distance(shapely.boundary(out[trimmed]), shapely.boundary(outlines[trimmed]))
     deviation_m[trimmed] = np.maximum(deviation_m[trimmed], strayed)
-    iou[trimmed] = _iou(out[trimmed], outlines[trimmed])
+    iou[trimmed] = ious(out[trimmed], outlines[trimmed])
     after = Fit(
         status=np.where(kept, KEPT, fit.status).astype(np.int8),
         direction_deg=np.where(kept, np.nan, fit.direction_deg),
@@ -154,6 +154,7 @@ def _rms_px(rings: Rings, fitted: FittedRings) -> NDArray[np.float64]:
     return np.sqrt(np.divide(squares, length, out=np.zeros(len(rings)), where=length > 0))
 
 
-def _iou(a: NDArray[np.object_], b: NDArray[np.object_]) -> NDArray[np.float64]:
+def ious(a: NDArray[np.object_], b: NDArray[np.object_]) -> NDArray[np.float64]:
+    """Return the IoU of each polygon with the other of its pair, (N,)."""
     shared = shapely.area(shapely.intersection(a, b))
     return np.asarray(shared / (shapely.area(a) + shapely.area(b) - shared))
