@@ -12,7 +12,8 @@ from geoseg.errors import ConfigError, OutputError
 
 
 def job(fingerprint="f", **identity):
-    return SimpleNamespace(fingerprint=fingerprint, identity={"chunk_px": 512, **identity})
+    identity = {"chunk_px": 512, "platform": ["cpu", "fp32", ""], **identity}
+    return SimpleNamespace(fingerprint=fingerprint, identity=identity)
 
 
 def test_shards_that_start_together_keep_each_other_s_parts(tmp_path):
@@ -23,27 +24,53 @@ def test_shards_that_start_together_keep_each_other_s_parts(tmp_path):
         def start(i, folder=folder, together=together):
             with folder.locked(shared=True):
                 together.wait(timeout=30)
-                folder.adopt(job(), fresh=False, config=None)
-                folder.part(str(i)).touch()
+                with folder.adopting():
+                    folder.adopt(job(), fresh=False, config=None)
+                folder.part(job(), str(i)).touch()
 
         with ThreadPoolExecutor(shards) as pool:
             list(pool.map(start, range(shards)))
-        assert len(list((folder.path / "parts").iterdir())) == shards
+        assert len(list(folder.parts(job()).iterdir())) == shards
 
 
 def test_another_plan_is_refused_with_what_changed_and_fresh_starts_over(tmp_path):
-    folder = JobFolder(tmp_path / ".job")
+    folder, other = JobFolder(tmp_path / ".job"), job("g", tta="d4")
     with folder.locked():
         folder.adopt(job(), fresh=False, config={"job": "land_cover"})
-        folder.part("a").touch()
+        folder.part(job(), "a").touch()
         with pytest.raises(OutputError, match=r"another plan \(tta changed\)"):
-            folder.adopt(job("g", tta="d4"), fresh=False, config=None)
-        assert folder.part("a").exists()
-        assert folder.plan()["config"] == {"job": "land_cover"}
-        folder.adopt(job("g", tta="d4"), fresh=True, config=None)
-        assert not folder.part("a").exists()
+            folder.adopt(other, fresh=False, config=None)
+        assert folder.part(job(), "a").exists()
+        assert folder.plan().fingerprint == "f"
+        folder.adopt(other, fresh=True, config=None)
+        assert list(folder.parts(other).parent.iterdir()) == [folder.parts(other)]
+        assert list(folder.parts(other).iterdir()) == []
         with pytest.raises(OutputError, match="another run is writing"), folder.locked():
             pass
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b'{"fingerprint": "f", "ident',
+        b"[]",
+        b"null",
+        b"\xff\xfe",
+        b'{"fingerprint": "f"}',
+        b'{"fingerprint": "f", "identity": 3}',
+        b'{"fingerprint": "f", "identity": {"chunk_px": "many", "platform": ["cpu", "fp32", ""]}}',
+        b'{"fingerprint": "f", "identity": {"chunk_px": 512, "platform": ["cpu"]}}',
+    ],
+)
+def test_a_damaged_plan_is_said_with_the_way_out(tmp_path, content):
+    folder = JobFolder(tmp_path / ".job")
+    with folder.locked():
+        (folder.path / "plan.json").write_bytes(content)
+        with pytest.raises(OutputError, match=r"plan\.json: .* start the job over with --fresh"):
+            folder.adopt(job(), fresh=False, config=None)
+        folder.adopt(job(), fresh=True, config=None)
+        assert folder.chunk_px() == 512
 
 
 def test_a_shard_may_not_throw_away_what_the_others_have_done():

@@ -155,7 +155,7 @@ def test_an_interrupted_run_does_only_what_is_missing(scene_file, bundle, tmp_pa
     with rasterio.open(out / ".job" / "parts.vrt") as preview:  # what is done can be looked at
         assert preview.descriptions[:2] == ("classes", "confidence")
         assert preview.read(1).any()
-    part = next((out / ".job" / "parts").glob("*.tif"))
+    part = next((out / ".job" / "parts").glob("*/*.tif"))
     part.write_bytes(part.read_bytes()[:-100])  # cut off by a full disk, say: it is done again
     walk = local.ChunkWalk
     monkeypatch.setattr(

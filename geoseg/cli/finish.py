@@ -21,13 +21,14 @@ def finish(
     """Write the outputs of a job whose chunks are all done; exit code 7 where some are missing."""
     from dataclasses import replace
 
+    from geoseg.engine.folder import PLAN_FILE, JobFolder
     from geoseg.engine.predict import finish as conclude
     from geoseg.engine.predict import load_models
 
-    plan = folder / ".job" / "plan.json"
-    if not plan.is_file():
+    work = JobFolder(folder / ".job")
+    if work.plan() is None:
         raise InputError(f"{folder}: holds no job to finish; start one with geoseg predict or buildings --shard")
-    config = load_config(plan)
+    config = load_config(work.path / PLAN_FILE)
     assert isinstance(config, LandCoverConfig | BuildingsConfig)  # nothing else has a job folder
     with talk.listener() as listen:
         result = conclude(

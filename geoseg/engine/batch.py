@@ -12,7 +12,8 @@ from typing import Any
 
 from geoseg.engine.calibrate import estimated_total_seconds
 from geoseg.engine.engines import Engine
-from geoseg.engine.finish import RUN_FILE
+from geoseg.engine.finish import RUN_FILE, remove_if_spent
+from geoseg.engine.folder import JobFolder
 from geoseg.engine.job import differences
 from geoseg.engine.ledger import LOG_FILE, SUMMARY_FILE, Ledger, Report, SceneOutcome, State, kept
 from geoseg.engine.local import local_site
@@ -90,6 +91,7 @@ def _survey(batch: Batch, ledger: Ledger) -> Iterator[tuple[BatchScene, RunOptio
     for scene in batch.scenes:
         try:
             options = options_for(scene, batch)
+            remove_if_spent(JobFolder(scene.out / ".job"))
         except TryAgainError:
             raise
         except Exception as error:  # one scene never stops the others

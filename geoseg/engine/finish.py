@@ -36,6 +36,13 @@ def refuse_if_finished(out: Path, *, overwrite: bool) -> None:
         raise OutputError(f"{out}: holds a finished run; choose another folder or pass --overwrite")
 
 
+def remove_if_spent(work: JobFolder) -> None:
+    """Remove the job folder of a finished run that was killed before it could do so; raises OutputError if in use."""
+    if work.is_spent and (work.path.parent / RUN_FILE).exists():
+        with work.locked():
+            shutil.rmtree(work.path, ignore_errors=True)
+
+
 def provenance(job: Job) -> dict[str, Any]:
     """Return where the outputs come from: nothing in it differs between two runs of one job."""
     models = [
@@ -70,7 +77,7 @@ def build_outputs(
     shutil.rmtree(built, ignore_errors=True)
     built.mkdir()
     records = {**outcome.records, **{f.id: folder.fill(job, f.id, f.box) for f in outcome.failures}}
-    parts = {r.box: folder.part(r.id) for r in outcome.records.values()}
+    parts = {r.box: folder.part(job, r.id) for r in outcome.records.values()}
     parts |= {f.box: folder.filled(f.id) for f in outcome.failures}
     classes = job.spec.class_map
     steps = 2 + probabilities + (polygons is not None)
@@ -149,18 +156,27 @@ def _polygons(
     return draw_polygons(path, drawing, classes=spec.class_map, provenance=provenance(job), each=each)
 
 
-def publish(built: Path, out: Path, run: dict[str, Any]) -> dict[str, Path]:
-    """Move finished outputs into place, sidecars before rasters, run.json last; returns all paths by file name."""
+def publish(built: Path, out: Path, run: dict[str, Any], *, spent: Path | None = None) -> dict[str, Path]:
+    """Move finished outputs into place, sidecars before rasters, run.json last; returns all paths by file name.
+
+    Several files cannot be replaced in one step: from the first to the last there is no run.json, so that ``out`` is no
+    finished run, and whoever dies in between leaves a job whose parts are all there. spent: made just before run.json.
+    """
     refuse_if_in_use(out / "buildings.gpkg")
     files = sorted(built.iterdir(), key=lambda p: (not p.name.endswith(".aux.xml"), p.name))
     run["outputs"] = {p.name: {"sha256": sha256_of(p), "bytes": p.stat().st_size} for p in files}
     write_json(built / RUN_FILE, run)
-    (out / RUN_FILE).unlink(missing_ok=True)  # from here until the new one the folder is not a finished run
+    (out / RUN_FILE).unlink(missing_ok=True)
+    sync(out)
     for stale in (*RASTERS, *(f"{r}.aux.xml" for r in RASTERS), "buildings.gpkg"):
         if stale not in run["outputs"]:
             (out / stale).unlink(missing_ok=True)
-    for path in (*files, built / RUN_FILE):
+    for path in files:
         path.replace(out / path.name)
+    sync(out)
+    if spent is not None:
+        spent.touch()
+    (built / RUN_FILE).replace(out / RUN_FILE)
     sync(out)
     return {name: out / name for name in (*run["outputs"], RUN_FILE)}
 

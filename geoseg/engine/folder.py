@@ -8,12 +8,12 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from geoseg.engine.engines import Sink
-from geoseg.engine.job import Job, differences
+from geoseg.engine.job import Job, Platform, differences
 from geoseg.engine.kernel import ChunkRecord, ChunkWalk, Rows
 from geoseg.errors import OutputError
 from geoseg.grid import Box
@@ -27,64 +27,102 @@ PLAN_FILE = "plan.json"
 
 
 @dataclass(frozen=True, slots=True)
+class StoredPlan:
+    """What plan.json says of a job: its fingerprint and identity (see ``Job``), and its chunk size and platform."""
+
+    fingerprint: str
+    identity: dict[str, Any]
+    chunk_px: int
+    platform: Platform
+
+    @classmethod
+    def from_json(cls, content: Any) -> Self:
+        """Return what ``content`` says; raises a builtin error where it is no plan."""
+        identity = content["identity"]
+        return cls(str(content["fingerprint"]), identity, int(identity["chunk_px"]), Platform(*identity["platform"]))
+
+
+@dataclass(frozen=True, slots=True)
 class JobFolder:
     """The plan, a lock, and one part per finished chunk; picklable, so that workers can commit."""
 
     path: Path
 
-    def part(self, chunk_id: str) -> Path:
+    def parts(self, job: Job) -> Path:
+        """Where the parts of ``job`` lie: a worker that still runs another job never touches them."""
+        return self.path / "parts" / job.fingerprint[:16]
+
+    def part(self, job: Job, chunk_id: str) -> Path:
         """Where a chunk's part lies."""
-        return self.path / "parts" / f"{chunk_id}.tif"
+        return self.parts(job) / f"{chunk_id}.tif"
 
     def filled(self, chunk_id: str) -> Path:
         """Where the nodata lies that stands for a chunk that failed: no part, so the chunk is tried again."""
         return self.path / "filled" / f"{chunk_id}.tif"
 
+    @property
+    def spent(self) -> Path:
+        """A file that says: nothing here is wanted any more once the job's run.json is there."""
+        return self.path / "spent"
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether nothing here is wanted any more, should a run.json be there; the removal itself may have begun."""
+        return self.path.exists() and (self.spent.exists() or not (self.path / PLAN_FILE).exists())
+
     def locked(self, *, shared: bool = False) -> AbstractContextManager[None]:
         """Hold the folder, alone or together with others that share it; raises OutputError where it is taken."""
         return locked(self.path / "lock", of=self.path.parent, shared=shared)
 
-    def plan(self) -> dict[str, Any] | None:
-        """Return the plan of the job that lies here, None where there is none."""
+    def adopting(self) -> AbstractContextManager[None]:
+        """Hold the plan, and wait until that can be: the shards of an array start together, and the first one rules."""
+        return locked(self.path / "adopting", of=self.path.parent, wait=True)
+
+    def plan(self) -> StoredPlan | None:
+        """Return the plan of the job that lies here, None where there is none; raises OutputError for a damaged one."""
         file = self.path / PLAN_FILE
-        return json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
+        if not file.exists():
+            return None
+        try:
+            return StoredPlan.from_json(json.loads(file.read_text(encoding="utf-8")))
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise OutputError(
+                f"{file}: is not the plan of a job, or damaged ({error!r}); start the job over with --fresh"
+            ) from error
 
     def adopt(self, job: Job, *, fresh: bool, config: dict[str, Any] | None) -> None:
         """Make the folder that of ``job``; raises OutputError where it holds an unfinished job of another plan.
 
-        fresh: such a job, and what is done of this one, is thrown away. config: what the run was told. One at a time:
-        the shards of an array start together, and the second must not clear what the first has begun.
+        fresh: such a job, and what is done of this one, is thrown away. config: what the run was told. The caller holds
+        the plan (``adopting``).
         """
-        with locked(self.path / "adopting", of=self.path.parent, wait=True):
-            self._adopt(job, fresh=fresh, config=config)
-
-    def _adopt(self, job: Job, *, fresh: bool, config: dict[str, Any] | None) -> None:
-        found = self.plan()
-        if found is not None and not fresh:
-            if found["fingerprint"] == job.fingerprint:
+        self.spent.unlink(missing_ok=True)
+        found = None if fresh else self.plan()
+        if found is not None:
+            if found.fingerprint == job.fingerprint:
                 return
-            changed = ", ".join(differences(found["identity"], job.identity))
+            changed = ", ".join(differences(found.identity, job.identity))
             raise OutputError(
                 f"{self.path.parent}: holds an unfinished job of another plan ({changed} changed). "
                 f"Finish it as it was started, choose another folder, or start over with --fresh"
             )
         (self.path / PLAN_FILE).unlink(missing_ok=True)
         shutil.rmtree(self.path / "parts", ignore_errors=True)
-        (self.path / "parts").mkdir(parents=True, exist_ok=True)
+        self.parts(job).mkdir(parents=True, exist_ok=True)
         write_json(self.path / PLAN_FILE, {"fingerprint": job.fingerprint, "identity": job.identity, "config": config})
 
     def finished(self, job: Job) -> dict[str, ChunkRecord]:
         """Return the records of the parts that belong to ``job`` and are sound."""
         records = {}
         for chunk_id, _ in job.chunks():
-            found = read_record(self.part(chunk_id))
+            found = read_record(self.part(job, chunk_id))
             if found is not None and found["fingerprint"] == job.fingerprint:
                 records[chunk_id] = _from_json(found)
         return records
 
     def preview(self, job: Job, records: Iterable[ChunkRecord]) -> None:
         """Write parts.vrt: all layers of the chunks done so far as one raster, to be looked at while a job runs."""
-        parts = {record.box: self.part(record.id) for record in records}
+        parts = {record.box: self.part(job, record.id) for record in records}
         write_parts_vrt(self.path / "parts.vrt", parts, job.scene.grid, job.layers)
 
     def fill(self, job: Job, chunk_id: str, box: Box) -> ChunkRecord:
@@ -98,11 +136,11 @@ class JobFolder:
     def chunk_px(self) -> int | None:
         """Return the chunk size of the unfinished job that lies here, None where there is none."""
         found = self.plan()
-        return None if found is None else int(found["identity"]["chunk_px"])
+        return None if found is None else found.chunk_px
 
     def sink(self, job: Job, walk: ChunkWalk) -> Sink:
         """Open the part of a chunk."""
-        return _PartSink(self.part(walk.id), job, walk.box)
+        return _PartSink(self.part(job, walk.id), job, walk.box)
 
 
 class _PartSink:

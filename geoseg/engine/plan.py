@@ -177,15 +177,13 @@ def _shared_spec(bundles: Sequence[ModelBundle]) -> ModelSpec:
 def _chunk_px(load: Load, asked: int | None, before: int | None, budget: int) -> int:
     """Return the chunk size: as asked, as in the run that is resumed, or the largest that fits up to the default."""
     largest = largest_chunk_that_fits(load, budget)
-    if asked is None and (before is None or before > largest):
-        return min(largest, DEFAULT_CHUNK_PX)
-    chosen = asked or before
-    assert chosen is not None  # one of the two is there
+    chosen = asked or before or min(largest, DEFAULT_CHUNK_PX)
     needed = projected_bytes(load, chosen).total
     if needed > budget:
+        way_out = "the unfinished job has them: allow more with --memory, or start over with --fresh"
         raise MemoryBudgetError(
             f"chunks of {chosen} px need {needed / MIB:.0f} MiB, but {budget / MIB:.0f} MiB are allowed; "
-            f"the largest that fit are {largest} px"
+            f"{f'the largest that fit are {largest} px' if asked else way_out}"
         )
     return chosen
 

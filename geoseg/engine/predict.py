@@ -6,9 +6,10 @@ import platform
 import resource
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -17,9 +18,9 @@ import rasterio
 from geoseg import __version__
 from geoseg.engine.buildings import Map
 from geoseg.engine.engines import Engine, Task
-from geoseg.engine.finish import build_outputs, provenance, publish, refuse_if_finished
+from geoseg.engine.finish import build_outputs, provenance, publish, refuse_if_finished, remove_if_spent
 from geoseg.engine.folder import JobFolder
-from geoseg.engine.job import Job, Platform, refuse_if_source_changed
+from geoseg.engine.job import Job, refuse_if_source_changed
 from geoseg.engine.lazy import RasterName, lazy_map
 from geoseg.engine.local import ThreadsEngine, local_site
 from geoseg.engine.networks import load_networks
@@ -130,27 +131,25 @@ def predict(
         return lazy_map(_opened(scene), load_models(model), options=options, layer=layer)
     stop = (stop or Stop()).within(options.max_runtime_s)
     folder = Path(out)
+    work = JobFolder(folder / ".job")
+    remove_if_spent(work)
     refuse_if_finished(folder, overwrite=options.overwrite)
     opened = _opened(scene)
     bundles = load_models(model)
     config = config or _config(scene, bundles, folder, options=options, polygons=polygons)
-    work = JobFolder(folder / ".job")
     with (
         work.locked(shared=options.shard is not None),
         rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES),
         open_engine(options) if engine is None else nullcontext(engine) as running,
     ):
-        plan = make_plan(
-            opened,
-            bundles,
-            site=running.site(options.device),
-            options=options,
-            polygons=polygons,
-            chunk_px=None if options.fresh else work.chunk_px(),
+        plan = _adopted(
+            work,
+            partial(make_plan, opened, bundles, site=running.site(options.device), options=options, polygons=polygons),
+            fresh=options.fresh,
+            config=config,
         )
         for note in plan.notes:
             log.info(note)
-        work.adopt(plan.job, fresh=options.fresh, config=config)
         task = Task(plan.job, load_networks, work)
         chunks = list(plan.job.chunks())
         mine = chunks if options.shard is None else chunks[options.shard[0] :: options.shard[1]]
@@ -189,19 +188,18 @@ def finish(
     started = time.perf_counter()
     options = options or RunOptions()
     folder = Path(out)
-    refuse_if_finished(folder, overwrite=options.overwrite)
     work = JobFolder(folder / ".job")
+    remove_if_spent(work)
+    refuse_if_finished(folder, overwrite=options.overwrite)
     found = work.plan()
     if found is None:
         raise InputError(f"{folder}: holds no job to finish; start one with geoseg predict or geoseg buildings")
     opened = _opened(scene)
     bundles = load_models(model)
     with work.locked(), rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES):
-        site = replace(local_site("cpu"), platform=Platform(*found["identity"]["platform"]))
-        plan = make_plan(
-            opened, bundles, site=site, options=options, polygons=polygons, chunk_px=found["identity"]["chunk_px"]
-        )
-        work.adopt(plan.job, fresh=False, config=config)
+        site = replace(local_site("cpu"), platform=found.platform)
+        planned = partial(make_plan, opened, bundles, site=site, options=options, polygons=polygons)
+        plan = _adopted(work, planned, fresh=False, config=config)
         records = work.finished(plan.job)
         missing = [chunk_id for chunk_id, _ in plan.job.chunks() if chunk_id not in records]
         if missing:
@@ -219,6 +217,20 @@ def finish(
             listen=listen,
             each=ThreadsEngine(lanes=site.lanes).map,
         )
+
+
+def _adopted(work: JobFolder, planned: Callable[..., Plan], *, fresh: bool, config: dict[str, Any] | None) -> Plan:
+    """Make the folder that of a plan: ``planned(chunk_px=...)``, with the chunk size of the job that lies there.
+
+    Another shard may have come first while this one planned, with other memory: then its chunk size rules.
+    """
+    plan = planned(chunk_px=None if fresh else work.chunk_px())
+    with work.adopting():
+        ruling = None if fresh else work.chunk_px()
+        if ruling not in (None, plan.job.chunk_px):
+            plan = planned(chunk_px=ruling)
+        work.adopt(plan.job, fresh=fresh, config=config)
+    return plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,8 +268,9 @@ def _conclude(
         "config": run.config,
         "run": _circumstances(run.started),
     }
-    paths = publish(built, folder, content)
-    if not (options.keep_parts or outcome.failures):
+    kept = options.keep_parts or bool(outcome.failures)
+    paths = publish(built, folder, content, spent=None if kept else work.spent)
+    if not kept:
         shutil.rmtree(work.path, ignore_errors=True)  # a worker given up for lost may just be writing there
     return Result(folder, paths, content)
 

@@ -111,7 +111,7 @@ def outputs(out):
 
 def parts(out):
     """Return the parts that a job has committed."""
-    return sorted((out / ".job" / "parts").glob("*.tif"))
+    return sorted((out / ".job" / "parts").glob("*/*.tif"))
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """A driver that is killed, told to stop, or not alone: what is done is kept, nothing is visible before its time."""
 
+import shutil
 from functools import partial
 from signal import SIGKILL, SIGTERM
 
@@ -9,14 +10,14 @@ from faults.conftest import CHUNKS, outputs, parts
 from faults.patches import die_at, die_at_operation
 from faults.processes import wait_for
 
-PART, OUTPUTS = "*/parts/r00001_c00000.tif", "*/.job/outputs"  # the fourth part
+PART, OUTPUTS = "*/parts/*/r00001_c00000.tif", "*/.job/outputs"  # the fourth part
 # What happens last, and how many chunks are done by then.
 PHASES = {
     "a part is written, before its rename": ([("os.rename", PART)], 3),
-    "a part has its name": ([("os.rename", PART), ("os.rmdir", "*/parts/.r00001_c00000*")], 4),
+    "a part has its name": ([("os.rename", PART), ("os.rmdir", "*/parts/*/.r00001_c00000*")], 4),
     "all parts are there": ([("os.mkdir", OUTPUTS)], CHUNKS),
     "in assembly, between two parts": (
-        [("open", f"{OUTPUTS}/.classes.tif*/classes.tif"), ("open", "*/parts/r00001_c00001.tif")],
+        [("open", f"{OUTPUTS}/.classes.tif*/classes.tif"), ("open", "*/parts/*/r00001_c00001.tif")],
         CHUNKS,
     ),
     "a raster is assembled, before its rename": ([("os.rename", f"{OUTPUTS}/classes.tif")], CHUNKS),
@@ -46,14 +47,46 @@ def assert_nothing_false_is_visible(out, undisturbed):
         assert sorted(found) == sorted(undisturbed)
 
 
-def test_killed_when_all_is_shown_a_run_is_finished(stage, job, same, undisturbed, out):
-    killed = stage.geoseg(*job, patches=[partial(die_at, [("os.rename", "*/out/run.json"), ("os.rmdir", "*/.job")])])
+@pytest.mark.parametrize("last", [("shutil.rmtree", "*/.job"), ("os.rmdir", "*/.job")])
+def test_killed_when_all_is_shown_a_run_is_finished_and_the_next_command_tidies_up(
+    stage, job, same, undisturbed, out, last
+):
+    killed = stage.geoseg(*job, patches=[partial(die_at, [("os.rename", "*/out/run.json"), last])])
     assert killed.exit_code() == -SIGKILL
     assert outputs(out) == undisturbed
+    assert (out / ".job").exists()
     refused = stage.geoseg(*job)
     assert refused.exit_code() == 5
     assert "holds a finished run" in refused.log
-    same(stage.geoseg(*job, "--overwrite"))  # and the job folder that was left is gone
+    assert not (out / ".job").exists()
+    same(stage.geoseg(*job, "--overwrite"))
+
+
+MOMENTS_OF_REPLACING = [
+    ("os.remove", "*/out/run.json"),
+    ("os.remove", "*/out/probabilities.tif"),
+    ("os.rename", "*/out/classes.tif.aux.xml"),
+    ("os.rename", "*/out/confidence.tif"),
+    ("os.rename", "*/out/run.json"),
+]
+
+
+def test_killed_while_it_replaces_another_run_one_is_found_unfinished_and_ends_as_if_undisturbed(stage, job, same, out):
+    assert stage.geoseg(*job, "--threshold", "0.7", "--probabilities").exit_code() == 0
+    before, kept = outputs(out), out.with_name("kept")
+    out.rename(kept)
+    for moment in MOMENTS_OF_REPLACING:
+        shutil.copytree(kept, out)
+        killed = stage.geoseg(*job, "--overwrite", patches=[partial(die_at, [moment])])
+        assert killed.exit_code() == -SIGKILL, killed.log
+        untouched = moment == MOMENTS_OF_REPLACING[0]
+        assert (out / "run.json").exists() == untouched
+        assert (outputs(out) == before) == untouched or moment[1].endswith("probabilities.tif")
+        assert stage.geoseg("check", out).exit_code() == (0 if untouched else 8)
+        again = stage.geoseg(*job, "--overwrite")
+        same(again)
+        assert again.chunks_run == 0
+        shutil.rmtree(out)
 
 
 def test_killed_before_any_file_operation_a_run_ends_in_the_same_bytes(stage, job, same, undisturbed, tmp_path, out):
@@ -121,7 +154,9 @@ def test_shards_at_once_and_their_finish_make_what_one_run_makes(stage, job, sam
 
 
 def test_a_shard_that_is_killed_is_missed_by_finish(stage, job, same, out):
-    killed = stage.geoseg(*job, "--shard", "0/2", patches=[partial(die_at, [("os.rename", "*/parts/r00000_c00002*")])])
+    killed = stage.geoseg(
+        *job, "--shard", "0/2", patches=[partial(die_at, [("os.rename", "*/parts/*/r00000_c00002*")])]
+    )
     other = stage.geoseg(*job, "--shard", "1/2")
     assert (killed.exit_code(), other.exit_code()) == (-SIGKILL, 0)
     early = stage.geoseg("finish", out)
