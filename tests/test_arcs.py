@@ -53,6 +53,10 @@ def test_arcs_meet_in_their_ends_only_and_ends_on_the_outline_touch_the_outside(
         for at in (0, -1):
             col, row = arcs.points(k)[at]
             assert arcs.inner[k, at] == (padded[row : row + 2, col : col + 2] > 0).all()
+            if not arcs.inner[k, at]:
+                x, y = arcs.beyond[k, at]
+                assert (abs(x - col), abs(y - row)) == (0.5, 0.5)
+                assert padded[int(np.floor(y)) + 1, int(np.floor(x)) + 1] == 0
 
 
 def test_a_building_within_another_has_one_closed_arc():

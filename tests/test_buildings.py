@@ -18,12 +18,13 @@ from scipy import ndimage
 from test_blocks import spiral
 
 from geoseg.classes import ClassInfo, ClassMap
-from geoseg.engine.buildings import Drawing, draw_polygons, find_blocks, polygon_rows, projected_polygon_bytes
+from geoseg.engine.buildings import Drawing, PolygonRows, draw_polygons, find_blocks, projected_polygon_bytes
 from geoseg.errors import InputError
 from geoseg.grid import Grid
 from geoseg.io.geopackage import buildings_batch, buildings_schema
 from geoseg.polygons import STATUS, FootprintRules, extract_footprints
 from geoseg.polygons.instances import border_probability, label_instances
+from geoseg.polygons.neighbours import find_block
 
 HOUSE = ClassInfo(1, "building", (200, 66, 46))
 METRES = Affine(1, 0, 5e5, 0, -1, 5e6)
@@ -51,7 +52,7 @@ def drawing(probability, interior=None, *, crs="EPSG:32633", transform=METRES, r
 
 def drawn(what, *, each=map):
     schema = buildings_schema(fitted=what.rules.method == "regular")
-    return pa.Table.from_batches(polygon_rows(what, find_blocks(what, each=each), each=each), schema=schema)
+    return pa.Table.from_batches(iter(PolygonRows(what, find_blocks(what, each=each), each=each)), schema=schema)
 
 
 def in_one_piece(what):
@@ -136,6 +137,25 @@ def test_tiles_do_not_show_where_touching_buildings_are_cut_apart(tile_px):
     assert drawn(what).equals(expected(what))
 
 
+@pytest.mark.parametrize("tile_px", [40, 2048])
+def test_buildings_that_cannot_be_parted_are_counted(tile_px, tmp_path, monkeypatch, caplog):
+    probability = np.ones((60, 90), np.uint8)
+    probability[10:50, 10:40] = probability[10:50, 50:80] = 250
+    interior = probability.copy()
+    interior[10:50, 24:27] = interior[29:31, 50:80] = 1
+    what = drawing(probability, interior, tile_px=tile_px)
+    monkeypatch.setattr(
+        "geoseg.polygons.footprints.find_block", lambda *a, **k: replace(find_block(*a, **k), borders=())
+    )
+    provenance = {"software": "geoseg", "version": "0", "model": None, "input": []}
+    made = draw_polygons(tmp_path / "b.gpkg", what, classes=ClassMap((HOUSE,)), provenance=provenance)
+    assert (made["count"], made["merged"]) == (2, 2)
+    assert "b.gpkg: 2 polygons hold several buildings that could not be parted" in caplog.text
+    monkeypatch.undo()
+    made = draw_polygons(tmp_path / "b.gpkg", what, classes=ClassMap((HOUSE,)), provenance=provenance)
+    assert (made["count"], made["merged"]) == (4, 0)
+
+
 def nested(depth):
     """Rings within rings, ten pixels apart."""
     row, col = np.indices((20 * depth, 20 * depth))
@@ -200,7 +220,7 @@ def test_the_geopackage_is_the_same_for_any_tiles(tmp_path):
             made = draw_polygons(path, what, classes=ClassMap((HOUSE,)), provenance=provenance, each=each)
             files.append(path.read_bytes())
     assert made["count"] > 150
-    assert made["streamed"] == 0
+    assert (made["streamed"], made["merged"]) == (0, 0)
     assert len(set(files)) == 1
     whole = buildings_batch(in_one_piece(what), crs=what.grid.crs, target=HOUSE)
     read = pyogrio.read_dataframe(path, layer="buildings")

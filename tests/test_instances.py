@@ -37,6 +37,24 @@ def test_a_border_with_a_gap_still_parts():
     assert label_instances(probability, border).max() == 2
 
 
+def test_a_faint_border_between_sure_buildings_parts_and_noise_inside_one_does_not():
+    assert label_instances(*two_rooms(seen=125)).max() == 2
+    probability, border = two_rooms(seen=80)
+    assert label_instances(probability, border).max() == 1
+    probability[3:17, 19:22] -= 40  # where the network doubts the building as well, the fall is deep enough
+    assert label_instances(probability, border).max() == 2
+
+
+def test_weak_ground_beside_a_building_goes_with_what_it_is_not_parted_from():
+    """Where p(building) is low p(border) is low too: the gap between two blobs is no way for either to grow."""
+    probability, border = two_rooms(wall=20, seen=1)
+    probability[3:17, 19:22], border[3:17, 19:22] = 130, 120
+    probability[3:17, 22:26] = 200
+    labels = label_instances(probability, border)
+    assert labels.max() == 2
+    assert (labels[3:17, 22:26] == 2).all()
+
+
 def test_seeds_too_small_to_be_buildings_do_not_part():
     probability, border = two_rooms(wall=10)  # the room left of the wall is 6 px wide
     assert label_instances(probability, border).max() == 2

@@ -15,6 +15,7 @@ from shapely import affinity
 from geoseg.grid import Grid
 from geoseg.polygons import FootprintRules, extract_footprints
 from geoseg.polygons.fit import STATUS
+from geoseg.polygons.instances import label_instances
 
 UTM = CRS.from_epsg(32633)
 PIXEL_M = 0.3
@@ -96,6 +97,35 @@ def test_a_filled_hole_on_a_border_does_not_part_the_wall():
     assert len(found) == 2
     assert_tiles(found, 120 * 70 * PIXEL_M**2)
     assert (shapely.get_num_coordinates(found.geometries) == 5).all()
+
+
+@pytest.mark.parametrize("neck_px", [1, 2, 3])
+@pytest.mark.parametrize("shift_px", [-12, 0, 9])
+def test_houses_that_touch_in_a_narrow_place_come_apart_there(neck_px, shift_px):
+    houses = [shapely.box(50, 60, 110, 120), shapely.box(114, 60 + shift_px, 170, 100 + shift_px)]
+    probability, labels = drawn(houses)
+    neck = slice(80, 80 + neck_px), slice(105, 120)
+    probability[neck] = 250
+    labels[neck] = np.where(np.arange(105, 120) < 112, 1, 2)
+    found = footprints(probability, labels)
+    assert len(found) == 2
+    assert_tiles(found, sum(h.area for h in houses) * PIXEL_M**2)
+    assert STATUS.index("kept") not in found.fit.status
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_no_block_of_rough_ground_stays_whole(seed):
+    rng = np.random.default_rng(seed)
+    smooth = ndimage.gaussian_filter(rng.standard_normal((2, 140, 140)), (0, 2.5, 2.5))
+    probability = np.clip(140 + 1200 * smooth[0], 1, 255).astype(np.uint8)
+    border = np.clip(900 * smooth[1], 1, 255).astype(np.uint8)
+    labels = label_instances(probability, border)
+    for method in ("regular", "contour"):
+        found = footprints(probability, labels, method=method)
+        assert len(found) == labels.max()
+        assert shapely.is_valid(found.geometries).all()
+        total = shapely.area(found.geometries).sum()
+        assert shapely.area(shapely.union_all(found.geometries)) == pytest.approx(total)
 
 
 def test_what_is_of_one_label_comes_out_as_without_labels():

@@ -6,6 +6,7 @@ its tile and the blocks that begin there. What reaches over a task's ground is s
 all goes out in raster order of first pixels, so that neither tiles nor tasks nor their order show.
 """
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -41,6 +42,12 @@ LEAST_SEED_M2 = 1.0  # sure interior smaller than this is noise, not a building
 # an interior (blobs that fill half the ground are the worst, benchmarks/vectorize_memory.py prints houses).
 TASK_BYTES_PER_PX, CUTTING_BYTES_PER_PX = 12, 24
 OPEN_BYTES_PER_PX = 0.1  # of the scene: borders of tiles, polygons that wait for others, rows that wait to be written
+UNDONE = {
+    "streamed": "are too large to be fitted and keep the edges of their pixels; raise max_component_px",
+    "merged": "hold several buildings that could not be parted",
+}
+
+log = logging.getLogger(__name__)
 
 
 class Map(Protocol):
@@ -105,22 +112,28 @@ class Drawing:
 def draw_polygons(
     path: Path, drawing: Drawing, *, classes: ClassMap, provenance: Mapping[str, Any], each: Map = map
 ) -> dict[str, Any]:
-    """Write the polygons of a scene as a GeoPackage; returns their number and area, and how many were streamed.
+    """Write the polygons of a scene as a GeoPackage; returns their number and area, and what could not be done.
 
-    classes, provenance: see ``write_building_batches``. Equal scenes and rules give equal bytes. Raises OutputError.
+    That is how many were streamed, and how many hold several buildings that could not be parted. classes, provenance:
+    see ``write_building_batches``. Equal scenes and rules give equal bytes. Raises OutputError.
     """
     refuse_if_in_use(path)
     survey = find_blocks(drawing, each=each)
+    rows = PolygonRows(drawing, survey, each=each)
     count, area_m2 = write_building_batches(
         path,
-        polygon_rows(drawing, survey, each=each),
+        rows,
         fitted=drawing.rules.method == "regular",
         crs=drawing.grid.crs,
         target=drawing.target,
         classes=classes,
         provenance=provenance,
     )
-    return {"file": path.name, "count": count, "area_m2": round(area_m2, 3), "streamed": len(survey.streamed)}
+    undone = {"streamed": len(survey.streamed), "merged": rows.merged}
+    for what, number in undone.items():
+        if number:
+            log.warning("%s: %d polygons %s", path.name, number, UNDONE[what])
+    return {"file": path.name, "count": count, "area_m2": round(area_m2, 3), **undone}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -139,15 +152,6 @@ def find_blocks(drawing: Drawing, *, each: Map = map) -> Survey:
     large = blocks.box_px > drawing.max_component_px
     runs = joined_runs(each(partial(_runs, drawing), _pieces_of(tiles, large)))
     return Survey(blocks.take(~large), runs, *streamed_outlines(runs, blocks.take(large), drawing.frame, drawing.rules))
-
-
-def polygon_rows(drawing: Drawing, survey: Survey, *, each: Map = map) -> Iterator[pa.RecordBatch]:
-    """Yield the polygons of a scene as rows of ``buildings_batch``, in raster order of their first pixels."""
-    rows = _Rows(drawing, survey.streamed)
-    for row, finished, rest in each(partial(_draw, drawing), _shares(drawing, survey)):
-        yield from rows.up_to(row)
-        rows.add(finished, rest)
-    yield from rows.up_to(drawing.grid.height + 2 * REACH_PX)
 
 
 def projected_polygon_bytes(
@@ -230,10 +234,11 @@ def _window(boxes: NDArray[np.int64], scene: Box, *tiles: Box) -> Box:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Finished:
-    """Rows of the layer, and for each a number that ascends in raster order of first pixels."""
+    """Rows of the layer, for each a number that ascends in raster order of first pixels, and how many are merged."""
 
     keys: NDArray[np.int64]
     batch: pa.RecordBatch
+    merged: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -247,7 +252,7 @@ class _Rest:
 def _finished(drawing: Drawing, outlines: Outlines) -> _Finished:
     found = to_footprints(outlines, drawing.frame)
     batch = buildings_batch(found, crs=drawing.grid.crs, target=drawing.target)
-    return _Finished(pixel_key(outlines.of.first_pixel), batch)
+    return _Finished(pixel_key(outlines.of.first_pixel), batch, outlines.merged)
 
 
 def _draw(drawing: Drawing, task: tuple[int, Share]) -> tuple[int, _Finished, _Rest]:
@@ -259,23 +264,36 @@ def _draw(drawing: Drawing, task: tuple[int, Share]) -> tuple[int, _Finished, _R
     return row, _finished(drawing, drawn.settled), _Rest(drawn.open, pixel_key(drawn.absorbed))
 
 
-class _Rows:
-    """Settles what is open as soon as nothing that begins below can reach it, and gives out all in raster order."""
+class PolygonRows:
+    """The polygons of a scene as rows of ``buildings_batch``, in raster order of their first pixels.
 
-    def __init__(self, drawing: Drawing, streamed: Outlines) -> None:
-        self._drawing = drawing
-        self._finished = [_finished(drawing, streamed)]
-        self._open = [streamed.take(np.empty(0, np.intp))]
+    What is open is settled as soon as nothing that begins below can reach it. merged: how many of the rows given out or
+    waiting hold several buildings that could not be parted.
+    """
+
+    def __init__(self, drawing: Drawing, survey: Survey, *, each: Map = map) -> None:
+        self.merged = 0
+        self._drawing, self._survey, self._each = drawing, survey, each
+        self._finished = [_finished(drawing, survey.streamed)]
+        self._open = [survey.streamed.take(np.empty(0, np.intp))]
         self._absorbed = np.empty(0, np.int64)
         self._row = 0
 
-    def add(self, finished: _Finished, rest: _Rest) -> None:
-        """Take what a task has drawn."""
-        self._finished.append(finished)
-        self._open.append(rest.open)
-        self._absorbed = np.union1d(self._absorbed, rest.absorbed)
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        """Draw and yield the rows; once only."""
+        shares = _shares(self._drawing, self._survey)
+        for row, finished, rest in self._each(partial(_draw, self._drawing), shares):
+            yield from self._up_to(row)
+            self._add(finished)
+            self._open.append(rest.open)
+            self._absorbed = np.union1d(self._absorbed, rest.absorbed)
+        yield from self._up_to(self._drawing.grid.height + 2 * REACH_PX)
 
-    def up_to(self, row: int) -> Iterator[pa.RecordBatch]:
+    def _add(self, finished: _Finished) -> None:
+        self.merged += finished.merged
+        self._finished.append(finished)
+
+    def _up_to(self, row: int) -> Iterator[pa.RecordBatch]:
         """Yield what is due once all that begins above ``row`` has been added."""
         if row == self._row:
             return
@@ -300,5 +318,5 @@ class _Rows:
         lowest = np.zeros(len(both))
         np.maximum.at(lowest, group, reach[:, 3])
         ended = lowest[group] < row - REACH_PX - 1
-        self._finished.append(_finished(self._drawing, both.take(ended).settled()))
+        self._add(_finished(self._drawing, both.take(ended).settled()))
         return both.take(~ended)

@@ -56,8 +56,8 @@ class Outlines:
 
     polygons, contours: drawn polygon and the contour it was made from, in pixel coordinates (col, row) of the scene.
     iou: of the two, or a measure of it. size_m: root of the area of a pixel there. fit: None for polygons that are
-    contours by nature. blocks: a Block where several buildings touch in the component and None elsewhere; None instead
-    of the array where there are no blocks.
+    contours by nature. blocks: a Block where several buildings touch in the component and None elsewhere, once settled
+    only where they could not be parted; None instead of the array where there are no blocks.
     """
 
     polygons: NDArray[np.object_]
@@ -75,6 +75,11 @@ class Outlines:
     def mean_probability(self) -> NDArray[np.float64]:
         """Mean p over each component's pixels, (N,): a quotient of whole numbers."""
         return (self.of.byte_sum / self.of.area_px - 1) / PROBABILITY_STEPS
+
+    @property
+    def merged(self) -> int:
+        """Number of polygons that hold several buildings."""
+        return 0 if self.blocks is None else sum(block is not None for block in self.blocks)
 
     def take(self, chosen: NDArray[np.intp] | NDArray[np.bool_]) -> "Outlines":
         """Return the chosen ones."""
@@ -122,9 +127,7 @@ class Outlines:
             if parts is not None:
                 split[i] = parts
         whole = np.setdiff1d(np.arange(len(self)), list(split))
-        return Outlines.joined(
-            [replace(self.take(whole), blocks=None), *(self._parts(i, parts) for i, parts in split.items())]
-        )
+        return Outlines.joined([self.take(whole), *(self._parts(i, parts) for i, parts in split.items())])
 
     def _parts(self, i: int, parts: Split) -> "Outlines":
         """Return the buildings of row i; they keep the first pixel of their block, so that they stay together."""
