@@ -2,6 +2,9 @@
 
 import json
 import os
+import signal
+import threading
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -12,10 +15,12 @@ from affine import Affine
 from conftest import write_tif
 
 from geoseg.cli import main
+from geoseg.cli.stopping import terminable
 from geoseg.engine import trial, verify
 from geoseg.engine.options import RunOptions
 from geoseg.engine.probes import PROBES, deviation_steps, full_range, see
 from geoseg.engine.trial import PeakWatch, Ran, Trial, high_water_bytes, run_here
+from geoseg.errors import TryAgainError
 from geoseg.grid import Box
 from geoseg.io.check import Finding
 from geoseg.io.source import open_scene, read
@@ -122,6 +127,30 @@ def test_a_process_that_is_killed_is_found(tiny_scene, tmp_path, monkeypatch):
     assert "killed" in ran.error
 
 
+def linger(_scene, _trial, folder):
+    folder.mkdir()
+    (folder / "pid").write_text(str(os.getpid()))
+    time.sleep(100)
+
+
+def test_told_to_stop_it_ends_its_processes_and_removes_its_folder(tiny_scene, tiny_bundle, tmp_path, monkeypatch):
+    monkeypatch.setattr(trial, "run_here", linger)
+    pids = []
+
+    def terminate():
+        while not (said := [text for file in tmp_path.glob("*/out/pid") if (text := file.read_text())]):
+            time.sleep(0.05)
+        pids.append(int(said[0]))
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=terminate, daemon=True).start()
+    with pytest.raises(TryAgainError, match="terminated"), terminable():
+        verify.verify(open_scene(tiny_scene), tiny_bundle, options=RunOptions(device="cpu"), scratch=tmp_path)
+    with pytest.raises(ProcessLookupError):
+        os.kill(pids[0], 0)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_high_water_mark_stays():
     with PeakWatch() as watch:
         block = np.ones(200 * 2**20, np.uint8)
@@ -132,7 +161,7 @@ def test_the_high_water_mark_stays():
 
 def sound_runs():
     asked = Trial(network="model", models=("m",), options=CPU)
-    hashes = dict.fromkeys(("classes.tif", "confidence.tif", "probabilities.tif"), "a" * 64)
+    hashes = dict.fromkeys(("classes.tif", "confidence.tif", "probabilities.tif", "buildings.gpkg"), "a" * 64)
     ran = Ran(trial=asked, hashes=hashes, chunks=4, peak_bytes=900, planned_bytes=1000, seconds=2.0)
     return [ran, replace(ran, trial=replace(asked, interrupted=True), resumed=1)]
 
@@ -144,6 +173,7 @@ def sound_runs():
         ({"peak_bytes": None}, None),
         ({"error": "RuntimeError: no"}, "model: every run ends"),
         ({"hashes": {**sound_runs()[0].hashes, "classes.tif": "b" * 64}}, "model: bytes agree"),
+        ({"hashes": {**sound_runs()[0].hashes, "buildings.gpkg": "b" * 64}}, "model: bytes agree"),
         ({"missing": ("r00000_c00001",)}, "model: no chunk is missing"),
         ({"resumed": 0}, "model: an interrupted run goes on"),
         ({"peak_bytes": 1001}, "model: memory holds"),
@@ -156,15 +186,15 @@ def test_every_kind_of_fault_is_found(change, name):
     assert all(f.detail for f in faults)
 
 
-def without_workers(trials):
-    return lambda *args, **kwargs: [t for t in trials(*args, **kwargs) if t.options.engine in ("threads", "sync")]
+def without_workers(ways):
+    return lambda *args: [way for way in ways(*args) if way.engine in ("threads", "sync")]
 
 
 @pytest.fixture
 def in_this_process(monkeypatch):
     """verify without processes of its own: what is patched here is patched in its runs."""
     monkeypatch.setattr(verify, "run_apart", run_here)
-    monkeypatch.setattr(verify, "_trials", without_workers(verify._trials))
+    monkeypatch.setattr(verify, "_ways", without_workers(verify._ways))
 
 
 def faults_of(report):
@@ -187,6 +217,8 @@ def test_a_sound_engine_has_no_fault(wide_scene, tiny_bundle, in_this_process, t
     assert report.crop == Box(0, 200, 150, 900)
     assert {ran.trial.network for ran in report.runs} == {"model", "identity", "constant", "ramp"}
     assert {ran.trial.way for ran in report.runs} == {"threads", "threads, resumed", "sync"}
+    for ran in report.runs:
+        assert ("buildings.gpkg" in ran.hashes) == (ran.trial.network == "model")
     assert [p.done for p in told] == list(range(len(report.runs) + 1))
     assert [p.name for p in tmp_path.iterdir()] == [area.name]
     assert json.loads(json.dumps(report.as_json()))["runs"][0]["hashes"] == report.runs[0].hashes

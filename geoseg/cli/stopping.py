@@ -40,3 +40,18 @@ def stoppable() -> "Iterator[Stop]":
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGTERM, before[0])
         signal.signal(signal.SIGALRM, before[1])
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Let SIGTERM end a verb that keeps nothing, as an error on whose way everything is tidied up; exit code 75."""
+
+    def end(_signal: int, _frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the tidying is not to be interrupted
+        raise TryAgainError("terminated; nothing is kept, the same command starts over")
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

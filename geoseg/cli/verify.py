@@ -8,6 +8,7 @@ import typer
 
 from geoseg.cli.options import JsonOut, RunFlags, SceneFlags, TalkFlags, spread
 from geoseg.cli.predict import Models, named
+from geoseg.cli.stopping import terminable
 from geoseg.cli.table import table
 from geoseg.errors import FaultFoundError
 
@@ -15,8 +16,9 @@ if TYPE_CHECKING:
     from geoseg.engine.trial import Ran
     from geoseg.engine.verify import Report
 
+FILES = ("classes.tif", "confidence.tif", "probabilities.tif", "buildings.gpkg")
 HEAD = (
-    "network", "engine", "chunk px", "chunks", "classes", "confidence", "probabilities", "peak MB", "planned MB",
+    "network", "engine", "chunk px", "chunks", *(Path(name).stem for name in FILES), "peak MB", "planned MB",
     "missing", "s",
 )  # fmt: skip
 DIGITS = 8  # of a hash, in the table; --json has all
@@ -43,7 +45,7 @@ def verify(
     """
     from geoseg.engine.verify import verify as run_verify
 
-    with talk.listener() as listen:
+    with terminable(), talk.listener() as listen:
         report = run_verify(
             scene.open(), named(model), options=run.options(), crop_px=crop_px, scratch=scratch, listen=listen
         )
@@ -65,7 +67,7 @@ def as_text(report: "Report") -> str:
 
 
 def _row(ran: "Ran") -> list[object]:
-    hashes = [ran.hashes.get(f"{name}.tif", "–")[:DIGITS] for name in ("classes", "confidence", "probabilities")]
+    hashes = [ran.hashes.get(name, "–")[:DIGITS] for name in FILES]
     peak = "–" if ran.peak_bytes is None else f"{ran.peak_bytes / 1e6:.0f}"
     missing = "–" if ran.error else f"{len(ran.missing)}"
     return [

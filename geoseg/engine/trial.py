@@ -3,15 +3,14 @@
 import multiprocessing
 import threading
 import time
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from geoseg.engine.finish import RASTERS
-from geoseg.engine.options import RunOptions
+from geoseg.engine.options import PolygonOptions, RunOptions
 from geoseg.engine.predict import predict
 from geoseg.engine.run import Progress, Stop
 from geoseg.errors import TryAgainError
@@ -22,11 +21,15 @@ POLL_S = 0.1  # between looks at the processes of a run; what is asked for is th
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """What is run. network: what it is called in reports; interrupted: stopped after its first chunk, then resumed."""
+    """What is run. network: what it is called in reports; interrupted: stopped after its first chunk, then resumed.
+
+    polygons: how they are drawn, None for rasters alone.
+    """
 
     network: str
     models: tuple[str, ...]
     options: RunOptions
+    polygons: PolygonOptions | None = None
     interrupted: bool = False
 
     @property
@@ -37,7 +40,7 @@ class Trial:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ran:
-    """What became of a trial. hashes: sha256 of every raster by file name; peak_bytes: of its largest process, None
+    """What became of a trial. hashes: sha256 of every output by file name; peak_bytes: of its largest process, None
     where that runs on a foreign cluster; resumed: chunks that were there already when it went on; error: why it ended.
     """
 
@@ -53,12 +56,28 @@ class Ran:
 
 
 def run_apart(scene: Scene, trial: Trial, folder: Path) -> Ran:
-    """Run a trial in a new process; its outputs lie in ``folder`` afterwards."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        try:
-            return pool.submit(run_here, scene, trial, folder).result()
-        except BrokenProcessPool:
-            return Ran(trial=trial, error="its process ended without an answer: killed, or out of memory")
+    """Run a trial in a new process, which ends with this call; its outputs lie in ``folder`` afterwards."""
+    context = multiprocessing.get_context("spawn")
+    answers, end = context.Pipe(duplex=False)
+    process = context.Process(target=_answer, args=(end, run_here, scene, trial, folder))
+    process.start()
+    end.close()  # the process has its own: where it dies, there is none left to read from
+    try:
+        ran: Ran = answers.recv()
+    except EOFError:
+        ran = Ran(trial=trial, error="its process ended without an answer: killed, or out of memory")
+    except BaseException:  # interrupted, or told to stop
+        process.terminate()
+        raise
+    finally:
+        process.join()
+    return ran
+
+
+def _answer(
+    end: Connection, call: Callable[[Scene, Trial, Path], Ran], scene: Scene, trial: Trial, folder: Path
+) -> None:
+    end.send(call(scene, trial, folder))
 
 
 def run_here(scene: Scene, trial: Trial, folder: Path) -> Ran:
@@ -74,13 +93,13 @@ def run_here(scene: Scene, trial: Trial, folder: Path) -> Ran:
         with PeakWatch() as watch:
             if trial.interrupted:
                 _stop_after_one(scene, trial, folder)
-            result = predict(scene, trial.models, folder, options=trial.options, listen=listen)
+            result = predict(scene, trial.models, folder, options=trial.options, polygons=trial.polygons, listen=listen)
     except Exception as error:  # whatever a run ends with is what the trial has found
         return Ran(trial=trial, seconds=time.perf_counter() - began, error=f"{type(error).__name__}: {error}")
     run = result.run
     return Ran(
         trial=trial,
-        hashes={name: run["outputs"][name]["sha256"] for name in RASTERS},
+        hashes={name: facts["sha256"] for name, facts in run["outputs"].items()},
         chunks=run["plan"]["chunks"],
         missing=tuple(run["missing_chunks"]),
         resumed=kept[0],
@@ -98,7 +117,7 @@ def _stop_after_one(scene: Scene, trial: Trial, folder: Path) -> None:
             stop.asked.set()
 
     try:
-        predict(scene, trial.models, folder, options=trial.options, listen=listen, stop=stop)
+        predict(scene, trial.models, folder, options=trial.options, polygons=trial.polygons, listen=listen, stop=stop)
     except TryAgainError:
         return
     raise AssertionError("a run that was asked to stop went on")

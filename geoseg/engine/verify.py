@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 import rasterio
 
-from geoseg.engine.finish import RASTERS
 from geoseg.engine.local import local_site
-from geoseg.engine.options import ClusterOptions, RunOptions
+from geoseg.engine.options import ClusterOptions, PolygonOptions, RunOptions
 from geoseg.engine.plan import make_plan
 from geoseg.engine.predict import Model, load_models
 from geoseg.engine.probes import BAND, PROBES, Probe, Seen, deviation_steps, full_range, see
@@ -76,20 +75,22 @@ def verify(
 ) -> Report:
     """Run probes and the user's model over the middle of a scene in several ways, and compare what comes out.
 
-    Each run has a process of its own. options: as for ``predict``; its engine is tried beside threads, sync and local.
-    crop_px: side of the square that is run, which is held in memory; scratch: a folder for outputs, removed afterwards,
-    that the workers of a cluster must see (None: the system's). Raises what ``make_plan`` raises; what goes wrong later
-    is found, not raised.
+    Each run has a process of its own, and draws polygons where the model names their class. options: as for
+    ``predict``; its engine is tried beside threads, sync and local. crop_px: side of the square that is run, which is
+    held in memory; scratch: a folder for outputs, removed afterwards, that the workers of a cluster must see (None: the
+    system's). Raises what ``make_plan`` raises; what goes wrong later is found, not raised.
     """
     options = _quiet(options or RunOptions())
     crop = centre(scene.grid.box, crop_px)
     part, bundles = scene.crop(crop), load_models(model)
-    plan = make_plan(part, bundles, site=local_site(options.device), options=options)
+    polygons = None if bundles[0].spec.polygon_class is None else PolygonOptions()
+    plan = make_plan(part, bundles, site=local_site(options.device), options=options, polygons=polygons)
     seen = see(plan.job.scene, read(plan.job.scene, part.grid.box), plan.job.spec)
     if options.aoi is not None:
         seen.raster.valid[~read_area(options.aoi, part.grid).wanted(part.grid.box)] = False
     with tempfile.TemporaryDirectory(prefix="geoseg-verify-", dir=scratch) as folder:
-        trials = list(_trials(bundles, seen, plan.job.chunk_px, options=options, folder=Path(folder)))
+        ways = _ways(options, plan.job.chunk_px)
+        trials = [*_own_trials(bundles, ways, polygons), *_probe_trials(bundles[0], seen, ways, Path(folder))]
         runs, findings = [], []
         for i, trial in enumerate(trials):
             listen(Progress("verify", i, len(trials), f"{trial.network}, {trial.way}, {trial.options.chunk_px} px"))
@@ -135,11 +136,11 @@ def _judged_bytes(network: str, done: Sequence[Ran]) -> Finding:
     first = done[0]
     other = [
         f"{name}: {_called(ran)} {ran.hashes[name][:12]}, {_called(first)} {first.hashes[name][:12]}"
-        for name in RASTERS
+        for name in first.hashes
         for ran in done
         if ran.hashes[name] != first.hashes[name]
     ]
-    return Finding(f"{network}: bytes agree", not other, "; ".join(other) or f"{len(RASTERS)} rasters of each run")
+    return Finding(f"{network}: bytes agree", not other, "; ".join(other) or f"{len(first.hashes)} files of each run")
 
 
 def _judged_memory(network: str, done: Sequence[Ran]) -> Finding:
@@ -179,27 +180,36 @@ def _quiet(options: RunOptions) -> RunOptions:
     )
 
 
-def _trials(
-    bundles: Sequence[ModelBundle], seen: Seen, largest_px: int, *, options: RunOptions, folder: Path
-) -> Iterator[Trial]:
-    """Yield every way in which every network is run; the first of each has the largest chunks."""
-    middle_px = max(LEAST_CHUNK_PX, largest_px // 2)
+def _ways(options: RunOptions, largest_px: int) -> list[RunOptions]:
+    """Return how a network is run, with the largest chunks first, then with the smallest in threads."""
     here = replace(options, engine="threads", cluster=ClusterOptions())
     local = replace(options, engine="local", cluster=ClusterOptions(workers=LOCAL_WORKERS))
     ways = [
         replace(here, chunk_px=largest_px),
         replace(here, chunk_px=LEAST_CHUNK_PX),
-        replace(here, engine="sync", chunk_px=middle_px),
+        replace(here, engine="sync", chunk_px=max(LEAST_CHUNK_PX, largest_px // 2)),
         replace(local, chunk_px=LEAST_CHUNK_PX),
     ]
     if options.engine not in {way.engine for way in ways}:
         ways.append(replace(options, chunk_px=LEAST_CHUNK_PX))
+    return ways
+
+
+def _own_trials(
+    bundles: Sequence[ModelBundle], ways: Sequence[RunOptions], polygons: PolygonOptions | None
+) -> Iterator[Trial]:
+    """Yield the runs of the user's model: in every way, and interrupted."""
     models = tuple(str(Path(b.path).absolute()) for b in bundles)
-    yield from (Trial(network=MODEL, models=models, options=way) for way in ways)
-    yield Trial(network=MODEL, models=models, options=ways[1], interrupted=True)
+    every = [Trial(network=MODEL, models=models, options=way, polygons=polygons) for way in ways]
+    yield from every
+    yield replace(every[1], interrupted=True)
+
+
+def _probe_trials(bundle: ModelBundle, seen: Seen, ways: Sequence[RunOptions], folder: Path) -> Iterator[Trial]:
+    """Yield the runs of the probes: with the largest chunks one after the other, with the smallest in threads."""
     for probe in PROBES:
-        path = _write(probe, bundles[0], seen, folder)
-        for way in (replace(here, engine="sync", chunk_px=largest_px), ways[1]):
+        path = _write(probe, bundle, seen, folder)
+        for way in (replace(ways[0], engine="sync"), ways[1]):
             yield Trial(network=probe.name, models=(path,), options=replace(way, tta=None, threshold=None))
 
 
