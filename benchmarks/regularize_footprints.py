@@ -4,11 +4,15 @@ usage: python benchmarks/regularize_footprints.py FOOTPRINTS [--png OUT_PNG] [--
     FOOTPRINTS    a vector file, e.g. raw pixel staircases
     --metres      side of the square around the middle that is drawn
 
+Peak memory is that of processes of their own, over the file and over ten and twenty of it side by side.
 buildingregulariser is measured where it is installed (pip install buildingregulariser), on one core, with
 its defaults and with tolerances of two and five pixels.
 """
 
 import argparse
+import os
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -30,6 +34,10 @@ except ImportError:
     regularize_geodataframe = None
 
 
+COPIES = (1, 10, 20)
+RUN = "import sys; from geoseg import regularize; regularize(*sys.argv[1:])"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("footprints", type=Path)
@@ -49,6 +57,7 @@ def main() -> None:
     before = shapely.make_valid(np.asarray(sets["as given"][0].geometry.values))
     table = pd.DataFrame({name: measures(frame, before, seconds) for name, (frame, seconds) in sets.items()})
     print(table.T.to_string())
+    print_memory(given)
     if args.png:
         draw({name: frame for name, (frame, _) in sets.items()}, args.png, args.metres)
 
@@ -61,6 +70,27 @@ def ours(path: Path, metric: object) -> tuple[gpd.GeoDataFrame, float, float]:
         seconds = time.process_time() - begin
         print({key: value for key, value in made.items() if key != "file"})
         return gpd.read_file(Path(folder) / "out.gpkg").to_crs(metric), seconds, made["pixel_m"]
+
+
+def print_memory(given: gpd.GeoDataFrame) -> None:
+    """Print the peak memory over so many copies, and what a footprint takes of it."""
+    west, south, east, north = given.total_bounds
+    peaks = []
+    with tempfile.TemporaryDirectory() as folder:
+        for copies in COPIES:
+            steps = [(1.05 * (east - west) * (k % 5), 1.05 * (north - south) * (k // 5)) for k in range(copies)]
+            moved = [given.set_geometry(given.geometry.translate(*step)) for step in steps]
+            file = Path(folder) / f"{copies}.gpkg"
+            gpd.GeoDataFrame(pd.concat(moved, ignore_index=True), crs=given.crs).to_file(file)
+            process = subprocess.Popen([sys.executable, "-c", RUN, str(file), str(file.with_name(f"out{copies}.gpkg"))])
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+            if process.returncode:
+                raise SystemExit(f"regularize failed with {process.returncode}")
+            peaks.append(usage.ru_maxrss * 1024)
+            print(f"{copies * len(given)} footprints: peak {peaks[-1] / 2**20:.0f} MiB")
+    footprints = (COPIES[-1] - COPIES[1]) * len(given)
+    print(f"{(peaks[-1] - peaks[1]) / footprints:.0f} bytes per footprint")
 
 
 def theirs(frame: gpd.GeoDataFrame, **tuned: float) -> tuple[gpd.GeoDataFrame, float]:

@@ -4,7 +4,7 @@
 
 Houses of 8 to 40 m with any direction, some with a wing, about 230 per square kilometre of 0.5 m pixels, and one road
 through the whole scene, which is too large to be fitted. The raster (30,000 px square: 900 Mpx, 25 MB) is written to a
-temporary folder; vectorize runs in a process of its own.
+temporary folder; vectorize runs in a process of its own. Ends with an error where that took more memory than planned.
 """
 
 import json
@@ -22,13 +22,14 @@ from rasterio.features import rasterize
 from rasterio.windows import Window
 from shapely import affinity, box, union_all
 
+from geoseg.engine.buildings import projected_polygon_bytes
+from geoseg.engine.local import ThreadsEngine
 from geoseg.polygons.runs import find_runs
 from geoseg.polygons.trace import trace_rings
 
 PATTERN_PX = 3000
 RUN = """
 import json, resource, sys, time
-from geoseg import PolygonOptions
 from geoseg.engine.vectorize import vectorize
 began = time.perf_counter()
 made = vectorize(sys.argv[1], sys.argv[2], class_id=2)
@@ -91,11 +92,15 @@ def main(size: int) -> None:
         if done.returncode:
             raise SystemExit(done.stderr)
         made = json.loads(done.stdout)
+        planned_mib = projected_polygon_bytes((size, size), lanes=ThreadsEngine().lanes, interior=False) / 2**20
         print(
             f"{made['count']} polygons ({made['streamed']} streamed) in {made['seconds']:.0f} s: "
             f"{size**2 / made['seconds'] / 1e6:.0f} Mpx/s, {made['count'] / made['seconds']:.0f} polygons/s, "
-            f"peak {made['peak_mib']:.0f} MiB, GeoPackage {out.stat().st_size / 2**20:.0f} MiB"
+            f"peak {made['peak_mib']:.0f} MiB of {planned_mib:.0f} planned, "
+            f"GeoPackage {out.stat().st_size / 2**20:.0f} MiB"
         )
+    if made["peak_mib"] > planned_mib:
+        raise SystemExit("more memory than planned")
 
 
 if __name__ == "__main__":
