@@ -89,8 +89,7 @@ def print_memory(given: gpd.GeoDataFrame) -> None:
                 raise SystemExit(f"regularize failed with {process.returncode}")
             peaks.append(usage.ru_maxrss * 1024)
             print(f"{copies * len(given)} footprints: peak {peaks[-1] / 2**20:.0f} MiB")
-    footprints = (COPIES[-1] - COPIES[1]) * len(given)
-    print(f"{(peaks[-1] - peaks[1]) / footprints:.0f} bytes per footprint")
+    print(f"{(peaks[-1] - peaks[0]) / ((COPIES[-1] - 1) * len(given)):.0f} bytes for each more, reading ahead included")
 
 
 def theirs(frame: gpd.GeoDataFrame, **tuned: float) -> tuple[gpd.GeoDataFrame, float]:

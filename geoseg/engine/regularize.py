@@ -1,8 +1,8 @@
 """regularize: footprints that come from elsewhere, fitted as those of rasters are, with all their attributes.
 
 Three passes, each in batches: fit every outline by itself; settle those whose polygons may reach into each other; write
-in the order of the file. Memory grows by some 500 bytes per footprint (benchmarks/regularize_footprints.py; GDAL's
-spatial index is among them), and by the largest group of linked neighbours.
+in the order of the file. Memory grows by some 120 bytes per footprint, by what GDAL's spatial index takes (both: about
+500), and by the largest group of linked neighbours.
 """
 
 from collections import Counter
