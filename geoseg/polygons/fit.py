@@ -189,7 +189,9 @@ def _regular(
     for _ in range(ROUNDS):
         turn_axes(ring, walls, axes)
         costs = learnt_costs(ring, walls, axes)
-        walls = best_walls(ring, breaks, axes, costs)
+        before, walls = walls, best_walls(ring, breaks, axes, costs)
+        if np.array_equal(before.begin, walls.begin) and np.array_equal(before.axis, walls.axis):
+            break
     turn_axes(ring, walls, axes)
     outline, count = find_corners(ring, walls, axes, least_jog_px(costs))
     irregular = 0.0

@@ -80,6 +80,7 @@ def best_walls(ring: Ring, breaks: NDArray[np.int64], axes: Axes, costs: Costs) 
     per_square = costs.misfit * ring.step
     for j in range(1, m + 1):
         end = breaks[j] if j < m else n
+        to_x, to_y = sample_at(ring, end)
         for i in range(j - 1, -1, -1):
             begin = breaks[i]
             s = scatter(ring, begin, end)
@@ -93,7 +94,7 @@ def best_walls(ring: Ring, breaks: NDArray[np.int64], axes: Axes, costs: Costs) 
             if total < cost[j, free]:
                 cost[j, free], origin[j, free], came[j, free] = total, i, come[i, free]
                 least_next[j] = min(least_next[j], total + costs.corner)
-            dx, dy = sample_at(ring, end) - ring.xy[begin]
+            dx, dy = to_x - ring.xy[begin, 0], to_y - ring.xy[begin, 1]
             for k in range(free):
                 along = dx * cosines[k] + dy * sines[k]
                 if 2 * along * along < dx * dx + dy * dy:
