@@ -198,16 +198,28 @@ def _crossings(
 
 
 def _owners(faces: NDArray[np.object_], places: NDArray[np.float64]) -> NDArray[np.intp] | None:
-    """Return which place each face belongs to: the one in it, else that of the neighbour with the longest wall."""
-    inside = np.array([shapely.contains_xy(face, places) for face in faces]).reshape(len(faces), len(places))
-    if (inside.sum(1) > 1).any() or (inside.sum(0) != 1).any():
+    """Return which place each face belongs to: the one in it, else that of the neighbour with the longest wall.
+
+    None unless every place has a face of its own.
+    """
+    tree = shapely.STRtree(faces)
+    place, face = tree.query(shapely.points(places), predicate="within")
+    if len(np.unique(place)) < len(places) or len(np.unique(face)) < len(place):
         return None
-    owners = np.where(inside.any(1), inside.argmax(1), -1)
-    while (owners < 0).any():
-        i = int(np.flatnonzero(owners < 0)[0])
-        settled = np.flatnonzero(owners >= 0)
-        shared = shapely.length(shapely.intersection(faces[i], faces[settled]))
-        if shared.max(initial=0.0) == 0:
+    owners = np.full(len(faces), -1)
+    owners[face] = place
+    orphans = np.flatnonzero(owners < 0).tolist()
+    while orphans:
+        still = []
+        for i in orphans:
+            beside = np.sort(tree.query(faces[i], predicate="intersects"))
+            beside = beside[owners[beside] >= 0]
+            shared = shapely.length(shapely.intersection(faces[i], faces[beside]))
+            if shared.max(initial=0.0) > 0:
+                owners[i] = owners[beside[np.argmax(shared)]]
+            else:
+                still.append(i)
+        if len(still) == len(orphans):
             return None
-        owners[i] = owners[settled[np.argmax(shared)]]
+        orphans = still
     return owners
