@@ -19,6 +19,8 @@ SHORTEST_PX = 6.0  # the border of a shorter stretch tells nothing of its direct
 NEAR_PX = 8.0  # walls of one border meet this close to where the border changes over, else it is stepped
 NODE_PULL = 0.05  # weight of a node's pixel against the lines that should meet there
 BORDER_COSTS = Costs(MISFIT_COST / NOISE_RANGE, 3.0)  # watersheds wobble, and walls between buildings are plain
+SAME_WALL = 0.03  # radians between walls of one direction: 3 px on a 100 px wall
+OTHER_WALL = 0.12  # radians from which walls have a direction of their own
 STEEP = 0.3  # sine of the angle between lines above which they meet well
 
 
@@ -131,11 +133,14 @@ def wall_directions(polygon: shapely.Polygon) -> list[float]:
     edges = np.concatenate([np.diff(shapely.get_coordinates(ring), axis=0) for ring in rings])
     length = np.hypot(*edges.T)
     angle = np.arctan2(edges[:, 1], edges[:, 0]) % (pi / 2)
+    order = np.argsort(angle, kind="stable")
+    angle, length = angle[order], length[order]
     found: list[float] = []
-    left = np.ones(len(edges), np.bool_)
-    while left.any() and len(found) < 3:
-        off = np.abs((angle[:, None] - angle[None, left] + pi / 4) % (pi / 2) - pi / 4)
-        votes = (length[:, None] * left[:, None] * (off < 0.03)).sum(0)  # radians: 3 px on a 100 px wall
-        found.append(float(angle[left][np.argmax(votes)]))
-        left &= np.abs((angle - found[-1] + pi / 4) % (pi / 2) - pi / 4) >= 0.12
+    while len(angle) and len(found) < 3:
+        around = np.concatenate([angle - pi / 2, angle, angle + pi / 2])
+        sums = np.concatenate([[0.0], np.cumsum(np.tile(length, 3))])
+        ends = [np.searchsorted(around, angle + off) for off in (-SAME_WALL, SAME_WALL)]
+        found.append(float(angle[np.argmax(sums[ends[1]] - sums[ends[0]])]))
+        other = np.abs((angle - found[-1] + pi / 4) % (pi / 2) - pi / 4) >= OTHER_WALL
+        angle, length = angle[other], length[other]
     return found

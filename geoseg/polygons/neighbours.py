@@ -71,8 +71,9 @@ def find_block(
     """
     row0, col0, row1, col1 = box
     crop = labels[row0:row1, col0:col1]
-    crop = np.where(table.component[crop] == component, crop, 0).astype(np.int32)
-    members = np.flatnonzero(table.component == component)
+    own = table.component == component
+    crop = np.where(own[crop], crop, 0)
+    members = np.flatnonzero(own)
     first = table.first_pixel[members]
     members = members[np.lexsort((first[:, 1], first[:, 0]))]
     corner = np.array([col0 + origin[1], row0 + origin[0]], np.float64)
