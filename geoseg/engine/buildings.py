@@ -38,9 +38,9 @@ MAX_COMPONENT_PX = 2**23  # pixels in the box of a component; larger ones are st
 LEAST_SEED_M2 = 1.0  # sure interior smaller than this is noise, not a building
 
 
-# Bytes that a task holds at its peak for each pixel it has read, polygons included: measured 2 to 8, and with an interior
-# 19 (row houses) to 23 (one block of blobs that fill half the ground); noise of 2.5 px with 138,000 parts in one block
-# takes 44. benchmarks/vectorize_memory.py prints houses.
+# Bytes that a task holds at its peak for each pixel it has read, polygons included: measured 2 to 8, and with an
+# interior 19 (row houses) to 23 (one block of blobs that fill half the ground); noise of 2.5 px, with 138,000 parts in
+# one block, takes 44. benchmarks/vectorize_memory.py prints houses.
 TASK_BYTES_PER_PX, CUTTING_BYTES_PER_PX = 12, 24
 OPEN_BYTES_PER_PX = 0.1  # of the scene: borders of tiles, polygons that wait for others, rows that wait to be written
 UNDONE = {
