@@ -1,5 +1,6 @@
 """The job folder: one plan, and parts that are its own."""
 
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 from types import SimpleNamespace
@@ -42,6 +43,9 @@ def test_another_plan_is_refused_with_what_changed_and_fresh_starts_over(tmp_pat
             folder.adopt(other, fresh=False, config=None)
         assert folder.part(job(), "a").exists()
         assert folder.plan().fingerprint == "f"
+        shutil.rmtree(folder.parts(job()))  # by hand, say
+        folder.adopt(job(), fresh=False, config=None)
+        assert list(folder.parts(job()).iterdir()) == []
         folder.adopt(other, fresh=True, config=None)
         assert list(folder.parts(other).parent.iterdir()) == [folder.parts(other)]
         assert list(folder.parts(other).iterdir()) == []

@@ -98,18 +98,19 @@ class JobFolder:
         """
         self.spent.unlink(missing_ok=True)
         found = None if fresh else self.plan()
-        if found is not None:
-            if found.fingerprint == job.fingerprint:
-                return
+        if found is not None and found.fingerprint != job.fingerprint:
             changed = ", ".join(differences(found.identity, job.identity))
             raise OutputError(
                 f"{self.path.parent}: holds an unfinished job of another plan ({changed} changed). "
                 f"Finish it as it was started, choose another folder, or start over with --fresh"
             )
-        (self.path / PLAN_FILE).unlink(missing_ok=True)
-        shutil.rmtree(self.path / "parts", ignore_errors=True)
+        if found is None:
+            (self.path / PLAN_FILE).unlink(missing_ok=True)
+            shutil.rmtree(self.path / "parts", ignore_errors=True)
         self.parts(job).mkdir(parents=True, exist_ok=True)
-        write_json(self.path / PLAN_FILE, {"fingerprint": job.fingerprint, "identity": job.identity, "config": config})
+        if found is None:
+            content = {"fingerprint": job.fingerprint, "identity": job.identity, "config": config}
+            write_json(self.path / PLAN_FILE, content)
 
     def finished(self, job: Job) -> dict[str, ChunkRecord]:
         """Return the records of the parts that belong to ``job`` and are sound."""
