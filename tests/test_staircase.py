@@ -49,7 +49,8 @@ def test_other_outlines_have_no_pixels():
     houses = np.array([shapely.box(0, 0, *rng.uniform(5, 20, 2)) for _ in range(40)], object)
     turned = np.array([affinity.rotate(h, 17 * k) for k, h in enumerate(staircases(blobs(3)).repeat(9))], object)
     few = staircases(np.eye(3, dtype=bool))
-    for polygons in (houses, turned, few, np.empty(0, object)):
+    planned = np.array([shapely.box(24 * k, 0, 24 * k + 8 * (1 + k % 2), 16) for k in range(20)], object)
+    for polygons in (houses, turned, few, planned, np.empty(0, object)):
         assert find_steps(polygons) is None
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 ALIGNED = 0.98  # of all edges, by length, when every pixel lies alike: 1 is all of them, 0 none in particular
 FEWEST_EDGES = 20
+CONCAVE_SHARE = 0.2  # of its corners turn inwards, nearly half where steps abound; of houses on a grid few do
 SHORTEST_SHARE = 0.1  # of a staircase's edges that are one pixel long; half of them usually are
 WHOLE_SHARE = 0.98  # of its edges that are whole pixels long, within
 WHOLE_PX, WHOLE_GROWTH = 0.15, 0.01  # so much and, for sizes that change over a layer in degrees, so much of the length
@@ -34,6 +35,8 @@ def find_steps(polygons: NDArray[np.object_]) -> Steps | None:
     True
     """
     xy, ring = shapely.get_coordinates(shapely.get_rings(polygons), return_index=True)
+    if _concave_share(xy, ring) < CONCAVE_SHARE:
+        return None
     dx, dy = np.diff(xy, axis=0)[ring[1:] == ring[:-1]].T
     length, turn = np.hypot(dx, dy), 4 * np.arctan2(dy, dx)
     x, y = float((length * np.cos(turn)).sum()), float((length * np.sin(turn)).sum())
@@ -43,6 +46,15 @@ def find_steps(polygons: NDArray[np.object_]) -> Steps | None:
     u, v = np.abs(dx * cos(angle) + dy * sin(angle)), np.abs(dy * cos(angle) - dx * sin(angle))
     along, across = _common_step(u[u > v]), _common_step(v[v >= u])
     return None if along is None or across is None else Steps(angle, along, across)
+
+
+def _concave_share(xy: NDArray[np.float64], ring: NDArray[np.intp]) -> float:
+    """Return the share of corners that turn against their ring; first and last corner of each are left out."""
+    edge = np.diff(xy, axis=0)
+    inner = (ring[2:] == ring[:-2]).nonzero()[0]
+    turn = np.sign(edge[inner, 0] * edge[inner + 1, 1] - edge[inner, 1] * edge[inner + 1, 0])
+    lefts, rights = (np.bincount(ring[inner], weights=turn == side) for side in (1, -1))
+    return float(np.minimum(lefts, rights).sum() / max(len(turn), 1))
 
 
 def _common_step(lengths: NDArray[np.float64]) -> float | None:
