@@ -1,19 +1,16 @@
 """Splitting: a block of touching buildings is cut along its borders into polygons that share their walls exactly."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from geoseg.polygons.borders import SHORTEST_PX, Border
+from geoseg.polygons.borders import Border
+from geoseg.polygons.landing import landed, other_landings, rounded
 from geoseg.polygons.trace import SUBPIXELS
 
-SNAP_PX = 2.0  # a border that meets the outline this close to a corner ends in the corner
-LAND_PX = 8.0  # how far the end of a border may move along its wall to meet the outline
-LAND_NEAR = 1.5  # ... and how many times as far as to the nearest place there
 KEPT_TOLERANCE_PX = 1.0  # where fitted walls do not make sense the traced ones lose what is no more than steps
 
 
@@ -24,15 +21,6 @@ class Split:
     polygons: NDArray[np.object_]
     contours: NDArray[np.object_]
     kept: bool
-
-
-class Hit(NamedTuple):
-    """A place on a ring: its distance from where it was looked for, the ring, the segment of the ring."""
-
-    far: float
-    ring: int
-    segment: int
-    place: NDArray[np.float64]
 
 
 def split_block(
@@ -46,13 +34,15 @@ def split_block(
     corner = np.floor(shapely.bounds(contour)[:2])
     places = anchors - corner
     contour, polygon = _moved(contour, -corner), _moved(polygon, -corner)
-    traced = [border.traced - corner for border in borders]
-    contours = _cut(contour, _rings(contour), traced, places)
+    moved = [border.moved(-corner) for border in borders]
+    contours = _cut(contour, _rings(contour), [border.traced for border in moved], places)
     if contours is None:
         return None
     rings = _rings(polygon)
-    fitted = [_landed(polygon, rings, border.moved(-corner)) for border in borders]
+    fitted = [landed(polygon, rings, border) for border in moved]
     polygons = _cut(polygon, rings, fitted, places)
+    if polygons is None:
+        polygons = _cut(polygon, rings, _mended(polygon, rings, fitted, moved, contours, places), places)
     kept = polygons is None
     if polygons is None:
         polygons = shapely.transform(shapely.coverage_simplify(contours, KEPT_TOLERANCE_PX), rounded)
@@ -78,11 +68,6 @@ def _rings(polygon: shapely.Polygon) -> list[NDArray[np.float64]]:
     return [shapely.get_coordinates(ring) for ring in shapely.get_rings(polygon)]
 
 
-def rounded(xy: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return coordinates as whole 1024ths of a pixel."""
-    return np.rint(xy * SUBPIXELS) / SUBPIXELS
-
-
 def _sound(polygons: NDArray[np.object_]) -> bool:
     whole = (shapely.get_type_id(polygons) == 3).all() and not shapely.is_empty(polygons).any()
     return bool(whole and shapely.is_valid(polygons).all() and shapely.coverage_is_valid(polygons))
@@ -95,10 +80,7 @@ def _cut(
     places: NDArray[np.float64],
 ) -> NDArray[np.object_] | None:
     """Return the polygon's part around each place, cut along the lines; None where a place has no part of its own."""
-    drawn = [shapely.LineString(xy) for xy in (*rings, *lines) if (xy != xy[0]).any()]
-    noded = shapely.union_all(drawn, grid_size=1 / SUBPIXELS)
-    faces = shapely.get_parts(shapely.polygonize(shapely.get_parts(noded)))
-    faces = faces[shapely.contains_xy(polygon, shapely.get_coordinates(shapely.point_on_surface(faces)))]
+    faces = _faces(polygon, rings, lines)
     owners = _owners(faces, places)
     if owners is None:
         return None
@@ -106,95 +88,62 @@ def _cut(
     return out if _sound(out) else None
 
 
-def _landed(polygon: shapely.Polygon, rings: list[NDArray[np.float64]], border: Border) -> NDArray[np.float64]:
-    """Return the fitted border with those ends that belong on the rings moved there."""
-    path = rounded(border.fitted)
-    chord = _chord(polygon, border) if len(path) == 2 and all(border.lands) else None
-    if chord is not None:
-        snap_px = min(SNAP_PX, 0.4 * float(np.hypot(*(chord[1] - chord[0]))))  # never both ends in one corner
-        return np.stack([_on_ring(rings, _nearest(rings, end), snap_px) for end in chord])
-    for at, before in ((0, 1), (-1, -2)):
-        if border.lands[at]:
-            path[at] = _on_ring(rings, _landing(rings, path[at], path[before], border.traced[at]), SNAP_PX)
-    return path
+def _faces(
+    polygon: shapely.Polygon, rings: list[NDArray[np.float64]], lines: list[NDArray[np.float64]]
+) -> NDArray[np.object_]:
+    """Return the faces that rings and lines enclose in the polygon."""
+    drawn = [shapely.LineString(xy) for xy in (*rings, *lines) if (xy != xy[0]).any()]
+    noded = shapely.union_all(drawn, grid_size=1 / SUBPIXELS)
+    faces = shapely.get_parts(shapely.polygonize(shapely.get_parts(noded)))
+    return faces[shapely.contains_xy(polygon, shapely.get_coordinates(shapely.point_on_surface(faces)))]
 
 
-def _chord(polygon: shapely.Polygon, border: Border) -> NDArray[np.float64] | None:
-    """Return how a border of one wall crosses the polygon next to its middle, (2, 2), None where it does not.
-
-    The direction of a short one is that between the pixels outside that it leads to.
-    """
-    ends = border.fitted if len(border.traced) > SHORTEST_PX else border.traced[[0, -1]]
-    along = ends[1] - ends[0]
-    if not along.any():
-        return None
-    reach = LAND_PX / np.hypot(*along) * along
-    inside = shapely.intersection(shapely.LineString([ends[0] - reach, ends[1] + reach]), polygon)
-    lines = [part for part in shapely.get_parts(inside) if part.length > 0]
-    middle = shapely.Point(ends.mean(axis=0))
-    chord = min(lines, key=lambda line: line.distance(middle), default=None)
-    if chord is None or shapely.distance(shapely.points(chord.coords), polygon.boundary).max() > 1 / SUBPIXELS:
-        return None
-    return shapely.get_coordinates(chord)[[0, -1]]
-
-
-def _landing(
+def _mended(
+    polygon: shapely.Polygon,
     rings: list[NDArray[np.float64]],
-    end: NDArray[np.float64],
-    before: NDArray[np.float64],
-    outside: NDArray[np.float64],
-) -> Hit:
-    """Return where the wall from ``before`` to ``end`` meets the rings, or where they are next to ``outside``.
-
-    It is the latter where the wall would have to go far along the rings.
-    """
-    along = end - before
-    near = _nearest(rings, outside)
-    reach = min(LAND_PX, LAND_NEAR * float(np.hypot(*(near.place - end))) + SNAP_PX)
-    hits = _crossings(rings, end, along / np.hypot(*along), reach) if along.any() else []
-    return min(hits, key=lambda hit: hit.far, default=near)
-
-
-def _on_ring(rings: list[NDArray[np.float64]], hit: Hit, snap_px: float) -> NDArray[np.float64]:
-    """Return the corner of the rings that is ``snap_px`` or less from a place on them, which becomes one if need be."""
-    _, k, i, place = hit
-    corner = min((rings[k][i], rings[k][i + 1]), key=lambda c: float(np.hypot(*(c - place))))
-    if np.hypot(*(corner - place)) <= snap_px:
-        return corner
-    place = rounded(place)
-    rings[k] = np.insert(rings[k], i + 1, place, axis=0)
-    return place
+    lines: list[NDArray[np.float64]],
+    borders: list[Border],
+    contours: NDArray[np.object_],
+    places: NDArray[np.float64],
+) -> list[NDArray[np.float64]]:
+    """Return the lines with other ends for those borders that do not part their buildings, as far as there are any."""
+    lines = list(lines)
+    for _ in borders:
+        idle = _idle(_faces(polygon, rings, lines), borders, contours, places)
+        mends = (
+            (k, line)
+            for k, pair in idle
+            for face in _faces(polygon, rings, lines[:k] + lines[k + 1 :])
+            if shapely.contains_xy(face, pair).all()
+            for line in other_landings(face, borders[k])
+            if _parts(face, line, pair)
+        )
+        k, line = next(mends, (None, None))
+        if k is None or line is None:
+            break
+        lines[k] = line
+    return lines
 
 
-def _nearest(rings: list[NDArray[np.float64]], end: NDArray[np.float64]) -> Hit:
-    """Return where the rings are closest to ``end``."""
-    hits = []
-    for k, ring in enumerate(rings):
-        a, d = ring[:-1], np.diff(ring, axis=0)
-        share = np.clip(((end - a) * d).sum(1) / np.maximum((d * d).sum(1), 1e-12), 0, 1)
-        place = a + share[:, None] * d
-        far = np.hypot(*(place - end).T)
-        i = int(np.argmin(far))
-        hits.append(Hit(float(far[i]), k, i, place[i]))
-    return min(hits, key=lambda hit: hit.far)
+def _idle(
+    faces: NDArray[np.object_], borders: list[Border], contours: NDArray[np.object_], places: NDArray[np.float64]
+) -> Iterator[tuple[int, NDArray[np.float64]]]:
+    """Yield each border that does not keep the places of its two buildings, (2, 2), out of one face."""
+    for face in faces:
+        within = np.flatnonzero(shapely.contains_xy(face, places))
+        for k, border in enumerate(borders if len(within) > 1 else []):
+            line = shapely.LineString(border.traced)
+            beside = within[shapely.length(shapely.intersection(contours[within], line)) > line.length / 4]
+            if len(beside) == 2:
+                yield k, places[beside]
 
 
-def _crossings(
-    rings: list[NDArray[np.float64]], end: NDArray[np.float64], along: NDArray[np.float64], reach: float
-) -> list[Hit]:
-    """Return where the line through ``end`` crosses a ring within ``reach`` of it."""
-    hits = []
-    for k, ring in enumerate(rings):
-        a, d = ring[:-1], np.diff(ring, axis=0)
-        across = d[:, 0] * along[1] - d[:, 1] * along[0]
-        safe = np.where(np.abs(across) > 0.2 * np.hypot(*d.T), across, np.nan)  # not where it runs along the wall
-        with np.errstate(invalid="ignore"):
-            share = ((end - a)[:, 0] * along[1] - (end - a)[:, 1] * along[0]) / safe
-            place = a + share[:, None] * d
-            far = np.hypot(*(place - end).T)
-            for i in np.flatnonzero((share >= 0) & (share <= 1) & (far <= reach)):
-                hits.append(Hit(float(far[i]), k, int(i), place[i]))
-    return hits
+def _parts(face: shapely.Polygon, line: NDArray[np.float64], pair: NDArray[np.float64]) -> bool:
+    """Whether a line lies in a face and parts two places there."""
+    if not shapely.buffer(face, 2 / SUBPIXELS).covers(shapely.LineString(line)):
+        return False
+    pieces = _faces(face, _rings(face), [line])
+    return not any(shapely.contains_xy(piece, pair).all() for piece in pieces)
 
 
 def _owners(faces: NDArray[np.object_], places: NDArray[np.float64]) -> NDArray[np.intp] | None:

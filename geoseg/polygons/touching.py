@@ -11,9 +11,10 @@ from scipy.sparse.csgraph import connected_components
 from geoseg.polygons.arcs import Arcs
 from geoseg.polygons.borders import Border, fit_borders, wall_directions
 from geoseg.polygons.fit import KEPT, LEAST_IOU
+from geoseg.polygons.landing import rounded
 from geoseg.polygons.outlines import Fit
 from geoseg.polygons.settle import REACH_PX
-from geoseg.polygons.split import distances, rounded, split_block
+from geoseg.polygons.split import distances, split_block
 from geoseg.polygons.vectors import VectorRules, fit_polygons, ious
 
 SAME_PX = 1 / 32  # corners and walls so close are one: projected, a corner on a longer wall comes to lie beside it
