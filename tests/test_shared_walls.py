@@ -113,6 +113,21 @@ def test_houses_that_touch_in_a_narrow_place_come_apart_there(neck_px, shift_px)
     assert STATUS.index("kept") not in found.fit.status
 
 
+@pytest.mark.parametrize(
+    ("angle_deg", "dx", "dy"), [(0, -4, -6), (10, -2, -6), (23, 0, -4), (40, 0, -2), (45, -6, -6), (45, -2, -2)]
+)
+def test_a_border_that_first_misses_the_outline_lands_elsewhere_and_the_block_stays_fitted(angle_deg, dx, dy):
+    row = [shapely.box(60, 110, 100, 170), shapely.box(100, 110, 140, 170)]
+    corner = shapely.box(140 + dx, 60, 190 + dx, 110 - dy)  # touches the row in a corner only
+    houses = [affinity.rotate(house, angle_deg, origin=(130, 130)) for house in (*row, corner)]
+    found = footprints(*drawn(houses, noise=0.6))
+    assert len(found) == 3
+    assert_tiles(found, shapely.union_all(houses).area * PIXEL_M**2)
+    assert STATUS.index("kept") not in found.fit.status
+    assert (found.fit.iou_contour > 0.9).all()
+    assert shapely.get_num_coordinates(found.geometries).max() <= 10
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_no_block_of_rough_ground_stays_whole(seed):
     rng = np.random.default_rng(seed)

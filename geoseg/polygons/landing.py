@@ -12,7 +12,7 @@ from geoseg.polygons.borders import SHORTEST_PX, Border
 from geoseg.polygons.trace import SUBPIXELS
 
 SNAP_PX = 2.0  # a border that meets the outline this close to a corner ends in the corner
-LAND_PX = 8.0  # how far the end of a border may move along its wall to meet the outline
+LAND_PX = 8.0  # how far the end of a border may move to meet the outline
 LAND_NEAR = 1.5  # ... and how many times as far as to the nearest place there
 
 
@@ -80,7 +80,7 @@ def _landing(
 
 
 def other_landings(face: shapely.Polygon, border: Border) -> Iterator[NDArray[np.float64]]:
-    """Yield the fitted border with its ends anywhere near on the outline of a face; what moves them least first."""
+    """Yield the fitted border with its ends on any two walls of a face that are near them; the nearest first."""
     path = rounded(border.fitted)
     rings = [shapely.get_coordinates(ring) for ring in shapely.get_rings(face)]
     ends = [border.traced[at] if border.lands[at] else path[at] for at in (0, -1)]

@@ -29,7 +29,8 @@ def split_block(
     """Cut a component, fitted and as its contour, along the borders in it; None where that fails for the contour.
 
     The polygons are those around the ``anchors``, (M, 2), in their order, have no gap and no overlap, and whole pixels
-    of shift change no bit of them.
+    of shift change no bit of them. A fitted border that misses its buildings lands elsewhere, as near as it parts them;
+    where none does, or the fitted outline leaves a building out, all keep their contours.
     """
     corner = np.floor(shapely.bounds(contour)[:2])
     places = anchors - corner
@@ -106,7 +107,10 @@ def _mended(
     contours: NDArray[np.object_],
     places: NDArray[np.float64],
 ) -> list[NDArray[np.float64]]:
-    """Return the lines with other ends for those borders that do not part their buildings, as far as there are any."""
+    """Return the lines with other ends for borders that leave their two buildings in one face, one after the other.
+
+    That face is found without the border, and its new ends part it; what they cannot part stays.
+    """
     lines = list(lines)
     for _ in borders:
         idle = _idle(_faces(polygon, rings, lines), borders, contours, places)
@@ -118,17 +122,17 @@ def _mended(
             for line in other_landings(face, borders[k])
             if _parts(face, line, pair)
         )
-        k, line = next(mends, (None, None))
-        if k is None or line is None:
+        mend = next(mends, None)
+        if mend is None:
             break
-        lines[k] = line
+        lines[mend[0]] = mend[1]
     return lines
 
 
 def _idle(
     faces: NDArray[np.object_], borders: list[Border], contours: NDArray[np.object_], places: NDArray[np.float64]
 ) -> Iterator[tuple[int, NDArray[np.float64]]]:
-    """Yield each border that does not keep the places of its two buildings, (2, 2), out of one face."""
+    """Yield each border whose two buildings have their places in one face, and these, (2, 2)."""
     for face in faces:
         within = np.flatnonzero(shapely.contains_xy(face, places))
         for k, border in enumerate(borders if len(within) > 1 else []):
