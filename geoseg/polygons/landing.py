@@ -80,14 +80,16 @@ def _landing(
 
 
 def other_landings(face: shapely.Polygon, border: Border) -> Iterator[NDArray[np.float64]]:
-    """Yield the fitted border with its ends on any two walls of a face that are near them; the nearest first."""
+    """Yield the fitted border with its ends on walls of a face near them, where it lies within; the nearest first."""
     path = rounded(border.fitted)
     rings = [shapely.get_coordinates(ring) for ring in shapely.get_rings(face)]
     ends = [border.traced[at] if border.lands[at] else path[at] for at in (0, -1)]
     first, last = (_around(rings, end) for end in ends)
+    room = shapely.buffer(face, 2 / SUBPIXELS)
+    shapely.prepare(room)
     for a, b in sorted(product(first, last), key=lambda hits: hits[0].far + hits[1].far):
         line = np.stack([_snapped(rings, a, SNAP_PX), *path[1:-1], _snapped(rings, b, SNAP_PX)])
-        if (line[0] != line[-1]).any():
+        if (line[0] != line[-1]).any() and room.covers(shapely.LineString(line)):
             yield line
 
 

@@ -1,6 +1,6 @@
 """Splitting: a block of touching buildings is cut along its borders into polygons that share their walls exactly."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,7 +30,7 @@ def split_block(
 
     The polygons are those around the ``anchors``, (M, 2), in their order, have no gap and no overlap, and whole pixels
     of shift change no bit of them. A fitted border that misses its buildings lands elsewhere, as near as it parts them;
-    where none does, or the fitted outline leaves a building out, all keep their contours.
+    where it does nowhere, or the fitted outline leaves a building out, all keep their contours.
     """
     corner = np.floor(shapely.bounds(contour)[:2])
     places = anchors - corner
@@ -107,47 +107,49 @@ def _mended(
     contours: NDArray[np.object_],
     places: NDArray[np.float64],
 ) -> list[NDArray[np.float64]]:
-    """Return the lines with other ends for borders that leave their two buildings in one face, one after the other.
+    """Return the lines with other ends for borders that leave their two buildings in one face.
 
-    That face is found without the border, and its new ends part it; what they cannot part stays.
+    The new ends part that face, with what is beside it and nobody's; what they cannot part stays.
     """
-    lines = list(lines)
-    for _ in borders:
-        idle = _idle(_faces(polygon, rings, lines), borders, contours, places)
-        mends = (
-            (k, line)
-            for k, pair in idle
-            for face in _faces(polygon, rings, lines[:k] + lines[k + 1 :])
-            if shapely.contains_xy(face, pair).all()
-            for line in other_landings(face, borders[k])
-            if _parts(face, line, pair)
-        )
-        mend = next(mends, None)
-        if mend is None:
-            break
-        lines[mend[0]] = mend[1]
+    faces, lines = _faces(polygon, rings, lines), list(lines)
+    held = np.array([shapely.contains_xy(face, places).sum() for face in faces])
+    for face in faces[held > 1]:
+        nobodys = faces[held == 0]
+        rooms = [shapely.union_all([face, *nobodys[shapely.length(shapely.intersection(nobodys, face)) > 0]])]
+        idle = _idle(face, borders, contours, places)
+        for k, pair in idle.items():
+            others = [lines[m] for m in idle if m != k]
+            for room in [room for room in rooms if shapely.contains_xy(room, pair).all()]:
+                line, pieces = _parted(room, borders[k], pair, others)
+                if line is not None:
+                    lines[k] = line
+                    rooms = [*(other for other in rooms if other is not room), *pieces]
     return lines
 
 
+def _parted(
+    room: shapely.Polygon, border: Border, pair: NDArray[np.float64], others: list[NDArray[np.float64]]
+) -> tuple[NDArray[np.float64] | None, NDArray[np.object_]]:
+    """Return the border as it parts, with the others, two places in a room, and the pieces; None where it cannot."""
+    for line in other_landings(room, border):
+        pieces = _faces(room, _rings(room), [line, *others])
+        if not any(shapely.contains_xy(piece, pair).all() for piece in pieces):
+            return line, pieces
+    return None, np.array([room])
+
+
 def _idle(
-    faces: NDArray[np.object_], borders: list[Border], contours: NDArray[np.object_], places: NDArray[np.float64]
-) -> Iterator[tuple[int, NDArray[np.float64]]]:
-    """Yield each border whose two buildings have their places in one face, and these, (2, 2)."""
-    for face in faces:
-        within = np.flatnonzero(shapely.contains_xy(face, places))
-        for k, border in enumerate(borders if len(within) > 1 else []):
-            line = shapely.LineString(border.traced)
-            beside = within[shapely.length(shapely.intersection(contours[within], line)) > line.length / 4]
-            if len(beside) == 2:
-                yield k, places[beside]
-
-
-def _parts(face: shapely.Polygon, line: NDArray[np.float64], pair: NDArray[np.float64]) -> bool:
-    """Whether a line lies in a face and parts two places there."""
-    if not shapely.buffer(face, 2 / SUBPIXELS).covers(shapely.LineString(line)):
-        return False
-    pieces = _faces(face, _rings(face), [line])
-    return not any(shapely.contains_xy(piece, pair).all() for piece in pieces)
+    face: shapely.Polygon, borders: list[Border], contours: NDArray[np.object_], places: NDArray[np.float64]
+) -> dict[int, NDArray[np.float64]]:
+    """Return the borders whose two buildings have their places in the face, and these, (2, 2)."""
+    within = np.flatnonzero(shapely.contains_xy(face, places))
+    idle = {}
+    for k, border in enumerate(borders):
+        line = shapely.LineString(border.traced)
+        beside = within[shapely.length(shapely.intersection(contours[within], line)) > line.length / 4]
+        if len(beside) == 2:
+            idle[k] = places[beside]
+    return idle
 
 
 def _owners(faces: NDArray[np.object_], places: NDArray[np.float64]) -> NDArray[np.intp] | None:
