@@ -5,7 +5,7 @@ import pytest
 import shapely
 
 from geoseg.polygons.borders import Border
-from geoseg.polygons.landing import LAND_PX, landed, other_landings
+from geoseg.polygons.landing import LAND_PX, landed, other_landings, walls_of
 from geoseg.polygons.split import split_block
 
 # Two rooms and a narrow door between them, left of which the outline has a notch.
@@ -48,7 +48,7 @@ def test_a_border_that_misses_the_door_parts_its_rooms_all_the_same(shift):
     contour = shapely.union_all([shapely.box(0, 0, 40, 30), shapely.box(14, 30, 19, 34), shapely.box(0, 34, 40, 60)])
     traced = np.array([(13.5, 32.5), *((x, 32.0) for x in range(14, 20)), (19.5, 31.5)])
     lost = Border(np.array([(17.0, 33.0), (17.0, 31.0)]), traced, (True, True))
-    assert not door_is_shut(landed(ROOMS, [shapely.get_coordinates(ROOMS.exterior)], lost))
+    assert not door_is_shut(landed(ROOMS, walls_of(ROOMS), lost)[0])
     by = np.array(shift, float)
     moved = [shapely.transform(shape, lambda xy: xy + by) for shape in (ROOMS, contour)]
     split = split_block(*moved, [lost.moved(by)], np.array([(20, 15), (20, 45)]) + by)

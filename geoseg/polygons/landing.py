@@ -17,11 +17,10 @@ LAND_NEAR = 1.5  # ... and how many times as far as to the nearest place there
 
 
 class Hit(NamedTuple):
-    """A place on a ring: its distance from where it was looked for, the ring, the segment of the ring."""
+    """A place on a wall: its distance from where it was looked for, and the number of the wall."""
 
     far: float
-    ring: int
-    segment: int
+    wall: int
     place: NDArray[np.float64]
 
 
@@ -30,17 +29,29 @@ def rounded(xy: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.rint(xy * SUBPIXELS) / SUBPIXELS
 
 
-def landed(polygon: shapely.Polygon, rings: list[NDArray[np.float64]], border: Border) -> NDArray[np.float64]:
-    """Return the fitted border with those ends that belong on the rings moved there."""
+def walls_of(polygon: shapely.Polygon) -> NDArray[np.float64]:
+    """Return the walls of a polygon as pairs of corners, (S, 2, 2)."""
+    rings = [shapely.get_coordinates(ring) for ring in shapely.get_rings(polygon)]
+    walls = np.concatenate([np.stack([ring[:-1], ring[1:]], axis=1) for ring in rings])
+    return walls[(walls[:, 0] != walls[:, 1]).any(axis=1)]
+
+
+def landed(
+    polygon: shapely.Polygon, walls: NDArray[np.float64], border: Border
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the fitted border with those ends that belong on the walls moved there, and the walls with new corners."""
     path = rounded(border.fitted)
     chord = _chord(polygon, border) if len(path) == 2 and all(border.lands) else None
     if chord is not None:
         snap_px = min(SNAP_PX, 0.4 * float(np.hypot(*(chord[1] - chord[0]))))  # never both ends in one corner
-        return np.stack([_on_ring(rings, _nearest(rings, end), snap_px) for end in chord])
+        for at, end in enumerate(chord):
+            path[at], walls = _on_wall(walls, _nearest(walls, end), snap_px)
+        return path, walls
     for at, before in ((0, 1), (-1, -2)):
         if border.lands[at]:
-            path[at] = _on_ring(rings, _landing(rings, path[at], path[before], border.traced[at]), SNAP_PX)
-    return path
+            hit = _landing(walls, path[at], path[before], border.traced[at])
+            path[at], walls = _on_wall(walls, hit, SNAP_PX)
+    return path, walls
 
 
 def _chord(polygon: shapely.Polygon, border: Border) -> NDArray[np.float64] | None:
@@ -63,92 +74,82 @@ def _chord(polygon: shapely.Polygon, border: Border) -> NDArray[np.float64] | No
 
 
 def _landing(
-    rings: list[NDArray[np.float64]],
+    walls: NDArray[np.float64],
     end: NDArray[np.float64],
     before: NDArray[np.float64],
     outside: NDArray[np.float64],
 ) -> Hit:
-    """Return where the wall from ``before`` to ``end`` meets the rings, or where they are next to ``outside``.
+    """Return where the wall from ``before`` to ``end`` meets the walls, or where they are next to ``outside``.
 
-    It is the latter where the wall would have to go far along the rings.
+    It is the latter where the wall would have to go far along the walls.
     """
     along = end - before
-    near = _nearest(rings, outside)
+    near = _nearest(walls, outside)
     reach = min(LAND_PX, LAND_NEAR * float(np.hypot(*(near.place - end))) + SNAP_PX)
-    hits = _crossings(rings, end, along / np.hypot(*along), reach) if along.any() else []
+    hits = _crossings(walls, end, along / np.hypot(*along), reach) if along.any() else []
     return min(hits, key=lambda hit: hit.far, default=near)
 
 
 def other_landings(face: shapely.Polygon, border: Border) -> Iterator[NDArray[np.float64]]:
     """Yield the fitted border with its ends on walls of a face near them, where it lies within; the nearest first."""
     path = rounded(border.fitted)
-    rings = [shapely.get_coordinates(ring) for ring in shapely.get_rings(face)]
+    walls = walls_of(face)
     ends = [border.traced[at] if border.lands[at] else path[at] for at in (0, -1)]
-    first, last = (_around(rings, end) for end in ends)
+    first, last = (_around(walls, end) for end in ends)
     room = shapely.buffer(face, 2 / SUBPIXELS)
     shapely.prepare(room)
     for a, b in sorted(product(first, last), key=lambda hits: hits[0].far + hits[1].far):
-        line = np.stack([_snapped(rings, a, SNAP_PX), *path[1:-1], _snapped(rings, b, SNAP_PX)])
+        line = np.stack([_snapped(walls, a, SNAP_PX), *path[1:-1], _snapped(walls, b, SNAP_PX)])
         if (line[0] != line[-1]).any() and room.covers(shapely.LineString(line)):
             yield line
 
 
-def _on_ring(rings: list[NDArray[np.float64]], hit: Hit, snap_px: float) -> NDArray[np.float64]:
-    """Return the place of a hit, or the corner ``snap_px`` or less from it; it becomes a corner of the ring."""
-    place = _snapped(rings, hit, snap_px)
-    ring, after = rings[hit.ring], hit.segment + 1
-    if (ring[hit.segment : after + 1] != place).any(axis=1).all():
-        rings[hit.ring] = np.insert(ring, after, place, axis=0)
-    return place
+def _on_wall(walls: NDArray[np.float64], hit: Hit, snap_px: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the place of a hit, or the corner ``snap_px`` or less from it, and the walls with it as a corner."""
+    place, wall = _snapped(walls, hit, snap_px), walls[hit.wall]
+    if (wall == place).all(axis=1).any():
+        return place, walls
+    halves = np.array([[wall[0], place], [place, wall[1]]])
+    return place, np.concatenate([walls[: hit.wall], halves, walls[hit.wall + 1 :]])
 
 
-def _snapped(rings: list[NDArray[np.float64]], hit: Hit, snap_px: float) -> NDArray[np.float64]:
-    """Return the corner of the rings that is ``snap_px`` or less from a hit, else its place."""
-    corners = rings[hit.ring][hit.segment : hit.segment + 2]
+def _snapped(walls: NDArray[np.float64], hit: Hit, snap_px: float) -> NDArray[np.float64]:
+    """Return the corner that is ``snap_px`` or less from a hit, else its place."""
+    corners = walls[hit.wall]
     far = np.hypot(*(corners - hit.place).T)
     return corners[np.argmin(far)] if far.min() <= snap_px else rounded(hit.place)
 
 
-def _nearest(rings: list[NDArray[np.float64]], end: NDArray[np.float64]) -> Hit:
-    """Return where the rings are closest to ``end``."""
-    hits = []
-    for k, ring in enumerate(rings):
-        place, far = _closest(ring, end)
-        i = int(np.argmin(far))
-        hits.append(Hit(float(far[i]), k, i, place[i]))
-    return min(hits, key=lambda hit: hit.far)
+def _nearest(walls: NDArray[np.float64], end: NDArray[np.float64]) -> Hit:
+    """Return where the walls are closest to ``end``."""
+    place, far = _closest(walls, end)
+    i = int(np.argmin(far))
+    return Hit(float(far[i]), i, place[i])
 
 
-def _around(rings: list[NDArray[np.float64]], end: NDArray[np.float64]) -> list[Hit]:
+def _around(walls: NDArray[np.float64], end: NDArray[np.float64]) -> list[Hit]:
     """Return where each wall that is within LAND_PX of ``end`` is closest to it."""
-    hits = []
-    for k, ring in enumerate(rings):
-        place, far = _closest(ring, end)
-        hits += [Hit(float(far[i]), k, int(i), place[i]) for i in np.flatnonzero(far <= LAND_PX)]
-    return hits
+    place, far = _closest(walls, end)
+    return [Hit(float(far[i]), int(i), place[i]) for i in np.flatnonzero(far <= LAND_PX)]
 
 
-def _closest(ring: NDArray[np.float64], end: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the place of each segment that is closest to ``end``, (S, 2), and its distance, (S,)."""
-    a, d = ring[:-1], np.diff(ring, axis=0)
+def _closest(walls: NDArray[np.float64], end: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the place of each wall that is closest to ``end``, (S, 2), and its distance, (S,)."""
+    a, d = walls[:, 0], walls[:, 1] - walls[:, 0]
     share = np.clip(((end - a) * d).sum(1) / np.maximum((d * d).sum(1), 1e-12), 0, 1)
     place = a + share[:, None] * d
     return place, np.hypot(*(place - end).T)
 
 
 def _crossings(
-    rings: list[NDArray[np.float64]], end: NDArray[np.float64], along: NDArray[np.float64], reach: float
+    walls: NDArray[np.float64], end: NDArray[np.float64], along: NDArray[np.float64], reach: float
 ) -> list[Hit]:
-    """Return where the line through ``end`` crosses a ring within ``reach`` of it."""
-    hits = []
-    for k, ring in enumerate(rings):
-        a, d = ring[:-1], np.diff(ring, axis=0)
-        across = d[:, 0] * along[1] - d[:, 1] * along[0]
-        safe = np.where(np.abs(across) > 0.2 * np.hypot(*d.T), across, np.nan)  # not where it runs along the wall
-        with np.errstate(invalid="ignore"):
-            share = ((end - a)[:, 0] * along[1] - (end - a)[:, 1] * along[0]) / safe
-            place = a + share[:, None] * d
-            far = np.hypot(*(place - end).T)
-            for i in np.flatnonzero((share >= 0) & (share <= 1) & (far <= reach)):
-                hits.append(Hit(float(far[i]), k, int(i), place[i]))
-    return hits
+    """Return where the line through ``end`` crosses a wall within ``reach`` of it."""
+    a, d = walls[:, 0], walls[:, 1] - walls[:, 0]
+    across = d[:, 0] * along[1] - d[:, 1] * along[0]
+    safe = np.where(np.abs(across) > 0.2 * np.hypot(*d.T), across, np.nan)  # not where it runs along the wall
+    share = ((end - a)[:, 0] * along[1] - (end - a)[:, 1] * along[0]) / safe
+    place = a + share[:, None] * d
+    far = np.hypot(*(place - end).T)
+    crossed = np.flatnonzero((share >= 0) & (share <= 1) & (far <= reach))
+    return [Hit(float(far[i]), int(i), place[i]) for i in crossed]

@@ -8,7 +8,7 @@ import shapely
 from numpy.typing import NDArray
 
 from geoseg.polygons.borders import Border
-from geoseg.polygons.landing import landed, other_landings, rounded
+from geoseg.polygons.landing import landed, other_landings, rounded, walls_of
 from geoseg.polygons.trace import SUBPIXELS
 
 KEPT_TOLERANCE_PX = 1.0  # where fitted walls do not make sense the traced ones lose what is no more than steps
@@ -36,14 +36,16 @@ def split_block(
     places = anchors - corner
     contour, polygon = _moved(contour, -corner), _moved(polygon, -corner)
     moved = [border.moved(-corner) for border in borders]
-    contours = _cut(contour, _rings(contour), [border.traced for border in moved], places)
+    contours = _cut(contour, walls_of(contour), [border.traced for border in moved], places)
     if contours is None:
         return None
-    rings = _rings(polygon)
-    fitted = [landed(polygon, rings, border) for border in moved]
-    polygons = _cut(polygon, rings, fitted, places)
+    walls, fitted = walls_of(polygon), []
+    for border in moved:
+        line, walls = landed(polygon, walls, border)
+        fitted.append(line)
+    polygons = _cut(polygon, walls, fitted, places)
     if polygons is None:
-        polygons = _cut(polygon, rings, _mended(polygon, rings, fitted, moved, contours, places), places)
+        polygons = _cut(polygon, walls, _mended(polygon, walls, fitted, moved, contours, places), places)
     kept = polygons is None
     if polygons is None:
         polygons = shapely.transform(shapely.coverage_simplify(contours, KEPT_TOLERANCE_PX), rounded)
@@ -65,10 +67,6 @@ def _moved[T](shapes: T, by: NDArray[np.float64]) -> T:
     return shapely.transform(shapes, lambda xy: xy + by)
 
 
-def _rings(polygon: shapely.Polygon) -> list[NDArray[np.float64]]:
-    return [shapely.get_coordinates(ring) for ring in shapely.get_rings(polygon)]
-
-
 def _sound(polygons: NDArray[np.object_]) -> bool:
     whole = (shapely.get_type_id(polygons) == 3).all() and not shapely.is_empty(polygons).any()
     return bool(whole and shapely.is_valid(polygons).all() and shapely.coverage_is_valid(polygons))
@@ -76,12 +74,12 @@ def _sound(polygons: NDArray[np.object_]) -> bool:
 
 def _cut(
     polygon: shapely.Polygon,
-    rings: list[NDArray[np.float64]],
+    walls: NDArray[np.float64],
     lines: list[NDArray[np.float64]],
     places: NDArray[np.float64],
 ) -> NDArray[np.object_] | None:
     """Return the polygon's part around each place, cut along the lines; None where a place has no part of its own."""
-    faces = _faces(polygon, rings, lines)
+    faces = _faces(polygon, walls, lines)
     owners = _owners(faces, places)
     if owners is None:
         return None
@@ -90,9 +88,11 @@ def _cut(
 
 
 def _faces(
-    polygon: shapely.Polygon, rings: list[NDArray[np.float64]], lines: list[NDArray[np.float64]]
+    polygon: shapely.Polygon, walls: NDArray[np.float64], lines: list[NDArray[np.float64]]
 ) -> NDArray[np.object_]:
-    """Return the faces that rings and lines enclose in the polygon."""
+    """Return the faces that walls and lines enclose in the polygon."""
+    gaps = np.flatnonzero((walls[1:, 0] != walls[:-1, 1]).any(axis=1)) + 1
+    rings = [np.vstack([ring[:1, 0], ring[:, 1]]) for ring in np.split(walls, gaps)]  # fewer lines are faster to node
     drawn = [shapely.LineString(xy) for xy in (*rings, *lines) if (xy != xy[0]).any()]
     noded = shapely.union_all(drawn, grid_size=1 / SUBPIXELS)
     faces = shapely.get_parts(shapely.polygonize(shapely.get_parts(noded)))
@@ -101,7 +101,7 @@ def _faces(
 
 def _mended(
     polygon: shapely.Polygon,
-    rings: list[NDArray[np.float64]],
+    walls: NDArray[np.float64],
     lines: list[NDArray[np.float64]],
     borders: list[Border],
     contours: NDArray[np.object_],
@@ -111,7 +111,7 @@ def _mended(
 
     The new ends part that face, with what is beside it and nobody's; what they cannot part stays.
     """
-    faces, lines = _faces(polygon, rings, lines), list(lines)
+    faces, lines = _faces(polygon, walls, lines), list(lines)
     held = np.array([shapely.contains_xy(face, places).sum() for face in faces])
     for face in faces[held > 1]:
         nobodys = faces[held == 0]
@@ -132,7 +132,7 @@ def _parted(
 ) -> tuple[NDArray[np.float64] | None, NDArray[np.object_]]:
     """Return the border as it parts, with the others, two places in a room, and the pieces; None where it cannot."""
     for line in other_landings(room, border):
-        pieces = _faces(room, _rings(room), [line, *others])
+        pieces = _faces(room, walls_of(room), [line, *others])
         if not any(shapely.contains_xy(piece, pair).all() for piece in pieces):
             return line, pieces
     return None, np.array([room])
