@@ -99,7 +99,7 @@ def edge_offset(
     xy = begin + places[:, None, None] * wall + steps[:, None] * across
     profile = ndimage.map_coordinates(probability, [xy[..., 1] - 0.5, xy[..., 0] - 0.5], order=1, mode="nearest")
     lean = profile[:, steps > 0].sum() - profile[:, steps < 0].sum()
-    mass = (profile.sum(axis=1) * STEP_PX).mean() - REACH_PX
+    mass = np.trapezoid(profile, dx=STEP_PX, axis=1).mean() - REACH_PX
     return float(-mass if lean > 0 else mass)
 
 
