@@ -131,7 +131,7 @@ def _trace_arcs(labels: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[n
                     if seen[row, col] >> step & 1 or not _is_edge(labels, row, col, step):
                         continue
                     end = _follow(labels, seen, row, col, step, xy, ends[count])
-                    sides[count] = _sides(labels, row, col, step)
+                    sides[count, 0], sides[count, 1] = _sides(labels, row, col, step)
                     count += 1
                     ends[count] = end
     return xy[: ends[count]].copy(), ends[: count + 1].copy(), sides[:count].copy()

@@ -87,8 +87,10 @@ def _meeting(
 @njit(cache=True, nogil=True)
 def _fit_arc(points: NDArray[np.float64], directions: NDArray[np.float64], penalty: float) -> NDArray[np.float64]:
     """Return the corners (K, 2) of the border that ``points`` trace, from end to end; K >= 2."""
-    if len(points) - 1 < SHORTEST_PX:
-        return np.stack((points[0], points[-1])) if (points[0] != points[-1]).any() else points.copy()
+    last = len(points) - 1
+    closed = points[0, 0] == points[last, 0] and points[0, 1] == points[last, 1]
+    if last < SHORTEST_PX:
+        return points.copy() if closed else points[::last].copy()
     ring = sample_arc(points)
     axes = regular_axes(directions, penalty)
     breaks = find_breaks(ring, find_vertices(ring))
@@ -100,7 +102,7 @@ def _fit_arc(points: NDArray[np.float64], directions: NDArray[np.float64], penal
         angle[i] = axes.angle[walls.axis[i]] if walls.axis[i] < len(axes.angle) else best_angle(s)
         offset[i] = cos(angle[i]) * s.y - sin(angle[i]) * s.x
     corners = np.empty((2 * count + 2, 2))
-    corners[0] = _onto(ring.xy[0], angle[0], offset[0])
+    corners[0, 0], corners[0, 1] = _onto(ring.xy[0], angle[0], offset[0])
     k = 1
     for i in range(count - 1):
         at = ring.xy[walls.end[i]]
@@ -111,20 +113,20 @@ def _fit_arc(points: NDArray[np.float64], directions: NDArray[np.float64], penal
             if (corners[k, 0] - at[0]) ** 2 + (corners[k, 1] - at[1]) ** 2 < NEAR_PX**2:
                 k += 1
                 continue
-        corners[k] = _onto(at, angle[i], offset[i])
-        corners[k + 1] = _onto(at, angle[i + 1], offset[i + 1])
+        corners[k, 0], corners[k, 1] = _onto(at, angle[i], offset[i])
+        corners[k + 1, 0], corners[k + 1, 1] = _onto(at, angle[i + 1], offset[i + 1])
         k += 2
-    corners[k] = _onto(ring.xy[n - 1], angle[count - 1], offset[count - 1])
-    if (points[0] == points[-1]).all():
-        corners[k] = corners[0]
+    corners[k, 0], corners[k, 1] = _onto(ring.xy[n - 1], angle[count - 1], offset[count - 1])
+    if closed:
+        corners[k, 0], corners[k, 1] = corners[0, 0], corners[0, 1]
     return corners[: k + 1].copy()
 
 
 @njit(cache=True, nogil=True)
-def _onto(point: NDArray[np.float64], angle: float, offset: float) -> NDArray[np.float64]:
+def _onto(point: NDArray[np.float64], angle: float, offset: float) -> tuple[float, float]:
     """Nearest point of a line."""
     off = offset - (cos(angle) * point[1] - sin(angle) * point[0])
-    return np.array([point[0] - sin(angle) * off, point[1] + cos(angle) * off])
+    return point[0] - sin(angle) * off, point[1] + cos(angle) * off
 
 
 def wall_directions(polygon: shapely.Polygon) -> list[float]:

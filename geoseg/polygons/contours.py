@@ -10,7 +10,7 @@ from geoseg.polygons.frame import GroundFrame
 from geoseg.polygons.outlines import Drawn, Outlines
 from geoseg.polygons.rings import Rings
 from geoseg.polygons.runs import Runs
-from geoseg.polygons.trace import AHEAD, LEFT, OUT, run_at, signed_area
+from geoseg.polygons.trace import AHEAD, LEFT, OUT, doubled, run_at, signed_area
 
 DEFAULT_TOLERANCE_PX = 2.0  # takes the steps out of slanted walls: a third of the vertices for 0.001 of IoU
 
@@ -142,9 +142,7 @@ def _trace_edges(
             begin = ends[rings]
             stop = _follow_edges(start, first, end, of_run, seen, k, row, xy, begin)
             while stop < 0:
-                longer = np.empty((2 * len(xy), 2), np.float32)
-                longer[:begin] = xy[:begin]
-                xy = longer
+                xy = doubled(xy)
                 stop = _follow_edges(start, first, end, of_run, seen, k, row, xy, begin)
             if shell[of_run[k]] < 0:  # the first pixel of a component is on its shell
                 shell[of_run[k]] = rings

@@ -21,6 +21,7 @@ from geoseg.polygons.costs import (
 from geoseg.polygons.ring import (
     BREAK_TOLERANCE_PX,
     Ring,
+    centre,
     find_breaks,
     find_vertices,
     sample_ring,
@@ -28,7 +29,7 @@ from geoseg.polygons.ring import (
     squared_distance,
 )
 from geoseg.polygons.rings import Rings
-from geoseg.polygons.trace import SUBPIXELS
+from geoseg.polygons.trace import SUBPIXELS, doubled
 from geoseg.polygons.walls import best_walls, find_directions, free_axes, regular_axes, turn_axes
 
 ORTHO, MULTI, CIRCLE, FREE, KEPT = range(5)
@@ -128,12 +129,11 @@ def _fit_rings(
         misfit[i, 0], misfit[i, 1], misfit[i, 2] = between
         misfit[i, 3] = len(ring.xy) * ring.step
         ends[i + 1] += len(outline)
-        if ends[i + 1] > len(xy):
-            longer = np.empty((2 * ends[i + 1], 2))
-            longer[: ends[i]] = xy[: ends[i]]
-            xy = longer
-        xy[ends[i] : ends[i + 1], 0] = np.rint(outline[:, 0] / scale_x * SUBPIXELS) / SUBPIXELS
-        xy[ends[i] : ends[i + 1], 1] = np.rint(outline[:, 1] / scale_y * SUBPIXELS) / SUBPIXELS
+        while ends[i + 1] > len(xy):
+            xy = doubled(xy)
+        for k in range(len(outline)):
+            xy[ends[i] + k, 0] = np.rint(outline[k, 0] / scale_x * SUBPIXELS) / SUBPIXELS
+            xy[ends[i] + k, 1] = np.rint(outline[k, 1] / scale_y * SUBPIXELS) / SUBPIXELS
     return xy[: ends[count]].copy(), ends, status, direction, misfit
 
 
@@ -261,18 +261,25 @@ def _circle(ring: Ring, area: float) -> NDArray[np.float64]:
     compact = perimeter * perimeter / (4 * pi * abs(area))
     if sqrt(abs(area) / pi) < CIRCLE_RADIUS_PX or compact > CIRCLE_COMPACTNESS:
         return none
-    x, y = ring.xy[:, 0] - ring.xy[:, 0].mean(), ring.xy[:, 1] - ring.xy[:, 1].mean()
-    xx, yy, xy = (x * x).sum(), (y * y).sum(), (x * y).sum()
+    mean_x, mean_y = centre(ring.xy)
+    xx, yy, xy, p, q = 0.0, 0.0, 0.0, 0.0, 0.0
+    for i in range(n):
+        x, y = ring.xy[i, 0] - mean_x, ring.xy[i, 1] - mean_y
+        square = x * x + y * y
+        xx, yy, xy = xx + x * x, yy + y * y, xy + x * y
+        p, q = p + x * square, q + y * square
     det = xx * yy - xy * xy
-    square = x * x + y * y
-    p, q = 0.5 * (x * square).sum(), 0.5 * (y * square).sum()
-    cx, cy = (p * yy - q * xy) / det, (q * xx - p * xy) / det
+    cx, cy = (0.5 * p * yy - 0.5 * q * xy) / det, (0.5 * q * xx - 0.5 * p * xy) / det
     radius = sqrt(cx * cx + cy * cy + (xx + yy) / n)
     squares, waves = 0.0, np.zeros(4)
     for i in range(n):
-        residual, phase = hypot(x[i] - cx, y[i] - cy) - radius, atan2(y[i] - cy, x[i] - cx)
+        x, y = ring.xy[i, 0] - mean_x - cx, ring.xy[i, 1] - mean_y - cy
+        residual, phase = hypot(x, y) - radius, atan2(y, x)
         squares += residual * residual
-        waves += residual * np.array([cos(2 * phase), sin(2 * phase), cos(4 * phase), sin(4 * phase)])
+        waves[0] += residual * cos(2 * phase)
+        waves[1] += residual * sin(2 * phase)
+        waves[2] += residual * cos(4 * phase)
+        waves[3] += residual * sin(4 * phase)
     oval, square_like = 2 * hypot(waves[0], waves[1]) / n, 2 * hypot(waves[2], waves[3]) / n
     if sqrt(squares / n) > 0.05 * radius + 0.25 or oval > 0.03 * radius + 0.25 or square_like > 0.03 * radius + 0.15:
         return none
@@ -281,6 +288,6 @@ def _circle(ring: Ring, area: float) -> NDArray[np.float64]:
     outline = np.empty((count, 2))
     for i in range(count):
         phase = 2 * pi * i / count * (1 if area > 0 else -1)
-        outline[i, 0] = ring.xy[:, 0].mean() + cx + equal_area * cos(phase)
-        outline[i, 1] = ring.xy[:, 1].mean() + cy + equal_area * sin(phase)
+        outline[i, 0] = mean_x + cx + equal_area * cos(phase)
+        outline[i, 1] = mean_y + cy + equal_area * sin(phase)
     return outline

@@ -52,9 +52,9 @@ def sample_ring(contour: NDArray[np.float32], scale_x: float, scale_y: float) ->
     n = max(int(length / STEP_PX + 0.5), 8)
     step = length / n
     samples = _resampled(xy, n, step)
-    samples = 0.5 * samples + 0.25 * (_rolled(samples, 1) + _rolled(samples, n - 1))  # takes out what single pixels add
-    far = farthest(samples, samples[:, 0].mean(), samples[:, 1].mean())
-    samples = _rolled(samples, far)
+    samples = _smoothed(samples, True)  # takes out what single pixels add
+    x, y = centre(samples)
+    samples = _rolled(samples, farthest(samples, x, y))
     return Ring(samples, step, _running_sums(samples), True)
 
 
@@ -63,17 +63,18 @@ def sample_arc(points: NDArray[np.float64]) -> Ring:
     """Resample a line along the edges of pixels, through the middles of the edges, from end to end, and smooth it."""
     edges = len(points) - 1
     xy = np.empty((edges + 2, 2))
-    xy[0], xy[edges + 1] = points[0], points[edges]
     length = 0.0
-    for i in range(edges):
-        xy[i + 1] = 0.5 * (points[i] + points[i + 1])
-        length += hypot(xy[i + 1, 0] - xy[i, 0], xy[i + 1, 1] - xy[i, 1])
+    for i in range(edges + 2):
+        a, b = max(i - 1, 0), min(i, edges)
+        xy[i, 0], xy[i, 1] = 0.5 * (points[a, 0] + points[b, 0]), 0.5 * (points[a, 1] + points[b, 1])
+        if 0 < i <= edges:
+            length += hypot(xy[i, 0] - xy[i - 1, 0], xy[i, 1] - xy[i - 1, 1])
     length += 0.5
     n = max(int(length / STEP_PX + 0.5), 8)
     step = length / (n - 1)
     samples = _resampled(xy, n, step)
     for _ in range(2):  # the steps of a slanted line are three samples long
-        samples[1:-1] = 0.5 * samples[1:-1] + 0.25 * (samples[:-2] + samples[2:])
+        samples = _smoothed(samples, False)
     return Ring(samples, step, _running_sums(samples), False)
 
 
@@ -101,8 +102,34 @@ def sample_at(ring: Ring, i: int) -> NDArray[np.float64]:
 
 
 @njit(cache=True, nogil=True)
+def _smoothed(xy: NDArray[np.float64], closed: bool) -> NDArray[np.float64]:
+    """Half of each sample and a quarter of both beside it; the ends of an open line stay."""
+    n = len(xy)
+    out = xy.copy()
+    for i in range(n):
+        if closed or 0 < i < n - 1:
+            before, after = i - 1 if i > 0 else n - 1, i + 1 if i + 1 < n else 0
+            for axis in range(2):
+                out[i, axis] = 0.5 * xy[i, axis] + 0.25 * (xy[before, axis] + xy[after, axis])
+    return out
+
+
+@njit(cache=True, nogil=True)
 def _rolled(xy: NDArray[np.float64], start: int) -> NDArray[np.float64]:
-    return np.concatenate((xy[start:], xy[:start]))
+    n = len(xy)
+    out = np.empty((n, 2))
+    for i in range(n):
+        out[i, 0], out[i, 1] = xy[(start + i) % n, 0], xy[(start + i) % n, 1]
+    return out
+
+
+@njit(cache=True, nogil=True)
+def centre(xy: NDArray[np.float64]) -> tuple[float, float]:
+    """Mean of some points."""
+    x, y = 0.0, 0.0
+    for i in range(len(xy)):
+        x, y = x + xy[i, 0], y + xy[i, 1]
+    return x / len(xy), y / len(xy)
 
 
 @njit(cache=True, nogil=True)
