@@ -1,11 +1,13 @@
 import json
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
 import numpy as np
+import pyarrow as pa
 import pyogrio
 import pytest
 import shapely
@@ -17,10 +19,10 @@ from test_parts import largest_file
 
 from geoseg.classes import ClassInfo, ClassMap
 from geoseg.engine.finish import publish
-from geoseg.errors import OutputError
+from geoseg.errors import InputError, OutputError
 from geoseg.grid import Grid
 from geoseg.io import geopackage, layer
-from geoseg.io.geopackage import refuse_if_in_use, write_buildings
+from geoseg.io.geopackage import buildings_batch, refuse_if_in_use, write_building_batches, write_buildings
 from geoseg.polygons import FootprintRules, extract_footprints
 from geoseg.polygons.footprints import Footprints
 
@@ -138,6 +140,30 @@ def test_batches_change_nothing(package: Path, tmp_path: Path, monkeypatch: pyte
     write(tmp_path / "b.gpkg", houses(GRID, 30))
     one, many = (p.read_bytes() for p in (package, tmp_path / "b.gpkg"))
     assert one == many
+
+
+@pytest.mark.parametrize("before", [0, 1, 2])
+@pytest.mark.parametrize("error", [InputError("the file is damaged"), KeyboardInterrupt()])
+def test_what_the_batches_raise_is_told_as_it_is_and_leaves_no_file(
+    tmp_path: Path, before: int, error: BaseException
+) -> None:
+    rows = buildings_batch(houses(GRID, 3), crs=GRID.crs, target=BUILDING)
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        yield from [rows] * before
+        raise error
+
+    with pytest.raises(type(error), match=str(error)):
+        write_building_batches(
+            tmp_path / "b.gpkg",
+            batches(),
+            fitted="status" in rows.schema.names,
+            crs=GRID.crs,
+            target=BUILDING,
+            classes=CLASSES,
+            provenance=PROVENANCE,
+        )
+    assert list(tmp_path.glob("b.gpkg*")) == []
 
 
 def test_no_polygons_give_an_empty_layer_that_is_styled(tmp_path: Path) -> None:

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from rasterio.crs import CRS
 
 from geoseg.classes import ClassInfo, ClassMap
-from geoseg.errors import OutputError
 from geoseg.io.layer import (
     CLASS_COLUMNS,
     GEOMETRY,
@@ -137,21 +136,11 @@ def write_building_batches(
         provenance=provenance,
     )
     areas_m2: list[float] = []
-    failure: list[Exception] = []  # OGR, which asks for the batches, tells of no exception but its own
 
-    def watched() -> Iterator[pa.RecordBatch]:
-        try:
-            for batch in batches:
-                areas_m2.append(math.fsum(batch.column("area_m2").to_pylist()))
-                yield batch
-        except Exception as error:
-            failure.append(error)
-            raise
+    def measured() -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            areas_m2.append(math.fsum(batch.column("area_m2").to_pylist()))
+            yield batch
 
-    try:
-        count = write_layer(path, layer, watched(), schema=buildings_schema(fitted=fitted), crs=crs)
-    except OutputError:
-        if failure:
-            raise failure[0] from None
-        raise
+    count = write_layer(path, layer, measured(), schema=buildings_schema(fitted=fitted), crs=crs)
     return count, math.fsum(areas_m2)

@@ -103,7 +103,7 @@ def write_layer(
 
     schema: the attributes, then GEOMETRY: WKB of MultiPolygons, see ``as_multipolygons``. No features give an empty
     layer, styled all the same. Equal arguments give equal bytes, whatever the batches' sizes. Raises OutputError where
-    the file is open elsewhere or cannot be written.
+    the file is open elsewhere or cannot be written, and what the batches raise.
     """
     refuse_if_in_use(path)
     count = 0
@@ -114,10 +114,10 @@ def write_layer(
             count += len(batch)
             yield batch
 
-    with atomic(path) as temporary:
+    with atomic(path) as temporary, for_ogr(counted()) as asked:
         try:
             with fixed_time():
-                _write_features(temporary, layer, pa.RecordBatchReader.from_batches(schema, counted()), crs=crs)
+                _write_features(temporary, layer, pa.RecordBatchReader.from_batches(schema, asked), crs=crs)
             with closing(sqlite3.connect(temporary, isolation_level=None)) as db:
                 _describe(db, layer)
                 _read_back(db, layer.name, count)
@@ -125,6 +125,26 @@ def write_layer(
         except (*OGR_ERRORS, sqlite3.Error) as error:
             raise OutputError(f"{path}: could not be written ({error}); check the disk, then run again") from error
     return count
+
+
+@contextmanager
+def for_ogr[B](batches: Iterable[B]) -> Iterator[Iterator[B]]:
+    """Yield the batches for OGR, and raise what they raise: OGR, which asks for them, tells of its own errors alone."""
+    failure: list[BaseException] = []
+
+    def watched() -> Iterator[B]:
+        try:
+            yield from batches
+        except BaseException as error:
+            failure.append(error)
+            raise
+
+    try:
+        yield watched()
+    except Exception:
+        if failure:
+            raise failure[0] from None
+        raise
 
 
 @contextmanager

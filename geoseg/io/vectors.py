@@ -18,7 +18,7 @@ from shapely.errors import GEOSException
 
 from geoseg.errors import ConfigError, InputError, OutputError
 from geoseg.io.files import atomic
-from geoseg.io.layer import GEOMETRY, OGR_ERRORS, fixed_time
+from geoseg.io.layer import GEOMETRY, OGR_ERRORS, fixed_time, for_ogr
 
 DRIVERS = {
     ".gpkg": "GPKG",
@@ -118,7 +118,7 @@ def write_vectors(
     """Write polygons and their attributes in one pass, in the format of the suffix, and return how many there are.
 
     kind: MultiPolygon or MultiPolygon Z, which all of them become. about: where they come from, which a GeoPackage
-    keeps. Raises OutputError.
+    keeps. Raises OutputError, and what the batches raise.
     """
     full = schema.append(GEOMETRY)
     count = 0
@@ -131,11 +131,11 @@ def write_vectors(
             yield pa.RecordBatch.from_arrays([*attributes.columns, wkb], schema=full)
 
     driver = driver_of(path)
-    with atomic(path) as temporary, fixed_time(), warnings.catch_warnings():
+    with atomic(path) as temporary, for_ogr(encoded()) as asked, fixed_time(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of names that Shapefiles shorten
         try:
             pyogrio.write_arrow(
-                pa.RecordBatchReader.from_batches(full, encoded()),
+                pa.RecordBatchReader.from_batches(full, asked),
                 temporary,
                 layer=layer,
                 driver=driver,
