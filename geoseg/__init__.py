@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from geoseg.engine.options import ClusterOptions, PolygonOptions, RegularizeOptions, RunOptions
+    from geoseg.engine.options import ClusterOptions, EngineOptions, PolygonOptions, RegularizeOptions, RunOptions
     from geoseg.engine.predict import Result, finish, predict
     from geoseg.engine.regularize import regularize
     from geoseg.engine.vectorize import vectorize
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 # Loaded at first use: `geoseg --help` and a worker that only reads pay for neither torch nor geopandas.
 _HOMES = {
     "ClusterOptions": "geoseg.engine.options",
+    "EngineOptions": "geoseg.engine.options",
     "ModelBundle": "geoseg.model.bundle",
     "PolygonOptions": "geoseg.engine.options",
     "RegularizeOptions": "geoseg.engine.options",
@@ -38,6 +39,7 @@ _HOMES = {
 }
 __all__ = [
     "ClusterOptions",
+    "EngineOptions",
     "ModelBundle",
     "PolygonOptions",
     "RegularizeOptions",

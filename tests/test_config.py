@@ -71,7 +71,7 @@ def test_the_shipped_run_configs_name_every_key_with_its_default():
     [
         ({"optoins": {}}, "optoins: unknown key; did you mean options?"),
         ({"options": {"chunkpx": 512}}, "options.chunkpx: unknown key; did you mean chunk_px?"),
-        ({"options": {"zzz": 1}}, "options.zzz: unknown key; there are device, engine,"),
+        ({"options": {"zzz": 1}}, "options.zzz: unknown key; there are engine, cluster,"),
         ({"options": {"chunk_px": 700}}, "options: chunk-px 700: choose 512, 1024"),
         ({"options": {"memory_bytes": "4 apples"}}, "options: memory '4 apples': write a size such as 4GB"),
         ({"polygons": {"min_area": 5}}, "polygons.min_area: unknown key; did you mean min_area_m2?"),

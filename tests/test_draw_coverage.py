@@ -164,7 +164,8 @@ def test_command_line(raster, tmp_path, capsys):
     assert exact == draw_coverage(raster, tmp_path / "b.gpkg")["count"]  # the buildings' least area is not its default
     assert main([*command, "--overwrite", "--threshold", "0.4"]) == 2
     assert "--threshold means nothing to --kind coverage" in capsys.readouterr().err
-    assert main(["vectorize", str(raster), "-o", str(out), "--memory", "1GB", "--overwrite"]) == 2
+    assert main([*command, "--overwrite", "--workers", "2"]) == 2
+    assert "--workers means nothing to --kind coverage" in capsys.readouterr().err
 
 
 DRAW = """

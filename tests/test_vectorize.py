@@ -1,12 +1,16 @@
 """Polygons from rasters that are there already: bytes, floats and classes, and what is refused."""
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 import rasterio
 from affine import Affine
 
-from geoseg import PolygonOptions, vectorize
-from geoseg.errors import ConfigError, InputError, OutputError
+from geoseg import ClusterOptions, EngineOptions, PolygonOptions, vectorize
+from geoseg.cli import main
+from geoseg.errors import ConfigError, InputError, MemoryBudgetError, OutputError
 
 EXACT = PolygonOptions(min_area_m2=0, min_hole_m2=0, tolerance_m=0, method="contour", split="none")
 
@@ -101,3 +105,69 @@ def test_what_a_narrow_neck_connects_is_parted_when_asked(tmp_path):
     merged = vectorize(path, tmp_path / "merged.gpkg")
     parted = vectorize(path, tmp_path / "parted.gpkg", options=PolygonOptions(split="necks"))
     assert (merged["count"], parted["count"]) == (1, 2)
+
+
+@pytest.fixture(scope="module")
+def town(tmp_path_factory):
+    """Houses in many tiles, on their borders too, and roads that are too large to be fitted."""
+    classes = np.ones((1100, 1300), np.uint8)
+    for row in range(10, 1060, 83):
+        for col in range(15, 1240, 71):
+            classes[row : row + 20 + col % 30, col : col + 30] = 2
+    classes[500:504] = classes[:, 600:604] = 2
+    return write(tmp_path_factory.mktemp("town") / "town.tif", classes)
+
+
+TOWN = {"class_id": 2, "options": PolygonOptions(max_component_px=512**2)}  # tiles of 512 px
+
+
+@pytest.fixture(scope="module")
+def drawn_at_once(town):
+    out = town.with_name("sync.gpkg")
+    made = vectorize(town, out, **TOWN, run=EngineOptions(engine="sync"))
+    assert made["count"] > 150
+    assert made["streamed"] == 1
+    return out.read_bytes()
+
+
+def test_engines_and_lanes_change_no_byte(town, drawn_at_once, tmp_path):
+    from distributed import LocalCluster
+
+    with LocalCluster(n_workers=2, threads_per_worker=1, processes=False, dashboard_address=":0") as cluster:
+        dask = EngineOptions(engine="dask", cluster=ClusterOptions(address=cluster.scheduler_address, workers=2))
+        for number, run in enumerate((EngineOptions(lanes=1), EngineOptions(lanes=3), dask)):
+            out = tmp_path / f"{number}.gpkg"
+            vectorize(town, out, **TOWN, run=run)
+            assert out.read_bytes() == drawn_at_once, run
+
+
+@pytest.mark.slow
+def test_worker_processes_change_no_byte_and_find_the_raster_from_any_folder(town, drawn_at_once, tmp_path):
+    run = EngineOptions(engine="local", cluster=ClusterOptions(workers=2))
+    vectorize(os.path.relpath(town), tmp_path / "local.gpkg", **TOWN, run=run)
+    assert (tmp_path / "local.gpkg").read_bytes() == drawn_at_once
+
+
+def test_too_little_memory_is_said_before_anything_is_drawn(town, tmp_path):
+    out = tmp_path / "t.gpkg"
+    planned = vectorize(town, out, **TOWN, run=EngineOptions(lanes=2))["planned_memory_bytes"]
+    out.unlink()
+    vectorize(town, out, **TOWN, run=EngineOptions(lanes=2, memory_bytes=planned))
+    out.unlink()
+    with pytest.raises(MemoryBudgetError, match=r"town\.tif need \d+ MiB, but \d+ MiB are allowed; .*--memory"):
+        vectorize(town, out, **TOWN, run=EngineOptions(lanes=2, memory_bytes=planned - 1))
+    assert main(["vectorize", str(town), "-o", str(out), "--class-id", "2", "--memory", "100MB"]) == 6
+    assert not out.exists()
+
+
+def test_flags_of_engines_are_those_of_a_run(town, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(town.parent)
+    out = tmp_path / "t.gpkg"
+    command = ["vectorize", town.name, "-o", str(out), "--class-id", "2"]
+    assert main([*command, "--engine", "sync", "--memory", "4GB"]) == 0
+    assert main([*command, "--overwrite", "--engine", "dask"]) == 2
+    assert "say where with address" in capsys.readouterr().err
+    assert main([*command, "--overwrite", "--workers", "0"]) == 2
+    before = out.read_bytes()
+    assert main([*command, "--overwrite", "--lanes", "2"]) == 0
+    assert Path(out).read_bytes() == before

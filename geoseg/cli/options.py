@@ -12,7 +12,16 @@ import typer
 
 from geoseg.cli.progress import ProgressStyle, set_up_logging, shown
 from geoseg.config import SceneInput, parse_bytes, parse_config, parse_seconds, parse_shard
-from geoseg.engine.options import ClusterOptions, Engines, Method, OnFailure, PolygonOptions, RunOptions, Split
+from geoseg.engine.options import (
+    ClusterOptions,
+    EngineOptions,
+    Engines,
+    Method,
+    OnFailure,
+    PolygonOptions,
+    RunOptions,
+    Split,
+)
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -93,22 +102,9 @@ class SceneFlags:
 
 
 @dataclass(frozen=True, slots=True)
-class RunFlags:
-    """How a prediction is run; the defaults are those of RunOptions."""
+class EngineFlags:
+    """Where work is done; the defaults are those of EngineOptions."""
 
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.", rich_help_panel=RUN_PANEL)] = _RUN.device
-    memory: Annotated[
-        str | None,
-        typer.Option(help="Memory it may use, e.g. 4GB (default: 80 % of what is free).", rich_help_panel=RUN_PANEL),
-    ] = None
-    chunk_px: Annotated[
-        int | None, typer.Option(help="Side of a chunk, 512 x 2^n (default: by the memory).", rich_help_panel=RUN_PANEL)
-    ] = _RUN.chunk_px
-    batch: Annotated[int, typer.Option(help="Windows per network call.", rich_help_panel=RUN_PANEL)] = _RUN.batch
-    lanes: Annotated[
-        int | None,
-        typer.Option(help="Threads that run the network (default: one per core).", rich_help_panel=RUN_PANEL),
-    ] = _RUN.lanes
     engine: Annotated[
         Engines | None,
         typer.Option(
@@ -117,6 +113,46 @@ class RunFlags:
             rich_help_panel=RUN_PANEL,
         ),
     ] = None
+    memory: Annotated[
+        str | None,
+        typer.Option(help="Memory it may use, e.g. 4GB (default: 80 % of what is free).", rich_help_panel=RUN_PANEL),
+    ] = None
+    lanes: Annotated[
+        int | None,
+        typer.Option(help="Threads that run networks or draw (default: one per core).", rich_help_panel=RUN_PANEL),
+    ] = _RUN.lanes
+    workers: Workers = None
+    address: Address = None
+    scheduler_file: SchedulerFile = None
+    factory: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODULE:FUNCTION", help="Returns a Dask cluster or client.", rich_help_panel=CLUSTER_PANEL
+        ),
+    ] = None
+
+    def engine_options(self) -> EngineOptions:
+        """Return the options that all engines share; raises ConfigError."""
+        cluster = ClusterOptions(
+            address=self.address, scheduler_file=self.scheduler_file, factory=self.factory, workers=self.workers
+        )
+        return EngineOptions(
+            engine=self.engine or ("dask" if cluster.ways else _RUN.engine),
+            cluster=cluster,
+            lanes=self.lanes,
+            memory_bytes=None if self.memory is None else parse_bytes(self.memory),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RunFlags(EngineFlags):
+    """How a prediction is run; the defaults are those of RunOptions."""
+
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.", rich_help_panel=RUN_PANEL)] = _RUN.device
+    chunk_px: Annotated[
+        int | None, typer.Option(help="Side of a chunk, 512 x 2^n (default: by the memory).", rich_help_panel=RUN_PANEL)
+    ] = _RUN.chunk_px
+    batch: Annotated[int, typer.Option(help="Windows per network call.", rich_help_panel=RUN_PANEL)] = _RUN.batch
     tta: Annotated[
         str | None,
         typer.Option(
@@ -138,15 +174,6 @@ class RunFlags:
             rich_help_panel=SCENE_PANEL,
         ),
     ] = _RUN.aoi
-    workers: Workers = None
-    address: Address = None
-    scheduler_file: SchedulerFile = None
-    factory: Annotated[
-        str | None,
-        typer.Option(
-            metavar="MODULE:FUNCTION", help="Returns a Dask cluster or client.", rich_help_panel=CLUSTER_PANEL
-        ),
-    ] = None
     shard: Annotated[
         str | None,
         typer.Option(
@@ -173,16 +200,14 @@ class RunFlags:
 
     def options(self) -> RunOptions:
         """Return the options; raises ConfigError."""
-        cluster = ClusterOptions(
-            address=self.address, scheduler_file=self.scheduler_file, factory=self.factory, workers=self.workers
-        )
+        where = self.engine_options()
         return RunOptions(
+            engine=where.engine,
+            cluster=where.cluster,
+            lanes=where.lanes,
+            memory_bytes=where.memory_bytes,
             device=self.device,
-            engine=self.engine or ("dask" if cluster.ways else _RUN.engine),
-            cluster=cluster,
-            lanes=self.lanes,
             batch=self.batch,
-            memory_bytes=None if self.memory is None else parse_bytes(self.memory),
             chunk_px=self.chunk_px,
             tta=self.tta,
             threshold=self.threshold,

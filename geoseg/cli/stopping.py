@@ -31,7 +31,7 @@ def stoppable() -> "Iterator[Stop]":
         signal.setitimer(signal.ITIMER_REAL, GRACE_S)
 
     def end(_signal: int, _frame: FrameType | None) -> None:
-        raise TryAgainError("terminated; what is done is kept, the same command goes on")
+        raise TryAgainError("terminated; run the same command again, what is committed is kept")
 
     before = signal.signal(signal.SIGTERM, ask), signal.signal(signal.SIGALRM, end)
     try:

@@ -5,14 +5,15 @@ from typing import Annotated, Literal
 
 import typer
 
-from geoseg.cli.options import Overwrite, PolygonFlags, spread
+from geoseg.cli.options import EngineFlags, Overwrite, PolygonFlags, spread
+from geoseg.cli.stopping import stoppable, terminable
 from geoseg.cli.table import table
-from geoseg.config import parse_bytes
+from geoseg.engine.options import EngineOptions
 from geoseg.errors import ConfigError
 
 Kind = Literal["buildings", "coverage"]
 OF_BUILDINGS = ("class_id", "threshold", "min_hole_m2", "method", "diagonal_penalty", "split")
-OF_COVERAGE = ("memory",)
+OF_ENGINES = ("engine", "lanes", "workers", "address", "scheduler_file", "factory")
 
 
 @spread
@@ -31,9 +32,7 @@ def vectorize(
     split: Annotated[
         Literal["necks", "none"], typer.Option(help="necks: part what is connected where it is narrow; none: merged.")
     ] = "none",
-    memory: Annotated[
-        str | None, typer.Option(help="Memory a coverage may use, e.g. 4GB (default: 80 % of what is free).")
-    ] = None,
+    where: EngineFlags,
     overwrite: Overwrite = False,
 ) -> None:
     """Draw the polygons of a raster and write them as a styled GeoPackage: buildings, or all classes as a coverage.
@@ -41,25 +40,28 @@ def vectorize(
     For a coverage, --min-area-m2 is the minimum mapping unit: smaller patches go to the neighbour they share most
     border with; and --tolerance-m is how far shared borders may stray from the pixels. Both are off unless given.
     """
-    foreign = OF_BUILDINGS if kind == "coverage" else OF_COVERAGE
-    for name in (name for name in foreign if _given(ctx, name)):
-        raise ConfigError(f"--{name.replace('_', '-')} means nothing to --kind {kind}; leave it out")
+    run = where.engine_options()
     if kind == "coverage":
+        for name in (name for name in (*OF_BUILDINGS, *OF_ENGINES) if _given(ctx, name)):
+            raise ConfigError(f"--{name.replace('_', '-')} means nothing to --kind {kind}; leave it out")
         min_area_m2 = polygons.min_area_m2 if _given(ctx, "min_area_m2") else 0.0
         rules = {"min_area_m2": min_area_m2, "tolerance_m": polygons.tolerance_m or 0.0}
-        _coverage(raster, output, band=band, rules=rules, memory=memory, overwrite=overwrite)
+        _coverage(raster, output, band=band, rules=rules, run=run, overwrite=overwrite)
         return
-    from geoseg.engine.vectorize import vectorize as draw
+    with stoppable() as stop:
+        from geoseg.engine.vectorize import vectorize as draw
 
-    made = draw(
-        raster,
-        output,
-        band=band,
-        class_id=class_id,
-        threshold=threshold,
-        options=polygons.options(split=split),
-        overwrite=overwrite,
-    )
+        made = draw(
+            raster,
+            output,
+            band=band,
+            class_id=class_id,
+            threshold=threshold,
+            options=polygons.options(split=split),
+            run=run,
+            stop=stop,
+            overwrite=overwrite,
+        )
     print(f"{made['count']} polygons, {made['area_m2'] / 1e4:.2f} ha\n{made['file']}")
 
 
@@ -69,18 +71,19 @@ def _given(ctx: typer.Context, name: str) -> bool:
 
 
 def _coverage(
-    raster: Path, output: Path, *, band: str | None, rules: dict[str, float], memory: str | None, overwrite: bool
+    raster: Path, output: Path, *, band: str | None, rules: dict[str, float], run: EngineOptions, overwrite: bool
 ) -> None:
     from geoseg.engine.coverage import draw_coverage
     from geoseg.polygons.coverage import CoverageRules
 
-    made = draw_coverage(
-        raster,
-        output,
-        band=band,
-        rules=CoverageRules(**rules),
-        memory_bytes=None if memory is None else parse_bytes(memory),
-        overwrite=overwrite,
-    )
+    with terminable():
+        made = draw_coverage(
+            raster,
+            output,
+            band=band,
+            rules=CoverageRules(**rules),
+            memory_bytes=run.memory_bytes,
+            overwrite=overwrite,
+        )
     rows = [[c["name"], f"{c['area_m2'] / 1e4:.2f}", f"{c['polygons']}"] for c in made["classes"]]
     print(f"{table(rows, head=['class', 'ha', 'polygons'])}\n\n{made['file']}")

@@ -156,17 +156,23 @@ def find_blocks(drawing: Drawing, *, each: Map = map) -> Survey:
 
 
 def projected_polygon_bytes(
-    shape: tuple[int, int], *, lanes: int, interior: bool, max_component_px: int = MAX_COMPONENT_PX
+    shape: tuple[int, int],
+    *,
+    lanes: int,
+    interior: bool,
+    max_component_px: int = MAX_COMPONENT_PX,
+    base_bytes: int = BASE_BYTES,
 ) -> int:
     """Return the memory that drawing the polygons of a scene takes in one process, ``lanes`` tasks at once.
 
-    An upper bound where buildings are what is drawn. What is streamed comes on top, about 100 bytes a run.
+    base_bytes: of the process before it draws. An upper bound where buildings are what is drawn. What is streamed comes
+    on top, about 100 bytes a run.
     """
     side = min(TILE_PX, isqrt(max_component_px))
     window_px = (side + 2 * OVERHANG_PX) * (side + OVERHANG_PX)
     task_px = min(max(window_px, max_component_px), shape[0] * shape[1])
     task_bytes = task_px * (CUTTING_BYTES_PER_PX if interior else TASK_BYTES_PER_PX) + GDAL_CACHE_BYTES
-    return BASE_BYTES + lanes * task_bytes + int(OPEN_BYTES_PER_PX * shape[0] * shape[1])
+    return base_bytes + lanes * task_bytes + int(OPEN_BYTES_PER_PX * shape[0] * shape[1])
 
 
 def _border(drawing: Drawing, tile: Box) -> TileBorder:

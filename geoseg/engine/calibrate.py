@@ -20,19 +20,20 @@ def estimated_seconds(plan: Plan) -> float | None:
     The median of three calls after a first one that warms up; None where the networks will run on another device.
     Skipped windows (nodata, area of interest) are not known beforehand, so scenes with many take less.
     """
-    from geoseg.model.backends import choose_device
+    from geoseg.model.backends import choose_device, one_thread_per_network
 
     job = plan.job
     if choose_device("auto") != job.platform.device:
         return None
     forward = load_networks(job)
     batch = np.zeros((job.batch, len(job.spec.bands), *job.windows.window_shape), np.float32)
-    forward(0, batch)
     took = []
-    for member in repeat(0, CALLS):
-        began = time.perf_counter()
-        forward(member, batch)
-        took.append(time.perf_counter() - began)
+    with one_thread_per_network():
+        forward(0, batch)
+        for member in repeat(0, CALLS):
+            began = time.perf_counter()
+            forward(member, batch)
+            took.append(time.perf_counter() - began)
     return round(statistics.median(took) * _calls(plan) / plan.lanes, 1)
 
 

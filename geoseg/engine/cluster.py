@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager
+from functools import cached_property, partial
 from importlib import import_module
 from itertools import islice
 from typing import Any
@@ -21,12 +22,20 @@ import dask
 from distributed import Client, Future, KilledWorker, LocalCluster
 from distributed.comm import CommClosedError
 
-from geoseg import __version__
-from geoseg.engine.engines import Cause, Chunk, ChunkFailure, Site, Task
+from geoseg.engine.engines import Cause, Chunk, ChunkFailure, Room, Site, Task
 from geoseg.engine.kernel import ChunkRecord
 from geoseg.engine.local import usable_cpus
-from geoseg.engine.options import RunOptions
-from geoseg.engine.worker import execute, own_site
+from geoseg.engine.options import EngineOptions
+from geoseg.engine.worker import (
+    INSTRUCTION_SET,
+    Toolchain,
+    execute,
+    instruction_set,
+    own_room,
+    own_site,
+    perform,
+    versions,
+)
 from geoseg.errors import ConfigError, GeosegError, PlanChangedError, TryAgainError
 
 log = logging.getLogger(__name__)
@@ -36,6 +45,7 @@ POLL_S = 2.0  # between looks at the cluster's health while nothing comes back
 PATIENCE_S = 600.0  # for the first worker, and for a new one when all are gone: nodes take minutes to boot
 CONNECT_S = 30.0
 LEAST_ALLOWED_FAILURES = 10
+UNKNOWN = (ImportError, AttributeError, pickle.PickleError)  # what another geoseg says of our tasks
 LOST = (KilledWorker, CancelledError, CommClosedError, TimeoutError, OSError)
 # What our own clusters are told. Workers hold no Dask data, so spilling could only hurt; a first call may hold the
 # interpreter for minutes (libraries, GPU start-up) without being dead.
@@ -69,22 +79,24 @@ class DaskEngine:
                 f"start them, then run the same command again"
             ) from error
 
+    def room(self) -> Room:
+        """See ``Engine.room``; asked of a worker."""
+        return next(self.map(own_room, [self._workers_of_a_host()]))
+
     def site(self, device: str) -> Site:
         """See ``Engine.site``; asked of a worker."""
-        hosts = [info["host"] for info in self._client.scheduler_info(n_workers=-1)["workers"].values()]
-        share = max(hosts.count(host) for host in hosts)
-        return next(self.map(_SiteOf(device, share), [None]))
+        return next(self.map(partial(own_site, workers=self._workers_of_a_host()), [device]))
 
     def run(self, task: Task, todo: Iterable[Chunk]) -> Iterator[ChunkRecord | ChunkFailure]:
         """See ``Engine.run``; raises TryAgainError where the scheduler or all workers are lost."""
-        payload, rest = pickle.dumps(task), iter(todo)
+        planned, payload, rest = self._planned, pickle.dumps(task), iter(todo)
         finished: queue.SimpleQueue[Future] = queue.SimpleQueue()
         pending: dict[Future, Chunk] = {}
         try:
             while True:
                 for chunk in islice(rest, max(0, self._window() - len(pending))):
                     future = self._client.submit(
-                        execute, __version__, payload, chunk, key=_key(task, chunk), pure=False, retries=0
+                        execute, planned, payload, chunk, key=_key(task, chunk), pure=False, retries=0
                     )
                     pending[future] = chunk
                     future.add_done_callback(finished.put)
@@ -95,23 +107,56 @@ class DaskEngine:
                 future.release()
                 yield outcome
         finally:
-            self._client.cancel(list(pending)) if pending and self._client.status == "running" else None
+            self._cancel(pending)
 
     def map[T, R](self, call: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-        """See ``Engine.map``; a call whose worker was lost is made again, up to the scheduler's patience."""
-        rest = iter(items)
+        """See ``Engine.map``; a call whose worker was lost is made again, up to the scheduler's patience.
+
+        Raises PlanChangedError where a worker would not give the same bytes, and TryAgainError where the scheduler or
+        all workers are lost.
+        """
+        planned, payload, rest = self._planned, pickle.dumps(call), iter(items)
         pending: deque[Future] = deque()
-        while True:
-            for item in islice(rest, max(0, self._window() - len(pending))):
-                pending.append(self._client.submit(call, item, pure=False))
-            if not pending:
-                return
-            try:
-                yield pending.popleft().result()
-            except LOST as error:
-                raise TryAgainError(
-                    f"{self._address}: a call was lost ({error}); run the same command again"
-                ) from error
+        try:
+            while True:
+                for item in islice(rest, max(0, self._window() - len(pending))):
+                    pending.append(self._client.submit(perform, planned, payload, item, pure=False))
+                if not pending:
+                    return
+                yield self._result(pending.popleft())
+        finally:
+            self._cancel(pending)
+
+    def _result(self, future: Future) -> Any:
+        """Return what a call has returned, or raise it; raises TryAgainError where the call was lost."""
+        try:
+            return self._fetched(future)
+        except GeosegError:  # some of them are OSErrors as well
+            raise
+        except LOST as error:
+            raise TryAgainError(f"{self._address}: a call was lost ({error}); run the same command again") from error
+        except UNKNOWN as error:
+            raise self._other_geoseg(error) from error
+
+    @cached_property
+    def _planned(self) -> Toolchain:
+        """What every worker has to be: of the versions here, and with the processor of the first that is asked."""
+        return {**versions(), INSTRUCTION_SET: self._result(self._client.submit(instruction_set, pure=False))}
+
+    def _workers_of_a_host(self) -> int:
+        """Return how many workers share a machine, where they are most."""
+        hosts = [info["host"] for info in self._client.scheduler_info(n_workers=-1)["workers"].values()]
+        return max(hosts.count(host) for host in hosts)
+
+    def _cancel(self, pending: Iterable[Future]) -> None:
+        if (left := list(pending)) and self._client.status == "running":
+            self._client.cancel(left)
+
+    def _other_geoseg(self, error: Exception) -> PlanChangedError:
+        return PlanChangedError(
+            f"{self._address}: a worker cannot run the job ({type(error).__name__}: {error}); "
+            f"install the same geoseg on every worker"
+        )
 
     def _window(self) -> int:
         """Return how many chunks may be under way: the cluster may have grown or shrunk."""
@@ -126,51 +171,58 @@ class DaskEngine:
             except (OSError, TimeoutError, CommClosedError, CancelledError) as error:
                 cause = error
         raise TryAgainError(
-            f"{self._address}: the scheduler is lost; what is done is kept, start one and run the same command again"
+            f"{self._address}: the scheduler is lost; start one and run the same command again, "
+            f"what is committed is kept"
         ) from cause
 
     def _next(self, finished: "queue.SimpleQueue[Future]") -> Future:
-        """Wait for a chunk; raises TryAgainError where the scheduler is lost, or no worker is left for too long."""
+        """Wait for a chunk; raises what ``_last_seen`` raises."""
         since = time.monotonic()
         while True:
             try:
                 return finished.get(timeout=POLL_S)
             except queue.Empty:
-                if self._threads():
-                    since = time.monotonic()
-                elif time.monotonic() - since > self._patience_s:
-                    raise TryAgainError(
-                        f"{self._address}: no worker has been there for {self._patience_s:.0f} s; what is done is "
-                        f"kept, start workers and run the same command again"
-                    ) from None
+                since = self._last_seen(since)
+
+    def _fetched(self, future: Future) -> Any:
+        """Wait for a result, also for one that is made again since its worker died with it; raises as ``_next``."""
+        since = time.monotonic()
+        while True:
+            try:
+                return future.result(timeout=POLL_S)
+            except TimeoutError:
+                if future.status == "error":  # the task's own
+                    raise
+                since = self._last_seen(since)
+
+    def _last_seen(self, since: float) -> float:
+        """Return when workers were last there, ``since`` where there are none.
+
+        Raises TryAgainError where the scheduler is lost, or no worker has been there for too long.
+        """
+        if self._threads():
+            return time.monotonic()
+        if time.monotonic() - since > self._patience_s:
+            raise TryAgainError(
+                f"{self._address}: no worker has been there for {self._patience_s:.0f} s; start some and run "
+                f"the same command again, what is committed is kept"
+            )
+        return since
 
     def _outcome(self, future: Future, chunk: Chunk) -> ChunkRecord | ChunkFailure:
         """Return what a finished task says, or what its loss means; raises what ends the whole job."""
         try:
-            outcome: ChunkRecord | ChunkFailure = future.result()
+            outcome: ChunkRecord | ChunkFailure = self._fetched(future)
         except GeosegError:
             raise
         except LOST as error:
             self._threads()  # a lost scheduler ends the run, a lost worker does not
             return ChunkFailure(*chunk, Cause.WORKER, error)
-        except (ImportError, AttributeError, pickle.PickleError) as error:
-            raise PlanChangedError(
-                f"{self._address}: a worker cannot run the job ({type(error).__name__}: {error}); "
-                f"install the same geoseg on every worker"
-            ) from error
+        except UNKNOWN as error:
+            raise self._other_geoseg(error) from error
         except Exception as error:  # whatever else a worker says of one chunk: the run tries again, then tells
             return ChunkFailure(*chunk, Cause.MEMORY if isinstance(error, MemoryError) else Cause.NETWORK, error)
         return outcome
-
-
-class _SiteOf:
-    """``own_site`` with its arguments: a call of one argument that can be pickled."""
-
-    def __init__(self, device: str, workers: int) -> None:
-        self.device, self.workers = device, workers
-
-    def __call__(self, _item: None) -> Site:
-        return own_site(self.device, workers=self.workers)
 
 
 def _key(task: Task, chunk: Chunk) -> str:
@@ -179,7 +231,7 @@ def _key(task: Task, chunk: Chunk) -> str:
 
 
 @contextmanager
-def open_cluster(options: RunOptions) -> Iterator[DaskEngine]:
+def open_cluster(options: EngineOptions) -> Iterator[DaskEngine]:
     """Connect to, or start, the cluster that the options name; raises ConfigError and TryAgainError."""
     with ExitStack() as stack:
         stack.enter_context(dask.config.set(SETTINGS))
@@ -213,7 +265,7 @@ def _cuda_cluster(workers: int | None) -> Any:
     return LocalCUDACluster(n_workers=workers, threads_per_worker=1, dashboard_address=None)
 
 
-def _foreign(options: RunOptions) -> Client:
+def _foreign(options: EngineOptions) -> Client:
     cluster = options.cluster
     try:
         if cluster.factory is not None:

@@ -8,6 +8,7 @@ from typing import Protocol
 from geoseg.engine.job import Job, Platform
 from geoseg.engine.kernel import ChunkRecord, ChunkWalk, Forward, Rows
 from geoseg.grid import Box
+from geoseg.tiling.memory import FREE_SHARE
 
 Chunk = tuple[str, Box]
 
@@ -61,16 +62,30 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
-    """Where chunks are run: its platform, threads of a process that run the network, and memory free for a process."""
+class Room:
+    """What a process has: threads that work at once, and memory that is free for it."""
 
-    platform: Platform
     lanes: int
     free_bytes: int
+
+    def budget_bytes(self, asked: int | None) -> int:
+        """Return how much of the memory may be used: as much as is asked for, else FREE_SHARE of what is free."""
+        return asked or int(FREE_SHARE * self.free_bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class Site(Room):
+    """Where chunks are run: a process and its platform; lanes: threads that run the network."""
+
+    platform: Platform
 
 
 class Engine(Protocol):
     """Something that runs chunks."""
+
+    def room(self) -> Room:
+        """Return what there is for work without a network; nothing is loaded for one."""
+        ...
 
     def site(self, device: str) -> Site:
         """Return where chunks will be run; device: auto, cpu or cuda. Raises ConfigError where there is no GPU."""

@@ -14,7 +14,7 @@ from geoseg.engine.kernel import ChunkWalk, Rows, probability_layer, read_strip
 from geoseg.engine.local import local_site, usable_cpus
 from geoseg.engine.networks import load_networks
 from geoseg.engine.options import RunOptions
-from geoseg.engine.plan import FREE_SHARE, make_plan
+from geoseg.engine.plan import make_plan
 from geoseg.engine.worker import refuse_if_different
 from geoseg.errors import ConfigError
 from geoseg.grid import Box
@@ -45,7 +45,7 @@ def lazy_map(
         raise ConfigError(f"layer {layer!r}: choose {', '.join(get_args(RasterName))}")
     options = replace(options, probabilities=options.probabilities or layer == "probabilities")
     site = local_site(options.device, lanes=1)
-    share = _share_of_a_task(options.memory_bytes or int(FREE_SHARE * site.free_bytes))
+    share = _share_of_a_task(site.budget_bytes(options.memory_bytes))
     plan = make_plan(scene, bundles, site=site, options=replace(options, memory_bytes=share))
     for note in plan.notes:
         log.info(note)

@@ -6,7 +6,7 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from itertools import islice
 
-from geoseg.engine.engines import Cause, Chunk, ChunkFailure, Sink, Site, Task
+from geoseg.engine.engines import Cause, Chunk, ChunkFailure, Room, Sink, Site, Task
 from geoseg.engine.job import Platform, refuse_if_source_changed
 from geoseg.engine.kernel import ChunkRecord, ChunkWalk, ForwardAll, Rows, StripPixels, Windows, read_strip
 from geoseg.errors import GeosegError, TryAgainError
@@ -18,14 +18,21 @@ READ_AHEAD = 1  # strips read beside the one being computed; the memory plan cou
 class SyncEngine:
     """One thing after the other in the calling thread."""
 
+    def room(self) -> Room:
+        """See ``Engine.room``."""
+        return local_room(lanes=1)
+
     def site(self, device: str) -> Site:
         """See ``Engine.site``."""
         return local_site(device, lanes=1)
 
     def run(self, task: Task, todo: Iterable[Chunk]) -> Iterator[ChunkRecord | ChunkFailure]:
         """See ``Engine.run``."""
+        from geoseg.model.backends import one_thread_per_network
+
         at_once = AtOnce()
-        yield from run_chunks(task, todo, reader=at_once, lanes=at_once, encoder=at_once, ahead=1)
+        with one_thread_per_network():
+            yield from run_chunks(task, todo, reader=at_once, lanes=at_once, encoder=at_once, ahead=1)
 
     def map[T, R](self, call: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
         """See ``Engine.map``."""
@@ -43,6 +50,10 @@ class ThreadsEngine:
         self._asked = lanes
         self.lanes = lanes or usable_cpus()
 
+    def room(self) -> Room:
+        """See ``Engine.room``."""
+        return local_room(lanes=self.lanes)
+
     def site(self, device: str) -> Site:
         """See ``Engine.site``."""
         here = local_site(device, lanes=self._asked)
@@ -51,7 +62,9 @@ class ThreadsEngine:
 
     def run(self, task: Task, todo: Iterable[Chunk]) -> Iterator[ChunkRecord | ChunkFailure]:
         """See ``Engine.run``."""
-        with ExitStack() as pools:
+        from geoseg.model.backends import one_thread_per_network
+
+        with one_thread_per_network(), ExitStack() as pools:
             reader, lanes, encoder = (
                 pools.enter_context(ThreadPoolExecutor(count, name))
                 for count, name in ((1, "reader"), (self.lanes, "lane"), (1, "encoder"))
@@ -64,16 +77,21 @@ class ThreadsEngine:
             yield from _ahead(items, lambda item: pool.submit(call, item), keep=self.lanes)
 
 
-def local_site(device: str, *, lanes: int | None = None) -> Site:
-    """Return this process as a site; device: auto, cpu or cuda. Raises ConfigError where cuda is not there."""
+def local_room(*, lanes: int) -> Room:
+    """Return what this process has."""
     import psutil
 
+    return Room(lanes, psutil.virtual_memory().available)
+
+
+def local_site(device: str, *, lanes: int | None = None) -> Site:
+    """Return this process as a site; device: auto, cpu or cuda. Raises ConfigError where cuda is not there."""
     from geoseg.model.backends import choose_device, choose_precision, describe_device, devices
 
     chosen = choose_device(device)
     lanes = lanes or (len(devices(chosen)) if chosen == "cuda" else usable_cpus())
     platform = Platform(chosen, choose_precision(chosen), describe_device(chosen))
-    return Site(platform, lanes, psutil.virtual_memory().available)
+    return Site(lanes, local_room(lanes=lanes).free_bytes, platform)
 
 
 def usable_cpus() -> int:

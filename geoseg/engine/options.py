@@ -45,27 +45,45 @@ class ClusterOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunOptions:
-    """Options of a prediction.
+class EngineOptions:
+    """Where work is done, and with how much.
 
-    device: auto, cpu or cuda; engine: threads or sync in this process, local or cuda for worker processes on this
-    machine, dask for a cluster that is there; lanes: CPU threads of this process that run the network (None: one per
-    core; one per GPU); batch: windows per network call; memory_bytes: budget of each process (None: 80 % of what is
-    free); chunk_px: side of a chunk, 512 x 2^n (None: chosen by the budget); tta: test-time augmentation, a key of
-    ``geoseg.engine.views.VIEWS`` (None: the model's own); threshold: for the model's polygon class (None: the model's
-    own); probabilities: write p of every class; aoi: "FILE" or "FILE:layer" of polygons outside of which nothing is
-    computed; shard: (i, n), run every n-th chunk from the i-th on, and leave the outputs to ``finish``; on_failure:
-    "fill" writes chunks that failed as nodata and says so in the outputs; keep_parts: leave the job folder in place;
-    max_runtime_s: stop after so many seconds, to go on later; overwrite: replace finished outputs; fresh: throw away
-    an unfinished job.
+    engine: threads or sync in this process, local or cuda for worker processes on this machine, dask for a cluster that
+    is there; lanes: CPU threads of this process that run networks or draw polygons (None: one per core; one per GPU);
+    memory_bytes: budget of each process (None: 80 % of what is free).
     """
 
-    device: str = "auto"
     engine: Engines = "threads"
     cluster: ClusterOptions = ClusterOptions()
     lanes: int | None = None
-    batch: int = 1
     memory_bytes: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.engine not in get_args(Engines):
+            raise ConfigError(f"engine {self.engine!r}: choose {', '.join(get_args(Engines))}")
+        if self.engine == "dask" and not self.cluster.ways:
+            raise ConfigError("engine dask: say where with address, scheduler_file or factory")
+        if self.engine != "dask" and self.cluster.ways:
+            raise ConfigError(f"{self.cluster.ways[0]} is for the engine dask, not for {self.engine}")
+        if self.lanes is not None and self.lanes < 1:
+            raise ConfigError(f"lanes {self.lanes}: at least 1 is needed")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions(EngineOptions):
+    """Options of a prediction, beside where it is done.
+
+    device: auto, cpu or cuda; batch: windows per network call; chunk_px: side of a chunk, 512 x 2^n (None: chosen by
+    the budget); tta: test-time augmentation, a key of ``geoseg.engine.views.VIEWS`` (None: the model's own); threshold:
+    for the model's polygon class (None: the model's own); probabilities: write p of every class; aoi: "FILE" or
+    "FILE:layer" of polygons outside of which nothing is computed; shard: (i, n), run every n-th chunk from the i-th on,
+    and leave the outputs to ``finish``; on_failure: "fill" writes chunks that failed as nodata and says so in the
+    outputs; keep_parts: leave the job folder in place; max_runtime_s: stop after so many seconds, to go on later;
+    overwrite: replace finished outputs; fresh: throw away an unfinished job.
+    """
+
+    device: str = "auto"
+    batch: int = 1
     chunk_px: int | None = None
     tta: str | None = None
     threshold: float | None = None
@@ -79,18 +97,11 @@ class RunOptions:
     fresh: bool = False
 
     def __post_init__(self) -> None:
-        if self.engine not in get_args(Engines):
-            raise ConfigError(f"engine {self.engine!r}: choose {', '.join(get_args(Engines))}")
-        if self.engine == "dask" and not self.cluster.ways:
-            raise ConfigError("engine dask: say where with address, scheduler_file or factory")
-        if self.engine != "dask" and self.cluster.ways:
-            raise ConfigError(f"{self.cluster.ways[0]} is for the engine dask, not for {self.engine}")
+        EngineOptions.__post_init__(self)  # super() does not know a class with slots before Python 3.14
         if self.batch < 1:
             raise ConfigError(f"batch {self.batch}: at least 1 is needed")
         if self.tta is not None and self.tta not in VIEWS:
             raise ConfigError(f"tta {self.tta!r}: choose {', '.join(VIEWS)}")
-        if self.lanes is not None and self.lanes < 1:
-            raise ConfigError(f"lanes {self.lanes}: at least 1 is needed")
         if self.threshold is not None and not 0 < self.threshold < 1:
             raise ConfigError(f"threshold {self.threshold}: it lies between 0 and 1")
         if self.chunk_px is not None and (self.chunk_px < 512 or self.chunk_px & (self.chunk_px - 1)):

@@ -16,7 +16,7 @@ from geoseg.io.aoi import read_area
 from geoseg.io.source import Scene
 from geoseg.model.bundle import ModelBundle
 from geoseg.model.spec import ModelSpec
-from geoseg.tiling.memory import FREE_SHARE, MIB, Load, MemoryPlan, largest_chunk_that_fits, projected_bytes
+from geoseg.tiling.memory import MIB, Load, MemoryPlan, largest_chunk_that_fits, projected_bytes
 from geoseg.tiling.plan import WindowGrid, redundancy
 from geoseg.tiling.resample import Resampling, source_box
 
@@ -124,7 +124,7 @@ def make_plan(
         lanes=site.lanes,
         activation_bytes_per_px=0 if site.platform.device == "cuda" else activation_bytes_per_px(spec),
     )
-    budget = options.memory_bytes or int(FREE_SHARE * site.free_bytes)
+    budget = site.budget_bytes(options.memory_bytes)
     chosen = _chunk_px(load, options.chunk_px, chunk_px, budget)
     polygon_bytes = 0
     if polygons is not None:

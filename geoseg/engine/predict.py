@@ -29,7 +29,7 @@ from geoseg.engine.options import PolygonOptions, RunOptions
 from geoseg.engine.plan import Plan, make_plan
 from geoseg.engine.run import Listener, Outcome, Progress, Stop, listed, refuse_if_failed, run_job
 from geoseg.errors import ConfigError, IncompleteError, InputError
-from geoseg.io.source import Scene, open_scene
+from geoseg.io.source import Scene, located, open_scene
 from geoseg.model.bundle import ModelBundle, load_model
 from geoseg.tiling.memory import GDAL_CACHE_BYTES
 
@@ -299,7 +299,7 @@ def _config(
     files = [scene] if isinstance(scene, str | Path) else scene
     return {
         "job": "land_cover" if polygons is None else "buildings",
-        "scene": [f if "://" in str(f) or str(f).startswith("/vsi") else str(Path(f).absolute()) for f in files],
+        "scene": [located(f) for f in files],
         "model": [str(Path(b.path).absolute()) for b in bundles],
         "out": str(folder.absolute()),
         "options": asdict(replace(options, overwrite=False, fresh=False)),

@@ -1,4 +1,4 @@
-"""What a worker of a cluster runs: one chunk, after it has made sure that it is the worker the job was planned for."""
+"""What a worker of a cluster runs: a chunk or a call, after it has made sure that its bytes are those planned for."""
 
 import pickle
 import platform
@@ -6,30 +6,32 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import lru_cache
+from importlib.metadata import version
+from typing import Any
 
 import rasterio
 
 from geoseg import __version__
-from geoseg.engine.engines import Chunk, ChunkFailure, Site, Task
+from geoseg.engine.engines import Chunk, ChunkFailure, Room, Site, Task
 from geoseg.engine.heap import keep_freed_memory
 from geoseg.engine.job import Job, differences
 from geoseg.engine.kernel import ChunkRecord
-from geoseg.engine.local import AtOnce, local_site, run_chunks
+from geoseg.engine.local import AtOnce, local_room, local_site, run_chunks
 from geoseg.errors import ConfigError, GeosegError, PlanChangedError
 from geoseg.tiling.memory import GDAL_CACHE_BYTES
 
+Toolchain = dict[str, str]
+INSTRUCTION_SET = "instruction set"
+LIBRARIES = ("numpy", "numba", "shapely", "pyproj", "rasterio")
 
-def execute(version: str, payload: bytes, chunk: Chunk) -> ChunkRecord | ChunkFailure:
+
+def execute(planned: Toolchain, payload: bytes, chunk: Chunk) -> ChunkRecord | ChunkFailure:
     """Run one chunk of the pickled task; reads ahead and encodes behind, the network has one thread.
 
-    version: of the geoseg that has planned; another one's task is not even unpickled. Raises PlanChangedError where
-    this worker would not give the same bytes, and what ends a whole job.
+    planned: what the geoseg that has planned is made of; another one's task is not even unpickled. Raises
+    PlanChangedError where this worker would not give the same bytes, and what ends a whole job.
     """
-    if version != __version__:
-        raise PlanChangedError(
-            f"worker {platform.node()} runs geoseg {__version__}, the job was planned with {version}; "
-            f"install the same version on every worker"
-        )
+    _refuse_other_tools(planned)
     task: Task = pickle.loads(payload)
     refuse_if_different(task.job, _site)
     with (
@@ -43,15 +45,60 @@ def execute(version: str, payload: bytes, chunk: Chunk) -> ChunkRecord | ChunkFa
     return outcome
 
 
+def perform(planned: Toolchain, payload: bytes, item: Any) -> Any:
+    """Make the pickled call with ``item``; planned: as for ``execute``. Raises PlanChangedError, and what it raises."""
+    _refuse_other_tools(planned)
+    keep_freed_memory()
+    return pickle.loads(payload)(item)
+
+
+def versions() -> Toolchain:
+    """Return what besides the processor decides the bits of all that is not the network's."""
+    return {"geoseg": __version__, **_libraries()}
+
+
+@lru_cache(maxsize=1)
+def _libraries() -> Toolchain:
+    return {name: version(name) for name in LIBRARIES}
+
+
+@lru_cache(maxsize=1)
+def instruction_set() -> str:
+    """Return the widest vectors of this processor: BLAS, numpy and numba choose their code by them."""
+    from llvmlite.binding import get_host_cpu_features
+
+    features = get_host_cpu_features()
+    return next((name for name in ("avx512f", "avx2", "sve", "neon") if features.get(name)), platform.machine())
+
+
+def _refuse_other_tools(planned: Toolchain) -> None:
+    here = {**versions(), INSTRUCTION_SET: instruction_set()}
+    for name, wanted in planned.items():
+        if here[name] != wanted:
+            raise PlanChangedError(
+                f"worker {platform.node()} runs {name} {here[name]}, the job was planned with {wanted}; "
+                f"give every worker the same versions and kind of processor"
+            )
+
+
+def own_room(workers: int) -> Room:
+    """Return what this worker has; workers: how many share its machine."""
+    return _shared(local_room(lanes=1), workers)
+
+
 def own_site(device: str, *, workers: int) -> Site:
     """Return this worker as a site; workers: how many share its machine."""
+    return _shared(_site(device), workers)
+
+
+def _shared[R: Room](room: R, workers: int) -> R:
+    """Return the room of one thread of this worker, whose machine has been taken for its own."""
     from distributed import get_worker
 
-    site = _site(device)
     worker = get_worker()
-    free = site.free_bytes // workers
+    free = room.free_bytes // workers
     limit = worker.memory_manager.memory_limit
-    return replace(site, free_bytes=(min(free, limit) if limit else free) // max(1, worker.state.nthreads))
+    return replace(room, free_bytes=(min(free, limit) if limit else free) // max(1, worker.state.nthreads))
 
 
 @lru_cache(maxsize=4)

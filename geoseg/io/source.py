@@ -185,6 +185,11 @@ def open_raster(path: str) -> DatasetReader:
         raise InputError(f"{path}: not a raster that can be read ({_first_line(error)})") from error
 
 
+def located(path: str | Path) -> str:
+    """Return a file's path as it is found from any folder; what only GDAL understands stays as it is."""
+    return str(path) if CONNECTION.match(str(path)) else str(Path(path).absolute())
+
+
 def band_number(src: DatasetReader, band: int | str | None) -> int:
     """Return the 1-based number of a band given by number or description, of the last for None; raises ConfigError."""
     if band is None:

@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from geoseg.grid import Box
+
 MARK = 255  # the red of one pixel of the scene, in the middle of a chunk: networks that raise look for it
 MEAN, STD = 80.0, 40.0  # the normalisation of the model
 Moment = tuple[str, str]  # an audit event of Python and a pattern of the path it tells of
@@ -52,6 +54,27 @@ def network(kind: type[BrightIsBuilding] = BrightIsBuilding, **settings: object)
     for name, value in settings.items():
         setattr(kind, name, value)
     backends.TorchBackend = kind  # type: ignore[assignment, misc]
+
+
+def slow_reading(pause_s: float, told: Path) -> None:
+    """Let polygons wait for every tile they read, and write when the first was asked for."""
+    from geoseg.io.probabilities import ProbabilityBands
+
+    read = ProbabilityBands.__call__
+
+    def slow(self: ProbabilityBands, box: Box) -> object:
+        told.touch()
+        time.sleep(pause_s)
+        return read(self, box)
+
+    ProbabilityBands.__call__ = slow  # type: ignore[method-assign, assignment]
+
+
+def smaller_tiles(tile_px: int) -> None:
+    """Draw polygons in small tiles, so that a small raster has several."""
+    from geoseg.engine import buildings
+
+    buildings.Drawing.__init__.__kwdefaults__["tile_px"] = tile_px
 
 
 def other_version() -> None:

@@ -5,13 +5,16 @@ import signal
 import subprocess
 import sys
 from functools import partial
-from signal import SIGCONT, SIGKILL, SIGSTOP
+from signal import SIGCONT, SIGKILL, SIGSTOP, SIGTERM
 
+import numpy as np
 import psutil
 import pytest
+from conftest import write_tif
+from scipy import ndimage
 
 from faults.conftest import CHUNKS, outputs, parts, write_scene
-from faults.patches import dask_settings, other_version
+from faults.patches import dask_settings, other_version, slow_reading, smaller_tiles
 from faults.processes import TESTS, wait_for
 
 TTL = {"distributed__scheduler__worker_ttl": "2s"}  # the scheduler waits for ten heartbeats, 5 s, all the same
@@ -124,6 +127,38 @@ def test_no_chunk_fails_where_a_worker_with_a_queue_dies_four_times(stage, model
     assert run.exit_code() == 0, run.log
     assert run.chunks_run == 40
     assert outputs(out) == outputs(tmp_path / "alone")
+
+
+@pytest.fixture(scope="module")
+def vectorized(tmp_path_factory):
+    """A raster of houses in twelve tiles, and the command that draws them without a file to write."""
+    houses = np.ones((1, 1500, 2000), np.uint8)
+    houses[:, 30::70, 40::90] = 255
+    raster = write_tif(tmp_path_factory.mktemp("houses") / "houses.tif", ndimage.maximum_filter(houses, (1, 25, 31)))
+    return ["vectorize", raster, "--class-id", 255, "-o"]
+
+
+@pytest.mark.parametrize("sign", [SIGKILL, SIGTERM])
+def test_polygons_survive_a_worker_and_end_with_try_again_when_terminated(stage, vectorized, tmp_path, sign):
+    """SIGKILL goes to a worker, SIGTERM to the command."""
+    alone, out = tmp_path / "alone.gpkg", tmp_path / "out" / "houses.gpkg"
+    out.parent.mkdir()
+    assert stage.geoseg(*vectorized, alone).exit_code() == 0
+    told = tmp_path / "told"
+    tiles = partial(smaller_tiles, 512)
+    _, address = stage.scheduler()
+    victim, _ = (stage.worker(address, [partial(slow_reading, 0.2, told)]) for _ in range(2))
+    run = stage.geoseg(*vectorized, out, "--address", address, "--workers", 2, patches=[tiles])
+    wait_for(told.exists, while_running=run)
+    if sign is SIGTERM:
+        run.send(SIGTERM)
+        assert run.exit_code() == 75, run.log
+        assert "stopped; nothing is kept" in run.log
+        assert list(out.parent.iterdir()) == []
+    else:
+        assert victim.kill() == -SIGKILL
+        assert run.exit_code() == 0, run.log
+        assert out.read_bytes() == alone.read_bytes()
 
 
 def _grown(out, count):
