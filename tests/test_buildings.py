@@ -145,7 +145,7 @@ def test_buildings_that_cannot_be_parted_are_counted(tile_px, tmp_path, monkeypa
     interior[10:50, 24:27] = interior[29:31, 50:80] = 1
     what = drawing(probability, interior, tile_px=tile_px)
     monkeypatch.setattr(
-        "geoseg.polygons.footprints.find_block", lambda *a, **k: replace(find_block(*a, **k), borders=())
+        "geoseg.polygons.footprints.find_block", lambda *a, **k: replace(find_block(*a, **k), split=None)
     )
     provenance = {"software": "geoseg", "version": "0", "model": None, "input": []}
     made = draw_polygons(tmp_path / "b.gpkg", what, classes=ClassMap((HOUSE,)), provenance=provenance)

@@ -53,7 +53,7 @@ def test_a_border_that_misses_the_door_parts_its_rooms_all_the_same(shift):
     moved = [shapely.transform(shape, lambda xy: xy + by) for shape in (ROOMS, contour)]
     split = split_block(*moved, [lost.moved(by)], np.array([(20, 15), (20, 45)]) + by)
     assert split is not None
-    assert not split.kept
+    assert not split.kept.any()
     assert shapely.coverage_is_valid(split.polygons)
     assert shapely.area(split.polygons).sum() == ROOMS.area
     back = shapely.transform(split.polygons, lambda xy: xy - by)
@@ -65,5 +65,6 @@ def test_a_building_that_the_fitted_outline_leaves_out_keeps_its_contour():
     line = border((40, -0.5), (40, 30.5))
     split = split_block(shapely.box(0, 0, 38, 30), contour, [line], np.array([(20, 15), (50, 15)]))
     assert split is not None
-    assert split.kept
+    assert split.kept.tolist() == [False, True]
+    assert split.beside.tolist() == [True, False]
     assert shapely.area(split.polygons).tolist() == [1200, 600]

@@ -31,16 +31,19 @@ def edge_outlines(
 
     tolerance_m: None means DEFAULT_TOLERANCE_PX, 0 keeps the exact edges. of: what the polygons are drawn of.
     """
-    size_m = np.sqrt(frame.pixel_sizes_m(of.first_pixel.astype(np.float64)).prod(axis=1))
+    pixel_m = frame.pixel_sizes_m(of.first_pixel.astype(np.float64))[:, ::-1]
     contours = rings.polygons(wanted)
-    tolerance_px = np.full(len(of), DEFAULT_TOLERANCE_PX) if tolerance_m is None else tolerance_m / size_m
+    tolerance_px = (
+        np.full(len(of), DEFAULT_TOLERANCE_PX) if tolerance_m is None else tolerance_m / np.sqrt(pixel_m.prod(axis=1))
+    )
     polygons = simplify_apart(contours, tolerance_px)
     areas = shapely.area(contours), shapely.area(polygons)
     return Outlines(
         polygons=polygons,
         contours=contours,
         iou=np.minimum(*areas) / np.maximum(*areas),  # at least so much, but for what was cut here and added there
-        size_m=size_m,
+        pixel_m=pixel_m,
+        bound_m=np.full(len(of), np.inf),
         of=of,
         fit=None,
     )

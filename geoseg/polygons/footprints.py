@@ -165,10 +165,9 @@ def draw_outlines(
         return outlines
     table = label_table(labels, probability, runs, components)
     several = np.bincount(table.component[table.component >= 0], minlength=len(components)) > 1
-    blocks = np.full(len(outlines), None, object)
+    polygons, blocks = outlines.polygons.copy(), np.full(len(outlines), None, object)
     for i, component in enumerate(np.flatnonzero(kept)):
         if several[component]:
-            size_m = frame.pixel_sizes_m(drawn.first_pixel[[i]].astype(np.float64))[0]
             blocks[i] = find_block(
                 labels,
                 table,
@@ -176,11 +175,14 @@ def draw_outlines(
                 components.box[component],
                 outlines.polygons[i],
                 outlines.contours[i],
-                scale=size_m[::-1] / np.sqrt(size_m.prod()),
+                pixel_m=outlines.pixel_m[i],
+                bound=outlines.bound(i),
                 penalty=rules.diagonal_penalty,
                 origin=origin,
             )
-    return replace(outlines, blocks=blocks)
+            if blocks[i].split is not None:
+                polygons[i] = blocks[i].split.outline
+    return replace(outlines, polygons=polygons, blocks=blocks)
 
 
 def to_footprints(outlines: Outlines, frame: GroundFrame) -> Footprints:

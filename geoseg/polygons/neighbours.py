@@ -9,23 +9,27 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from geoseg.polygons.arcs import trace_arcs
-from geoseg.polygons.borders import Border, fit_borders, wall_directions
+from geoseg.polygons.borders import fit_borders, wall_directions
 from geoseg.polygons.components import Components
+from geoseg.polygons.repair import Bound
 from geoseg.polygons.runs import Runs
+from geoseg.polygons.split import Split, split_block
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Block:
     """Two or more buildings that touch, in raster order of first pixels.
 
-    borders: lines between them. anchors: (M, 2) (col, row) a place deep inside each, in the scene. area_px, byte_sum:
-    (M,) number of pixels and sum of their bytes.
+    anchors: (M, 2) (col, row) a place deep inside each, in the scene. traced: the borders between them, (K, 2) each.
+    area_px, byte_sum: (M,) number of pixels and sum of their bytes. split: their polygons as they are drawn, None where
+    not even the contour can be cut.
     """
 
-    borders: tuple[Border, ...]
     anchors: NDArray[np.float64]
+    traced: tuple[NDArray[np.float64], ...]
     area_px: NDArray[np.int64]
     byte_sum: NDArray[np.int64]
+    split: Split | None
 
     def __len__(self) -> int:
         return len(self.area_px)
@@ -59,16 +63,18 @@ def find_block(
     outline: shapely.Polygon,
     contour: shapely.Polygon,
     *,
-    scale: NDArray[np.float64],
+    pixel_m: NDArray[np.float64],
+    bound: Bound | None,
     penalty: float,
     origin: tuple[int, int],
 ) -> Block:
-    """Return the buildings of a component that has several, and the borders between them.
+    """Return the buildings of a component that has several, split along the borders between them.
 
     labels: (H, W), first pixel at ``origin`` (row, col). box: row0, col0, row1, col1 of the component in it. outline,
-    contour: in pixel coordinates of the scene. scale: factors of x and y that make the pixels square. penalty: corners
-    that a border off the outline's main direction must save.
+    contour: in pixel coordinates of the scene. pixel_m: width and height of a pixel. bound: how near each building must
+    be to its contour. penalty: corners that a border off the outline's main direction must save.
     """
+    scale = pixel_m / np.sqrt(pixel_m.prod())
     row0, col0, row1, col1 = box
     crop = labels[row0:row1, col0:col1]
     own = table.component == component
@@ -79,12 +85,15 @@ def find_block(
     corner = np.array([col0 + origin[1], row0 + origin[0]], np.float64)
     _fill(crop, contour, corner)
     directions = wall_directions(shapely.transform(outline, lambda xy: (xy - corner) * scale))
-    borders = fit_borders(trace_arcs(crop), directions, scale=scale, penalty=penalty)
+    fitted = fit_borders(trace_arcs(crop), directions, scale=scale, penalty=penalty)
+    borders = [border.moved(corner) for border in fitted]
+    anchors = _deepest(crop, members)[:, ::-1] + 0.5 + corner
     return Block(
-        borders=tuple(border.moved(corner) for border in borders),
-        anchors=_deepest(crop, members)[:, ::-1] + 0.5 + corner,
+        anchors=anchors,
+        traced=tuple(border.traced for border in borders),
         area_px=table.area_px[members],
         byte_sum=table.byte_sum[members],
+        split=split_block(outline, contour, borders, anchors, bound=bound),
     )
 
 

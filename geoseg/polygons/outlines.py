@@ -5,13 +5,14 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
-import shapely
 from numpy.typing import NDArray
 
-from geoseg.polygons.fit import KEPT
+from geoseg.polygons.closeness import Closeness, ious
+from geoseg.polygons.fit import FREE, KEPT, LEAST_IOU
+from geoseg.polygons.repair import Bound
 from geoseg.polygons.runs import PROBABILITY_STEPS
-from geoseg.polygons.settle import KEPT_TOLERANCE_PX, settle
-from geoseg.polygons.split import Split, distances, split_block
+from geoseg.polygons.settle import settle
+from geoseg.polygons.split import Split, cut_along
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,15 +56,17 @@ class Outlines:
     """One polygon for each component that is drawn, in raster order of first pixels; all arrays have N rows.
 
     polygons, contours: drawn polygon and the contour it was made from, in pixel coordinates (col, row) of the scene.
-    iou: of the two, or a measure of it. size_m: root of the area of a pixel there. fit: None for polygons that are
-    contours by nature. blocks: a Block where several buildings touch in the component and None elsewhere, once settled
-    only where they could not be parted; None instead of the array where there are no blocks.
+    iou: of the two, or a measure of it. pixel_m: (N, 2) width and height of a pixel there. bound_m: how far the polygon
+    may be from the contour. fit: None for polygons that are contours by nature, which no bounds hold. blocks: a Block
+    where several buildings touch in the component and None elsewhere, once settled only where they could not be parted;
+    None instead of the array where there are no blocks.
     """
 
     polygons: NDArray[np.object_]
     contours: NDArray[np.object_]
     iou: NDArray[np.float64]
-    size_m: NDArray[np.float64]
+    pixel_m: NDArray[np.float64]
+    bound_m: NDArray[np.float64]
     of: Drawn
     fit: Fit | None
     blocks: NDArray[np.object_] | None = None
@@ -92,61 +95,98 @@ class Outlines:
         first = all_of_them.of.first_pixel
         return all_of_them.take(np.lexsort((first[:, 1], first[:, 0])))
 
-    def settled(self) -> "Outlines":
-        """Return outlines that are valid and do not overlap, blocks split; those hemmed in are firm in ``settle``."""
-        polygons = self.polygons.copy()
-        kept, trimmed = settle(polygons, self.contours, self.iou, firm=self.of.hemmed)
-        iou = np.where(kept, 1.0, self.iou)
-        for i in np.flatnonzero(trimmed):
-            iou[i] = iou_of(polygons[i], self.contours[i])
+    def bound(self, i: int) -> Bound | None:
+        """What holds of row i and its buildings, None for contours by nature."""
+        return None if self.fit is None else Bound(self.pixel_m[i], float(self.bound_m[i]))
+
+    @property
+    def astray(self) -> NDArray[np.bool_]:
+        """Which polygons are out of their bounds, (N,)."""
         if self.fit is None:
-            return replace(self, polygons=polygons, iou=iou)._split()
-        deviation_m = np.where(kept, KEPT_TOLERANCE_PX * self.size_m, self.fit.deviation_m)
-        for i in np.flatnonzero(trimmed):
-            far = shapely.hausdorff_distance(polygons[i].boundary, self.contours[i].boundary)
-            deviation_m[i] = max(deviation_m[i], far * self.size_m[i])
-        fit = replace(
-            self.fit,
+            return np.zeros(len(self), np.bool_)
+        return (self.fit.iou_contour < LEAST_IOU) | (self.fit.deviation_m > self.bound_m)
+
+    def settled(self) -> "Outlines":
+        """Return outlines that are valid, do not overlap and are within their bounds, blocks split.
+
+        Those hemmed in are firm in ``settle``, and so is what would be out of bounds otherwise, or whose buildings
+        could not be told apart.
+        """
+        firm = self.of.hemmed
+        while True:
+            polygons = self.polygons.copy()
+            kept, trimmed = settle(polygons, self.contours, self.iou, firm=firm)
+            after = self.redrawn(polygons, kept, kept | trimmed)
+            splits, failed = after._splits(kept, trimmed)
+            failed |= (kept | trimmed) & after.astray
+            if not (failed & ~firm).any():
+                return after._split(splits)
+            firm = firm | failed
+
+    def redrawn(self, polygons: NDArray[np.object_], kept: NDArray[np.bool_], changed: NDArray[np.bool_]) -> "Outlines":
+        """Return the outlines with other polygons, and what follows for those that ``changed``, or are ``kept`` now."""
+        if self.fit is None:
+            iou = self.iou.copy()
+            iou[changed] = ious(polygons[changed], self.contours[changed])
+            return replace(self, polygons=polygons, iou=iou)
+        measured = Closeness.of(polygons[changed], self.contours[changed], self.pixel_m[changed])
+        iou, deviation_m, rms_m = self.iou.copy(), self.fit.deviation_m.copy(), self.fit.rms_m.copy()
+        iou[changed], deviation_m[changed], rms_m[changed] = measured.iou, measured.deviation_m, measured.rms_m
+        fit = Fit(
             status=np.where(kept, KEPT, self.fit.status).astype(np.int8),
             direction_deg=np.where(kept, np.nan, self.fit.direction_deg),
             deviation_m=deviation_m,
-            rms_m=np.where(kept, 0.0, self.fit.rms_m),
+            rms_m=rms_m,
             iou_contour=iou,
         )
-        return replace(self, polygons=polygons, iou=iou, fit=fit)._split()
+        return replace(self, polygons=polygons, iou=iou, fit=fit)
 
-    def _split(self) -> "Outlines":
-        """Return one row for each building of the blocks."""
-        if self.blocks is None:
-            return self
-        split = {}
-        for i, block in enumerate(self.blocks):
-            if block is None:
+    def _splits(
+        self, kept: NDArray[np.bool_], trimmed: NDArray[np.bool_]
+    ) -> tuple[dict[int, Split], NDArray[np.bool_]]:
+        """Return the blocks' buildings once the blocks are ``kept`` or ``trimmed``, and where there is no way."""
+        splits, failed = {}, np.zeros(len(self), np.bool_)
+        for i, block in enumerate([] if self.blocks is None else self.blocks):
+            if block is None or block.split is None:
                 continue
-            parts = split_block(self.polygons[i], self.contours[i], block.borders, block.anchors)
+            split, parts = block.split, None
+            if self.polygons[i] is self.contours[i]:
+                parts = split.contours
+            elif kept[i] or trimmed[i]:
+                parts = cut_along(self.polygons[i], block.traced if kept[i] else split.walls, block.anchors)
+                failed[i] = parts is None
             if parts is not None:
-                split[i] = parts
-        whole = np.setdiff1d(np.arange(len(self)), list(split))
-        return Outlines.joined([self.take(whole), *(self._parts(i, parts) for i, parts in split.items())])
+                closeness = None
+                if (bound := self.bound(i)) is not None:
+                    closeness = bound.measured(parts, split.contours)
+                    failed[i] = not closeness.within(bound.far_m).all()
+                split = split.redrawn(parts, closeness, kept=bool(kept[i]))
+            splits[i] = split
+        return splits, failed
 
-    def _parts(self, i: int, parts: Split) -> "Outlines":
+    def _split(self, splits: dict[int, Split]) -> "Outlines":
+        """Return one row for each building of the blocks."""
+        whole = np.setdiff1d(np.arange(len(self)), list(splits))
+        return Outlines.joined([self.take(whole), *(self._parts(i, split) for i, split in splits.items())])
+
+    def _parts(self, i: int, split: Split) -> "Outlines":
         """Return the buildings of row i; they keep the first pixel of their block, so that they stay together."""
         assert self.blocks is not None
-        one = self.take(np.full(len(parts.polygons), i))
-        iou = np.array([iou_of(p, c) for p, c in zip(parts.polygons, parts.contours, strict=True)])
-        fit = None
+        one = self.take(np.full(len(split.polygons), i))
+        fit, iou = None, one.iou
         if one.fit is not None:
-            far_px, rms_px = distances(parts.polygons, parts.contours).T
-            fit = replace(
-                one.fit,
-                status=np.full(len(one), KEPT, np.int8) if parts.kept else one.fit.status,
-                direction_deg=np.full(len(one), np.nan) if parts.kept else one.fit.direction_deg,
-                deviation_m=far_px * one.size_m,
-                rms_m=rms_px * one.size_m,
+            assert split.closeness is not None
+            iou = split.closeness.iou
+            status = np.where(split.beside, FREE, one.fit.status)
+            fit = Fit(
+                status=np.where(split.kept, KEPT, status).astype(np.int8),
+                direction_deg=np.where(split.kept, np.nan, one.fit.direction_deg),
+                deviation_m=split.closeness.deviation_m,
+                rms_m=split.closeness.rms_m,
                 iou_contour=iou,
             )
         of = replace(one.of, area_px=self.blocks[i].area_px, byte_sum=self.blocks[i].byte_sum)
-        return replace(one, polygons=parts.polygons, contours=parts.contours, iou=iou, of=of, fit=fit, blocks=None)
+        return replace(one, polygons=split.polygons, contours=split.contours, iou=iou, of=of, fit=fit, blocks=None)
 
 
 def _map_rows[T: Outlines | Drawn | Fit](make: Callable[[list[NDArray]], NDArray], several: Sequence[T]) -> T:
@@ -162,10 +202,3 @@ def _map_rows[T: Outlines | Drawn | Fit](make: Callable[[list[NDArray]], NDArray
             full = zip(several, columns, strict=True)
             made[field.name] = make([np.full(len(one), None) if c is None else c for one, c in full])
     return type(several[0])(**made)
-
-
-def iou_of(a: shapely.Polygon, b: shapely.Polygon) -> float:
-    """IoU of two polygons, computed from the first's corner on: whole pixels of shift change no bit."""
-    corner = np.floor(shapely.bounds(a)[:2])
-    a, b = (shapely.transform(p, lambda xy: xy - corner) for p in (a, b))
-    return shapely.intersection(a, b).area / shapely.union(a, b).area

@@ -8,68 +8,99 @@ import shapely
 from numpy.typing import NDArray
 
 from geoseg.polygons.borders import Border
-from geoseg.polygons.landing import landed, other_landings, rounded, walls_of
-from geoseg.polygons.trace import SUBPIXELS
-
-KEPT_TOLERANCE_PX = 1.0  # where fitted walls do not make sense the traced ones lose what is no more than steps
+from geoseg.polygons.closeness import Closeness
+from geoseg.polygons.faces import NOBODYS, ORPHAN, adopted, enclosed, inner_points, tile, unions
+from geoseg.polygons.landing import landed, other_landings, walls_of
+from geoseg.polygons.repair import Bound, beside, bounded
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Split:
-    """One polygon for each building of a block, and its contour, each (M,); kept: whether the fitted walls failed."""
+    """One polygon for each building of a block, and its contour, each (M,).
+
+    kept: which buildings are contours instead of fits. beside: which are fits but for the walls they have in common
+    with such a one. closeness: of the two, None where no bound holds.
+    """
 
     polygons: NDArray[np.object_]
     contours: NDArray[np.object_]
-    kept: bool
+    kept: NDArray[np.bool_]
+    beside: NDArray[np.bool_]
+    closeness: Closeness | None
+
+    @property
+    def walls(self) -> list[NDArray[np.float64]]:
+        """The polygons' rings, each (K, 2)."""
+        return [shapely.get_coordinates(ring) for ring in shapely.get_rings(self.polygons)]
+
+    @property
+    def outline(self) -> shapely.Polygon:
+        """The block as a whole."""
+        return shapely.coverage_union_all(self.polygons)
+
+    def redrawn(self, polygons: NDArray[np.object_], closeness: Closeness | None, *, kept: bool) -> "Split":
+        """Return other polygons of the same buildings; kept: whether they are contours now."""
+        return Split(polygons, self.contours, self.kept | kept, self.beside & (not kept), closeness)
 
 
 def split_block(
-    polygon: shapely.Polygon, contour: shapely.Polygon, borders: Sequence[Border], anchors: NDArray[np.float64]
+    polygon: shapely.Polygon,
+    contour: shapely.Polygon,
+    borders: Sequence[Border],
+    anchors: NDArray[np.float64],
+    *,
+    bound: Bound | None = None,
 ) -> Split | None:
     """Cut a component, fitted and as its contour, along the borders in it; None where that fails for the contour.
 
     The polygons are those around the ``anchors``, (M, 2), in their order, have no gap and no overlap, and whole pixels
     of shift change no bit of them. A fitted border that misses its buildings lands elsewhere, as near as it parts them;
-    where it does nowhere, or the fitted outline leaves a building out, all keep their contours.
+    where it does nowhere, or the fitted outline leaves a building out, all keep their contours. A single one that is
+    not within its ``bound`` keeps its own, also where that lies beyond the fitted outline.
     """
     corner = np.floor(shapely.bounds(contour)[:2])
     places = anchors - corner
     contour, polygon = _moved(contour, -corner), _moved(polygon, -corner)
     moved = [border.moved(-corner) for border in borders]
     contours = _cut(contour, walls_of(contour), [border.traced for border in moved], places)
-    if contours is None:
+    if shapely.is_empty(contours).any():
         return None
-    walls, fitted = walls_of(polygon), []
-    for border in moved:
+    fitted = _fitted(polygon, moved, contours, places)
+    made = bounded(fitted, contours, places, bound)
+    polygons, contours = _moved(made.polygons, corner), _moved(contours, corner)
+    return Split(polygons, contours, made.kept, beside(contours, made.kept), made.closeness)
+
+
+def cut_along(
+    polygon: shapely.Polygon, lines: Sequence[NDArray[np.float64]], anchors: NDArray[np.float64]
+) -> NDArray[np.object_] | None:
+    """Return a polygon's part around each of ``anchors``, (M, 2), cut along lines; None where one has no part.
+
+    Whole pixels of shift change no bit.
+    """
+    corner = np.floor(shapely.bounds(polygon)[:2])
+    polygon = _moved(polygon, -corner)
+    parts = _cut(polygon, walls_of(polygon), [xy - corner for xy in lines], anchors - corner)
+    return None if shapely.is_empty(parts).any() else _moved(parts, corner)
+
+
+def _fitted(
+    polygon: shapely.Polygon, borders: list[Border], contours: NDArray[np.object_], places: NDArray[np.float64]
+) -> NDArray[np.object_]:
+    """Return the polygon's part around each place, cut along the fitted borders; empty where a place has none."""
+    walls, lines = walls_of(polygon), []
+    for border in borders:
         line, walls = landed(polygon, walls, border)
-        fitted.append(line)
-    polygons = _cut(polygon, walls, fitted, places)
-    if polygons is None:
-        polygons = _cut(polygon, walls, _mended(polygon, walls, fitted, moved, contours, places), places)
-    kept = polygons is None
-    if polygons is None:
-        polygons = shapely.transform(shapely.coverage_simplify(contours, KEPT_TOLERANCE_PX), rounded)
-        if not _sound(polygons):
-            polygons = contours
-    return Split(_moved(polygons, corner), _moved(contours, corner), kept)
-
-
-def distances(polygons: NDArray[np.object_], contours: NDArray[np.object_]) -> NDArray[np.float64]:
-    """Return (N, 2): largest and root of mean square distance of each contour's vertices from its polygon's outline."""
-    out = np.empty((len(polygons), 2))
-    for i, (polygon, contour) in enumerate(zip(polygons, contours, strict=True)):
-        far = shapely.distance(shapely.points(shapely.get_coordinates(contour)), polygon.boundary)
-        out[i] = far.max(), np.sqrt((far * far).mean())
-    return out
+        lines.append(line)
+    polygons = _cut(polygon, walls, lines, places)
+    if not shapely.is_empty(polygons).any():
+        return polygons
+    mended = _cut(polygon, walls, _mended(polygon, walls, lines, borders, contours, places), places)
+    return min(mended, polygons, key=lambda parts: int(shapely.is_empty(parts).sum()))
 
 
 def _moved[T](shapes: T, by: NDArray[np.float64]) -> T:
     return shapely.transform(shapes, lambda xy: xy + by)
-
-
-def _sound(polygons: NDArray[np.object_]) -> bool:
-    whole = (shapely.get_type_id(polygons) == 3).all() and not shapely.is_empty(polygons).any()
-    return bool(whole and shapely.is_valid(polygons).all() and shapely.coverage_is_valid(polygons))
 
 
 def _cut(
@@ -77,14 +108,19 @@ def _cut(
     walls: NDArray[np.float64],
     lines: list[NDArray[np.float64]],
     places: NDArray[np.float64],
-) -> NDArray[np.object_] | None:
-    """Return the polygon's part around each place, cut along the lines; None where a place has no part of its own."""
+) -> NDArray[np.object_]:
+    """Return the polygon's part around each place, cut along the lines; empty where a place has none of its own.
+
+    Faces with no place in them go to the neighbour with the longest wall.
+    """
     faces = _faces(polygon, walls, lines)
-    owners = _owners(faces, places)
-    if owners is None:
-        return None
-    out = np.array([shapely.union_all(faces[owners == m]) for m in range(len(places))], object)
-    return out if _sound(out) else None
+    place, face = shapely.STRtree(faces).query(shapely.points(places), predicate="within")
+    alone = np.bincount(face, minlength=len(faces))[face] == 1
+    owners = np.full(len(faces), ORPHAN)
+    owners[face[alone]] = place[alone]
+    owners[face[~alone]] = NOBODYS
+    parts = unions(faces, adopted(faces, owners), len(places))
+    return parts if tile(parts[~shapely.is_empty(parts)]) else np.full(len(places), shapely.Polygon())
 
 
 def _faces(
@@ -93,10 +129,8 @@ def _faces(
     """Return the faces that walls and lines enclose in the polygon."""
     gaps = np.flatnonzero((walls[1:, 0] != walls[:-1, 1]).any(axis=1)) + 1
     rings = [np.vstack([ring[:1, 0], ring[:, 1]]) for ring in np.split(walls, gaps)]  # fewer lines are faster to node
-    drawn = [shapely.LineString(xy) for xy in (*rings, *lines) if (xy != xy[0]).any()]
-    noded = shapely.union_all(drawn, grid_size=1 / SUBPIXELS)
-    faces = shapely.get_parts(shapely.polygonize(shapely.get_parts(noded)))
-    return faces[shapely.contains_xy(polygon, shapely.get_coordinates(shapely.point_on_surface(faces)))]
+    faces = enclosed([*rings, *lines])
+    return faces[shapely.contains_xy(polygon, inner_points(faces))]
 
 
 def _mended(
@@ -150,31 +184,3 @@ def _idle(
         if len(beside) == 2:
             idle[k] = places[beside]
     return idle
-
-
-def _owners(faces: NDArray[np.object_], places: NDArray[np.float64]) -> NDArray[np.intp] | None:
-    """Return which place each face belongs to: the one in it, else that of the neighbour with the longest wall.
-
-    None unless every place has a face of its own.
-    """
-    tree = shapely.STRtree(faces)
-    place, face = tree.query(shapely.points(places), predicate="within")
-    if len(np.unique(place)) < len(places) or len(np.unique(face)) < len(place):
-        return None
-    owners = np.full(len(faces), -1)
-    owners[face] = place
-    orphans = np.flatnonzero(owners < 0).tolist()
-    while orphans:
-        still = []
-        for i in orphans:
-            beside = np.sort(tree.query(faces[i], predicate="intersects"))
-            beside = beside[owners[beside] >= 0]
-            shared = shapely.length(shapely.intersection(faces[i], faces[beside]))
-            if shared.max(initial=0.0) > 0:
-                owners[i] = owners[beside[np.argmax(shared)]]
-            else:
-                still.append(i)
-        if len(still) == len(orphans):
-            return None
-        orphans = still
-    return owners

@@ -84,12 +84,12 @@ def streamed_outlines(
     kept = wanted[rings.parent < 0]
     hole = rings.parent >= 0
     polygons = rings.polygons(wanted)
-    size_m = np.sqrt(frame.pixel_sizes_m(blocks.first_pixel[kept].astype(np.float64)).prod(axis=1))
+    pixel_m = frame.pixel_sizes_m(blocks.first_pixel[kept].astype(np.float64))[:, ::-1]
     n = len(polygons)
     fit = Fit(
         status=np.full(n, KEPT, np.int8),
         direction_deg=np.full(n, np.nan),
-        deviation_m=HALF_PIXEL * size_m,
+        deviation_m=HALF_PIXEL * np.sqrt(pixel_m.prod(axis=1)),
         rms_m=np.zeros(n),
         iou_contour=np.ones(n),
     )
@@ -99,5 +99,13 @@ def streamed_outlines(
         byte_sum=blocks.byte_sum[kept],
         hemmed=np.ones(n, np.bool_),
     )
-    outlines = Outlines(polygons, polygons, np.ones(n), size_m, of, fit if rules.method == "regular" else None)
+    outlines = Outlines(
+        polygons=polygons,
+        contours=polygons,
+        iou=np.ones(n),
+        pixel_m=pixel_m,
+        bound_m=np.full(n, np.inf),
+        of=of,
+        fit=fit if rules.method == "regular" else None,
+    )
     return outlines, rings.filled(hole & ~wanted & wanted[rings.shell])

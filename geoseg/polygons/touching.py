@@ -10,12 +10,13 @@ from scipy.sparse.csgraph import connected_components
 
 from geoseg.polygons.arcs import Arcs
 from geoseg.polygons.borders import Border, fit_borders, wall_directions
+from geoseg.polygons.closeness import Closeness
 from geoseg.polygons.fit import KEPT, LEAST_IOU
 from geoseg.polygons.landing import rounded
 from geoseg.polygons.outlines import Fit
 from geoseg.polygons.settle import REACH_PX
-from geoseg.polygons.split import distances, split_block
-from geoseg.polygons.vectors import VectorRules, fit_polygons, ious
+from geoseg.polygons.split import split_block
+from geoseg.polygons.vectors import VectorRules, fit_polygons
 
 SAME_PX = 1 / 32  # corners and walls so close are one: projected, a corner on a longer wall comes to lie beside it
 BESIDE_PX = 0.5**0.5  # from the end of a border to a place outside, as the centre of a pixel is from its corner
@@ -73,15 +74,17 @@ def _fit_block(outlines: NDArray[np.object_], rules: VectorRules) -> tuple[NDArr
     places = np.array([shapely.get_coordinates(shapely.maximum_inscribed_circle(o, 0.5))[0] for o in outlines])
     contour = shapely.transform(union, rounded)[0]
     split = split_block(whole, contour, _borders(outlines, whole, rules.diagonal_penalty), places)
-    if split is None or split.kept or not _near(split.polygons, outlines):
+    if split is None or split.kept.any():
         return None
-    count, (far_px, rms_px) = len(outlines), distances(split.polygons, outlines).T
+    count, closeness = len(outlines), Closeness.of(split.polygons, outlines, np.full(2, rules.pixel_m))
+    if (closeness.iou < LEAST_IOU).any() or not _within_reach(split.polygons, outlines):
+        return None
     return shapely.transform(split.polygons, lambda xy: xy * rules.pixel_m), Fit(
         status=np.repeat(fit.status, count),
         direction_deg=np.repeat(fit.direction_deg, count),
-        deviation_m=far_px * rules.pixel_m,
-        rms_m=rms_px * rules.pixel_m,
-        iou_contour=ious(split.polygons, outlines),
+        deviation_m=closeness.deviation_m,
+        rms_m=closeness.rms_m,
+        iou_contour=closeness.iou,
     )
 
 
@@ -124,8 +127,7 @@ def _outside(ends: NDArray[np.float64], union: shapely.Polygon) -> NDArray[np.fl
     return np.take_along_axis(around, farthest[:, :, None, None], axis=2)[:, :, 0]
 
 
-def _near(polygons: NDArray[np.object_], outlines: NDArray[np.object_]) -> bool:
-    """Whether each polygon is as close to its outline as those of single ones are, and within REACH_PX of its box."""
+def _within_reach(polygons: NDArray[np.object_], outlines: NDArray[np.object_]) -> bool:
+    """Whether each polygon is within REACH_PX of its outline's box."""
     new, own = shapely.bounds(polygons), shapely.bounds(outlines)
-    inside = (new[:, :2] >= own[:, :2] - REACH_PX) & (new[:, 2:] <= own[:, 2:] + REACH_PX)
-    return bool(inside.all() and (ious(polygons, outlines) >= LEAST_IOU).all())
+    return bool((new[:, :2] >= own[:, :2] - REACH_PX).all() and (new[:, 2:] <= own[:, 2:] + REACH_PX).all())

@@ -6,6 +6,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from geoseg.polygons.closeness import ious
 from geoseg.polygons.costs import DIAGONAL_PENALTY
 from geoseg.polygons.fit import KEPT, LEAST_IOU, FittedRings, fit_rings
 from geoseg.polygons.outlines import Fit
@@ -152,9 +153,3 @@ def _rms_px(rings: Rings, fitted: FittedRings) -> NDArray[np.float64]:
     """Root of the mean square distance of each ring, with its holes where it is a shell, from its outline."""
     squares, length = (np.bincount(rings.shell, weights=fitted.misfit[:, i], minlength=len(rings)) for i in (2, 3))
     return np.sqrt(np.divide(squares, length, out=np.zeros(len(rings)), where=length > 0))
-
-
-def ious(a: NDArray[np.object_], b: NDArray[np.object_]) -> NDArray[np.float64]:
-    """Return the IoU of each polygon with the other of its pair, (N,)."""
-    shared = shapely.area(shapely.intersection(a, b))
-    return np.asarray(shared / (shapely.area(a) + shapely.area(b) - shared))
