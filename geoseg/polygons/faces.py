@@ -51,9 +51,16 @@ def adopted(
 
 def unions(faces: NDArray[np.object_], owners: NDArray[np.intp], count: int) -> NDArray[np.object_]:
     """Return what each of ``count`` owners has as one polygon, (count,); empty where that is nothing or in pieces."""
-    merged = np.array([shapely.union_all(faces[owners == m]) for m in range(count)], object)
+    merged = np.array([shapely.union_all(own) if len(own) != 1 else own[0] for own in by_owner(faces, owners, count)])
     merged[shapely.get_type_id(merged) != shapely.GeometryType.POLYGON] = shapely.Polygon()
     return merged
+
+
+def by_owner[T: np.generic](values: NDArray[T], owners: NDArray[np.intp], count: int) -> list[NDArray[T]]:
+    """Return the values of each of ``count`` owners, in order; those of nobody are left out."""
+    order = np.argsort(owners, kind="stable")
+    ends = np.searchsorted(owners[order], np.arange(count + 1))
+    return np.split(values[order], ends)[1:-1]
 
 
 def tile(polygons: NDArray[np.object_]) -> bool:

@@ -7,7 +7,7 @@ import shapely
 from numpy.typing import NDArray
 
 from geoseg.polygons.closeness import Closeness
-from geoseg.polygons.faces import NOBODYS, ORPHAN, adopted, enclosed, inner_points, tile, unions
+from geoseg.polygons.faces import NOBODYS, ORPHAN, adopted, by_owner, enclosed, inner_points, tile, unions
 from geoseg.polygons.landing import rounded
 
 KEPT_TOLERANCES_PX = 2.0, 1.0  # contours lose what is no more than steps: the first simplification that is near enough
@@ -125,21 +125,19 @@ def _in_one_piece(
     faces: NDArray[np.object_], owners: NDArray[np.intp], home: NDArray[np.intp], places: NDArray[np.float64]
 ) -> NDArray[np.intp]:
     """Return the owners without pieces of a polygon that are cut off from its place."""
-    owners = owners.copy()
-    for m, place in enumerate(places):
-        mine = np.flatnonzero(owners == m)
-        parts = shapely.get_parts(shapely.union_all(faces[mine]))
+    out = owners.copy()
+    for place, mine in zip(places, by_owner(np.arange(len(faces)), owners, len(places)), strict=True):
+        parts = shapely.get_parts(shapely.union_all(faces[mine])) if len(mine) > 1 else []
         if len(parts) > 1:
             main = parts[np.argmax(shapely.contains_xy(parts, *place))]
             off = mine[~shapely.contains_xy(main, inner_points(faces[mine]))]
-            owners[off] = np.where(home[off] == NOBODYS, NOBODYS, ORPHAN)
-    return owners
+            out[off] = np.where(home[off] == NOBODYS, NOBODYS, ORPHAN)
+    return out
 
 
 def _holder(polygons: NDArray[np.object_], points: NDArray[np.float64]) -> NDArray[np.intp]:
     """Return the first of the polygons that each point is in, (F,), NOBODYS for none."""
-    out = np.full(len(points), NOBODYS)
+    out = np.full(len(points), len(polygons))
     point, polygon = shapely.STRtree(polygons).query(shapely.points(points), predicate="within")
-    for k in np.argsort(-polygon, kind="stable"):
-        out[point[k]] = polygon[k]
-    return out
+    np.minimum.at(out, point, polygon)
+    return np.where(out == len(polygons), NOBODYS, out)
