@@ -49,6 +49,6 @@ def _encode(
         at = _write_header(out, at, POLYGON, shells[p + 1] - shells[p])
         for ring in range(shells[p], shells[p + 1]):
             at = _write_count(out, at, ends[ring + 1] - ends[ring])
-            begin, end = POINT_BYTES * ends[ring], POINT_BYTES * ends[ring + 1]
-            out[at : at + end - begin] = coordinates[begin:end]
-            at += end - begin
+            for k in range(POINT_BYTES * ends[ring], POINT_BYTES * ends[ring + 1]):
+                out[at] = coordinates[k]
+                at += 1

@@ -143,7 +143,9 @@ def _write(
             half = following[half]
             if half == first:
                 break
-        out[n] = out[begin]
+        out[n, 0], out[n, 1] = out[begin, 0], out[begin, 1]
         n += 1
         if turned:
-            out[begin:n] = out[begin:n][::-1].copy()
+            for i, j in zip(range(begin, (begin + n) // 2), range(n - 1, begin, -1)):
+                for axis in range(2):
+                    out[i, axis], out[j, axis] = out[j, axis], out[i, axis]

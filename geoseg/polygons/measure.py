@@ -112,14 +112,14 @@ def _measure(
         for i in range(ends[ring], ends[ring + 1]):
             _place(lon[i] * pi / 180, lat[i] * pi / 180, es, series, here)
             if i == ends[ring]:
-                first[:] = here
+                first = here.copy()
             else:
                 chord2 = (here[3] - before[3]) ** 2 + (here[4] - before[4]) ** 2 + (here[5] - before[5]) ** 2
                 area[ring] += _triangle(first, before, here) + _beside(before, here, es) * chord2
                 length = sqrt(chord2) * (1 + chord2 / 24)
                 perimeter[ring] += length
                 longest[ring] = max(longest[ring], length)
-            before[:] = here
+            before, here = here, before
         area[ring] *= (authalic * equator) ** 2
         perimeter[ring] *= equator
         longest[ring] *= equator
