@@ -20,6 +20,7 @@ import shapely
 from numpy.typing import NDArray
 
 from geoseg.classes import ClassInfo, ClassMap
+from geoseg.engine.compiling import compile_drawing
 from geoseg.grid import Box, Grid
 from geoseg.io.geopackage import BATCH_ROWS, buildings_batch, refuse_if_in_use, write_building_batches
 from geoseg.polygons.blocks import Blocks, TileBorder, join_tiles, pixel_key, tile_border
@@ -119,6 +120,7 @@ def draw_polygons(
     see ``write_building_batches``. Equal scenes and rules give equal bytes. Raises OutputError.
     """
     refuse_if_in_use(path)
+    compile_drawing(drawing.rules, drawing.frame, parted=drawing.pixels(Box(0, 0, 1, 1))[1] is not None)
     survey = find_blocks(drawing, each=each)
     rows = PolygonRows(drawing, survey, each=each)
     count, area_m2 = write_building_batches(

@@ -11,6 +11,7 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from geoseg import __version__
+from geoseg.engine.compiling import compiling_told
 from geoseg.errors import ConfigError, InputError, MemoryBudgetError, OutputError
 from geoseg.grid import Grid
 from geoseg.io.class_table import read_classes
@@ -27,6 +28,7 @@ INTEGERS = ("uint8", "int8", "uint16", "int16", "int32")
 STRIP_PX = 2**24  # a strip has about so many pixels; its height shows in nothing
 
 
+@compiling_told()
 def draw_coverage(
     raster: str | Path,
     out: str | Path,

@@ -17,6 +17,7 @@ import shapely
 from numpy.typing import NDArray
 
 from geoseg import __version__
+from geoseg.engine.compiling import compiling_told
 from geoseg.engine.fit_columns import COLUMNS, column_names, whole_features
 from geoseg.engine.options import RegularizeOptions
 from geoseg.errors import InputError, OutputError
@@ -71,6 +72,7 @@ class _Work:
         return LocalMetres.about(self.layer.crs, float(cell[1]) + 0.5, float(cell[0]) + 0.5)
 
 
+@compiling_told()
 def regularize(
     source: str | Path,
     out: str | Path,

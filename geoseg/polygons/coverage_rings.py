@@ -146,6 +146,7 @@ def _write(
         out[n, 0], out[n, 1] = out[begin, 0], out[begin, 1]
         n += 1
         if turned:
-            for i, j in zip(range(begin, (begin + n) // 2), range(n - 1, begin, -1)):
+            for k in range((n - begin) // 2):
+                i, j = begin + k, n - 1 - k
                 for axis in range(2):
                     out[i, axis], out[j, axis] = out[j, axis], out[i, axis]
