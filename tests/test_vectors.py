@@ -1,5 +1,7 @@
 """Polygons from elsewhere: fitted as rasters are, and neighbours settled."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import shapely
@@ -94,6 +96,18 @@ def test_what_would_lose_too_much_goes_back_to_its_outline():
     assert fit.status.tolist() == [KEPT, KEPT]
     assert list(out) == list(outlines)
     assert (fit.iou_contour == 1).all()
+
+
+def test_trimming_does_not_take_a_polygon_out_of_its_bounds():
+    outlines = array(shapely.box(0, 0, 10, 10), shapely.box(10.1, 0, 20, 10))
+    wide = shapely.box(0, 0, 10.9, 10)  # of the second polygon a twelfth would go, which shares 0.82 with its outline
+    _, fit = fit_polygons(outlines, RULES)
+    worse = replace(fit, iou_contour=np.array([0.9, 0.82]))
+    out, fit, _ = settle_polygons(array(wide, shapely.box(10.1, 1.8, 20, 10)), outlines, worse, RULES)
+    assert shapely.intersection(out[0], out[1]).area == 0
+    assert (fit.iou_contour >= LEAST_IOU).all()
+    assert fit.status[1] == KEPT
+    assert out[1] is outlines[1]
 
 
 def test_outlines_that_overlap_stay_and_buildings_keep_their_parts():

@@ -15,6 +15,7 @@ from geoseg.polygons.rings import Rings
 DEFAULT_TOLERANCE_PX = 4.0  # networks misplace walls by a pixel or two; this much is a missing corner
 # An IoU judged from distances is up to 0.04 too large for houses, 0.1 for huts, 0.7 for specks: it is computed below.
 DOUBTFUL_IOU, DOUBTFUL_PX = 0.9, 64.0
+DOUBTFUL_SHARE = 0.8  # of the bound on distances, which are judged from samples 3/4 of a pixel apart
 
 
 def regular_outlines(
@@ -54,6 +55,13 @@ def regular_outlines(
     both = shapely.area(contours) + shapely.area(polygons)
     iou = (both - changed) / (both + changed)
     bound_px = tolerance_px + SIZE_SHARE * np.sqrt(np.abs(rings.area_px))
+    fit = Fit(
+        status=fitted.status[shells],
+        direction_deg=np.degrees(fitted.direction[shells]) % 90,
+        deviation_m=far_px[shells] * size_m[shells],
+        rms_m=np.sqrt(squares / length) * size_m[shells],
+        iou_contour=iou,
+    )
     outlines = Outlines(
         polygons=polygons,
         contours=contours,
@@ -61,23 +69,18 @@ def regular_outlines(
         pixel_m=pixel_m[shells],
         bound_m=bound_px[shells] * size_m[shells],
         of=of,
-        fit=Fit(
-            status=fitted.status[shells],
-            direction_deg=np.degrees(fitted.direction[shells]) % 90,
-            deviation_m=far_px[shells] * size_m[shells],
-            rms_m=np.sqrt(squares / length) * size_m[shells],
-            iou_contour=iou,
-        ),
+        fit=fit,
     )
-    return _verified(outlines)
+    return _verified(outlines, fit)
 
 
-def _verified(outlines: Outlines) -> Outlines:
+def _verified(outlines: Outlines, fit: Fit) -> Outlines:
     """Return outlines without crossings, measured where that matters, and contours where they are astray."""
     polygons, contours = outlines.polygons.copy(), outlines.contours
     crossed = ~shapely.is_valid(polygons)
     polygons[crossed] = [_uncrossed(polygon) for polygon in polygons[crossed]]
     doubtful = crossed | (outlines.iou < DOUBTFUL_IOU) | (shapely.area(contours) < DOUBTFUL_PX)
+    doubtful |= fit.deviation_m > DOUBTFUL_SHARE * outlines.bound_m
     measured = outlines.redrawn(polygons, np.zeros_like(doubtful), doubtful)
     for i in np.flatnonzero(measured.astray):
         polygons[i] = plain_contours(contours[[i]], outlines.bound(int(i)))[0]

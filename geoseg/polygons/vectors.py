@@ -79,9 +79,10 @@ def settle_polygons(
 ) -> tuple[NDArray[np.object_], Fit, NDArray[np.bool_]]:
     """Return ``polygons``, fitted to ``outlines``, and ``fit`` once neighbours do not overlap; and which were trimmed.
 
-    A polygon that reaches into another is trimmed along it, or taken back to its outline. Outlines that share ground
-    stay as they are where that is all that is left, and what shares more than TRIM_SHARE of it, as a building and its
-    parts do, is not told apart at all. The result depends on those alone that are linked by overlaps.
+    A polygon that reaches into another is trimmed along it, or taken back to its outline, also where trimming would
+    leave less than LEAST_IOU in common with that. Outlines that share ground stay as they are where that is all that is
+    left, and what shares more than TRIM_SHARE of it, as a building and its parts do, is not told apart at all. The
+    result depends on those alone that are linked by overlaps.
     """
     contours = shapely.transform(outlines, lambda xy: xy / rules.pixel_m)
     scaled = shapely.transform(polygons, lambda xy: np.rint(xy / rules.pixel_m * SUBPIXELS) / SUBPIXELS)
@@ -90,6 +91,7 @@ def settle_polygons(
     while True:  # settle tries the simplified contour of a raster first; here it is the outline itself or nothing
         drawn = scaled.copy()
         kept, trimmed = settle(drawn, contours, fit.iou_contour, firm=firm, exempt=exempt)
+        kept[trimmed] = ious(drawn[trimmed], contours[trimmed]) < LEAST_IOU
         if (kept == firm).all():
             break
         firm = kept
