@@ -10,12 +10,12 @@ from geoseg.polygons.frame import GroundFrame
 from geoseg.polygons.landing import rounded
 from geoseg.polygons.outlines import Drawn, Fit, Outlines
 from geoseg.polygons.repair import plain_contours
+from geoseg.polygons.ring import STEP_PX
 from geoseg.polygons.rings import Rings
 
 DEFAULT_TOLERANCE_PX = 4.0  # networks misplace walls by a pixel or two; this much is a missing corner
 # An IoU judged from distances is up to 0.04 too large for houses, 0.1 for huts, 0.7 for specks: it is computed below.
 DOUBTFUL_IOU, DOUBTFUL_PX = 0.9, 64.0
-DOUBTFUL_SHARE = 0.8  # of the bound on distances, which are judged from samples 3/4 of a pixel apart
 
 
 def regular_outlines(
@@ -80,7 +80,8 @@ def _verified(outlines: Outlines, fit: Fit) -> Outlines:
     crossed = ~shapely.is_valid(polygons)
     polygons[crossed] = [_uncrossed(polygon) for polygon in polygons[crossed]]
     doubtful = crossed | (outlines.iou < DOUBTFUL_IOU) | (shapely.area(contours) < DOUBTFUL_PX)
-    doubtful |= fit.deviation_m > DOUBTFUL_SHARE * outlines.bound_m
+    between_samples_m = STEP_PX / 2 * outlines.pixel_m.max(axis=1)  # no point is farther from those that were judged
+    doubtful |= fit.deviation_m + between_samples_m > outlines.bound_m
     measured = outlines.redrawn(polygons, np.zeros_like(doubtful), doubtful)
     for i in np.flatnonzero(measured.astray):
         polygons[i] = plain_contours(contours[[i]], outlines.bound(int(i)))[0]
