@@ -13,7 +13,7 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from geoseg.engine.options import PolygonOptions, RunOptions
-from geoseg.errors import ConfigError, InputError
+from geoseg.errors import ConfigError, InputError, OutputError
 from geoseg.io.scene_list import ListedScene, ListKeys
 from geoseg.model.bundle import bundled_models
 from geoseg.model.spec import Value
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 DEMO_SCENE = "demo"  # a scene's name, as "buildings" is a model's: the one that comes with geoseg
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
+OWN_FILES = ("run.json", "plan.json")  # geoseg writes them: they hold a config beside other things
 UNKNOWN_KEY = ("extra_forbidden", "unexpected_keyword_argument")  # pydantic's names for it, in models and dataclasses
 
 
@@ -252,7 +253,7 @@ def load_config(source: str | Path, *, changes: Mapping[str, Any] | None = None)
 
     Relative paths start at the config's own folder; in one that comes with geoseg, at the current folder. changes: keys
     that replace the file's (from the command line, so their paths start at the current folder). Raises InputError where
-    there is no such file, and ConfigError that names file and key.
+    there is no such file, OutputError for a damaged run.json, and ConfigError that names file and key.
     """
     shipped = shipped_configs()
     named = str(source) in shipped and not Path(source).is_file()
@@ -276,16 +277,30 @@ def parse_config[C: BaseModel](kind: type[C], content: Mapping[str, Any], *, whe
 
 
 def _content(path: Path) -> dict[str, Any]:
+    if path.name in OWN_FILES:
+        return _recorded(path)
     try:
         text = path.read_text(encoding="utf-8")
         content = json.loads(text) if path.suffix == ".json" else yaml.load(text, Loader=_StrictLoader)
     except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"{path}: cannot be read as {path.suffix[1:] or 'YAML'} ({_one_line(error)})") from error
-    if path.name in ("run.json", "plan.json") and isinstance(content, dict) and "config" in content:
-        content = content["config"]
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: holds no keys; a config starts with job: {' | '.join(CONFIGS)}")
     return content
+
+
+def _recorded(path: Path) -> dict[str, Any]:
+    """Return the config in a file of geoseg's own."""
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))["config"]
+        keys = None if config is None else dict(config)
+    except (ValueError, LookupError, TypeError) as error:
+        raise OutputError(
+            f"{path}: is no {path.name} of geoseg, or damaged ({error!r}); run the job's own command or config again"
+        ) from error
+    if keys is None:
+        raise ConfigError(f"{path}: its scene came opened from Python, which alone can run it again")
+    return keys
 
 
 def _kind(path: Path, content: Mapping[str, Any]) -> type[Config]:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from geoseg.cli import main
 from geoseg.config import (
     BatchConfig,
     Buildings,
@@ -16,7 +17,7 @@ from geoseg.config import (
     shipped_configs,
 )
 from geoseg.engine.options import PolygonOptions, RunOptions
-from geoseg.errors import ConfigError, InputError
+from geoseg.errors import ConfigError, InputError, OutputError
 from geoseg.io.scene_list import ListedScene, ListKeys
 from geoseg.train.spec import TrainSpec
 
@@ -183,6 +184,22 @@ def test_a_run_json_holds_a_config_that_runs_again_from_anywhere(tmp_path, monke
     again = load_config(tmp_path / "deep/run.json")
     assert again.scene == (str(tmp_path / "s.tif"),)
     assert again.options == RunOptions(threshold=0.4, overwrite=False)
+
+
+@pytest.mark.parametrize("name", ["run.json", "plan.json"])
+@pytest.mark.parametrize("content", [b"", b'{"config": {"job": "buil', b"\x00\xff", b"[]", b"{}", b'{"config": 7}'])
+def test_a_damaged_run_json_is_a_damaged_output_and_no_wrong_usage(tmp_path, capsys, name, content):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(OutputError, match=rf"is no {name} of geoseg, or damaged"):
+        load_config(tmp_path / name)
+    assert main(["run", str(tmp_path / name), "-n"]) == 5
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_a_run_json_of_a_scene_that_came_opened_says_that_it_cannot_run_again(tmp_path):
+    (tmp_path / "run.json").write_text('{"config": null}')
+    with pytest.raises(ConfigError, match="came opened from Python"):
+        load_config(tmp_path / "run.json")
 
 
 def test_a_training_config_is_a_train_spec_with_resolved_paths(tmp_path):
