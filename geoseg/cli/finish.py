@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from geoseg.cli.options import Overwrite, TalkFlags, spread
+from geoseg.cli.options import EngineFlags, Overwrite, TalkFlags, spread
 from geoseg.cli.predict import tell
 from geoseg.config import BuildingsConfig, LandCoverConfig, load_config
 from geoseg.errors import InputError
@@ -15,10 +15,14 @@ from geoseg.errors import InputError
 def finish(
     folder: Annotated[Path, typer.Argument(metavar="OUT", help="Folder that the shards were given as -o.")],
     *,
+    where: EngineFlags,
     talk: TalkFlags,
     overwrite: Overwrite = False,
 ) -> None:
-    """Write the outputs of a job whose chunks are all done; exit code 7 where some are missing."""
+    """Write the outputs of a job whose chunks are all done; exit code 7 where some are missing.
+
+    No network runs here: engine, lanes and memory are for the polygons.
+    """
     from dataclasses import replace
 
     from geoseg.engine.folder import PLAN_FILE, JobFolder
@@ -30,12 +34,13 @@ def finish(
         raise InputError(f"{folder}: holds no job to finish; start one with geoseg predict or buildings --shard")
     config = load_config(work.path / PLAN_FILE)
     assert isinstance(config, LandCoverConfig | BuildingsConfig)  # nothing else has a job folder
+    options = replace(config.options.at(where.engine_options()), overwrite=overwrite)
     with talk.listener() as listen:
         result = conclude(
             config.open(),
             load_models(config.model),
             folder,
-            options=replace(config.options, overwrite=overwrite),
+            options=options,
             polygons=config.polygons if isinstance(config, BuildingsConfig) else None,
             config=config.recorded(),
             listen=listen,

@@ -200,12 +200,7 @@ class RunFlags(EngineFlags):
 
     def options(self) -> RunOptions:
         """Return the options; raises ConfigError."""
-        where = self.engine_options()
-        return RunOptions(
-            engine=where.engine,
-            cluster=where.cluster,
-            lanes=where.lanes,
-            memory_bytes=where.memory_bytes,
+        options = RunOptions(
             device=self.device,
             batch=self.batch,
             chunk_px=self.chunk_px,
@@ -220,6 +215,7 @@ class RunFlags(EngineFlags):
             overwrite=self.overwrite,
             fresh=self.fresh,
         )
+        return options.at(self.engine_options())
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -14,24 +13,25 @@ from geoseg.engine.calibrate import estimated_total_seconds
 from geoseg.engine.engines import Engine
 from geoseg.engine.finish import RUN_FILE, remove_if_spent
 from geoseg.engine.folder import JobFolder
-from geoseg.engine.job import differences
+from geoseg.engine.job import Platform, differences
 from geoseg.engine.ledger import LOG_FILE, SUMMARY_FILE, Ledger, Report, SceneOutcome, State, kept
-from geoseg.engine.local import local_site
 from geoseg.engine.open import open_engine
 from geoseg.engine.options import PolygonOptions, RunOptions
-from geoseg.engine.plan import Plan, make_plan
+from geoseg.engine.plan import Plan, make_job, make_plan
 from geoseg.engine.predict import Result, predict
 from geoseg.engine.run import Listener, Stop
 from geoseg.errors import ConfigError, IncompleteError, OutputError, TryAgainError
 from geoseg.io.files import locked
 from geoseg.io.source import Scene
 from geoseg.model.bundle import ModelBundle
+from geoseg.tiling.memory import LEAST_CHUNK_PX
 
 log = logging.getLogger(__name__)
 
 LOCK_FILE = ".lock"
 OWN_FILES = (LOG_FILE, SUMMARY_FILE, LOCK_FILE)
 PLACE = {"platform", "chunk_px"}  # where and in which steps a finished scene was run does not count
+ANYWHERE = Platform("", "", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,10 +208,15 @@ def _finished_run(out: Path) -> dict[str, Any] | None:
 
 def _changed(run: dict[str, Any], scene: BatchScene, batch: Batch) -> list[str]:
     """Return in what a finished run differs from what is asked for now; no difference in bytes goes unseen."""
-    site = replace(local_site("cpu"), free_bytes=sys.maxsize)  # nothing will run: no memory is asked for
-    options = replace(batch.options, memory_bytes=None, chunk_px=None)
-    plan = make_plan(scene.open(), batch.bundles, site=site, options=options, polygons=batch.polygons)
-    changed = [key for key in differences(run["identity"], plan.job.identity) if key not in PLACE]
+    job = make_job(
+        scene.open(),
+        batch.bundles,
+        platform=ANYWHERE,
+        chunk_px=LEAST_CHUNK_PX,
+        options=batch.options,
+        polygons=batch.polygons,
+    )
+    changed = [key for key in differences(run["identity"], job.identity) if key not in PLACE]
     polygons = None if batch.polygons is None else asdict(batch.polygons)
     return changed + ["polygons"] * ((run["config"] or {}).get("polygons") != polygons)
 

@@ -1,8 +1,8 @@
 """How a run is done, as its user chooses it: frozen values with the defaults of the command line."""
 
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Literal, Self, get_args
 
 from geoseg.engine.views import VIEWS
 from geoseg.errors import ConfigError
@@ -116,6 +116,10 @@ class RunOptions(EngineOptions):
             raise ConfigError(f"on-failure {self.on_failure!r}: choose {', '.join(get_args(OnFailure))}")
         if self.max_runtime_s is not None and not self.max_runtime_s > 0:
             raise ConfigError(f"max-runtime {self.max_runtime_s}: give seconds above 0")
+
+    def at(self, where: EngineOptions) -> Self:
+        """Return the same run done elsewhere, or with more or less."""
+        return replace(self, **{f.name: getattr(where, f.name) for f in fields(EngineOptions)})
 
 
 LEAST_COMPONENT_PX = 512**2

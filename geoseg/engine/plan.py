@@ -1,13 +1,13 @@
 """Plan: what a run will do and hold, decided and checked before its first pixel."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from geoseg.engine.engines import Site
-from geoseg.engine.job import Job
+from geoseg.engine.engines import Room, Site
+from geoseg.engine.job import Job, Platform
 from geoseg.engine.kernel import INTERIOR, probability_layer
 from geoseg.engine.options import PolygonOptions, RunOptions
 from geoseg.engine.views import VIEWS
@@ -16,7 +16,16 @@ from geoseg.io.aoi import read_area
 from geoseg.io.source import Scene
 from geoseg.model.bundle import ModelBundle
 from geoseg.model.spec import ModelSpec
-from geoseg.tiling.memory import MIB, Load, MemoryPlan, largest_chunk_that_fits, projected_bytes
+from geoseg.tiling.memory import (
+    BASE_BYTES,
+    MIB,
+    PLAIN_BASE_BYTES,
+    Load,
+    MemoryPlan,
+    finishing_bytes,
+    largest_chunk_that_fits,
+    projected_bytes,
+)
 from geoseg.tiling.plan import WindowGrid, redundancy
 from geoseg.tiling.resample import Resampling, source_box
 
@@ -90,8 +99,57 @@ def make_plan(
     """Decide how a run is done and check that it fits its memory.
 
     bundles: the model, or several whose probabilities are averaged; chunk_px: that of an unfinished run, taken where
-    the options leave it open. Raises InputError where the scene lacks the model's bands, ConfigError for options that
-    make no sense, and MemoryBudgetError, naming the largest chunk that fits.
+    the options leave it open. Raises MemoryBudgetError, naming the largest chunk that fits, and what ``make_job`` does.
+    """
+    job = make_job(
+        scene, bundles, platform=site.platform, chunk_px=DEFAULT_CHUNK_PX, options=options, polygons=polygons
+    )
+    load = _load(job, lanes=site.lanes)
+    budget = site.budget_bytes(options.memory_bytes)
+    chosen = _chunk_px(load, options.chunk_px, chunk_px, budget)
+    return Plan(
+        replace(job, chunk_px=chosen),
+        site.lanes,
+        projected_bytes(load, chosen),
+        0 if polygons is None else _polygon_bytes(job, polygons, lanes=site.lanes, budget=budget, base=BASE_BYTES),
+        tuple(_notes(scene, job.spec, job.resampling)),
+    )
+
+
+def plan_finish(
+    scene: Scene, job: Job, *, room: Room, options: RunOptions, polygons: PolygonOptions | None = None
+) -> Plan:
+    """Return the plan of putting a job's parts together and drawing its polygons, for which no network is loaded.
+
+    Raises MemoryBudgetError.
+    """
+    memory = finishing_bytes(
+        scene.grid.shape, chunk_px=job.chunk_px, layers=len(job.layers), classes=len(job.spec.classes)
+    )
+    budget = room.budget_bytes(options.memory_bytes)
+    if memory.total > budget:
+        raise MemoryBudgetError(
+            f"the outputs of {scene.name} need {memory.total / MIB:.0f} MiB, but {budget / MIB:.0f} MiB are allowed; "
+            f"allow more with --memory"
+        )
+    polygon_bytes = (
+        0 if polygons is None else _polygon_bytes(job, polygons, lanes=room.lanes, budget=budget, base=PLAIN_BASE_BYTES)
+    )
+    return Plan(job, room.lanes, memory, polygon_bytes, tuple(_notes(scene, job.spec, job.resampling)))
+
+
+def make_job(
+    scene: Scene,
+    bundles: Sequence[ModelBundle],
+    *,
+    platform: Platform,
+    chunk_px: int,
+    options: RunOptions,
+    polygons: PolygonOptions | None = None,
+) -> Job:
+    """Return what decides the bytes of a run on ``platform`` in chunks of ``chunk_px``; nothing is planned for it.
+
+    Raises InputError where the scene lacks the model's bands, and ConfigError for options that make no sense.
     """
     spec = _shared_spec(bundles)
     if polygons is not None and spec.polygon_class is None:
@@ -99,63 +157,64 @@ def make_plan(
     threshold = spec.threshold if options.threshold is None else options.threshold
     if polygons is not None:
         polygons.rules(threshold)  # refuses what makes no sense before any work
-    selected = scene.select(spec.band_set)
     resampling = Resampling.to_resolution(scene.grid, spec.gsd_m)
-    windows = WindowGrid.fit(
-        resampling.working_shape,
-        window=spec.window_px,
-        margin=spec.margin_px,
-        ramp=spec.ramp_px,
-        multiple=spec.multiple_px,
-    )
-    tta = options.tta or spec.tta
-    layers = _layer_names(spec, options, polygons)
-    load = Load(
-        grid=windows,
-        resampling=resampling,
-        bands=len(spec.bands),
-        itemsize=np.dtype(selected.dtype).itemsize,
-        channels=len(spec.channels),
-        classes=len(spec.classes),
-        layers=len(layers),
-        batch=options.batch,
-        answers=len(VIEWS[tta]) * len(bundles),
-        images=len({str(b.spec.normalisation) for b in bundles}),
-        lanes=site.lanes,
-        activation_bytes_per_px=0 if site.platform.device == "cuda" else activation_bytes_per_px(spec),
-    )
-    budget = site.budget_bytes(options.memory_bytes)
-    chosen = _chunk_px(load, options.chunk_px, chunk_px, budget)
-    polygon_bytes = 0
-    if polygons is not None:
-        from geoseg.engine.buildings import projected_polygon_bytes  # numba, shapely and OGR: a map needs none of them
-
-        polygon_bytes = projected_polygon_bytes(
-            scene.grid.shape,
-            lanes=site.lanes,
-            interior=INTERIOR in layers,
-            max_component_px=polygons.max_component_px,
-        )
-    if polygon_bytes > budget:
-        raise MemoryBudgetError(
-            f"polygons of {scene.name} need {polygon_bytes / MIB:.0f} MiB, but {budget / MIB:.0f} MiB are allowed; "
-            f"allow more with --memory, take fewer lanes, or run geoseg predict for the rasters alone"
-        )
-    job = Job(
-        scene=selected,
+    return Job(
+        scene=scene.select(spec.band_set),
         bundles=tuple(bundles),
-        windows=windows,
+        windows=WindowGrid.fit(
+            resampling.working_shape,
+            window=spec.window_px,
+            margin=spec.margin_px,
+            ramp=spec.ramp_px,
+            multiple=spec.multiple_px,
+        ),
         resampling=resampling,
-        chunk_px=chosen,
+        chunk_px=chunk_px,
         batch=options.batch,
-        tta=tta,
-        platform=site.platform,
+        tta=options.tta or spec.tta,
+        platform=platform,
         threshold=threshold,
-        layers=layers,
+        layers=_layer_names(spec, options, polygons),
         area=None if options.aoi is None else read_area(options.aoi, scene.grid),
     )
-    notes = tuple(_notes(scene, spec, resampling))
-    return Plan(job, load.lanes, projected_bytes(load, chosen), polygon_bytes, notes)
+
+
+def _load(job: Job, *, lanes: int) -> Load:
+    """Return what running the chunks of a job holds, whatever their size."""
+    spec = job.spec
+    return Load(
+        grid=job.windows,
+        resampling=job.resampling,
+        bands=len(spec.bands),
+        itemsize=np.dtype(job.scene.dtype).itemsize,
+        channels=len(spec.channels),
+        classes=len(spec.classes),
+        layers=len(job.layers),
+        batch=job.batch,
+        answers=len(VIEWS[job.tta]) * len(job.bundles),
+        images=len({str(b.spec.normalisation) for b in job.bundles}),
+        lanes=lanes,
+        activation_bytes_per_px=0 if job.platform.device == "cuda" else activation_bytes_per_px(spec),
+    )
+
+
+def _polygon_bytes(job: Job, polygons: PolygonOptions, *, lanes: int, budget: int, base: int) -> int:
+    """Return what drawing the polygons takes in a process of ``base`` bytes; raises MemoryBudgetError."""
+    from geoseg.engine.buildings import projected_polygon_bytes  # numba, shapely and OGR: a map needs none of them
+
+    needed = projected_polygon_bytes(
+        job.scene.grid.shape,
+        lanes=lanes,
+        interior=INTERIOR in job.layers,
+        max_component_px=polygons.max_component_px,
+        base_bytes=base,
+    )
+    if needed > budget:
+        raise MemoryBudgetError(
+            f"polygons of {job.scene.name} need {needed / MIB:.0f} MiB, but {budget / MIB:.0f} MiB are allowed; "
+            f"allow more with --memory, take fewer lanes, or run geoseg predict for the rasters alone"
+        )
+    return needed
 
 
 def _shared_spec(bundles: Sequence[ModelBundle]) -> ModelSpec:

@@ -22,11 +22,10 @@ from geoseg.engine.finish import build_outputs, provenance, publish, refuse_if_f
 from geoseg.engine.folder import JobFolder
 from geoseg.engine.job import Job, refuse_if_source_changed
 from geoseg.engine.lazy import RasterName, lazy_map
-from geoseg.engine.local import ThreadsEngine, local_site
 from geoseg.engine.networks import load_networks
 from geoseg.engine.open import open_engine
 from geoseg.engine.options import PolygonOptions, RunOptions
-from geoseg.engine.plan import Plan, make_plan
+from geoseg.engine.plan import Plan, make_job, make_plan, plan_finish
 from geoseg.engine.run import Listener, Outcome, Progress, Stop, listed, refuse_if_failed, run_job
 from geoseg.errors import ConfigError, IncompleteError, InputError
 from geoseg.io.source import Scene, located, open_scene
@@ -182,8 +181,9 @@ def finish(
 ) -> Result:
     """Write the outputs of a job whose parts are all there; the arguments are those of the runs that made them.
 
-    No network runs, so this needs no GPU even where the parts were made on one. Raises IncompleteError where parts are
-    missing, and what ``predict`` raises.
+    No network runs, so this needs neither a GPU, even where the parts were made on one, nor the memory of a network.
+    options: engine, lanes and memory say where polygons are drawn, and need not be those of the runs. Raises
+    IncompleteError where parts are missing, and what ``predict`` raises.
     """
     started = time.perf_counter()
     options = options or RunOptions()
@@ -195,13 +195,20 @@ def finish(
     if found is None:
         raise InputError(f"{folder}: holds no job to finish; start one with geoseg predict or geoseg buildings")
     opened = _opened(scene)
-    bundles = load_models(model)
-    with work.locked(), rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES):
-        site = replace(local_site("cpu"), platform=found.platform)
-        planned = partial(make_plan, opened, bundles, site=site, options=options, polygons=polygons)
-        plan = _adopted(work, planned, fresh=False, config=config)
-        records = work.finished(plan.job)
-        missing = [chunk_id for chunk_id, _ in plan.job.chunks() if chunk_id not in records]
+    job = make_job(
+        opened,
+        load_models(model),
+        platform=found.platform,
+        chunk_px=options.chunk_px or found.chunk_px,
+        options=options,
+        polygons=polygons,
+    )
+    with work.locked(), rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES), open_engine(options) as engine:
+        plan = plan_finish(opened, job, room=engine.room(), options=options, polygons=polygons)
+        with work.adopting():
+            work.adopt(job, fresh=False, config=config)
+        records = work.finished(job)
+        missing = [chunk_id for chunk_id, _ in job.chunks() if chunk_id not in records]
         if missing:
             raise IncompleteError(
                 f"{folder}: {len(missing)} of {len(missing) + len(records)} chunks are missing "
@@ -215,7 +222,7 @@ def finish(
             options=options,
             polygons=polygons,
             listen=listen,
-            each=ThreadsEngine(lanes=site.lanes).map,
+            each=engine.map,
         )
 
 

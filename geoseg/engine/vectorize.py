@@ -16,10 +16,9 @@ from geoseg.errors import InputError, MemoryBudgetError, OutputError, TryAgainEr
 from geoseg.grid import Grid
 from geoseg.io.probabilities import ProbabilityBands
 from geoseg.io.source import band_number, located, open_raster
-from geoseg.tiling.memory import MIB
+from geoseg.tiling.memory import MIB, PLAIN_BASE_BYTES
 
 BUILDING = ClassMap((ClassInfo(1, "building", (200, 66, 46)),))
-BASE_BYTES = 512 * MIB  # the process with its libraries, without torch
 
 
 def vectorize(
@@ -92,7 +91,7 @@ def _planned_bytes(drawing: Drawing, room: Room, run: EngineOptions, *, name: st
         lanes=room.lanes,
         interior=False,
         max_component_px=drawing.max_component_px,
-        base_bytes=BASE_BYTES,
+        base_bytes=PLAIN_BASE_BYTES,
     )
     budget = room.budget_bytes(run.memory_bytes)
     if planned > budget:

@@ -15,6 +15,8 @@ MIB = 2**20
 # torch 532 MiB, rasterio and numba 82, geoseg 10, geopandas and pyogrio 101, segmentation-models-pytorch 188,
 # matplotlib 31; compiled kernels, weights and a first small network call 93 to 171 (3 to 24 M parameters).
 BASE_BYTES = 1152 * MIB
+# The same without torch and models: 333 MiB, and at most 185 more while numba compiles for the first time.
+PLAIN_BASE_BYTES = 512 * MIB
 # A lane's scratch and what its allocator keeps beyond the sum of a network's convolution outputs: 105 MiB at most in 17
 # runs with compact U-Nets and U-Nets with resnet18, resnet34 and efficientnet-b0, windows of 256..1024, fp32 or bf16.
 LANE_BYTES = 128 * MIB
@@ -55,11 +57,11 @@ class MemoryPlan:
     """
 
     base: int
-    read_block: int
-    prefetched_block: int
-    image: int
-    sums: int
-    busy: int
+    read_block: int = 0
+    prefetched_block: int = 0
+    image: int = 0
+    sums: int = 0
+    busy: int = 0
     outputs: int
     encoder: int
 
@@ -109,6 +111,21 @@ def projected_bytes(load: Load, chunk_px: int) -> MemoryPlan:
         outputs=rows * (load.classes + 3),
         encoder=encoded_px * load.layers + GDAL_CACHE_BYTES,
     )
+
+
+def finishing_bytes(shape: tuple[int, int], *, chunk_px: int, layers: int, classes: int) -> MemoryPlan:
+    """Return the memory that it takes to put the parts of a scene together, without a network: an upper bound.
+
+    | part | bytes | reason |
+    |---|---|---|
+    | base | PLAIN_BASE_BYTES | the process without a network |
+    | outputs | 2 x 512 rows x width x layers | a row of tiles that do not compress, read and checked |
+    | | 4 x classes x height x chunks in a row | how many pixels of each class a row of a part has |
+    | encoder | GDAL_CACHE_BYTES | GDAL's block cache |
+    """
+    height, width = shape
+    outputs = 2 * TILE_PX * width * layers + 4 * classes * height * len(cuts(width, chunk_px))
+    return MemoryPlan(base=PLAIN_BASE_BYTES, outputs=outputs, encoder=GDAL_CACHE_BYTES)
 
 
 def largest_chunk_that_fits(load: Load, budget_bytes: int) -> int:
