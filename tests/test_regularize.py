@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from xml.etree import ElementTree as ET
 
 import geopandas as gpd
 import numpy as np
@@ -17,6 +18,7 @@ from geoseg.cli import main
 from geoseg.engine import regularize as module
 from geoseg.errors import ConfigError, InputError, OutputError
 from geoseg.io import vectors
+from geoseg.polygons.fit import STATUS
 from geoseg.polygons.settle import TRIM_GAP_PX
 from geoseg.trust import overlap_area, right_angle_shares
 
@@ -217,6 +219,23 @@ def test_a_geopackage_tells_where_it_comes_from_and_not_when(tmp_path):
     assert "in.gpkg" in text
     assert "geoseg" in text
     assert changed.startswith("1970")
+
+
+def test_a_geopackage_is_coloured_by_status_and_an_old_qgis_does_not_warn(tmp_path):
+    write(tmp_path / "raw.gpkg", town(), status="given")
+    regularize(tmp_path / "raw.gpkg", tmp_path / "out.gpkg")
+    with sqlite3.connect(tmp_path / "out.gpkg") as db:
+        ((layer, default, qml, sld),) = db.execute(
+            "SELECT f_table_name, useAsDefault, styleQML, styleSLD FROM layer_styles"
+        )
+        assert db.execute("PRAGMA user_version").fetchone() == (10300,)
+    assert (layer, default) == ("raw", 1)
+    renderer = ET.fromstring(qml).find("renderer-v2")
+    assert renderer.get("attr") == "fit_status"
+    assert {(c.get("value"), c.get("type")) for c in renderer.iter("category")} == {(s, "string") for s in STATUS}
+    assert "<ogc:Literal>ortho</ogc:Literal>" in sld
+    assert 'name="Shape"' in qml
+    assert vectors.open_vectors(tmp_path / "out.gpkg").name == "raw"  # styles are no layer
 
 
 def test_what_is_refused(tmp_path, capsys):

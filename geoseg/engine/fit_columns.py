@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from rasterio.crs import CRS
 from scipy.spatial import cKDTree
 
+from geoseg.io.geopackage import COLUMNS as BUILDINGS
+from geoseg.io.styles import Category, Style
 from geoseg.polygons.fit import STATUS
 from geoseg.polygons.measure import geodesic_measures
 from geoseg.polygons.outlines import Fit
@@ -24,6 +26,23 @@ COLUMNS = {
     "perimeter_m": pa.float64(),
     "repaired": pa.bool_(),
 }
+LOOKS = {  # of a status: legend, and colour: that of the class building for what is usual
+    "ortho": ("right angles", (200, 66, 46)),
+    "multi": ("several directions", (230, 145, 56)),
+    "circle": ("circle", (142, 99, 170)),
+    "free": ("directions of their own", (61, 133, 198)),
+    "kept": ("kept as it was", (128, 128, 128)),
+}
+
+
+def status_style(names: list[str]) -> Style:
+    """Return how the features look; names: those of COLUMNS in the file.
+
+    >>> [c.value for c in status_style(list(COLUMNS)).categories] == list(STATUS)
+    True
+    """
+    aliases = {name: BUILDINGS[column][0] for name, column in zip(names, COLUMNS, strict=True) if column in BUILDINGS}
+    return Style(names[0], tuple(Category(status, *look) for status, look in LOOKS.items()), aliases)
 
 
 class Whole(NamedTuple):

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from geoseg import __version__
 from geoseg.engine.compiling import compiling_told
-from geoseg.engine.fit_columns import COLUMNS, column_names, whole_features
+from geoseg.engine.fit_columns import COLUMNS, column_names, status_style, whole_features
 from geoseg.engine.options import RegularizeOptions
 from geoseg.errors import InputError, OutputError
 from geoseg.grid import lonlat
@@ -253,9 +253,8 @@ def _write(work: _Work, features: _Features, parts: _Parts, path: Path) -> dict[
     """Write all features in their order, and return how many there are of which kind."""
     layer = work.layer
     start = np.searchsorted(parts.feature, np.arange(len(features.repaired) + 1))
-    added = [
-        pa.field(name, kind) for name, kind in zip(column_names(layer.schema.names), COLUMNS.values(), strict=True)
-    ]
+    names = column_names(layer.schema.names)
+    added = [pa.field(name, kind) for name, kind in zip(names, COLUMNS.values(), strict=True)]
     schema = pa.schema([*layer.schema, *added])
     status: Counter[str] = Counter()
     areas = [0.0]
@@ -284,6 +283,7 @@ def _write(work: _Work, features: _Features, parts: _Parts, path: Path) -> dict[
         crs=layer.crs_text,
         kind="MultiPolygon Z" if features.high.any() else "MultiPolygon",
         about={"software": f"geoseg {__version__}", "input": Path(layer.path).name, "options": str(work.options)},
+        style=status_style(names),
     )
     return {
         "count": count,

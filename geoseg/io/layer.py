@@ -23,7 +23,7 @@ from rasterio.crs import CRS
 from geoseg.classes import ClassInfo
 from geoseg.errors import OutputError
 from geoseg.io.files import atomic
-from geoseg.io.styles import polygon_qml, polygon_sld
+from geoseg.io.styles import Category, Style, polygon_qml, polygon_sld
 
 OGR_ERRORS = (DataSourceError, DataLayerError, FeatureError)
 SIDECARS = ("-wal", "-shm", "-journal")
@@ -36,12 +36,14 @@ CLASS_COLUMNS = {  # alias, description
 }
 _SPEC = "http://www.geopackage.org/spec131/"
 
-_TABLES = """
+_STYLES = """
 CREATE TABLE layer_styles (
     id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, f_table_catalog TEXT(256), f_table_schema TEXT(256),
     f_table_name TEXT(256), f_geometry_column TEXT(256), styleName TEXT(30), styleQML TEXT, styleSLD TEXT,
     useAsDefault BOOLEAN, description TEXT, owner TEXT(30), ui TEXT(30),
     update_time DATETIME DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ','now')));
+"""
+_TABLES = """
 CREATE TABLE gpkg_data_columns (
     table_name TEXT NOT NULL, column_name TEXT NOT NULL, name TEXT, title TEXT, description TEXT, mime_type TEXT,
     constraint_name TEXT, CONSTRAINT pk_gdc PRIMARY KEY (table_name, column_name),
@@ -188,19 +190,20 @@ def as_multipolygons(geometries: NDArray[np.object_]) -> NDArray[np.object_]:
     return np.asarray(shapely.multipolygons(shapely.orient_polygons(parts), indices=owner))
 
 
-def _describe(db: sqlite3.Connection, layer: PolygonLayer) -> None:
-    """Add style, aliases, the class domain and the provenance."""
-    db.executescript(_TABLES)
-    db.execute("BEGIN")
-    extensions = [(table, f"gpkg_{name}", f"{_SPEC}#extension_{name}") for table, name in _EXTENSIONS.items()]
-    db.executemany("INSERT INTO gpkg_extensions VALUES (?, NULL, ?, ?, 'read-write')", extensions)
-    names = [name for _, name, *_ in db.execute(f'PRAGMA table_info("{layer.name}")') if name in layer.columns]
-    aliases = {name: layer.columns[name][0] for name in names}
-    qml = polygon_qml(layer.styled, attribute="class_id", aliases=aliases)
-    sld = polygon_sld(layer.styled, layer=layer.name, attribute="class_id")
+def add_style(path: Path, layer: str, style: Style) -> None:
+    """Let QGIS show a layer of the GeoPackage ``path`` in a style; raises sqlite3.Error."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.executescript(_STYLES)
+        db.execute("BEGIN")
+        _insert_style(db, layer, style)
+        db.execute("COMMIT")
+
+
+def _insert_style(db: sqlite3.Connection, layer: str, style: Style) -> None:
+    qml, sld = polygon_qml(style), polygon_sld(style, layer=layer)
     db.execute(
         "INSERT INTO layer_styles VALUES (1, '', '', ?, 'geom', ?, ?, ?, 1, 'geoseg default style', '', NULL, ?)",
-        (layer.name, layer.name, qml, sld, FIXED_TIME),
+        (layer, layer, qml, sld, FIXED_TIME),
     )
     # registered as attributes, QGIS does not offer the table as a layer of its own
     db.execute(
@@ -209,6 +212,19 @@ def _describe(db: sqlite3.Connection, layer: PolygonLayer) -> None:
         (FIXED_TIME,),
     )
     db.execute("INSERT OR REPLACE INTO gpkg_ogr_contents (table_name, feature_count) VALUES ('layer_styles', 1)")
+
+
+def _describe(db: sqlite3.Connection, layer: PolygonLayer) -> None:
+    """Add style, aliases, the class domain and the provenance."""
+    db.executescript(_STYLES + _TABLES)
+    db.execute("BEGIN")
+    extensions = [(table, f"gpkg_{name}", f"{_SPEC}#extension_{name}") for table, name in _EXTENSIONS.items()]
+    db.executemany("INSERT INTO gpkg_extensions VALUES (?, NULL, ?, ?, 'read-write')", extensions)
+    names = [name for _, name, *_ in db.execute(f'PRAGMA table_info("{layer.name}")') if name in layer.columns]
+    aliases = {name: layer.columns[name][0] for name in names}
+    _insert_style(
+        db, layer.name, Style("class_id", tuple(Category(c.id, c.name, c.color) for c in layer.styled), aliases)
+    )
     for name, alias in aliases.items():  # name carries the alias: GDAL uses title only where name is the column's
         domain = "geoseg_class" if name == "class_id" else None
         row = (layer.name, name, alias, alias, layer.columns[name][1], domain)

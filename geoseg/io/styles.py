@@ -1,9 +1,8 @@
-"""Styles: how a polygon layer coloured by class looks, for QGIS (QML) and for everything else (SLD 1.1)."""
+"""Styles: how a polygon layer coloured by a column looks, for QGIS (QML) and for everything else (SLD 1.1)."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from xml.etree import ElementTree as ET
-
-from geoseg.classes import ClassInfo
 
 FILL_OPACITY = 0.55  # the image below stays readable
 OUTLINE_MM = 0.3
@@ -11,32 +10,51 @@ _QML_HEAD = "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n"
 _SE, _OGC = "http://www.opengis.net/se", "http://www.opengis.net/ogc"
 
 
-def polygon_qml(classes: Iterable[ClassInfo], *, attribute: str, aliases: Mapping[str, str]) -> str:
-    """Return a QGIS style (3.22 to 3.40) with one category per class of the integer column ``attribute``.
+type Color = tuple[int, int, int]  # red, green, blue in 0..255
 
-    aliases: column name -> what people read.
-    """
+
+@dataclass(frozen=True, slots=True)
+class Category:
+    """What stands in the column, what the legend says of it, and its colour."""
+
+    value: int | str
+    label: str
+    color: Color
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """A colour for each category of the column ``attribute``. aliases: column name -> what people read."""
+
+    attribute: str
+    categories: tuple[Category, ...]
+    aliases: Mapping[str, str]
+
+
+def polygon_qml(style: Style) -> str:
+    """Return a style for QGIS 3.22 to 3.40."""
     root = ET.Element("qgis", version="3.22.0", styleCategories="Symbology|Fields")
     names = ET.SubElement(root, "aliases")
-    for index, (field, alias) in enumerate(aliases.items(), start=1):
+    for index, (field, alias) in enumerate(style.aliases.items(), start=1):
         ET.SubElement(names, "alias", index=str(index), field=field, name=alias)
-    renderer = ET.SubElement(root, "renderer-v2", type="categorizedSymbol", attr=attribute, symbollevels="0")
+    renderer = ET.SubElement(root, "renderer-v2", type="categorizedSymbol", attr=style.attribute, symbollevels="0")
     categories, symbols = ET.SubElement(renderer, "categories"), ET.SubElement(renderer, "symbols")
-    for index, c in enumerate(classes):
-        entry = {"symbol": str(index), "value": str(c.id), "label": c.name, "type": "long", "render": "true"}
+    for index, c in enumerate(style.categories):
+        kind = "string" if isinstance(c.value, str) else "long"
+        entry = {"symbol": str(index), "value": str(c.value), "label": c.label, "type": kind, "render": "true"}
         ET.SubElement(categories, "category", entry)
         symbol = ET.SubElement(symbols, "symbol", name=str(index), type="fill", alpha="1", clip_to_extent="1")
-        _fill(symbol, c)
+        _fill(symbol, c.color)
     return _QML_HEAD + ET.tostring(root, encoding="unicode")
 
 
-def _fill(symbol: ET.Element, c: ClassInfo) -> None:
-    """Add the fill of a class twice: QGIS reads <Option> since 3.22 and <prop> before."""
+def _fill(symbol: ET.Element, color: Color) -> None:
+    """Add the fill of a category twice: QGIS reads <Option> since 3.22 and <prop> before."""
     alpha = round(255 * FILL_OPACITY)
     properties = {
-        "color": ",".join(map(str, (*c.color, alpha))),
+        "color": ",".join(map(str, (*color, alpha))),
         "style": "solid",
-        "outline_color": ",".join(map(str, (*_darker(c.color), 255))),
+        "outline_color": ",".join(map(str, (*_darker(color), 255))),
         "outline_style": "solid",
         "outline_width": str(OUTLINE_MM),
         "outline_width_unit": "MM",
@@ -49,7 +67,7 @@ def _fill(symbol: ET.Element, c: ClassInfo) -> None:
         ET.SubElement(layer, "prop", k=name, v=value)
 
 
-def polygon_sld(classes: Iterable[ClassInfo], *, layer: str, attribute: str) -> str:
+def polygon_sld(style: Style, *, layer: str) -> str:
     """Return the same style as an OGC Styled Layer Descriptor 1.1."""
     root = ET.Element(
         "StyledLayerDescriptor",
@@ -57,17 +75,16 @@ def polygon_sld(classes: Iterable[ClassInfo], *, layer: str, attribute: str) -> 
     )
     named = ET.SubElement(root, "NamedLayer")
     ET.SubElement(named, "se:Name").text = layer
-    style = ET.SubElement(ET.SubElement(named, "UserStyle"), "se:FeatureTypeStyle")
-    for c in classes:
-        rule = ET.SubElement(style, "se:Rule")
-        ET.SubElement(rule, "se:Name").text = c.name
+    drawn = ET.SubElement(ET.SubElement(named, "UserStyle"), "se:FeatureTypeStyle")
+    for c in style.categories:
+        rule = ET.SubElement(drawn, "se:Rule")
+        ET.SubElement(rule, "se:Name").text = c.label
         equal = ET.SubElement(ET.SubElement(rule, "ogc:Filter"), "ogc:PropertyIsEqualTo")
-        ET.SubElement(equal, "ogc:PropertyName").text = attribute
-        ET.SubElement(equal, "ogc:Literal").text = str(c.id)
+        ET.SubElement(equal, "ogc:PropertyName").text = style.attribute
+        ET.SubElement(equal, "ogc:Literal").text = str(c.value)
         symbol = ET.SubElement(rule, "se:PolygonSymbolizer")
-        red, green, blue = _darker(c.color)
-        _parameters(symbol, "se:Fill", {"fill": c.hex, "fill-opacity": str(FILL_OPACITY)})
-        _parameters(symbol, "se:Stroke", {"stroke": f"#{red:02x}{green:02x}{blue:02x}", "stroke-width": "1"})
+        _parameters(symbol, "se:Fill", {"fill": _hex(c.color), "fill-opacity": str(FILL_OPACITY)})
+        _parameters(symbol, "se:Stroke", {"stroke": _hex(_darker(c.color)), "stroke-width": "1"})
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode")
 
 
@@ -77,7 +94,11 @@ def _parameters(parent: ET.Element, tag: str, values: Mapping[str, str]) -> None
         ET.SubElement(holder, "se:SvgParameter", name=name).text = value
 
 
-def _darker(color: tuple[int, int, int]) -> tuple[int, int, int]:
+def _hex(color: Color) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*color)
+
+
+def _darker(color: Color) -> Color:
     """Return the outline colour of a fill: 60 % of it, so that it shows on both bright and dark ground."""
     red, green, blue = (c * 6 // 10 for c in color)
     return red, green, blue

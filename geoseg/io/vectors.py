@@ -1,5 +1,6 @@
 """Vector files with all their attributes, read and written batch by batch, in the formats that OGR knows."""
 
+import sqlite3
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,7 +19,8 @@ from shapely.errors import GEOSException
 
 from geoseg.errors import ConfigError, InputError, OutputError
 from geoseg.io.files import atomic
-from geoseg.io.layer import GEOMETRY, OGR_ERRORS, fixed_time, for_ogr
+from geoseg.io.layer import GEOMETRY, OGR_ERRORS, add_style, fixed_time, for_ogr
+from geoseg.io.styles import Style
 
 DRIVERS = {
     ".gpkg": "GPKG",
@@ -114,11 +116,12 @@ def write_vectors(
     crs: str,
     kind: str,
     about: Mapping[str, str],
+    style: Style,
 ) -> int:
     """Write polygons and their attributes in one pass, in the format of the suffix, and return how many there are.
 
-    kind: MultiPolygon or MultiPolygon Z, which all of them become. about: where they come from, which a GeoPackage
-    keeps. Raises OutputError, and what the batches raise.
+    kind: MultiPolygon or MultiPolygon Z, which all of them become. about, style: where they come from and how they
+    look, which a GeoPackage keeps. Raises OutputError, and what the batches raise.
     """
     full = schema.append(GEOMETRY)
     count = 0
@@ -143,9 +146,12 @@ def write_vectors(
                 geometry_type=kind,
                 crs=crs,
                 dataset_metadata=dict(about) if driver == "GPKG" else None,
+                dataset_options={"VERSION": "1.3"} if driver == "GPKG" else {},
             )
-            written = pyogrio.read_info(temporary)["features"]
-        except OGR_ERRORS as error:
+            if driver == "GPKG":
+                add_style(temporary, layer, style)
+            written = pyogrio.read_info(temporary, layer=layer)["features"]
+        except (*OGR_ERRORS, sqlite3.Error) as error:
             raise OutputError(f"{path}: could not be written ({error}); check the disk, then run again") from error
         if written != count:
             raise OutputError(f"{path}: holds {written} features instead of {count}; check the disk, then run again")
