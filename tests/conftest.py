@@ -49,9 +49,11 @@ def tiny_truth(tmp_path_factory, house_boxes):
     return path
 
 
-@pytest.fixture(scope="session")
-def tiny_bundle(tmp_path_factory):
-    """An untrained building model for red, green and blue at half a metre; returns its folder."""
+def write_bundle(folder, *, widths, **changes):
+    """Save an untrained building model for red, green and blue at half a metre and return its folder.
+
+    widths: of its network; changes: other values of its spec.
+    """
     import torch
 
     from geoseg.bands import BandSet
@@ -60,24 +62,29 @@ def tiny_bundle(tmp_path_factory):
     from geoseg.model.spec import Architecture, Channel, ModelSpec, Normalisation
     from geoseg.train.classes import BUILDING_CLASSES
 
-    spec = ModelSpec(
-        name="tiny",
-        arch=Architecture(name="compact-unet", options={"widths": [8, 16]}),
-        bands=BandSet.parse("red,green,blue").bands,
-        gsd_m=GSD_M,
-        normalisation=Normalisation(mean=(80.0, 80.0, 80.0), std=(40.0, 40.0, 40.0)),
-        window_px=128,
-        margin_px=16,
-        ramp_px=32,
-        channels=tuple(Channel(name=n, class_id=i) for n, i in (("background", 1), ("interior", 2), ("border", 2))),
-        classes=BUILDING_CLASSES,
-        polygon_class="building",
-    )
+    usual = {
+        "name": folder.name,
+        "arch": Architecture(name="compact-unet", options={"widths": widths}),
+        "bands": BandSet.parse("red,green,blue").bands,
+        "gsd_m": GSD_M,
+        "normalisation": Normalisation(mean=(80.0, 80.0, 80.0), std=(40.0, 40.0, 40.0)),
+        "window_px": 128,
+        "margin_px": 16,
+        "ramp_px": 32,
+        "channels": tuple(Channel(name=n, class_id=i) for n, i in (("background", 1), ("interior", 2), ("border", 2))),
+        "classes": BUILDING_CLASSES,
+        "polygon_class": "building",
+    }
+    spec = ModelSpec(**usual | changes)
     torch.manual_seed(3)
-    network = build_network(spec.arch, in_channels=3, out_channels=3)
-    folder = tmp_path_factory.mktemp("bundle") / "tiny"
-    save_model(folder, network, spec=spec)
+    save_model(folder, build_network(spec.arch, in_channels=3, out_channels=3), spec=spec)
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tmp_path_factory):
+    """An untrained building model for red, green and blue at half a metre; returns its folder."""
+    return write_bundle(tmp_path_factory.mktemp("bundle") / "tiny", widths=[8, 16])
 
 
 collect_ignore = ["qgis_probe.py"]  # a program for QGIS's own Python, which alone has its modules

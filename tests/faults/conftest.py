@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import write_tif
+from conftest import write_bundle, write_tif
 
 from faults.patches import MARK, MEAN, STD, network
 from faults.processes import Stage
@@ -41,31 +41,14 @@ def scene(tmp_path_factory):
 @pytest.fixture(scope="session")
 def model(tmp_path_factory):
     """A bundle; its network is never run, ``BrightIsBuilding`` takes its place."""
-    import torch
+    from geoseg.model.spec import Normalisation
 
-    from geoseg.bands import BandSet
-    from geoseg.model.build import build_network
-    from geoseg.model.bundle import save_model
-    from geoseg.model.spec import Architecture, Channel, ModelSpec, Normalisation
-    from geoseg.train.classes import BUILDING_CLASSES
-
-    spec = ModelSpec(
-        name="stand-in",
-        arch=Architecture(name="compact-unet", options={"widths": [4, 8]}),
-        bands=BandSet.parse("red,green,blue").bands,
-        gsd_m=0.5,
+    return write_bundle(
+        tmp_path_factory.mktemp("faults") / "stand-in",
+        widths=[4, 8],
         normalisation=Normalisation(mean=(MEAN,) * 3, std=(STD,) * 3),
         window_px=256,
-        margin_px=16,
-        ramp_px=32,
-        channels=tuple(Channel(name=n, class_id=i) for n, i in (("background", 1), ("interior", 2), ("border", 2))),
-        classes=BUILDING_CLASSES,
-        polygon_class="building",
     )
-    torch.manual_seed(3)
-    folder = tmp_path_factory.mktemp("faults") / "model"
-    save_model(folder, build_network(spec.arch, in_channels=3, out_channels=3), spec=spec)
-    return folder
 
 
 @pytest.fixture
