@@ -222,7 +222,7 @@ def test_a_geopackage_tells_where_it_comes_from_and_not_when(tmp_path):
 
 
 def test_a_geopackage_is_coloured_by_status_and_an_old_qgis_does_not_warn(tmp_path):
-    write(tmp_path / "raw.gpkg", town(), status="given")
+    write(tmp_path / "raw.gpkg", town(), status=["given"] * 25)
     regularize(tmp_path / "raw.gpkg", tmp_path / "out.gpkg")
     with sqlite3.connect(tmp_path / "out.gpkg") as db:
         ((layer, default, qml, sld),) = db.execute(
