@@ -10,6 +10,8 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from geoseg.numba_cache import ensure_numba_cache
+
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
@@ -53,6 +55,8 @@ __all__ = [
     "regularize",
     "vectorize",
 ]
+
+ensure_numba_cache()
 
 
 def __getattr__(name: str) -> object:

@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "geoseg"
 
 # A part imports from its own layer and from those above it in this list.
 LAYERS = (
-    {"errors", "__version__"},
+    {"errors", "numba_cache", "__version__"},
     {"grid", "bands", "classes", "raster"},
     {"tiling"},
     {"polygons"},
