@@ -1,34 +1,31 @@
 """predict: from a scene and a model to a folder of outputs."""
 
 import logging
-import os
-import platform
-import resource
 import shutil
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 import rasterio
 
-from geoseg import __version__
 from geoseg.engine.buildings import Map
 from geoseg.engine.engines import Engine, Task
-from geoseg.engine.finish import build_outputs, provenance, publish, refuse_if_finished, remove_if_spent
+from geoseg.engine.finish import build_outputs, publish, refuse_if_finished, remove_if_spent
 from geoseg.engine.folder import JobFolder
-from geoseg.engine.job import Job, refuse_if_source_changed
+from geoseg.engine.job import refuse_if_source_changed
 from geoseg.engine.lazy import RasterName, lazy_map
 from geoseg.engine.networks import load_networks
 from geoseg.engine.open import open_engine
 from geoseg.engine.options import PolygonOptions, RunOptions
 from geoseg.engine.plan import Plan, make_job, make_plan, plan_finish
+from geoseg.engine.record import Circumstances, config_of_call, of_job, of_run
 from geoseg.engine.run import Listener, Outcome, Progress, Stop, listed, refuse_if_failed, run_job
 from geoseg.errors import ConfigError, IncompleteError, InputError
-from geoseg.io.source import Scene, located, open_scene
+from geoseg.io.source import Scene, open_scene
 from geoseg.model.bundle import ModelBundle, load_model
 from geoseg.tiling.memory import GDAL_CACHE_BYTES
 
@@ -135,7 +132,8 @@ def predict(
     refuse_if_finished(folder, overwrite=options.overwrite)
     opened = _opened(scene)
     bundles = load_models(model)
-    config = config or _config(scene, bundles, folder, options=options, polygons=polygons)
+    if config is None and not isinstance(scene, Scene):  # how an opened one was opened is not known any more
+        config = config_of_call(_files(scene), bundles, folder, options=options, polygons=polygons)
     with (
         work.locked(shared=options.shard is not None),
         rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES),
@@ -240,14 +238,6 @@ def _adopted(work: JobFolder, planned: Callable[..., Plan], *, fresh: bool, conf
     return plan
 
 
-@dataclass(frozen=True, slots=True)
-class Circumstances:
-    """What run.json tells beside the plan: what the run was told, and when it began (``time.perf_counter``)."""
-
-    config: dict[str, Any] | None
-    started: float
-
-
 def _conclude(
     plan: Plan,
     work: JobFolder,
@@ -265,16 +255,7 @@ def _conclude(
         job, work, outcome, probabilities=options.probabilities, polygons=polygons, listen=listen, each=each
     )
     refuse_if_source_changed(job)
-    content = {
-        **provenance(job),
-        "scene": {"files": list(job.scene.files), "name": job.scene.name},
-        "grid": _grid_facts(job),
-        **facts,
-        "plan": plan.as_json(),
-        "identity": job.identity,
-        "config": run.config,
-        "run": _circumstances(run.started),
-    }
+    content = {**of_job(job), **facts, **of_run(plan, run)}
     kept = options.keep_parts or bool(outcome.failures)
     paths = publish(built, folder, content, spent=None if kept else work.spent)
     if not kept:
@@ -288,59 +269,12 @@ def load_models(model: Model | Sequence[Model]) -> tuple[ModelBundle, ...]:
     return tuple(m if isinstance(m, ModelBundle) else load_model(m) for m in several)
 
 
+def _files(scene: str | Path | Sequence[str | Path]) -> Sequence[str | Path]:
+    return [scene] if isinstance(scene, str | Path) else scene
+
+
 def _opened(scene: Input) -> Scene:
     return scene if isinstance(scene, Scene) else open_scene(scene)
-
-
-def _config(
-    scene: Input,
-    bundles: Sequence[ModelBundle],
-    folder: Path,
-    *,
-    options: RunOptions,
-    polygons: PolygonOptions | None,
-) -> dict[str, Any] | None:
-    """Return the config that ``geoseg run`` needs to repeat a call from Python; None where the scene came opened."""
-    if isinstance(scene, Scene):
-        return None  # how it was opened (its --bands, --nodata and so on) is not known any more
-    files = [scene] if isinstance(scene, str | Path) else scene
-    return {
-        "job": "land_cover" if polygons is None else "buildings",
-        "scene": [located(f) for f in files],
-        "model": [str(Path(b.path).absolute()) for b in bundles],
-        "out": str(folder.absolute()),
-        "options": asdict(replace(options, overwrite=False, fresh=False)),
-        **({} if polygons is None else {"polygons": asdict(polygons)}),
-    }
-
-
-def _circumstances(started: float) -> dict[str, Any]:
-    """Return what differs between two runs of one job; run.json is the one place for it."""
-    return {
-        "seconds": round(time.perf_counter() - started, 3),
-        "peak_memory_bytes": peak_memory_bytes(),
-        "host": platform.node(),
-        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "python": platform.python_version(),
-        "geoseg": __version__,
-        "cpus": os.cpu_count(),
-    }
-
-
-def _grid_facts(job: Job) -> dict[str, Any]:
-    grid = job.scene.grid
-    height_m, width_m = grid.ground_resolution_m()
-    return {
-        "crs": grid.crs.to_string(),
-        "transform": list(grid.transform)[:6],
-        "shape": list(grid.shape),
-        "ground_resolution_m": [round(height_m, 6), round(width_m, 6)],
-    }
-
-
-def peak_memory_bytes() -> int:
-    """Return the largest resident size this process ever had."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 __all__ = ["Plan", "Result", "predict"]
