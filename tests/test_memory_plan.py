@@ -5,6 +5,8 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
+from geoseg import load_model
+from geoseg.engine.plan import activation_bytes_per_px, weights_bytes
 from geoseg.errors import MemoryBudgetError
 from geoseg.tiling.memory import LEAST_CHUNK_PX, Load, largest_chunk_that_fits, projected_bytes
 from geoseg.tiling.plan import WindowGrid, chunks
@@ -61,12 +63,19 @@ def test_memory_does_not_grow_with_the_scene():
         ("classes", 9, "outputs"),
         ("answers", 80, "busy"),
         ("activation_bytes_per_px", 2000, "busy"),
+        ("weights_bytes", 10**8, "base"),
     ],
 )
 def test_memory_grows_with_what_the_run_holds(name, more, part):
     small, large = (projected_bytes(load_of((9000, 9000), **c), 1024) for c in ({}, {name: more}))
     assert getattr(large, part) > getattr(small, part)
     assert large.total > small.total
+
+
+def test_values_of_half_the_size_take_half_the_memory_and_every_member_counts(tiny_bundle):
+    spec = load_model(tiny_bundle).spec
+    assert activation_bytes_per_px(spec, itemsize=4) == 2 * activation_bytes_per_px(spec, itemsize=2) > 0
+    assert weights_bytes([100]) < weights_bytes([100, 60]) < weights_bytes([100, 100])
 
 
 def test_memory_counts_the_larger_reading_of_a_finer_scene():

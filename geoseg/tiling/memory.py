@@ -13,13 +13,15 @@ LEAST_CHUNK_PX = TILE_PX  # written jobs use 512 x 2^n: whole tiles of the outpu
 MIB = 2**20
 # Bytes that no argument tells: resident sizes, one run each, on Linux x86-64 with torch 2.15 (CUDA build), numba 0.68.
 # torch 532 MiB, rasterio and numba 82, geoseg 10, geopandas and pyogrio 101, segmentation-models-pytorch 188,
-# matplotlib 31; compiled kernels, weights and a first small network call 93 to 171 (3 to 24 M parameters).
-BASE_BYTES = 1152 * MIB
-# The same without torch and models: 333 MiB, and at most 185 more while numba compiles for the first time.
+# matplotlib 31; compiled kernels and a first small network call 80.
+BASE_BYTES = 1024 * MIB
+# The same without torch and models: 333 MiB, and at most 196 more while numba compiles for the first time.
 PLAIN_BASE_BYTES = 512 * MIB
-# A lane's scratch and what its allocator keeps beyond the sum of a network's convolution outputs: 105 MiB at most in 17
-# runs with compact U-Nets and U-Nets with resnet18, resnet34 and efficientnet-b0, windows of 256..1024, fp32 or bf16.
-LANE_BYTES = 128 * MIB
+# A call frees its tensors as it goes, but the heap that keeps them for the next call is in pieces: it took 0.5 to 1.45
+# times what all convolutions of the call give, in 30 measurements with compact U-Nets and U-Nets with resnet34 and
+# efficientnet-b0, windows of 256..1024, batches of 1..8, one and two lanes, fp32 and bf16.
+HEAP_SHARE = 1.5
+LANE_BYTES = 64 * MIB  # scratch of a lane
 FREE_SHARE = 0.8  # of the memory that is free when the plan is made
 GDAL_CACHE_BYTES = 64 * MIB  # what the engine allows GDAL's block cache (GDAL_CACHEMAX)
 
@@ -30,9 +32,8 @@ class Load:
 
     bands, itemsize: of the scene as it is stored; channels: of the network's answer; classes: of the map; layers: that
     parts hold; batch: windows per network call; lanes: calls at once; answers: views and members that are averaged;
-    images: differently normalised ones;
-    activation_bytes_per_px: what a call holds in this process, per pixel of its windows: the sum of all convolution
-    outputs is an upper bound, 0 for a GPU.
+    images: differently normalised ones; weights_bytes: of all members, while they are loaded;
+    activation_bytes_per_px: what all convolutions of a call give in this process, per pixel of its windows, 0 on a GPU.
     """
 
     grid: WindowGrid
@@ -47,6 +48,12 @@ class Load:
     activation_bytes_per_px: int
     answers: int = 1
     images: int = 1
+    weights_bytes: int = 0
+
+    @property
+    def base_bytes(self) -> int:
+        """What the process holds with its networks, before the first pixel."""
+        return BASE_BYTES + self.weights_bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,14 +83,14 @@ def projected_bytes(load: Load, chunk_px: int) -> MemoryPlan:
 
     | part | bytes | reason |
     |---|---|---|
-    | base | BASE_BYTES | the process with its network, before the first pixel |
+    | base | BASE_BYTES + weights_bytes | the process with its networks, before the first pixel |
     | read_block | source px x (stored + 1) | stored = bands x itemsize, and the mask |
     | prefetched_block | source px x (2 x stored + bands + 3) | the next strip's, the reader's own copy and masks |
     | image | seen px x (4 x bands x images + 1) | float32 on the working grid, and the mask |
     | sums | 2 x sums px x (4 x channels + 1) | uint32 and validity, of this strip and the one before |
     | busy: image | seen px x 4 x bands | once more while it is scaled |
     | busy: network | (lanes + answers) x batch px x 4 x (bands + 2 x channels) | inputs, answers, integers |
-    | | lanes x (batch px x activation_bytes_per_px + LANE_BYTES) | inside the network |
+    | | lanes x (batch px x activation_bytes_per_px x HEAP_SHARE + LANE_BYTES) | inside the network |
     | busy: finishing | row px x (classes + 8) | classes, confidence, probabilities; masks and decisions beside them |
     | | row px x (4 x channels + 1) | sums brought to the scene's grid, where it is another |
     | outputs | row px x (classes + 3) | rows that are being encoded |
@@ -97,7 +104,7 @@ def projected_bytes(load: Load, chunk_px: int) -> MemoryPlan:
     resampled = 0 if load.resampling.is_identity else rows * (4 * load.channels + 1)
     encoded_px = width * (2 * TILE_PX + min(chunk_px, load.resampling.scene_shape[0]) * 4 // 3)
     return MemoryPlan(
-        base=BASE_BYTES,
+        base=load.base_bytes,
         read_block=source * (stored + 1),
         prefetched_block=source * (2 * stored + load.bands + 3),
         image=seen * (4 * load.bands * load.images + 1),
@@ -105,7 +112,7 @@ def projected_bytes(load: Load, chunk_px: int) -> MemoryPlan:
         busy=max(
             seen * 4 * load.bands,
             (load.lanes + load.answers) * batch_px * 4 * (load.bands + 2 * load.channels)
-            + load.lanes * (batch_px * load.activation_bytes_per_px + LANE_BYTES),
+            + load.lanes * (int(HEAP_SHARE * batch_px * load.activation_bytes_per_px) + LANE_BYTES),
             rows * (load.classes + 8) + resampled,
         ),
         outputs=rows * (load.classes + 3),
