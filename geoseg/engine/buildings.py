@@ -39,10 +39,11 @@ MAX_COMPONENT_PX = 2**23  # pixels in the box of a component; larger ones are st
 LEAST_SEED_M2 = 1.0  # sure interior smaller than this is noise, not a building
 
 
-# Bytes that a task holds at its peak for each pixel it has read, polygons included: measured 2 to 8, and with an
-# interior 19 (row houses) to 23 (one block of blobs that fill half the ground); noise of 2.5 px, with 138,000 parts in
-# one block, takes 44. benchmarks/vectorize_memory.py prints houses.
-TASK_BYTES_PER_PX, CUTTING_BYTES_PER_PX = 12, 24
+# Bytes that a task holds at its peak for each pixel it has read, polygons included: measured 2 to 8, and 18 to 23 where
+# labels are cut (all building, row houses, one block of blobs that fill half the ground). Specks of 2.5 px, one on 320
+# px of ground, take 42 and 47 of what is drawn: 265 and 362 MiB a task, with what waits to be written. Noise that hangs
+# together takes more: 105 and 176, on 1 Mpx. benchmarks/vectorize_memory.py prints houses.
+TASK_BYTES_PER_PX, CUTTING_BYTES_PER_PX = 24, 40
 OPEN_BYTES_PER_PX = 0.1  # of the scene: borders of tiles, polygons that wait for others, rows that wait to be written
 UNDONE = {
     "streamed": "are too large to be fitted and keep the edges of their pixels; raise max_component_px",

@@ -89,7 +89,7 @@ def _planned_bytes(drawing: Drawing, room: Room, run: EngineOptions, *, name: st
     planned = projected_polygon_bytes(
         drawing.grid.shape,
         lanes=room.lanes,
-        interior=False,
+        interior=drawing.rules.split_necks,
         max_component_px=drawing.max_component_px,
         base_bytes=PLAIN_BASE_BYTES,
     )
