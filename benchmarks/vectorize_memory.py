@@ -22,8 +22,6 @@ from rasterio.features import rasterize
 from rasterio.windows import Window
 from shapely import affinity, box, union_all
 
-from geoseg.engine.buildings import projected_polygon_bytes
-from geoseg.engine.local import ThreadsEngine
 from geoseg.polygons.runs import find_runs
 from geoseg.polygons.trace import trace_rings
 
@@ -92,7 +90,7 @@ def main(size: int) -> None:
         if done.returncode:
             raise SystemExit(done.stderr)
         made = json.loads(done.stdout)
-        planned_mib = projected_polygon_bytes((size, size), lanes=ThreadsEngine().lanes, interior=False) / 2**20
+        planned_mib = made["planned_memory_bytes"] / 2**20
         print(
             f"{made['count']} polygons ({made['streamed']} streamed) in {made['seconds']:.0f} s: "
             f"{size**2 / made['seconds'] / 1e6:.0f} Mpx/s, {made['count'] / made['seconds']:.0f} polygons/s, "

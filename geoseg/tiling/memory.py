@@ -17,8 +17,8 @@ MIB = 2**20
 BASE_BYTES = 1024 * MIB
 # The same without torch and models: 333 MiB, and at most 196 more while numba compiles for the first time.
 PLAIN_BASE_BYTES = 512 * MIB
-# A call frees its tensors as it goes, but the heap that keeps them for the next call is in pieces: it took 0.5 to 1.45
-# times what all convolutions of the call give, in 30 measurements with compact U-Nets and U-Nets with resnet34 and
+# A call frees its tensors as it goes, but the heap that keeps them for the next call is in pieces: it took at most 1.45
+# times what all convolutions of the call give, in 25 measurements with compact U-Nets and U-Nets with resnet34 and
 # efficientnet-b0, windows of 256..1024, batches of 1..8, one and two lanes, fp32 and bf16.
 HEAP_SHARE = 1.5
 LANE_BYTES = 64 * MIB  # scratch of a lane
