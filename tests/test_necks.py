@@ -35,8 +35,9 @@ def test_a_bridge_parts_two_houses_at_its_narrowest(angle_deg):
         union_all([box(20, 20, 100, 60), box(80, 20, 100, 110)]),
         union_all([box(20, 20, 60, 60), box(60, 35, 120, 55)]),
         LineString([(20, 20), (140, 20), (140, 100), (20, 100)]).buffer(8),
+        union_all([box(10, 20, 60, 100), box(60, 50, 90, 60), box(90, 20, 140, 100)]),
     ],
-    ids=["long", "L", "wing", "corridor"],
+    ids=["long", "L", "wing", "corridor", "passage of a large house"],
 )
 def test_wings_and_corridors_stay_with_their_house(shape):
     assert label_necks(mask(shape)).max() == 1
@@ -51,7 +52,7 @@ def test_bumps_and_specks_are_no_houses():
 
 
 def test_a_larger_ratio_parts_more():
-    probability = mask(box(20, 20, 60, 60), box(60, 30, 80, 55), box(80, 20, 120, 60))
+    probability = mask(box(20, 20, 28, 60), box(28, 38, 50, 43), box(50, 20, 58, 60))
     assert label_necks(probability, neck_ratio=0.5).max() == 1
     assert label_necks(probability, neck_ratio=0.8).max() == 2
 
