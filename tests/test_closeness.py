@@ -48,3 +48,20 @@ def test_whole_pixels_of_shift_change_no_bit():
     np.testing.assert_allclose(
         ious(*whole), shapely.area(shapely.intersection(*whole)) / shapely.area(shapely.union(*whole))
     )
+
+
+def test_of_large_outlines_the_distances_are_the_same(monkeypatch):
+    rng = np.random.default_rng(1)
+    stars = [
+        np.stack([r * np.cos(t), r * np.sin(t)], 1)
+        for t in [np.linspace(0, 2 * np.pi, 60)[:-1]]
+        for r in rng.uniform(20, 40, (6, 59))
+    ]
+    contours = np.array([shapely.Polygon(star, [star[::-1] / 4]) for star in stars])
+    polygons = shapely.simplify(contours, 4.0)
+    plain = Closeness.of(polygons, contours, SQUARE)
+    monkeypatch.setattr("geoseg.polygons.closeness.LARGE", 0)
+    indexed = Closeness.of(polygons, contours, SQUARE)
+    np.testing.assert_allclose(indexed.deviation_m, plain.deviation_m)
+    np.testing.assert_allclose(indexed.rms_m, plain.rms_m)
+    assert plain.deviation_m.min() > 0.5

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 from geoseg.polygons.fit import LEAST_IOU
 
+LARGE = 10**6  # vertices times corners from which an index of the walls pays
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Closeness:
@@ -32,8 +34,8 @@ class Closeness:
         """
         iou, corner = ious(polygons, contours), np.floor(shapely.bounds(contours)[:, :2])
         polygons, contours = _moved(polygons, -corner, pixel_m), _moved(contours, -corner, pixel_m)
-        xy, of = shapely.get_coordinates(contours, return_index=True)
-        far = shapely.distance(shapely.points(xy), shapely.boundary(polygons)[of])
+        of = np.repeat(np.arange(len(contours)), shapely.get_num_coordinates(contours))
+        far = _vertices_from(polygons, contours)
         farthest = np.zeros(len(polygons))
         np.fmax.at(farthest, of, far)
         squares = np.bincount(of, weights=far * far, minlength=len(polygons))
@@ -49,6 +51,22 @@ class Closeness:
         An IoU of 0.8 bounds the change of area by a quarter too.
         """
         return (self.iou >= LEAST_IOU) & (self.deviation_m <= bound_m)
+
+
+def _vertices_from(polygons: NDArray[np.object_], contours: NDArray[np.object_]) -> NDArray[np.float64]:
+    """Return how far each vertex of each contour is from its polygon's outline, (V,)."""
+    xy, of = shapely.get_coordinates(contours, return_index=True)
+    outlines = shapely.boundary(polygons)
+    large = shapely.get_num_coordinates(contours) * shapely.get_num_coordinates(polygons).astype(np.int64) > LARGE
+    far, small = np.empty(len(xy)), ~large[of]
+    far[small] = shapely.distance(shapely.points(xy[small]), outlines[of[small]])
+    for i in np.flatnonzero(large):
+        corners, ring = shapely.get_coordinates(shapely.get_parts(outlines[i]), return_index=True)
+        walls = np.stack([corners[:-1], corners[1:]], axis=1)[ring[:-1] == ring[1:]]
+        own = of == i
+        tree = shapely.STRtree(shapely.linestrings(walls))
+        far[own] = tree.query_nearest(shapely.points(xy[own]), all_matches=False, return_distance=True)[1]
+    return far
 
 
 def ious(a: NDArray[np.object_], b: NDArray[np.object_]) -> NDArray[np.float64]:
