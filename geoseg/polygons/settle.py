@@ -11,9 +11,8 @@ from scipy.sparse.csgraph import connected_components
 from geoseg.polygons.trace import SUBPIXELS
 
 KEPT_TOLERANCE_PX = 0.5  # a contour that is kept loses what is no more than rounding
-TRIM_GAP_PX = (
-    20 / SUBPIXELS
-)  # left between a trimmed polygon and its neighbour: rounding cannot make them overlap again
+TRIM_GAP_PX = 20 / SUBPIXELS  # left between a trimmed polygon and its neighbour, so that rounding makes no overlap
+TRIM_REACH_PX = 2.0  # no more of a neighbour is looked at: it may be a block of a thousand houses
 TRIM_SHARE = 0.1  # of a polygon's area that may be trimmed away
 REACH_PX = 16  # an outline leaves the box of its contour by at most this
 
@@ -108,7 +107,9 @@ def _trimmed(polygon: shapely.Polygon, neighbour: shapely.Polygon) -> shapely.Po
     corner = np.floor(shapely.bounds(polygon)[:2])
     near = shapely.transform(neighbour, lambda xy: xy - corner)
     own = shapely.transform(polygon, lambda xy: xy - corner)
-    rest = shapely.difference(own, shapely.buffer(near, TRIM_GAP_PX, join_style="mitre"))
+    around = shapely.box(*(shapely.bounds(own) + TRIM_REACH_PX * np.array([-1, -1, 1, 1])))
+    walls = shapely.buffer(shapely.intersection(near, around), TRIM_GAP_PX, join_style="mitre")
+    rest = shapely.difference(own, walls)
     parts = shapely.get_parts(rest)
     if len(parts) == 0:
         return None
