@@ -234,17 +234,26 @@ def _checked(ring: Ring, outline: NDArray[np.float64], area: float) -> Misfit:
 
 @njit(cache=True, nogil=True)
 def _misfit(ring: Ring, outline: NDArray[np.float64]) -> Misfit:
+    """Measure the samples' distances; samples are a step apart, so a wall that was far away still is some steps on."""
     farthest2, area, squares = 0.0, 0.0, 0.0
+    reached = np.full(len(outline), -np.inf)  # how far along the ring each wall may first be as near as it was found
+    first = 0
     for i in range(len(ring.xy)):
-        nearest2 = np.inf
-        for j in range(len(outline)):
-            k = j + 1 if j + 1 < len(outline) else 0
-            d = squared_distance(
-                ring.xy[i, 0], ring.xy[i, 1], outline[j, 0], outline[j, 1], outline[k, 0], outline[k, 1]
+        along, nearest, nearest2 = i * ring.step, np.inf, np.inf
+        for k in range(len(outline) + 1):
+            j = first if k == 0 else k - 1
+            if reached[j] - along > nearest + 1e-6:
+                continue
+            after = j + 1 if j + 1 < len(outline) else 0
+            d2 = squared_distance(
+                ring.xy[i, 0], ring.xy[i, 1], outline[j, 0], outline[j, 1], outline[after, 0], outline[after, 1]
             )
-            nearest2 = min(nearest2, d)
+            d = sqrt(d2)
+            reached[j] = along + d
+            if d2 < nearest2:
+                first, nearest, nearest2 = j, d, d2
         farthest2 = max(farthest2, nearest2)
-        area += sqrt(nearest2) * ring.step
+        area += nearest * ring.step
         squares += nearest2 * ring.step
     return Misfit(sqrt(farthest2), area, squares)
 
