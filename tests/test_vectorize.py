@@ -82,6 +82,15 @@ def test_what_is_no_probability_is_refused_and_nothing_is_written(tmp_path, hous
     assert not out.exists()
 
 
+def test_a_palette_tells_classes_from_probabilities(tmp_path, house):
+    raster = write(tmp_path / "classes.tif", np.where(house, 2, 1).astype(np.uint8), nodata=0)
+    with rasterio.open(raster, "r+") as src:
+        src.write_colormap(1, {1: (0, 0, 0), 2: (200, 66, 46)})
+    with pytest.raises(InputError, match=r"holds classes; pass --class-id"):
+        vectorize(raster, tmp_path / "x.gpkg")
+    assert vectorize(raster, tmp_path / "x.gpkg", class_id=2)["count"] == 1
+
+
 def test_an_existing_file_is_replaced_only_when_told(tmp_path, house):
     raster = write(tmp_path / "f.tif", house.astype(np.float32))
     out = tmp_path / "f.gpkg"

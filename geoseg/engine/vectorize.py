@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rasterio.enums import ColorInterp
+
 from geoseg import __version__
 from geoseg.classes import ClassInfo, ClassMap
 from geoseg.engine.buildings import Drawing, draw_polygons, projected_polygon_bytes
@@ -50,7 +52,10 @@ def vectorize(
         if src.crs is None:
             raise InputError(f"{raster}: no CRS; assign one with gdal_edit.py -a_srs")
         grid = Grid(src.crs, src.transform, src.shape)
-        pixels = ProbabilityBands(located(raster), band_number(src, band), class_id=class_id)
+        number = band_number(src, band)
+        if class_id is None and src.colorinterp[number - 1] == ColorInterp.palette:
+            raise InputError(f"{raster}: band {number} has a palette, so it holds classes; pass --class-id")
+        pixels = ProbabilityBands(located(raster), number, class_id=class_id)
     drawing = Drawing(
         pixels=pixels,
         grid=grid,
