@@ -14,7 +14,7 @@ from geoseg.polygons.ring import STEP_PX
 from geoseg.polygons.rings import Rings
 
 DEFAULT_TOLERANCE_PX = 4.0  # networks misplace walls by a pixel or two; this much is a missing corner
-# An IoU judged from distances is up to 0.04 too large for houses, 0.1 for huts, 0.7 for specks: it is computed below.
+# An IoU judged from distances is up to 0.05 too large for houses, 0.1 for huts, 0.7 for specks: it is computed below.
 DOUBTFUL_IOU, DOUBTFUL_PX = 0.9, 64.0
 
 
