@@ -19,9 +19,9 @@ from geoseg.classes import NODATA, ClassInfo, ClassMap
 from geoseg.errors import ConfigError, InputError
 from geoseg.grid import Box, Grid
 from geoseg.io.class_table import read_classes, tagged_names
+from geoseg.io.polygons import read_polygons
 from geoseg.io.source import open_raster
 from geoseg.train.classes import BUILDING_CLASSES
-from geoseg.train.labels import read_polygons
 from geoseg.trust import (
     BoundaryMatch,
     Confusion,

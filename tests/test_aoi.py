@@ -65,9 +65,12 @@ def test_what_is_no_area_is_refused_in_one_line(tmp_path):
     for source, said in [
         ("nowhere.gpkg", "no such file"),
         (str(write(tmp_path / "far.gpkg", [ground(1000, 0, 1010, 10)])), "meets the scene"),
-        (str(write(tmp_path / "points.gpkg", [shapely.Point(3e5, 3e6)])), "no polygons"),
+        (str(write(tmp_path / "points.gpkg", [shapely.Point(3e5, 3e6)])), "1 Point found; only polygons"),
         (str(write(tmp_path / "plain.gpkg", [ground(0, 0, 9, 9)], crs=None)), "no CRS"),
-        (f"{write(tmp_path / 'layer.gpkg', [ground(0, 0, 9, 9)])}:other", "not a vector layer"),
+        (
+            f"{write(tmp_path / 'layer.gpkg', [ground(0, 0, 9, 9)])}:other",
+            "no layer 'other'; there are area",
+        ),
     ]:
         with pytest.raises(InputError, match=said):
             read_area(source, GRID)

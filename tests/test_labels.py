@@ -112,7 +112,7 @@ def test_files_that_are_no_labels(tmp_path):
     lost = tmp_path / "lost.gpkg"
     gpd.GeoDataFrame(geometry=[box(10, 20, 20, 40)]).to_file(lost)
     for path, message in (
-        (lines, "LineString found; labels are polygons"),
+        (lines, "1 LineString found; only polygons count here"),
         (table, "without geometries"),
         (words, "not a vector file"),
         (tmp_path / "none.gpkg", "no such file"),
@@ -121,7 +121,7 @@ def test_files_that_are_no_labels(tmp_path):
         with pytest.raises(InputError, match=message) as caught:
             labels(str(path))
         assert "\n" not in str(caught.value)
-    with pytest.raises(InputError, match="not a vector file that can be read"):
+    with pytest.raises(InputError, match="no layer 'roofs'; there are a; name one"):
         labels(write(tmp_path / "a.gpkg", [box(10, 20, 20, 40)]), layer="roofs")
 
 

@@ -2,7 +2,6 @@
 
 import hashlib
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from geoseg.errors import InputError
 from geoseg.grid import Box, Grid, pyproj_crs
+from geoseg.io.polygons import read_layer
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -68,11 +68,11 @@ def _decide(polygon: shapely.Geometry, box: Box, whole: Box, out: NDArray[np.boo
 
 
 def read_area(source: str, grid: Grid) -> Area:
-    """Read the polygons of ``FILE`` or ``FILE:layer`` as the area of interest of a scene on ``grid``.
+    """Read the polygons of ``FILE``, ``FILE|layername=NAME`` or ``FILE:NAME`` as the area of interest on ``grid``.
 
     Raises InputError where there is no such file or layer, it has no CRS or no polygon, or none meets the scene.
     """
-    shapes = _in_crs(_polygons(source), grid, source)
+    shapes = _in_crs(_polygons(source), grid)
     back = ~grid.transform
     linear, offset = np.array([[back.a, back.d], [back.b, back.e]]), (back.c, back.f)
     polygon = shapely.union_all(shapely.make_valid(shapely.transform(shapes, lambda xy: xy @ linear + offset)))
@@ -82,28 +82,16 @@ def read_area(source: str, grid: Grid) -> Area:
 
 
 def _polygons(source: str) -> "gpd.GeoDataFrame":
-    import geopandas as gpd
-    from pyogrio.errors import DataLayerError, DataSourceError
-
-    path, layer = (source, None) if Path(source).exists() or ":" not in source else source.rsplit(":", 1)
-    if not Path(path).exists():
-        raise InputError(f"{path}: no such file")
-    try:
-        frame = gpd.read_file(path, layer=layer, columns=[])
-    except (DataSourceError, DataLayerError) as error:
-        raise InputError(f"{source}: not a vector layer that can be read ({error})") from error
-    frame = frame[frame.geom_type.isin(("Polygon", "MultiPolygon"))]
+    frame = read_layer(source, columns=[])
     if len(frame) == 0:
         raise InputError(f"{source}: holds no polygons; an area of interest is one or more of them")
     return frame
 
 
-def _in_crs(frame: "gpd.GeoDataFrame", grid: Grid, source: str) -> NDArray[np.object_]:
+def _in_crs(frame: "gpd.GeoDataFrame", grid: Grid) -> NDArray[np.object_]:
     """Return the polygons in the CRS of ``grid``; edges get points in between, since a straight line may bend."""
     from pyproj import Transformer
 
-    if frame.crs is None:
-        raise InputError(f"{source}: has no CRS; assign the right one first")
     shapes = shapely.make_valid(shapely.force_2d(np.asarray(frame.geometry.array, object)))
     crs = pyproj_crs(grid.crs)
     if frame.crs == crs:

@@ -1,10 +1,7 @@
 """Label vectors to label rasters on a given grid: channel indices, and IGNORE where nothing is known."""
 
-from pathlib import Path
-
 import geopandas as gpd
 import numpy as np
-import pyogrio
 import shapely
 from numpy.typing import NDArray
 from rasterio.features import rasterize
@@ -12,37 +9,11 @@ from scipy.ndimage import maximum_filter, minimum_filter
 
 from geoseg.errors import ConfigError, InputError
 from geoseg.grid import Box, Grid
+from geoseg.io.polygons import read_polygons
 from geoseg.train.spec import BuildingTarget, ClassTarget, LabelledScene
 
 IGNORE = 255
 BACKGROUND, INTERIOR, BORDER = 0, 1, 2
-
-
-def read_polygons(path: str, *, layer: str | None, grid: Grid) -> gpd.GeoDataFrame:
-    """Read the polygons of a vector file in the CRS of ``grid``; raises InputError where there are none to read."""
-    if not Path(path).exists():
-        raise InputError(f"{path}: no such file")
-    try:
-        frame = gpd.read_file(path, layer=layer or _first_layer(path))
-    except Exception as error:  # pyogrio raises its own and fiona-like errors: one line for all
-        raise InputError(f"{path}: not a vector file that can be read ({str(error).splitlines()[0]})") from error
-    if not isinstance(frame, gpd.GeoDataFrame):
-        raise InputError(f"{path}: a table without geometries; labels are polygons")
-    if frame.crs is None:
-        raise InputError(f"{path}: no CRS; set it with ogr2ogr -a_srs")
-    frame = frame[~frame.geometry.isna() & ~frame.geometry.is_empty].to_crs(grid.crs.to_wkt())
-    if not frame.geom_type.isin(["Polygon", "MultiPolygon"]).all():
-        raise InputError(f"{path}: {', '.join(sorted(set(frame.geom_type)))} found; labels are polygons")
-    if not np.isfinite(frame.total_bounds).all() and len(frame):
-        raise InputError(
-            f"{path}: polygons that have no place in the scene's CRS {grid.crs.to_string()}; clip them first"
-        )
-    return frame
-
-
-def _first_layer(path: str) -> str | None:
-    """Return the first layer with geometries: a GeoPackage may hold a table of styles beside it."""
-    return next((str(name) for name, kind in pyogrio.list_layers(path) if kind is not None), None)
 
 
 def label_raster(data: LabelledScene, target: BuildingTarget | ClassTarget, grid: Grid) -> NDArray[np.uint8]:
