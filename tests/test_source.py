@@ -470,3 +470,12 @@ def test_a_crop_reads_what_the_scene_holds_there(tmp_path):
         scene.crop(Box(0, 0, 41, 50))
     with pytest.raises(ValueError, match="not inside"):
         read(part, Box(0, 0, 21, 30))
+
+
+def test_a_mask_hides_where_it_is_not_a_number(tmp_path):
+    path = write(tmp_path / "a.tif", np.full((1, 2, 3), 9, np.uint8))
+    shown = np.array([[[1, 0, np.nan], [0.5, np.nan, -1]]], np.float32)
+    for nodata in (None, -1, np.nan):
+        mask = write(tmp_path / f"m{nodata}.tif", shown, nodata=nodata)
+        scene = open_scene(path, mask=mask)
+        assert read(scene, scene.grid.box).valid.tolist() == [[True, False, False], [True, False, nodata != -1]]

@@ -46,7 +46,8 @@ class Scene:
 
     bands: what the channels measure, in file order without alpha; named: whether the names are known rather than
     counted; sources: one per band; block: native (rows, cols) block; dtype: the stored type; mask: a raster of the
-    same grid whose first band hides pixels where it is 0 or nodata; origin: (row, col) in the files of its first pixel.
+    same grid whose first band hides pixels where it is 0, nodata or NaN; origin: (row, col) in the files of its first
+    pixel.
     """
 
     grid: Grid
@@ -117,8 +118,8 @@ def open_scene(
 
     bands: the bands' names in file order ("B02,B03,…"), or 1-based numbers to pick ("3,2,1"); a band marked as alpha
     is one of them when it is named or picked, else it masks. sensor: a key of ``geoseg.bands.SENSORS`` that gives the
-    bands wavelengths; nodata: overrides the tag; mask: a raster on the scene's grid, pixels where its first band is 0
-    or nodata are invalid; assume_crs: for files without one.
+    bands wavelengths; nodata: overrides the tag; mask: a raster on the scene's grid, pixels where its first band is 0,
+    nodata or NaN are invalid; assume_crs: for files without one.
     Raises InputError (not there, not a raster, no CRS, complex pixels, grids that differ) and ConfigError.
 
     >>> from importlib.resources import files
@@ -351,13 +352,14 @@ def read(scene: Scene, box: Box) -> Raster:
 
 
 def _shown(mask: str, window: Window) -> NDArray[np.bool_]:
-    """Return where a mask file shows pixels: its first band is neither 0 nor nodata."""
+    """Return where a mask file shows pixels: its first band is neither 0 nor nodata nor NaN."""
     with open_raster(mask) as src:
         try:
             values = src.read(1, window=window, masked=True)
         except RasterioError as error:
             raise InputError(f"{mask}: cannot be read ({_first_line(error)}); fetch it again") from error
-    return np.asarray(values.filled(0) != 0)
+    shown = np.asarray(values.filled(0))
+    return (shown != 0) & ~np.isnan(shown)
 
 
 def _unmasked(src: DatasetReader, own: Sequence[BandSource], window: Window) -> NDArray[np.bool_]:
