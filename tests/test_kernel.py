@@ -64,10 +64,10 @@ def scene_file(tmp_path):
     return path, pixels
 
 
-def make_job(path, *, chunk_px, working=None, batch=3, tta="none", members=1, area=None):
+def make_job(path, *, chunk_px, working=None, batch=3, tta="none", members=1, area=None, margin=8, ramp=16):
     scene = open_scene(path, bands="a")
     resampling = Resampling(scene.grid.shape, working or scene.grid.shape)
-    windows = WindowGrid.fit(resampling.working_shape, window=64, margin=8, ramp=16, multiple=32)
+    windows = WindowGrid.fit(resampling.working_shape, window=64, margin=margin, ramp=ramp, multiple=32)
     bundles = (ModelBundle("", SPEC, Weights(sha256="", bytes=0), "digest"),) * members
     layers = ("classes", "confidence", "probability_building")
     return Job(
@@ -243,6 +243,19 @@ def test_members_are_averaged_in_probability(scene_file):
     assert not any(isinstance(o, ChunkFailure) for o in outcomes)
     valid = store.layers["classes"] > 0
     assert set(np.unique(store.layers["probability_building"][valid])) <= {127, 128}
+
+
+def test_pixels_between_two_windows_without_margin_are_those_of_the_whole_map(scene_file):
+    path, _ = scene_file
+    plan = {"chunk_px": 512, "working": (75, 116), "margin": 0, "ramp": 0}
+    whole, _ = run(make_job(path, **plan), blur, SyncEngine())
+    for i in range(125, 131):  # windows end at row and column 128 of the scene
+        for line in (shapely.box(0, i, 231, i + 1), shapely.box(i, 0, i + 1, 150)):
+            area = Area(shapely.to_wkb(line))
+            found, _ = run(make_job(path, **plan, area=area), blur, SyncEngine())
+            inside = area.wanted(Box(0, 0, *whole["classes"].shape))
+            for name, layer in whole.items():
+                np.testing.assert_array_equal(found[name], np.where(inside, layer, 0), err_msg=f"{name}, {line}")
 
 
 @pytest.mark.parametrize("working", [None, (75, 116), (301, 470)])

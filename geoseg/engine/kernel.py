@@ -39,9 +39,10 @@ class ChunkRecord:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StripPixels:
-    """What a strip needs from disk: its pixels, and where outputs are wanted (None: everywhere), both over its box.
+    """What a strip needs from disk: its pixels, and where outputs are wanted (None: everywhere).
 
-    block: None where nothing is wanted of the strip, or none of its pixels is valid: it then costs almost nothing.
+    wanted: over all that the strip decides; block: over its pixels, None where nothing is wanted of the strip, or none
+    of its pixels is valid: it then costs almost nothing.
     """
 
     block: Raster | None
@@ -50,7 +51,7 @@ class StripPixels:
 
 def read_strip(job: Job, strip: Strip) -> StripPixels:
     """Read the scene's pixels for a strip; none where the area of interest asks for nothing that they decide."""
-    wanted = None if job.area is None else job.area.wanted(strip.pixels)
+    wanted = None if job.area is None else job.area.wanted(strip.decided)
     if wanted is not None and not _asked(wanted, strip):
         return StripPixels(None, wanted)
     block = read(job.scene, strip.pixels)
@@ -59,14 +60,13 @@ def read_strip(job: Job, strip: Strip) -> StripPixels:
 
 def _asked(wanted: NDArray[np.bool_], strip: Strip) -> bool:
     """Whether a strip decides anything that is wanted."""
-    lo, hi = strip.rows
-    leaving = wanted[lo - strip.pixels.row0 : hi - strip.pixels.row0]
+    top, (lo, hi) = strip.decided.row0, strip.rows
+    leaving = wanted[lo - top : hi - top]
     return bool(leaving.any()) or any(_any_wanted(wanted, strip, reach) for reach in strip.reaches)
 
 
 def _any_wanted(wanted: NDArray[np.bool_], strip: Strip, reach: Box) -> bool:
-    inside = reach.clip(strip.pixels)
-    return inside is not None and bool(wanted[inside.within(strip.pixels)].any())
+    return bool(wanted[reach.within(strip.decided)].any())
 
 
 class ChunkWalk:
@@ -178,7 +178,7 @@ class ChunkWalk:
             acc, usable = resample_counts(sums[:, *part], known[part], taps)
         usable = usable & pixels.block.valid[rows.within(strip.pixels)]
         if pixels.wanted is not None:
-            usable &= pixels.wanted[rows.within(strip.pixels)]
+            usable &= pixels.wanted[rows.within(strip.decided)]
         return self._leave(_layers(self.job, acc, usable))
 
     def _leave(self, layers: Rows) -> Rows:
