@@ -14,12 +14,20 @@ def ensure_numba_cache() -> None:
     beside = Path(__file__).parent / "polygons" / "__pycache__"
     if "NUMBA_CACHE_DIR" in os.environ or _may_write(beside) or _may_write(user_cache):
         return
-    folder = Path(tempfile.gettempdir()) / f"geoseg-{os.getuid()}"
+    os.environ["NUMBA_CACHE_DIR"] = str(_own_folder())
+
+
+def _own_folder() -> Path:
+    """Return a folder that nobody else can have written to: a cache is code."""
+    temporary = Path(tempfile.gettempdir())
+    if not hasattr(os, "getuid"):  # Windows, where each user has a place for temporary files
+        return temporary / "geoseg"
+    folder = temporary / f"geoseg-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     about = folder.lstat()
-    if about.st_uid != os.getuid() or about.st_mode & 0o077:  # a cache is code: nobody else may have put it there
-        folder = Path(tempfile.mkdtemp(prefix="geoseg-"))
-    os.environ["NUMBA_CACHE_DIR"] = str(folder)
+    if about.st_uid != os.getuid() or about.st_mode & 0o077:
+        return Path(tempfile.mkdtemp(prefix="geoseg-"))
+    return folder
 
 
 def _may_write(folder: Path) -> bool:

@@ -8,6 +8,7 @@ import time
 from dataclasses import replace
 
 import numpy as np
+import psutil
 import pytest
 import rasterio
 import shapely
@@ -18,8 +19,9 @@ from geoseg.cli import main
 from geoseg.cli.stopping import terminable
 from geoseg.engine import trial, verify
 from geoseg.engine.options import RunOptions
+from geoseg.engine.peak import peak_memory_bytes
 from geoseg.engine.probes import PROBES, deviation_steps, full_range, see
-from geoseg.engine.trial import PeakWatch, Ran, Trial, high_water_bytes, run_here
+from geoseg.engine.trial import PeakWatch, Ran, Trial, run_here
 from geoseg.errors import TryAgainError
 from geoseg.grid import Box
 from geoseg.io.check import Finding
@@ -156,7 +158,8 @@ def test_the_high_water_mark_stays():
         block = np.ones(200 * 2**20, np.uint8)
         del block
     assert watch.peak_bytes >= 200 * 2**20
-    assert high_water_bytes(2**22 + 1) is None  # beyond the largest process id there is
+    with pytest.raises(psutil.NoSuchProcess):
+        peak_memory_bytes(2**22 + 1)  # beyond the largest process id there is
 
 
 def sound_runs():

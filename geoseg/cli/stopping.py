@@ -12,13 +12,15 @@ if TYPE_CHECKING:
     from geoseg.engine.run import Stop
 
 GRACE_S = 20.0  # Kubernetes kills 30 s after SIGTERM by default, SLURM too
+HAS_TIMER = hasattr(signal, "setitimer")  # Windows has none
 
 
 @contextmanager
 def stoppable() -> "Iterator[Stop]":
     """Yield a ``Stop`` that SIGTERM sets off: no more chunks are started, and after ``GRACE_S`` the run ends at once.
 
-    Parts are written whole or not at all, so nothing is lost either way; the exit code is 75.
+    Windows has no such timer: there the chunk that is under way is waited for, and a second signal ends the run. Parts
+    are written whole or not at all, so nothing is lost either way; the exit code is 75.
     """
     from geoseg.engine.run import Stop  # with all that runs a job: `geoseg --help` needs none of it
 
@@ -28,18 +30,21 @@ def stoppable() -> "Iterator[Stop]":
         if stop.asked.is_set():
             end(_signal, _frame)
         stop.asked.set()
-        signal.setitimer(signal.ITIMER_REAL, GRACE_S)
+        if HAS_TIMER:
+            signal.setitimer(signal.ITIMER_REAL, GRACE_S)
 
     def end(_signal: int, _frame: FrameType | None) -> None:
         raise TryAgainError("terminated; run the same command again, what is committed is kept")
 
-    before = signal.signal(signal.SIGTERM, ask), signal.signal(signal.SIGALRM, end)
+    handlers = {signal.SIGTERM: ask, **({signal.SIGALRM: end} if HAS_TIMER else {})}
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield stop
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGTERM, before[0])
-        signal.signal(signal.SIGALRM, before[1])
+        if HAS_TIMER:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from geoseg.engine.run import Listener, Outcome, Progress
 from geoseg.errors import OutputError
 from geoseg.grid import Box
 from geoseg.io.cog import Layer, assemble
-from geoseg.io.files import sync, write_json
+from geoseg.io.files import move, sync, write_json
 from geoseg.io.geopackage import refuse_if_in_use
 from geoseg.io.pam import write_pam
 from geoseg.io.probabilities import ProbabilityBands
@@ -172,11 +172,11 @@ def publish(built: Path, out: Path, run: dict[str, Any], *, spent: Path | None =
         if stale not in run["outputs"]:
             (out / stale).unlink(missing_ok=True)
     for path in files:
-        path.replace(out / path.name)
+        move(path, out / path.name)
     sync(out)
     if spent is not None:
         spent.touch()
-    (built / RUN_FILE).replace(out / RUN_FILE)
+    move(built / RUN_FILE, out / RUN_FILE)
     sync(out)
     return {name: out / name for name in (*run["outputs"], RUN_FILE)}
 

@@ -2,7 +2,6 @@
 
 import os
 import platform
-import resource
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -13,6 +12,7 @@ from geoseg import __version__
 from geoseg.engine.finish import provenance
 from geoseg.engine.job import Job
 from geoseg.engine.options import PolygonOptions, RunOptions
+from geoseg.engine.peak import peak_memory_bytes
 from geoseg.engine.plan import Plan
 from geoseg.io.source import located
 from geoseg.model.bundle import ModelBundle
@@ -77,8 +77,3 @@ def config_of_call(
         "options": asdict(replace(options, overwrite=False, fresh=False)),
         **({} if polygons is None else {"polygons": asdict(polygons)}),
     }
-
-
-def peak_memory_bytes() -> int:
-    """Return the largest resident size this process ever had."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -12,6 +12,7 @@ from types import FrameType, TracebackType
 from typing import Self
 
 from geoseg.engine.options import PolygonOptions, RunOptions
+from geoseg.engine.peak import peak_memory_bytes
 from geoseg.engine.predict import predict
 from geoseg.engine.run import Progress, Stop
 from geoseg.errors import TryAgainError
@@ -155,21 +156,8 @@ class PeakWatch:
             over = self._over.wait(POLL_S)
             for process in (own, *own.children(recursive=True)):
                 try:
-                    self.peak_bytes = max(self.peak_bytes, high_water_bytes(process.pid) or process.memory_info().rss)
+                    self.peak_bytes = max(self.peak_bytes, peak_memory_bytes(process.pid))
                 except psutil.Error:
                     continue  # it has just ended
             if over:
                 return
-
-
-def high_water_bytes(pid: int) -> int | None:
-    """Return the largest resident size that a process ever had, None where the system does not tell (not Linux).
-
-    Not what getrusage says: that counts what the process was forked from.
-    """
-    try:
-        status = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return None
-    lines = [line for line in status.splitlines() if line.startswith("VmHWM:")]
-    return int(lines[0].split()[1]) * 1024 if lines else None

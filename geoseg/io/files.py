@@ -1,19 +1,32 @@
-"""Files that appear complete or not at all."""
+"""Files that appear complete or not at all, and folders that one run at a time may write to."""
 
-import fcntl
 import json
 import os
+import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 from rasterio._err import CPLE_BaseError  # what rasterio raises for some GDAL errors; it has no public name
 from rasterio.errors import RasterioError
 
 from geoseg.errors import GeosegError, OutputError
 
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
 WRITE_ERRORS = (OSError, RasterioError, CPLE_BaseError)
+PAUSES_S = (
+    0.1,
+    0.2,
+    0.4,
+    0.8,
+    1.6,
+)  # between tries to replace a file: on Windows a virus scanner holds it for a moment
+TAKING_S = 2.0  # how long a run that shares a folder waits while another one takes its share
 
 
 @contextmanager
@@ -28,7 +41,7 @@ def atomic(path: Path) -> Iterator[Path]:
             temporary = Path(folder) / path.name
             yield temporary
             sync(temporary)
-            temporary.replace(path)
+            move(temporary, path)
         sync(path.parent)
     except GeosegError:
         raise
@@ -53,31 +66,97 @@ def append_json_line(path: Path, value: object) -> None:
         raise OutputError(f"{path}: could not be written ({error}); free or repair the disk, then run again") from error
 
 
+def move(source: Path, target: Path) -> None:
+    """Let ``source`` be ``target``, in one step; raises OutputError where another program keeps it from being replaced.
+
+    On Windows a file that is open anywhere cannot be replaced: it is tried again for three seconds.
+    """
+    for pause_s in (*PAUSES_S, None):
+        try:
+            source.replace(target)
+        except PermissionError as error:
+            if pause_s is None:
+                raise OutputError(
+                    f"{target}: cannot be replaced ({error.strerror}); close it in the program that has it open, "
+                    f"or choose another folder, then run again"
+                ) from error
+            time.sleep(pause_s)
+        else:
+            return
+
+
 @contextmanager
 def locked(path: Path, *, of: Path, shared: bool = False, wait: bool = False) -> Iterator[None]:
     """Hold the file ``path`` as the lock of the folder ``of``, alone or with others that share it.
 
-    The lock dies with its process. wait: until it is free; else raises OutputError where another one holds it. Folders
-    are made as needed; raises OutputError where nothing can be written.
+    Who holds it alone has ``path`` locked and finds no share of another one; who shares it has a file of its own beside
+    it locked, and has found ``path`` free since. The locks die with their process. wait: until it is free; else raises
+    OutputError where another one holds it. Folders are made as needed; raises OutputError where nothing can be written.
     """
+    share = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        held = _shared(path, share) if shared else _alone(path, wait=wait)
     except OSError as error:
-        raise OutputError(f"{of}: cannot be written to ({error}); choose another folder") from error
+        raise OutputError(
+            f"{of}: cannot be written to, or its file system has no locks ({error}); choose another folder"
+        ) from error
+    if held is None:
+        raise OutputError(f"{of}: another run is writing there; wait for it or choose another folder")
     try:
-        try:
-            fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError as error:
-            raise OutputError(f"{of}: another run is writing there; wait for it or choose another folder") from error
         yield
     finally:
-        os.close(handle)
+        held.release()
+        if shared:
+            share.unlink(missing_ok=True)
+
+
+def _shared(path: Path, share: Path) -> "BaseFileLock | None":
+    """Return a lock of ``share``, None where ``path`` is held."""
+    own = _lock(share, wait_s=0)
+    alone = _lock(path, wait_s=TAKING_S)
+    if alone is not None:
+        alone.release()
+        return own
+    if own is not None:
+        own.release()
+        share.unlink(missing_ok=True)
+    return None
+
+
+def _alone(path: Path, *, wait: bool) -> "BaseFileLock | None":
+    """Return a lock of ``path``, None where it is held, or a share of it is."""
+    alone = _lock(path, wait_s=-1 if wait else 0)
+    if alone is None:
+        return None
+    for share in path.parent.glob(f"{path.name}.*"):
+        taken = _lock(share, wait_s=0)
+        if taken is None:
+            alone.release()
+            return None
+        taken.release()
+        share.unlink(missing_ok=True)  # of a process that was killed
+    return alone
+
+
+def _lock(path: Path, *, wait_s: float) -> "BaseFileLock | None":
+    """Return the lock of a file, None where it is held for longer than ``wait_s``, -1 for no end; raises OSError."""
+    from filelock import FileLock, Timeout  # it takes longer to load than help takes to be printed
+
+    lock = FileLock(path, timeout=wait_s)
+    try:
+        lock.acquire()
+    except Timeout:
+        return None
+    return lock
 
 
 def sync(path: Path) -> None:
-    """Flush a file, or a folder's list of names, to the disk."""
-    handle = os.open(path, os.O_RDONLY)
+    """Flush a file, or a folder's list of names, to the disk; Windows has no such thing for folders."""
+    windows = os.name == "nt"
+    if windows and path.is_dir():
+        return
+    handle = os.open(path, os.O_RDWR if windows else os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
