@@ -1,22 +1,22 @@
-"""Configs: what a YAML file or a run.json asks for, typed and strict. The only module that reads YAML."""
+"""Configs: what a YAML file or a run.json asks for, typed and strict."""
 
-import difflib
-import json
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import is_dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from geoseg.engine.options import PolygonOptions, RunOptions
 from geoseg.errors import ConfigError, InputError, OutputError
+from geoseg.faults import in_words
 from geoseg.io.scene_list import ListedScene, ListKeys
 from geoseg.model.bundle import bundled_models
 from geoseg.model.spec import Value
+from geoseg.plain import parse_json, read_text_file, shown
+from geoseg.strict_yaml import parse_yaml
 from geoseg.train.spec import TrainSpec
 
 if TYPE_CHECKING:
@@ -25,7 +25,15 @@ if TYPE_CHECKING:
 DEMO_SCENE = "demo"  # a scene's name, as "buildings" is a model's: the one that comes with geoseg
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
 OWN_FILES = ("run.json", "plan.json")  # geoseg writes them: they hold a config beside other things
-UNKNOWN_KEY = ("extra_forbidden", "unexpected_keyword_argument")  # pydantic's names for it, in models and dataclasses
+WANTED = {  # keys whose text is read, and how to write it
+    "memory_bytes": "a size such as 4GB, 512MB or 1.5GiB",
+    "max_runtime_s": "a duration such as 3600, 55m or 12h",
+    "shard": "i/n, e.g. 0/8",
+    "scene": "a path, or a list of paths",
+    "scenes": "a glob, a table's path, or a list of them",
+    "model": "a bundle's folder or name, or a list of them",
+}
+LARGEST_CONFIG, LARGEST_RECORD = 4 * 2**20, 256 * 2**20  # bytes of a config, and of a file that geoseg wrote
 
 
 def parse_bytes(text: str) -> int:
@@ -62,6 +70,21 @@ def parse_shard(text: str) -> tuple[int, int]:
     if found is None:
         raise ConfigError(f"shard {text!r}: write i/n, e.g. 0/8 for the first of eight")
     return int(found[1]), int(found[2])
+
+
+READERS: dict[str, Callable[[str], object]] = {
+    "memory_bytes": parse_bytes,
+    "max_runtime_s": parse_seconds,
+    "shard": parse_shard,
+}
+
+
+def _read(key: object, text: str) -> object:
+    """Return what an option's text means; text that means nothing stays, and is told with all other faults."""
+    try:
+        return READERS[str(key)](text) if key in READERS else text
+    except ConfigError:
+        return text
 
 
 class SceneReading(Value):
@@ -114,11 +137,7 @@ class RunKeys(SceneReading):
     def _readable(cls, options: object) -> object:
         if not isinstance(options, Mapping):
             return options
-        readers = {"memory_bytes": parse_bytes, "max_runtime_s": parse_seconds, "shard": parse_shard}
-        return {
-            key: readers[key](value) if key in readers and isinstance(value, str) else value
-            for key, value in options.items()
-        }
+        return {key: _read(key, value) if isinstance(value, str) else value for key, value in options.items()}
 
     def based_on(self, folder: Path) -> Self:
         """Return the same with relative paths taken from ``folder``; names of shipped things stay names."""
@@ -269,31 +288,43 @@ def load_config(source: str | Path, *, changes: Mapping[str, Any] | None = None)
 
 
 def parse_config[C: BaseModel](kind: type[C], content: Mapping[str, Any], *, where: str) -> C:
-    """Validate ``content``; raises ConfigError that names the key and what is wrong with it."""
+    """Validate ``content``; raises ConfigError that names every key at fault and what is right."""
     try:
         return kind.model_validate(content)
     except ValidationError as error:
-        raise ConfigError(f"{where}: {_explain(kind, error)}") from error
+        raise ConfigError(f"{where}: {in_words(kind, error, wanted=WANTED)}") from error
 
 
 def _content(path: Path) -> dict[str, Any]:
     if path.name in OWN_FILES:
         return _recorded(path)
+    as_json = path.suffix == ".json"
+    text = _bytes_of(path, at_most=LARGEST_CONFIG)
     try:
-        text = path.read_text(encoding="utf-8")
-        content = json.loads(text) if path.suffix == ".json" else yaml.load(text, Loader=_StrictLoader)
-    except (yaml.YAMLError, ValueError) as error:
-        raise ConfigError(f"{path}: cannot be read as {path.suffix[1:] or 'YAML'} ({_one_line(error)})") from error
+        content = parse_json(text) if as_json else parse_yaml(text)
+    except ValueError as error:
+        raise ConfigError(f"{path}: cannot be read as {'JSON' if as_json else 'YAML'} ({_one_line(error)})") from error
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: holds no keys; a config starts with job: {' | '.join(CONFIGS)}")
     return content
 
 
+def _bytes_of(path: Path, *, at_most: int) -> bytes:
+    try:
+        return read_text_file(path, at_most=at_most)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise ConfigError(f"{path}: {error}, too many for a config; list scenes in a CSV table") from error
+
+
 def _recorded(path: Path) -> dict[str, Any]:
     """Return the config in a file of geoseg's own."""
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))["config"]
+        config = parse_json(_bytes_of(path, at_most=LARGEST_RECORD), finite=False)["config"]
         keys = None if config is None else dict(config)
+    except (InputError, ConfigError):
+        raise
     except (ValueError, LookupError, TypeError) as error:
         raise OutputError(
             f"{path}: is no {path.name} of geoseg, or damaged ({error!r}); run the job's own command or config again"
@@ -305,53 +336,10 @@ def _recorded(path: Path) -> dict[str, Any]:
 
 def _kind(path: Path, content: Mapping[str, Any]) -> type[Config]:
     job = content.get("job")
-    if job not in CONFIGS:
-        told = "missing" if job is None else f"{job!r} is not known"
+    if not isinstance(job, str) or job not in CONFIGS:
+        told = "missing" if job is None else f"{shown(job)} is not known"
         raise ConfigError(f"{path}: job: {told}; choose {', '.join(CONFIGS)}")
-    return CONFIGS[str(job)]
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """YAML that refuses a key given twice, where PyYAML would silently keep the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is given twice", node.start_mark)
-        return super().construct_mapping(node, deep)
-
-
-def _explain(kind: type[BaseModel], error: ValidationError) -> str:
-    first = min(error.errors(), key=lambda e: e["type"] not in UNKNOWN_KEY)  # a missing key is often one misspelt
-    keys, known = _walk(kind, first["loc"])
-    path = ".".join(keys)
-    if first["type"] in UNKNOWN_KEY:
-        near = difflib.get_close_matches(keys[-1], known, n=1)
-        return f"{path}: unknown key; " + (f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}")
-    said = str(first.get("ctx", {}).get("error", "")) or first["msg"][0].lower() + first["msg"][1:]
-    return f"{path}: {said}" if path else said
-
-
-def _walk(kind: type[BaseModel], loc: Iterable[int | str]) -> tuple[list[str], list[str]]:
-    """Return the path of an error as its file spells it (pydantic adds tags of unions), and the keys known there."""
-    here: list[Any] = [kind]
-    path: list[str] = []
-    parts = list(loc)
-    for i, part in enumerate(parts):
-        hints = {k: v for t in here for k, v in get_type_hints(t).items() if k != "model_config"}
-        if part in hints or isinstance(part, int) or i == len(parts) - 1:
-            path.append(str(part))
-        if part in hints and i < len(parts) - 1:
-            here = list(_keyed_types(hints[str(part)]))
-    return path, [k for t in here for k in get_type_hints(t) if k != "model_config"]
-
-
-def _keyed_types(annotation: Any) -> Iterable[type]:
-    if isinstance(annotation, type) and (issubclass(annotation, BaseModel) or is_dataclass(annotation)):
-        yield annotation
-    for argument in get_args(annotation):
-        yield from _keyed_types(argument)
+    return CONFIGS[job]
 
 
 def _located(scene: str, folder: Path) -> str:

@@ -18,6 +18,13 @@ def test_logits_have_the_image_s_size(name, size):
         assert net(torch.zeros(2, 5, *size)).shape == (2, 4, *size)
 
 
+@pytest.mark.parametrize("encoder", ["resnet18", "tu-resnet18", "tu-resnet18.a1_in1k", "timm-regnetx_002"])
+def test_an_encoder_is_built_without_a_call_to_anybody(monkeypatch, encoder):
+    monkeypatch.setattr("socket.getaddrinfo", lambda *_a, **_k: pytest.fail("asked for an address"))
+    arch = Architecture(name="smp-unet", options={"encoder_name": encoder})
+    assert build_network(arch, in_channels=3, out_channels=2) is not None
+
+
 def test_evaluation_depends_on_the_window_alone():
     net = build_network(Architecture(name="compact-unet", options=SMALL["compact-unet"]), in_channels=3, out_channels=2)
     images = torch.rand(4, 3, 32, 32)

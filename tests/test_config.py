@@ -74,9 +74,9 @@ def test_the_shipped_run_configs_name_every_key_with_its_default():
         ({"options": {"chunkpx": 512}}, "options.chunkpx: unknown key; did you mean chunk_px?"),
         ({"options": {"zzz": 1}}, "options.zzz: unknown key; there are engine, cluster,"),
         ({"options": {"chunk_px": 700}}, "options: chunk-px 700: choose 512, 1024"),
-        ({"options": {"memory_bytes": "4 apples"}}, "options: memory '4 apples': write a size such as 4GB"),
+        ({"options": {"memory_bytes": "4 apples"}}, "options.memory_bytes: '4 apples': write a size such as 4GB"),
         ({"polygons": {"min_area": 5}}, "polygons.min_area: unknown key; did you mean min_area_m2?"),
-        ({"nodata": "none"}, "nodata: input should be a valid number"),
+        ({"nodata": "none"}, "nodata: 'none' is no number"),
     ],
 )
 def test_a_wrong_key_is_named_with_its_path(tmp_path, keys, told):
@@ -91,8 +91,11 @@ def test_a_wrong_key_is_named_with_its_path(tmp_path, keys, told):
     [
         ({"schedule": {"epoch": 3}}, "schedule.epoch: unknown key; did you mean epochs?"),
         ({"target": {"kind": "buildings", "border": 1}}, "target.border: unknown key; did you mean border_m?"),
-        ({"data": [{"scen": "a.tif", "labels": "b.gpkg"}]}, "data.0.scen: unknown key; did you mean scene?"),
-        ({"split": {"validation": {"side": "up", "share": 0.2}}}, "split.validation.side: input should be 'north'"),
+        (
+            {"data": [{"scen": "a.tif", "labels": "b.gpkg"}]},
+            "2 faults: data.0.scen: unknown key; did you mean scene?; data.0.scene: missing",
+        ),
+        ({"split": {"validation": {"side": "up", "share": 0.2}}}, "split.validation.side: 'up': choose 'north', "),
     ],
 )
 def test_a_wrong_key_of_a_training_is_named_with_its_path(tmp_path, keys, told):
@@ -105,15 +108,15 @@ def test_a_wrong_key_of_a_training_is_named_with_its_path(tmp_path, keys, told):
 @pytest.mark.parametrize(
     ("keys", "told"),
     [
-        ({"each": {"job": "land_cover"}}, "each.model: field required"),
-        ({"each": {"job": "train"}}, "each: input tag 'train' found using 'job' does not match"),
+        ({"each": {"job": "land_cover"}}, "each.model: missing"),
+        ({"each": {"job": "train"}}, "each: job: 'train' is not known; choose 'land_cover', 'buildings'"),
         ({"each": {"job": "buildings", "scene": "s.tif"}}, "each.scene: unknown key; there are bands,"),
         (
             {"each": {"job": "buildings", "options": {"chunkpx": 512}}},
             "each.options.chunkpx: unknown key; did you mean",
         ),
         ({"max_failure": 2}, "max_failure: unknown key; did you mean max_failures?"),
-        ({"max_failures": -1}, "max_failures: input should be greater than or equal to 0"),
+        ({"max_failures": -1}, "max_failures: -1: give 0 or more"),
         ({"lists": {"asset": "b"}}, "lists.asset: unknown key; did you mean assets?"),
     ],
 )
@@ -124,6 +127,87 @@ def test_a_wrong_key_of_a_batch_is_named_with_its_path(tmp_path, keys, told):
     with pytest.raises(ConfigError) as error:
         load_config(path)
     assert str(error.value).startswith(f"{path}: {told}")
+
+
+def test_every_fault_of_a_config_is_told_at_once_in_the_words_of_its_keys(tmp_path, capsys):
+    path = tmp_path / "x.yaml"
+    path.write_text(
+        "job: buildings\nscene: 3\nnodata: .inf\noptoins: 1\n"
+        "options: {batch: three, engine: spark, shard: x, threshold: .nan}\npolygons: {min_area_m2: .inf}\n"
+    )
+    assert main(["run", str(path)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == (
+        f"error: {path}: 9 faults: optoins: unknown key; did you mean options?; nodata: inf is no number that can be "
+        "used; scene: 3: write a path, or a list of paths; options.engine: 'spark': choose 'threads', 'sync', "
+        "'local', 'cuda' or 'dask'; options.batch: 'three' is no whole number; options.threshold: nan is no number "
+        "that can be used; options.shard: 'x': write i/n, e.g. 0/8; out: missing; polygons.min_area_m2: inf is no "
+        "number that can be used"
+    )
+
+
+def test_a_fault_under_a_tagged_or_a_free_key_has_the_path_that_the_file_spells(tmp_path):
+    target = {"kind": "classes", "column": "c", "values": {"a": "x"}, "classes": []}
+    with pytest.raises(ConfigError, match=r"x\.yaml: target\.values\.a: 'x' is no whole number$"):
+        load_config(train(tmp_path / "x.yaml", target=target))
+
+
+BOMB = "a: &a [x, x]\n" + "".join(f"{b}: &{b} [*{a}, *{a}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True))
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (BOMB, r"line 2: alias \*a: aliases are not read, write the value out"),
+        ("a: &a {b: *a}", r"line 1: alias \*a"),
+        ("a: " + "[" * 900 + "]" * 900, "line 1: more than 20 levels of nesting"),
+        ("{a: " * 900 + "}" * 900, "line 1: more than 20 levels of nesting"),
+        ("- " * 900 + "a", "line 1: more than 20 levels of nesting"),
+        ("job: [buildings]", r"job: \['buildings'\] is not known; choose land_cover"),
+        ("job: {a: 1}", "job: {'a': 1} is not known"),
+        ("? [a]\n: b", "line 1: a key is no plain word"),
+        ('job: "a\\0b"', "holds the control character U"),
+        ("a: !!python/object/apply:os.getcwd []", "could not determine a constructor for the tag"),
+        ("a: 2001-99-99", "month must be in"),
+        ("- a", "holds no keys; a config starts with job"),
+        ("#" * (4 * 2**20 + 1), "holds more than 4 MiB, too many for a config"),
+    ],
+)
+@pytest.mark.parametrize("verb", ["run", "batch", "train"])
+def test_a_config_that_is_no_plain_yaml_is_refused_with_one_line(tmp_path, capsys, verb, content, told):
+    path = tmp_path / "x.yaml"
+    path.write_text(content)
+    assert main([verb, str(path)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.search(told, line)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ('{"job": ' + "[" * 9000 + "]" * 9000 + "}", "brackets are nested too deeply"),
+        ('{"job": "train", "job": "batch"}', "key 'job' is given twice"),
+        ('{"job": "buildings", "nodata": 1e999}', "inf is no number that can be used"),
+    ],
+)
+def test_json_is_as_strict(tmp_path, content, told):
+    path = tmp_path / "x.json"
+    path.write_text(content)
+    with pytest.raises(ConfigError, match=told):
+        load_config(path)
+
+
+def test_a_config_that_may_not_be_read_says_so(tmp_path, monkeypatch):
+    path = buildings(tmp_path / "x.yaml")
+
+    def refused(*_args, **_more):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(type(path), "open", refused)
+    with pytest.raises(InputError, match=r"x.yaml: cannot be read \(Permission denied\)"):
+        load_config(path)
+    with pytest.raises(InputError, match="no such config"):
+        load_config(tmp_path)
 
 
 def test_a_batch_gives_every_scene_a_config_of_its_own(tmp_path):
@@ -140,7 +224,7 @@ def test_a_batch_gives_every_scene_a_config_of_its_own(tmp_path):
 
 
 def test_a_missing_key_a_missing_job_and_a_key_given_twice_are_errors(tmp_path):
-    with pytest.raises(ConfigError, match=r"x\.yaml: scene: field required"):
+    with pytest.raises(ConfigError, match=r"x\.yaml: scene: missing"):
         load_config(write(tmp_path / "x.yaml", job="buildings", out="o"))
     with pytest.raises(ConfigError, match=r"job: missing; choose land_cover, buildings, batch, train"):
         load_config(write(tmp_path / "y.yaml", scene="s.tif"))

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from geoseg.errors import ConfigError
+from geoseg.model.architectures import check_architecture
 from geoseg.model.probes import PROBES
 from geoseg.model.spec import Architecture
 
@@ -66,6 +67,7 @@ def _smp_unet(in_channels: int, out_channels: int, **options: Any) -> nn.Module:
     return smp.Unet(in_channels=in_channels, classes=out_channels, encoder_weights=None, **options)
 
 
+MOST_TOLD = 200  # characters of a library's own words
 NETWORKS: dict[str, Callable[..., nn.Module]] = {"compact-unet": CompactUNet, "smp-unet": _smp_unet}
 
 
@@ -74,10 +76,11 @@ def build_network(arch: Architecture, *, in_channels: int, out_channels: int) ->
 
     Raises ConfigError for an unknown name or options its builder does not take.
     """
-    builder = {**NETWORKS, **PROBES}.get(arch.name)
-    if builder is None:
-        raise ConfigError(f"unknown architecture {arch.name!r}; known: {', '.join(NETWORKS)}")
+    check_architecture(arch)
     try:
-        return builder(in_channels, out_channels, **arch.options)
-    except (TypeError, KeyError, ValueError) as error:
-        raise ConfigError(f"architecture {arch.name} does not take {arch.options}: {error}") from error
+        return {**NETWORKS, **PROBES}[arch.name](in_channels, out_channels, **arch.options)
+    except MemoryError:
+        raise
+    except Exception as error:  # libraries raise whatever they like for an encoder they do not know
+        told = f"{type(error).__name__}: {error}"[:MOST_TOLD]
+        raise ConfigError(f"architecture {arch.name} does not take {arch.options}: {told}") from error

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -10,12 +11,16 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from geoseg.errors import ConfigError, ModelError, OutputError
+from geoseg.faults import in_words
+from geoseg.model.architectures import LEAST_BYTES_PER_VALUE, check_architecture
 from geoseg.model.spec import ModelSpec, Weights
+from geoseg.plain import parse_json, read_text_file
 
 if TYPE_CHECKING:
     from torch import nn
 
 SPEC_FILE = "model.json"
+LARGEST_SPEC = 16 * 2**20  # bytes of model.json
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,28 +85,77 @@ def load_model(model: str | Path) -> ModelBundle:
     folder = own[model] if isinstance(model, str) and model in own else Path(model)
     spec_file = folder / SPEC_FILE
     if not spec_file.is_file():
-        raise ModelError(
-            f"{model}: no model bundle ({SPEC_FILE} not found). Those that come with geoseg: {', '.join(own) or 'none'}"
-        )
-    text = spec_file.read_bytes()
+        raise _no_bundle(model, folder, own)
     try:
-        content = json.loads(text)
-        weights = Weights.model_validate(content.pop("weights"))
-        spec = ModelSpec.model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(p) for p in first["loc"]) or "content"
-        raise ModelError(f"{spec_file}: {where}: {first['msg']}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:  # cut off, not JSON, not an object, no weights
-        raise ModelError(f"{spec_file}: not a model description ({error!r})") from error
+        text = read_text_file(spec_file, at_most=LARGEST_SPEC)
+    except OSError as error:
+        raise ModelError(f"{spec_file}: cannot be read ({error.strerror}); see to its permissions") from error
+    except ValueError as error:
+        raise ModelError(f"{spec_file}: not a model description ({error})") from error
+    spec, weights = _described(spec_file, text)
+    _check_network(spec_file, spec, weights)
     _checked_bytes(folder / weights.file, weights)
     return ModelBundle(str(folder), spec, weights, hashlib.sha256(text).hexdigest())
 
 
+def _no_bundle(model: str | Path, folder: Path, own: Mapping[str, Path]) -> ModelError:
+    """Return the error for a path that is no bundle's folder, with the folder where it lies inside one."""
+    if (folder.parent / SPEC_FILE).is_file() and folder.exists():
+        return ModelError(f"{model}: a file of a model bundle; name its folder, {folder.parent}")
+    if folder.is_file():
+        return ModelError(f"{model}: a file, no model bundle; a bundle is a folder with {SPEC_FILE} and its weights")
+    inside = sorted(p.parent for p in folder.glob(f"*/{SPEC_FILE}")) if folder.is_dir() else []
+    if inside:
+        return ModelError(f"{model}: a folder that holds model bundles, e.g. {inside[0]}; name one of them")
+    return ModelError(
+        f"{model}: no model bundle ({SPEC_FILE} not found). Those that come with geoseg: {', '.join(own) or 'none'}"
+    )
+
+
+def _described(path: Path, text: bytes) -> tuple[ModelSpec, Weights]:
+    kind: type = Weights
+    try:
+        content = parse_json(text)
+        weights = Weights.model_validate(content.pop("weights"))
+        kind = ModelSpec
+        return ModelSpec.model_validate(content), weights
+    except ValidationError as error:
+        where = "weights." if kind is Weights else ""
+        raise ModelError(f"{path}: {where}{in_words(kind, error)}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:  # cut off, not JSON, not an object, no weights
+        raise ModelError(f"{path}: not a model description ({error!r})") from error
+
+
+def _check_network(path: Path, spec: ModelSpec, weights: Weights) -> None:
+    """Raise ModelError for a network that geoseg does not build, or that the windows or the weights cannot be of."""
+    try:
+        options = check_architecture(spec.arch)
+    except ConfigError as error:
+        raise ModelError(f"{path}: arch: {error}") from error
+    if spec.multiple_px % options.stride_px:
+        raise ModelError(
+            f"{path}: multiple_px: {spec.multiple_px} is no multiple of the network's stride, {options.stride_px} px"
+        )
+    if options.least_values * LEAST_BYTES_PER_VALUE > weights.bytes:
+        raise ModelError(
+            f"{path}: weights do not fit {spec.arch.name}: {weights.bytes} bytes hold fewer than the "
+            f"{options.least_values} values that its options ask for"
+        )
+
+
 def _checked_bytes(path: Path, weights: Weights) -> bytes:
+    """Return the weights' bytes; raises ModelError where they are missing or are not those of model.json."""
     if not path.is_file():
         raise ModelError(f"{path}: the bundle's weights are missing; copy the whole folder")
-    content = path.read_bytes()
+    try:
+        size = path.stat().st_size
+        if size != weights.bytes:
+            raise ModelError(
+                f"{path}: holds {size} bytes, {SPEC_FILE} says {weights.bytes}; the bundle is damaged, fetch it again"
+            )
+        content = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read ({error.strerror}); see to its permissions") from error
     if hashlib.sha256(content).hexdigest() != weights.sha256:
         raise ModelError(f"{path}: sha256 differs from the one in {SPEC_FILE}; the bundle is damaged, fetch it again")
     return content

@@ -1,11 +1,13 @@
 """ModelSpec: what a model bundle says about its network; the typed content of model.json."""
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from geoseg.bands import Band, BandSet
 from geoseg.classes import ClassInfo, ClassMap
+from geoseg.plain import fault_of_name, fault_of_text
+from geoseg.tiling.axis import Axis
 
 
 class Value(BaseModel):
@@ -14,31 +16,49 @@ class Value(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+def _a_name(text: str) -> str:
+    if fault := fault_of_name(text):
+        raise ValueError(fault)
+    return text
+
+
+def _a_text(text: str) -> str:
+    if fault := fault_of_text(text):
+        raise ValueError(fault)
+    return text
+
+
+LEAST_STD = 1e-30  # what float32 divides by
+Name = Annotated[str, AfterValidator(_a_name)]
+Text = Annotated[str, AfterValidator(_a_text)]
+Physical = Annotated[float, Field(ge=-1e30, le=1e30)]  # float32 holds it, and what a scene's values are off it
+
+
 class Architecture(Value):
     """Which network: a key of ``geoseg.model.build.NETWORKS`` and the options of its builder."""
 
-    name: str
+    name: Name
     options: dict[str, Any] = Field(default_factory=dict)
 
 
 class Channel(Value):
     """One output of the softmax, and the class it counts towards: p(class) is the sum over its channels."""
 
-    name: str
+    name: Name
     class_id: int
 
 
 class Normalisation(Value):
     """Per band, in the scene's physical units: the network sees (value - mean) / std, and 0 where invalid."""
 
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+    mean: tuple[Physical, ...]
+    std: tuple[Physical, ...]
 
     @field_validator("std")
     @classmethod
     def _positive(cls, std: tuple[float, ...]) -> tuple[float, ...]:
-        if not all(s > 0 for s in std):
-            raise ValueError(f"std must be positive, got {std}")
+        if not all(s >= LEAST_STD for s in std):
+            raise ValueError(f"std must be positive, {LEAST_STD:g} or more, got {std}")
         return std
 
 
@@ -47,36 +67,47 @@ class Weights(Value):
 
     file: str = Field("weights.safetensors", pattern=r"^\w[\w.-]*$", description="beside model.json: a name, no path")
     sha256: str
-    bytes: int
+    bytes: int = Field(ge=0)
+
+
+MOST_CHANNELS = 1024
 
 
 class ModelSpec(Value):
     """Everything that a run needs to know about a network, but its weights."""
 
     schema_version: Literal[1] = 1
-    name: str
+    name: Name
     task: Literal["semantic"] = "semantic"
     arch: Architecture
-    bands: tuple[Band, ...]
-    gsd_m: float | None = Field(description="ground resolution it was trained at; None where any will do", gt=0)
+    bands: tuple[Band, ...] = Field(max_length=MOST_CHANNELS)
+    gsd_m: float | None = Field(
+        description="ground resolution it was trained at; None where any will do", ge=1e-3, le=1e5
+    )
     normalisation: Normalisation
-    window_px: int = Field(512, gt=0)
+    window_px: int = Field(512, gt=0, le=2**16)
     margin_px: int = Field(32, ge=0)
     ramp_px: int = Field(32, ge=0)
-    multiple_px: int = Field(32, gt=0, description="the network's stride: windows and strides are multiples of it")
-    channels: tuple[Channel, ...]
+    multiple_px: int = Field(
+        32, gt=0, le=2**16, description="the network's stride: windows and strides are multiples of it"
+    )
+    channels: tuple[Channel, ...] = Field(max_length=MOST_CHANNELS)
     classes: tuple[ClassInfo, ...]
     polygon_class: str | None = None
     tta: Literal["none", "rotate", "d4"] = Field("none", description="views of a window that a run averages by default")
     threshold: float = Field(0.5, gt=0, lt=1, description="p(polygon_class) from which a pixel belongs to it")
-    licence: str = ""
-    attribution: str = ""
+    licence: Text = ""
+    attribution: Text = ""
     training: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
         BandSet(self.bands)  # both refuse what is empty or repeats
         ClassMap(self.classes)
+        for name in (*(b.name for b in self.bands), *(c.name for c in self.classes)):
+            _a_name(name)
+        axis = Axis(self.window_px, self.window_px, margin=self.margin_px, ramp=self.ramp_px)
+        axis.check_alignment(self.multiple_px)
         n = len(self.bands)
         if len(self.normalisation.mean) != n or len(self.normalisation.std) != n:
             raise ValueError(
