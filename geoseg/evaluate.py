@@ -1,8 +1,9 @@
 """Scores of a prediction against truth: reads both onto one grid, then leaves the counting to ``geoseg.trust``."""
 
 import json
-from dataclasses import asdict, dataclass
-from math import ceil, isnan
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from math import ceil, isinf, isnan
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,13 @@ import shapely
 from affine import Affine
 from numpy.typing import NDArray
 from rasterio.crs import CRS
-from rasterio.features import rasterize
-from rasterio.windows import Window
 
 from geoseg.classes import NODATA, ClassInfo, ClassMap
 from geoseg.errors import ConfigError, InputError
 from geoseg.grid import Box, Grid
-from geoseg.io.class_table import read_classes, tagged_names
-from geoseg.io.polygons import read_polygons
-from geoseg.io.source import open_raster
+from geoseg.io.class_raster import ClassRaster, NoNodata
+from geoseg.io.labelled import burn, class_text, class_texts
+from geoseg.io.polygons import read_polygons, split_layer
 from geoseg.train.classes import BUILDING_CLASSES
 from geoseg.trust import (
     BoundaryMatch,
@@ -34,37 +33,150 @@ from geoseg.trust import (
 
 BUILDINGS = ClassMap(BUILDING_CLASSES)
 BACKGROUND, BUILDING = (c.id for c in BUILDING_CLASSES)
-VECTORS = (".gpkg", ".geojson", ".json", ".shp", ".fgb", ".parquet")
+VECTORS = (".gpkg", ".geojson", ".json", ".shp", ".shz", ".zip", ".fgb", ".kml", ".gml", ".sqlite", ".parquet")
+RUN_FILE = "run.json"
 CLASS_COLUMNS = ("class_id", "class_name", "class")
 PIXELS_PER_TOLERANCE = 4  # of the grid on which polygons are judged against polygons
 MAX_PIXELS = 1_000_000_000  # all of them are in memory, at some 8 bytes each
 STRIP_ROWS = 512
+_WAYS = "Say with --nodata N which one means unknown"
 
 
 @dataclass(frozen=True, slots=True)
-class Prediction:
-    """What is judged: a class raster, polygons of one class, or both; classes: the raster's table."""
+class Layer:
+    """Polygons of a file; name: of the layer, None for the only one, or for that which ``source`` names."""
 
-    raster: Path | None
-    polygons: Path | None
+    source: str
+    name: str | None = None
+
+    def read(self, grid: Grid) -> gpd.GeoDataFrame:
+        """Read them in the CRS of ``grid``."""
+        return read_polygons(self.source, layer=self.name, grid=grid)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prediction:
+    """What is judged: a class raster, polygons of one class, or both.
+
+    ids: class by value of the raster; classes: the raster's table.
+    """
+
+    raster: ClassRaster | None
+    polygons: Layer | None
     classes: ClassMap
+    ids: Mapping[int, int] = field(default_factory=dict)
 
     @classmethod
-    def find(cls, path: Path) -> "Prediction":
-        """Take a run's output folder, a class raster or a vector file; raises InputError for anything else."""
-        if path.is_dir():
-            run_file, polygons = path / "run.json", path / "buildings.gpkg"
-            if not run_file.exists():
-                raise InputError(f"{path}: no finished run (run.json is not there); name its folder, or a file")
-            run = json.loads(run_file.read_text(encoding="utf-8"))
-            return cls(
-                path / "classes.tif", polygons if polygons.exists() else None, ClassMap.from_json(run["classes"])
-            )
-        if not path.exists():
-            raise InputError(f"{path}: no such file")
-        if path.suffix.lower() in VECTORS:
-            return cls(None, path, BUILDINGS)
-        return cls(path, None, class_table(path))
+    def find(cls, path: str | Path, *, nodata: float | NoNodata | None = None) -> "Prediction":
+        """Take a run's output folder, a class raster or a vector file; raises InputError for anything else.
+
+        nodata: of a raster, instead of what the file says.
+        """
+        folder = Path(path)
+        if folder.is_dir():
+            classes = _classes_of_run(folder / RUN_FILE)
+            raster, polygons = ClassRaster.open(folder / "classes.tif"), folder / "buildings.gpkg"
+            layer = Layer(str(polygons), "buildings") if polygons.exists() else None
+            return cls(raster, layer, classes, _own_ids(raster, classes))
+        file, _ = split_layer(path)
+        if not file.exists():
+            raise InputError(f"{file}: no such file")
+        if _is_vector(path):
+            return cls(None, Layer(str(path)), BUILDINGS)
+        raster = ClassRaster.open(file, nodata=nodata)
+        classes = class_table(raster)
+        return cls(raster, None, classes, _own_ids(raster, classes))
+
+
+def _classes_of_run(run_file: Path) -> ClassMap:
+    if not run_file.exists():
+        raise InputError(
+            f"{run_file.parent}: no finished run ({run_file.name} is not there); name its folder, or a file"
+        )
+    try:
+        return ClassMap.from_json(json.loads(run_file.read_text(encoding="utf-8"))["classes"])
+    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:  # ConfigError is a ValueError
+        raise InputError(
+            f"{run_file}: is no run.json of a prediction ({error!r}); run it again, or name its classes.tif"
+        ) from error
+
+
+def class_table(raster: ClassRaster) -> ClassMap:
+    """Return the classes of a raster: those of its CLASS_n tags where geoseg wrote it, else the values in it.
+
+    Values 0 and 1, or 0 and 255, are a mask of buildings. Raises InputError where a value is no class, or where there
+    are less than two: nothing could be mistaken for anything.
+    """
+    if raster.names:
+        return ClassMap(raster.classes)
+    if raster.is_mask:
+        return BUILDINGS
+    if len(raster.present) < 2:
+        held = f"{raster.present[0]} alone" if raster.present else "nothing"
+        raise InputError(
+            f"{raster.path}: holds {held} beside its nodata {raster.nodata}; one class can only agree. "
+            f"If its nodata is the background, pass --nodata none"
+        )
+    stray = [v for v in raster.present if v not in {c.id for c in raster.classes}]
+    if stray:
+        raise InputError(f"{raster.path}: holds {_some(stray)}; classes are 1..254. {_WAYS}")
+    return ClassMap(raster.classes)
+
+
+def _own_ids(raster: ClassRaster, classes: ClassMap) -> dict[int, int]:
+    """Return the class of every value of a raster in its own table; raises InputError for one that is not in it."""
+    if raster.is_mask and not raster.names:
+        return _mask_ids(raster)
+    stray = sorted({*raster.present} - {c.id for c in classes})
+    if stray:
+        raise InputError(
+            f"{raster.path}: holds {_some(stray)}, which its class table ({_listed(classes)}) does not have"
+        )
+    return {value: value for value in raster.present}
+
+
+def _mask_ids(raster: ClassRaster) -> dict[int, int]:
+    return {value: BUILDING if value else BACKGROUND for value in raster.present}
+
+
+def _some(values: list[int]) -> str:
+    return ", ".join(map(str, values[:5])) + (", …" if len(values) > 5 else "")
+
+
+def _listed(classes: ClassMap) -> str:
+    return ", ".join(f"{c.id} {c.name}" for c in classes)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Truth:
+    """What is right: a class raster, or polygons; column: of their class; values: class or nodata by value."""
+
+    path: str
+    raster: ClassRaster | None
+    polygons: Layer | None
+    column: str | None
+    values: Mapping[str, str]
+
+    @classmethod
+    def find(
+        cls,
+        path: str | Path,
+        *,
+        layer: str | None,
+        column: str | None,
+        values: Mapping[str, str],
+        nodata: float | NoNodata | None,
+    ) -> "Truth":
+        """Take a class raster or a vector file; raises InputError and ConfigError."""
+        file, _ = split_layer(path)
+        if not file.exists():
+            raise InputError(f"{file}: no such file")
+        named = {class_text(value): name for value, name in values.items()}
+        if _is_vector(path):
+            return cls(str(path), None, Layer(str(path), layer), column, named)
+        if layer is not None or column is not None:
+            raise ConfigError(f"{path}: a raster has neither layer nor column; --layer and --column are for polygons")
+        return cls(str(path), ClassRaster.open(file, nodata=nodata), None, None, named)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -133,27 +245,32 @@ def evaluate(
     *,
     aoi: str | Path | None = None,
     column: str | None = None,
+    layer: str | None = None,
+    values: Mapping[str, str] | None = None,
+    nodata: float | NoNodata | None = None,
     tolerance_m: float = 1.0,
 ) -> Evaluation:
     """Score a prediction against truth, on the ground of ``aoi`` where given, else wherever both say something.
 
     prediction: an output folder, a class raster, or polygons of buildings; truth: a class raster on the same grid, or
-    polygons. Polygons without a class (see ``column``) are buildings, and all other ground is background. Raises
-    InputError and ConfigError.
+    polygons. Polygons without a class (see ``column``) are buildings, and all other ground is background. layer: of
+    the truth's file. values: name or id of the class, or nodata, by value of the truth's raster or column. nodata: of
+    rasters that geoseg did not write, instead of what they say. Raises InputError and ConfigError.
     """
-    if tolerance_m <= 0:
+    if not tolerance_m > 0 or isinf(tolerance_m):
         raise ConfigError(f"tolerance-m {tolerance_m:g}: boundaries need a tolerance above 0, e.g. 1.0")
-    found = Prediction.find(Path(prediction))
-    ground = _Ground.of(found, Path(truth), aoi=aoi, tolerance_m=tolerance_m)
-    labels, classes = _truth(Path(truth), ground, found.classes, column)
+    found = Prediction.find(prediction, nodata=nodata)
+    right = Truth.find(truth, layer=layer, column=column, values=values or {}, nodata=nodata)
+    ground = _Ground.of(found, right, aoi=aoi, tolerance_m=tolerance_m)
+    labels, classes = _truth(right, ground, found.classes)
     answers = _predicted(found, ground, binary=classes is not found.classes)
     judged = ground.mask & (labels != NODATA) & (answers != NODATA)
     labels, answers = np.where(judged, labels, NODATA), np.where(judged, answers, NODATA)
     if not judged.any():
         raise InputError(f"{truth}: nothing to judge; truth, prediction and aoi share no ground")
     objects, polygons = None, None
-    if found.polygons is not None and _is_vector(Path(truth)) and classes == BUILDINGS:
-        true_ones, answered = (_objects(p, ground, judged) for p in (Path(truth), found.polygons))
+    if found.polygons is not None and right.polygons is not None and classes == BUILDINGS:
+        true_ones, answered = (_objects(p, ground, judged) for p in (right.polygons, found.polygons))
         objects = match_objects(*(_polygonal(shapely.make_valid(o.geometry.values)) for o in (true_ones, answered)))
         polygons = _score_in_metres(true_ones, answered, tolerance_m)
     confusion, boundaries = _count(labels, answers, classes, ground.grid, tolerance_m)
@@ -184,65 +301,83 @@ def _count(
     return confusion, boundaries
 
 
-def class_table(raster: Path) -> ClassMap:
-    """Return the classes of a raster: those of its CLASS_n tags where geoseg wrote it, else the values in it."""
-    with open_raster(str(raster)) as src:
-        if src.dtypes[0] != "uint8":
-            raise InputError(f"{raster}: {src.dtypes[0]} values; a class raster holds bytes, 0 = nodata")
-        tagged = bool(tagged_names(src, 1))
-        present = () if tagged else [v for v in np.unique(src.read(1)).tolist() if v not in (NODATA, 255)]
-        return ClassMap(read_classes(src, 1, present))
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class _Ground:
     """The pixels that are judged: a part of the prediction's or the truth's grid, and which of its pixels count."""
 
-    grid: Grid
+    whole: Grid
     window: Box
     mask: NDArray[np.bool_]
 
+    @property
+    def grid(self) -> Grid:
+        """The grid of the window."""
+        return self.whole.crop(self.window)
+
     @classmethod
-    def of(cls, found: Prediction, truth: Path, *, aoi: str | Path | None, tolerance_m: float) -> "_Ground":
-        raster = found.raster or (None if _is_vector(truth) else truth)
+    def of(cls, found: Prediction, truth: Truth, *, aoi: str | Path | None, tolerance_m: float) -> "_Ground":
+        raster = found.raster or truth.raster
         if raster is not None:
-            with open_raster(str(raster)) as src:
-                whole = Grid(src.crs, src.transform, src.shape)
+            whole = raster.grid
         else:
             assert found.polygons is not None
-            whole = _metric_grid(found.polygons, truth, tolerance_m / PIXELS_PER_TOLERANCE)
-        if aoi is None:
-            window, mask = whole.box, np.ones(whole.shape, np.bool_)
-        else:
-            area = shapely.union_all(read_polygons(str(aoi), layer=None, grid=whole).geometry.values)
-            window = _box_of(area, whole)
-            mask = _burn([(area, 1)], whole.crop(window)) == 1
-        if mask.size > MAX_PIXELS:
-            raise InputError(f"{truth}: {mask.size / 1e6:.0f} million pixels to judge at once; name a smaller --aoi")
-        return cls(whole.crop(window), window, mask)
-
-    def read(self, path: Path) -> NDArray[np.uint8]:
-        """Read the classes of a raster on this ground; 0 and the file's own nodata are 0."""
-        with open_raster(str(path)) as src:
-            own = Grid(src.crs, src.transform, src.shape)
-            box = self.window
-            if box.clip(own.box) != box or not own.crop(box).same_as(self.grid):
+            assert truth.polygons is not None
+            whole = _metric_grid(found.polygons, truth.polygons, tolerance_m / PIXELS_PER_TOLERANCE)
+        area = None if aoi is None else shapely.union_all(_valid(Layer(str(aoi)).read(whole)))
+        window = whole.box if area is None else _box_of(area, whole)
+        if window.shape[0] * window.shape[1] > MAX_PIXELS:
+            pixels = window.shape[0] * window.shape[1] / 1e6
+            raise InputError(f"{truth.path}: {pixels:.0f} million pixels to judge at once; name a smaller --aoi")
+        grid = whole.crop(window)
+        for own in (found.raster, truth.raster):
+            if own is not None and (window.clip(own.grid.box) != window or not own.grid.crop(window).same_as(grid)):
                 raise InputError(
-                    f"{path}: its grid differs from that of the prediction; bring both to one grid (gdalwarp -te -tr)"
+                    f"{own.path}: its grid differs from that of the prediction; "
+                    f"bring both to one grid (gdalwarp -te -tr)"
                 )
-            values = src.read(1, window=Window(box.col0, box.row0, box.shape[1], box.shape[0]))
-            nodata = src.nodata
-        return values if nodata in (None, NODATA) else np.where(values == nodata, NODATA, values)
+        inside = np.ones(window.shape, np.bool_) if area is None else burn([area], [1], grid) == 1
+        return cls(whole, window, inside)
+
+    def read(self, raster: ClassRaster, ids: Mapping[int, int]) -> NDArray[np.uint8]:
+        """Read the classes of a raster on this ground, 0 where it says nothing; ids: class by value."""
+        return raster.read(self.window, ids)
+
+    def polygons(self, layer: Layer) -> gpd.GeoDataFrame:
+        """Read polygons; raises InputError where all of them lie beside the whole ground."""
+        frame = layer.read(self.whole)
+        if len(frame) and not frame.intersects(_outline(self.whole)).any():
+            raise InputError(
+                f"{layer.source}: none of its {len(frame)} polygons lies on the judged ground; "
+                f"is it the right file, in the right CRS?"
+            )
+        return frame
+
+    def buildings(self, layer: Layer) -> NDArray[np.uint8]:
+        """Return where polygons are buildings, and the rest background."""
+        burnt = burn(frame := self.polygons(layer).geometry, [1] * len(frame), self.grid)
+        return np.where(burnt == 1, BUILDING, BACKGROUND).astype(np.uint8)
 
 
-def _metric_grid(prediction: Path, truth: Path, pixel_m: float) -> Grid:
+def _outline(grid: Grid) -> shapely.Polygon:
+    height, width = grid.shape
+    return shapely.Polygon([grid.transform @ corner for corner in ((0, 0), (width, 0), (width, height), (0, height))])
+
+
+def _valid(frame: gpd.GeoDataFrame) -> NDArray[np.object_]:
+    return np.asarray(shapely.make_valid(frame.geometry.values))
+
+
+def _metric_grid(prediction: Layer, truth: Layer, pixel_m: float) -> Grid:
     """Return a grid in metres around the polygons of both; where there are true ones decides the UTM zone."""
     lon_lat = Grid(CRS.from_epsg(4326), Affine.identity(), (1, 1))
-    known = read_polygons(str(truth), layer=None, grid=lon_lat)
+    known = truth.read(lon_lat)
     if known.empty:
-        raise InputError(f"{truth}: no polygons; truth without a building needs a class raster to be judged on")
+        raise InputError(f"{truth.source}: no polygons; truth without a building needs a class raster to be judged on")
     crs = CRS.from_user_input(known.estimate_utm_crs())
-    answers = read_polygons(str(prediction), layer=None, grid=lon_lat)
+    answers = prediction.read(lon_lat)
+    boxes = [shapely.box(*frame.total_bounds) for frame in (known, answers) if not frame.empty]
+    if not boxes[0].intersects(boxes[-1]):
+        raise InputError(f"{truth.source}: its polygons share no ground with those of {prediction.source}")
     bounds = np.array([frame.to_crs(crs.to_wkt()).total_bounds for frame in (known, answers) if not frame.empty])
     (left, bottom), (right, top) = bounds[:, :2].min(0), bounds[:, 2:].max(0)
     shape = ceil((top - bottom) / pixel_m) + 1, ceil((right - left) / pixel_m) + 1
@@ -259,29 +394,67 @@ def _box_of(area: shapely.Geometry, grid: Grid) -> Box:
     return box
 
 
-def _truth(path: Path, ground: _Ground, classes: ClassMap, column: str | None) -> tuple[NDArray[np.uint8], ClassMap]:
+def _truth(truth: Truth, ground: _Ground, classes: ClassMap) -> tuple[NDArray[np.uint8], ClassMap]:
     """Return the true class ids on the ground, and the table they are of."""
-    if not _is_vector(path):
-        return ground.read(path), classes
-    frame = read_polygons(str(path), layer=None, grid=ground.grid)
+    if truth.raster is not None:
+        if truth.raster.is_mask and not (truth.raster.names or truth.values) and _binary(classes):
+            return ground.read(truth.raster, _mask_ids(truth.raster)), BUILDINGS
+        return ground.read(truth.raster, _raster_ids(truth, classes)), classes
+    assert truth.polygons is not None
+    frame = ground.polygons(truth.polygons)
+    column = truth.column
     if column is None and not _binary(classes):
         column = next((c for c in CLASS_COLUMNS if c in frame.columns), None)
         if column is None:
             raise ConfigError(
-                f"{path}: name the column that holds the class with --column ({', '.join(frame.columns)})"
+                f"{truth.path}: name the column that holds the class with --column ({', '.join(frame.columns)})"
             )
     if column is None:
-        burnt = _burn([(g, BUILDING) for g in frame.geometry], ground.grid)
-        return np.where(burnt == NODATA, BACKGROUND, burnt).astype(np.uint8), BUILDINGS
-    if column not in frame.columns:
-        raise ConfigError(f"{path}: no column {column!r}; there are {', '.join(map(str, frame.columns))}")
-    ids = {str(c.id): c.id for c in classes} | {c.name: c.id for c in classes}
-    unknown = sorted(set(frame[column].astype(str)) - set(ids))
+        return ground.buildings(truth.polygons), BUILDINGS
+    texts = class_texts(frame, column, source=truth.path)
+    ids = _ids_of_names(truth, classes)
+    unknown = sorted(set(texts) - set(ids))
     if unknown:
         raise ConfigError(
-            f"{path}: {column} = {', '.join(unknown)} is neither name nor id of a class ({', '.join(ids)})"
+            f"{truth.path}: {column} = {', '.join(unknown)} is neither name nor id of a class ({', '.join(ids)}); "
+            f"say what it means with --values, e.g. {unknown[0]}={classes.classes[-1].name}"
         )
-    return _burn([(g, ids[str(v)]) for g, v in zip(frame.geometry, frame[column], strict=True)], ground.grid), classes
+    return burn(frame.geometry, [ids[text] for text in texts], ground.grid).astype(np.uint8), classes
+
+
+def _ids_of_names(truth: Truth, classes: ClassMap) -> dict[str, int]:
+    """Return the class id of every text that names one: ids, names, and what ``values`` adds; raises ConfigError."""
+    ids = {str(c.id): c.id for c in classes} | {c.name: c.id for c in classes}
+    known = {**ids, "nodata": NODATA}
+    odd = [name for name in truth.values.values() if name not in known]
+    if odd:
+        raise ConfigError(f"--values: no class {odd[0]!r}; there are {_listed(classes)}, and nodata")
+    return ids | {value: known[name] for value, name in truth.values.items()}
+
+
+def _raster_ids(truth: Truth, classes: ClassMap) -> dict[int, int]:
+    """Return the class of every value of the truth's raster; raises InputError where a value has none, or may have two.
+
+    A value means what ``values`` says, else the class that both files call by one name, else the class of that id.
+    """
+    raster, known = truth.raster, _ids_of_names(truth, classes)
+    assert raster is not None
+    both_named = raster.names and not all(c.name == f"class {c.id}" for c in classes)
+    names = raster.names if both_named else {}
+    found = {v: known.get(str(v) if str(v) in truth.values else names.get(v, str(v))) for v in raster.present}
+    stray = [v for v, class_id in found.items() if class_id is None]
+    if stray:
+        called = ", ".join(f"{v} {names[v]}" if v in names else str(v) for v in stray[:5])
+        raise InputError(
+            f"{raster.path}: holds {called}; the prediction's classes are {_listed(classes)}. Say with --values what "
+            f"it means, e.g. {stray[0]}={classes.classes[0].name} or {stray[0]}=nodata"
+        )
+    if len(raster.present) == 1 and not raster.names and not truth.values and len(classes) == 2:
+        raise InputError(
+            f"{raster.path}: holds {raster.present[0]} alone beside nodata {raster.nodata}; say which class it is with "
+            f"--values {raster.present[0]}=NAME, or pass --nodata none where its nodata is the background"
+        )
+    return {v: class_id for v, class_id in found.items() if class_id is not None}
 
 
 def _binary(classes: ClassMap) -> bool:
@@ -292,10 +465,8 @@ def _binary(classes: ClassMap) -> bool:
 def _predicted(found: Prediction, ground: _Ground, *, binary: bool) -> NDArray[np.uint8]:
     if found.raster is None:
         assert found.polygons is not None
-        frame = read_polygons(str(found.polygons), layer=None, grid=ground.grid)
-        burnt = _burn([(g, BUILDING) for g in frame.geometry], ground.grid)
-        return np.where(burnt == NODATA, BACKGROUND, burnt).astype(np.uint8)
-    values = ground.read(found.raster)
+        return ground.buildings(found.polygons)
+    values = ground.read(found.raster, found.ids)
     if not binary:
         return values
     named = [c.id for c in found.classes if c.name == "building"]
@@ -303,9 +474,9 @@ def _predicted(found: Prediction, ground: _Ground, *, binary: bool) -> NDArray[n
     return np.where(values == NODATA, NODATA, np.where(values == target, BUILDING, BACKGROUND)).astype(np.uint8)
 
 
-def _objects(path: Path, ground: _Ground, judged: NDArray[np.bool_]) -> gpd.GeoDataFrame:
+def _objects(layer: Layer, ground: _Ground, judged: NDArray[np.bool_]) -> gpd.GeoDataFrame:
     """Return single polygons that stand on judged ground (the pixel under a point inside them decides)."""
-    frame = read_polygons(str(path), layer=None, grid=ground.grid).explode()
+    frame = layer.read(ground.grid).explode()
     xy = shapely.get_coordinates(shapely.point_on_surface(shapely.make_valid(frame.geometry.values)))
     cols, rows = (np.floor(v).astype(int) for v in ~ground.grid.transform @ (xy[:, 0], xy[:, 1]))
     inside = (rows >= 0) & (cols >= 0) & (rows < ground.grid.height) & (cols < ground.grid.width)
@@ -331,15 +502,8 @@ def _score_in_metres(truth: gpd.GeoDataFrame, answered: gpd.GeoDataFrame, tolera
     )
 
 
-def _burn(shapes: list[tuple[Any, int]], grid: Grid) -> NDArray[np.uint8]:
-    """Return the values of the shapes whose inside a pixel's centre lies in, 0 elsewhere; the last one wins."""
-    if not shapes:
-        return np.zeros(grid.shape, np.uint8)
-    return rasterize(shapes, out_shape=grid.shape, transform=grid.transform, fill=0, dtype="uint8")
-
-
-def _is_vector(path: Path) -> bool:
-    return path.suffix.lower() in VECTORS
+def _is_vector(path: str | Path) -> bool:
+    return split_layer(path)[0].suffix.lower() in VECTORS
 
 
 def _objects_json(objects: ObjectMatch) -> dict[str, Any]:

@@ -150,7 +150,7 @@ def test_numbers_are_class_names_too(tmp_path):
     ("changes", "words"),
     [
         ({"column": "class"}, "no column 'class'; there are kind"),
-        ({"values": {"lake": 3}}, "labels hold kind = wood"),
+        ({"values": {"lake": 3}}, "a.gpkg: kind = wood, which values do not name"),
     ],
 )
 def test_classes_that_do_not_fit_the_labels(tmp_path, changes, words):

@@ -2,26 +2,50 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from geoseg.cli.options import spread
 from geoseg.cli.table import table
+from geoseg.errors import ConfigError
+
+if TYPE_CHECKING:
+    from geoseg.io.class_raster import NoNodata
 
 
 @spread
 def evaluate(
     prediction: Annotated[
-        Path, typer.Argument(metavar="PREDICTION", help="An output folder, a class raster, or building polygons.")
+        str, typer.Argument(metavar="PREDICTION", help="An output folder, a class raster, or building polygons.")
     ],
     *,
     truth: Annotated[
-        Path, typer.Option(help="Polygons, or a class raster on the prediction's grid.", show_default=False)
+        str,
+        typer.Option(
+            metavar="FILE[:LAYER]", help="Polygons, or a class raster on the prediction's grid.", show_default=False
+        ),
     ],
-    aoi: Annotated[Path | None, typer.Option(help="Polygons of the ground to judge (default: all).")] = None,
+    aoi: Annotated[
+        str | None, typer.Option(metavar="FILE[:LAYER]", help="Polygons of the ground to judge (default: all).")
+    ] = None,
+    layer: Annotated[str | None, typer.Option(help="Layer of the truth's file (default: its only one).")] = None,
     column: Annotated[
         str | None, typer.Option(help="Column of the truth's polygons that holds class names or ids.")
+    ] = None,
+    values: Annotated[
+        str | None,
+        typer.Option(
+            metavar="VALUE=CLASS,…",
+            help="What values of the truth mean: names or ids of classes, or nodata, e.g. 0=background,7=building.",
+        ),
+    ] = None,
+    nodata: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N|none",
+            help="Value that means unknown, instead of what a raster says (default: that; 0 in geoseg's own maps).",
+        ),
     ] = None,
     tolerance_m: Annotated[float, typer.Option(help="How far apart boundaries may be and still agree.")] = 1.0,
     json_file: Annotated[
@@ -31,14 +55,45 @@ def evaluate(
     """Score a prediction: IoU, F1, confusion, boundary F1; objects and their shapes where both sides are polygons."""
     from geoseg.evaluate import evaluate as score
 
-    scores = score(prediction, truth, aoi=aoi, column=column, tolerance_m=tolerance_m).as_json()
-    text = json.dumps({"prediction": str(prediction), "truth": str(truth), "aoi": aoi and str(aoi), **scores}, indent=1)
+    scores = score(
+        prediction,
+        truth,
+        aoi=aoi,
+        column=column,
+        layer=layer,
+        values=None if values is None else parse_values(values),
+        nodata=None if nodata is None else parse_nodata(nodata),
+        tolerance_m=tolerance_m,
+    ).as_json()
+    text = json.dumps({"prediction": prediction, "truth": truth, "aoi": aoi, **scores}, indent=1)
     if json_file == Path("-"):
         print(text)
         return
     print(as_text(scores))
     if json_file is not None:
         json_file.write_text(text + "\n", encoding="utf-8")
+
+
+def parse_values(text: str) -> dict[str, str]:
+    """Return what values mean; raises ConfigError.
+
+    >>> parse_values("0=background, 7=building")
+    {'0': 'background', '7': 'building'}
+    """
+    pairs = [part.partition("=") for part in text.split(",")]
+    if not all(value.strip() and name.strip() for value, _, name in pairs):
+        raise ConfigError(f"--values {text}: write VALUE=CLASS,VALUE=CLASS, e.g. 0=background,1=building")
+    return {value.strip(): name.strip() for value, _, name in pairs}
+
+
+def parse_nodata(text: str) -> "float | NoNodata":
+    """Return a nodata value, or that there is none; raises ConfigError."""
+    if text == "none":
+        return "none"
+    try:
+        return float(text)
+    except ValueError as error:
+        raise ConfigError(f"--nodata {text}: neither a number nor none") from error
 
 
 def as_text(scores: dict[str, Any]) -> str:

@@ -4,11 +4,11 @@ import geopandas as gpd
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from rasterio.features import rasterize
 from scipy.ndimage import maximum_filter, minimum_filter
 
 from geoseg.errors import ConfigError, InputError
 from geoseg.grid import Box, Grid
+from geoseg.io.labelled import burn, class_texts
 from geoseg.io.polygons import read_polygons
 from geoseg.train.spec import BuildingTarget, ClassTarget, LabelledScene
 
@@ -27,24 +27,19 @@ def label_raster(data: LabelledScene, target: BuildingTarget | ClassTarget, grid
         raise InputError(
             f"{data.labels}: no polygon lies on the scene {data.scene}; is it the right file, the right CRS?"
         )
-    labels = _buildings(frame, target, grid) if isinstance(target, BuildingTarget) else _classes(frame, target, grid)
+    labels = (
+        _buildings(frame, target, grid) if isinstance(target, BuildingTarget) else _classes(frame, data, target, grid)
+    )
     if data.ignore is not None:
         void = read_polygons(data.ignore, layer=None, grid=grid)
-        labels[_burn(void.geometry.values, np.ones(len(void), np.int32), grid) > 0] = IGNORE
+        labels[burn(void.geometry.values, [1] * len(void), grid) > 0] = IGNORE
     return labels
-
-
-def _burn(geometries: NDArray[np.object_], values: NDArray[np.int32], grid: Grid) -> NDArray[np.int32]:
-    shapes = list(zip(geometries, values.tolist(), strict=True))
-    if not shapes:
-        return np.zeros(grid.shape, np.int32)
-    return rasterize(shapes, out_shape=grid.shape, transform=grid.transform, dtype="int32", fill=0)
 
 
 def _buildings(frame: gpd.GeoDataFrame, target: BuildingTarget, grid: Grid) -> NDArray[np.uint8]:
     geometries = np.asarray(frame.geometry.values)
     order = np.argsort(-shapely.area(geometries))  # small ones last: a shed on a block's footprint stays visible
-    ids = _burn(geometries[order], np.arange(1, len(order) + 1, dtype=np.int32), grid)
+    ids = burn(geometries[order], range(1, len(order) + 1), grid)
     return building_labels(ids, border_px=target.border_m / float(np.mean(grid.ground_resolution_m())))
 
 
@@ -64,17 +59,13 @@ def building_labels(ids: NDArray[np.int32], *, border_px: float) -> NDArray[np.u
     return np.where(ids == 0, BACKGROUND, np.where(edge, BORDER, INTERIOR)).astype(np.uint8)
 
 
-def _classes(frame: gpd.GeoDataFrame, target: ClassTarget, grid: Grid) -> NDArray[np.uint8]:
-    if target.column not in frame.columns:
-        raise ConfigError(f"labels have no column {target.column!r}; there are {', '.join(map(str, frame.columns))}")
-    names = frame[target.column].astype(str)
-    unknown = sorted(set(names) - set(target.values))
+def _classes(frame: gpd.GeoDataFrame, data: LabelledScene, target: ClassTarget, grid: Grid) -> NDArray[np.uint8]:
+    texts = class_texts(frame, target.column, source=data.labels)
+    unknown = sorted(set(texts) - set(target.values))
     if unknown:
-        raise ConfigError(f"labels hold {target.column} = {', '.join(unknown)}, which values do not name")
+        raise ConfigError(f"{data.labels}: {target.column} = {', '.join(unknown)}, which values do not name")
     channel = {c.id: i for i, c in enumerate(target.classes)}
-    burnt = _burn(
-        np.asarray(frame.geometry.values), np.array([channel[target.values[n]] + 1 for n in names], np.int32), grid
-    )
+    burnt = burn(frame.geometry.values, [channel[target.values[text]] + 1 for text in texts], grid)
     elsewhere = IGNORE if target.elsewhere is None else channel[target.elsewhere]
     return np.where(burnt == 0, elsewhere, burnt - 1).astype(np.uint8)
 
