@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from geoseg.bands import BandSet
+from geoseg.classes import BUILDING_CLASSES
 from geoseg.engine.engines import Task
 from geoseg.engine.folder import JobFolder
 from geoseg.engine.job import Job
 from geoseg.model.bundle import ModelBundle
 from geoseg.model.spec import Architecture, Channel, ModelSpec, Normalisation, Weights
-from geoseg.train.classes import BUILDING_CLASSES
 
 SPEC = ModelSpec(
     name="stub",

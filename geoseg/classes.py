@@ -94,3 +94,7 @@ class ClassMap:
         except (KeyError, TypeError, ValueError) as error:
             raise ConfigError(f"class table is not a list of {{id, name, color}}: {error!r}") from error
         return cls(tuple(ClassInfo(i, name, color) for i, name, color in cells))  # type: ignore[arg-type]
+
+
+# The class table of building models and of polygons that are drawn without a model.
+BUILDING_CLASSES = (ClassInfo(1, "background", (233, 229, 220)), ClassInfo(2, "building", (200, 66, 46)))

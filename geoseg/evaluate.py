@@ -14,13 +14,12 @@ from affine import Affine
 from numpy.typing import NDArray
 from rasterio.crs import CRS
 
-from geoseg.classes import NODATA, ClassInfo, ClassMap
+from geoseg.classes import BUILDING_CLASSES, NODATA, ClassInfo, ClassMap
 from geoseg.errors import ConfigError, InputError
 from geoseg.grid import Box, Grid
 from geoseg.io.class_raster import ClassRaster, NoNodata
 from geoseg.io.labelled import burn, class_text, class_texts
 from geoseg.io.polygons import read_polygons, split_layer
-from geoseg.train.classes import BUILDING_CLASSES
 from geoseg.trust import (
     BoundaryMatch,
     Confusion,

@@ -57,10 +57,10 @@ def write_bundle(folder, *, widths, **changes):
     import torch
 
     from geoseg.bands import BandSet
+    from geoseg.classes import BUILDING_CLASSES
     from geoseg.model.build import build_network
     from geoseg.model.bundle import save_model
     from geoseg.model.spec import Architecture, Channel, ModelSpec, Normalisation
-    from geoseg.train.classes import BUILDING_CLASSES
 
     usual = {
         "name": folder.name,

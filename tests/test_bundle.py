@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from geoseg.bands import BandSet
+from geoseg.classes import BUILDING_CLASSES
 from geoseg.errors import ModelError, OutputError
 from geoseg.model import bundle as bundles
 from geoseg.model.build import build_network
 from geoseg.model.bundle import load_model, save_model
 from geoseg.model.spec import Architecture, Channel, ModelSpec, Normalisation
-from geoseg.train.classes import BUILDING_CLASSES
 
 WEIGHTS = "weights.safetensors"
 

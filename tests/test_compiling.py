@@ -71,7 +71,7 @@ def test_drawing_compiles_nothing_that_was_not_compiled_before():
 @pytest.mark.slow
 def test_a_first_run_tells_and_a_second_does_not(tmp_path):
     raster = write_tif(tmp_path / "p.tif", np.full((1, 40, 40), 200, np.uint8), nodata=0)
-    flags = ["-o", tmp_path / "p.gpkg", "--overwrite", "--method", "contour"]
+    flags = ["-o", tmp_path / "p.gpkg", "--overwrite", "--method", "contour", "--full-scale", "255"]
     command = [sys.executable, "-m", "geoseg", "vectorize", raster, *flags]
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
     told = [subprocess.run(command, env=environment, capture_output=True, text=True, check=True) for _ in range(2)]

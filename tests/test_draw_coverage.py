@@ -123,7 +123,7 @@ def test_what_is_refused_leaves_nothing_behind(tmp_path):
     noise = write_tif(tmp_path / "noise.tif", np.random.default_rng(0).integers(0, 9, (1, 300, 300), np.uint8))
     for path, error, told in (
         (floats, InputError, "float32 values are no classes"),
-        (two, ConfigError, "2 bands; say with --band"),
+        (two, ConfigError, "2 bands; name one with --band"),
         (lost, InputError, "no CRS"),
         (tmp_path / "none.tif", InputError, "no such file"),
     ):

@@ -50,10 +50,10 @@ def write_scene(path: Path, size: int) -> Path:
 @pytest.fixture
 def four_band_bundle(tmp_path):
     from geoseg.bands import BandSet
+    from geoseg.classes import BUILDING_CLASSES
     from geoseg.model.build import build_network
     from geoseg.model.bundle import save_model
     from geoseg.model.spec import Architecture, Channel, ModelSpec, Normalisation
-    from geoseg.train.classes import BUILDING_CLASSES
 
     spec = ModelSpec(
         name="stub",

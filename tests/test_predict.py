@@ -13,6 +13,7 @@ from conftest import write_tif
 
 from geoseg import PolygonOptions, RunOptions, finish, load_model, open_scene, predict
 from geoseg.bands import BandSet
+from geoseg.classes import BUILDING_CLASSES
 from geoseg.engine.local import local_site
 from geoseg.engine.plan import make_plan
 from geoseg.errors import ConfigError, IncompleteError, InputError, MemoryBudgetError, OutputError
@@ -20,7 +21,6 @@ from geoseg.model.build import build_network
 from geoseg.model.bundle import save_model
 from geoseg.model.spec import Architecture, Channel, ModelSpec, Normalisation
 from geoseg.polygons.runs import threshold_byte
-from geoseg.train.classes import BUILDING_CLASSES
 
 RASTERS = ("classes.tif", "confidence.tif")
 

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import numpy as np
+import pyogrio
 import pytest
 import rasterio
 from affine import Affine
@@ -15,13 +16,20 @@ from geoseg.errors import ConfigError, InputError, MemoryBudgetError, OutputErro
 EXACT = PolygonOptions(min_area_m2=0, min_hole_m2=0, tolerance_m=0, method="contour", split="none")
 
 
-def write(path, values, *, nodata=None, names=None, crs="EPSG:32633"):
+OWN_BYTES = (1 / 254, -1 / 254)  # scale and offset of geoseg's probabilities
+
+
+def write(path, values, *, nodata=None, names=None, crs="EPSG:32633", scaling=None, mask=None, **profile):
     bands = values if values.ndim == 3 else values[None]
     with rasterio.open(
         path, "w", driver="GTiff", height=bands.shape[1], width=bands.shape[2], count=len(bands), dtype=bands.dtype,
-        nodata=nodata, crs=crs, transform=Affine(2, 0, 5e5, 0, -2, 5e6),
+        nodata=nodata, crs=crs, transform=Affine(2, 0, 5e5, 0, -2, 5e6), **profile,
     ) as dst:  # fmt: skip
         dst.write(bands)
+        if scaling:
+            dst.scales, dst.offsets = ([value] * len(bands) for value in scaling)
+        if mask is not None:
+            dst.write_mask(mask)
         for band, name in enumerate(names or (), start=1):
             dst.set_band_description(band, name)
     return path
@@ -36,7 +44,7 @@ def house():
 
 def test_floats_bytes_and_classes_give_the_same_polygon(tmp_path, house):
     floats = write(tmp_path / "f.tif", np.where(house, 0.9, 0.1).astype(np.float32))
-    data = write(tmp_path / "b.tif", np.where(house, 230, 26).astype(np.uint8), nodata=0)
+    data = write(tmp_path / "b.tif", np.where(house, 230, 26).astype(np.uint8), nodata=0, scaling=OWN_BYTES)
     classes = write(tmp_path / "c.tif", np.where(house, 7, 3).astype(np.int16))
     found = [
         vectorize(floats, tmp_path / "f.gpkg", options=EXACT),
@@ -57,7 +65,8 @@ def test_float_nodata_and_nan_are_outside(tmp_path, house):
 
 def test_bands_are_chosen_by_number_or_name(tmp_path, house):
     both = np.stack([np.where(house, 26, 230), np.where(house, 230, 26)]).astype(np.uint8)
-    raster = write(tmp_path / "p.tif", both, nodata=0, names=["probability_background", "probability_building"])
+    names = ["probability_background", "probability_building"]
+    raster = write(tmp_path / "p.tif", both, nodata=0, names=names, scaling=OWN_BYTES)
     last = vectorize(raster, tmp_path / "a.gpkg", options=EXACT)
     named = vectorize(raster, tmp_path / "b.gpkg", band="probability_building", options=EXACT)
     first = vectorize(raster, tmp_path / "c.gpkg", band=1, options=EXACT)
@@ -69,17 +78,107 @@ def test_bands_are_chosen_by_number_or_name(tmp_path, house):
 
 
 def test_what_is_no_probability_is_refused_and_nothing_is_written(tmp_path, house):
-    out = tmp_path / "x.gpkg"
-    for values, nodata, told in [
-        (house.astype(np.uint8), None, "--class-id"),
-        (house.astype(np.int32), None, "--class-id"),
-        (np.where(house, 90.0, 1.0).astype(np.float32), None, r"1\.\.90 are no probabilities"),
+    out, percent = tmp_path / "x.gpkg", np.where(house, 90, 10).astype(np.uint8)
+    for values, settings, named in [
+        (house.astype(np.uint8), {}, "without a scale.*--class-id.*--full-scale"),
+        (house.astype(np.uint8), {"nodata": 0}, "--class-id.*--full-scale"),
+        (house.astype(np.int32), {}, "--class-id"),
+        (percent, {"nodata": 0}, "--full-scale"),
+        (percent, {"nodata": 0, "scaling": (1, -5)}, "--full-scale"),
+        (np.where(house, 90.0, 1.0).astype(np.float32), {}, r"1\.\.90 are no probabilities.*--full-scale"),
+        (np.where(house, 2.0, -2.0), {}, r"-2\.\.\d are no probabilities"),
+        (np.where(house, np.float32(1.001), np.float32(0)), {}, "are no probabilities"),
     ]:
-        with pytest.raises(InputError, match=told):
-            vectorize(write(tmp_path / "x.tif", values, nodata=nodata), out)
+        with pytest.raises(InputError, match=named):
+            vectorize(write(tmp_path / "x.tif", values, **settings), out)
     with pytest.raises(InputError, match="no CRS"):
         vectorize(write(tmp_path / "y.tif", house.astype(np.float32), crs=None), out)
     assert not out.exists()
+
+
+def test_what_scale_offset_or_the_caller_says_is_honoured(tmp_path, house):
+    wanted = 300 * 4
+    percent = np.where(house, 90, 10)
+    for values, settings, full_scale in [
+        (percent.astype(np.uint8), {"scaling": (0.01, 0)}, None),
+        (percent.astype(np.uint8), {"scaling": (0.01, 0), "nodata": 255}, None),
+        ((percent * 100).astype(np.uint16), {"scaling": (0.0001, 0), "nodata": 65535}, None),
+        (percent.astype(np.float32), {"scaling": (0.01, 0)}, None),
+        (percent.astype(np.uint8), {"nodata": 0}, 100),
+        (house.astype(np.uint8), {"nodata": 0}, 1),
+        (house.astype(np.uint8) * 255, {}, 255),
+    ]:
+        raster = write(tmp_path / "p.tif", values, **settings)
+        made = vectorize(raster, tmp_path / "p.gpkg", full_scale=full_scale, options=EXACT, overwrite=True)
+        assert (made["count"], made["area_m2"]) == (1, pytest.approx(wanted, rel=2e-3)), (values.dtype, settings)
+    with pytest.raises(ConfigError, match="full-scale 0"):
+        vectorize(raster, tmp_path / "p.gpkg", full_scale=0, overwrite=True)
+    assert main(["vectorize", str(raster), "-o", str(tmp_path / "c.gpkg"), "--full-scale", "255"]) == 0
+
+
+def test_probabilities_a_rounding_step_beyond_0_and_1_are_those(tmp_path, house):
+    values = np.where(house, np.float32(1.0000001), np.float32(-1e-9))
+    assert vectorize(write(tmp_path / "p.tif", values), tmp_path / "p.gpkg", options=EXACT)["count"] == 1
+
+
+def test_what_a_mask_or_alpha_hides_is_outside(tmp_path, house):
+    p, shown = np.where(house, 0.9, 0.1).astype(np.float32), np.broadcast_to(np.arange(60) >= 25, house.shape)
+    alpha = np.where(shown, 255, 0).astype(np.uint8)
+    gray = np.stack([np.where(house, 230, 26).astype(np.uint8), alpha])
+    masked = write(tmp_path / "m.tif", p, mask=shown)
+    both = write(tmp_path / "n.tif", p, mask=shown, nodata=-9999)
+    with_alpha = write(tmp_path / "a.tif", gray, nodata=0, scaling=OWN_BYTES, photometric="MINISBLACK", alpha="YES")
+    classes = write(tmp_path / "c.tif", np.where(house, 7, 3).astype(np.uint8), mask=shown)
+    for raster, class_id in ((masked, None), (both, None), (with_alpha, None), (classes, 7)):
+        made = vectorize(raster, tmp_path / "x.gpkg", class_id=class_id, options=EXACT, overwrite=True)
+        assert made["area_m2"] == pytest.approx(150 * 4, rel=2e-3), raster.name
+    with pytest.raises(InputError, match="band 2 is alpha"):
+        vectorize(with_alpha, tmp_path / "x.gpkg", band=2, overwrite=True)
+
+
+def test_of_several_bands_one_has_to_be_named(tmp_path, house):
+    p = np.where(house, 0.9, 0.1).astype(np.float32)
+    pair = write(tmp_path / "two.tif", np.stack([p, 1 - p]), names=["building", "background"])
+    colours = write(tmp_path / "rgb.tif", np.stack([house * 200] * 3).astype(np.uint8), nodata=0, photometric="RGB")
+    for raster in (pair, colours):
+        with pytest.raises(ConfigError, match=r"[23] bands; name one with --band"):
+            vectorize(raster, tmp_path / "x.gpkg")
+    with pytest.raises(InputError, match="without a scale"):
+        vectorize(colours, tmp_path / "x.gpkg", band=1)
+    assert vectorize(pair, tmp_path / "x.gpkg", band="building", options=EXACT)["count"] == 1
+
+
+def test_the_confidence_in_a_class_map_is_no_probability_of_buildings(tmp_path, house):
+    raster = write(tmp_path / "c.tif", np.full(house.shape, 230, np.uint8), nodata=0, scaling=OWN_BYTES)
+    with rasterio.open(raster, "r+") as src:
+        src.set_band_description(1, "confidence")
+        src.update_tags(GEOSEG_MODEL="houses")
+    with pytest.raises(InputError, match=r"confidence in whatever class.*draw probabilities\.tif"):
+        vectorize(raster, tmp_path / "x.gpkg")
+
+
+def test_a_nodata_value_is_no_class(tmp_path, house):
+    raster = write(tmp_path / "c.tif", (house * 7).astype(np.uint8), nodata=7)
+    with pytest.raises(InputError, match="7 is the nodata value"):
+        vectorize(raster, tmp_path / "x.gpkg", class_id=7)
+
+
+@pytest.mark.parametrize("kind", ["buildings", "coverage"])
+@pytest.mark.parametrize("name", ["x.geojson", "x.tif", "x"])
+def test_another_suffix_is_refused_before_any_work(tmp_path, capsys, kind, name):
+    assert main(["vectorize", "missing.tif", "-o", str(tmp_path / name), "--kind", kind]) == 2
+    assert "ends in .gpkg" in capsys.readouterr().err
+
+
+def test_the_class_is_that_of_building_models_or_the_rasters_own(tmp_path, house):
+    values = np.where(house, 7, 3).astype(np.uint8)
+    plain, named = write(tmp_path / "plain.tif", values), write(tmp_path / "named.tif", values)
+    with rasterio.open(named, "r+") as src:
+        src.update_tags(1, CLASS_3="grass", CLASS_7="water")
+    for raster, row in ((plain, (2, "building")), (named, (7, "water"))):
+        vectorize(raster, tmp_path / f"{raster.stem}.gpkg", class_id=7)
+        table = pyogrio.read_dataframe(tmp_path / f"{raster.stem}.gpkg", layer="buildings", read_geometry=False)
+        assert (table.class_id[0], table.class_name[0]) == row
 
 
 def test_a_palette_tells_classes_from_probabilities(tmp_path, house):
@@ -111,6 +210,7 @@ def test_what_a_narrow_neck_connects_is_parted_when_asked(tmp_path):
         transform=Affine(0.5, 0, 5e5, 0, -0.5, 5e6),
     ) as dst:  # fmt: skip
         dst.write(p, 1)
+        dst.scales, dst.offsets = ([value] for value in OWN_BYTES)
     merged = vectorize(path, tmp_path / "merged.gpkg")
     parted = vectorize(path, tmp_path / "parted.gpkg", options=PolygonOptions(split="necks"))
     assert (merged["count"], parted["count"]) == (1, 2)

@@ -12,7 +12,7 @@ from geoseg.engine.options import EngineOptions
 from geoseg.errors import ConfigError
 
 Kind = Literal["buildings", "coverage"]
-OF_BUILDINGS = ("class_id", "threshold", "min_hole_m2", "method", "diagonal_penalty", "split")
+OF_BUILDINGS = ("class_id", "full_scale", "threshold", "min_hole_m2", "method", "diagonal_penalty", "split")
 OF_ENGINES = ("engine", "lanes", "workers", "address", "scheduler_file", "factory")
 
 
@@ -26,8 +26,14 @@ def vectorize(
         Kind, typer.Option(help="buildings: one class, straightened; coverage: all classes, without gap or overlap.")
     ] = "buildings",
     polygons: PolygonFlags,
-    band: Annotated[str | None, typer.Option(help="Band number or name (default: the only one, or the last).")] = None,
+    band: Annotated[
+        str | None, typer.Option(help="Band number or name (default: the only one, or the last of probabilities.tif).")
+    ] = None,
     class_id: Annotated[int | None, typer.Option(help="Draw this class of a class raster.")] = None,
+    full_scale: Annotated[
+        float | None,
+        typer.Option(help="Value that means p = 1, where the file states no scale: 100 for percent, 255 for bytes."),
+    ] = None,
     threshold: Annotated[float, typer.Option(help="Probability from which a pixel is inside.")] = 0.5,
     split: Annotated[
         Literal["necks", "none"], typer.Option(help="necks: part what is connected where it is narrow; none: merged.")
@@ -40,7 +46,10 @@ def vectorize(
     For a coverage, --min-area-m2 is the minimum mapping unit: smaller patches go to the neighbour they share most
     border with; and --tolerance-m is how far shared borders may stray from the pixels. Both are off unless given.
     """
+    from geoseg.io.files import new_geopackage
+
     run = where.engine_options()
+    new_geopackage(output, overwrite=overwrite)  # before the libraries that draw are loaded
     if kind == "coverage":
         for name in (name for name in (*OF_BUILDINGS, *OF_ENGINES) if _given(ctx, name)):
             raise ConfigError(f"--{name.replace('_', '-')} means nothing to --kind {kind}; leave it out")
@@ -56,6 +65,7 @@ def vectorize(
             output,
             band=band,
             class_id=class_id,
+            full_scale=full_scale,
             threshold=threshold,
             options=polygons.options(split=split),
             run=run,

@@ -12,13 +12,14 @@ from rasterio.windows import Window
 
 from geoseg import __version__
 from geoseg.engine.compiling import compiling_told
-from geoseg.errors import ConfigError, InputError, MemoryBudgetError, OutputError
+from geoseg.errors import InputError, MemoryBudgetError
 from geoseg.grid import Grid
 from geoseg.io.class_table import read_classes
 from geoseg.io.coverage import write_coverage
-from geoseg.io.files import WRITE_ERRORS
+from geoseg.io.files import WRITE_ERRORS, new_geopackage
 from geoseg.io.layer import refuse_if_in_use
-from geoseg.io.source import band_number, open_raster
+from geoseg.io.probabilities import choose_band
+from geoseg.io.source import open_raster
 from geoseg.polygons.coverage import RUN_BYTES, CoverageRules, extract_coverage
 from geoseg.polygons.coverage_runs import NODATA, ClassRuns, RunCollector
 from geoseg.tiling.memory import FREE_SHARE, GDAL_CACHE_BYTES, MIB
@@ -44,9 +45,7 @@ def draw_coverage(
     (None: 80 % of what is free); the need grows with the borders between classes, not with the pixels. Raises
     InputError, ConfigError, OutputError, and MemoryBudgetError before more is taken than allowed.
     """
-    path = Path(out)
-    if path.exists() and not overwrite:
-        raise OutputError(f"{path}: exists already; choose another name or pass --overwrite")
+    path = new_geopackage(out, overwrite=overwrite)
     refuse_if_in_use(path)
     rules = rules or CoverageRules()
     allow, asked = _allowance(memory_bytes)
@@ -99,9 +98,7 @@ def _allowance(memory_bytes: int | None) -> tuple[Callable[[int], None], list[in
 
 
 def _band(src: DatasetReader, band: int | str | None) -> int:
-    if band is None and src.count > 1:
-        raise ConfigError(f"{src.name}: {src.count} bands; say with --band which one holds the classes")
-    number = band_number(src, band)
+    number = choose_band(src, band)
     if src.dtypes[number - 1] not in INTEGERS:
         raise InputError(
             f"{src.name}: {src.dtypes[number - 1]} values are no classes; convert them (gdal_translate -ot Int32)"

@@ -1,26 +1,29 @@
 """vectorize: building polygons from a raster that is there already."""
 
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rasterio.enums import ColorInterp
+from rasterio.io import DatasetReader
 
 from geoseg import __version__
-from geoseg.classes import ClassInfo, ClassMap
+from geoseg.classes import BUILDING_CLASSES, ClassInfo, ClassMap
 from geoseg.engine.buildings import Drawing, draw_polygons, projected_polygon_bytes
 from geoseg.engine.engines import Engine, Room
 from geoseg.engine.open import open_engine
 from geoseg.engine.options import EngineOptions, PolygonOptions
 from geoseg.engine.run import Stop
-from geoseg.errors import InputError, MemoryBudgetError, OutputError, TryAgainError
+from geoseg.errors import InputError, MemoryBudgetError, TryAgainError
 from geoseg.grid import Grid
-from geoseg.io.probabilities import ProbabilityBands
-from geoseg.io.source import band_number, located, open_raster
+from geoseg.io.class_table import read_classes, tagged_names
+from geoseg.io.files import new_geopackage
+from geoseg.io.probabilities import open_probabilities
+from geoseg.io.source import open_raster
 from geoseg.tiling.memory import MIB, PLAIN_BASE_BYTES
 
-BUILDING = ClassMap((ClassInfo(1, "building", (200, 66, 46)),))
+log = logging.getLogger(__name__)
 
 
 def vectorize(
@@ -29,6 +32,7 @@ def vectorize(
     *,
     band: int | str | None = None,
     class_id: int | None = None,
+    full_scale: float | None = None,
     threshold: float = 0.5,
     options: PolygonOptions | None = None,
     run: EngineOptions | None = None,
@@ -37,38 +41,47 @@ def vectorize(
 ) -> dict[str, Any]:
     """Draw the polygons of one band of ``raster`` and write them as a GeoPackage; returns what ``draw_polygons`` does.
 
-    The band holds probabilities: bytes 1..255 for p 0..1 with 0 = nodata, as geoseg writes them, or floats 0..1; with
-    ``class_id`` it holds classes, and the polygons outline that one. band: 1-based number or its
-    description (None: the only one, or the last of probabilities.tif). run: where tiles are drawn, and with how much
-    memory; it changes no byte. stop: asked before each tile whether to go on. Raises InputError, OutputError,
-    ConfigError, MemoryBudgetError before anything is drawn, and TryAgainError where ``stop`` says so or a cluster is
-    lost.
+    The band holds probabilities: floats 0..1, or what its scale and offset make of its values, as in geoseg's files.
+    With ``full_scale`` that value means p = 1 and 0 means p = 0; with ``class_id`` the band holds classes, and the
+    polygons outline that one. Their class is that of ``class_id`` where the raster names it, else the building of
+    building models. band: 1-based number or description (None: the only one, or the last of probabilities.tif). run:
+    where tiles are drawn, and with how much memory; it changes no byte. stop: asked before each tile whether to go on.
+    Raises InputError, OutputError, ConfigError, MemoryBudgetError before anything is drawn, and TryAgainError where
+    ``stop`` says so or a cluster is lost.
     """
-    path = Path(out)
-    if path.exists() and not overwrite:
-        raise OutputError(f"{path}: exists already; choose another name or pass --overwrite")
+    path = new_geopackage(out, overwrite=overwrite)
     options, run = options or PolygonOptions(), run or EngineOptions()
     with open_raster(str(raster)) as src:
         if src.crs is None:
             raise InputError(f"{raster}: no CRS; assign one with gdal_edit.py -a_srs")
         grid = Grid(src.crs, src.transform, src.shape)
-        number = band_number(src, band)
-        if class_id is None and src.colorinterp[number - 1] == ColorInterp.palette:
-            raise InputError(f"{raster}: band {number} has a palette, so it holds classes; pass --class-id")
-        pixels = ProbabilityBands(located(raster), number, class_id=class_id)
+        pixels = open_probabilities(str(raster), src, band=band, class_id=class_id, full_scale=full_scale)
+        target, classes = _target(src, pixels.band, class_id)
     drawing = Drawing(
         pixels=pixels,
         grid=grid,
         rules=options.rules(0.5 if class_id is not None else threshold),
-        target=BUILDING.by_id(1),
+        target=target,
         max_component_px=options.max_component_px,
     )
     source = {"software": "geoseg", "version": __version__, "model": None, "input": [Path(raster).name]}
     with open_engine(run) as engine:
         planned = _planned_bytes(drawing, engine.room(), run, name=Path(raster).name)
         each = _Stoppable(engine, stop or Stop(), path)
-        made = draw_polygons(path, drawing, classes=BUILDING, provenance=source, each=each)
+        made = draw_polygons(path, drawing, classes=classes, provenance=source, each=each)
+    if not made["count"]:
+        log.warning("%s: no polygon was found in %s", path.name, Path(raster).name)
     return {**made, "file": str(path), "planned_memory_bytes": planned}
+
+
+def _target(src: DatasetReader, band: int, class_id: int | None) -> tuple[ClassInfo, ClassMap]:
+    """Return the polygons' class and the table it is in: the raster's own where that names the class."""
+    names = tagged_names(src, band)
+    if class_id is not None and class_id in names:
+        classes = ClassMap(read_classes(src, band, ()))
+        return classes.by_id(class_id), classes
+    classes = ClassMap(BUILDING_CLASSES)
+    return classes.by_name("building"), classes
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from rasterio._err import CPLE_BaseError  # what rasterio raises for some GDAL errors; it has no public name
 from rasterio.errors import RasterioError
 
-from geoseg.errors import GeosegError, OutputError
+from geoseg.errors import ConfigError, GeosegError, OutputError
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -27,6 +27,16 @@ PAUSES_S = (
     1.6,
 )  # between tries to replace a file: on Windows a virus scanner holds it for a moment
 TAKING_S = 2.0  # how long a run that shares a folder waits while another one takes its share
+
+
+def new_geopackage(out: str | Path, *, overwrite: bool) -> Path:
+    """Return the path of a GeoPackage to write; raises ConfigError for other suffixes, OutputError where it exists."""
+    path = Path(out)
+    if path.suffix.lower() != ".gpkg":
+        raise ConfigError(f"{path}: a GeoPackage is written, so its name ends in .gpkg (ogr2ogr makes other formats)")
+    if path.exists() and not overwrite:
+        raise OutputError(f"{path}: exists already; choose another name or pass --overwrite")
+    return path
 
 
 @contextmanager

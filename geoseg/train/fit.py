@@ -57,7 +57,7 @@ class Fitted:
 
 def model_spec(spec: TrainSpec, samples: Samples) -> ModelSpec:
     """Return what the bundle will say of the network; its normalisation comes from the training areas."""
-    from geoseg.train.classes import BUILDING_CLASSES
+    from geoseg.classes import BUILDING_CLASSES
 
     mean, std = samples.statistics()
     buildings = isinstance(spec.target, BuildingTarget)
