@@ -8,7 +8,7 @@ all goes out in raster order of first pixels, so that neither tiles nor tasks no
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from math import isqrt
 from pathlib import Path
@@ -259,7 +259,8 @@ class _Rest:
     absorbed: NDArray[np.int64]
 
 
-def _finished(drawing: Drawing, outlines: Outlines) -> _Finished:
+def _finished(drawing: Drawing, outlines: Outlines, *, rules: FootprintRules | None = None) -> _Finished:
+    outlines = (rules or drawing.rules).of_size(outlines, drawing.frame)
     found = to_footprints(outlines, drawing.frame)
     batch = buildings_batch(found, crs=drawing.grid.crs, target=drawing.target)
     return _Finished(pixel_key(outlines.of.first_pixel), batch, outlines.merged)
@@ -284,7 +285,8 @@ class PolygonRows:
     def __init__(self, drawing: Drawing, survey: Survey, *, each: Map = map) -> None:
         self.merged = 0
         self._drawing, self._survey, self._each = drawing, survey, each
-        self._finished = [_finished(drawing, survey.streamed)]
+        edges = replace(drawing.rules, min_hole_m2=0.0)  # what stands in holes of the streamed is not at hand
+        self._finished = [_finished(drawing, survey.streamed, rules=edges)]
         self._open = [survey.streamed.take(np.empty(0, np.intp))]
         self._absorbed = np.empty(0, np.int64)
         self._row = 0

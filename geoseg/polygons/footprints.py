@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import numpy as np
-import shapely
 from affine import Affine
 from numpy.typing import NDArray
 
@@ -14,6 +13,7 @@ from geoseg.polygons.components import find_components, sum_bytes
 from geoseg.polygons.contours import edge_outlines, trace_edges
 from geoseg.polygons.costs import DIAGONAL_PENALTY
 from geoseg.polygons.frame import GroundFrame
+from geoseg.polygons.least import without_small
 from geoseg.polygons.necks import label_necks
 from geoseg.polygons.neighbours import find_block, label_table
 from geoseg.polygons.outlines import Drawn, Fit, Outlines
@@ -30,7 +30,8 @@ class FootprintRules:
     """What becomes a polygon, and how plain it is.
 
     threshold: pixels with at least this probability are inside. Holes below ``min_hole_m2`` are filled, with all that
-    stands in them; then polygons below ``min_area_m2`` are dropped; both are true ground areas.
+    stands in them; then polygons below ``min_area_m2`` are dropped; both are true ground areas, of contours and then of
+    the polygons made of them.
     method "regular": straight walls and right corners through the sub-pixel contour; tolerance_m is how far a wall may
     be from it (to which 2 % of the root of the area is added), None means four pixels; diagonal_penalty is how many
     corners a wall off the building's main direction must save, 0 squares nothing.
@@ -55,6 +56,10 @@ class FootprintRules:
                 raise ConfigError(f"{name} is {value}; give 0 or more")
         if self.method not in get_args(Method):
             raise ConfigError(f"method {self.method!r} is not known; there are {', '.join(get_args(Method))}")
+
+    def of_size(self, outlines: Outlines, frame: GroundFrame) -> Outlines:
+        """Return settled outlines without the holes and polygons that are too small."""
+        return without_small(outlines, frame, min_area_m2=self.min_area_m2, min_hole_m2=self.min_hole_m2)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,7 +92,7 @@ def extract_footprints(
     if np.shape(probability) != grid.shape:
         raise InputError(f"the probability raster has shape {np.shape(probability)}, its grid {grid.shape}")
     frame = GroundFrame.of_grid(grid)
-    return to_footprints(draw_outlines(probability, frame, rules, labels=labels).settled(), frame)
+    return to_footprints(rules.of_size(draw_outlines(probability, frame, rules, labels=labels).settled(), frame), frame)
 
 
 def polygonize_probability(
@@ -117,7 +122,7 @@ def polygonize_probability(
         method=method,
     )
     frame = GroundFrame.of_metric(transform)
-    return to_footprints(draw_outlines(probability, frame, rules).settled(), frame).geometries
+    return to_footprints(rules.of_size(draw_outlines(probability, frame, rules).settled(), frame), frame).geometries
 
 
 def draw_outlines(
@@ -186,9 +191,9 @@ def draw_outlines(
 
 
 def to_footprints(outlines: Outlines, frame: GroundFrame) -> Footprints:
-    """Move settled outlines to the CRS; shells run counter-clockwise, as GeoPackage readers expect."""
+    """Move settled outlines to the CRS."""
     return Footprints(
-        geometries=shapely.orient_polygons(shapely.transform(outlines.polygons, frame.to_crs)),
+        geometries=frame.placed(outlines.polygons),
         mean_probability=outlines.mean_probability,
         area_px=outlines.of.area_px,
         fit=outlines.fit,

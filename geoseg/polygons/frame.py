@@ -4,11 +4,13 @@ from dataclasses import dataclass
 from math import hypot
 
 import numpy as np
+import shapely
 from affine import Affine
 from numpy.typing import NDArray
 
 from geoseg.errors import InputError
 from geoseg.grid import Grid
+from geoseg.polygons.measure import geodesic_area_m2
 
 SIZE_STEPS = 1024  # per octave: sizes are rounded to 0.07 %, so that neighbours are fitted in one call and frame
 
@@ -46,6 +48,15 @@ class GroundFrame:
         """Map (N, 2) pixel coordinates (col, row) to CRS (x, y)."""
         t, (col, row) = self.transform, pixels.T  # term by term: a matrix product rounds by the number of points
         return np.stack([t.a * col + t.b * row + t.c, t.d * col + t.e * row + t.f], axis=1)
+
+    def placed(self, polygons: NDArray[np.object_]) -> NDArray[np.object_]:
+        """Return polygons in pixel coordinates (col, row) in the CRS, shells counter-clockwise as GeoPackages have."""
+        return np.asarray(shapely.orient_polygons(shapely.transform(polygons, self.to_crs)))
+
+    def areas_m2(self, polygons: NDArray[np.object_]) -> NDArray[np.float64]:
+        """Return the true areas of polygons in pixel coordinates (col, row), (N,)."""
+        placed = self.placed(polygons)
+        return np.asarray(shapely.area(placed)) if self.grid is None else geodesic_area_m2(placed, self.grid.crs)
 
     def pixel_sizes_m(self, places: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the true ground (height, width) of a pixel at each of ``places``, (N, 2), rounded to SIZE_STEPS.
