@@ -247,7 +247,7 @@ def test_what_is_refused(tmp_path, capsys):
     lost = write(tmp_path / "lost.gpkg", [shapely.box(1e9, 1e9, 1e9 + 9, 1e9 + 9)])
     out = tmp_path / "out.gpkg"
     for source, error, told in [
-        (points, InputError, "holds a Point"),
+        (points, InputError, "1 Point found; only polygons"),
         (unplaced, InputError, "no CRS"),
         (lost, InputError, "no place on Earth"),
         (tmp_path / "gone.gpkg", InputError, "no such file"),
@@ -266,6 +266,54 @@ def test_what_is_refused(tmp_path, capsys):
     for wrong in ({"pixel_m": 0}, {"tolerance_m": -1}, {"min_area_m2": float("nan")}):
         with pytest.raises(ConfigError, match="choose"):
             RegularizeOptions(**wrong)
+
+
+def geojson(path, values_by_feature, geometries=None):
+    shapes = geometries or [shapely.box(9 + k / 1e3, 48, 9.0004 + k / 1e3, 48.0002) for k in range(3)]
+    features = [
+        {"type": "Feature", "properties": values, "geometry": shapely.geometry.mapping(shape)}
+        for values, shape in zip(values_by_feature, shapes, strict=True)
+    ]
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    return path
+
+
+@pytest.mark.parametrize("values", [["a", "b", "c"], [1, 1, 2], [1, None, 2]])
+@pytest.mark.parametrize("name", ["fid", "FID", "geom", "GEOM", "geometry", "wkb_geometry"])
+def test_attributes_may_have_the_names_of_the_formats_own_columns(tmp_path, name, values):
+    source = geojson(tmp_path / "in.geojson", [{name: value} for value in values])
+    for suffix in (".gpkg", ".geojson", ".shz"):
+        out = tmp_path / f"out{suffix}"
+        assert regularize(source, out)["count"] == 3
+        meta, _, _, columns = pyogrio.raw.read(out, layer="in" if suffix == ".gpkg" else None)
+        by_name = dict(zip(meta["fields"], columns, strict=True))
+        found = by_name[name if name in by_name else name[:10]].tolist()
+        assert [None if isinstance(v, float) and np.isnan(v) else v for v in found] == values, suffix
+
+
+def test_a_collection_of_polygons_is_a_feature_of_several(tmp_path):
+    one, other = shapely.box(9, 48, 9.0004, 48.0002), shapely.box(9.001, 48, 9.0014, 48.0002)
+    both = shapely.GeometryCollection([one, shapely.MultiPolygon([other])])
+    made = regularize(geojson(tmp_path / "in.geojson", [{}], [both]), tmp_path / "out.gpkg")
+    assert made["count"] == 1
+    (found,) = gpd.read_file(tmp_path / "out.gpkg", layer="in").geometry
+    assert shapely.get_num_geometries(found) == 2
+    mixed = shapely.GeometryCollection([one, shapely.Point(9, 48)])
+    with pytest.raises(InputError, match="1 Point found; only polygons count"):
+        regularize(geojson(tmp_path / "mixed.geojson", [{}], [mixed]), tmp_path / "out2.gpkg")
+
+
+def test_curves_are_refused_with_the_way_to_polygons(tmp_path):
+    curve = "CURVEPOLYGON (CIRCULARSTRING (0 0, 4 0, 4 4, 0 4, 0 0))"
+    source = tmp_path / "in.csv"
+    source.write_text(f'id,WKT\n1,"{curve}"\n')
+    source.with_suffix(".vrt").write_text(
+        f"<OGRVRTDataSource><OGRVRTLayer name='in'><SrcDataSource>{source}</SrcDataSource>"
+        "<LayerSRS>EPSG:32633</LayerSRS><GeometryType>wkbCurvePolygon</GeometryType>"
+        "<GeometryField encoding='WKT' field='WKT'/></OGRVRTLayer></OGRVRTDataSource>"
+    )
+    with pytest.raises(InputError, match="CONVERT_TO_LINEAR"):
+        regularize(source.with_suffix(".vrt"), tmp_path / "out.gpkg")
 
 
 def test_the_verb(tmp_path, capsys):

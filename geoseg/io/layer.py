@@ -190,20 +190,20 @@ def as_multipolygons(geometries: NDArray[np.object_]) -> NDArray[np.object_]:
     return np.asarray(shapely.multipolygons(shapely.orient_polygons(parts), indices=owner))
 
 
-def add_style(path: Path, layer: str, style: Style) -> None:
-    """Let QGIS show a layer of the GeoPackage ``path`` in a style; raises sqlite3.Error."""
+def add_style(path: Path, layer: str, style: Style, *, geometry: str = GEOMETRY.name) -> None:
+    """Let QGIS show a layer of the GeoPackage ``path`` in a style; geometry: its column. Raises sqlite3.Error."""
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
         db.executescript(_STYLES)
         db.execute("BEGIN")
-        _insert_style(db, layer, style)
+        _insert_style(db, layer, style, geometry=geometry)
         db.execute("COMMIT")
 
 
-def _insert_style(db: sqlite3.Connection, layer: str, style: Style) -> None:
+def _insert_style(db: sqlite3.Connection, layer: str, style: Style, *, geometry: str = GEOMETRY.name) -> None:
     qml, sld = polygon_qml(style), polygon_sld(style, layer=layer)
     db.execute(
-        "INSERT INTO layer_styles VALUES (1, '', '', ?, 'geom', ?, ?, ?, 1, 'geoseg default style', '', NULL, ?)",
-        (layer, layer, qml, sld, FIXED_TIME),
+        "INSERT INTO layer_styles VALUES (1, '', '', ?, ?, ?, ?, ?, 1, 'geoseg default style', '', NULL, ?)",
+        (layer, geometry, layer, qml, sld, FIXED_TIME),
     )
     # registered as attributes, QGIS does not offer the table as a layer of its own
     db.execute(

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import geopandas as gpd
 
 LAYER_KEY = "|layername="  # as QGIS writes it
+CURVED = "holds curves; make straight polygons of them (ogr2ogr -nlt CONVERT_TO_LINEAR)"
 AREAL = (shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON)
 
 
@@ -54,10 +55,12 @@ def read_layer(source: str | Path, *, layer: str | None = None, columns: list[st
         frame = gpd.read_file(path, layer=name, columns=columns)
     except (DataSourceError, DataLayerError, FeatureError, GEOSException, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not a vector file that can be read ({str(error).splitlines()[0]})") from error
+    except NotImplementedError as error:  # shapely's word for curves
+        raise InputError(f"{path}: {CURVED}") from error
     if frame.crs is None:
         raise InputError(f"{source}: has no CRS; set it with ogr2ogr -a_srs")
     frame = frame[~frame.geometry.isna() & ~frame.geometry.is_empty]
-    return frame.set_geometry(_polygonal(np.asarray(frame.geometry.array, object), source), crs=frame.crs)
+    return frame.set_geometry(polygonal(np.asarray(frame.geometry.array, object), source), crs=frame.crs)
 
 
 def _layer_name(path: Path, wanted: str | None) -> str:
@@ -77,11 +80,14 @@ def _layer_name(path: Path, wanted: str | None) -> str:
     return names[0]
 
 
-def _polygonal(geometries: NDArray[np.object_], source: str | Path) -> NDArray[np.object_]:
-    """Return polygons and multipolygons as they are, and collections of them as multipolygons; raises InputError."""
+def polygonal(geometries: NDArray[np.object_], source: str | Path) -> NDArray[np.object_]:
+    """Return polygons, multipolygons and None as they are, and collections of polygons as multipolygons.
+
+    Raises InputError for everything else.
+    """
     out = geometries.copy()
     others: Counter[str] = Counter()
-    for i in np.flatnonzero(~np.isin(shapely.get_type_id(geometries), AREAL)):
+    for i in np.flatnonzero(~np.isin(shapely.get_type_id(geometries), (-1, *AREAL))):  # -1: None
         parts = list(_parts(geometries[i]))
         others.update(part.geom_type for part in parts if part.geom_type != "Polygon")
         out[i] = shapely.MultiPolygon([part for part in parts if part.geom_type == "Polygon"])

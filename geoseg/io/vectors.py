@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from shapely.errors import GEOSException
 from geoseg.errors import ConfigError, InputError, OutputError
 from geoseg.io.files import atomic
 from geoseg.io.layer import GEOMETRY, OGR_ERRORS, add_style, fixed_time, for_ogr
+from geoseg.io.polygons import CURVED, polygonal
 from geoseg.io.styles import Style
 
 DRIVERS = {
@@ -30,19 +32,18 @@ DRIVERS = {
     ".shz": "ESRI Shapefile",
 }
 BATCH_ROWS = 20_000
-AREAL = (shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON)
+WKB = (b"ogc.wkb", b"geoarrow.wkb")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VectorLayer:
-    """A layer of polygons; crs_text: its CRS as the file says it; schema: its attributes; geometry: that column."""
+    """A layer of polygons; crs_text: its CRS as the file says it; schema: its attributes."""
 
     path: str
     name: str
     crs: CRS
     crs_text: str
     schema: pa.Schema
-    geometry: str
 
     def batches(self, *, attributes: bool = True) -> Iterator[tuple[NDArray[np.object_], pa.RecordBatch]]:
         """Yield geometries (N,), None where there is none, and attributes, in the order of the file.
@@ -52,12 +53,14 @@ class VectorLayer:
         columns = self.schema.names if attributes else []
         with _opened(self.path, self.name, columns=columns) as (_, reader):
             for batch in reader:
-                geometries = np.asarray(shapely.from_wkb(batch.column(self.geometry).to_numpy(False), on_invalid="fix"))
-                odd = ~np.isin(shapely.get_type_id(geometries), (-1, *AREAL))  # -1: None
-                if odd.any():
-                    kind = geometries[odd][0].geom_type
-                    raise InputError(f"{self.path}: holds a {kind}; footprints are polygons (ogr2ogr -where)")
-                yield geometries, batch.select(columns)
+                place = _geometry_field(batch.schema)
+                wkb = batch.column(place).to_numpy(zero_copy_only=False)
+                geometries = polygonal(_decoded(wkb, self.path), self.path)
+                others = [batch.column(i) for i in range(batch.num_columns) if i != place] if attributes else []
+                yield (
+                    geometries,
+                    pa.RecordBatch.from_arrays(others, schema=self.schema if attributes else pa.schema([])),
+                )
 
 
 def open_vectors(path: str | Path, *, layer: str | None = None) -> VectorLayer:
@@ -67,11 +70,23 @@ def open_vectors(path: str | Path, *, layer: str | None = None) -> VectorLayer:
     """
     name = _layer_name(str(path), layer)
     with _opened(str(path), name) as (meta, reader):
-        geometry = meta["geometry_name"] or "wkb_geometry"
-        schema = pa.schema([field for field in reader.schema if field.name != geometry])
+        schema = reader.schema.remove(_geometry_field(reader.schema)).remove_metadata()
     if meta["crs"] is None:
         raise InputError(f"{path}: no CRS; set it with ogr2ogr -a_srs")
-    return VectorLayer(str(path), name, CRS.from_user_input(meta["crs"]), meta["crs"], schema, geometry)
+    return VectorLayer(str(path), name, CRS.from_user_input(meta["crs"]), meta["crs"], schema)
+
+
+def _geometry_field(schema: pa.Schema) -> int:
+    """Return the place of the geometries: an attribute may have their name."""
+    return next(i for i, field in enumerate(schema) if (field.metadata or {}).get(b"ARROW:extension:name") in WKB)
+
+
+def _decoded(wkb: NDArray[np.object_], path: str) -> NDArray[np.object_]:
+    """Return geometries of WKB, None where there is none; raises InputError for curves."""
+    try:
+        return np.asarray(shapely.from_wkb(wkb, on_invalid="fix"))
+    except NotImplementedError as error:  # shapely's word for curves
+        raise InputError(f"{path}: {CURVED}") from error
 
 
 def _layer_name(path: str, layer: str | None) -> str:
@@ -123,13 +138,14 @@ def write_vectors(
     kind: MultiPolygon or MultiPolygon Z, which all of them become. about, style: where they come from and how they
     look, which a GeoPackage keeps. Raises OutputError, and what the batches raise.
     """
-    full = schema.append(GEOMETRY)
-    count = 0
+    geometry = free_name("geom", schema.names)
+    full = schema.append(GEOMETRY.with_name(geometry))
+    rows = 0
 
     def encoded() -> Iterator[pa.RecordBatch]:
-        nonlocal count
+        nonlocal rows
         for geometries, attributes in batches:
-            count += len(attributes)
+            rows += len(attributes)
             wkb = pa.array(shapely.to_wkb(_as_multi(geometries), flavor="iso"), pa.binary())
             yield pa.RecordBatch.from_arrays([*attributes.columns, wkb], schema=full)
 
@@ -142,20 +158,33 @@ def write_vectors(
                 temporary,
                 layer=layer,
                 driver=driver,
-                geometry_name=GEOMETRY.name,
+                geometry_name=geometry,
                 geometry_type=kind,
                 crs=crs,
                 dataset_metadata=dict(about) if driver == "GPKG" else None,
                 dataset_options={"VERSION": "1.3"} if driver == "GPKG" else {},
+                layer_options={"GEOMETRY_NAME": geometry, "FID": free_name("fid", schema.names)}
+                if driver == "GPKG"
+                else {},
             )
             if driver == "GPKG":
-                add_style(temporary, layer, style)
+                add_style(temporary, layer, style, geometry=geometry)
             written = pyogrio.read_info(temporary, layer=layer)["features"]
         except (*OGR_ERRORS, sqlite3.Error) as error:
             raise OutputError(f"{path}: could not be written ({error}); check the disk, then run again") from error
-        if written != count:
-            raise OutputError(f"{path}: holds {written} features instead of {count}; check the disk, then run again")
-    return count
+        if written != rows:
+            raise OutputError(f"{path}: holds {written} features instead of {rows}; check the disk, then run again")
+    return rows
+
+
+def free_name(wanted: str, taken: list[str]) -> str:
+    """Return ``wanted``, or that with a number, which no attribute has in any case.
+
+    >>> free_name("geom", ["GEOM", "geom_1", "fid"])
+    'geom_2'
+    """
+    used = {name.lower() for name in taken}
+    return next(name for name in chain([wanted], (f"{wanted}_{k}" for k in count(1))) if name not in used)
 
 
 def _as_multi(geometries: NDArray[np.object_]) -> NDArray[np.object_]:
