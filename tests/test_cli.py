@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import asdict
+from datetime import datetime, timedelta
 
 import numpy as np
 import pytest
@@ -296,8 +297,19 @@ def test_progress_as_json_lines(cli, tmp_path, tiny_scene, tiny_bundle):
     code, _, err = cli("predict", tiny_scene, "-m", tiny_bundle, "-o", tmp_path / "o", "--progress", "json")
     assert code == 0
     told = [json.loads(line) for line in err.splitlines()]
-    assert {"stage": "predict", "done": 1, "total": 1, "detail": ""} in told
+    assert all(datetime.fromisoformat(t.pop("time")).utcoffset() == timedelta(0) for t in told)
+    assert {"stage": "predict", "done": 1, "total": 1, "detail": "", "within": 0.0} in told
+    assert {"stage": "predict", "done": 0, "total": 1, "detail": "", "within": 0.5} in told  # the first of two strips
     assert {t["stage"] for t in told if "stage" in t} == {"predict", "finish"}
+
+
+@pytest.mark.parametrize("flag", [("--progress", "json"), ("--progress=json",)])
+def test_an_error_is_a_json_line_too(cli, tmp_path, tiny_bundle, flag):
+    code, _, err = cli("predict", "gone.tif", "-m", tiny_bundle, "-o", tmp_path / "o", *flag)
+    told = json.loads(err.splitlines()[-1])
+    assert (code, told["level"], told["exit_code"]) == (3, "error", 3)
+    assert "gone.tif" in told["message"]
+    assert "time" in told
 
 
 def test_quiet_says_nothing_on_stderr(cli, tmp_path, tiny_scene, tiny_bundle):

@@ -8,7 +8,7 @@ from affine import Affine
 
 from geoseg.bands import Band
 from geoseg.classes import ClassInfo
-from geoseg.engine.engines import Cause, ChunkFailure, Task
+from geoseg.engine.engines import Cause, ChunkFailure, ChunkProgress, Task
 from geoseg.engine.job import Job, Platform
 from geoseg.engine.local import SyncEngine, ThreadsEngine
 from geoseg.errors import ModelError
@@ -103,7 +103,9 @@ class Rows:
 def outcomes_of(job, forward, engine):
     store = Memory(job)
     network = lambda _job: lambda _member, windows: forward(windows)  # noqa: E731
-    return store.layers, list(engine.run(Task(job, network, store), job.chunks()))
+    return store.layers, [
+        o for o in engine.run(Task(job, network, store), job.chunks()) if not isinstance(o, ChunkProgress)
+    ]
 
 
 def run(job, forward, engine):

@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "geoseg"
 
 # A part imports from its own layer and from those above it in this list.
 LAYERS = (
-    {"errors", "numba_cache", "plain", "__version__"},
+    {"errors", "failures", "numba_cache", "plain", "__version__"},
     {"faults", "strict_yaml"},
     {"grid", "bands", "classes", "raster"},
     {"tiling"},

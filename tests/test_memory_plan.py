@@ -72,6 +72,14 @@ def test_memory_grows_with_what_the_run_holds(name, more, part):
     assert large.total > small.total
 
 
+def test_every_array_of_all_classes_that_a_window_holds_counts():
+    """In a lane logits and probabilities, in the main thread the answer, its integers and those of the batch before."""
+    few, many = (projected_bytes(load_of((700, 700), channels=k, classes=2, lanes=1), 1024) for k in (3, 253))
+    assert many.busy - few.busy >= 250 * 4 * 512**2 * 5
+    one, two = (projected_bytes(load_of((700, 700), channels=253, answers=n), 1024) for n in (1, 2))
+    assert two.busy - one.busy >= 253 * 4 * 512**2 * 4  # one more answer of each kind, and a mean in work
+
+
 def test_values_of_half_the_size_take_half_the_memory_and_every_member_counts(tiny_bundle):
     spec = load_model(tiny_bundle).spec
     assert activation_bytes_per_px(spec, itemsize=4) == 2 * activation_bytes_per_px(spec, itemsize=2) > 0

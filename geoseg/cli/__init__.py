@@ -3,21 +3,22 @@
 import sys
 import traceback
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Annotated
 
 import typer
 
 from geoseg import __version__
 from geoseg.cli import batch, check, demo, evaluate, finish, info, predict, regularize, run, train, vectorize, verify
+from geoseg.cli.progress import json_line
 from geoseg.engine.heap import keep_freed_memory
-from geoseg.errors import GeosegError
+from geoseg.failures import as_geoseg_error
 
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[2]  # ClickException: of click, or of the copy inside typer
 INTERRUPTED = 130
 
 app = typer.Typer(
     help="Exact, memory-planned segmentation of satellite and aerial scenes into class maps and building polygons.",
-    add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for verb in (
@@ -63,17 +64,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:  # the last stop: whatever it is becomes one line and an exit code
         if "--debug" in arguments:
             traceback.print_exc()
-        told, code = _told(error)
-        _say(told)
+        told, code = _told(error, step=arguments[0])
+        _say(told, code, arguments)
     if code == INTERRUPTED:
-        _say("interrupted; a run goes on where it stopped when it is started again")
+        _say("interrupted; a run goes on where it stopped when it is started again", code, arguments)
     return int(code)
 
 
-def _told(error: Exception) -> tuple[str, int]:
-    """Return what to say of an error, and the exit code."""
-    if isinstance(error, GeosegError):
-        return str(error), error.exit_code
+def _told(error: Exception, *, step: str) -> tuple[str, int]:
+    """Return what to say of an error, and the exit code; step: the verb that ran."""
+    known = as_geoseg_error(error, step=step)
+    if known is not None:
+        return str(known), known.exit_code
     if isinstance(error, USAGE_ERROR):
         context = getattr(error, "ctx", None)
         verb = context.command_path if context else "geoseg"
@@ -81,5 +83,7 @@ def _told(error: Exception) -> tuple[str, int]:
     return f"unexpected {type(error).__name__}: {error}. --debug shows where", 1
 
 
-def _say(told: str) -> None:
-    print("error: " + " ".join(told.split()), file=sys.stderr)
+def _say(told: str, code: int, arguments: Sequence[str]) -> None:
+    line = " ".join(told.split())
+    as_json = "--progress=json" in arguments or ("--progress", "json") in pairwise(arguments)
+    print(json_line(level="error", message=line, exit_code=code) if as_json else f"error: {line}", file=sys.stderr)

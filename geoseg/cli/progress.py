@@ -3,8 +3,10 @@
 import json
 import logging
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -46,7 +48,12 @@ class _TextLine(logging.Formatter):
 
 class _JsonLine(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        return json.dumps({"level": record.levelname.lower(), "message": super().format(record)})
+        return json_line(level=record.levelname.lower(), message=super().format(record))
+
+
+def json_line(**fields: object) -> str:
+    """Return a line of JSON that says when it is, in UTC, before its fields."""
+    return json.dumps({"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **fields})
 
 
 @contextmanager
@@ -67,8 +74,7 @@ def _nothing(_progress: "Progress") -> None:
 
 
 def _json_line(progress: "Progress") -> None:
-    fields = {"stage": progress.stage, "done": progress.done, "total": progress.total, "detail": progress.detail}
-    print(json.dumps(fields), file=sys.stderr, flush=True)
+    print(json_line(**asdict(progress)), file=sys.stderr, flush=True)
 
 
 class _PlainLines:
@@ -78,7 +84,7 @@ class _PlainLines:
         self.stage, self.told = "", 0.0
 
     def __call__(self, progress: "Progress") -> None:
-        share = progress.done / max(progress.total, 1)
+        share = (progress.done + progress.within) / max(progress.total, 1)
         if progress.stage == self.stage and share < min(1.0, self.told + PLAIN_SHARE):
             return
         self.stage, self.told = progress.stage, share
@@ -105,6 +111,8 @@ def _bar() -> "Iterator[Listener]":
             if progress.stage not in tasks:
                 tasks[progress.stage] = display.add_task(progress.stage, detail="")
             task = tasks[progress.stage]
-            display.update(task, completed=progress.done, total=progress.total, detail=progress.detail)
+            display.update(
+                task, completed=progress.done + progress.within, total=progress.total, detail=progress.detail
+            )
 
         yield listen

@@ -5,9 +5,12 @@ suspicious, also those that never began, so a long queue dies with it (40 tasks 
 killed four times: all failed, 39 had never started).
 """
 
+import ast
+import json
 import logging
 import pickle
 import queue
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -16,6 +19,7 @@ from contextlib import ExitStack, contextmanager
 from functools import cached_property, partial
 from importlib import import_module
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import dask
@@ -248,6 +252,7 @@ def open_cluster(options: EngineOptions) -> Iterator[DaskEngine]:
 
 
 def _local_cluster(workers: int | None) -> LocalCluster:
+    refuse_unguarded_script("local")
     return LocalCluster(
         n_workers=workers or usable_cpus(),
         threads_per_worker=1,
@@ -257,11 +262,33 @@ def _local_cluster(workers: int | None) -> LocalCluster:
     )
 
 
+def refuse_unguarded_script(engine: str) -> None:
+    """Raise ConfigError where a script calls geoseg outside of its main guard.
+
+    Each process that is started imports the script again, calls would start processes of their own, and none works.
+    """
+    main = sys.modules["__main__"]
+    file = getattr(main, "__file__", None)
+    frame = sys._getframe()
+    while frame.f_back is not None and not (frame.f_globals is vars(main) and frame.f_code.co_name == "<module>"):
+        frame = frame.f_back
+    if file is None or frame.f_globals is not vars(main) or not Path(file).is_file():
+        return  # a notebook, a prompt, or a thread
+    for statement in ast.parse(Path(file).read_bytes()).body:
+        here = statement.lineno <= frame.f_lineno <= (statement.end_lineno or statement.lineno)
+        if here and "__name__" not in ast.dump(statement):
+            raise ConfigError(
+                f"engine {engine}: {file} line {frame.f_lineno} starts processes that import the script again; put "
+                f'the call under  if __name__ == "__main__":  or use engine="threads"'
+            )
+
+
 def _cuda_cluster(workers: int | None) -> Any:
     try:
         from dask_cuda import LocalCUDACluster
     except ImportError as error:
         raise ConfigError("engine cuda: dask-cuda is not installed; pip install dask-cuda, or use threads") from error
+    refuse_unguarded_script("cuda")
     return LocalCUDACluster(n_workers=workers, threads_per_worker=1, dashboard_address=None)
 
 
@@ -272,6 +299,7 @@ def _foreign(options: EngineOptions) -> Client:
             made = _made_by(cluster.factory)
             return made if isinstance(made, Client) else Client(made, timeout=CONNECT_S)
         if cluster.scheduler_file is not None:
+            _refuse_if_no_scheduler_file(Path(cluster.scheduler_file))
             return Client(scheduler_file=cluster.scheduler_file, timeout=CONNECT_S)
         return Client(cluster.address, timeout=CONNECT_S)
     except (OSError, TimeoutError) as error:
@@ -279,6 +307,24 @@ def _foreign(options: EngineOptions) -> Client:
         raise TryAgainError(f"{where}: no Dask scheduler answers there ({error}); start it, then run again") from error
     except ValueError as error:
         raise ConfigError(f"{getattr(cluster, cluster.ways[0])}: not the address of a scheduler ({error})") from error
+
+
+def _refuse_if_no_scheduler_file(path: Path) -> None:
+    """Wait for a file that a scheduler writes when it starts; raises FileNotFoundError in the end, and ConfigError.
+
+    Dask itself would wait for ever.
+    """
+    deadline = time.monotonic() + CONNECT_S
+    while not (path.is_file() and path.stat().st_size):
+        if time.monotonic() >= deadline:
+            raise FileNotFoundError(f"there is no such file after {CONNECT_S:.0f} s")
+        time.sleep(0.2)
+    try:
+        content = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise ConfigError(f"{path}: was not written by a Dask scheduler ({error})") from error
+    if not (isinstance(content, dict) and isinstance(content.get("address"), str)):
+        raise ConfigError(f"{path}: was not written by a Dask scheduler (it holds no address)")
 
 
 def _made_by(factory: str) -> Any:

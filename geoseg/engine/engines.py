@@ -32,6 +32,17 @@ class ChunkFailure:
     error: Exception
 
 
+@dataclass(frozen=True, slots=True)
+class ChunkProgress:
+    """How much of a chunk is through the network, 0..1; engines whose chunks are done elsewhere have none."""
+
+    id: str
+    share: float
+
+
+Outcome = ChunkRecord | ChunkFailure | ChunkProgress
+
+
 class Sink(Protocol):
     """Takes a chunk's rows from top to bottom, then commits them."""
 
@@ -91,8 +102,11 @@ class Engine(Protocol):
         """Return where chunks will be run; device: auto, cpu or cuda. Raises ConfigError where there is no GPU."""
         ...
 
-    def run(self, task: Task, todo: Iterable[Chunk]) -> Iterator[ChunkRecord | ChunkFailure]:
-        """Compute and commit every chunk of ``todo``; yields one record or failure for each, in any order."""
+    def run(self, task: Task, todo: Iterable[Chunk]) -> Iterator[Outcome]:
+        """Compute and commit every chunk of ``todo``; yields one record or failure for each, in any order.
+
+        Between them it may yield how far a chunk is.
+        """
         ...
 
     def map[T, R](self, call: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:

@@ -15,6 +15,7 @@ from typing import Any
 
 from geoseg import __version__
 from geoseg.errors import GeosegError, IncompleteError, TryAgainError
+from geoseg.failures import as_geoseg_error
 from geoseg.io.files import append_json_line, write_json
 
 log = logging.getLogger(__name__)
@@ -113,8 +114,9 @@ class Ledger:
 
     def add_failure(self, scene: str, error: Exception, seconds: float = 0.0) -> None:
         """Take an error that a scene ended with; of one that geoseg did not foresee, the log keeps the traceback."""
-        if isinstance(error, GeosegError):
-            self.add(SceneOutcome(scene, State.FAILED, seconds, error.exit_code, str(error)))
+        known = as_geoseg_error(error, step=scene)
+        if known is not None:
+            self.add(SceneOutcome(scene, State.FAILED, seconds, known.exit_code, str(known)))
             return
         told = f"unexpected {type(error).__name__}: {error}"
         self.add(SceneOutcome(scene, State.FAILED, seconds, 1, told), traceback=traceback.format_exception(error))
@@ -139,7 +141,7 @@ def kept(ledger: Ledger, **facts: Any) -> Iterator[Ledger]:
     try:
         yield ledger
     except BaseException as error:
-        code = error.exit_code if isinstance(error, GeosegError) else _other_code(error)
+        code = _code(error)
         raise
     finally:
         content = ledger.report().as_json()
@@ -148,5 +150,6 @@ def kept(ledger: Ledger, **facts: Any) -> Iterator[Ledger]:
         ledger.tell("batch ended", **{key: content[key] for key in ("code", "seconds", "counts")})
 
 
-def _other_code(error: BaseException) -> int:
-    return INTERRUPTED if isinstance(error, KeyboardInterrupt) else 1
+def _code(error: BaseException) -> int:
+    known = as_geoseg_error(error, step="batch")
+    return known.exit_code if known else INTERRUPTED if isinstance(error, KeyboardInterrupt) else 1

@@ -6,7 +6,7 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from itertools import islice
 
-from geoseg.engine.engines import Cause, Chunk, ChunkFailure, Room, Sink, Site, Task
+from geoseg.engine.engines import Cause, Chunk, ChunkFailure, ChunkProgress, Outcome, Room, Sink, Site, Task
 from geoseg.engine.job import Platform, refuse_if_source_changed
 from geoseg.engine.kernel import ChunkRecord, ChunkWalk, ForwardAll, Rows, StripPixels, Windows, read_strip
 from geoseg.errors import GeosegError, TryAgainError
@@ -26,7 +26,7 @@ class SyncEngine:
         """See ``Engine.site``."""
         return local_site(device, lanes=1)
 
-    def run(self, task: Task, todo: Iterable[Chunk]) -> Iterator[ChunkRecord | ChunkFailure]:
+    def run(self, task: Task, todo: Iterable[Chunk]) -> Iterator[Outcome]:
         """See ``Engine.run``."""
         from geoseg.model.backends import one_thread_per_network
 
@@ -60,7 +60,7 @@ class ThreadsEngine:
         self.lanes = here.lanes
         return here
 
-    def run(self, task: Task, todo: Iterable[Chunk]) -> Iterator[ChunkRecord | ChunkFailure]:
+    def run(self, task: Task, todo: Iterable[Chunk]) -> Iterator[Outcome]:
         """See ``Engine.run``."""
         from geoseg.model.backends import one_thread_per_network
 
@@ -103,7 +103,7 @@ def usable_cpus() -> int:
 
 def run_chunks(
     task: Task, todo: Iterable[Chunk], *, reader: Executor, lanes: Executor, encoder: Executor, ahead: int
-) -> Iterator[ChunkRecord | ChunkFailure]:
+) -> Iterator[Outcome]:
     """Run chunks strip by strip through three pools; ``ahead``: network calls under way beside the one in use.
 
     Raises what ends the whole job: OutputError where a part cannot be written, and whatever ``task.network`` raises.
@@ -130,6 +130,7 @@ def run_chunks(
             continue
         if rows:
             yield from behind.submit(sink.add, rows)
+        yield ChunkProgress(walk.id, round((walk.strips.index(strip) + 1) / len(walk.strips), 3))
         if strip is walk.strips[-1]:
             refuse_if_source_changed(task.job)  # else pixels that were read since the change would count as done
             yield from behind.submit(sink.commit, walk.record())

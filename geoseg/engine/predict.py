@@ -50,6 +50,20 @@ class Result:
     paths: dict[str, Path]
     run: dict[str, Any]
 
+    def __repr__(self) -> str:
+        """Return where the run is and what came of it, in at most five lines."""
+        files = ", ".join(self.paths) or "no outputs yet"
+        areas = ", ".join(f"{c['name']} {c['area_ha']:.2f} ha" for c in self.run.get("classes", []))
+        missing = len(self.run.get("missing_chunks", []))
+        lines = [
+            f"Result {self.folder}",
+            f"  files    {files}",
+            f"  classes  {areas}" if areas else "",
+            f"  polygons {self.run['polygons']['count']}" if "polygons" in self.run else "",
+            f"  missing  {missing} chunks are nodata" if missing else "",
+        ]
+        return "\n".join(filter(None, lines))
+
     def to_xarray(self, name: str = "classes") -> "xr.DataArray":
         """Open a raster output, e.g. "confidence", lazily: dask-backed, georeferenced, ``.rio``-ready."""
         import rioxarray

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from geoseg.engine.engines import Cause, Chunk, ChunkFailure, Engine, Task
+from geoseg.engine.engines import Cause, Chunk, ChunkFailure, ChunkProgress, Engine, Task
 from geoseg.engine.folder import JobFolder
 from geoseg.engine.job import Job
 from geoseg.engine.kernel import ChunkRecord
@@ -23,12 +23,16 @@ PREVIEWS = 20  # how often parts.vrt is written anew while a job runs
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What listeners see: a stage, how many of its steps are done, and how long a message line they may show."""
+    """What listeners see: a stage, how many of its steps are done, and how long a message line they may show.
+
+    within: the share of the step that is under way, 0..1.
+    """
 
     stage: str
     done: int
     total: int
     detail: str = ""
+    within: float = 0.0
 
 
 Listener = Callable[[Progress], None]
@@ -82,6 +86,9 @@ def run_job(
     while todo:
         again: list[Chunk] = []
         for outcome in engine.run(task, _until(todo, stop)):
+            if isinstance(outcome, ChunkProgress):
+                listen(Progress("predict", done, len(wanted), within=outcome.share))
+                continue
             if isinstance(outcome, ChunkRecord):
                 records[outcome.id] = outcome
                 done += 1
@@ -113,7 +120,8 @@ def _until(todo: Iterable[Chunk], stop: Stop) -> Iterator[Chunk]:
 def _worth_another_try(failure: ChunkFailure, tries: Counter[tuple[str, Cause]]) -> bool:
     tries[failure.id, failure.cause] += 1
     count = tries[failure.id, failure.cause]
-    log.info("chunk %s failed (%s, attempt %d): %s", failure.id, failure.cause, count, failure.error)
+    level = logging.WARNING if failure.cause is Cause.WORKER else logging.INFO  # else nobody knows that workers go
+    log.log(level, "chunk %s failed (%s, attempt %d): %s", failure.id, failure.cause, count, failure.error)
     return count < ATTEMPTS[failure.cause]
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import rasterio
 
 from geoseg import __version__
-from geoseg.engine.engines import Chunk, ChunkFailure, Room, Site, Task
+from geoseg.engine.engines import Chunk, ChunkFailure, ChunkProgress, Room, Site, Task
 from geoseg.engine.heap import keep_freed_memory
 from geoseg.engine.job import Job, differences
 from geoseg.engine.kernel import ChunkRecord
@@ -39,7 +39,8 @@ def execute(planned: Toolchain, payload: bytes, chunk: Chunk) -> ChunkRecord | C
         ThreadPoolExecutor(1, "reader") as reader,
         ThreadPoolExecutor(1, "encoder") as encoder,
     ):
-        outcome = next(run_chunks(task, [chunk], reader=reader, lanes=AtOnce(), encoder=encoder, ahead=1))
+        said = run_chunks(task, [chunk], reader=reader, lanes=AtOnce(), encoder=encoder, ahead=1)
+        outcome = next(one for one in said if not isinstance(one, ChunkProgress))
     if isinstance(outcome, ChunkFailure) and not isinstance(outcome.error, GeosegError | MemoryError):
         return replace(outcome, error=RuntimeError(f"{type(outcome.error).__name__}: {outcome.error}"))  # picklable
     return outcome

@@ -59,6 +59,21 @@ class Scene:
     mask: str | None = None
     origin: tuple[int, int] = (0, 0)
 
+    def __repr__(self) -> str:
+        """Return the file, size, CRS, pixel and bands, in five lines."""
+        height_m, width_m = self.grid.ground_resolution_m()
+        bands = list(self.bands.names)
+        shown = ", ".join(bands[:8]) + (f", … ({len(bands)})" if len(bands) > 8 else "")
+        return "\n".join(
+            (
+                f"Scene {self.name}",
+                f"  size   {self.grid.height} x {self.grid.width} px",
+                f"  pixel  {height_m:.4g} x {width_m:.4g} m",
+                f"  CRS    {self.grid.crs.to_string()[:80]}",
+                f"  bands  {shown}, {self.dtype}",
+            )
+        )
+
     @property
     def files(self) -> tuple[str, ...]:
         """The files, each once, in order."""

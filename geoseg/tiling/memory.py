@@ -90,6 +90,7 @@ def projected_bytes(load: Load, chunk_px: int) -> MemoryPlan:
     | sums | 2 x sums px x (4 x channels + 1) | uint32 and validity, of this strip and the one before |
     | busy: image | seen px x 4 x bands | once more while it is scaled |
     | busy: network | (lanes + answers) x batch px x 4 x (bands + 2 x channels) | inputs, answers, integers |
+    | | (1, or 3 of several answers) x batch px x 4 x channels | integers of the batch before, and of a mean in work |
     | | lanes x (batch px x activation_bytes_per_px x HEAP_SHARE + LANE_BYTES) | inside the network |
     | busy: finishing | row px x (classes + 8) | classes, confidence, probabilities; masks and decisions beside them |
     | | row px x (4 x channels + 1) | sums brought to the scene's grid, where it is another |
@@ -112,6 +113,7 @@ def projected_bytes(load: Load, chunk_px: int) -> MemoryPlan:
         busy=max(
             seen * 4 * load.bands,
             (load.lanes + load.answers) * batch_px * 4 * (load.bands + 2 * load.channels)
+            + (1 if load.answers == 1 else 3) * batch_px * 4 * load.channels
             + load.lanes * (int(HEAP_SHARE * batch_px * load.activation_bytes_per_px) + LANE_BYTES),
             rows * (load.classes + 8) + resampled,
         ),
