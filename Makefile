@@ -1,6 +1,6 @@
 # Needs git, make and any python3. The first target that is made builds .venv (scripts/environment.py), the others use it.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test lint bench lock clean
 BIN := .venv/bin
 READY := .venv/.ready
 
@@ -15,20 +15,24 @@ test: lint ## lint, then the fast tests, the slow ones, and runs that are killed
 	$(BIN)/python -m pytest -m slow
 	$(BIN)/python -m pytest -m faults
 
-lint: $(READY) ## ruff and mypy
+lint: $(READY) ## ruff, mypy, and the licences of what is installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python scripts/licences.py
 
 bench: $(READY) ## score the default model on the demo's scene
 	$(BIN)/python benchmarks/accuracy.py geoseg/demo/scene.tif geoseg/demo/buildings_truth.gpkg
+
+lock: $(READY) ## resolve the dependencies anew into requirements.lock
+	$(BIN)/python scripts/environment.py lock
 
 clean: ## remove everything that make, the tools and the tests have built
 	rm -rf .venv .venv-uv demo build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # A python3 counts when it runs: pyenv leaves shims on PATH whose version is not there.
-$(READY): pyproject.toml constraints.txt scripts/environment.py
+$(READY): pyproject.toml requirements.lock scripts/environment.py
 	@for python in python3 python3.13 python3.12 /usr/bin/python3 python; do \
 	    if $$python -c 'import sys; sys.exit(sys.version_info < (3, 7))' 2>/dev/null; then \
 	        exec $$python scripts/environment.py; \

@@ -1,22 +1,31 @@
-"""Build .venv: geoseg with the dependencies that constraints.txt pins, and the development tools.
+"""Build .venv: the packages of requirements.lock, each compared with its hash, then geoseg itself.
 
-usage: python3 scripts/environment.py    (run by make; any Python >= 3.7 will do)
+usage: python3 scripts/environment.py [lock]    (run by make; any Python >= 3.7 will do)
+
+``lock`` resolves pyproject.toml anew and writes requirements.lock instead. TORCH_BACKEND=cpu in the environment lets uv
+take torch and torchvision from PyTorch's own index, without hashes, and leaves the packages of CUDA out.
 
 geoseg needs Python >= 3.12. One is looked for on PATH and in pyenv; where there is none, uv fetches one. uv itself is
 taken from PATH or installed into .venv-uv; where it cannot be had, the environment is built by venv and pip.
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 VENV_PYTHON = VENV / "bin" / "python"
 UV_FOLDER = ROOT / ".venv-uv"
-MINORS = (13, 12, 14)  # the pins were resolved for 3.13
+LOCK = ROOT / "requirements.lock"
+MINORS = (13, 12, 14)  # geoseg is developed with 3.13
+TORCH = ("torch", "torchvision")
+CUDA = ("cuda-", "nvidia-", "triton")  # how the names of the packages begin that only torch for CUDA needs
+RESOLVE = "pip compile --universal --python-version 3.12 --generate-hashes --no-annotate --upgrade --quiet"
 ACCEPT = "import sys; print(sys.executable if sys.version_info >= (3, 12) else '')"
 
 
@@ -30,8 +39,45 @@ def main() -> None:
     if not answer(VENV_PYTHON, "-c", ACCEPT):
         shutil.rmtree(VENV, ignore_errors=True)
         run(*([uv, "venv", "--python", python or "3.13"] if uv else [python, "-m", "venv"]), VENV)
+    for command in installs(uv, os.environ.get("TORCH_BACKEND", "")):
+        run(*command)
+
+
+def lock() -> None:
+    """Write requirements.lock for Python >= 3.12 on any system; it names no package index."""
+    uv = find_uv() or install_uv(find_python())
+    if not uv:
+        sys.exit("environment: no uv, which alone resolves for all systems at once, nor pip to install it: install uv")
+    named = ["--no-emit-index-url", "--custom-compile-command", "make lock", "--output-file", LOCK.name, "pyproject.toml"]
+    run(uv, *RESOLVE.split(), *named)
+
+
+def installs(uv: str, torch_backend: str) -> list:
+    """Return the commands that fill .venv, in order.
+
+    The lock is complete, so that no dependency has to be looked for; setuptools, which builds geoseg, is in it.
+    """
+    if torch_backend and not uv:
+        sys.exit(f"environment: TORCH_BACKEND={torch_backend} needs uv: install it, or leave TORCH_BACKEND unset")
     install = [uv, "pip", "install", "--python", VENV_PYTHON] if uv else [VENV_PYTHON, "-m", "pip", "install"]
-    run(*install, "-c", "constraints.txt", "-e", ".[dev]")
+    install.append("--no-deps")
+    hashed = [*install, "--require-hashes", *(["--build-constraints", LOCK] if uv else []), "-r"]
+    geoseg = [*install, "--no-build-isolation", "-e", "."]
+    if not torch_backend:
+        return [[*hashed, LOCK], geoseg]
+    locked = locked_packages(LOCK.read_text(encoding="utf-8"))
+    torch = [re.match(r"\S+", locked[name]).group() for name in TORCH]
+    rest = [text for name, text in locked.items() if name not in TORCH and not name.startswith(CUDA)]
+    handle, path = tempfile.mkstemp(suffix=".lock", text=True)
+    with os.fdopen(handle, "w") as file:
+        file.writelines(rest)
+    return [[*install, f"--torch-backend={torch_backend}", *torch], [*hashed, path], geoseg]
+
+
+def locked_packages(text: str) -> dict:
+    """Return the lines of each package of a lock, version and hashes, by its name."""
+    found = re.findall(r"^(([\w.-]+)==.*\n(?:[ ].*\n)*)", text, re.MULTILINE)
+    return {name: lines for lines, name in found}
 
 
 def find_python() -> str:
@@ -87,4 +133,4 @@ def run(*command) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    lock() if sys.argv[1:] == ["lock"] else main()

@@ -67,3 +67,57 @@ def test_uv_comes_from_whichever_python_has_pip(
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
     assert environment.install_uv("") == ""
     assert environment.install_uv(str(found)) == str(uv)
+
+
+LOCKED = """\
+# comment
+numpy==2.5.5 \\
+    --hash=sha256:aa \\
+    --hash=sha256:bb
+nvidia-cublas==13.4 ; sys_platform == 'linux' \\
+    --hash=sha256:cc
+torch==2.15.0 \\
+    --hash=sha256:dd
+torchvision==0.29.2 \\
+    --hash=sha256:ee
+torchmetrics==1.9.0 \\
+    --hash=sha256:ff
+triton==3.9.0 ; sys_platform == 'linux' \\
+    --hash=sha256:00
+"""
+
+
+@pytest.fixture
+def lock(environment: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "requirements.lock"
+    path.write_text(LOCKED, encoding="utf-8")
+    monkeypatch.setattr(environment, "LOCK", path)
+    monkeypatch.setattr(environment.tempfile, "tempdir", str(tmp_path))
+    return path
+
+
+@pytest.mark.parametrize("uv", ["uv", ""])
+def test_all_packages_but_geoseg_itself_are_compared_with_their_hashes(
+    environment: ModuleType, lock: Path, uv: str
+) -> None:
+    packages, geoseg = environment.installs(uv, "")
+    assert {"--require-hashes", "--no-deps"} < set(packages)
+    assert packages[-2:] == ["-r", lock]
+    assert "--require-hashes" not in geoseg
+    assert {"--no-deps", "--no-build-isolation"} < set(geoseg)
+    assert geoseg[-2:] == ["-e", "."]
+
+
+def test_torch_for_the_cpu_is_installed_first_and_the_rest_without_cuda(environment: ModuleType, lock: Path) -> None:
+    torch, packages, geoseg = environment.installs("uv", "cpu")
+    assert torch[-4:] == ["--no-deps", "--torch-backend=cpu", "torch==2.15.0", "torchvision==0.29.2"]
+    assert "--require-hashes" in packages
+    rest = environment.locked_packages(Path(packages[-1]).read_text(encoding="utf-8"))
+    assert list(rest) == ["numpy", "torchmetrics"]
+    assert rest["numpy"].count("--hash") == 2
+    assert geoseg == environment.installs("uv", "")[-1]
+
+
+def test_torch_for_the_cpu_takes_uv(environment: ModuleType, lock: Path) -> None:
+    with pytest.raises(SystemExit, match="TORCH_BACKEND=cpu needs uv"):
+        environment.installs("", "cpu")

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import tomllib
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -44,12 +45,26 @@ def test_every_package_is_installed() -> None:
     assert set(PROJECT["tool"]["setuptools"]["packages"]) == on_disk | mapped
 
 
-def test_every_requirement_is_pinned() -> None:
-    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
-    pins = dict(line.split("==") for line in lines if not line.startswith("#"))
-    wanted = PROJECT["project"]["dependencies"] + PROJECT["project"]["optional-dependencies"]["dev"]
-    for requirement in map(Requirement, wanted):
+LOCK = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+
+
+def test_every_requirement_is_locked_with_hashes_for_each_python() -> None:
+    packages = re.findall(r"^([\w.-]+)==(\S+)(.*\n(?: .*\n)*)", LOCK, re.MULTILINE)
+    assert [name for name, _, lines in packages if "--hash=sha256:" not in lines] == []
+    pins = {canonicalize_name(name): version for name, version, _ in packages}
+    extras = PROJECT["project"]["optional-dependencies"].values()
+    for requirement in map(Requirement, [*PROJECT["project"]["dependencies"], *chain(*extras)]):
         assert pins[canonicalize_name(requirement.name)] in requirement.specifier
+
+
+def test_lock_names_no_package_index() -> None:
+    assert re.findall(r".*(?:://|--index|--find-links).*", LOCK) == []
+
+
+@pytest.mark.parametrize("name", ["lightning", "pytorch-lightning"])
+def test_versions_that_were_compromised_are_excluded(name: str) -> None:
+    wanted = next(r for r in map(Requirement, PROJECT["project"]["dependencies"]) if r.name == name)
+    assert list(wanted.specifier.filter(["2.6.1", "2.6.2", "2.6.3", "2.6.4"])) == ["2.6.1", "2.6.4"]
 
 
 @pytest.mark.parametrize("path", [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")], ids=lambda path: path.name)
