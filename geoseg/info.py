@@ -6,6 +6,7 @@ from typing import Any
 from rasterio.enums import ColorInterp, MaskFlags
 
 from geoseg.grid import pyproj_crs
+from geoseg.io.sample import empty_areas, sample
 from geoseg.io.source import Scene, open_raster
 
 KINDS_OF_MASK = {MaskFlags.alpha: "alpha", MaskFlags.per_dataset: "mask band", MaskFlags.nodata: "nodata"}
@@ -93,6 +94,7 @@ def describe(scene: Scene) -> dict[str, Any]:
             }
             for f in files
         ],
+        "warnings": empty_areas(scene, sample(scene)),
     }
 
 

@@ -56,4 +56,5 @@ def _grid_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
             f"masks: {', '.join(file['masks'])}" if file["masks"] else "no mask",
         ]  # fmt: skip
         rows.append(("stored", "; ".join(stored)))
+    rows += [("warning", text) for text in facts["warnings"]]
     return rows

@@ -13,8 +13,10 @@ from geoseg.engine.options import PolygonOptions, RunOptions
 from geoseg.engine.views import VIEWS
 from geoseg.errors import ConfigError, MemoryBudgetError
 from geoseg.io.aoi import read_area
+from geoseg.io.sample import empty_areas, sample
 from geoseg.io.source import Scene
 from geoseg.model.bundle import ModelBundle
+from geoseg.model.fitness import refuse_unfit
 from geoseg.model.spec import ModelSpec
 from geoseg.tiling.memory import (
     MIB,
@@ -99,11 +101,15 @@ def make_plan(
     """Decide how a run is done and check that it fits its memory.
 
     bundles: the model, or several whose probabilities are averaged; chunk_px: that of an unfinished run, taken where
-    the options leave it open. Raises MemoryBudgetError, naming the largest chunk that fits, and what ``make_job`` does.
+    the options leave it open. Raises MemoryBudgetError, naming the largest chunk that fits, InputError where the
+    scene's values are not a model's, and what ``make_job`` does.
     """
     job = make_job(
         scene, bundles, platform=site.platform, chunk_px=DEFAULT_CHUNK_PX, options=options, polygons=polygons
     )
+    seen = sample(job.scene)
+    for bundle in bundles:
+        refuse_unfit(job.scene, bundle.spec, seen)
     load = _load(job, lanes=site.lanes)
     budget = site.budget_bytes(options.memory_bytes)
     chosen = _chunk_px(load, options.chunk_px, chunk_px, budget)
@@ -112,7 +118,7 @@ def make_plan(
         site.lanes,
         projected_bytes(load, chosen),
         0 if polygons is None else _polygon_bytes(job, polygons, lanes=site.lanes, budget=budget, base=load.base_bytes),
-        tuple(_notes(scene, job.spec, job.resampling)),
+        (*_notes(scene, job.spec, job.resampling), *empty_areas(job.scene, seen)),
     )
 
 
@@ -135,7 +141,8 @@ def plan_finish(
     polygon_bytes = (
         0 if polygons is None else _polygon_bytes(job, polygons, lanes=room.lanes, budget=budget, base=PLAIN_BASE_BYTES)
     )
-    return Plan(job, room.lanes, memory, polygon_bytes, tuple(_notes(scene, job.spec, job.resampling)))
+    notes = (*_notes(scene, job.spec, job.resampling), *empty_areas(job.scene, sample(job.scene)))
+    return Plan(job, room.lanes, memory, polygon_bytes, notes)
 
 
 def make_job(
