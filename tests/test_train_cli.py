@@ -71,6 +71,13 @@ def test_it_tells_its_split_and_a_row_per_epoch(config, tmp_path, capsys, monkey
     assert (tmp_path / "here/model.json").exists()
 
 
+def test_progress_is_told_within_an_epoch(config, tmp_path, capsys):
+    assert main(["train", str(config), "-o", str(tmp_path / "m"), "--progress", "json"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    steps = [(line["stage"], line["done"], line["total"]) for line in lines if "stage" in line]
+    assert steps == [(f"epoch {n}/3", done, 3) for n in (1, 2, 3) for done in (1, 2, 3)]
+
+
 def test_a_model_that_is_there_is_not_replaced_unasked(config, trained, capsys):
     before = (trained / "model.json").read_bytes()
     assert main(["train", str(config), "-o", str(trained)]) == 5

@@ -1,8 +1,11 @@
 """A real, short training run: it learns bright rectangles on noise, and does so twice alike."""
 
+import json
+
 import numpy as np
 import pytest
 
+from geoseg.errors import ConfigError
 from geoseg.model.backends import one_thread_per_network
 from geoseg.model.bundle import save_model
 from geoseg.model.spec import Architecture
@@ -11,7 +14,7 @@ from geoseg.train.augment import AreaPixels
 from geoseg.train.fit import fit
 from geoseg.train.labels import building_labels
 from geoseg.train.samples import Samples
-from geoseg.train.spec import Augmentation, BuildingTarget, Cut, LabelledScene, Schedule, Split, TrainSpec
+from geoseg.train.spec import Augmentation, BuildingTarget, ClassTarget, Cut, LabelledScene, Schedule, Split, TrainSpec
 
 
 def area(shape, seed):
@@ -67,7 +70,7 @@ def test_it_learns_rectangles_and_the_bundle_says_how(samples, tmp_path):
     assert best > 0.8
     assert rows == list(fitted.epochs)
     bundle = save_model(tmp_path / "m", fitted.network, spec=fitted.spec)
-    assert bundle.spec.training["best_epoch"] == max(fitted.epochs, key=lambda e: e.score).number
+    assert bundle.spec.training["best_epoch"] == max(fitted.epochs, key=lambda e: e.rank).number
     assert bundle.spec.training["validation_iou"][1] == pytest.approx(best, abs=1e-4)
     assert len(bundle.spec.training["history"]) == 4
 
@@ -84,8 +87,61 @@ def test_two_runs_are_alike(samples):
 def test_it_stops_when_nothing_improves(samples):
     schedule = {"epochs": 9, "steps_per_epoch": 1, "batch": 1, "patience": 2, "learning_rate": 1e-9, "ema": 0.0}
     fitted = fit(spec(**schedule), samples)
-    since = len(fitted.epochs) - max(fitted.epochs, key=lambda e: e.score).number
+    since = len(fitted.epochs) - max(fitted.epochs, key=lambda e: e.rank).number
     assert since == 2 or len(fitted.epochs) == 9
+
+
+def test_epochs_of_one_score_are_ranked_by_their_loss():
+    def row(score, loss):
+        return loop.Epoch(1, 1.0, loss, (score,), score, 0.0, best=False)
+
+    assert row(0.5, 0.9).rank > row(0.4, 0.1).rank
+    assert row(0.5, 0.4).rank > row(0.5, 0.9).rank
+    assert row(0.5, 0.9).rank > row(0.5, float("nan")).rank
+
+
+def test_of_epochs_that_score_alike_the_one_with_the_lower_loss_is_kept(samples, monkeypatch):
+    answers = iter([(0.9, (1.0, 0.0)), (0.4, (1.0, 0.0)), (0.6, (1.0, 0.0))])
+    monkeypatch.setattr(loop._Loop, "_validate", lambda _: next(answers))
+    fitted = fit(spec(epochs=3, steps_per_epoch=1, batch=1), samples)
+    assert [e.best for e in fitted.epochs] == [True, True, False]
+    assert fitted.spec.training["best_epoch"] == 2
+
+
+def classes_spec(names):
+    infos = [{"id": i, "name": name, "color": (i, i, i)} for i, name in enumerate(names, 1)]
+    target = ClassTarget(column="kind", values={n: i for i, n in enumerate(names, 1)}, classes=infos)
+    return spec(epochs=1, steps_per_epoch=1, batch=1).model_copy(update={"target": target})
+
+
+def labelled(*channels):
+    labels = np.repeat(np.array(channels, np.uint8), 64)[None].repeat(64, 0)
+    image = np.random.default_rng(0).normal(size=(3, *labels.shape)).astype(np.float32)
+    return (AreaPixels(image, np.ones(labels.shape, bool), labels),)
+
+
+def test_a_class_that_validation_lacks_is_told_and_counts_for_nothing(caplog):
+    three = classes_spec(["water", "wood", "field"])
+    fitted = fit(three, Samples(labelled(0, 1, 2), labelled(0, 1)))
+    assert "the validation areas hold no label of field: scores say nothing of it" in caplog.text
+    facts = fitted.spec.training
+    assert facts["classes_not_validated"] == ["field"]
+    assert facts["validation_iou"][2] is None
+    assert fitted.epochs[0].score == pytest.approx(np.mean(fitted.epochs[0].iou[:2]))
+    json.dumps(facts, allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("made", "areas", "told"),
+    [
+        (classes_spec(["water", "wood"]), (labelled(0, 1), labelled(0)), "validation areas hold no label of wood"),
+        (spec(), (labelled(0, 1, 2), labelled(0)), "validation areas hold no label of building"),
+        (spec(), (labelled(0), labelled(0, 1)), "train areas hold no label of building"),
+    ],
+)
+def test_areas_that_can_tell_no_epoch_from_another_are_refused(made, areas, told):
+    with pytest.raises(ConfigError, match=f"the {told}; .*move or widen the split"):
+        fit(made, Samples(*areas))
 
 
 @pytest.mark.slow
@@ -103,8 +159,6 @@ def test_it_starts_from_a_bundle_with_other_bands(samples, tmp_path):
 
 def test_a_training_spec_that_contradicts_itself_is_refused():
     from pydantic import ValidationError
-
-    from geoseg.train.spec import Augmentation, ClassTarget
 
     one = {"id": 1, "name": "water", "color": (0, 0, 255)}
     for wrong in ({"values": {"w": 2}}, {"values": {"w": 1}, "elsewhere": 3}):

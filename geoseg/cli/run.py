@@ -37,4 +37,5 @@ def run(
     elif dry_run:
         raise ConfigError(f"{config}: job: train; there is no plan of a training to print")
     else:
-        training.run(loaded, overwrite=overwrite)
+        with talk.listener() as listen:
+            training.run(loaded, overwrite=overwrite, listen=listen)

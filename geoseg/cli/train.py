@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from geoseg.cli.options import Overwrite, spread
+from geoseg.cli.options import Overwrite, TalkFlags, spread
 from geoseg.config import TrainConfig, load_config
 from geoseg.errors import ConfigError, OutputError
 
 if TYPE_CHECKING:
+    from geoseg.engine.run import Listener
     from geoseg.train.fit import Epoch, Fitted
     from geoseg.train.spec import TrainSpec
 
@@ -30,6 +31,7 @@ def train(
         Path | None, typer.Option("-o", "--output", help="Folder of the model bundle (default: the config's out).")
     ] = None,
     overwrite: Overwrite = False,
+    talk: TalkFlags,
 ) -> None:
     """Train a model on labelled scenes and write it as a bundle.
 
@@ -39,11 +41,13 @@ def train(
     loaded = load_config(config, changes=changes)
     if not isinstance(loaded, TrainConfig):
         raise ConfigError(f"{config}: job: {loaded.job}; this verb needs job: train, geoseg run runs any job")
-    run(loaded, overwrite=overwrite)
+    with talk.listener() as listen:
+        run(loaded, overwrite=overwrite, listen=listen)
 
 
-def run(config: TrainConfig, *, overwrite: bool = False) -> Path:
+def run(config: TrainConfig, *, overwrite: bool = False, listen: "Listener | None" = None) -> Path:
     """Train what ``config`` says; returns the bundle's folder. Raises OutputError where it holds a model already."""
+    from geoseg.engine.run import Progress
     from geoseg.model.bundle import save_model
     from geoseg.train.fit import fit, model_spec
     from geoseg.train.samples import load_samples
@@ -64,10 +68,14 @@ def run(config: TrainConfig, *, overwrite: bool = False) -> Path:
             save_model(folder, fitted.network, spec=fitted.spec, overwrite=True)
         write_table(folder / TABLE_FILE, fitted.epochs, names)
 
-    fitted = fit(spec, samples, on_epoch=on_epoch)
+    def on_step(epoch: int, done: int, loss: str) -> None:
+        if listen is not None:
+            listen(Progress(f"epoch {epoch}/{spec.schedule.epochs}", done, spec.schedule.steps_per_epoch, loss))
+
+    fitted = fit(spec, samples, on_epoch=on_epoch, on_step=on_step)
     bundle = save_model(folder, fitted.network, spec=fitted.spec, overwrite=True)
     plot(folder / PLOT_FILE, fitted.epochs, names, title=f"Training of {spec.name}")
-    best = max(fitted.epochs, key=lambda e: e.score)
+    best = max(fitted.epochs, key=lambda e: e.rank)
     print(f"model {folder} (epoch {best.number}, {bundle.weights.bytes / 1e6:.1f} MB), {TABLE_FILE}, {PLOT_FILE}")
     return folder
 
@@ -119,7 +127,7 @@ def plot(path: Path, epochs: "Sequence[Epoch]", names: Sequence[str], *, title: 
     from matplotlib.figure import Figure
 
     number = [e.number for e in epochs]
-    best = max(epochs, key=lambda e: e.score)
+    best = max(epochs, key=lambda e: e.rank)
     figure = Figure(figsize=(10, 4), layout="constrained")
     FigureCanvasAgg(figure)
     loss, iou = figure.subplots(1, 2)

@@ -3,10 +3,11 @@
 import copy
 import logging
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from math import inf, isfinite, isnan
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from geoseg.bands import BandSet
+from geoseg.errors import ConfigError
 from geoseg.model.adapt import start_from
 from geoseg.model.build import build_network
 from geoseg.model.bundle import load_model
@@ -35,7 +37,11 @@ VALIDATION_BLOCK_PX = 1024
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """One row of the training table; iou is per class of the class table, score is what early stop watches."""
+    """One row of the training table.
+
+    iou: per class of the class table, NaN for those that validation has no truth of; score: what early stop watches,
+    the IoU of the polygon class, else the mean over the classes there are.
+    """
 
     number: int
     train_loss: float
@@ -44,6 +50,11 @@ class Epoch:
     score: float
     seconds: float
     best: bool
+
+    @property
+    def rank(self) -> tuple[float, float]:
+        """What makes an epoch better than another: a higher score, or one as high with a lower validation loss."""
+        return self.score, -self.validation_loss if isfinite(self.validation_loss) else -inf
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,14 +91,23 @@ def model_spec(spec: TrainSpec, samples: Samples) -> ModelSpec:
     )
 
 
-def fit(spec: TrainSpec, samples: Samples, *, on_epoch: Callable[[Epoch, Fitted], None] | None = None) -> Fitted:
+def fit(
+    spec: TrainSpec,
+    samples: Samples,
+    *,
+    on_epoch: Callable[[Epoch, Fitted], None] | None = None,
+    on_step: Callable[[int, int, str], None] | None = None,
+) -> Fitted:
     """Train a network on the training areas, watch it on the validation areas, and return the best one.
 
-    Two runs with one seed on one machine and as many threads see the same windows in the same order. Interrupting
-    (KeyboardInterrupt) ends training as early stop does, with the best network so far.
+    on_step: called after every step with the number of the epoch, the steps done in it, and the loss in words. Two runs
+    with one seed on one machine and as many threads see the same windows in the same order. Interrupting
+    (KeyboardInterrupt) ends training as early stop does, with the best network so far. Raises ConfigError where the
+    areas lack classes without which no epoch can be told from another.
     """
     torch.manual_seed(spec.schedule.seed)
     model = model_spec(spec, samples)
+    check_labels(model, samples)
     network = build_network(model.arch, in_channels=len(model.bands), out_channels=len(model.channels))
     if spec.start_from is not None:
         donor = load_model(spec.start_from)
@@ -100,7 +120,33 @@ def fit(spec: TrainSpec, samples: Samples, *, on_epoch: Callable[[Epoch, Fitted]
         "parameters": sum(p.numel() for p in network.parameters()),
     }
     model = model.model_copy(update={"training": training})
-    return _Loop(spec, samples, model, network).run(on_epoch)
+    return _Loop(spec, samples, model, network).run(on_epoch, on_step)
+
+
+def check_labels(model: ModelSpec, samples: Samples) -> None:
+    """Warn of classes that training or validation has no label of.
+
+    Raises ConfigError where the polygon class is one of them, or where validation has a single class: a network that
+    always answers the same would score best.
+    """
+    for role, areas in (("train", samples.train), ("validation", samples.validation)):
+        lacking = _lacking(areas, model)
+        if not lacking:
+            continue
+        told = f"the {role} areas hold no label of {', '.join(lacking)}"
+        alone = role == "validation" and len(model.classes) - len(lacking) < min(2, len(model.classes))
+        if model.polygon_class in lacking or alone:
+            raise ConfigError(f"{told}; no epoch could be told from a useless one: move or widen the split")
+        log.warning("%s: %s", told, "it cannot be learnt" if role == "train" else "scores say nothing of it")
+
+
+def _lacking(areas: Sequence[AreaPixels], model: ModelSpec) -> list[str]:
+    """Return the names of the classes that no valid pixel of the areas has as its label."""
+    counts = np.zeros(IGNORE + 1, np.int64)
+    for area in areas:
+        counts += np.bincount(area.labels[area.valid], minlength=IGNORE + 1)
+    seen = {class_index for channel, class_index in enumerate(model.class_of_channel) if counts[channel]}
+    return [c.name for i, c in enumerate(model.classes) if i not in seen]
 
 
 def _six_digits(values: NDArray[np.float32]) -> tuple[float, ...]:
@@ -122,7 +168,9 @@ class _Loop:
         self.precision = _precision(network, len(model.bands), plan.crop_px)
         self.steps = 0
 
-    def run(self, on_epoch: Callable[[Epoch, Fitted], None] | None) -> Fitted:
+    def run(
+        self, on_epoch: Callable[[Epoch, Fitted], None] | None, on_step: Callable[[int, int, str], None] | None
+    ) -> Fitted:
         table: list[Epoch] = []
         best = Fitted(copy.deepcopy(self.average), self.model, ())
         since = 0
@@ -130,13 +178,18 @@ class _Loop:
         try:
             for number in range(1, self.spec.schedule.epochs + 1):
                 started = time.perf_counter()
-                train_loss = float(
-                    np.mean([self._step(*next(batches)) for _ in range(self.spec.schedule.steps_per_epoch)])
-                )
+                losses: list[float] = []
+                for step in range(1, self.spec.schedule.steps_per_epoch + 1):
+                    losses.append(self._step(*next(batches)))
+                    if on_step is not None:
+                        on_step(number, step, f"loss {losses[-1]:.4f}")
+                train_loss = float(np.mean(losses))
                 loss, iou = self._validate()
-                score = self._score(iou)
-                better = not table or score > max(e.score for e in table)
-                table.append(Epoch(number, train_loss, loss, iou, score, time.perf_counter() - started, better))
+                epoch = Epoch(
+                    number, train_loss, loss, iou, self._score(iou), time.perf_counter() - started, best=False
+                )
+                better = not table or epoch.rank > max(e.rank for e in table)
+                table.append(replace(epoch, best=better))
                 since = 0 if better else since + 1
                 network = copy.deepcopy(self.average) if better else best.network
                 best = Fitted(network, self._told(table), tuple(table))
@@ -154,20 +207,20 @@ class _Loop:
         return best
 
     def _score(self, iou: tuple[float, ...]) -> float:
-        """Return what early stop watches: IoU of the polygon class, else the mean over the classes there are."""
+        """Return what early stop watches: IoU of the polygon class, else the mean over the classes that truth has."""
         if self.model.polygon_class is None:
             return float(np.nanmean(iou))
-        score = iou[[c.name == self.model.polygon_class for c in self.model.classes].index(True)]
-        return score if np.isfinite(score) else 0.0  # none of it in the validation areas: any later epoch may be better
+        return iou[[c.name for c in self.model.classes].index(self.model.polygon_class)]
 
     def _told(self, table: list[Epoch]) -> ModelSpec:
-        best = max(table, key=lambda e: e.score)
+        best = max(table, key=lambda e: e.rank)
         facts = {
             "best_epoch": best.number,
-            "validation_iou": [round(v, 4) for v in best.iou],
+            "validation_iou": [None if isnan(v) else round(v, 4) for v in best.iou],
+            "classes_not_validated": [c.name for c, v in zip(self.model.classes, best.iou, strict=True) if isnan(v)],
             "precision": self.precision,
         }
-        history = [{k: v for k, v in asdict(e).items() if k != "seconds"} for e in table]
+        history = [_history(e) for e in table]
         return self.model.model_copy(update={"training": {**self.model.training, **facts, "history": history}})
 
     def _batches(self) -> Generator[tuple[Tensor, Tensor]]:
@@ -237,6 +290,12 @@ class _Loop:
         union = confusion.sum(0) + confusion.sum(1) - hit
         iou = np.where(confusion.sum(1) > 0, hit / np.maximum(union, 1), np.nan)
         return float(np.mean(losses)), tuple(iou.tolist())
+
+
+def _history(epoch: Epoch) -> dict[str, object]:
+    """Return a row of the table as JSON values; a class without truth has none."""
+    row = {k: v for k, v in asdict(epoch).items() if k != "seconds"}
+    return row | {"iou": [None if isnan(v) else v for v in epoch.iou]}
 
 
 def _blocks(area: AreaPixels, model: ModelSpec) -> Iterator[tuple[Tensor, Tensor]]:
