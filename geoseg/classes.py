@@ -2,10 +2,24 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from string import hexdigits
 
 from geoseg.errors import ConfigError
 
 NODATA = 0  # class rasters are uint8: 0 is nodata, classes are 1..254
+
+
+def parse_color(text: str) -> tuple[int, int, int]:
+    """Return (red, green, blue) of ``#rrggbb`` or ``#rgb``; raises ConfigError.
+
+    >>> parse_color("#c8422E"), parse_color("#fa0")
+    ((200, 66, 46), (255, 170, 0))
+    """
+    digits = text.strip().removeprefix("#")
+    digits = "".join(2 * d for d in digits) if len(digits) == 3 else digits
+    if len(digits) != 6 or not set(digits) <= set(hexdigits):
+        raise ConfigError(f"color {text!r}: neither #rrggbb nor three values in 0..255")
+    return int(digits[:2], 16), int(digits[2:4], 16), int(digits[4:], 16)
 
 
 @dataclass(frozen=True, slots=True)

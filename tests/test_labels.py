@@ -146,6 +146,34 @@ def test_numbers_are_class_names_too(tmp_path):
     assert (labels(path, target(values={"12": 7}))[:10, :10] == 1).all()
 
 
+@pytest.mark.parametrize("column", [[1, 2], [1.0, 2.0], ["1", " 2 "]])
+@pytest.mark.parametrize("values", [{"1": 3, "2": 7}, {1: 3, 2: 7}, {1.0: 3, 2.0: 7}])
+def test_class_values_may_be_numbers_or_texts(tmp_path, column, values):
+    path = write(tmp_path / "a.gpkg", [box(0, 0, 10, 10), box(20, 20, 30, 30)], kind=column)
+    out = labels(path, target(values=values))
+    assert (out[:10, :10] == 0).all()
+    assert (out[20:30, 20:30] == 1).all()
+
+
+def test_classes_may_be_true_and_false(tmp_path):
+    path = write(tmp_path / "a.gpkg", [box(0, 0, 10, 10), box(20, 20, 30, 30)], kind=[True, False])
+    for values in ({True: 3, False: 7}, {"True": 3, "False": 7}, {"true": 3, "false": 7}):
+        assert [labels(path, target(values=values))[i, i] for i in (5, 25)] == [0, 1]
+
+
+def test_a_polygon_without_a_class_is_told(tmp_path):
+    path = write(tmp_path / "a.gpkg", [box(0, 0, 10, 10), box(20, 20, 30, 30)], kind=np.array([1, None], object))
+    with pytest.raises(InputError, match=r"a\.gpkg: 1 of 2 polygons have no kind \(NULL\)"):
+        labels(path, target(values={1: 3}))
+
+
+def test_colours_of_classes_may_be_written_as_hex():
+    classes = [{"id": 3, "name": "water", "color": "#0000FF"}, {"id": 7, "name": "wood", "color": [0, 90, 0]}]
+    assert [c.color for c in target(classes=classes).classes] == [(0, 0, 255), (0, 90, 0)]
+    with pytest.raises(ValueError, match="color '#12': neither #rrggbb nor"):
+        target(classes=[{"id": 3, "name": "water", "color": "#12"}])
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

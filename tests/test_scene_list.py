@@ -47,6 +47,19 @@ def test_a_table_names_scenes_and_starts_at_its_own_folder(tmp_path):
         list_scenes([str(table)], KEYS)
 
 
+@pytest.mark.parametrize("mark", [";", "\t"])
+def test_a_table_of_a_spreadsheet_may_part_columns_by_other_marks(tmp_path, mark):
+    table = tmp_path / "list.csv"
+    table.write_text(f'scene{mark}name\na.tif{mark}one\n"B02.tif;B03.tif"{mark}two\n')
+    assert list_scenes([str(table)], KEYS) == [
+        ListedScene("one", (str(tmp_path / "a.tif"),)),
+        ListedScene("two", (str(tmp_path / "B02.tif"), str(tmp_path / "B03.tif"))),
+    ]
+    table.write_text(f"scene{mark}name\na.tif{mark}one\nB02.tif{mark}B03.tif{mark}two\n")
+    with pytest.raises(InputError, match="line 3 has more cells than the header; quote"):
+        list_scenes([str(table)], KEYS)
+
+
 def item(name, **assets):
     return {"type": "Feature", "id": name, "assets": assets}
 

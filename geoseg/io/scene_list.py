@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from geoseg.errors import ConfigError, InputError
 
 SEPARATOR = ";"  # between the single-band files of one scene in a cell of a table
+DELIMITERS = ",;\t"  # between columns; spreadsheets write semicolons where the comma is the decimal point
 SHOWN_ONLY = {"thumbnail", "overview", "metadata"}  # roles of STAC assets that are no data
 
 
@@ -75,7 +76,8 @@ def _of_glob(source: str) -> Iterator[ListedScene]:
 
 
 def _of_table(path: Path, keys: ListKeys) -> Iterator[ListedScene]:
-    rows = list(csv.DictReader(_text(path).splitlines()))
+    lines = _text(path).splitlines()
+    rows = list(csv.DictReader(lines, delimiter=_delimiter(lines)))
     if not rows:
         raise InputError(f"{path}: holds no scenes; write a header and one row per scene")
     if keys.scene_column not in rows[0]:
@@ -84,10 +86,20 @@ def _of_table(path: Path, keys: ListKeys) -> Iterator[ListedScene]:
             f"Name the one with the paths as scene_column"
         )
     for number, row in enumerate(rows, 2):
+        if None in row:  # what DictReader calls the cells that no column is for
+            raise InputError(
+                f"{path}: line {number} has more cells than the header; quote what holds the separator of columns"
+            )
         files = tuple(_beside(path, f.strip()) for f in (row[keys.scene_column] or "").split(SEPARATOR) if f.strip())
         if not files:
             raise InputError(f"{path}: line {number} has no path in the column {keys.scene_column}")
         yield ListedScene((row.get(keys.name_column) or "").strip() or _stem(files[0]), files)
+
+
+def _delimiter(lines: Sequence[str]) -> str:
+    """Return what parts the columns: the header decides, since a cell may hold several files."""
+    header = lines[0] if lines else ""
+    return max(DELIMITERS, key=header.count)  # the first of them where there is none
 
 
 def _of_stac(path: Path, keys: ListKeys) -> Iterator[ListedScene]:

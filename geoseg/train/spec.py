@@ -5,7 +5,8 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from geoseg.classes import ClassInfo
+from geoseg.classes import ClassInfo, parse_color
+from geoseg.io.labelled import class_text
 from geoseg.model.spec import Architecture, Value
 
 Side = Literal["north", "south", "east", "west"]
@@ -39,6 +40,19 @@ class ClassTarget(Value):
     classes: tuple[ClassInfo, ...]
     elsewhere: int | None = Field(None, description="class id of ground without a polygon; None ignores it")
 
+    @field_validator("values", mode="before")
+    @classmethod
+    def _as_texts(cls, values: object) -> object:
+        """Take numbers, true and false for what they look like in a table."""
+        return (
+            {class_text(value): class_id for value, class_id in values.items()} if isinstance(values, dict) else values
+        )
+
+    @field_validator("classes", mode="before")
+    @classmethod
+    def _hex_colors(cls, classes: object) -> object:
+        return [_with_color(row) for row in classes] if isinstance(classes, list | tuple) else classes
+
     @model_validator(mode="after")
     def _ids_exist(self) -> Self:
         named = {*self.values.values()} if self.elsewhere is None else {*self.values.values(), self.elsewhere}
@@ -46,6 +60,13 @@ class ClassTarget(Value):
         if stray:
             raise ValueError(f"class ids {sorted(stray)} are not in classes")
         return self
+
+
+def _with_color(row: object) -> object:
+    """Return a class with the colour that its ``#rrggbb`` means; everything else as it is."""
+    if isinstance(row, dict) and isinstance(row.get("color"), str):
+        return {**row, "color": parse_color(row["color"])}
+    return row
 
 
 class Cut(Value):
