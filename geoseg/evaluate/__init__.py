@@ -1,11 +1,9 @@
 """Scores of a prediction against truth: reads both onto one grid, then leaves the counting to ``geoseg.trust``."""
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from math import ceil, isinf, isnan
+from dataclasses import dataclass
+from math import ceil, isinf
 from pathlib import Path
-from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -14,228 +12,38 @@ from affine import Affine
 from numpy.typing import NDArray
 from rasterio.crs import CRS
 
-from geoseg.classes import BUILDING_CLASSES, NODATA, ClassInfo, ClassMap
+from geoseg.classes import NODATA, ClassMap
 from geoseg.errors import ConfigError, InputError
+from geoseg.evaluate.scores import Evaluation
+from geoseg.evaluate.sides import (
+    BACKGROUND,
+    BUILDING,
+    BUILDINGS,
+    Layer,
+    Prediction,
+    Truth,
+    class_table,
+    listed,
+    mask_ids,
+)
 from geoseg.grid import Box, Grid
 from geoseg.io.class_raster import ClassRaster, NoNodata
-from geoseg.io.labelled import burn, class_text, class_texts
-from geoseg.io.polygons import read_polygons, split_layer
+from geoseg.io.labelled import burn, class_texts
 from geoseg.trust import (
     BoundaryMatch,
     Confusion,
-    ObjectMatch,
     PolygonScores,
     match_boundaries,
     match_objects,
     score_polygons,
 )
 
-BUILDINGS = ClassMap(BUILDING_CLASSES)
-BACKGROUND, BUILDING = (c.id for c in BUILDING_CLASSES)
-VECTORS = (".gpkg", ".geojson", ".json", ".shp", ".shz", ".zip", ".fgb", ".kml", ".gml", ".sqlite", ".parquet")
-RUN_FILE = "run.json"
+__all__ = ["Evaluation", "Prediction", "Truth", "class_table", "evaluate"]
+
 CLASS_COLUMNS = ("class_id", "class_name", "class")
 PIXELS_PER_TOLERANCE = 4  # of the grid on which polygons are judged against polygons
 MAX_PIXELS = 1_000_000_000  # all of them are in memory, at some 8 bytes each
 STRIP_ROWS = 512
-_WAYS = "Say with --nodata N which one means unknown"
-
-
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """Polygons of a file; name: of the layer, None for the only one, or for that which ``source`` names."""
-
-    source: str
-    name: str | None = None
-
-    def read(self, grid: Grid) -> gpd.GeoDataFrame:
-        """Read them in the CRS of ``grid``."""
-        return read_polygons(self.source, layer=self.name, grid=grid)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Prediction:
-    """What is judged: a class raster, polygons of one class, or both.
-
-    ids: class by value of the raster; classes: the raster's table.
-    """
-
-    raster: ClassRaster | None
-    polygons: Layer | None
-    classes: ClassMap
-    ids: Mapping[int, int] = field(default_factory=dict)
-
-    @classmethod
-    def find(cls, path: str | Path, *, nodata: float | NoNodata | None = None) -> "Prediction":
-        """Take a run's output folder, a class raster or a vector file; raises InputError for anything else.
-
-        nodata: of a raster, instead of what the file says.
-        """
-        folder = Path(path)
-        if folder.is_dir():
-            classes = _classes_of_run(folder / RUN_FILE)
-            raster, polygons = ClassRaster.open(folder / "classes.tif"), folder / "buildings.gpkg"
-            layer = Layer(str(polygons), "buildings") if polygons.exists() else None
-            return cls(raster, layer, classes, _own_ids(raster, classes))
-        file, _ = split_layer(path)
-        if not file.exists():
-            raise InputError(f"{file}: no such file")
-        if _is_vector(path):
-            return cls(None, Layer(str(path)), BUILDINGS)
-        raster = ClassRaster.open(file, nodata=nodata)
-        classes = class_table(raster)
-        return cls(raster, None, classes, _own_ids(raster, classes))
-
-
-def _classes_of_run(run_file: Path) -> ClassMap:
-    if not run_file.exists():
-        raise InputError(
-            f"{run_file.parent}: no finished run ({run_file.name} is not there); name its folder, or a file"
-        )
-    try:
-        return ClassMap.from_json(json.loads(run_file.read_text(encoding="utf-8"))["classes"])
-    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:  # ConfigError is a ValueError
-        raise InputError(
-            f"{run_file}: is no run.json of a prediction ({error!r}); run it again, or name its classes.tif"
-        ) from error
-
-
-def class_table(raster: ClassRaster) -> ClassMap:
-    """Return the classes of a raster: those of its CLASS_n tags where geoseg wrote it, else the values in it.
-
-    Values 0 and 1, or 0 and 255, are a mask of buildings. Raises InputError where a value is no class, or where there
-    are less than two: nothing could be mistaken for anything.
-    """
-    if raster.names:
-        return ClassMap(raster.classes)
-    if raster.is_mask:
-        return BUILDINGS
-    if len(raster.present) < 2:
-        held = f"{raster.present[0]} alone" if raster.present else "nothing"
-        raise InputError(
-            f"{raster.path}: holds {held} beside its nodata {raster.nodata}; one class can only agree. "
-            f"If its nodata is the background, pass --nodata none"
-        )
-    stray = [v for v in raster.present if v not in {c.id for c in raster.classes}]
-    if stray:
-        raise InputError(f"{raster.path}: holds {_some(stray)}; classes are 1..254. {_WAYS}")
-    return ClassMap(raster.classes)
-
-
-def _own_ids(raster: ClassRaster, classes: ClassMap) -> dict[int, int]:
-    """Return the class of every value of a raster in its own table; raises InputError for one that is not in it."""
-    if raster.is_mask and not raster.names:
-        return _mask_ids(raster)
-    stray = sorted({*raster.present} - {c.id for c in classes})
-    if stray:
-        raise InputError(
-            f"{raster.path}: holds {_some(stray)}, which its class table ({_listed(classes)}) does not have"
-        )
-    return {value: value for value in raster.present}
-
-
-def _mask_ids(raster: ClassRaster) -> dict[int, int]:
-    return {value: BUILDING if value else BACKGROUND for value in raster.present}
-
-
-def _some(values: list[int]) -> str:
-    return ", ".join(map(str, values[:5])) + (", …" if len(values) > 5 else "")
-
-
-def _listed(classes: ClassMap) -> str:
-    return ", ".join(f"{c.id} {c.name}" for c in classes)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Truth:
-    """What is right: a class raster, or polygons; column: of their class; values: class or nodata by value."""
-
-    path: str
-    raster: ClassRaster | None
-    polygons: Layer | None
-    column: str | None
-    values: Mapping[str, str]
-
-    @classmethod
-    def find(
-        cls,
-        path: str | Path,
-        *,
-        layer: str | None,
-        column: str | None,
-        values: Mapping[str, str],
-        nodata: float | NoNodata | None,
-    ) -> "Truth":
-        """Take a class raster or a vector file; raises InputError and ConfigError."""
-        file, _ = split_layer(path)
-        if not file.exists():
-            raise InputError(f"{file}: no such file")
-        named = {class_text(value): name for value, name in values.items()}
-        if _is_vector(path):
-            return cls(str(path), None, Layer(str(path), layer), column, named)
-        if layer is not None or column is not None:
-            raise ConfigError(f"{path}: a raster has neither layer nor column; --layer and --column are for polygons")
-        return cls(str(path), ClassRaster.open(file, nodata=nodata), None, None, named)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Evaluation:
-    """Scores on the judged ground; boundaries: by class id; objects, polygons: None unless both sides have polygons."""
-
-    classes: ClassMap
-    confusion: Confusion
-    boundaries: dict[int, BoundaryMatch]
-    objects: ObjectMatch | None
-    polygons: PolygonScores | None
-    tolerance_m: float
-
-    @property
-    def favourite(self) -> ClassInfo:
-        """The class of the baseline that always answers the same: buildings, else the most frequent one."""
-        truth = self.confusion.counts.sum(1)
-        return self.classes.by_id(BUILDING if self.classes == BUILDINGS else int(truth.argmax()))
-
-    @property
-    def baseline(self) -> Confusion:
-        """The confusion of always answering ``favourite``."""
-        counts = np.zeros_like(self.confusion.counts)
-        counts[:, self.favourite.id] = self.confusion.counts.sum(1)
-        return Confusion(counts)
-
-    def as_json(self) -> dict[str, Any]:
-        """Return all scores as JSON values; what has no value is null."""
-        ids = [c.id for c in self.classes]
-        confusion, always = self.confusion, self.favourite
-        return {
-            "pixels": confusion.pixels,
-            "classes": [
-                {
-                    "id": c.id,
-                    "name": c.name,
-                    "iou": _rounded(confusion.iou[c.id]),
-                    "f1": _rounded(confusion.f1[c.id]),
-                    "precision": _rounded(confusion.precision[c.id]),
-                    "recall": _rounded(confusion.recall[c.id]),
-                    "boundary_f1": _rounded(self.boundaries[c.id].f1),
-                    "truth_px": int(confusion.counts[c.id].sum()),
-                    "predicted_px": int(confusion.counts[:, c.id].sum()),
-                }
-                for c in self.classes
-            ],
-            "mean_iou": _rounded(confusion.mean_iou),
-            "overall_accuracy": _rounded(confusion.overall_accuracy),
-            "boundary_tolerance_m": self.tolerance_m,
-            "confusion": {"ids": ids, "truth_by_prediction": confusion.counts[np.ix_(ids, ids)].tolist()},
-            "objects": None if self.objects is None else _objects_json(self.objects),
-            "polygons": None if self.polygons is None else _polygons_json(self.polygons),
-            "baseline": {
-                "always": always.name,
-                "iou": _rounded(self.baseline.iou[always.id]),
-                "f1": _rounded(self.baseline.f1[always.id]),
-                "mean_iou": _rounded(self.baseline.mean_iou),
-                "overall_accuracy": _rounded(self.baseline.overall_accuracy),
-            },
-        }
 
 
 def evaluate(
@@ -397,7 +205,7 @@ def _truth(truth: Truth, ground: _Ground, classes: ClassMap) -> tuple[NDArray[np
     """Return the true class ids on the ground, and the table they are of."""
     if truth.raster is not None:
         if truth.raster.is_mask and not (truth.raster.names or truth.values) and _binary(classes):
-            return ground.read(truth.raster, _mask_ids(truth.raster)), BUILDINGS
+            return ground.read(truth.raster, mask_ids(truth.raster)), BUILDINGS
         return ground.read(truth.raster, _raster_ids(truth, classes)), classes
     assert truth.polygons is not None
     frame = ground.polygons(truth.polygons)
@@ -427,7 +235,7 @@ def _ids_of_names(truth: Truth, classes: ClassMap) -> dict[str, int]:
     known = {**ids, "nodata": NODATA}
     odd = [name for name in truth.values.values() if name not in known]
     if odd:
-        raise ConfigError(f"--values: no class {odd[0]!r}; there are {_listed(classes)}, and nodata")
+        raise ConfigError(f"--values: no class {odd[0]!r}; there are {listed(classes)}, and nodata")
     return ids | {value: known[name] for value, name in truth.values.items()}
 
 
@@ -445,7 +253,7 @@ def _raster_ids(truth: Truth, classes: ClassMap) -> dict[int, int]:
     if stray:
         called = ", ".join(f"{v} {names[v]}" if v in names else str(v) for v in stray[:5])
         raise InputError(
-            f"{raster.path}: holds {called}; the prediction's classes are {_listed(classes)}. Say with --values what "
+            f"{raster.path}: holds {called}; the prediction's classes are {listed(classes)}. Say with --values what "
             f"it means, e.g. {stray[0]}={classes.classes[0].name} or {stray[0]}=nodata"
         )
     if len(raster.present) == 1 and not raster.names and not truth.values and len(classes) == 2:
@@ -499,28 +307,3 @@ def _score_in_metres(truth: gpd.GeoDataFrame, answered: gpd.GeoDataFrame, tolera
         confidence=answered["confidence"].to_numpy(float) if "confidence" in answered else None,
         tolerance_m=tolerance_m,
     )
-
-
-def _is_vector(path: str | Path) -> bool:
-    return split_layer(path)[0].suffix.lower() in VECTORS
-
-
-def _objects_json(objects: ObjectMatch) -> dict[str, Any]:
-    return {
-        "min_iou": 0.5,
-        "f1": _rounded(objects.f1),
-        "precision": _rounded(objects.precision),
-        "recall": _rounded(objects.recall),
-        "mean_iou": _rounded(objects.mean_iou),
-        "found": objects.tp,
-        "invented": objects.fp,
-        "missed": objects.fn,
-    }
-
-
-def _polygons_json(scores: PolygonScores) -> dict[str, Any]:
-    return {name: value if isinstance(value, int) else _rounded(value) for name, value in asdict(scores).items()}
-
-
-def _rounded(value: float) -> float | None:
-    return None if isnan(value) else round(float(value), 6)
