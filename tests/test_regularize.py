@@ -9,6 +9,7 @@ import numpy as np
 import pyogrio
 import pytest
 import shapely
+from rasterio.crs import CRS
 from rasterio.features import rasterize, shapes
 from rasterio.transform import Affine
 from shapely import affinity
@@ -19,6 +20,7 @@ from geoseg.engine import regularize as module
 from geoseg.errors import ConfigError, InputError, OutputError
 from geoseg.io import vectors
 from geoseg.polygons.fit import STATUS
+from geoseg.polygons.measure import geodesic_area_m2
 from geoseg.polygons.settle import TRIM_GAP_PX
 from geoseg.trust import overlap_area, right_angle_shares
 
@@ -163,6 +165,22 @@ def overlapping(seed=5):
         house = affinity.rotate(shapely.box(0, 0, w, h), rng.uniform(0, 90))
         houses.append(affinity.translate(house, LEFT + 9.5 * (k % 8), TOP + 9.5 * (k // 8)))
     return stairs_of(houses, pixel_m=0.5)
+
+
+def test_the_least_area_holds_for_what_is_written(tmp_path):
+    raw = stairs_of(town(count=2), pixel_m=0.5)
+    raw.to_file(tmp_path / "raw.gpkg")
+    regularize(tmp_path / "raw.gpkg", tmp_path / "all.gpkg")
+    drawn = gpd.read_file(tmp_path / "all.gpkg", layer="raw").area_m2
+    given = geodesic_area_m2(raw.geometry.to_numpy(), CRS.from_string(UTM))
+    shrunk = int((given - drawn).argmax())
+    assert given[shrunk] - drawn[shrunk] > 0.02
+    least = float(given[shrunk] + drawn[shrunk]) / 2
+    made = regularize(tmp_path / "raw.gpkg", tmp_path / "out.gpkg", options=RegularizeOptions(min_area_m2=least))
+    areas = gpd.read_file(tmp_path / "out.gpkg", layer="raw").area_m2
+    assert (made["count"], made["count"] + made["left_out"]) == (len(areas), 4)
+    assert made["left_out"] > 0
+    assert areas.empty or areas.min() >= least
 
 
 def test_neighbours_do_not_overlap_whatever_is_held_at_once(tmp_path, monkeypatch):

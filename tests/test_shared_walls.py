@@ -69,7 +69,7 @@ def test_row_houses_share_straight_walls(angle_deg):
     back = [shapely.transform(g, lambda xy: (xy - (5e5, 5e6)) / (PIXEL_M, -PIXEL_M)) for g in found.geometries]
     for house in houses:
         assert max(house.intersection(g).area / house.union(g).area for g in back) > 0.94
-    assert STATUS.index("kept") not in found.fit.status
+    assert STATUS.index("unchanged") not in found.fit.status
     assert (found.fit.iou_contour > 0.93).all()
     assert (found.fit.rms_m < 0.5).all()
     assert found.area_px.sum() == (drawn(houses, noise=0.6)[1] > 0).sum()
@@ -110,7 +110,7 @@ def test_houses_that_touch_in_a_narrow_place_come_apart_there(neck_px, shift_px)
     found = footprints(probability, labels)
     assert len(found) == 2
     assert_tiles(found, sum(h.area for h in houses) * PIXEL_M**2)
-    assert STATUS.index("kept") not in found.fit.status
+    assert STATUS.index("unchanged") not in found.fit.status
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_a_border_that_first_misses_the_outline_lands_elsewhere_and_the_block_st
     found = footprints(*drawn(houses, noise=0.6))
     assert len(found) == 3
     assert_tiles(found, shapely.union_all(houses).area * PIXEL_M**2)
-    assert STATUS.index("kept") not in found.fit.status
+    assert STATUS.index("unchanged") not in found.fit.status
     assert (found.fit.iou_contour > 0.9).all()
     assert shapely.get_num_coordinates(found.geometries).max() <= 10
 

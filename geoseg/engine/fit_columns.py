@@ -31,7 +31,7 @@ LOOKS = {  # of a status: legend, and colour: that of the class building for wha
     "multi": ("several directions", (230, 145, 56)),
     "circle": ("circle", (142, 99, 170)),
     "free": ("directions of their own", (61, 133, 198)),
-    "kept": ("kept as it was", (128, 128, 128)),
+    "unchanged": ("unchanged: the contour as it was", (128, 128, 128)),
 }
 
 

@@ -27,6 +27,7 @@ from geoseg.io.vectors import VectorLayer, driver_of, open_vectors, write_vector
 from geoseg.polygons.fit import KEPT
 from geoseg.polygons.links import linked_boxes
 from geoseg.polygons.local import LocalMetres
+from geoseg.polygons.measure import geodesic_area_m2
 from geoseg.polygons.outlines import Fit
 from geoseg.polygons.settle import REACH_PX
 from geoseg.polygons.staircase import find_steps
@@ -257,7 +258,7 @@ def _write(work: _Work, features: _Features, parts: _Parts, path: Path) -> dict[
     added = [pa.field(name, kind) for name, kind in zip(names, COLUMNS.values(), strict=True)]
     schema = pa.schema([*layer.schema, *added])
     status: Counter[str] = Counter()
-    areas = [0.0]
+    areas, left_out = [0.0], [0]
 
     def finished() -> Iterator[tuple[NDArray[np.object_], pa.RecordBatch]]:
         row = 0
@@ -265,10 +266,13 @@ def _write(work: _Work, features: _Features, parts: _Parts, path: Path) -> dict[
             rows = slice(row, row + len(given))
             row = rows.stop
             numbers = np.arange(start[rows.start], start[rows.stop])
-            owner = parts.feature[numbers] - rows.start
-            fit = _rows(parts.fit, numbers)
-            whole = whole_features(given, work.drawn.read(numbers), owner, fit, crs=layer.crs)
+            drawn, before = work.drawn.read(numbers), parts.feature[numbers] - rows.start
+            large = geodesic_area_m2(drawn, layer.crs) >= work.options.min_area_m2  # fits and trimming change areas
+            owner = before[large]
+            whole = whole_features(given, drawn[large], owner, _rows(parts.fit, numbers[large]), crs=layer.crs)
             kept = ~features.left_out[rows]
+            kept[np.setdiff1d(before, owner)] = False
+            left_out.append(int((~kept).sum()))
             status.update(whole.status[kept].tolist())
             areas.append(float(whole.area_m2[kept].sum()))
             columns = [pa.array(column, from_pandas=True) for column in (*whole[1:], features.repaired[rows])]
@@ -290,5 +294,5 @@ def _write(work: _Work, features: _Features, parts: _Parts, path: Path) -> dict[
         "area_m2": round(sum(areas), 3),
         "status": dict(sorted(status.items())),
         "repaired": int(features.repaired.sum()),
-        "left_out": int(features.left_out.sum()),
+        "left_out": sum(left_out),
     }

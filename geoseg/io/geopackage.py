@@ -44,7 +44,7 @@ COLUMNS = {
     "confidence": ("Confidence", "Mean probability of the class over the polygon's pixels, 0 to 1"),
     "status": (
         "Shape",
-        "ortho: right angles; multi: several directions; circle; free: neither; kept: the contour as it was",
+        "ortho: right angles; multi: several directions; circle; free: neither; unchanged: the contour as it was",
     ),
     "direction_deg": ("Direction [°]", "Direction of the walls against the raster's columns, clockwise, 0 to 90"),
     "deviation_m": ("Deviation [m]", "Largest distance from the contour of the probability"),

@@ -33,7 +33,7 @@ from geoseg.polygons.trace import SUBPIXELS, doubled
 from geoseg.polygons.walls import best_walls, find_directions, free_axes, regular_axes, turn_axes
 
 ORTHO, MULTI, CIRCLE, FREE, KEPT = range(5)
-STATUS = ("ortho", "multi", "circle", "free", "kept")
+STATUS = ("ortho", "multi", "circle", "free", "unchanged")
 
 ROUNDS = 2  # of learning costs and directions from the walls, and walls from them
 AREA_CHANGE = 0.25  # share of the contour's area by which a fit may change it

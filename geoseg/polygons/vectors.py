@@ -39,8 +39,8 @@ def fit_polygons(outlines: NDArray[np.object_], rules: VectorRules) -> tuple[NDA
     """Return the regular polygon of each outline, regardless of its neighbours, and how it came about.
 
     outlines: valid Polygons in true metres, x to the east, y to the north, (N,). Those that no fit comes near enough,
-    LEAST_IOU among its bounds, come back as they were, with status kept; so do those smaller than a pixel, and holes as
-    small are filled. direction_deg is against north, clockwise.
+    LEAST_IOU among its bounds, come back as they were, with status unchanged; so do those smaller than a pixel, and
+    holes as small are filled. direction_deg is against north, clockwise.
 
     >>> stairs = shapely.union_all(shapely.box(np.arange(40), np.arange(40) // 4, np.arange(40) + 1, 20))
     >>> polygons, fit = fit_polygons(np.array([stairs]), VectorRules(pixel_m=1, steps=Steps(0, 1, 1)))
