@@ -5,13 +5,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, Field, ValidationError, field_validator
 
 from geoseg.engine.options import PolygonOptions, RunOptions
 from geoseg.errors import ConfigError, InputError, OutputError
 from geoseg.faults import in_words
+from geoseg.io.places import located
 from geoseg.io.scene_list import ListedScene, ListKeys
 from geoseg.model.bundle import bundled_models
 from geoseg.model.spec import Value
@@ -22,6 +23,14 @@ from geoseg.train.spec import TrainSpec
 if TYPE_CHECKING:
     from geoseg.io.source import Scene
 
+
+def _named(text: str) -> str:
+    if not text.strip():
+        raise ValueError("is empty; name a file or folder, or leave it out")
+    return text
+
+
+PathText = Annotated[str, AfterValidator(_named)]  # an empty one would mean the config's own folder
 DEMO_SCENE = "demo"  # a scene's name, as "buildings" is a model's: the one that comes with geoseg
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
 OWN_FILES = ("run.json", "plan.json")  # geoseg writes them: they hold a config beside other things
@@ -61,14 +70,14 @@ def parse_seconds(text: str) -> float:
 
 
 def parse_shard(text: str) -> tuple[int, int]:
-    """Return (i, n) of "i/n"; raises ConfigError.
+    """Return (i, n) of "i/n", the i-th of n, counted from 1; raises ConfigError.
 
-    >>> parse_shard("0/8")
-    (0, 8)
+    >>> parse_shard("1/8")
+    (1, 8)
     """
     found = re.fullmatch(r"(\d+)/(\d+)", text.strip())
     if found is None:
-        raise ConfigError(f"shard {text!r}: write i/n, e.g. 0/8 for the first of eight")
+        raise ConfigError(f"shard {text!r}: write i/n, 1/8 for the first of eight, 8/8 for the last")
     return int(found[1]), int(found[2])
 
 
@@ -93,14 +102,14 @@ class SceneReading(Value):
     bands: str | None = None
     sensor: str | None = None
     nodata: float | None = None
-    mask: str | None = None
+    mask: PathText | None = None
     assume_crs: str | None = None
 
 
 class SceneInput(SceneReading):
     """The scene, and what its file does not say of itself."""
 
-    scene: tuple[str, ...] = Field(min_length=1, description="a raster, or several single-band files of one grid")
+    scene: tuple[PathText, ...] = Field(min_length=1, description="a raster, or several single-band files of one grid")
 
     def open(self) -> "Scene":
         """Open the scene; see ``geoseg.io.source.open_scene``."""
@@ -124,7 +133,7 @@ class SceneInput(SceneReading):
 class RunKeys(SceneReading):
     """What a run is told beside its scene and its folder."""
 
-    model: tuple[str, ...] = Field(min_length=1, description="a model bundle, or several to be averaged")
+    model: tuple[PathText, ...] = Field(min_length=1, description="a model bundle, or several to be averaged")
     options: RunOptions = RunOptions()
 
     @field_validator("model", mode="before")
@@ -146,7 +155,7 @@ class RunKeys(SceneReading):
             update={
                 "mask": None if self.mask is None else _located(self.mask, folder),
                 "model": tuple(_bundle(model, folder) for model in self.model),
-                "options": replace(self.options, aoi=None if aoi is None else str(folder / aoi)),
+                "options": replace(self.options, aoi=None if aoi is None else located(aoi, folder)),
             }
         )
 
@@ -154,7 +163,7 @@ class RunKeys(SceneReading):
 class RunConfig(RunKeys, SceneInput):
     """What every run over a scene is told."""
 
-    out: str
+    out: PathText
 
     def recorded(self) -> dict[str, Any]:
         """Return what run.json keeps: enough to run again from any folder, and never the permission to overwrite."""
@@ -179,7 +188,7 @@ class Buildings(RunKeys):
     """A class map and the polygons of buildings, whatever the scene."""
 
     job: Literal["buildings"] = "buildings"
-    model: tuple[str, ...] = ("buildings",)
+    model: tuple[PathText, ...] = ("buildings",)
     polygons: PolygonOptions = PolygonOptions()
 
 
@@ -195,9 +204,9 @@ class BatchConfig(Value):
     """Many scenes, to each of which the same is done, by one engine."""
 
     job: Literal["batch"] = "batch"
-    scenes: tuple[str, ...] = Field(min_length=1, description="globs, CSV tables, STAC item collections, rasters")
+    scenes: tuple[PathText, ...] = Field(min_length=1, description="globs, CSV tables, STAC item collections, rasters")
     lists: ListKeys = ListKeys()
-    out: str
+    out: PathText
     each: LandCover | Buildings = Field(discriminator="job", description="what is done to every scene")
     max_failures: int | None = Field(None, ge=0)
 
@@ -232,8 +241,8 @@ class TrainConfig(TrainSpec):
     """A training run: TrainSpec's own keys, and where things lie."""
 
     job: Literal["train"] = "train"
-    data_folder: str = Field(".", description="where the paths under data start")
-    out: str = Field("model", description="folder of the model bundle")
+    data_folder: PathText = Field(".", description="where the paths under data start")
+    out: PathText = Field("model", description="folder of the model bundle")
 
     @property
     def spec(self) -> TrainSpec:
@@ -345,9 +354,7 @@ def _kind(path: Path, content: Mapping[str, Any]) -> type[Config]:
 def _located(scene: str, folder: Path) -> str:
     if scene == DEMO_SCENE and not (folder / scene).is_file():  # the folder that `geoseg demo` writes is no scene
         return str(resources.files("geoseg") / "demo" / "scene.tif")
-    if "://" in scene or scene.startswith("/vsi"):
-        return scene
-    return str(folder / scene)
+    return located(scene, folder)
 
 
 def _bundle(model: str, folder: Path) -> str:

@@ -222,7 +222,7 @@ def test_faults_of_the_batch_itself_are_found_before_any_scene(tmp_path, config,
     assert batch(config(scenes="in/*.jp2"))[0] == 3
     assert batch(config(scenes=["in/a.tif", "in/*.tif"]))[0] == 3
     assert batch(config(each={"model": "nowhere"}))[0] == 4
-    assert batch(config(options={"shard": "0/2"}))[0] == 2
+    assert batch(config(options={"shard": "1/2"}))[0] == 2
     (tmp_path / "run.yaml").write_text(yaml.safe_dump({"job": "buildings", "scene": "in/a.tif", "out": "o"}))
     assert batch(tmp_path / "run.yaml")[0] == 2
     assert not (tmp_path / "out").exists()

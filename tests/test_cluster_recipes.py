@@ -86,7 +86,9 @@ def test_a_kubernetes_job_runs_a_pod_again_and_leaves_it_its_grace(path):
 def test_the_shards_of_kubernetes_are_its_completions():
     job, container = kubernetes_job(FOLDER / "kubernetes_shards.yaml")
     assert job["spec"]["completionMode"] == "Indexed"
-    assert f"--shard $JOB_COMPLETION_INDEX/{job['spec']['completions']} " in container["args"][0].replace('"', "")
+    assert f"--shard $((JOB_COMPLETION_INDEX + 1))/{job['spec']['completions']} " in container["args"][0].replace(
+        '"', ""
+    )
     rules = {
         v: r["action"]
         for r in job["spec"]["podFailurePolicy"]["rules"]
@@ -161,7 +163,7 @@ def test_scheduler_and_workers_by_hand_give_the_bytes_of_threads(
 def test_shards_side_by_side_and_finish_give_the_bytes_of_one_run(tmp_path, shell, large_scene, tiny_bundle):
     out = tmp_path / "out"
     argv = [large_scene, out, "-m", tiny_bundle, "--chunk-px", "512"]
-    both = [shell("slurm_shards.sh", *argv, SLURM_ARRAY_TASK_ID=str(i), SLURM_ARRAY_TASK_COUNT="2") for i in range(2)]
+    both = [shell("slurm_shards.sh", *argv, SLURM_ARRAY_TASK_ID=str(i), SLURM_ARRAY_TASK_COUNT="2") for i in (1, 2)]
     ended = [finished(process) for process in both]
     assert [code for code, _, _ in ended] == [0, 0], ended
     assert not list(out.glob("*.tif"))
@@ -178,7 +180,7 @@ def test_a_shard_whose_time_is_over_is_queued_again_and_finish_says_what_is_miss
 ):
     out = tmp_path / "out"
     argv = [large_scene, out, "-m", tiny_bundle, "--max-runtime", "0.001s"]
-    one = shell("slurm_shards.sh", *argv, SLURM_ARRAY_TASK_ID="0", SLURM_ARRAY_TASK_COUNT="1", SLURM_JOB_ID="71")
+    one = shell("slurm_shards.sh", *argv, SLURM_ARRAY_TASK_ID="1", SLURM_ARRAY_TASK_COUNT="1", SLURM_JOB_ID="71")
     assert finished(one)[0] == 75
     assert (tmp_path / "scontrol.log").read_text() == "requeue 71\n"
     code, _, err = finished(shell("slurm_finish.sh", out))

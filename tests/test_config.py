@@ -17,7 +17,9 @@ from geoseg.config import (
     shipped_configs,
 )
 from geoseg.engine.options import PolygonOptions, RunOptions
+from geoseg.engine.record import config_of_call
 from geoseg.errors import ConfigError, InputError, OutputError
+from geoseg.io.places import located
 from geoseg.io.scene_list import ListedScene, ListKeys
 from geoseg.train.spec import TrainSpec
 
@@ -30,7 +32,7 @@ def write(path, **content):
 
 
 def buildings(path, **more):
-    return write(path, job="buildings", scene="s.tif", out="o", **more)
+    return write(path, **{"job": "buildings", "scene": "s.tif", "out": "o", **more})
 
 
 def train(path, **more):
@@ -270,6 +272,15 @@ def test_a_run_json_holds_a_config_that_runs_again_from_anywhere(tmp_path, monke
     assert again.options == RunOptions(threshold=0.4, overwrite=False)
 
 
+def test_a_call_with_a_relative_area_of_interest_can_be_repeated_from_anywhere(tmp_path, monkeypatch):
+    (tmp_path / "aoi.gpkg").touch()
+    monkeypatch.chdir(tmp_path)
+    options = RunOptions(aoi="aoi.gpkg:fields", shard=(1, 2))
+    recorded = config_of_call(["s.tif"], [], Path("o"), options=options, polygons=None)
+    assert recorded["options"]["aoi"] == f"{tmp_path}/aoi.gpkg:fields"
+    assert recorded["options"]["shard"] is None
+
+
 @pytest.mark.parametrize("name", ["run.json", "plan.json"])
 @pytest.mark.parametrize("content", [b"", b'{"config": {"job": "buil', b"\x00\xff", b"[]", b"{}", b'{"config": 7}'])
 def test_a_damaged_run_json_is_a_damaged_output_and_no_wrong_usage(tmp_path, capsys, name, content):
@@ -309,3 +320,58 @@ def test_a_folder_called_buildings_does_not_hide_the_model_of_that_name(tmp_path
     config = BuildingsConfig(scene=("scene.tif",), out="buildings")
     assert config.based_on(tmp_path).model == ("buildings",)
     assert config.model_copy(update={"model": ("mine",)}).based_on(tmp_path).model == (str(tmp_path / "mine"),)
+
+
+@pytest.mark.parametrize("shard", ["0/8", "9/8", "0/0", [0, 8]])
+def test_shards_count_from_one(tmp_path, shard):
+    with pytest.raises(ConfigError, match=r"shards count from 1: 1/\d … \d/\d"):
+        load_config(buildings(tmp_path / "x.yaml", options={"shard": shard}))
+    assert load_config(buildings(tmp_path / "x.yaml", options={"shard": "8/8"})).options.shard == (8, 8)
+
+
+@pytest.mark.parametrize("key", ["mask", "out", "scene", "model"])
+@pytest.mark.parametrize("text", ["", " "])
+def test_an_empty_path_is_no_folder(tmp_path, key, text):
+    with pytest.raises(ConfigError, match=f"{key}.*is empty; name a file or folder"):
+        load_config(buildings(tmp_path / "x.yaml", **{key: text}))
+
+
+def test_an_empty_area_of_interest_and_no_memory_are_refused(tmp_path):
+    with pytest.raises(ConfigError, match="aoi: is empty"):
+        load_config(buildings(tmp_path / "x.yaml", options={"aoi": ""}))
+    for memory in ("0", "0GB", 0, -1):
+        with pytest.raises(ConfigError, match="write a size above 0"):
+            load_config(buildings(tmp_path / "x.yaml", options={"memory_bytes": memory}))
+
+
+@pytest.mark.parametrize("flag", [["-o", ""], ["-o", "out", "--aoi", ""], ["-o", "out", "--mask", ""]])
+def test_an_empty_flag_is_refused(tmp_path, capsys, monkeypatch, flag):
+    monkeypatch.chdir(tmp_path)
+    assert main(["predict", "scene.tif", "-m", "tiny", *flag]) == 2
+    assert "is empty" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("a.tif", "{here}/a.tif"),
+        ("GTIFF_DIR:2:a.tif", "GTIFF_DIR:2:{here}/a.tif"),
+        ("NETCDF:a.nc:red", "NETCDF:{here}/a.nc:red"),
+        ('NETCDF:"b:c.nc":red', 'NETCDF:"{here}/b:c.nc":red'),
+        ("GPKG:a.gpkg:tiles", "GPKG:{here}/a.gpkg:tiles"),
+        ("/vsizip/a.zip/in/a.tif", "/vsizip/{here}/a.zip/in/a.tif"),
+        ("T10:30.tif", "{here}/T10:30.tif"),
+        ("NETCDF:gone.nc:red", "NETCDF:gone.nc:red"),
+        ("s3://bucket/a.tif", "s3://bucket/a.tif"),
+        ("/vsicurl/https://example.org/a.tif", "/vsicurl/https://example.org/a.tif"),
+        ("a.gpkg:layer", "{here}/a.gpkg:layer"),
+    ],
+)
+def test_a_name_is_located_with_the_file_within_it(tmp_path, monkeypatch, name, found):
+    for file in ("a.tif", "a.nc", "b:c.nc", "a.gpkg", "a.zip", "T10:30.tif"):
+        (tmp_path / file).touch()
+    assert located(name, tmp_path) == found.format(here=tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert located(name) == found.format(here=tmp_path)
+    assert located(located(name)) == located(name)

@@ -79,4 +79,4 @@ def test_a_damaged_plan_is_said_with_the_way_out(tmp_path, content):
 
 def test_a_shard_may_not_throw_away_what_the_others_have_done():
     with pytest.raises(ConfigError, match="every shard would throw away"):
-        RunOptions(shard=(0, 2), fresh=True)
+        RunOptions(shard=(1, 2), fresh=True)

@@ -19,6 +19,7 @@ from test_parts import largest_file
 
 from geoseg.classes import ClassInfo, ClassMap
 from geoseg.engine.finish import publish
+from geoseg.engine.folder import JobFolder
 from geoseg.errors import InputError, OutputError
 from geoseg.grid import Grid
 from geoseg.io import geopackage, layer
@@ -196,7 +197,7 @@ def test_finished_run_does_not_replace_a_file_that_is_open_elsewhere(package: Pa
     (out / "run.json").write_text("{}")
     (out / "buildings.gpkg-wal").write_bytes(b"")
     with pytest.raises(OutputError, match=r"buildings\.gpkg-wal"):
-        publish(built, out, {})
+        publish(JobFolder(out / ".job"), built, {})
     assert sorted(p.name for p in out.iterdir()) == ["buildings.gpkg", "buildings.gpkg-wal", "run.json"]
 
 

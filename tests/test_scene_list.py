@@ -115,3 +115,18 @@ def test_names_that_clash_or_cannot_be_a_folder_are_refused(tmp_path):
     for name in ("a/b", "..", ".hidden"):
         with pytest.raises(InputError, match="cannot name its output folder"):
             list_scenes(stac(tmp_path / "i.json", item(name, data={"href": "a.tif"})), KEYS)
+
+
+def test_outputs_of_runs_under_the_pattern_are_no_scenes(tmp_path):
+    a, own, theirs, shown, other = touch(
+        *(tmp_path / name for name in ("a.tif", "out/a/classes.tif", "out/a/b.tif", "out/c/confidence.tif", "d/e.tif"))
+    )
+    (tmp_path / "out/a/run.json").write_text('{"software": "geoseg", "outputs": {"classes.tif": {}}}')
+    (tmp_path / "d/run.json").write_text('{"software": "other", "outputs": {"e.tif": {}}}')
+    (tmp_path / "out/c/.job").mkdir()
+    (tmp_path / "out/c/.job/shown.json").write_text('["confidence.tif"]')
+    found = [scene.files for scene in list_scenes([f"{tmp_path}/**/*.tif"], KEYS)]
+    assert found == [(a,), (other,), (theirs,)]
+    assert [scene.files for scene in list_scenes([own, shown], KEYS)] == [(own,), (shown,)]  # named, so meant
+    with pytest.raises(InputError, match="no file matches"):
+        list_scenes([f"{tmp_path}/out/c/*.tif"], KEYS)

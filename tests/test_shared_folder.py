@@ -55,8 +55,8 @@ def test_the_chunk_size_of_the_first_shard_rules_whatever_memory_the_others_have
     scene, tiny_bundle, memory, whole, tmp_path
 ):
     assert memory[512] < memory[1024] < memory[2048]
-    predict(scene, tiny_bundle, tmp_path, options=shard(0, memory[512]))
-    second = predict(scene, tiny_bundle, tmp_path, options=shard(1, memory[2048]))
+    predict(scene, tiny_bundle, tmp_path, options=shard(1, memory[512]))
+    second = predict(scene, tiny_bundle, tmp_path, options=shard(2, memory[2048]))
     assert second.run["chunks"] == 3
     assert_same(finish(scene, tiny_bundle, tmp_path, options=RunOptions(engine="sync")), whole)
 
@@ -70,25 +70,25 @@ def test_it_rules_also_where_another_shard_was_planning_meanwhile(
         made = plan(*args, **kwargs)
         if not planned:
             planned.append(made.job.chunk_px)
-            predict(scene, tiny_bundle, tmp_path, options=shard(0, memory[512]))
+            predict(scene, tiny_bundle, tmp_path, options=shard(1, memory[512]))
         return made
 
     monkeypatch.setattr(run, "make_plan", overtaken)
-    assert predict(scene, tiny_bundle, tmp_path, options=shard(1, memory[2048])).run["chunks"] == 3
+    assert predict(scene, tiny_bundle, tmp_path, options=shard(2, memory[2048])).run["chunks"] == 3
     assert planned == [2048]
     assert_same(finish(scene, tiny_bundle, tmp_path, options=RunOptions(engine="sync")), whole)
 
 
 def test_a_shard_with_too_little_memory_for_it_is_refused_with_the_way_out(scene, tiny_bundle, memory, tmp_path):
-    predict(scene, tiny_bundle, tmp_path, options=shard(0, memory[1024]))
+    predict(scene, tiny_bundle, tmp_path, options=shard(1, memory[1024]))
     with pytest.raises(MemoryBudgetError, match=r"chunks of 1024 px need .* the unfinished job has them: .*--memory"):
-        predict(scene, tiny_bundle, tmp_path, options=shard(1, memory[512]))
+        predict(scene, tiny_bundle, tmp_path, options=shard(2, memory[512]))
 
 
 def test_finish_asks_for_the_memory_of_outputs_and_not_of_a_network(
     scene, tiny_bundle, memory, whole, tmp_path, monkeypatch
 ):
-    predict(scene, tiny_bundle, tmp_path, options=RunOptions(device="cpu", engine="sync", shard=(0, 1), chunk_px=512))
+    predict(scene, tiny_bundle, tmp_path, options=RunOptions(device="cpu", engine="sync", shard=(1, 1), chunk_px=512))
     monkeypatch.delattr("geoseg.engine.plan.activation_bytes_per_px")
     with pytest.raises(MemoryBudgetError, match=r"the outputs of .* need .* --memory"):
         finish(scene, tiny_bundle, tmp_path, options=RunOptions(engine="sync", memory_bytes=100 * 2**20))
@@ -101,12 +101,12 @@ def test_finish_asks_for_the_memory_of_outputs_and_not_of_a_network(
 def test_finish_draws_polygons_where_it_is_told(scene, tiny_bundle, tmp_path, capsys):
     flags = ["-m", str(tiny_bundle), "--chunk-px", "512", "-q", "-o"]
     for out, where in (("one", ["--engine", "sync"]), ("other", ["--lanes", "3", "--memory", "4GB"])):
-        assert main(["buildings", str(scene), *flags, str(tmp_path / out), "--shard", "0/1"]) == 0
+        assert main(["buildings", str(scene), *flags, str(tmp_path / out), "--shard", "1/1"]) == 0
         assert main(["finish", str(tmp_path / out), "-q", *where]) == 0
         assert json.loads((tmp_path / out / "run.json").read_text())["plan"]["lanes"] == (3 if "3" in where else 1)
     one, other = ((tmp_path / out / "buildings.gpkg").read_bytes() for out in ("one", "other"))
     assert one == other
-    assert main(["buildings", str(scene), *flags, str(tmp_path / "third"), "--shard", "0/1"]) == 0
+    assert main(["buildings", str(scene), *flags, str(tmp_path / "third"), "--shard", "1/1"]) == 0
     assert main(["finish", str(tmp_path / "third"), "-q", "--memory", "50MB"]) == 6
     assert "the outputs of" in capsys.readouterr().err
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 #SBATCH --job-name=geoseg
-#SBATCH --array=0-7
+#SBATCH --array=1-8 # shards count from 1
 #SBATCH --ntasks=1
 #SBATCH --cpus-per-task=8
 #SBATCH --mem=16G

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from geoseg.cli.options import Address, MaxRuntime, Overwrite, SchedulerFile, TalkFlags, Workers, spread
+from geoseg.cli.options import Address, MaxRuntime, Overwrite, SchedulerFile, TalkFlags, Workers, named_path, spread
 from geoseg.cli.stopping import stoppable
 from geoseg.cli.table import table
 from geoseg.config import BatchConfig, load_config, parse_seconds
@@ -25,7 +25,10 @@ def batch(
     config: Annotated[str, typer.Argument(metavar="CONFIG", help="A YAML file of the job batch.")],
     *,
     talk: TalkFlags,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Instead of the config's out.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", parser=named_path, metavar="PATH", help="Instead of the config's out."),
+    ] = None,
     max_failures: Annotated[
         int | None, typer.Option(min=0, help="Leave the rest alone when more scenes than this have failed.")
     ] = None,

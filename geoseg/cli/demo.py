@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from geoseg.cli.options import Overwrite, TalkFlags, spread
+from geoseg.cli.options import Overwrite, TalkFlags, named_path, spread
 from geoseg.cli.predict import DEFAULT_MODEL
 from geoseg.cli.table import print_result, table
 from geoseg.config import DEMO_SCENE, BuildingsConfig
@@ -19,7 +19,9 @@ DEMO_TRUTH = "buildings_truth.gpkg"
 def demo(
     *,
     talk: TalkFlags,
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the outputs.")] = Path("demo"),
+    output: Annotated[
+        Path, typer.Option("-o", "--output", parser=named_path, metavar="PATH", help="Folder for the outputs.")
+    ] = Path("demo"),
     overwrite: Overwrite = False,
 ) -> None:
     """Map the buildings of the scene that comes with geoseg, and score them against the truth.

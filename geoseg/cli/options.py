@@ -32,7 +32,20 @@ if TYPE_CHECKING:
 _RUN, _POLYGONS = RunOptions(), PolygonOptions()
 SCENE_PANEL, RUN_PANEL, TALK_PANEL, CLUSTER_PANEL = "Scene", "Run", "Talk", "Cluster"
 
-Output = Annotated[Path, typer.Option("-o", "--output", help="Folder for the outputs.", show_default=False)]
+
+def named_path(text: str) -> Path:
+    """Return a path that was named; an empty text, as of a variable that is not set, would mean the current folder."""
+    if not text.strip():
+        raise typer.BadParameter("is empty; name a file or folder")
+    return Path(text)
+
+
+Output = Annotated[
+    Path,
+    typer.Option(
+        "-o", "--output", help="Folder for the outputs.", show_default=False, parser=named_path, metavar="PATH"
+    ),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there (default: refuse).")]
 JsonOut = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
@@ -178,7 +191,7 @@ class RunFlags(EngineFlags):
         str | None,
         typer.Option(
             metavar="I/N",
-            help="Run every N-th chunk from the I-th on; geoseg finish writes the outputs when all are done.",
+            help="Run the I-th of N shares of the chunks, 1/N … N/N; geoseg finish writes the outputs after all.",
             rich_help_panel=CLUSTER_PANEL,
         ),
     ] = None

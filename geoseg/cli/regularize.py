@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from geoseg.cli.options import JsonOut, Overwrite, spread
+from geoseg.cli.options import JsonOut, Overwrite, named_path, spread
 from geoseg.engine.options import RegularizeOptions
 
 _DEFAULT = RegularizeOptions()
@@ -19,7 +19,15 @@ def regularize(
     ],
     *,
     output: Annotated[
-        Path, typer.Option("-o", "--output", help="File to write: .gpkg, .geojson, .fgb or .shz.", show_default=False)
+        Path,
+        typer.Option(
+            "-o",
+            "--output",
+            parser=named_path,
+            metavar="PATH",
+            help="File to write: .gpkg, .geojson, .fgb or .shz.",
+            show_default=False,
+        ),
     ],
     layer: Annotated[str | None, typer.Option(help="Layer to read, where there are several.")] = None,
     pixel_m: Annotated[

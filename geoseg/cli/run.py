@@ -8,7 +8,7 @@ import typer
 
 from geoseg.cli import batch
 from geoseg.cli import train as training
-from geoseg.cli.options import Overwrite, TalkFlags, spread
+from geoseg.cli.options import Overwrite, TalkFlags, named_path, spread
 from geoseg.cli.predict import DryRun, start
 from geoseg.config import BatchConfig, TrainConfig, load_config
 from geoseg.errors import ConfigError
@@ -22,7 +22,10 @@ def run(
     *,
     talk: TalkFlags,
     scene: Annotated[list[str] | None, typer.Argument(metavar="[SCENE...]", help="Instead of the config's.")] = None,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Instead of the config's out.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", parser=named_path, metavar="PATH", help="Instead of the config's out."),
+    ] = None,
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
 ) -> None:

@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from geoseg.cli.options import Overwrite, TalkFlags, spread
+from geoseg.cli.options import Overwrite, TalkFlags, named_path, spread
 from geoseg.config import TrainConfig, load_config
-from geoseg.errors import ConfigError, OutputError
+from geoseg.errors import ConfigError
+from geoseg.io.places import raster_files, refuse_file, vector_files
 
 if TYPE_CHECKING:
     from geoseg.engine.run import Listener
     from geoseg.train.fit import Epoch, Fitted
     from geoseg.train.spec import TrainSpec
 
-MODEL_FILE, TABLE_FILE, PLOT_FILE = "model.json", "metrics.csv", "training.png"
+MODEL_FILE, WEIGHTS_FILE, TABLE_FILE, PLOT_FILE = "model.json", "weights.safetensors", "metrics.csv", "training.png"
 COLOURS = ("#8a8f98", "#c8422e", "#2b6cb0", "#2f855a", "#b7791f", "#6b46c1", "#0f766e", "#9d174d")
 
 
@@ -28,7 +29,14 @@ def train(
         Path | None, typer.Option("--data", help="Folder where the config's data paths start (default: data_folder).")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Folder of the model bundle (default: the config's out).")
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            parser=named_path,
+            metavar="PATH",
+            help="Folder of the model bundle (default: the config's out).",
+        ),
     ] = None,
     overwrite: Overwrite = False,
     talk: TalkFlags,
@@ -48,14 +56,16 @@ def train(
 def run(config: TrainConfig, *, overwrite: bool = False, listen: "Listener | None" = None) -> Path:
     """Train what ``config`` says; returns the bundle's folder. Raises OutputError where it holds a model already."""
     from geoseg.engine.run import Progress
-    from geoseg.model.bundle import save_model
+    from geoseg.model.bundle import refuse_bundle, save_model
     from geoseg.train.fit import fit, model_spec
     from geoseg.train.samples import load_samples
 
     folder = Path(config.out)
-    if (folder / MODEL_FILE).exists() and not overwrite:
-        raise OutputError(f"{folder}: holds a model bundle already; choose another folder or pass --overwrite")
+    refuse_bundle(folder, overwrite=overwrite, beside=(TABLE_FILE, PLOT_FILE))
     spec = config.spec
+    inputs = training_files(spec)
+    for name in (MODEL_FILE, WEIGHTS_FILE, TABLE_FILE, PLOT_FILE):
+        refuse_file(folder / name, overwrite=overwrite, inputs=inputs)
     for line in split_lines(spec):
         print(line)
     samples = load_samples(spec)
@@ -78,6 +88,16 @@ def run(config: TrainConfig, *, overwrite: bool = False, listen: "Listener | Non
     best = max(fitted.epochs, key=lambda e: e.rank)
     print(f"model {folder} (epoch {best.number}, {bundle.weights.bytes / 1e6:.1f} MB), {TABLE_FILE}, {PLOT_FILE}")
     return folder
+
+
+def training_files(spec: "TrainSpec") -> list[str]:
+    """Return the files that a training reads: scenes, labels, and the bundle that it starts from."""
+    from geoseg.model.bundle import load_model
+
+    scenes = [scene for item in spec.data for scene in ([item.scene] if isinstance(item.scene, str) else item.scene)]
+    labels = [file for item in spec.data for file in vector_files(item.labels)]
+    start = [] if spec.start_from is None else [str(p) for p in Path(load_model(spec.start_from).path).iterdir()]
+    return [*raster_files(scenes), *labels, *start]
 
 
 def split_lines(spec: "TrainSpec") -> list[str]:

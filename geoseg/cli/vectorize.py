@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from geoseg.cli.options import EngineFlags, Overwrite, PolygonFlags, spread
+from geoseg.cli.options import EngineFlags, Overwrite, PolygonFlags, named_path, spread
 from geoseg.cli.stopping import stoppable, terminable
 from geoseg.cli.table import table
 from geoseg.engine.options import EngineOptions
@@ -21,7 +21,12 @@ def vectorize(
     ctx: typer.Context,
     raster: Annotated[Path, typer.Argument(metavar="RASTER", help="Probabilities, or classes.")],
     *,
-    output: Annotated[Path, typer.Option("-o", "--output", help="GeoPackage to write.", show_default=False)],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "-o", "--output", parser=named_path, metavar="PATH", help="GeoPackage to write.", show_default=False
+        ),
+    ],
     kind: Annotated[
         Kind, typer.Option(help="buildings: one class, straightened; coverage: all classes, without gap or overlap.")
     ] = "buildings",

@@ -11,15 +11,16 @@ from typing import Any
 
 from geoseg.engine.calibrate import estimated_total_seconds
 from geoseg.engine.engines import Engine
-from geoseg.engine.finish import RUN_FILE, remove_if_spent
+from geoseg.engine.finish import remove_if_spent, sha256_of
 from geoseg.engine.folder import JobFolder
 from geoseg.engine.job import Platform, differences
-from geoseg.engine.ledger import LOG_FILE, SUMMARY_FILE, Ledger, Report, SceneOutcome, State, kept
+from geoseg.engine.ledger import LOG_FILE, SUMMARY_FILE, Ledger, Report, SceneOutcome, State, kept, refuse_foreign_log
 from geoseg.engine.open import open_engine
 from geoseg.engine.options import PolygonOptions, RunOptions
 from geoseg.engine.plan import Plan, make_job, make_plan
 from geoseg.engine.predict import Result, predict
 from geoseg.engine.run import Listener, Stop
+from geoseg.engine.targets import RUN_FILE
 from geoseg.errors import ConfigError, IncompleteError, OutputError, TryAgainError
 from geoseg.io.files import locked
 from geoseg.io.source import Scene
@@ -71,6 +72,7 @@ def run_batch(batch: Batch, *, listen: Listener, stop: Stop) -> Report:
     Raises OutputError where another batch is writing there, and what ``open_engine`` raises.
     """
     batch.folder.mkdir(parents=True, exist_ok=True)
+    refuse_foreign_log(batch.folder)
     names = [scene.name for scene in batch.scenes]
     ledger = Ledger(batch.folder, names, max_failures=batch.max_failures)
     stop = stop.within(batch.options.max_runtime_s)
@@ -187,8 +189,15 @@ def options_for(scene: BatchScene, batch: Batch) -> RunOptions | None:
             f"{scene.out}: holds a finished run of another job ({', '.join(changed)} changed); "
             f"choose another folder for the batch, or pass --overwrite"
         )
-    if not changed and not run["missing_chunks"] and _is_whole(scene.out, run):
+    there = {name: facts for name, facts in run["outputs"].items() if (scene.out / name).is_file()}
+    is_whole = there == run["outputs"] and not run["missing_chunks"]
+    if not changed and is_whole and all((scene.out / n).stat().st_size == f["bytes"] for n, f in there.items()):
         return None
+    edited = [name for name, facts in there.items() if sha256_of(scene.out / name) != facts["sha256"]]
+    if edited and not batch.options.overwrite:
+        raise OutputError(
+            f"{scene.out}: {', '.join(edited)} is not as the run has written it; keep it elsewhere, or pass --overwrite"
+        )
     return replace(batch.options, overwrite=True)
 
 
@@ -219,12 +228,6 @@ def _changed(run: dict[str, Any], scene: BatchScene, batch: Batch) -> list[str]:
     changed = [key for key in differences(run["identity"], job.identity) if key not in PLACE]
     polygons = None if batch.polygons is None else asdict(batch.polygons)
     return changed + ["polygons"] * ((run["config"] or {}).get("polygons") != polygons)
-
-
-def _is_whole(out: Path, run: dict[str, Any]) -> bool:
-    """Whether every output is there in its length; ``geoseg check`` reads them."""
-    files = ((out / name, facts["bytes"]) for name, facts in run["outputs"].items())
-    return all(path.is_file() and path.stat().st_size == size for path, size in files)
 
 
 def _outcome(scene: BatchScene, result: Result, seconds: float) -> SceneOutcome:

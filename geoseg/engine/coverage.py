@@ -18,6 +18,7 @@ from geoseg.io.class_table import read_classes
 from geoseg.io.coverage import write_coverage
 from geoseg.io.files import WRITE_ERRORS, new_geopackage
 from geoseg.io.layer import refuse_if_in_use
+from geoseg.io.places import raster_files, refuse_file
 from geoseg.io.probabilities import choose_band
 from geoseg.io.source import open_raster
 from geoseg.polygons.coverage import RUN_BYTES, CoverageRules, extract_coverage
@@ -46,6 +47,7 @@ def draw_coverage(
     InputError, ConfigError, OutputError, and MemoryBudgetError before more is taken than allowed.
     """
     path = new_geopackage(out, overwrite=overwrite)
+    refuse_file(path, overwrite=overwrite, inputs=raster_files([str(raster)]))
     refuse_if_in_use(path)
     rules = rules or CoverageRules()
     allow, asked = _allowance(memory_bytes)

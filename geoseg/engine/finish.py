@@ -15,7 +15,7 @@ from geoseg.engine.job import Job
 from geoseg.engine.kernel import INTERIOR, ChunkRecord, probability_layer
 from geoseg.engine.options import PolygonOptions
 from geoseg.engine.run import Listener, Outcome, Progress
-from geoseg.errors import OutputError
+from geoseg.engine.targets import POLYGONS, RUN_FILE, own_files, refuse_foreign
 from geoseg.grid import Box
 from geoseg.io.cog import Layer, assemble
 from geoseg.io.files import move, sync, write_json
@@ -24,23 +24,12 @@ from geoseg.io.pam import write_pam
 from geoseg.io.probabilities import ProbabilityBands
 from geoseg.io.vrt import write_parts_vrt
 
-RUN_FILE = "run.json"
-RASTERS = ("classes.tif", "confidence.tif", "probabilities.tif")
-
-
-def refuse_if_finished(out: Path, *, overwrite: bool) -> None:
-    """Raise OutputError where ``out`` holds a finished run and may not be replaced, or is not a folder."""
-    if out.exists() and not out.is_dir():
-        raise OutputError(f"{out}: is a file; name a folder with -o")
-    if (out / RUN_FILE).exists() and not overwrite:
-        raise OutputError(f"{out}: holds a finished run; choose another folder or pass --overwrite")
-
 
 def remove_if_spent(work: JobFolder) -> None:
     """Remove the job folder of a finished run that was killed before it could do so; raises OutputError if in use."""
     if work.is_spent and (work.path.parent / RUN_FILE).exists():
         with work.locked():
-            shutil.rmtree(work.path, ignore_errors=True)
+            work.remove()
 
 
 def provenance(job: Job) -> dict[str, Any]:
@@ -113,8 +102,8 @@ def build_outputs(
         ]
         assemble(parts, grid, layers, built / "probabilities.tif", tags=tags)
     if polygons is not None:
-        listen(Progress("finish", steps - 1, steps, "buildings.gpkg"))
-        facts["polygons"] = _polygons(job, folder, parts, built / "buildings.gpkg", polygons, each=each)
+        listen(Progress("finish", steps - 1, steps, POLYGONS))
+        facts["polygons"] = _polygons(job, folder, parts, built / POLYGONS, polygons, each=each)
     listen(Progress("finish", steps, steps))
     return built, facts
 
@@ -156,28 +145,34 @@ def _polygons(
     return draw_polygons(path, drawing, classes=spec.class_map, provenance=provenance(job), each=each)
 
 
-def publish(built: Path, out: Path, run: dict[str, Any], *, spent: Path | None = None) -> dict[str, Path]:
+def publish(work: JobFolder, built: Path, run: dict[str, Any], *, spent: bool = False) -> dict[str, Path]:
     """Move finished outputs into place, sidecars before rasters, run.json last; returns all paths by file name.
 
-    Several files cannot be replaced in one step: from the first to the last there is no run.json, so that ``out`` is no
-    finished run, and whoever dies in between leaves a job whose parts are all there. spent: made just before run.json.
+    Several files cannot be replaced in one step: from the first to the last there is no run.json, so that the folder
+    holds no finished run, and whoever dies in between leaves a job whose parts are all there, with a note of what is
+    its own. What an earlier run has written and this one has not is removed, nothing else is. spent: the job folder is
+    marked as such just before run.json comes. Raises OutputError where a file that is no run's own is in the way.
     """
-    refuse_if_in_use(out / "buildings.gpkg")
+    out = work.path.parent
+    refuse_if_in_use(out / POLYGONS)
     files = sorted(built.iterdir(), key=lambda p: (not p.name.endswith(".aux.xml"), p.name))
+    refuse_foreign(out, [p.name for p in files])
+    own = own_files(out)
     run["outputs"] = {p.name: {"sha256": sha256_of(p), "bytes": p.stat().st_size} for p in files}
     write_json(built / RUN_FILE, run)
+    work.showing(own | run["outputs"].keys())
     (out / RUN_FILE).unlink(missing_ok=True)
     sync(out)
-    for stale in (*RASTERS, *(f"{r}.aux.xml" for r in RASTERS), "buildings.gpkg"):
-        if stale not in run["outputs"]:
-            (out / stale).unlink(missing_ok=True)
+    for stale in sorted(own - run["outputs"].keys()):
+        (out / stale).unlink(missing_ok=True)
     for path in files:
         move(path, out / path.name)
     sync(out)
-    if spent is not None:
-        spent.touch()
+    if spent:
+        work.spent.touch()
     move(built / RUN_FILE, out / RUN_FILE)
     sync(out)
+    work.showing(())
     return {name: out / name for name in (*run["outputs"], RUN_FILE)}
 
 

@@ -5,7 +5,7 @@ import json
 import shutil
 import zlib
 from collections.abc import Iterable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -23,7 +23,10 @@ from geoseg.io.tiff import TILE_PX
 from geoseg.io.vrt import write_parts_vrt
 from geoseg.tiling.overviews import Kind, levels_within
 
-PLAN_FILE = "plan.json"
+PLAN_FILE, LOCK_FILE = "plan.json", "lock"
+# What lies in a job folder, in the order in which it is removed: the locks, which show whose folder it is, go last.
+CONTENT = ("parts", "filled", "outputs", "parts.vrt", "shown.json", PLAN_FILE, "spent", "adopting", "adopting.*")
+LOCKS = (f"{LOCK_FILE}.*", LOCK_FILE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +71,57 @@ class JobFolder:
     @property
     def is_spent(self) -> bool:
         """Whether nothing here is wanted any more, should a run.json be there; the removal itself may have begun."""
-        return self.path.exists() and (self.spent.exists() or not (self.path / PLAN_FILE).exists())
+        return self._is_own and (self.spent.exists() or not (self.path / PLAN_FILE).exists())
+
+    @property
+    def _is_own(self) -> bool:
+        """Whether a run has made the folder: there is its lock or, where that was lost, its plan."""
+        if any(path.is_file() for name in LOCKS for path in self.path.glob(name)):
+            return True
+        try:
+            return self.plan() is not None
+        except OutputError:
+            return False
+
+    def remove(self) -> None:
+        """Remove what runs have made here, and the folder where nothing else is in it."""
+        for name in (*CONTENT, *LOCKS):
+            for path in (*self.path.glob(name), *self.path.glob(f".{name}.*")):  # hidden: what ``atomic`` has left
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path, ignore_errors=True)  # a worker given up for lost may just be writing there
+                else:
+                    path.unlink(missing_ok=True)
+        with suppress(OSError):
+            self.path.rmdir()
+
+    def shown(self) -> frozenset[str]:
+        """Return the outputs that a publication cut short may have shown or left already, by name; see ``showing``."""
+        try:
+            return frozenset(json.loads((self.path / "shown.json").read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            return frozenset()
+        except (OSError, ValueError, TypeError) as error:
+            raise OutputError(f"{self.path}/shown.json: is damaged ({error!r}); remove it") from error
+
+    def showing(self, names: Iterable[str]) -> None:
+        """Note the outputs that are this job's own while no run.json lists them; none: it does."""
+        if wanted := sorted(names):
+            write_json(self.path / "shown.json", wanted)
+        else:
+            (self.path / "shown.json").unlink(missing_ok=True)
 
     def locked(self, *, shared: bool = False) -> AbstractContextManager[None]:
         """Hold the folder, alone or together with others that share it; raises OutputError where it is taken."""
-        return locked(self.path / "lock", of=self.path.parent, shared=shared)
+        self.refuse_foreign()
+        return locked(self.path / LOCK_FILE, of=self.path.parent, shared=shared)
+
+    def refuse_foreign(self) -> None:
+        """Raise OutputError where the folder is there, holds something, and no run has made it."""
+        found = list(self.path.glob("[!.]*"))  # first: another run may just be making the folder its own
+        if found and not self._is_own:
+            raise OutputError(
+                f"{self.path}: is no job folder of geoseg; move it away or choose another folder for the outputs"
+            )
 
     def adopting(self) -> AbstractContextManager[None]:
         """Hold the plan, and wait until that can be: the shards of an array start together, and the first one rules."""

@@ -1,5 +1,6 @@
 """Ledger: what became of the scenes of a batch, as its log, its summary and its exit code tell it."""
 
+import json
 import logging
 import os
 import platform
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from geoseg import __version__
-from geoseg.errors import GeosegError, IncompleteError, TryAgainError
+from geoseg.errors import GeosegError, IncompleteError, OutputError, TryAgainError
 from geoseg.failures import as_geoseg_error
 from geoseg.io.files import append_json_line, write_json
 
@@ -131,6 +132,21 @@ class Ledger:
         """Return how things stand."""
         outcomes = tuple(self._outcomes.get(name) or SceneOutcome(name, State.NOT_TRIED) for name in self._names)
         return Report(self.folder, outcomes, time.monotonic() - self._began, self.stopped)
+
+
+def refuse_foreign_log(folder: Path) -> None:
+    """Raise OutputError where ``folder`` has a log or a summary that no batch has written."""
+    for name, key in ((LOG_FILE, "event"), (SUMMARY_FILE, "counts")):
+        path = folder / name
+        if not path.exists():
+            continue
+        try:
+            text = path.read_text(encoding="utf-8")
+            is_own = key in json.loads(text if name == SUMMARY_FILE else text.partition("\n")[0])
+        except (OSError, ValueError, TypeError):
+            is_own = False
+        if not is_own:
+            raise OutputError(f"{path}: is not of a batch of geoseg; move it away or choose another folder")
 
 
 @contextmanager

@@ -67,6 +67,10 @@ class EngineOptions:
             raise ConfigError(f"{self.cluster.ways[0]} is for the engine dask, not for {self.engine}")
         if self.lanes is not None and self.lanes < 1:
             raise ConfigError(f"lanes {self.lanes}: at least 1 is needed")
+        if self.memory_bytes is not None and self.memory_bytes < 1:
+            raise ConfigError(
+                f"memory {self.memory_bytes}: write a size above 0, or leave it out for 80 % of what is free"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,10 +80,10 @@ class RunOptions(EngineOptions):
     device: auto, cpu or cuda; batch: windows per network call; chunk_px: side of a chunk, 512 x 2^n (None: chosen by
     the budget); tta: test-time augmentation, a key of ``geoseg.engine.views.VIEWS`` (None: the model's own); threshold:
     for the model's polygon class (None: the model's own); probabilities: write p of every class; aoi: "FILE" or
-    "FILE:layer" of polygons outside of which nothing is computed; shard: (i, n), run every n-th chunk from the i-th on,
-    and leave the outputs to ``finish``; on_failure: "fill" writes chunks that failed as nodata and says so in the
-    outputs; keep_parts: leave the job folder in place; max_runtime_s: stop after so many seconds, to go on later;
-    overwrite: replace finished outputs; fresh: throw away an unfinished job.
+    "FILE:layer" of polygons outside of which nothing is computed; shard: (i, n), the i-th of n, counted from 1: run
+    every n-th chunk from the i-th on, and leave the outputs to ``finish``; on_failure: "fill" writes chunks that failed
+    as nodata and says so in the outputs, "stop" makes none; keep_parts: leave the job folder in place; max_runtime_s:
+    stop after so many seconds, to go on later; overwrite: replace a run's outputs; fresh: throw away an unfinished job.
     """
 
     device: str = "auto"
@@ -100,16 +104,17 @@ class RunOptions(EngineOptions):
         EngineOptions.__post_init__(self)  # super() does not know a class with slots before Python 3.14
         if self.batch < 1:
             raise ConfigError(f"batch {self.batch}: at least 1 is needed")
+        if self.aoi is not None and not self.aoi.strip():
+            raise ConfigError("aoi: is empty; name a file, or leave it out")
         if self.tta is not None and self.tta not in VIEWS:
             raise ConfigError(f"tta {self.tta!r}: choose {', '.join(VIEWS)}")
         if self.threshold is not None and not 0 < self.threshold < 1:
             raise ConfigError(f"threshold {self.threshold}: it lies between 0 and 1")
         if self.chunk_px is not None and (self.chunk_px < 512 or self.chunk_px & (self.chunk_px - 1)):
             raise ConfigError(f"chunk-px {self.chunk_px}: choose 512, 1024, 2048, … (512 x 2^n)")
-        if self.shard is not None and not 0 <= self.shard[0] < self.shard[1]:
-            raise ConfigError(
-                f"shard {self.shard[0]}/{self.shard[1]}: the first number runs from 0 to the second less 1"
-            )
+        if self.shard is not None and not 1 <= self.shard[0] <= self.shard[1]:
+            last = max(1, self.shard[1])
+            raise ConfigError(f"shard {self.shard[0]}/{self.shard[1]}: shards count from 1: 1/{last} … {last}/{last}")
         if self.shard is not None and self.fresh:
             raise ConfigError("fresh: every shard would throw away the others' chunks; remove the job folder instead")
         if self.on_failure not in get_args(OnFailure):

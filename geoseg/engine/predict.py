@@ -1,7 +1,6 @@
 """predict: from a scene and a model to a folder of outputs."""
 
 import logging
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -14,7 +13,7 @@ import rasterio
 
 from geoseg.engine.buildings import Map
 from geoseg.engine.engines import Engine, Task
-from geoseg.engine.finish import build_outputs, publish, refuse_if_finished, remove_if_spent
+from geoseg.engine.finish import build_outputs, publish, remove_if_spent
 from geoseg.engine.folder import JobFolder
 from geoseg.engine.job import refuse_if_source_changed
 from geoseg.engine.lazy import RasterName, lazy_map
@@ -24,7 +23,16 @@ from geoseg.engine.options import PolygonOptions, RunOptions
 from geoseg.engine.plan import Plan, make_job, make_plan, plan_finish
 from geoseg.engine.record import Circumstances, config_of_call, of_job, of_run
 from geoseg.engine.run import Listener, Outcome, Progress, Stop, listed, refuse_if_failed, run_job
+from geoseg.engine.targets import (
+    old_statistics,
+    own_files,
+    refuse_foreign,
+    refuse_if_finished,
+    refuse_inputs,
+    target_names,
+)
 from geoseg.errors import ConfigError, IncompleteError, InputError
+from geoseg.io.places import raster_files
 from geoseg.io.source import Scene, open_scene
 from geoseg.model.bundle import ModelBundle, load_model
 from geoseg.tiling.memory import GDAL_CACHE_BYTES
@@ -141,11 +149,10 @@ def predict(
         return lazy_map(_opened(scene), load_models(model), options=options, layer=layer)
     stop = (stop or Stop()).within(options.max_runtime_s)
     folder = Path(out)
-    work = JobFolder(folder / ".job")
-    remove_if_spent(work)
-    refuse_if_finished(folder, overwrite=options.overwrite)
+    work = _claimed(folder, options, polygons)
     opened = _opened(scene)
     bundles = load_models(model)
+    _refuse_inputs(folder, opened, bundles, options=options, polygons=polygons)
     if config is None and not isinstance(scene, Scene):  # how an opened one was opened is not known any more
         config = config_of_call(_files(scene), bundles, folder, options=options, polygons=polygons)
     with (
@@ -163,7 +170,7 @@ def predict(
             log.info(note)
         task = Task(plan.job, load_networks, work)
         chunks = list(plan.job.chunks())
-        mine = chunks if options.shard is None else chunks[options.shard[0] :: options.shard[1]]
+        mine = chunks if options.shard is None else chunks[options.shard[0] - 1 :: options.shard[1]]
         outcome = run_job(task, work, engine=running, only=mine, stop=stop, listen=listen)
         if options.on_failure == "stop" or options.shard is not None:
             refuse_if_failed(plan.job, outcome)
@@ -200,16 +207,18 @@ def finish(
     started = time.perf_counter()
     options = options or RunOptions()
     folder = Path(out)
-    work = JobFolder(folder / ".job")
-    remove_if_spent(work)
-    refuse_if_finished(folder, overwrite=options.overwrite)
+    work = _claimed(folder, options, polygons)
     found = work.plan()
     if found is None:
         raise InputError(f"{folder}: holds no job to finish; start one with geoseg predict or geoseg buildings")
     opened = _opened(scene)
+    bundles = load_models(model)
+    _refuse_inputs(folder, opened, bundles, options=options, polygons=polygons)
+    if config is None and not isinstance(scene, Scene):
+        config = config_of_call(_files(scene), bundles, folder, options=options, polygons=polygons)
     job = make_job(
         opened,
-        load_models(model),
+        bundles,
         platform=found.platform,
         chunk_px=options.chunk_px or found.chunk_px,
         options=options,
@@ -236,6 +245,38 @@ def finish(
             listen=listen,
             each=engine.map,
         )
+
+
+def _claimed(folder: Path, options: RunOptions, polygons: PolygonOptions | None) -> JobFolder:
+    """Return the job folder in ``folder``; raises OutputError where what lies there may not be replaced."""
+    work, names = JobFolder(folder / ".job"), _names(options, polygons)
+    remove_if_spent(work)
+    refuse_if_finished(folder, overwrite=options.overwrite)
+    refuse_foreign(folder, names)
+    work.refuse_foreign()
+    for name in old_statistics(folder, names):
+        log.warning("%s: is not geoseg's and stays, but tells of the outputs before; remove it", folder / name)
+    return work
+
+
+def _refuse_inputs(
+    folder: Path,
+    scene: Scene,
+    bundles: Sequence[ModelBundle],
+    *,
+    options: RunOptions,
+    polygons: PolygonOptions | None,
+) -> None:
+    """Raise OutputError where a file that is read would be written or removed."""
+    aoi = [] if options.aoi is None else [options.aoi, options.aoi.rpartition(":")[0]]
+    mask = [] if scene.mask is None else [scene.mask]
+    models = [path for bundle in bundles for path in Path(bundle.path).iterdir()]
+    names = {*_names(options, polygons), *own_files(folder)}
+    refuse_inputs(folder, names, [*raster_files([*scene.files, *mask]), *aoi, *models])
+
+
+def _names(options: RunOptions, polygons: PolygonOptions | None) -> tuple[str, ...]:
+    return target_names(probabilities=options.probabilities, polygons=polygons is not None)
 
 
 def _adopted(work: JobFolder, planned: Callable[..., Plan], *, fresh: bool, config: dict[str, Any] | None) -> Plan:
@@ -271,9 +312,9 @@ def _conclude(
     refuse_if_source_changed(job)
     content = {**of_job(job), **facts, **of_run(plan, run)}
     kept = options.keep_parts or bool(outcome.failures)
-    paths = publish(built, folder, content, spent=None if kept else work.spent)
+    paths = publish(work, built, content, spent=not kept)
     if not kept:
-        shutil.rmtree(work.path, ignore_errors=True)  # a worker given up for lost may just be writing there
+        work.remove()
     return Result(folder, paths, content)
 
 

@@ -14,7 +14,7 @@ from geoseg.engine.job import Job
 from geoseg.engine.options import PolygonOptions, RunOptions
 from geoseg.engine.peak import peak_memory_bytes
 from geoseg.engine.plan import Plan
-from geoseg.io.source import located
+from geoseg.io.places import located
 from geoseg.model.bundle import ModelBundle
 
 
@@ -69,11 +69,12 @@ def config_of_call(
     polygons: PolygonOptions | None,
 ) -> dict[str, Any]:
     """Return the config that ``geoseg run`` needs to repeat a call from Python."""
+    aoi = None if options.aoi is None else located(options.aoi)
     return {
         "job": "land_cover" if polygons is None else "buildings",
         "scene": [located(file) for file in files],
         "model": [str(Path(b.path).absolute()) for b in bundles],
         "out": str(folder.absolute()),
-        "options": asdict(replace(options, overwrite=False, fresh=False)),
+        "options": asdict(replace(options, aoi=aoi, shard=None, overwrite=False, fresh=False)),
         **({} if polygons is None else {"polygons": asdict(polygons)}),
     }

@@ -20,8 +20,9 @@ from geoseg import __version__
 from geoseg.engine.compiling import compiling_told
 from geoseg.engine.fit_columns import COLUMNS, column_names, status_style, whole_features
 from geoseg.engine.options import RegularizeOptions
-from geoseg.errors import InputError, OutputError
+from geoseg.errors import InputError
 from geoseg.grid import lonlat
+from geoseg.io.places import refuse_file, vector_files
 from geoseg.io.spool import Spool, spooled
 from geoseg.io.vectors import VectorLayer, driver_of, open_vectors, write_vectors
 from geoseg.polygons.fit import KEPT
@@ -90,8 +91,7 @@ def regularize(
     """
     path = Path(out)
     driver_of(path)
-    if path.exists() and not overwrite:
-        raise OutputError(f"{path}: exists already; choose another name or pass --overwrite")
+    refuse_file(path, overwrite=overwrite, inputs=vector_files(source))
     given = open_vectors(source, layer=layer)
     with spooled(path.parent) as outlines, spooled(path.parent) as drawn:
         work = _Work(given, options or RegularizeOptions(), outlines, drawn)

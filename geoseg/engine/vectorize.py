@@ -19,6 +19,7 @@ from geoseg.errors import InputError, MemoryBudgetError, TryAgainError
 from geoseg.grid import Grid
 from geoseg.io.class_table import read_classes, tagged_names
 from geoseg.io.files import new_geopackage
+from geoseg.io.places import raster_files, refuse_file
 from geoseg.io.probabilities import open_probabilities
 from geoseg.io.source import open_raster
 from geoseg.tiling.memory import MIB, PLAIN_BASE_BYTES
@@ -50,6 +51,7 @@ def vectorize(
     ``stop`` says so or a cluster is lost.
     """
     path = new_geopackage(out, overwrite=overwrite)
+    refuse_file(path, overwrite=overwrite, inputs=raster_files([str(raster)]))
     options, run = options or PolygonOptions(), run or EngineOptions()
     with open_raster(str(raster)) as src:
         if src.crs is None:

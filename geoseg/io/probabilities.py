@@ -17,7 +17,8 @@ from rasterio.windows import Window
 from geoseg.errors import ConfigError, InputError
 from geoseg.grid import Box
 from geoseg.io.cog import PROBABILITY_OFFSET, PROBABILITY_SCALE
-from geoseg.io.source import band_number, located, open_raster
+from geoseg.io.places import located
+from geoseg.io.source import band_number, open_raster
 from geoseg.tiling.memory import GDAL_CACHE_BYTES
 
 ROUNDING = 1e-6  # probabilities leave 0..1 by so much where floats were summed

@@ -3,6 +3,7 @@
 import csv
 import glob
 import json
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -10,6 +11,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from geoseg.errors import ConfigError, InputError
+from geoseg.io.places import located
+
+log = logging.getLogger(__name__)
 
 SEPARATOR = ";"  # between the single-band files of one scene in a cell of a table
 DELIMITERS = ",;\t"  # between columns; spreadsheets write semicolons where the comma is the decimal point
@@ -67,12 +71,29 @@ def _of_source(source: str, keys: ListKeys) -> Iterator[ListedScene]:
 
 
 def _of_glob(source: str) -> Iterator[ListedScene]:
+    """Yield the files that match, but for the outputs of runs, which may lie under the same pattern."""
     is_pattern = glob.has_magic(source) and not _is_elsewhere(source) and not Path(source).is_file()
     paths = sorted(p for p in glob.glob(source, recursive=True) if Path(p).is_file()) if is_pattern else [source]  # noqa: PTH207
+    own = {path for path in paths if is_pattern and is_output(Path(path))}
+    if own:
+        log.info("%s: %d files that match are outputs of geoseg, and no scenes", source, len(own))
+    paths = [path for path in paths if path not in own]
     if not paths:
         raise InputError(f"{source}: no file matches; check the pattern")
     for path in paths:
         yield ListedScene(_stem(path), (path,))
+
+
+def is_output(path: Path) -> bool:
+    """Whether the run.json beside a file lists it, or a job folder beside it has noted it as shown."""
+    for notes, key in (("run.json", "outputs"), (".job/shown.json", None)):
+        try:
+            content = json.loads((path.parent / notes).read_text(encoding="utf-8"))
+            if path.name in (content if key is None else content["software"] == "geoseg" and content[key]):
+                return True
+        except (OSError, ValueError, LookupError, TypeError):  # no such file, or one that is not geoseg's
+            continue
+    return False
 
 
 def _of_table(path: Path, keys: ListKeys) -> Iterator[ListedScene]:
@@ -145,7 +166,7 @@ def _text(path: Path) -> str:
 def _beside(path: Path, file: str) -> str:
     """Return a file of a list; a relative one starts at the list's folder."""
     file = file.removeprefix("file://")
-    return file if _is_elsewhere(file) else str(path.parent / file)
+    return located(file, path.parent)
 
 
 def _is_elsewhere(file: str) -> bool:

@@ -18,11 +18,11 @@ from rasterio.windows import Window
 from geoseg.bands import SENSORS, Band, BandSet, resolve_band, sensor_bands
 from geoseg.errors import ConfigError, InputError
 from geoseg.grid import Box, Grid
+from geoseg.io.places import CONNECTION
 from geoseg.raster import Raster
 
 COLORS = {ColorInterp.red: "red", ColorInterp.green: "green", ColorInterp.blue: "blue"}
 NUMBERED = re.compile(r"(band|layer|channel)?[\s_-]*\d+", re.IGNORECASE)  # "Band 1", "Layer_2": a count, not a name
-CONNECTION = re.compile(r"/vsi|[A-Za-z]\w+:")  # /vsicurl/…, https://…, NETCDF:"file.nc":variable
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,11 +199,6 @@ def open_raster(path: str) -> DatasetReader:
         return rasterio.open(path)
     except RasterioIOError as error:
         raise InputError(f"{path}: not a raster that can be read ({_first_line(error)})") from error
-
-
-def located(path: str | Path) -> str:
-    """Return a file's path as it is found from any folder; what only GDAL understands stays as it is."""
-    return str(path) if CONNECTION.match(str(path)) else str(Path(path).absolute())
 
 
 def band_number(src: DatasetReader, band: int | str | None) -> int:

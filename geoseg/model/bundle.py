@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -12,6 +13,7 @@ from pydantic import ValidationError
 
 from geoseg.errors import ConfigError, ModelError, OutputError
 from geoseg.faults import in_words
+from geoseg.io.files import atomic
 from geoseg.model.architectures import LEAST_BYTES_PER_VALUE, check_architecture
 from geoseg.model.spec import ModelSpec, Weights
 from geoseg.plain import parse_json, read_text_file
@@ -161,18 +163,43 @@ def _checked_bytes(path: Path, weights: Weights) -> bytes:
     return content
 
 
+def refuse_bundle(folder: Path, *, overwrite: bool, beside: Sequence[str] = ()) -> None:
+    """Raise OutputError where ``folder`` holds a bundle, unless told, or other files of the names that are written.
+
+    beside: names that go with the bundle; what lies there is its own where there is a bundle.
+    """
+    if is_bundle(folder):
+        if not overwrite:
+            raise OutputError(f"{folder}: holds a model bundle already; choose another folder or pass --overwrite")
+        return
+    for name in (SPEC_FILE, Weights.model_fields["file"].default, *beside):
+        if os.path.lexists(folder / name):
+            raise OutputError(
+                f"{folder / name}: lies there already, and not in a bundle of geoseg; move it away or choose another "
+                f"folder, --overwrite replaces only bundles"
+            )
+
+
+def is_bundle(folder: Path) -> bool:
+    """Whether a model.json that describes a bundle lies in ``folder``, damaged or not beyond that."""
+    try:
+        content = json.loads((folder / SPEC_FILE).read_bytes())
+        return {"arch", "bands", "channels"} <= content.keys() and "sha256" in content["weights"]
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return False
+
+
 def save_model(
     folder: Path, network: "nn.Module", *, spec: ModelSpec, half: bool = True, overwrite: bool = False
 ) -> ModelBundle:
-    """Write ``network`` and ``spec`` as a bundle; raises OutputError where one exists.
+    """Write ``network`` and ``spec`` as a bundle; raises OutputError where one exists, and see ``refuse_bundle``.
 
     half: floats as fp16, but for tensors with values beyond its range (running variances of unusual layers).
     """
     import torch
     from safetensors.torch import save
 
-    if (folder / SPEC_FILE).exists() and not overwrite:
-        raise OutputError(f"{folder}: holds a model bundle already; choose another folder or pass --overwrite")
+    refuse_bundle(folder, overwrite=overwrite)
     folder.mkdir(parents=True, exist_ok=True)
     fits = torch.finfo(torch.float16).max
     state = {
@@ -183,9 +210,8 @@ def save_model(
     weights = Weights(sha256=hashlib.sha256(content).hexdigest(), bytes=len(content))
     told = json.loads(spec.model_dump_json())  # a score that is NaN, of a class validation lacks, becomes null
     body: dict[str, Any] = {**told, "weights": weights.model_dump(mode="json")}
-    (folder / SPEC_FILE).unlink(missing_ok=True)  # a bundle without its description is no bundle: never a torn one
-    (folder / weights.file).write_bytes(content)
-    temporary = folder / f".{SPEC_FILE}.tmp"
-    temporary.write_text(json.dumps(body, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    temporary.replace(folder / SPEC_FILE)
+    with atomic(folder / SPEC_FILE) as described:
+        described.write_text(json.dumps(body, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        with atomic(folder / weights.file) as weighed:  # first: a torn bundle is told by the sha256 in its description
+            weighed.write_bytes(content)
     return load_model(folder)

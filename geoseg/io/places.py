@@ -1,0 +1,90 @@
+"""Places: which file a name means from another folder, and where a file may be written. Loads no library."""
+
+import os
+import re
+from collections.abc import Collection, Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from geoseg.errors import ConfigError, OutputError
+
+CONNECTION = re.compile(r"/vsi|[A-Za-z]\w+:")  # /vsicurl/…, https://…, NETCDF:"file.nc":variable
+ARCHIVES = re.compile(r"(?:/vsi(?:zip|gzip|tar|7z|rar)/)+")
+LAYERED_SOURCE = re.compile(r"<SrcDataSource[^>]*>([^<]+)</SrcDataSource>")  # of an OGR VRT
+
+
+def located(path: str | Path, folder: Path | None = None) -> str:
+    """Return a file's name as it is found from any folder; a relative one starts at ``folder``, None for the current.
+
+    Names that only GDAL understands keep their form: the file within them is located. What is found nowhere stays.
+
+    >>> located("/vsicurl/https://example.org/scene.tif")
+    '/vsicurl/https://example.org/scene.tif'
+    """
+    name, folder = str(path), (folder or Path()).absolute()
+    if not CONNECTION.match(name) or (folder / name).exists():
+        return str(folder / name)
+    if "://" in name:
+        return name
+    if inside := ARCHIVES.match(name):
+        file = folder / name[inside.end() :]
+        return inside[0] + str(file) if any(p.is_file() for p in (file, *file.parents)) else name
+    pieces = re.split('([:"])', name)  # driver:file:what, the file in quotes where it holds a colon
+    spans = ((i, k) for i in range(2, len(pieces), 2) for k in range(len(pieces), i, -1))
+    for begin, end in spans:
+        piece = "".join(pieces[begin:end])
+        if piece.strip("./") and (folder / piece).is_file():
+            return "".join(pieces[:begin]) + str(folder / piece) + "".join(pieces[end:])
+    return name
+
+
+def refuse_file(path: Path, *, overwrite: bool, inputs: Iterable[str | Path], suffixes: Collection[str] = ()) -> None:
+    """Refuse to write ``path``: OutputError where it is there, unless told, a folder or an input; ConfigError for a
+    suffix that is none of ``suffixes``, where there are any.
+    """
+    if suffixes and path.suffix.lower() not in suffixes:
+        told = f"{path}: cannot write {path.suffix or 'a name without suffix'}"
+        raise ConfigError(f"{told}; choose {', '.join(suffixes)}")
+    if path.is_dir():
+        raise OutputError(f"{path}: is a folder; name a file with -o")
+    key = file_key(path)
+    if key is not None and key in {file_key(file) for file in inputs}:
+        raise OutputError(f"{path}: is read by this run, so it is not written; choose another name")
+    if os.path.lexists(path) and not overwrite:
+        raise OutputError(f"{path}: exists already; choose another name or pass --overwrite")
+
+
+def file_key(path: str | Path) -> tuple[int, int] | None:
+    """Return what all names of one file share, None where there is no such file."""
+    try:
+        info = Path(path).stat()
+    except (OSError, ValueError):
+        return None
+    return info.st_dev, info.st_ino
+
+
+def raster_files(names: Iterable[str | Path]) -> list[str]:
+    """Return the files that GDAL lists behind rasters, recursively: themselves, sidecars, and what VRTs draw from."""
+    import rasterio
+    from rasterio.errors import RasterioError
+
+    found: dict[str, None] = {}
+    todo = [str(name) for name in names]
+    while todo:
+        name = todo.pop()
+        if name in found:
+            continue
+        found[name] = None
+        with suppress(RasterioError), rasterio.open(name) as src:  # a sidecar is no raster
+            todo += src.files
+    return list(found)
+
+
+def vector_files(source: str | Path) -> list[str]:
+    """Return the files behind the name of a vector source: itself, its archive, and what a VRT draws from."""
+    path = Path(ARCHIVES.sub("", str(source)))
+    found = [str(source), str(path), *map(str, path.parents)]
+    if path.suffix.lower() == ".vrt" and path.is_file():
+        named = LAYERED_SOURCE.findall(path.read_text(encoding="utf-8", errors="replace"))
+        found += [name for text in named for name in (text, str(path.parent / text))]
+    return found
