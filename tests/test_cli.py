@@ -92,7 +92,7 @@ def flipped_byte(tmp_path, scene, bundle):
 
 def output_exists(tmp_path, scene, bundle):
     (tmp_path / "o").mkdir()
-    (tmp_path / "o/run.json").write_text("{}")
+    (tmp_path / "o/run.json").write_text('{"software": "geoseg", "outputs": {}}')
     return ["predict", scene, "-m", bundle, "-o", tmp_path / "o"]
 
 
