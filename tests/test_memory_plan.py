@@ -5,10 +5,12 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
-from geoseg import load_model
-from geoseg.engine.plan import activation_bytes_per_px, weights_bytes
+from geoseg import PolygonOptions, RunOptions, load_model, open_scene
+from geoseg.engine.engines import Site
+from geoseg.engine.job import Platform
+from geoseg.engine.plan import activation_bytes_per_px, make_plan, weights_bytes
 from geoseg.errors import MemoryBudgetError
-from geoseg.tiling.memory import LEAST_CHUNK_PX, Load, largest_chunk_that_fits, projected_bytes
+from geoseg.tiling.memory import COMPILING_BYTES, LEAST_CHUNK_PX, Load, largest_chunk_that_fits, projected_bytes
 from geoseg.tiling.plan import WindowGrid, chunks
 from geoseg.tiling.resample import Resampling
 from geoseg.tiling.strips import strips
@@ -78,6 +80,15 @@ def test_every_array_of_all_classes_that_a_window_holds_counts():
     assert many.busy - few.busy >= 250 * 4 * 512**2 * 5
     one, two = (projected_bytes(load_of((700, 700), channels=253, answers=n), 1024) for n in (1, 2))
     assert two.busy - one.busy >= 253 * 4 * 512**2 * 4  # one more answer of each kind, and a mean in work
+
+
+def test_the_first_run_of_an_environment_compiles_within_its_plan(tiny_scene, tiny_bundle):
+    options = RunOptions(device="cpu", lanes=1)
+    site = Site(1, 2**40, Platform("cpu", "fp32", "a CPU"))
+    planned = make_plan(
+        open_scene(tiny_scene), [load_model(tiny_bundle)], site=site, options=options, polygons=PolygonOptions()
+    )
+    assert planned.polygon_bytes >= planned.memory.base + COMPILING_BYTES
 
 
 def test_values_of_half_the_size_take_half_the_memory_and_every_member_counts(tiny_bundle):

@@ -19,6 +19,7 @@ from geoseg.model.bundle import ModelBundle
 from geoseg.model.fitness import refuse_unfit
 from geoseg.model.spec import ModelSpec
 from geoseg.tiling.memory import (
+    COMPILING_BYTES,
     MIB,
     PLAIN_BASE_BYTES,
     Load,
@@ -117,7 +118,9 @@ def make_plan(
         replace(job, chunk_px=chosen),
         site.lanes,
         projected_bytes(load, chosen),
-        0 if polygons is None else _polygon_bytes(job, polygons, lanes=site.lanes, budget=budget, base=load.base_bytes),
+        0
+        if polygons is None
+        else _polygon_bytes(job, polygons, lanes=site.lanes, budget=budget, base=load.base_bytes + COMPILING_BYTES),
         (*_notes(scene, job.spec, job.resampling), *empty_areas(job.scene, seen)),
     )
 

@@ -17,6 +17,9 @@ MIB = 2**20
 BASE_BYTES = 1024 * MIB
 # The same without torch and models: 333 MiB, and at most 196 more while numba compiles for the first time.
 PLAIN_BASE_BYTES = 512 * MIB
+# What drawing's first run in an environment takes beyond BASE_BYTES while numba compiles: a small run held 1124 MiB,
+# 873 where all was compiled.
+COMPILING_BYTES = 192 * MIB
 # A call frees its tensors as it goes, but the heap that keeps them for the next call is in pieces: it took at most 1.45
 # times what all convolutions of the call give, in 25 measurements with compact U-Nets and U-Nets with resnet34 and
 # efficientnet-b0, windows of 256..1024, batches of 1..8, one and two lanes, fp32 and bf16.
