@@ -7,15 +7,17 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, Field, ValidationError, field_validator, model_validator
 
 from geoseg.engine.options import PolygonOptions, RunOptions
 from geoseg.errors import ConfigError, InputError, OutputError
 from geoseg.faults import in_words
+from geoseg.io.local import is_elsewhere
 from geoseg.io.places import located
 from geoseg.io.scene_list import ListedScene, ListKeys
 from geoseg.model.bundle import bundled_models
 from geoseg.model.spec import Value
+from geoseg.permissions import NOTHING, Allowed, refuse_what_is_not_allowed
 from geoseg.plain import parse_json, read_text_file, shown
 from geoseg.strict_yaml import parse_yaml
 from geoseg.train.spec import TrainSpec
@@ -104,6 +106,7 @@ class SceneReading(Value):
     nodata: float | None = None
     mask: PathText | None = None
     assume_crs: str | None = None
+    local_only: bool = False
 
 
 class SceneInput(SceneReading):
@@ -122,6 +125,7 @@ class SceneInput(SceneReading):
             nodata=self.nodata,
             mask=self.mask,
             assume_crs=self.assume_crs,
+            local_only=self.local_only,
         )
 
     @field_validator("scene", mode="before")
@@ -147,6 +151,12 @@ class RunKeys(SceneReading):
         if not isinstance(options, Mapping):
             return options
         return {key: _read(key, value) if isinstance(value, str) else value for key, value in options.items()}
+
+    @model_validator(mode="after")
+    def _stays_here(self) -> Self:
+        if self.local_only and self.options.aoi is not None and is_elsewhere(self.options.aoi):
+            raise ValueError(f"aoi {self.options.aoi}: not a file of this machine, and local_only is given")
+        return self
 
     def based_on(self, folder: Path) -> Self:
         """Return the same with relative paths taken from ``folder``; names of shipped things stay names."""
@@ -276,12 +286,13 @@ def shipped_configs() -> dict[str, Path]:
     return {p.stem: p for p in sorted(folder.glob("*.yaml"))}
 
 
-def load_config(source: str | Path, *, changes: Mapping[str, Any] | None = None) -> Config:
+def load_config(source: str | Path, *, changes: Mapping[str, Any] | None = None, allowed: Allowed = NOTHING) -> Config:
     """Read a config: a YAML file, a run.json, or the name of one that comes with geoseg.
 
     Relative paths start at the config's own folder; in one that comes with geoseg, at the current folder. changes: keys
-    that replace the file's (from the command line, so their paths start at the current folder). Raises InputError where
-    there is no such file, OutputError for a damaged run.json, and ConfigError that names file and key.
+    that replace the file's (from the command line, so their paths start at the current folder). allowed: what the file
+    may ask for beyond local files. Raises InputError where there is no such file, OutputError for a damaged run.json,
+    and ConfigError that names file and key.
     """
     shipped = shipped_configs()
     named = str(source) in shipped and not Path(source).is_file()
@@ -291,6 +302,8 @@ def load_config(source: str | Path, *, changes: Mapping[str, Any] | None = None)
     content = _content(path)
     kind = _kind(path, content)
     config = parse_config(kind, {**content, **(changes or {})}, where=str(source))
+    asked = config.model_dump(exclude=set(changes or {}))
+    refuse_what_is_not_allowed(asked, allowed, where=str(source))
     based = config.based_on(Path.cwd() if named else path.parent)
     own = {key: getattr(config, key) for key in changes or {}}
     return based.model_copy(update=own)

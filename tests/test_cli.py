@@ -417,3 +417,12 @@ def test_vectorize_draws_the_polygons_that_buildings_drew(cli, finished, tmp_pat
 def test_the_module_is_the_command():
     done = subprocess.run([sys.executable, "-m", "geoseg", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout == f"geoseg {__version__}\n"
+
+
+@pytest.mark.parametrize("number", ["inf", "nan", "-inf", "-1"])
+@pytest.mark.parametrize(
+    "flag", ["--min-area-m2", "--min-hole-m2", "--tolerance-m", "--diagonal-penalty", "--threshold"]
+)
+def test_numbers_that_mean_nothing_are_refused_before_anything_is_opened(capsys, flag, number):
+    assert main(["buildings", "nowhere.tif", "-o", "nowhere", flag, number]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1

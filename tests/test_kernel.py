@@ -11,6 +11,7 @@ from geoseg.classes import ClassInfo
 from geoseg.engine.engines import Cause, ChunkFailure, ChunkProgress, Task
 from geoseg.engine.job import Job, Platform
 from geoseg.engine.local import SyncEngine, ThreadsEngine
+from geoseg.engine.views import VIEWS
 from geoseg.errors import ModelError
 from geoseg.grid import Box
 from geoseg.io.aoi import Area
@@ -274,3 +275,14 @@ def test_inside_an_area_of_interest_the_map_is_the_whole_one_and_outside_nothing
             np.testing.assert_array_equal(found[name], np.where(inside, layer, 0), err_msg=name)
         windows = sum(r.windows for r in records)
         assert windows < sum(r.windows for r in everything) / 2 or chunk_px == 37
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1, 7), (1, 1, 7, 1), (2, 3, 1, 1)])
+def test_views_of_one_row_or_column_are_arrays_that_torch_takes(shape):
+    torch = pytest.importorskip("torch")
+    batch = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+    for view in VIEWS["d4"]:
+        seen = view.apply(batch)
+        torch.from_numpy(seen)
+        assert (view.undo(seen) == batch).all()
+        assert min(view.undo(seen).strides) >= 0

@@ -23,7 +23,7 @@ LAYERS = (
     {"model"},
     {"engine"},
     {"train"},
-    {"config", "evaluate", "info", "pipelines", "cli", "__main__"},
+    {"config", "permissions", "evaluate", "info", "pipelines", "cli", "__main__"},
 )
 ORDER = {part: number for number, layer in enumerate(LAYERS) for part in layer}
 # Arrays in, arrays out: no files, no torch, no dask.

@@ -7,12 +7,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from geoseg.cli.options import Address, MaxRuntime, Overwrite, SchedulerFile, TalkFlags, Workers, named_path, spread
+from geoseg.cli.options import (
+    Address,
+    AllowFactory,
+    AllowNetwork,
+    MaxRuntime,
+    Overwrite,
+    SchedulerFile,
+    TalkFlags,
+    Workers,
+    named_path,
+    spread,
+)
 from geoseg.cli.stopping import stoppable
 from geoseg.cli.table import table
 from geoseg.config import BatchConfig, load_config, parse_seconds
 from geoseg.engine.options import ClusterOptions
 from geoseg.errors import ConfigError
+from geoseg.permissions import Allowed
 
 if TYPE_CHECKING:
     from geoseg.engine.ledger import Report
@@ -36,6 +48,8 @@ def batch(
     address: Address = None,
     scheduler_file: SchedulerFile = None,
     workers: Workers = None,
+    allow_factory: AllowFactory = False,
+    allow_network: AllowNetwork = False,
     overwrite: Overwrite = False,
     dry_run: Annotated[
         bool, typer.Option("-n", "--dry-run", help="Print the plan of every scene as JSON, and do nothing.")
@@ -46,7 +60,8 @@ def batch(
     One scene's fault never stops the others: exit code 7 tells of it at the end.
     """
     changes = {"out": output and str(output), "max_failures": max_failures}
-    loaded = load_config(config, changes={k: v for k, v in changes.items() if v is not None})
+    allowed = Allowed(factory=allow_factory, network=allow_network, clusters=allow_network)
+    loaded = load_config(config, changes={k: v for k, v in changes.items() if v is not None}, allowed=allowed)
     if not isinstance(loaded, BatchConfig):
         raise ConfigError(f"{config}: job: {loaded.job}; geoseg batch runs job: batch, geoseg run the others")
     cluster = ClusterOptions(address=address, scheduler_file=scheduler_file, workers=workers)

@@ -5,10 +5,11 @@ from typing import Annotated
 
 import typer
 
-from geoseg.cli.options import EngineFlags, Overwrite, TalkFlags, spread
+from geoseg.cli.options import AllowNetwork, EngineFlags, Overwrite, TalkFlags, spread
 from geoseg.cli.predict import tell
 from geoseg.config import BuildingsConfig, LandCoverConfig, load_config
 from geoseg.errors import InputError
+from geoseg.permissions import Allowed
 
 
 @spread
@@ -17,6 +18,7 @@ def finish(
     *,
     where: EngineFlags,
     talk: TalkFlags,
+    allow_network: AllowNetwork = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Write the outputs of a job whose chunks are all done; exit code 7 where some are missing.
@@ -32,7 +34,8 @@ def finish(
     work = JobFolder(folder / ".job")
     if work.plan() is None:
         raise InputError(f"{folder}: holds no job to finish; start one with geoseg predict or buildings --shard")
-    config = load_config(work.path / PLAN_FILE)
+    allowed = Allowed(factory=True, clusters=True, network=allow_network)  # flags say where polygons are drawn
+    config = load_config(work.path / PLAN_FILE, allowed=allowed)
     assert isinstance(config, LandCoverConfig | BuildingsConfig)  # nothing else has a job folder
     options = replace(config.options.at(where.engine_options()), overwrite=overwrite)
     with talk.listener() as listen:

@@ -47,6 +47,16 @@ Output = Annotated[
     ),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there (default: refuse).")]
+AllowFactory = Annotated[
+    bool,
+    typer.Option("--allow-factory", help="Let the config name code to import and call.", rich_help_panel=RUN_PANEL),
+]
+AllowNetwork = Annotated[
+    bool,
+    typer.Option(
+        "--allow-network", help="Let the config name schedulers and files elsewhere.", rich_help_panel=RUN_PANEL
+    ),
+]
 JsonOut = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 MaxRuntime = Annotated[
@@ -97,6 +107,14 @@ class SceneFlags:
     assume_crs: Annotated[
         str | None, typer.Option(help="CRS of a file that has none, e.g. EPSG:32633.", rich_help_panel=SCENE_PANEL)
     ] = None
+    local_only: Annotated[
+        bool,
+        typer.Option(
+            "--local-only",
+            help="Refuse URLs, VRTs and other formats that make GDAL read further files.",
+            rich_help_panel=SCENE_PANEL,
+        ),
+    ] = False
 
     def as_config(self) -> dict[str, Any]:
         """Return the keys of a config that these flags are."""
@@ -107,6 +125,7 @@ class SceneFlags:
             "nodata": self.nodata,
             "mask": self.mask,
             "assume_crs": self.assume_crs,
+            "local_only": self.local_only,
         }
 
     def open(self) -> "Scene":

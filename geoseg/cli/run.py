@@ -8,10 +8,11 @@ import typer
 
 from geoseg.cli import batch
 from geoseg.cli import train as training
-from geoseg.cli.options import Overwrite, TalkFlags, named_path, spread
+from geoseg.cli.options import AllowFactory, AllowNetwork, Overwrite, TalkFlags, named_path, spread
 from geoseg.cli.predict import DryRun, start
 from geoseg.config import BatchConfig, TrainConfig, load_config
 from geoseg.errors import ConfigError
+from geoseg.permissions import Allowed
 
 
 @spread
@@ -26,12 +27,15 @@ def run(
         Path | None,
         typer.Option("-o", "--output", parser=named_path, metavar="PATH", help="Instead of the config's out."),
     ] = None,
+    allow_factory: AllowFactory = False,
+    allow_network: AllowNetwork = False,
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
 ) -> None:
     """Run a config: its job decides what. A finished run's run.json runs again, with -o to another folder."""
     changes = {k: v for k, v in {"scene": scene, "out": output and str(output)}.items() if v}
-    loaded = load_config(config, changes=changes)
+    allowed = Allowed(factory=allow_factory, network=allow_network, clusters=allow_network)
+    loaded = load_config(config, changes=changes, allowed=allowed)
     if isinstance(loaded, BatchConfig):
         batch.start(loaded.with_options(overwrite=overwrite or loaded.each.options.overwrite), talk, dry_run=dry_run)
     elif not isinstance(loaded, TrainConfig):

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from geoseg.cli.options import Overwrite, TalkFlags, named_path, spread
+from geoseg.cli.options import AllowFactory, AllowNetwork, Overwrite, TalkFlags, named_path, spread
 from geoseg.config import TrainConfig, load_config
 from geoseg.errors import ConfigError
 from geoseg.io.places import raster_files, refuse_file, vector_files
+from geoseg.permissions import Allowed
 
 if TYPE_CHECKING:
     from geoseg.engine.run import Listener
@@ -38,6 +39,8 @@ def train(
             help="Folder of the model bundle (default: the config's out).",
         ),
     ] = None,
+    allow_factory: AllowFactory = False,
+    allow_network: AllowNetwork = False,
     overwrite: Overwrite = False,
     talk: TalkFlags,
 ) -> None:
@@ -46,7 +49,8 @@ def train(
     The bundle is saved at every epoch that is better than all before it, with metrics.csv and training.png beside it.
     """
     changes = {k: str(v) for k, v in {"data_folder": data, "out": output}.items() if v is not None}
-    loaded = load_config(config, changes=changes)
+    allowed = Allowed(factory=allow_factory, network=allow_network, clusters=allow_network)
+    loaded = load_config(config, changes=changes, allowed=allowed)
     if not isinstance(loaded, TrainConfig):
         raise ConfigError(f"{config}: job: {loaded.job}; this verb needs job: train, geoseg run runs any job")
     with talk.listener() as listen:

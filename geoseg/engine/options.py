@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass, fields, replace
+from math import inf
 from typing import TYPE_CHECKING, Literal, Self, get_args
 
 from geoseg.engine.views import VIEWS
@@ -119,7 +120,7 @@ class RunOptions(EngineOptions):
             raise ConfigError("fresh: every shard would throw away the others' chunks; remove the job folder instead")
         if self.on_failure not in get_args(OnFailure):
             raise ConfigError(f"on-failure {self.on_failure!r}: choose {', '.join(get_args(OnFailure))}")
-        if self.max_runtime_s is not None and not self.max_runtime_s > 0:
+        if self.max_runtime_s is not None and not 0 < self.max_runtime_s < inf:
             raise ConfigError(f"max-runtime {self.max_runtime_s}: give seconds above 0")
 
     def at(self, where: EngineOptions) -> Self:
@@ -149,6 +150,10 @@ class PolygonOptions:
     max_component_px: int = 2**23  # memory of a lane is planned for so many
 
     def __post_init__(self) -> None:
+        for name in ("min_area_m2", "min_hole_m2", "tolerance_m", "diagonal_penalty"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < inf:
+                raise ConfigError(f"{name.replace('_', '-')} {value}: choose 0 or more")
         if self.max_component_px < LEAST_COMPONENT_PX:
             raise ConfigError(f"max_component_px {self.max_component_px}: give {LEAST_COMPONENT_PX} or more")
 
@@ -191,5 +196,5 @@ class RegularizeOptions:
             raise ConfigError(f"pixel-m {self.pixel_m}: choose 0.01 to 100")
         for name in ("tolerance_m", "min_area_m2", "min_hole_m2"):
             value = getattr(self, name)
-            if value is not None and not value >= 0:
+            if value is not None and not 0 <= value < inf:
                 raise ConfigError(f"{name.replace('_', '-')} {value}: choose 0 or more")

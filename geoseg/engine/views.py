@@ -21,12 +21,17 @@ class View:
     def apply(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the view of (B, C, h, w); h and w change places at odd quarters."""
         seen = batch[..., ::-1] if self.mirrored else batch
-        return np.ascontiguousarray(np.rot90(seen, self.quarters, axes=(2, 3)))
+        return _packed(np.rot90(seen, self.quarters, axes=(2, 3)))
 
     def undo(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """Bring (B, K, h, w) answers back to where the window's pixels lie."""
         seen = np.rot90(batch, -self.quarters, axes=(2, 3))
-        return np.ascontiguousarray(seen[..., ::-1] if self.mirrored else seen)
+        return _packed(seen[..., ::-1] if self.mirrored else seen)
+
+
+def _packed(turned: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the array in C order; numpy calls one of a single row packed, and leaves it the negative stride."""
+    return np.ascontiguousarray(turned) if min(turned.strides) >= 0 else turned.copy()
 
 
 VIEWS: dict[str, tuple[View, ...]] = {

@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from rasterio.windows import Window
 from geoseg.bands import SENSORS, Band, BandSet, resolve_band, sensor_bands
 from geoseg.errors import ConfigError, InputError
 from geoseg.grid import Box, Grid
+from geoseg.io.local import LOCAL_DRIVERS, is_elsewhere
 from geoseg.io.places import CONNECTION
 from geoseg.raster import Raster
 
@@ -128,13 +130,15 @@ def open_scene(
     nodata: float | None = None,
     mask: str | Path | None = None,
     assume_crs: str | None = None,
+    local_only: bool = False,
 ) -> Scene:
     """Open a GeoTIFF, COG, VRT or any raster GDAL reads, or several single-band files of one grid, as one scene.
 
     bands: the bands' names in file order ("B02,B03,…"), or 1-based numbers to pick ("3,2,1"); a band marked as alpha
     is one of them when it is named or picked, else it masks. sensor: a key of ``geoseg.bands.SENSORS`` that gives the
     bands wavelengths; nodata: overrides the tag; mask: a raster on the scene's grid, pixels where its first band is 0,
-    nodata or NaN are invalid; assume_crs: for files without one.
+    nodata or NaN are invalid; assume_crs: for files without one;
+    local_only: names and formats that make GDAL read further files or URLs (VRT, WMS, …) are refused.
     Raises InputError (not there, not a raster, no CRS, complex pixels, grids that differ) and ConfigError.
 
     >>> from importlib.resources import files
@@ -145,7 +149,7 @@ def open_scene(
     paths = [str(p) for p in ([source] if isinstance(source, str | Path) else source)]
     if not paths:
         raise ConfigError("no scene given")
-    parts = [_describe(path, assume_crs) for path in paths]
+    parts = [_describe(path, assume_crs, local_only=local_only) for path in paths]
     first = parts[0]
     for path, part in zip(paths[1:], parts[1:], strict=True):
         if not first.grid.same_as(part.grid):
@@ -158,7 +162,9 @@ def open_scene(
     dtypes = [dtype for part in parts for dtype in part.dtypes]
     is_alpha = [s.index == s.alpha for s in every]
     band_set, named, picked = _name_bands(labels, is_alpha, bands, sensor, paths[0])
-    if mask is not None and not (own := _describe(str(mask), assume_crs).grid).same_as(first.grid):
+    if mask is not None and not (own := _describe(str(mask), assume_crs, local_only=local_only).grid).same_as(
+        first.grid
+    ):
         raise InputError(
             f"{mask}: its grid ({_words(own)}) differs from that of {paths[0]} ({_words(first.grid)}); "
             f"bring the mask to the scene's grid first (gdalwarp -te -tr -r near)"
@@ -191,14 +197,26 @@ def _words(grid: Grid) -> str:
     return f"{size} from {t.c:.10g}, {t.f:.10g} in {grid.crs.to_string()[:60]}"
 
 
-def open_raster(path: str) -> DatasetReader:
-    """Open a raster for reading; raises InputError with one line where GDAL cannot."""
+def open_raster(path: str, *, local_only: bool = False) -> DatasetReader:
+    """Open a raster for reading; raises InputError with one line where GDAL cannot.
+
+    local_only: names and formats that may make GDAL read other files or URLs are refused.
+    """
+    if local_only and is_elsewhere(path):
+        raise InputError(f"{path}: not a file of this machine, and --local-only is given")
     if not CONNECTION.match(path) and not Path(path).exists():
         raise InputError(f"{path}: no such file")
     try:
-        return rasterio.open(path)
+        return _opened_locally(path) if local_only else rasterio.open(path)
     except RasterioIOError as error:
         raise InputError(f"{path}: not a raster that can be read ({_first_line(error)})") from error
+
+
+def _opened_locally(path: str) -> DatasetReader:
+    for driver in LOCAL_DRIVERS:
+        with suppress(RasterioIOError):
+            return rasterio.open(path, driver=driver)
+    raise RasterioIOError(f"none of the formats that --local-only allows: {', '.join(LOCAL_DRIVERS)}")
 
 
 def band_number(src: DatasetReader, band: int | str | None) -> int:
@@ -215,8 +233,8 @@ def band_number(src: DatasetReader, band: int | str | None) -> int:
     return int(band)
 
 
-def _describe(path: str, assume_crs: str | None) -> _File:
-    with open_raster(path) as src:
+def _describe(path: str, assume_crs: str | None, *, local_only: bool) -> _File:
+    with open_raster(path, local_only=local_only) as src:
         if src.count == 0:
             hint = (
                 f"; it holds {len(src.subdatasets)} rasters, name one, e.g. {src.subdatasets[0]}"

@@ -52,7 +52,7 @@ class FootprintRules:
         threshold_byte(self.threshold)
         for name in ("min_area_m2", "min_hole_m2", "tolerance_m", "diagonal_penalty"):
             value = getattr(self, name)
-            if value is not None and not value >= 0:
+            if value is not None and not 0 <= value < np.inf:
                 raise ConfigError(f"{name} is {value}; give 0 or more")
         if self.method not in get_args(Method):
             raise ConfigError(f"method {self.method!r} is not known; there are {', '.join(get_args(Method))}")
