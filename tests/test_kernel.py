@@ -72,8 +72,9 @@ def make_job(path, *, chunk_px, working=None, batch=3, tta="none", members=1, ar
     bundles = (ModelBundle("", SPEC, Weights(sha256="", bytes=0), "digest"),) * members
     layers = ("classes", "confidence", "probability_building")
     return Job(
-        scene, bundles, windows, resampling, chunk_px, batch, tta, Platform("cpu", "fp32", "test"), 0.5, layers, area
-    )
+        scene, bundles, windows, resampling, chunk_px, batch, tta, Platform("cpu", "fp32", "test"), 0.5, layers,
+        scene.files, area,
+    )  # fmt: skip
 
 
 class Memory:

@@ -2,16 +2,16 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from geoseg import __version__
 from geoseg.errors import PlanChangedError
 from geoseg.grid import Box
 from geoseg.io.aoi import Area
+from geoseg.io.reads import Stamp, changed, stamps
 from geoseg.io.source import Scene
 from geoseg.model.bundle import ModelBundle
 from geoseg.model.spec import ModelSpec
@@ -38,7 +38,8 @@ class Job:
     scene: reduced to the models' bands; bundles: the members of an ensemble, often one, of which the first describes
     all; chunk_px: side of a chunk on the scene's grid; batch: windows per network call, fixed; tta: views averaged per
     window; threshold: for the model's polygon class; layers: names of the raster layers that parts hold; area: where
-    outputs are wanted, None for everywhere.
+    outputs are wanted, None for everywhere; reads: every file that GDAL reads for the scene and its mask, see
+    ``files_read``.
     """
 
     scene: Scene
@@ -51,6 +52,7 @@ class Job:
     platform: Platform
     threshold: float
     layers: tuple[str, ...]
+    reads: tuple[str, ...]
     area: Area | None = None
 
     @property
@@ -95,30 +97,43 @@ class Job:
         """Sha256 over the identity: parts of another fingerprint are never mixed in."""
         return hashlib.sha256(json.dumps(self.identity, sort_keys=True).encode()).hexdigest()
 
-    def source_stamps(self) -> list[list[object]]:
-        """Return [name, bytes, mtime in ns] of the scene's files as they are now; a remote file is its name alone."""
-        mask = () if self.scene.mask is None else (self.scene.mask,)
-        return [_stamp(file) for file in (*self.scene.files, *mask)]
+    def source_stamps(self) -> list[Stamp]:
+        """Return the stamps of the files that GDAL reads for the scene, as they are now; a remote one is its name."""
+        return stamps(self.reads)
 
 
 def refuse_if_source_changed(job: Job) -> None:
-    """Raise PlanChangedError where a file of the scene is no longer what the job was planned with."""
-    if job.source_stamps() != job.identity["source"]:
+    """Raise PlanChangedError where a file that is read for the scene is no longer what the job was planned with.
+
+    Inodes are left to the fingerprint, which is compared when a job is planned, resumed, joined or finished: a worker
+    may see the same file through a file system that numbers them by machine. All files are looked at, none is opened.
+    """
+    files = source_changes(job)
+    if files:
         raise PlanChangedError(
-            f"{job.scene.name}: was changed while the run went on; what is done belongs to the scene as it was. "
-            f"Start over with --fresh"
+            f"{job.scene.name}: {listed(files)} changed while the run went on; what is done belongs to the scene as it "
+            f"was. Start over with --fresh"
         )
 
 
+def source_changes(job: Job) -> list[str]:
+    """Return the names of the scene's files that are not as planned, seen from this machine."""
+    return changed(job.source_stamps(), job.identity["source"], inodes=False)
+
+
 def differences(found: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
-    """Return the keys in which two identities differ; either may have been read from JSON."""
+    """Return the keys in which two identities differ, the source with its files; either may be read from JSON."""
     plain, other = json.loads(json.dumps(wanted)), json.loads(json.dumps(found))
-    return [key for key in plain if other.get(key) != plain[key]]
+    return [_worded(key, other.get(key), plain[key]) for key in plain if other.get(key) != plain[key]]
 
 
-def _stamp(file: str) -> list[object]:
-    path = Path(file)
-    if not path.exists():
-        return [file]
-    info = path.stat()
-    return [path.name, info.st_size, info.st_mtime_ns]
+def _worded(key: str, found: Any, wanted: Any) -> str:
+    if key == "source" and isinstance(found, list):
+        return f"source {listed(changed(found, wanted))}"
+    return key
+
+
+def listed(names: Iterable[str]) -> str:
+    """Return names in order, the first five of many."""
+    every = sorted(names)
+    return ", ".join(every[:5]) + (", …" if len(every) > 5 else "")

@@ -13,6 +13,7 @@ from geoseg.engine.options import PolygonOptions, RunOptions
 from geoseg.engine.views import VIEWS
 from geoseg.errors import ConfigError, MemoryBudgetError
 from geoseg.io.aoi import read_area
+from geoseg.io.reads import files_read
 from geoseg.io.sample import empty_areas, sample
 from geoseg.io.source import Scene
 from geoseg.model.bundle import ModelBundle
@@ -185,6 +186,7 @@ def make_job(
         platform=platform,
         threshold=threshold,
         layers=_layer_names(spec, options, polygons),
+        reads=files_read((*scene.files, *(() if scene.mask is None else (scene.mask,)))),
         area=None if options.aoi is None else read_area(options.aoi, scene.grid),
     )
 

@@ -15,14 +15,14 @@ from geoseg.engine.buildings import Map
 from geoseg.engine.engines import Engine, Task
 from geoseg.engine.finish import build_outputs, publish, remove_if_spent
 from geoseg.engine.folder import JobFolder
-from geoseg.engine.job import refuse_if_source_changed
+from geoseg.engine.job import listed, refuse_if_source_changed
 from geoseg.engine.lazy import RasterName, lazy_map
 from geoseg.engine.networks import load_networks
 from geoseg.engine.open import open_engine
 from geoseg.engine.options import PolygonOptions, RunOptions
 from geoseg.engine.plan import Plan, make_job, make_plan, plan_finish
 from geoseg.engine.record import Circumstances, config_of_call, of_job, of_run
-from geoseg.engine.run import Listener, Outcome, Progress, Stop, listed, refuse_if_failed, run_job
+from geoseg.engine.run import Listener, Outcome, Progress, Stop, refuse_if_failed, run_job
 from geoseg.engine.targets import (
     old_statistics,
     own_files,

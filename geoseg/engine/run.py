@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from geoseg.engine.engines import Cause, Chunk, ChunkFailure, ChunkProgress, Engine, Task
 from geoseg.engine.folder import JobFolder
-from geoseg.engine.job import Job
+from geoseg.engine.job import Job, listed
 from geoseg.engine.kernel import ChunkRecord
 from geoseg.errors import IncompleteError, InputError, TryAgainError
 
@@ -138,9 +138,3 @@ def refuse_if_failed(job: Job, outcome: Outcome) -> None:
         f"({listed(f.id for f in outcome.failures)}); first: {first.error}. "
         f"The others are kept: {hint}the same command tries only these again"
     ) from first.error
-
-
-def listed(ids: Iterable[str]) -> str:
-    """Return the ids of chunks in order, the first five of many."""
-    every = sorted(ids)
-    return ", ".join(every[:5]) + (", …" if len(every) > 5 else "")

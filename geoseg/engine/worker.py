@@ -14,7 +14,7 @@ import rasterio
 from geoseg import __version__
 from geoseg.engine.engines import Chunk, ChunkFailure, ChunkProgress, Room, Site, Task
 from geoseg.engine.heap import keep_freed_memory
-from geoseg.engine.job import Job, differences
+from geoseg.engine.job import Job, differences, listed, source_changes
 from geoseg.engine.kernel import ChunkRecord
 from geoseg.engine.local import AtOnce, local_room, local_site, run_chunks
 from geoseg.errors import ConfigError, GeosegError, PlanChangedError
@@ -114,13 +114,14 @@ def _site(device: str) -> Site:
 def refuse_if_different(job: Job, site: Callable[[str], Site]) -> None:
     """Raise PlanChangedError where this process (as a ``site`` for a device) would not give the job's bytes."""
     try:
-        here = replace(job, platform=site(job.platform.device).platform)
+        here = replace(job, platform=site(job.platform.device).platform, reads=()).identity
     except ConfigError as error:
         raise PlanChangedError(f"worker {platform.node()}: {error}") from error
-    changed = differences(here.identity, job.identity)
+    here["source"] = job.identity["source"]  # compared below, where this machine's inodes do not count
+    changed = [f"{key} ({here[key]} instead of {job.identity[key]})" for key in differences(here, job.identity)]
+    changed += [f"source {name}" for name in source_changes(job)]
     if changed:
         raise PlanChangedError(
-            f"worker {platform.node()}: {', '.join(changed)} not as planned "
-            f"({'; '.join(f'{here.identity[k]} instead of {job.identity[k]}' for k in changed[:1])}); "
+            f"worker {platform.node()}: {listed(changed)} not as planned; "
             f"give every worker the same files, versions and kind of device"
         )

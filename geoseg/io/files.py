@@ -3,6 +3,7 @@
 import json
 import os
 import secrets
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,11 +14,13 @@ from typing import TYPE_CHECKING
 from rasterio._err import CPLE_BaseError  # what rasterio raises for some GDAL errors; it has no public name
 from rasterio.errors import RasterioError
 
-from geoseg.errors import ConfigError, GeosegError, OutputError
+from geoseg.errors import ConfigError, GeosegError, InputError, OutputError
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
+SIDECARS = (".aux.xml", ".msk", ".ovr")  # GDAL reads them as soon as they lie beside a raster
+SPECIAL = {"FIFO": stat.S_ISFIFO, "socket": stat.S_ISSOCK, "device": stat.S_ISCHR, "block device": stat.S_ISBLK}
 WRITE_ERRORS = (OSError, RasterioError, CPLE_BaseError)
 PAUSES_S = (
     0.1,
@@ -57,6 +60,26 @@ def atomic(path: Path) -> Iterator[Path]:
         raise
     except WRITE_ERRORS as error:
         raise OutputError(f"{path}: could not be written ({error}); free or repair the disk, then run again") from error
+
+
+def mode_of(path: str | Path) -> int | None:
+    """Return the mode bits of what lies at ``path``; None where nothing does, or it is no path at all."""
+    try:
+        return Path(path).stat().st_mode
+    except (OSError, ValueError):
+        return None
+
+
+def refuse_special(path: str | Path) -> None:
+    """Raise InputError where a path, or what GDAL would read beside it, is a FIFO, socket or device.
+
+    Opening one may wait without end.
+    """
+    for name in (str(path), *(f"{path}{suffix}" for suffix in SIDECARS)):
+        mode = mode_of(name)
+        kind = next((word for word, is_kind in SPECIAL.items() if mode is not None and is_kind(mode)), None)
+        if kind is not None:
+            raise InputError(f"{name}: is a {kind}, not a file; save what it gives to a file first")
 
 
 def write_json(path: Path, value: object) -> None:
