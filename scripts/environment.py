@@ -48,15 +48,8 @@ def lock() -> None:
     uv = find_uv() or install_uv(find_python())
     if not uv:
         sys.exit("environment: no uv, which alone resolves for all systems at once, nor pip to install it: install uv")
-    named = [
-        "--no-emit-index-url",
-        "--custom-compile-command",
-        "make lock",
-        "--output-file",
-        LOCK.name,
-        "pyproject.toml",
-    ]
-    run(uv, *RESOLVE.split(), *named)
+    written = ["--no-emit-index-url", "--custom-compile-command", "make lock", "--output-file", LOCK.name]
+    run(uv, *RESOLVE.split(), *written, "pyproject.toml")
 
 
 def installs(uv: str, torch_backend: str) -> list:
