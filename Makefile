@@ -1,18 +1,24 @@
 # Needs git, make and any python3. The first target that is made builds .venv (scripts/environment.py), the others use it.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench lock clean
+.PHONY: help demo test test-all lint bench lock clean
 BIN := .venv/bin
 READY := .venv/.ready
 
 help: ## list the targets
-	@awk -F ': .*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ': .*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(READY) ## map a real scene and its buildings into demo/
 	$(BIN)/geoseg demo -o demo --overwrite
 
-test: lint ## lint, then the fast tests, the slow ones, and runs that are killed and starved
-	$(BIN)/python -m pytest -m "not slow and not faults"
-	$(BIN)/python -m pytest -m slow
+# Two processes share what computes; what measures memory or kills processes has the machine for itself.
+test: lint ## lint, then all tests that a change must pass
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not memory and not faults and not nightly"
+	$(BIN)/python -m pytest -m "memory and not nightly"
+	$(BIN)/python -m pytest -m "faults and not nightly"
+
+test-all: lint ## lint and all tests, with many examples and a kill before every file operation
+	$(BIN)/python -m pytest --hypothesis-profile nightly -m "not memory and not faults"
+	$(BIN)/python -m pytest -m memory
 	$(BIN)/python -m pytest -m faults
 
 lint: $(READY) ## ruff, mypy, and the licences of what is installed

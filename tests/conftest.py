@@ -6,6 +6,13 @@ import pytest
 import rasterio
 import shapely
 from affine import Affine
+from hypothesis import settings
+
+# Property tests: `make test` tries few examples of each, `make test-all` many (pytest --hypothesis-profile nightly).
+# Compiling by numba falls into the first example: none has a deadline.
+settings.register_profile("ci", max_examples=25, deadline=None)
+settings.register_profile("nightly", max_examples=300, deadline=None)
+settings.load_profile("ci")
 
 GSD_M, SCENE_SHAPE = 0.5, (160, 192)
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import shapely
 from affine import Affine
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from rasterio.crs import CRS
 
@@ -21,7 +21,6 @@ def naive(polygon, box):
     return shapely.contains_xy(polygon, cols, rows)
 
 
-@settings(max_examples=50, deadline=None)
 @given(
     points=st.lists(st.tuples(st.floats(-20, 220), st.floats(-20, 140)), min_size=3, max_size=9),
     box=st.tuples(st.integers(0, 119), st.integers(0, 199), st.integers(1, 120), st.integers(1, 200)),

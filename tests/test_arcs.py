@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -28,7 +28,6 @@ def obvious_edges(labels):
     return found
 
 
-@settings(deadline=None)  # numba compiles in the first example
 @given(labelled)
 def test_arcs_hold_every_edge_once_and_keep_to_one_pair_of_labels(labels):
     arcs = trace_arcs(labels)
@@ -40,7 +39,6 @@ def test_arcs_hold_every_edge_once_and_keep_to_one_pair_of_labels(labels):
     assert sorted(seen) == sorted(expected)
 
 
-@settings(deadline=None)
 @given(labelled)
 def test_arcs_meet_in_their_ends_only_and_ends_on_the_outline_touch_the_outside(labels):
     arcs = trace_arcs(labels)

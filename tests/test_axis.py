@@ -2,13 +2,11 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from geoseg.errors import ConfigError
 from geoseg.tiling.axis import Axis
-
-quick = settings(max_examples=100, deadline=None)
 
 
 @st.composite
@@ -29,13 +27,11 @@ def table(axis):
     return out
 
 
-@quick
 @given(axes())
 def test_weights_sum_to_128_on_every_pixel_of_the_scene(axis):
     np.testing.assert_array_equal(table(axis)[:, : axis.size].sum(0), 128)
 
 
-@quick
 @given(axes())
 def test_weights_are_full_at_both_ends_of_the_scene_and_zero_in_inner_margins(axis):
     first, last = axis.weight(0), axis.weight(axis.count - 1)
@@ -52,7 +48,6 @@ def test_weights_are_full_at_both_ends_of_the_scene_and_zero_in_inner_margins(ax
             assert not weight[axis.window - axis.margin :].any()
 
 
-@quick
 @given(axes())
 def test_the_least_number_of_windows_covers_the_axis_and_only_the_last_hangs_over(axis):
     ends = [axis.start(i) + axis.window for i in range(axis.count)]
@@ -63,7 +58,6 @@ def test_the_least_number_of_windows_covers_the_axis_and_only_the_last_hangs_ove
     assert all(axis.start(i) < axis.size for i in range(axis.count))
 
 
-@quick
 @given(axes(), st.data())
 def test_touching_names_exactly_the_windows_that_weigh_something(axis, data):
     lo = data.draw(st.integers(0, axis.size - 1))
@@ -85,7 +79,6 @@ def test_touching_refuses_pixels_outside_the_axis(lo, hi):
         Axis(100, 64, margin=8, ramp=8).touching(lo, hi)
 
 
-@quick
 @given(st.integers(1, 40), st.integers(0, 200))
 def test_fold_mirrors_as_numpy_does(size, beyond):
     axis = Axis(size, 8, margin=0, ramp=0)
@@ -93,7 +86,6 @@ def test_fold_mirrors_as_numpy_does(size, beyond):
     np.testing.assert_array_equal(axis.fold(np.arange(size + beyond)), mirrored)
 
 
-@quick
 @given(axes(), st.data())
 def test_read_span_is_the_hull_of_all_folded_pixels(axis, data):
     lo = data.draw(st.integers(0, axis.size - 1))

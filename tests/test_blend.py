@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from geoseg.errors import ModelError
@@ -10,7 +10,6 @@ from geoseg.grid import Box
 from geoseg.tiling.blend import accumulate, finish, mean_members, quantise, row_counts, to_bytes
 from geoseg.tiling.ramp import FULL, PROB_ONE
 
-quick = settings(max_examples=60, deadline=None)
 seeds = st.integers(0, 2**32 - 1)
 
 
@@ -40,7 +39,6 @@ def test_a_network_that_answers_nan_is_an_error():
         quantise(prob)
 
 
-@quick
 @given(seeds, st.integers(1, 5))
 def test_mean_of_members_is_rounded_once(seed, n):
     members = np.random.default_rng(seed).integers(0, PROB_ONE + 1, (n, 2, 3, 4), dtype=np.uint32)
@@ -49,7 +47,6 @@ def test_mean_of_members_is_rounded_once(seed, n):
     np.testing.assert_array_equal(mean_members(list(members)), want)
 
 
-@quick
 @given(seeds, st.integers(-30, 30), st.integers(-30, 30))
 def test_accumulate_adds_weighted_integers_where_boxes_meet(seed, top, left):
     rng = np.random.default_rng(seed)
@@ -89,7 +86,6 @@ def test_classes_sum_their_channels_and_stay_at_most_one():
         assert got.classes.tolist() == [[7]]  # the first of equal ones
 
 
-@quick
 @given(seeds, st.integers(1, 6))
 def test_ties_go_to_the_first_class(seed, n):
     sums = np.random.default_rng(seed).integers(0, 4, (n, 9, 11), dtype=np.uint32)
@@ -103,14 +99,12 @@ def test_the_largest_unsigned_values_are_told_apart():
     assert got.classes.tolist() == [[2, 1]]
 
 
-@quick
 @given(seeds, st.integers(1, 5), st.integers(1, 9))
 def test_pixels_of_a_class_are_counted_by_row(seed, height, width):
     classes = np.random.default_rng(seed).choice(np.uint8([0, 3, 7, 255]), (height, width))
     np.testing.assert_array_equal(row_counts(classes, (255, 3)), [(classes == i).sum(1) for i in (255, 3)])
 
 
-@quick
 @given(seeds, st.sampled_from([(1, 1), (1, 37), (63, 5), (64, 5), (65, 5), (150, 3)]))
 def test_finish_equals_its_slow_self_and_nodata_is_exact(seed, shape):
     rng = np.random.default_rng(seed)

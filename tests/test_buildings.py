@@ -10,7 +10,7 @@ import pyogrio
 import pytest
 import shapely
 from affine import Affine
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from rasterio.crs import CRS
@@ -91,7 +91,6 @@ def test_tiles_do_not_show(rules, tile_px):
     assert drawn(what).equals(expected(what))
 
 
-@settings(deadline=None, max_examples=15)
 @given(
     arrays(
         np.uint8, st.tuples(st.integers(1, 24), st.integers(1, 24)), elements=st.sampled_from([0, 60, 127, 128, 255])

@@ -68,7 +68,7 @@ def test_drawing_compiles_nothing_that_was_not_compiled_before():
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_first_run_tells_and_a_second_does_not(tmp_path):
     raster = write_tif(tmp_path / "p.tif", np.full((1, 40, 40), 200, np.uint8), nodata=0)
     flags = ["-o", tmp_path / "p.gpkg", "--overwrite", "--method", "contour", "--full-scale", "255"]

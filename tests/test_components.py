@@ -1,5 +1,5 @@
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
@@ -18,7 +18,6 @@ def components_at(probability: np.ndarray, threshold: float) -> tuple[Components
     return found, sum_bytes(probability, runs, found)
 
 
-@settings(deadline=None)  # numba compiles in the first example
 @given(RASTERS, st.sampled_from([0.2, 0.5, 1.0]))
 def test_components_equal_scipy_label(probability, threshold):
     found, byte_sum = components_at(probability, threshold)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import shapely
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
@@ -17,7 +17,6 @@ def contours_of(inside):
     return rings.polygons(np.ones(len(rings), bool)), rings
 
 
-@settings(deadline=None)  # numba compiles in the first example
 @given(arrays(np.bool_, st.tuples(st.integers(1, 12), st.integers(1, 12))))
 def test_each_contour_holds_exactly_the_pixels_of_its_component(inside):
     contours, rings = contours_of(inside)

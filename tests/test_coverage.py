@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import shapely
 from affine import Affine
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from rasterio.crs import CRS
@@ -45,7 +45,6 @@ def assert_tiles(polygons: np.ndarray, area_m2: float | None = None) -> None:
         assert shapely.union_all(polygons).area == pytest.approx(area_m2, rel=1e-12)
 
 
-@settings(deadline=None, max_examples=200)  # numba compiles in the first example
 @given(NOISE | BLOCKS, st.data())
 def test_exact_polygons_are_those_of_rasterio_and_tile_the_scene(classes, data):
     valid = data.draw(st.none() | arrays(np.bool_, classes.shape))
@@ -67,7 +66,6 @@ def test_exact_polygons_are_those_of_rasterio_and_tile_the_scene(classes, data):
         assert ((drawn > 0) == (True if valid is None else valid)).all()
 
 
-@settings(deadline=None, max_examples=300)
 @given(
     NOISE | BLOCKS,
     st.booleans(),
@@ -88,7 +86,6 @@ def test_plainer_polygons_still_tile_the_scene_within_the_tolerance(classes, hol
         assert strays.max() <= tolerance_m * 1.001  # UTM: 0.04 % off true metres here
 
 
-@settings(deadline=None)
 @given(BLOCKS, st.integers(1, 40))
 def test_batches_change_nothing(classes, max_points):
     found = coverage_of(classes, tolerance_m=3.0)

@@ -1,5 +1,5 @@
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
@@ -25,7 +25,6 @@ def painted(runs: ClassRuns, of_run: np.ndarray) -> np.ndarray:
     return np.repeat(of_run, end - runs.first).reshape(runs.height, runs.width)
 
 
-@settings(deadline=None)  # numba compiles in the first example
 @given(CLASSES, st.integers(1, 15), st.data())
 def test_runs_hold_the_raster_whatever_strips_it_comes_in(classes, strip, data):
     valid = data.draw(st.none() | arrays(np.bool_, classes.shape))
@@ -40,7 +39,6 @@ def test_runs_hold_the_raster_whatever_strips_it_comes_in(classes, strip, data):
         np.testing.assert_array_equal(getattr(runs, name), getattr(whole, name))
 
 
-@settings(deadline=None)
 @given(CLASSES, st.data())
 def test_patches_are_numbered_by_their_first_pixels_as_scipy_labels_them(classes, data):
     valid = data.draw(arrays(np.bool_, classes.shape))

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
@@ -50,7 +50,6 @@ def slowly(classes: np.ndarray, min_area_m2: float) -> np.ndarray:
             return classes
 
 
-@settings(deadline=None, max_examples=300)
 @given(MAPS, st.sampled_from([1.0, 3.0, 5.0, 9.0, 30.0, 1000.0]))
 def test_sieve_equals_the_rule_taken_one_merge_at_a_time(classes, min_area_m2):
     np.testing.assert_array_equal(sieved(classes, min_area_m2), slowly(classes, min_area_m2))

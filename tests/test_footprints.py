@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import shapely
 from affine import Affine
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from rasterio.crs import CRS
@@ -25,7 +25,6 @@ def blobs(seed, *, size=80, smooth=2.0):
     return np.clip(128 + noise / noise.std() * 60, 1, 255).astype(np.uint8)
 
 
-@settings(deadline=None)  # numba compiles in the first example
 @given(
     arrays(np.bool_, st.tuples(st.integers(1, 12), st.integers(1, 12))),
     st.sampled_from([None, 0, 0.7, 3.0]),

@@ -1,6 +1,6 @@
 import numpy as np
 import shapely
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
@@ -10,7 +10,6 @@ from geoseg.polygons.links import linked_boxes
 BOXES = st.lists(st.tuples(*(st.integers(0, 40),) * 2, *(st.integers(0, 6),) * 2), max_size=30)
 
 
-@settings(deadline=None)
 @given(BOXES)
 def test_groups_are_the_connected_components_of_boxes_that_meet(corners):
     boxes = np.array([(x, y, x + w, y + h) for x, y, w, h in corners], float).reshape(-1, 4)

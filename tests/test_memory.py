@@ -68,14 +68,14 @@ def four_band_bundle(tmp_path):
     return save_model(tmp_path / "model", build_network(spec.arch, in_channels=4, out_channels=2), spec=spec)
 
 
-@pytest.mark.slow
+@pytest.mark.memory
 def test_peak_memory_is_planned_and_does_not_grow_with_the_scene(tmp_path, four_band_bundle):
     found = {}
-    for size in (4000, 12000):
+    for size in (3000, 7500):
         scene = write_scene(tmp_path / f"{size}.tif", size)
         command = [sys.executable, "-c", RUN, str(scene), four_band_bundle.path, str(tmp_path / f"out{size}")]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         found[size] = json.loads(done.stdout)
         assert found[size]["valid"] == size**2
         assert found[size]["peak"] <= found[size]["planned"], found
-    assert found[12000]["peak"] <= 1.15 * found[4000]["peak"], found
+    assert found[7500]["peak"] <= 1.15 * found[3000]["peak"], found

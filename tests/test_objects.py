@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import shapely
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from geoseg.errors import InputError
@@ -67,7 +67,6 @@ def naive_average_precision(truth, predicted, confidence, min_iou):
 squares = st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12)), min_size=1, max_size=6, unique=True)
 
 
-@settings(deadline=None, max_examples=40)
 @given(squares, squares, st.randoms(use_true_random=False))
 def test_average_precision_equals_a_naive_count(truth, predicted, random):
     t = boxes(*((3 * x, 3 * y, 3 * x + 7, 3 * y + 7) for x, y in truth))

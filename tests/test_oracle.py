@@ -8,7 +8,7 @@ from math import cos, pi
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from geoseg.grid import Box
@@ -18,7 +18,6 @@ from geoseg.tiling.plan import WindowGrid, chunks
 
 STEP = 2.0**-18
 ONE = 2**18 - 1
-quick = settings(max_examples=40, deadline=None)
 
 
 def two(p):
@@ -159,7 +158,6 @@ def jobs(draw):
     return WindowGrid(*axes)
 
 
-@quick
 @given(jobs(), st.sampled_from(NETWORKS), st.integers(8, 100), st.integers(0, 2**32 - 1))
 def test_any_job_gives_the_oracles_bytes(grid, network, chunk_px, seed):
     image = picture(grid.shape, seed)
@@ -167,7 +165,6 @@ def test_any_job_gives_the_oracles_bytes(grid, network, chunk_px, seed):
     np.testing.assert_array_equal(got, oracle(image, grid, network))
 
 
-@quick
 @given(jobs(), st.integers(8, 100), st.integers(0, 2**32 - 1))
 def test_probes_come_back_to_the_quantisation_step(grid, chunk_px, seed):
     rows, cols = np.linspace(0, 0.6, grid.rows.size), np.linspace(0, 0.4, grid.cols.size)

@@ -8,7 +8,7 @@ import pytest
 import rasterio
 import rasterio.shutil
 from conftest import write_tif
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -36,7 +36,6 @@ def naive(pixels: NDArray[np.uint8], kind: Kind) -> NDArray[np.uint8]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=60, deadline=None)
 @given(
     height=st.integers(1, 17), width=st.integers(1, 17), top=st.sampled_from([1, 2, 4, 255]), seed=st.integers(0, 99)
 )

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
@@ -26,7 +26,6 @@ def obvious_count(height, drop):
     return count
 
 
-@settings(deadline=None, max_examples=300)  # numba compiles in the first example
 @given(images, st.integers(1, 6))
 def test_there_are_as_many_parts_as_peaks_that_stand_out(height, drop):
     labels = label_peaks(height, drop=drop)
@@ -38,7 +37,6 @@ def test_there_are_as_many_parts_as_peaks_that_stand_out(height, drop):
         assert ndimage.label(labels == labels.ravel()[k])[1] == 1
 
 
-@settings(deadline=None)
 @given(images, st.integers(1, 6), st.integers(1, 9))
 def test_parts_are_large_enough_or_all_of_their_area(height, drop, min_px):
     labels = label_peaks(height, drop=drop, min_px=min_px)
@@ -47,7 +45,6 @@ def test_parts_are_large_enough_or_all_of_their_area(height, drop, min_px):
         assert (labels == k).sum() >= min(min_px, (areas == areas[labels == k][0]).sum())
 
 
-@settings(deadline=None)
 @given(images, st.integers(1, 6))
 def test_an_area_alone_is_parted_alike_in_any_type(height, drop):
     labels = label_peaks(height, drop=drop)

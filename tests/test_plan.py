@@ -2,15 +2,13 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from geoseg.errors import ConfigError
 from geoseg.grid import Box
 from geoseg.tiling.axis import Axis
 from geoseg.tiling.plan import WindowGrid, chunks, redundancy
-
-quick = settings(max_examples=60, deadline=None)
 
 
 def all_windows(grid):
@@ -27,7 +25,6 @@ def all_windows(grid):
     return out
 
 
-@quick
 @given(st.integers(1, 90), st.integers(1, 90), st.data())
 def test_windows_are_those_that_weigh_something_on_the_box_row_by_row(height, width, data):
     grid = WindowGrid(Axis(height, 32, margin=4, ramp=8), Axis(width, 24, margin=2, ramp=3))
@@ -72,7 +69,6 @@ def test_a_model_with_a_bad_margin_is_refused_whatever_the_scene(shape, margin, 
         WindowGrid.fit(shape, window=512, margin=margin, ramp=ramp, multiple=32)
 
 
-@quick
 @given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 70))
 def test_chunks_cover_every_pixel_once_in_order(height, width, chunk_px):
     seen = np.zeros((height, width), int)

@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import shapely
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from shapely import affinity
 
@@ -64,7 +64,6 @@ def naive_right_angles(polygon):
     return right / total
 
 
-@settings(deadline=None, max_examples=50)
 @given(
     st.sampled_from([HOUSE, COURT]),
     st.sampled_from([HOUSE, COURT]),

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from affine import Affine
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from rasterio.crs import CRS
 
@@ -54,7 +54,6 @@ def test_taps_are_the_definition_s(n_source, n_target):
     np.testing.assert_allclose(taps.weight.sum(1), 1, atol=1e-6)
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.data(), sizes, sizes, st.integers(0, 2**32 - 1))
 def test_any_box_is_the_crop_of_the_whole(data, scene, working, seed):
     rng = np.random.default_rng(seed)
@@ -74,7 +73,6 @@ def test_any_box_is_the_crop_of_the_whole(data, scene, working, seed):
     np.testing.assert_array_equal(part_mask, back_mask[box.within(whole(scene))])
 
 
-@settings(max_examples=40, deadline=None)
 @given(sizes, sizes, st.integers(0, 2**32 - 1))
 def test_values_are_weighted_means_of_valid_pixels(scene, working, seed):
     rng = np.random.default_rng(seed)
@@ -91,7 +89,6 @@ def test_values_are_weighted_means_of_valid_pixels(scene, working, seed):
     assert (image[:, ~mask] == 0).all()
 
 
-@settings(max_examples=40, deadline=None)
 @given(sizes, sizes, st.integers(0, 2**32 - 1))
 def test_constants_stay_and_validity_is_any_source(scene, working, seed):
     valid = np.random.default_rng(seed).random(scene) < 0.5
@@ -103,7 +100,6 @@ def test_constants_stay_and_validity_is_any_source(scene, working, seed):
 
 
 @given(st.integers(1, 6), st.integers(1, 6), st.integers(1, 5), st.integers(1, 5))
-@settings(max_examples=30, deadline=None)
 def test_integer_factors_are_block_means(h, w, down_rows, down_cols):
     pixels = np.random.default_rng(h + 7 * w).integers(0, 255, (2, h * down_rows, w * down_cols)).astype(np.uint8)
     taps = Resampling(pixels.shape[1:], (h, w)).to_working(Box(0, 0, h, w))

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -8,7 +8,6 @@ from geoseg.errors import ConfigError
 from geoseg.polygons.runs import find_runs, threshold_byte
 
 
-@settings(deadline=None)  # numba compiles in the first example
 @given(arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.sampled_from([0, 9, 10, 255])))
 def test_runs_cover_exactly_the_inside_pixels_and_never_touch(probability):
     runs = find_runs(probability, 10)

@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -27,7 +27,6 @@ def test_confusion_of_six_pixels_by_hand():
     assert c.overall_accuracy == 3 / 4
 
 
-@settings(deadline=None)
 @given(IDS, IDS)
 def test_confusion_equals_a_naive_count_and_adds_up_by_blocks(truth, predicted):
     whole = Confusion.empty(3).add(truth, predicted)
@@ -73,7 +72,6 @@ def naive_hits(pixels, others, tolerance_m, size):
     )
 
 
-@settings(deadline=None)
 @given(MASKS, MASKS, st.sampled_from([0.0, 0.3, 1.0, 2.5]), st.sampled_from([(1.0, 1.0), (0.3, 0.1)]), MASKS)
 def test_boundaries_equal_a_naive_search(truth, predicted, tolerance_m, size, hidden):
     valid = ~(hidden & truth)

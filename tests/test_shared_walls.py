@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import shapely
 from affine import Affine
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from rasterio.crs import CRS
@@ -161,7 +161,6 @@ def test_pixels_of_degrees_give_right_corners_on_the_ground():
         assert polygon.area / shapely.minimum_rotated_rectangle(polygon).area > 0.97
 
 
-@settings(deadline=None, max_examples=60)
 @given(
     arrays(np.int32, st.tuples(st.integers(3, 14), st.integers(3, 14)), elements=st.integers(0, 4)),
     st.sampled_from(["regular", "contour"]),

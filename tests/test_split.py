@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from geoseg.errors import ConfigError
@@ -47,7 +47,6 @@ def test_areas_share_no_pixel_and_keep_the_buffer(shape, split):
                 assert max(rows, cols) >= split.buffer_px
 
 
-@settings(max_examples=300, deadline=None)
 @given(shapes, splits, st.floats(0.1, 4), st.floats(0.1, 4))
 def test_working_pixels_of_an_area_are_made_of_its_pixels_alone(shape, split, rows, cols):
     resampling = Resampling(shape, (max(1, round(shape[0] * rows)), max(1, round(shape[1] * cols))))
@@ -82,7 +81,6 @@ def test_an_area_smaller_than_a_pixel_of_the_model_is_an_error():
         working_box(validation, Resampling((100, 100), (10, 10)))
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 60), st.integers(1, 60))
 def test_augmented_windows_see_their_area_alone(seed, height, width):
     """The area's pixels lie around 100; whatever else were read (zeros, neighbours) would show."""

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import shapely
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from rasterio.features import shapes
@@ -31,7 +31,6 @@ def blobs(seed, size=80):
     return mask
 
 
-@settings(deadline=None, max_examples=25)
 @given(st.integers(0, 50), st.floats(-44, 44), st.floats(0.1, 3), st.floats(0.6, 1.6), st.sampled_from([0, 1e-3, 0.02]))
 def test_the_pixels_are_found_wherever_they_lie(seed, angle, size, aspect, noise):
     scaled = shapely.transform(staircases(blobs(seed)), lambda xy: xy * (size, size * aspect))
@@ -54,7 +53,6 @@ def test_other_outlines_have_no_pixels():
         assert find_steps(polygons) is None
 
 
-@settings(deadline=None, max_examples=60)
 @given(arrays(np.bool_, (9, 11)))
 def test_the_points_are_those_of_marching_squares_on_the_mask(mask):
     rings = shapely.get_rings(staircases(mask))

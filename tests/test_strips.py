@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from geoseg.grid import Box
@@ -14,7 +14,6 @@ SHAPES = [((150, 231), (150, 231)), ((150, 231), (75, 116)), ((150, 231), (301, 
 
 
 @pytest.mark.parametrize(("scene", "working"), SHAPES)
-@settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_rows_leave_once_and_complete(scene, working, data):
     grid = WindowGrid.fit(working, window=64, margin=8, ramp=16, multiple=32)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import shapely
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
@@ -24,7 +24,6 @@ def traced(probability):
     return np.array([shapely.Polygon(points[k], holes[k]) for k in shells], object), rings
 
 
-@settings(deadline=None)  # numba compiles in the first example
 @given(arrays(np.uint8, st.tuples(st.integers(1, 12), st.integers(1, 12))))
 def test_contours_separate_the_centres_of_inside_and_outside_pixels(probability):
     polygons, rings = traced(probability)

@@ -264,7 +264,7 @@ def test_too_little_memory_is_said_before_anything_runs(tiny_scene, tiny_bundle,
     assert "--memory" in capsys.readouterr().err
 
 
-@pytest.mark.slow
+@pytest.mark.memory
 def test_a_scene_is_verified_in_processes_of_their_own(wide_scene, tiny_bundle, capsys):
     assert main(["verify", str(wide_scene), "-m", str(tiny_bundle), "--crop-px", "700", "-q"]) == 0
     out = capsys.readouterr().out

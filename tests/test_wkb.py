@@ -1,12 +1,11 @@
 import numpy as np
 import shapely
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from geoseg.io.wkb import multipolygons
 
 
-@settings(deadline=None)  # numba compiles in the first example
 @given(st.lists(st.integers(0, 3), max_size=6), st.integers(0, 2**32 - 1))
 def test_bytes_are_those_of_shapely(holes, seed):
     rng = np.random.default_rng(seed)

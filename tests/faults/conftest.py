@@ -53,9 +53,20 @@ def model(tmp_path_factory):
 
 @pytest.fixture
 def stage(tmp_path):
+    """Runs that take no longer than they must: for faults at a named moment."""
+    yield from _stage(tmp_path, pause_s=0)
+
+
+@pytest.fixture
+def slow_stage(tmp_path):
+    """Runs that last, for faults that a test brings about while they go on."""
+    yield from _stage(tmp_path, pause_s=PAUSE_S)
+
+
+def _stage(tmp_path, *, pause_s):
     folder = tmp_path / "stage"
     folder.mkdir()
-    made = Stage(folder, partial(network, pause_s=PAUSE_S))
+    made = Stage(folder, partial(network, pause_s=pause_s))
     yield made
     made.end()
 

@@ -65,8 +65,8 @@ class Running:
 
     def progress(self, stage: str = "predict") -> list[int]:
         """Return how many steps of a stage were done, message by message, of a run with --progress json."""
-        told = [json.loads(line) for line in self.log.splitlines() if line.startswith('{"stage"')]
-        return [message["done"] for message in told if message["stage"] == stage]
+        told = [json.loads(line) for line in self.log.splitlines() if line.startswith("{")]
+        return [message["done"] for message in told if message.get("stage") == stage]
 
     @property
     def resumed(self) -> int:

@@ -21,6 +21,11 @@ TTL = {"distributed__scheduler__worker_ttl": "2s"}  # the scheduler waits for te
 
 
 @pytest.fixture
+def stage(slow_stage):
+    return slow_stage
+
+
+@pytest.fixture
 def executables(tmp_path):
     """Start ``dask scheduler`` and ``dask worker`` as a user does; returns how, and ends them."""
     started = []

@@ -93,11 +93,13 @@ def test_a_folder_that_cannot_be_written_is_said(stage, job, disk, tmp_path):
     assert run.progress() == []
 
 
-def test_a_scene_that_changes_stops_the_run_and_nothing_of_it_is_kept(stage, model, scene, undisturbed, tmp_path, out):
+def test_a_scene_that_changes_stops_the_run_and_nothing_of_it_is_kept(
+    slow_stage, model, scene, undisturbed, tmp_path, out
+):
     copy = tmp_path / scene.name
     shutil.copy2(scene, copy)
     job = ["buildings", copy, "-m", model, "-o", out, "--chunk-px", 512, "--progress", "json"]
-    run = stage.geoseg(*job)
+    run = slow_stage.geoseg(*job)
     wait_for(lambda: parts(out), while_running=run)
     before = copy.stat()
     with copy.open("r+b") as file:  # in place: who has it open sees other pixels
@@ -107,13 +109,13 @@ def test_a_scene_that_changes_stops_the_run_and_nothing_of_it_is_kept(stage, mod
     assert run.exit_code() == 5, run.log
     assert "scene.tif changed while the run went on" in run.log.replace(scene.name, "scene.tif")
     assert outputs(out) == {}
-    refused = stage.geoseg(*job)
+    refused = slow_stage.geoseg(*job)
     assert refused.exit_code() == 5
     assert f"source {copy.name} changed" in refused.log
     shutil.copyfile(scene, copy)
     os.utime(copy, ns=(before.st_atime_ns, before.st_mtime_ns))  # as long and as old as it was: who knows what it holds
-    assert stage.geoseg(*job).exit_code() == 5
-    again = stage.geoseg(*job, "--fresh")
+    assert slow_stage.geoseg(*job).exit_code() == 5
+    again = slow_stage.geoseg(*job, "--fresh")
     assert again.exit_code() == 0, again.log
     assert outputs(out) == undisturbed
 
