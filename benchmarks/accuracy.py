@@ -17,7 +17,7 @@ from machine import describe
 from shapely import box
 
 from geoseg import PolygonOptions, RunOptions, predict
-from geoseg.evaluate import evaluate
+from geoseg.jobs.evaluate import evaluate
 
 
 def main() -> None:

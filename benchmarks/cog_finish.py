@@ -23,15 +23,15 @@ from affine import Affine
 from rasterio.crs import CRS
 from rasterio.windows import Window
 
-from geoseg.classes import ClassInfo, ClassMap
-from geoseg.grid import Box, Grid
-from geoseg.io.cog import CACHE_BYTES, Layer, assemble
-from geoseg.io.files import atomic
-from geoseg.io.parts import PartEncoder, write_part
-from geoseg.io.tiff import TILE_PX
-from geoseg.io.vrt import vrt
+from geoseg.disk.files import atomic
+from geoseg.outputs.cog.cog import CACHE_BYTES, Layer, assemble
+from geoseg.outputs.cog.parts import PartEncoder, write_part
+from geoseg.outputs.cog.tiff import TILE_PX
+from geoseg.outputs.cog.vrt import vrt
 from geoseg.tiling.overviews import HALVE, Kind, levels_within
-from geoseg.tiling.plan import chunks
+from geoseg.tiling.windows import chunks
+from geoseg.values.classes import ClassInfo, ClassMap
+from geoseg.values.grid import Box, Grid
 
 CLASSES = ClassMap(tuple(ClassInfo(i, name, (50 * i, 120, 200)) for i, name in enumerate("abcde", start=1)))
 KINDS: dict[str, Kind] = {"classes": "categories", "confidence": "probability"}

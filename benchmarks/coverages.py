@@ -25,8 +25,8 @@ from machine import describe
 
 DRAW = """
 import json, resource, sys, time
-from geoseg.engine.coverage import draw_coverage
-from geoseg.polygons.coverage import CoverageRules
+from geoseg.vector.coverage.draw import draw_coverage
+from geoseg.vector.coverage.coverage import CoverageRules
 raster, out, min_area_m2, tolerance_m = sys.argv[1:]
 made = draw_coverage(raster, out, rules=CoverageRules(min_area_m2=float(min_area_m2), tolerance_m=float(tolerance_m)))
 print(json.dumps(made))

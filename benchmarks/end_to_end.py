@@ -24,11 +24,12 @@ import numpy as np
 from scenes import repeated
 
 from geoseg import RunOptions, predict
-from geoseg.engine import folder, local
-from geoseg.engine import predict as run
-from geoseg.engine.networks import load_networks
-from geoseg.engine.run import Progress
-from geoseg.model.backends import one_thread_per_network
+from geoseg.executors import threads as local
+from geoseg.jobs import folder
+from geoseg.jobs import predict as run
+from geoseg.jobs.networks import load_networks
+from geoseg.jobs.run import Progress
+from geoseg.models.backends.torch import one_thread_per_network
 
 
 class Clock:

@@ -27,8 +27,8 @@ from rasterio.crs import CRS
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from geoseg.grid import Grid
-from geoseg.polygons import FootprintRules, extract_footprints, label_instances
+from geoseg.values.grid import Grid
+from geoseg.vector import FootprintRules, extract_footprints, label_instances
 
 GSD_M, LEVEL = 0.3, "std"
 METRES = CRS.from_epsg(32633)

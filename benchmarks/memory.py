@@ -24,11 +24,11 @@ HERE = Path(__file__).parent
 RUN = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
-import geoseg.engine.predict as run
+import geoseg.jobs.predict as run
 import stubs
 from functools import partial
 from geoseg import RunOptions, predict
-from geoseg.config import parse_bytes
+from geoseg.config.load import parse_bytes
 run.load_networks = partial(stubs.network, 0.0)
 scene, out, chunk, memory = sys.argv[2:]
 options = RunOptions(chunk_px=int(chunk), lanes=2, memory_bytes=parse_bytes(memory))

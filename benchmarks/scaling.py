@@ -20,12 +20,12 @@ import stubs
 from scenes import write_scene
 
 from geoseg import ClusterOptions, RunOptions, load_model, open_scene
-from geoseg.engine.engines import ChunkProgress, Engine, Task
-from geoseg.engine.folder import JobFolder
-from geoseg.engine.kernel import ChunkRecord
-from geoseg.engine.networks import load_networks
-from geoseg.engine.open import open_engine
-from geoseg.engine.plan import make_plan
+from geoseg.executors.base import ChunkProgress, Engine, Task
+from geoseg.executors.open import open_engine
+from geoseg.jobs.chunk import ChunkRecord
+from geoseg.jobs.folder import JobFolder
+from geoseg.jobs.networks import load_networks
+from geoseg.jobs.plan import make_plan
 
 os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
 

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from geoseg.bands import BandSet
-from geoseg.classes import BUILDING_CLASSES
-from geoseg.engine.engines import Task
-from geoseg.engine.folder import JobFolder
-from geoseg.engine.job import Job
-from geoseg.model.bundle import ModelBundle
-from geoseg.model.spec import Architecture, Channel, ModelSpec, Normalisation, Weights
+from geoseg.executors.base import Task
+from geoseg.jobs.folder import JobFolder
+from geoseg.jobs.job import Job
+from geoseg.models.bundle import ModelBundle
+from geoseg.models.spec import Architecture, Channel, ModelSpec, Normalisation, Weights
+from geoseg.values.bands import BandSet
+from geoseg.values.classes import BUILDING_CLASSES
 
 SPEC = ModelSpec(
     name="stub",

@@ -22,13 +22,13 @@ from rasterio.features import rasterize
 from rasterio.windows import Window
 from shapely import affinity, box, union_all
 
-from geoseg.polygons.runs import find_runs
-from geoseg.polygons.trace import trace_rings
+from geoseg.vector.pixels.runs import find_runs
+from geoseg.vector.pixels.subpixel import trace_rings
 
 PATTERN_PX = 3000
 RUN = """
 import json, resource, sys, time
-from geoseg.engine.vectorize import vectorize
+from geoseg.jobs.vectorize import vectorize
 began = time.perf_counter()
 made = vectorize(sys.argv[1], sys.argv[2], class_id=2)
 made["seconds"] = time.perf_counter() - began

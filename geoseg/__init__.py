@@ -15,29 +15,29 @@ from geoseg.numba_cache import ensure_numba_cache
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from geoseg.engine.options import ClusterOptions, EngineOptions, PolygonOptions, RegularizeOptions, RunOptions
-    from geoseg.engine.predict import Result, finish, predict
-    from geoseg.engine.regularize import regularize
-    from geoseg.engine.vectorize import vectorize
-    from geoseg.io.source import Scene, open_scene
-    from geoseg.model.bundle import ModelBundle, load_model
+    from geoseg.jobs.options import ClusterOptions, EngineOptions, PolygonOptions, RegularizeOptions, RunOptions
+    from geoseg.jobs.predict import Result, finish, predict
+    from geoseg.jobs.vectorize import vectorize
+    from geoseg.models.bundle import ModelBundle, load_model
+    from geoseg.scenes.source import Scene, open_scene
+    from geoseg.vector.footprints.regularize import regularize
 
 # Loaded at first use: `geoseg --help` and a worker that only reads pay for neither torch nor geopandas.
 _HOMES = {
-    "ClusterOptions": "geoseg.engine.options",
-    "EngineOptions": "geoseg.engine.options",
-    "ModelBundle": "geoseg.model.bundle",
-    "PolygonOptions": "geoseg.engine.options",
-    "RegularizeOptions": "geoseg.engine.options",
-    "Result": "geoseg.engine.predict",
-    "RunOptions": "geoseg.engine.options",
-    "Scene": "geoseg.io.source",
-    "finish": "geoseg.engine.predict",
-    "load_model": "geoseg.model.bundle",
-    "open_scene": "geoseg.io.source",
-    "predict": "geoseg.engine.predict",
-    "regularize": "geoseg.engine.regularize",
-    "vectorize": "geoseg.engine.vectorize",
+    "ClusterOptions": "geoseg.jobs.options",
+    "EngineOptions": "geoseg.jobs.options",
+    "ModelBundle": "geoseg.models.bundle",
+    "PolygonOptions": "geoseg.jobs.options",
+    "RegularizeOptions": "geoseg.jobs.options",
+    "Result": "geoseg.jobs.predict",
+    "RunOptions": "geoseg.jobs.options",
+    "Scene": "geoseg.scenes.source",
+    "finish": "geoseg.jobs.predict",
+    "load_model": "geoseg.models.bundle",
+    "open_scene": "geoseg.scenes.source",
+    "predict": "geoseg.jobs.predict",
+    "regularize": "geoseg.vector.footprints.regularize",
+    "vectorize": "geoseg.jobs.vectorize",
 }
 __all__ = [
     "ClusterOptions",

@@ -11,7 +11,7 @@ def ensure_numba_cache() -> None:
     It takes that variable, __pycache__ beside a module, or the user's cache folder. To be called before it is loaded.
     """
     user_cache = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
-    beside = Path(__file__).parent / "polygons" / "__pycache__"
+    beside = Path(__file__).parent / "vector" / "__pycache__"
     if "NUMBA_CACHE_DIR" in os.environ or _may_write(beside) or _may_write(user_cache):
         return
     os.environ["NUMBA_CACHE_DIR"] = str(_own_folder())

@@ -4,13 +4,13 @@ from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
-from geoseg.config import BatchConfig, Buildings
-from geoseg.engine.batch import OWN_FILES, Batch, BatchScene, run_batch
-from geoseg.engine.ledger import Report
-from geoseg.engine.predict import load_models
-from geoseg.engine.run import Listener, Stop
+from geoseg.config.load import BatchConfig, Buildings
 from geoseg.errors import InputError
-from geoseg.io.scene_list import ListedScene, list_scenes
+from geoseg.jobs.batch import OWN_FILES, Batch, BatchScene, run_batch
+from geoseg.jobs.batch_log import Report
+from geoseg.jobs.predict import load_models
+from geoseg.jobs.run import Listener, Stop
+from geoseg.scenes.lists import ListedScene, list_scenes
 
 
 def run(config: BatchConfig, *, listen: Listener, stop: Stop) -> Report:

@@ -1,8 +1,8 @@
 """Buildings: a scene becomes a class map, its confidence, and the polygons of its buildings."""
 
-from geoseg.config import BuildingsConfig
-from geoseg.engine.predict import Result, load_models, predict
-from geoseg.engine.run import Listener, Stop
+from geoseg.config.load import BuildingsConfig
+from geoseg.jobs.predict import Result, load_models, predict
+from geoseg.jobs.run import Listener, Stop
 
 
 def run(config: BuildingsConfig, *, listen: Listener, stop: Stop | None = None) -> Result:

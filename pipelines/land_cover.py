@@ -1,8 +1,8 @@
 """Land cover: a scene becomes a class map with its confidence."""
 
-from geoseg.config import LandCoverConfig
-from geoseg.engine.predict import Result, load_models, predict
-from geoseg.engine.run import Listener, Stop
+from geoseg.config.load import LandCoverConfig
+from geoseg.jobs.predict import Result, load_models, predict
+from geoseg.jobs.run import Listener, Stop
 
 
 def run(config: LandCoverConfig, *, listen: Listener, stop: Stop | None = None) -> Result:

@@ -63,11 +63,11 @@ def write_bundle(folder, *, widths, **changes):
     """
     import torch
 
-    from geoseg.bands import BandSet
-    from geoseg.classes import BUILDING_CLASSES
-    from geoseg.model.build import build_network
-    from geoseg.model.bundle import save_model
-    from geoseg.model.spec import Architecture, Channel, ModelSpec, Normalisation
+    from geoseg.models.build import build_network
+    from geoseg.models.bundle import save_model
+    from geoseg.models.spec import Architecture, Channel, ModelSpec, Normalisation
+    from geoseg.values.bands import BandSet
+    from geoseg.values.classes import BUILDING_CLASSES
 
     usual = {
         "name": folder.name,

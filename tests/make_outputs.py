@@ -13,16 +13,16 @@ from affine import Affine
 from numpy.typing import NDArray
 from rasterio.crs import CRS
 
-from geoseg.classes import ClassInfo, ClassMap
-from geoseg.grid import Box, Grid
-from geoseg.io.cog import Layer, assemble
-from geoseg.io.files import write_json
-from geoseg.io.geopackage import write_buildings
-from geoseg.io.pam import write_pam
-from geoseg.io.parts import encode, write_part
-from geoseg.io.tiff import TILE_PX
-from geoseg.polygons.footprints import Footprints
+from geoseg.disk.files import write_json
+from geoseg.outputs.cog.cog import Layer, assemble
+from geoseg.outputs.cog.parts import encode, write_part
+from geoseg.outputs.cog.tiff import TILE_PX
+from geoseg.outputs.geopackage.footprints import write_buildings
+from geoseg.outputs.pam import write_pam
 from geoseg.tiling.overviews import Kind, levels_within
+from geoseg.values.classes import ClassInfo, ClassMap
+from geoseg.values.grid import Box, Grid
+from geoseg.vector.footprints.extract import Footprints
 
 CLASSES = ClassMap(
     (

@@ -11,7 +11,7 @@ import typer
 from geoseg import __version__
 from geoseg.cli import batch, check, demo, evaluate, finish, info, predict, regularize, run, train, vectorize, verify
 from geoseg.cli.progress import json_line
-from geoseg.engine.heap import keep_freed_memory
+from geoseg.executors.heap import keep_freed_memory
 from geoseg.failures import as_geoseg_error
 
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[2]  # ClickException: of click, or of the copy inside typer

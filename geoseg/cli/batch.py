@@ -21,13 +21,13 @@ from geoseg.cli.options import (
 )
 from geoseg.cli.stopping import stoppable
 from geoseg.cli.table import table
-from geoseg.config import BatchConfig, load_config, parse_seconds
-from geoseg.engine.options import ClusterOptions
+from geoseg.config.load import BatchConfig, load_config, parse_seconds
+from geoseg.config.permissions import Allowed
 from geoseg.errors import ConfigError
-from geoseg.permissions import Allowed
+from geoseg.jobs.options import ClusterOptions
 
 if TYPE_CHECKING:
-    from geoseg.engine.ledger import Report
+    from geoseg.jobs.batch_log import Report
 
 HEAD = ("scene", "state", "code", "seconds", "polygons")
 
@@ -80,7 +80,7 @@ def start(config: BatchConfig, talk: TalkFlags, *, dry_run: bool = False) -> Non
     from geoseg.pipelines import batch as recipe
 
     if dry_run:
-        from geoseg.engine.batch import plan_batch
+        from geoseg.jobs.batch import plan_batch
 
         print(json.dumps(plan_batch(recipe.prepare(config)), indent=1, ensure_ascii=False))
         return

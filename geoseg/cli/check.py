@@ -15,7 +15,7 @@ def check(
     folder: Annotated[Path, typer.Argument(metavar="OUT", help="Output folder of a run.")],
 ) -> None:
     """Re-read the outputs of a run and say whether they are sound; exit code 8 where one is not."""
-    from geoseg.io.check import check_outputs
+    from geoseg.outputs.check import check_outputs
 
     findings = check_outputs(folder)
     print(table([["ok" if f.ok else "FAULT", f.name, f.detail] for f in findings]))

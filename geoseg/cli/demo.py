@@ -9,8 +9,8 @@ import typer
 from geoseg.cli.options import Overwrite, TalkFlags, named_path, spread
 from geoseg.cli.predict import DEFAULT_MODEL
 from geoseg.cli.table import print_result, table
-from geoseg.config import DEMO_SCENE, BuildingsConfig
-from geoseg.engine.options import RunOptions
+from geoseg.config.load import DEMO_SCENE, BuildingsConfig
+from geoseg.jobs.options import RunOptions
 
 DEMO_TRUTH = "buildings_truth.gpkg"
 
@@ -28,7 +28,7 @@ def demo(
 
     The scene was cut from ground that the model has never seen.
     """
-    from geoseg.evaluate import evaluate
+    from geoseg.jobs.evaluate import evaluate
     from geoseg.pipelines import buildings
 
     config = BuildingsConfig(

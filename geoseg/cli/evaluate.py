@@ -11,7 +11,7 @@ from geoseg.cli.table import table
 from geoseg.errors import ConfigError
 
 if TYPE_CHECKING:
-    from geoseg.io.class_raster import NoNodata
+    from geoseg.outputs.class_raster import NoNodata
 
 
 @spread
@@ -53,7 +53,7 @@ def evaluate(
     ] = None,
 ) -> None:
     """Score a prediction: IoU, F1, confusion, boundary F1; objects and their shapes where both sides are polygons."""
-    from geoseg.evaluate import evaluate as score
+    from geoseg.jobs.evaluate import evaluate as score
 
     scores = score(
         prediction,

@@ -7,9 +7,9 @@ import typer
 
 from geoseg.cli.options import AllowNetwork, EngineFlags, Overwrite, TalkFlags, spread
 from geoseg.cli.predict import tell
-from geoseg.config import BuildingsConfig, LandCoverConfig, load_config
+from geoseg.config.load import BuildingsConfig, LandCoverConfig, load_config
+from geoseg.config.permissions import Allowed
 from geoseg.errors import InputError
-from geoseg.permissions import Allowed
 
 
 @spread
@@ -27,9 +27,9 @@ def finish(
     """
     from dataclasses import replace
 
-    from geoseg.engine.folder import PLAN_FILE, JobFolder
-    from geoseg.engine.predict import finish as conclude
-    from geoseg.engine.predict import load_models
+    from geoseg.jobs.folder import PLAN_FILE, JobFolder
+    from geoseg.jobs.predict import finish as conclude
+    from geoseg.jobs.predict import load_models
 
     work = JobFolder(folder / ".job")
     if work.plan() is None:

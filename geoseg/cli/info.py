@@ -10,7 +10,7 @@ from geoseg.cli.table import table
 @spread
 def info(scene: SceneFlags, *, json_out: JsonOut = False) -> None:
     """Print a scene's bands, grid, true ground resolution, nodata, masks and overviews."""
-    from geoseg.info import describe
+    from geoseg.scenes.describe import describe
 
     facts = describe(scene.open())
     print(json.dumps(facts, indent=1, ensure_ascii=False) if json_out else as_text(facts))

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 
 from geoseg.cli.progress import ProgressStyle, set_up_logging, shown
-from geoseg.config import SceneInput, parse_bytes, parse_config, parse_seconds, parse_shard
-from geoseg.engine.options import (
+from geoseg.config.load import SceneInput, parse_bytes, parse_config, parse_seconds, parse_shard
+from geoseg.jobs.options import (
     ClusterOptions,
     EngineOptions,
     Engines,
@@ -26,8 +26,8 @@ from geoseg.engine.options import (
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-    from geoseg.engine.run import Listener
-    from geoseg.io.source import Scene
+    from geoseg.jobs.run import Listener
+    from geoseg.scenes.source import Scene
 
 _RUN, _POLYGONS = RunOptions(), PolygonOptions()
 SCENE_PANEL, RUN_PANEL, TALK_PANEL, CLUSTER_PANEL = "Scene", "Run", "Talk", "Cluster"

@@ -8,12 +8,12 @@ import typer
 from geoseg.cli.options import Output, PolygonFlags, RunFlags, SceneFlags, TalkFlags, spread
 from geoseg.cli.stopping import stoppable
 from geoseg.cli.table import print_result
-from geoseg.config import BuildingsConfig, LandCoverConfig, parse_config
-from geoseg.engine.options import PolygonOptions, Split
+from geoseg.config.load import BuildingsConfig, LandCoverConfig, parse_config
 from geoseg.errors import ConfigError, IncompleteError
+from geoseg.jobs.options import PolygonOptions, Split
 
 if TYPE_CHECKING:
-    from geoseg.engine.predict import Result
+    from geoseg.jobs.predict import Result
 
 Models = Annotated[
     list[str] | None,
@@ -129,10 +129,10 @@ def tell(result: "Result") -> None:
 
 def print_plan(config: LandCoverConfig | BuildingsConfig) -> None:
     """Print the plan of a run as JSON, with the time that a short calibration promises."""
-    from geoseg.engine.calibrate import estimated_seconds
-    from geoseg.engine.open import open_engine
-    from geoseg.engine.plan import make_plan
-    from geoseg.model.bundle import load_model
+    from geoseg.executors.open import open_engine
+    from geoseg.jobs.plan import make_plan
+    from geoseg.jobs.timing import estimated_seconds
+    from geoseg.models.bundle import load_model
 
     polygons = config.polygons if isinstance(config, BuildingsConfig) else None
     bundles = [load_model(model) for model in config.model]
@@ -147,7 +147,7 @@ def print_plan(config: LandCoverConfig | BuildingsConfig) -> None:
 def named(models: list[str] | None) -> list[str]:
     """Return the models that are named; raises ConfigError where none is."""
     if not models:
-        from geoseg.model.bundle import bundled_models
+        from geoseg.models.bundle import bundled_models
 
         own = ", ".join(f"{name} ({path})" for name, path in bundled_models().items())
         raise ConfigError(f"no model: pass -m FOLDER or -m NAME; bundles that come with geoseg: {own or 'none'}")

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from geoseg.engine.run import Listener, Progress
+    from geoseg.jobs.run import Listener, Progress
 
 PLAIN_SHARE = 0.05  # of a stage between two plain lines
 

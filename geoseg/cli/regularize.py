@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from geoseg.cli.options import JsonOut, Overwrite, named_path, spread
-from geoseg.engine.options import RegularizeOptions
+from geoseg.jobs.options import RegularizeOptions
 
 _DEFAULT = RegularizeOptions()
 
@@ -43,7 +43,7 @@ def regularize(
     json_out: JsonOut = False,
 ) -> None:
     """Regularise building footprints that come from elsewhere; their attributes stay, and columns say what was done."""
-    from geoseg.engine.regularize import regularize as straighten
+    from geoseg.vector.footprints.regularize import regularize as straighten
 
     options = RegularizeOptions(
         pixel_m=pixel_m, tolerance_m=tolerance_m, min_area_m2=min_area_m2, min_hole_m2=min_hole_m2

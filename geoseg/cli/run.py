@@ -10,9 +10,9 @@ from geoseg.cli import batch
 from geoseg.cli import train as training
 from geoseg.cli.options import AllowFactory, AllowNetwork, Overwrite, TalkFlags, named_path, spread
 from geoseg.cli.predict import DryRun, start
-from geoseg.config import BatchConfig, TrainConfig, load_config
+from geoseg.config.load import BatchConfig, TrainConfig, load_config
+from geoseg.config.permissions import Allowed
 from geoseg.errors import ConfigError
-from geoseg.permissions import Allowed
 
 
 @spread

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from geoseg.errors import TryAgainError
 
 if TYPE_CHECKING:
-    from geoseg.engine.run import Stop
+    from geoseg.jobs.run import Stop
 
 GRACE_S = 20.0  # Kubernetes kills 30 s after SIGTERM by default, SLURM too
 HAS_TIMER = hasattr(signal, "setitimer")  # Windows has none
@@ -22,7 +22,7 @@ def stoppable() -> "Iterator[Stop]":
     Windows has no such timer: there the chunk that is under way is waited for, and a second signal ends the run. Parts
     are written whole or not at all, so nothing is lost either way; the exit code is 75.
     """
-    from geoseg.engine.run import Stop  # with all that runs a job: `geoseg --help` needs none of it
+    from geoseg.jobs.run import Stop  # with all that runs a job: `geoseg --help` needs none of it
 
     stop = Stop()
 

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from geoseg.cli.options import AllowFactory, AllowNetwork, Overwrite, TalkFlags, named_path, spread
-from geoseg.config import TrainConfig, load_config
+from geoseg.config.load import TrainConfig, load_config
+from geoseg.config.permissions import Allowed
+from geoseg.disk.places import raster_files, refuse_file, vector_files
 from geoseg.errors import ConfigError
-from geoseg.io.places import raster_files, refuse_file, vector_files
-from geoseg.permissions import Allowed
 
 if TYPE_CHECKING:
-    from geoseg.engine.run import Listener
-    from geoseg.train.fit import Epoch, Fitted
-    from geoseg.train.spec import TrainSpec
+    from geoseg.jobs.run import Listener
+    from geoseg.training.loop import Epoch, Fitted
+    from geoseg.training.spec import TrainSpec
 
 MODEL_FILE, WEIGHTS_FILE, TABLE_FILE, PLOT_FILE = "model.json", "weights.safetensors", "metrics.csv", "training.png"
 COLOURS = ("#8a8f98", "#c8422e", "#2b6cb0", "#2f855a", "#b7791f", "#6b46c1", "#0f766e", "#9d174d")
@@ -59,10 +59,10 @@ def train(
 
 def run(config: TrainConfig, *, overwrite: bool = False, listen: "Listener | None" = None) -> Path:
     """Train what ``config`` says; returns the bundle's folder. Raises OutputError where it holds a model already."""
-    from geoseg.engine.run import Progress
-    from geoseg.model.bundle import refuse_bundle, save_model
-    from geoseg.train.fit import fit, model_spec
-    from geoseg.train.samples import load_samples
+    from geoseg.jobs.run import Progress
+    from geoseg.models.bundle import refuse_bundle, save_model
+    from geoseg.training.loop import fit, model_spec
+    from geoseg.training.samples import load_samples
 
     folder = Path(config.out)
     refuse_bundle(folder, overwrite=overwrite, beside=(TABLE_FILE, PLOT_FILE))
@@ -96,7 +96,7 @@ def run(config: TrainConfig, *, overwrite: bool = False, listen: "Listener | Non
 
 def training_files(spec: "TrainSpec") -> list[str]:
     """Return the files that a training reads: scenes, labels, and the bundle that it starts from."""
-    from geoseg.model.bundle import load_model
+    from geoseg.models.bundle import load_model
 
     scenes = [scene for item in spec.data for scene in ([item.scene] if isinstance(item.scene, str) else item.scene)]
     labels = [file for item in spec.data for file in vector_files(item.labels)]
@@ -106,8 +106,8 @@ def training_files(spec: "TrainSpec") -> list[str]:
 
 def split_lines(spec: "TrainSpec") -> list[str]:
     """Return one line per area of every scene: what it is for, and its pixels."""
-    from geoseg.io.source import open_scene
-    from geoseg.train.split import split_scene
+    from geoseg.scenes.source import open_scene
+    from geoseg.training.split import split_scene
 
     lines = []
     for item in spec.data:

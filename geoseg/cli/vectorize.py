@@ -8,8 +8,8 @@ import typer
 from geoseg.cli.options import EngineFlags, Overwrite, PolygonFlags, named_path, spread
 from geoseg.cli.stopping import stoppable, terminable
 from geoseg.cli.table import table
-from geoseg.engine.options import EngineOptions
 from geoseg.errors import ConfigError
+from geoseg.jobs.options import EngineOptions
 
 Kind = Literal["buildings", "coverage"]
 OF_BUILDINGS = ("class_id", "full_scale", "threshold", "min_hole_m2", "method", "diagonal_penalty", "split")
@@ -51,7 +51,7 @@ def vectorize(
     For a coverage, --min-area-m2 is the minimum mapping unit: smaller patches go to the neighbour they share most
     border with; and --tolerance-m is how far shared borders may stray from the pixels. Both are off unless given.
     """
-    from geoseg.io.files import new_geopackage
+    from geoseg.disk.files import new_geopackage
 
     run = where.engine_options()
     new_geopackage(output, overwrite=overwrite)  # before the libraries that draw are loaded
@@ -63,7 +63,7 @@ def vectorize(
         _coverage(raster, output, band=band, rules=rules, run=run, overwrite=overwrite)
         return
     with stoppable() as stop:
-        from geoseg.engine.vectorize import vectorize as draw
+        from geoseg.jobs.vectorize import vectorize as draw
 
         made = draw(
             raster,
@@ -88,8 +88,8 @@ def _given(ctx: typer.Context, name: str) -> bool:
 def _coverage(
     raster: Path, output: Path, *, band: str | None, rules: dict[str, float], run: EngineOptions, overwrite: bool
 ) -> None:
-    from geoseg.engine.coverage import draw_coverage
-    from geoseg.polygons.coverage import CoverageRules
+    from geoseg.vector.coverage.coverage import CoverageRules
+    from geoseg.vector.coverage.draw import draw_coverage
 
     with terminable():
         made = draw_coverage(

@@ -13,8 +13,8 @@ from geoseg.cli.table import table
 from geoseg.errors import FaultFoundError
 
 if TYPE_CHECKING:
-    from geoseg.engine.trial import Ran
-    from geoseg.engine.verify import Report
+    from geoseg.selftest.isolated_run import Ran
+    from geoseg.selftest.verify import Report
 
 FILES = ("classes.tif", "confidence.tif", "probabilities.tif", "buildings.gpkg")
 HEAD = (
@@ -43,7 +43,7 @@ def verify(
     Each run has a process of its own: threads, sync, local and the engine named, chunks of several sizes, one run that
     is stopped and resumed. The probes (identity, constant, ramp) are networks whose answer is known.
     """
-    from geoseg.engine.verify import verify as run_verify
+    from geoseg.selftest.verify import verify as run_verify
 
     with terminable(), talk.listener() as listen:
         report = run_verify(

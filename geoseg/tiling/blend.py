@@ -11,10 +11,10 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from geoseg.classes import NODATA
 from geoseg.errors import ModelError
-from geoseg.grid import Box
 from geoseg.tiling.ramp import FULL, PROB_ONE
+from geoseg.values.classes import NODATA
+from geoseg.values.grid import Box
 
 
 class Finished(NamedTuple):

@@ -3,10 +3,10 @@
 from dataclasses import dataclass, fields
 
 from geoseg.errors import MemoryBudgetError
-from geoseg.grid import Box
-from geoseg.tiling.plan import WindowGrid, cuts
 from geoseg.tiling.resample import Resampling
 from geoseg.tiling.strips import strips
+from geoseg.tiling.windows import WindowGrid, cuts
+from geoseg.values.grid import Box
 
 TILE_PX = 512  # of the outputs
 LEAST_CHUNK_PX = TILE_PX  # written jobs use 512 x 2^n: whole tiles of the output, whole cells of its overviews

@@ -11,7 +11,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from geoseg.classes import NODATA
+from geoseg.values.classes import NODATA
 
 Kind = Literal["categories", "probability"]
 Pixels = NDArray[np.uint8]

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from geoseg.grid import Box
 from geoseg.tiling.axis import Axis
-from geoseg.tiling.plan import WindowGrid
 from geoseg.tiling.resample import Resampling, Taps, source_box
+from geoseg.tiling.windows import WindowGrid
+from geoseg.values.grid import Box
 
 Span = tuple[int, int]  # [lo, hi) along an axis
 

@@ -41,7 +41,7 @@ def scene(tmp_path_factory):
 @pytest.fixture(scope="session")
 def model(tmp_path_factory):
     """A bundle; its network is never run, ``BrightIsBuilding`` takes its place."""
-    from geoseg.model.spec import Normalisation
+    from geoseg.models.spec import Normalisation
 
     return write_bundle(
         tmp_path_factory.mktemp("faults") / "stand-in",

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from geoseg.grid import Box
+from geoseg.values.grid import Box
 
 MARK = 255  # the red of one pixel of the scene, in the middle of a chunk: networks that raise look for it
 MEAN, STD = 80.0, 40.0  # the normalisation of the model
@@ -49,7 +49,7 @@ class Fragile(BrightIsBuilding):
 
 def network(kind: type[BrightIsBuilding] = BrightIsBuilding, **settings: object) -> None:
     """Run a stand-in instead of any network."""
-    from geoseg.model import backends
+    from geoseg.models.backends import torch as backends
 
     for name, value in settings.items():
         setattr(kind, name, value)
@@ -58,7 +58,7 @@ def network(kind: type[BrightIsBuilding] = BrightIsBuilding, **settings: object)
 
 def slow_reading(pause_s: float, told: Path) -> None:
     """Let polygons wait for every tile they read, and write when the first was asked for."""
-    from geoseg.io.probabilities import ProbabilityBands
+    from geoseg.outputs.probabilities import ProbabilityBands
 
     read = ProbabilityBands.__call__
 
@@ -72,7 +72,7 @@ def slow_reading(pause_s: float, told: Path) -> None:
 
 def smaller_tiles(tile_px: int) -> None:
     """Draw polygons in small tiles, so that a small raster has several."""
-    from geoseg.engine import buildings
+    from geoseg.vector.tiles import draw as buildings
 
     buildings.Drawing.__init__.__kwdefaults__["tile_px"] = tile_px
 
@@ -80,7 +80,8 @@ def smaller_tiles(tile_px: int) -> None:
 def other_version() -> None:
     """Be another geoseg."""
     import geoseg
-    from geoseg.engine import job, worker
+    from geoseg.executors import worker
+    from geoseg.jobs import job
 
     for module in (geoseg, job, worker):
         module.__version__ = "0.0.9"

@@ -10,15 +10,15 @@ import torch
 from affine import Affine
 from rasterio.crs import CRS
 
-from geoseg.grid import Grid
-from geoseg.polygons import FootprintRules, extract_footprints
+from geoseg.values.grid import Grid
+from geoseg.vector import FootprintRules, extract_footprints
 
 for name in (
     "distributed.cli.dask_scheduler",
     "distributed.cli.dask_worker",
     "geoseg.cli",
-    "geoseg.engine.cluster",
-    "geoseg.engine.predict",
+    "geoseg.executors.dask",
+    "geoseg.jobs.predict",
     "geoseg.pipelines.buildings",
     "torch._dynamo",  # the memory plan, which runs the network on torch's meta device, ends up with it
 ):

@@ -1,0 +1,1 @@
+"""Configs: what a YAML file or a run.json asks for."""

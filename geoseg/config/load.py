@@ -1,0 +1,379 @@
+"""Configs: what a YAML file or a run.json asks for, typed and strict."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, Field, ValidationError, field_validator, model_validator
+
+from geoseg.config.permissions import NOTHING, Allowed, refuse_what_is_not_allowed
+from geoseg.disk.places import located
+from geoseg.errors import ConfigError, InputError, OutputError
+from geoseg.jobs.options import PolygonOptions, RunOptions
+from geoseg.models.bundle import bundled_models
+from geoseg.models.spec import Value
+from geoseg.scenes.lists import ListedScene, ListKeys
+from geoseg.scenes.local_only import is_elsewhere
+from geoseg.training.spec import TrainSpec
+from geoseg.untrusted.strict_yaml import parse_yaml
+from geoseg.untrusted.text import parse_json, read_text_file, shown
+from geoseg.untrusted.validation import in_words
+
+if TYPE_CHECKING:
+    from geoseg.scenes.source import Scene
+
+
+def _named(text: str) -> str:
+    if not text.strip():
+        raise ValueError("is empty; name a file or folder, or leave it out")
+    return text
+
+
+PathText = Annotated[str, AfterValidator(_named)]  # an empty one would mean the config's own folder
+DEMO_SCENE = "demo"  # a scene's name, as "buildings" is a model's: the one that comes with geoseg
+UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
+OWN_FILES = ("run.json", "plan.json")  # geoseg writes them: they hold a config beside other things
+WANTED = {  # keys whose text is read, and how to write it
+    "memory_bytes": "a size such as 4GB, 512MB or 1.5GiB",
+    "max_runtime_s": "a duration such as 3600, 55m or 12h",
+    "shard": "i/n, e.g. 0/8",
+    "scene": "a path, or a list of paths",
+    "scenes": "a glob, a table's path, or a list of them",
+    "model": "a bundle's folder or name, or a list of them",
+}
+LARGEST_CONFIG, LARGEST_RECORD = 4 * 2**20, 256 * 2**20  # bytes of a config, and of a file that geoseg wrote
+
+
+def parse_bytes(text: str) -> int:
+    """Return a size in bytes; raises ConfigError.
+
+    >>> parse_bytes("4GB"), parse_bytes("1.5 GiB"), parse_bytes("512M")
+    (4000000000, 1610612736, 512000000)
+    """
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?I?)B?\s*", text.upper())
+    if found is None or found[2] not in UNITS:
+        raise ConfigError(f"memory {text!r}: write a size such as 4GB, 512MB or 1.5GiB")
+    return int(float(found[1]) * UNITS[found[2]])
+
+
+def parse_seconds(text: str) -> float:
+    """Return a duration in seconds; raises ConfigError.
+
+    >>> parse_seconds("90"), parse_seconds("55m"), parse_seconds("1.5h")
+    (90.0, 3300.0, 5400.0)
+    """
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh]?)\s*", text.lower())
+    if found is None:
+        raise ConfigError(f"max-runtime {text!r}: write a duration such as 3600, 55m or 12h")
+    return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
+
+
+def parse_shard(text: str) -> tuple[int, int]:
+    """Return (i, n) of "i/n", the i-th of n, counted from 1; raises ConfigError.
+
+    >>> parse_shard("1/8")
+    (1, 8)
+    """
+    found = re.fullmatch(r"(\d+)/(\d+)", text.strip())
+    if found is None:
+        raise ConfigError(f"shard {text!r}: write i/n, 1/8 for the first of eight, 8/8 for the last")
+    return int(found[1]), int(found[2])
+
+
+READERS: dict[str, Callable[[str], object]] = {
+    "memory_bytes": parse_bytes,
+    "max_runtime_s": parse_seconds,
+    "shard": parse_shard,
+}
+
+
+def _read(key: object, text: str) -> object:
+    """Return what an option's text means; text that means nothing stays, and is told with all other faults."""
+    try:
+        return READERS[str(key)](text) if key in READERS else text
+    except ConfigError:
+        return text
+
+
+class SceneReading(Value):
+    """What a scene's file does not say of itself; the keys are the flags of the command line."""
+
+    bands: str | None = None
+    sensor: str | None = None
+    nodata: float | None = None
+    mask: PathText | None = None
+    assume_crs: str | None = None
+    local_only: bool = False
+
+
+class SceneInput(SceneReading):
+    """The scene, and what its file does not say of itself."""
+
+    scene: tuple[PathText, ...] = Field(min_length=1, description="a raster, or several single-band files of one grid")
+
+    def open(self) -> "Scene":
+        """Open the scene; see ``geoseg.scenes.source.open_scene``."""
+        from geoseg.scenes.source import open_scene
+
+        return open_scene(
+            self.scene,
+            bands=self.bands,
+            sensor=self.sensor,
+            nodata=self.nodata,
+            mask=self.mask,
+            assume_crs=self.assume_crs,
+            local_only=self.local_only,
+        )
+
+    @field_validator("scene", mode="before")
+    @classmethod
+    def _one_or_several(cls, scene: object) -> object:
+        return (scene,) if isinstance(scene, str) else scene
+
+
+class RunKeys(SceneReading):
+    """What a run is told beside its scene and its folder."""
+
+    model: tuple[PathText, ...] = Field(min_length=1, description="a model bundle, or several to be averaged")
+    options: RunOptions = RunOptions()
+
+    @field_validator("model", mode="before")
+    @classmethod
+    def _one_model_or_several(cls, model: object) -> object:
+        return (model,) if isinstance(model, str) else model
+
+    @field_validator("options", mode="before")
+    @classmethod
+    def _readable(cls, options: object) -> object:
+        if not isinstance(options, Mapping):
+            return options
+        return {key: _read(key, value) if isinstance(value, str) else value for key, value in options.items()}
+
+    @model_validator(mode="after")
+    def _stays_here(self) -> Self:
+        if self.local_only and self.options.aoi is not None and is_elsewhere(self.options.aoi):
+            raise ValueError(f"aoi {self.options.aoi}: not a file of this machine, and local_only is given")
+        return self
+
+    def based_on(self, folder: Path) -> Self:
+        """Return the same with relative paths taken from ``folder``; names of shipped things stay names."""
+        aoi = self.options.aoi
+        return self.model_copy(
+            update={
+                "mask": None if self.mask is None else _located(self.mask, folder),
+                "model": tuple(_bundle(model, folder) for model in self.model),
+                "options": replace(self.options, aoi=None if aoi is None else located(aoi, folder)),
+            }
+        )
+
+
+class RunConfig(RunKeys, SceneInput):
+    """What every run over a scene is told."""
+
+    out: PathText
+
+    def recorded(self) -> dict[str, Any]:
+        """Return what run.json keeps: enough to run again from any folder, and never the permission to overwrite."""
+        options = replace(self.options, overwrite=False, fresh=False, shard=None)
+        return self.based_on(Path.cwd()).model_copy(update={"options": options}).model_dump(mode="json")
+
+    def based_on(self, folder: Path) -> Self:
+        """See ``RunKeys.based_on``; scene and out are paths as well."""
+        based = super().based_on(folder)
+        return based.model_copy(
+            update={"scene": tuple(_located(s, folder) for s in self.scene), "out": str(folder / self.out)}
+        )
+
+
+class LandCover(RunKeys):
+    """A class map, whatever the scene."""
+
+    job: Literal["land_cover"] = "land_cover"
+
+
+class Buildings(RunKeys):
+    """A class map and the polygons of buildings, whatever the scene."""
+
+    job: Literal["buildings"] = "buildings"
+    model: tuple[PathText, ...] = ("buildings",)
+    polygons: PolygonOptions = PolygonOptions()
+
+
+class LandCoverConfig(LandCover, RunConfig):
+    """A class map of a scene."""
+
+
+class BuildingsConfig(Buildings, RunConfig):
+    """A class map of a scene, and the polygons of its buildings."""
+
+
+class BatchConfig(Value):
+    """Many scenes, to each of which the same is done, by one engine."""
+
+    job: Literal["batch"] = "batch"
+    scenes: tuple[PathText, ...] = Field(min_length=1, description="globs, CSV tables, STAC item collections, rasters")
+    lists: ListKeys = ListKeys()
+    out: PathText
+    each: LandCover | Buildings = Field(discriminator="job", description="what is done to every scene")
+    max_failures: int | None = Field(None, ge=0)
+
+    @field_validator("scenes", mode="before")
+    @classmethod
+    def _one_or_several(cls, scenes: object) -> object:
+        return (scenes,) if isinstance(scenes, str) else scenes
+
+    def based_on(self, folder: Path) -> Self:
+        """Return the same job with its relative paths taken from ``folder``."""
+        return self.model_copy(
+            update={
+                "scenes": tuple(_located(s, folder) for s in self.scenes),
+                "out": str(folder / self.out),
+                "each": self.each.based_on(folder),
+            }
+        )
+
+    def with_options(self, **changes: Any) -> Self:
+        """Return the same batch with some of its options changed; raises ConfigError."""
+        options = replace(self.each.options, **changes)
+        return self.model_copy(update={"each": self.each.model_copy(update={"options": options})})
+
+    def over(self, scene: ListedScene) -> LandCoverConfig | BuildingsConfig:
+        """Return the config of one scene of the batch."""
+        keys = {name: getattr(self.each, name) for name in type(self.each).model_fields}
+        kind = BuildingsConfig if isinstance(self.each, Buildings) else LandCoverConfig
+        return kind.model_validate({**keys, "scene": scene.files, "out": str(Path(self.out) / scene.name)})
+
+
+class TrainConfig(TrainSpec):
+    """A training run: TrainSpec's own keys, and where things lie."""
+
+    job: Literal["train"] = "train"
+    data_folder: PathText = Field(".", description="where the paths under data start")
+    out: PathText = Field("model", description="folder of the model bundle")
+
+    @property
+    def spec(self) -> TrainSpec:
+        """What to train, with the data's paths resolved."""
+        plain = TrainSpec.model_validate({name: getattr(self, name) for name in TrainSpec.model_fields})
+        return plain.resolve(Path(self.data_folder))
+
+    def based_on(self, folder: Path) -> Self:
+        """Return the same job with its relative paths taken from ``folder``."""
+        return self.model_copy(
+            update={
+                "data_folder": str(folder / self.data_folder),
+                "out": str(folder / self.out),
+                "start_from": None if self.start_from is None else _bundle(self.start_from, folder),
+            }
+        )
+
+
+Config = LandCoverConfig | BuildingsConfig | BatchConfig | TrainConfig
+CONFIGS: dict[str, type[Config]] = {
+    "land_cover": LandCoverConfig,
+    "buildings": BuildingsConfig,
+    "batch": BatchConfig,
+    "train": TrainConfig,
+}
+
+
+def shipped_configs() -> dict[str, Path]:
+    """Return the configs that come with geoseg, by name."""
+    folder = Path(str(resources.files("geoseg.configs")))
+    return {p.stem: p for p in sorted(folder.glob("*.yaml"))}
+
+
+def load_config(source: str | Path, *, changes: Mapping[str, Any] | None = None, allowed: Allowed = NOTHING) -> Config:
+    """Read a config: a YAML file, a run.json, or the name of one that comes with geoseg.
+
+    Relative paths start at the config's own folder; in one that comes with geoseg, at the current folder. changes: keys
+    that replace the file's (from the command line, so their paths start at the current folder). allowed: what the file
+    may ask for beyond local files. Raises InputError where there is no such file, OutputError for a damaged run.json,
+    and ConfigError that names file and key.
+    """
+    shipped = shipped_configs()
+    named = str(source) in shipped and not Path(source).is_file()
+    path = shipped[str(source)] if named else Path(source)
+    if not path.is_file():
+        raise InputError(f"{source}: no such config; those that come with geoseg: {', '.join(shipped) or 'none'}")
+    content = _content(path)
+    kind = _kind(path, content)
+    config = parse_config(kind, {**content, **(changes or {})}, where=str(source))
+    asked = config.model_dump(exclude=set(changes or {}))
+    refuse_what_is_not_allowed(asked, allowed, where=str(source))
+    based = config.based_on(Path.cwd() if named else path.parent)
+    own = {key: getattr(config, key) for key in changes or {}}
+    return based.model_copy(update=own)
+
+
+def parse_config[C: BaseModel](kind: type[C], content: Mapping[str, Any], *, where: str) -> C:
+    """Validate ``content``; raises ConfigError that names every key at fault and what is right."""
+    try:
+        return kind.model_validate(content)
+    except ValidationError as error:
+        raise ConfigError(f"{where}: {in_words(kind, error, wanted=WANTED)}") from error
+
+
+def _content(path: Path) -> dict[str, Any]:
+    if path.name in OWN_FILES:
+        return _recorded(path)
+    as_json = path.suffix == ".json"
+    text = _bytes_of(path, at_most=LARGEST_CONFIG)
+    try:
+        content = parse_json(text) if as_json else parse_yaml(text)
+    except ValueError as error:
+        raise ConfigError(f"{path}: cannot be read as {'JSON' if as_json else 'YAML'} ({_one_line(error)})") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: holds no keys; a config starts with job: {' | '.join(CONFIGS)}")
+    return content
+
+
+def _bytes_of(path: Path, *, at_most: int) -> bytes:
+    try:
+        return read_text_file(path, at_most=at_most)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise ConfigError(f"{path}: {error}, too many for a config; list scenes in a CSV table") from error
+
+
+def _recorded(path: Path) -> dict[str, Any]:
+    """Return the config in a file of geoseg's own."""
+    try:
+        config = parse_json(_bytes_of(path, at_most=LARGEST_RECORD), finite=False)["config"]
+        keys = None if config is None else dict(config)
+    except (InputError, ConfigError):
+        raise
+    except (ValueError, LookupError, TypeError) as error:
+        raise OutputError(
+            f"{path}: is no {path.name} of geoseg, or damaged ({error!r}); run the job's own command or config again"
+        ) from error
+    if keys is None:
+        raise ConfigError(f"{path}: its scene came opened from Python, which alone can run it again")
+    return keys
+
+
+def _kind(path: Path, content: Mapping[str, Any]) -> type[Config]:
+    job = content.get("job")
+    if not isinstance(job, str) or job not in CONFIGS:
+        told = "missing" if job is None else f"{shown(job)} is not known"
+        raise ConfigError(f"{path}: job: {told}; choose {', '.join(CONFIGS)}")
+    return CONFIGS[job]
+
+
+def _located(scene: str, folder: Path) -> str:
+    if scene == DEMO_SCENE and not (folder / scene).is_file():  # the folder that `geoseg demo` writes is no scene
+        return str(resources.files("geoseg") / "demo" / "scene.tif")
+    return located(scene, folder)
+
+
+def _bundle(model: str, folder: Path) -> str:
+    """Return a name that geoseg knows as it is, whatever lies here: ``-o buildings`` makes a folder of that name."""
+    return model if model in bundled_models() else str((folder / model).absolute())
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,1 @@
+"""Files on disk: names, places, locks, and writing that is whole or not there."""

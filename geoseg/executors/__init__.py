@@ -1,0 +1,1 @@
+"""Executors: ways to walk the tasks of a job."""

@@ -1,0 +1,212 @@
+"""Engines in this process: reading ahead, networks on several lanes, encoding behind; or one thing after the other."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from itertools import islice
+
+from geoseg.errors import GeosegError, TryAgainError
+from geoseg.executors.base import Cause, Chunk, ChunkFailure, ChunkProgress, Outcome, Room, Sink, Site, Task
+from geoseg.jobs.chunk import ChunkRecord, ChunkWalk, ForwardAll, Rows, StripPixels, Windows, read_strip
+from geoseg.jobs.job import Platform, refuse_if_source_changed
+from geoseg.tiling.strips import Strip
+
+READ_AHEAD = 1  # strips read beside the one being computed; the memory plan counts READ_AHEAD + 1
+
+
+class SyncEngine:
+    """One thing after the other in the calling thread."""
+
+    def room(self) -> Room:
+        """See ``Engine.room``."""
+        return local_room(lanes=1)
+
+    def site(self, device: str) -> Site:
+        """See ``Engine.site``."""
+        return local_site(device, lanes=1)
+
+    def run(self, task: Task, todo: Iterable[Chunk]) -> Iterator[Outcome]:
+        """See ``Engine.run``."""
+        from geoseg.models.backends.torch import one_thread_per_network
+
+        at_once = AtOnce()
+        with one_thread_per_network():
+            yield from run_chunks(task, todo, reader=at_once, lanes=at_once, encoder=at_once, ahead=1)
+
+    def map[T, R](self, call: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+        """See ``Engine.map``."""
+        return map(call, items)
+
+
+class ThreadsEngine:
+    """A reader thread ahead, ``lanes`` threads that run the network, an encoder thread behind.
+
+    lanes: None means one per GPU, or one per core. They share the windows of one strip, so chunks can be large and few;
+    sums are integers, so which lane ran a window, and when, changes no byte.
+    """
+
+    def __init__(self, *, lanes: int | None = None) -> None:
+        self._asked = lanes
+        self.lanes = lanes or usable_cpus()
+
+    def room(self) -> Room:
+        """See ``Engine.room``."""
+        return local_room(lanes=self.lanes)
+
+    def site(self, device: str) -> Site:
+        """See ``Engine.site``."""
+        here = local_site(device, lanes=self._asked)
+        self.lanes = here.lanes
+        return here
+
+    def run(self, task: Task, todo: Iterable[Chunk]) -> Iterator[Outcome]:
+        """See ``Engine.run``."""
+        from geoseg.models.backends.torch import one_thread_per_network
+
+        with one_thread_per_network(), ExitStack() as pools:
+            reader, lanes, encoder = (
+                pools.enter_context(ThreadPoolExecutor(count, name))
+                for count, name in ((1, "reader"), (self.lanes, "lane"), (1, "encoder"))
+            )
+            yield from run_chunks(task, todo, reader=reader, lanes=lanes, encoder=encoder, ahead=self.lanes)
+
+    def map[T, R](self, call: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+        """See ``Engine.map``."""
+        with ThreadPoolExecutor(self.lanes, "lane") as pool:
+            yield from _ahead(items, lambda item: pool.submit(call, item), keep=self.lanes)
+
+
+def local_room(*, lanes: int) -> Room:
+    """Return what this process has."""
+    import psutil
+
+    return Room(lanes, psutil.virtual_memory().available)
+
+
+def local_site(device: str, *, lanes: int | None = None) -> Site:
+    """Return this process as a site; device: auto, cpu or cuda. Raises ConfigError where cuda is not there."""
+    from geoseg.models.backends.torch import choose_device, choose_precision, describe_device, devices
+
+    chosen = choose_device(device)
+    lanes = lanes or (len(devices(chosen)) if chosen == "cuda" else usable_cpus())
+    platform = Platform(chosen, choose_precision(chosen), describe_device(chosen))
+    return Site(lanes, local_room(lanes=lanes).free_bytes, platform)
+
+
+def usable_cpus() -> int:
+    """Return how many CPUs this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # Linux: what this process is pinned to
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def run_chunks(
+    task: Task, todo: Iterable[Chunk], *, reader: Executor, lanes: Executor, encoder: Executor, ahead: int
+) -> Iterator[Outcome]:
+    """Run chunks strip by strip through three pools; ``ahead``: network calls under way beside the one in use.
+
+    Raises what ends the whole job: OutputError where a part cannot be written, and whatever ``task.network`` raises.
+    """
+    forward = task.network(task.job)
+
+    def forward_all(batches: Iterable[tuple[int, Windows]]):  # type: ignore[no-untyped-def]
+        return _ahead(batches, lambda batch: lanes.submit(forward, *batch), keep=ahead)
+
+    failed: set[str] = set()
+    behind = _Behind(encoder)
+    sink: Sink | None = None
+    reads = _ahead(_strips(task, todo), lambda item: reader.submit(_try_read, task, *item), keep=READ_AHEAD)
+    for walk, strip, pixels in reads:
+        if walk.id in failed:
+            continue
+        if strip is walk.strips[0]:
+            sink = task.store.sink(task.job, walk)
+        assert sink is not None  # every walk begins with its first strip
+        rows = pixels if isinstance(pixels, ChunkFailure) else _try_advance(walk, strip, pixels, forward_all)
+        if isinstance(rows, ChunkFailure):
+            failed.add(walk.id)
+            yield rows
+            continue
+        if rows:
+            yield from behind.submit(sink.add, rows)
+        yield ChunkProgress(walk.id, round((walk.strips.index(strip) + 1) / len(walk.strips), 3))
+        if strip is walk.strips[-1]:
+            refuse_if_source_changed(task.job)  # else pixels that were read since the change would count as done
+            yield from behind.submit(sink.commit, walk.record())
+    yield from behind.wait()
+
+
+def _strips(task: Task, todo: Iterable[Chunk]) -> Iterator[tuple[ChunkWalk, Strip]]:
+    for chunk_id, box in todo:
+        refuse_if_source_changed(task.job)
+        walk = ChunkWalk(task.job, chunk_id, box)
+        yield from ((walk, strip) for strip in walk.strips)
+
+
+def _try_read(task: Task, walk: ChunkWalk, strip: Strip) -> tuple[ChunkWalk, Strip, StripPixels | ChunkFailure]:
+    try:
+        return walk, strip, read_strip(task.job, strip)
+    except (GeosegError, MemoryError) as error:
+        return walk, strip, _failure(walk, error, Cause.READING)
+
+
+def _try_advance(walk: ChunkWalk, strip: Strip, pixels: StripPixels, forward_all: ForwardAll) -> Rows | ChunkFailure:
+    try:
+        return walk.advance(strip, pixels, forward_all)
+    except TryAgainError:  # a signal's handler has raised it, here by chance
+        raise
+    except Exception as error:  # whatever a network does to one chunk, the others go on; the run tells of it
+        return _failure(walk, error, Cause.NETWORK)
+
+
+def _failure(walk: ChunkWalk, error: Exception, cause: Cause) -> ChunkFailure:
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's, not imported here
+        cause = Cause.MEMORY
+    return ChunkFailure(walk.id, walk.box, cause, error)
+
+
+class _Behind:
+    """Runs calls in an encoder, one at a time, one waiting result at most; gives back the records that come."""
+
+    def __init__(self, encoder: Executor) -> None:
+        self._encoder = encoder
+        self._running: Future[ChunkRecord | None] | None = None
+
+    def submit[A](self, call: Callable[[A], ChunkRecord | None], argument: A) -> Iterator[ChunkRecord]:
+        yield from self.wait()
+        self._running = self._encoder.submit(call, argument)
+
+    def wait(self) -> Iterator[ChunkRecord]:
+        running, self._running = self._running, None
+        done = running.result() if running is not None else None
+        if done is not None:
+            yield done
+
+
+class AtOnce(Executor):
+    """Runs a call when it is submitted."""
+
+    def submit(self, fn, /, *args, **kwargs):  # type: ignore[no-untyped-def]
+        """Run the call and return its future, done."""
+        future: Future[object] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:  # the future's reader gets it
+            future.set_exception(error)
+        return future
+
+
+def _ahead[T, R](items: Iterable[T], submit: Callable[[T], "Future[R]"], *, keep: int) -> Iterator[R]:
+    """Yield the results of ``submit(item)`` in order, ``keep`` more of them under way while one is used."""
+    rest = iter(items)
+    pending = [submit(item) for item in islice(rest, keep)]
+    try:
+        while pending:
+            done = pending.pop(0).result()
+            for item in islice(rest, 1):
+                pending.append(submit(item))
+            yield done
+    finally:
+        for future in pending:
+            future.cancel()

@@ -1,1 +1,0 @@
-"""Edges to the disk: scenes are read here, and parts, rasters, tables and polygons are written here."""

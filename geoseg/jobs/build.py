@@ -1,0 +1,182 @@
+"""From parts to outputs: rasters, tables, polygons, run.json; built out of sight, shown all at once."""
+
+import hashlib
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from geoseg import __version__
+from geoseg.disk.files import move, sync, write_json
+from geoseg.jobs.chunk import INTERIOR, ChunkRecord, probability_layer
+from geoseg.jobs.folder import JobFolder
+from geoseg.jobs.job import Job
+from geoseg.jobs.options import PolygonOptions
+from geoseg.jobs.run import Listener, Outcome, Progress
+from geoseg.jobs.targets import POLYGONS, RUN_FILE, own_files, refuse_foreign
+from geoseg.outputs.cog.cog import Layer, assemble
+from geoseg.outputs.cog.vrt import write_parts_vrt
+from geoseg.outputs.geopackage.footprints import refuse_if_in_use
+from geoseg.outputs.pam import write_pam
+from geoseg.outputs.probabilities import ProbabilityBands
+from geoseg.values.grid import Box
+from geoseg.vector.tiles.draw import Drawing, Map, draw_polygons
+
+
+def remove_if_spent(work: JobFolder) -> None:
+    """Remove the job folder of a finished run that was killed before it could do so; raises OutputError if in use."""
+    if work.is_spent and (work.path.parent / RUN_FILE).exists():
+        with work.locked():
+            work.remove()
+
+
+def provenance(job: Job) -> dict[str, Any]:
+    """Return where the outputs come from: nothing in it differs between two runs of one job."""
+    models = [
+        {"name": b.spec.name, "sha256": b.digest, "licence": b.spec.licence, "attribution": b.spec.attribution}
+        for b in job.bundles
+    ]
+    return {
+        "software": "geoseg",
+        "version": __version__,
+        "model": models[0] if len(models) == 1 else models,
+        "input": [Path(f).name for f in job.scene.files],
+        "bands": list(job.scene.bands.names),
+        "threshold": job.threshold,
+    }
+
+
+def build_outputs(
+    job: Job,
+    folder: JobFolder,
+    outcome: Outcome,
+    *,
+    probabilities: bool,
+    polygons: PolygonOptions | None,
+    listen: Listener,
+    each: Map = map,
+) -> tuple[Path, dict[str, Any]]:
+    """Build all outputs in the job folder; returns their folder and the facts that run.json tells of them.
+
+    Chunks that failed are nodata, and the rasters' tags name them. each: how polygons are drawn at several places.
+    """
+    built = folder.path / "outputs"
+    shutil.rmtree(built, ignore_errors=True)
+    built.mkdir()
+    records = {**outcome.records, **{f.id: folder.fill(job, f.id, f.box) for f in outcome.failures}}
+    parts = {r.box: folder.part(job, r.id) for r in outcome.records.values()}
+    parts |= {f.box: folder.filled(f.id) for f in outcome.failures}
+    classes = job.spec.class_map
+    steps = 2 + probabilities + (polygons is not None)
+    listen(Progress("finish", 0, steps, "classes.tif"))
+    tags = {"GEOSEG_MODEL": ", ".join(b.spec.name for b in job.bundles), "GEOSEG_MODEL_SHA256": job.model_digest}
+    if outcome.failures:
+        tags["GEOSEG_MISSING_CHUNKS"] = " ".join(sorted(f.id for f in outcome.failures))
+    index = {name: i + 1 for i, name in enumerate(job.layers)}
+    grid = job.scene.grid
+    assemble(parts, grid, [Layer.categories("classes", index["classes"], classes)], built / "classes.tif", tags=tags)
+    counts, areas_m2 = class_totals(job, records.values())
+    write_pam(built / "classes.tif", classes, counts=counts, area_ha={k: v / 1e4 for k, v in areas_m2.items()})
+    listen(Progress("finish", 1, steps, "confidence.tif"))
+    confidence = Layer.probability("confidence", index["confidence"], "Probability of the class in classes.tif")
+    assemble(parts, grid, [confidence], built / "confidence.tif", tags=tags)
+    facts: dict[str, Any] = {
+        "classes": [
+            {**row, "pixels": counts[c.id], "area_ha": round(areas_m2[c.id] / 1e4, 6)}
+            for row, c in zip(classes.as_json(), classes, strict=True)
+        ],
+        "windows": {
+            "run": sum(r.windows for r in records.values()),
+            "skipped": sum(r.skipped for r in records.values()),
+        },
+        "valid_px": sum(counts.values()),
+        "missing_chunks": sorted(f.id for f in outcome.failures),
+    }
+    if probabilities:
+        listen(Progress("finish", 2, steps, "probabilities.tif"))
+        layers = [
+            Layer.probability(probability_layer(c.name), index[probability_layer(c.name)], f"p({c.name})")
+            for c in classes
+        ]
+        assemble(parts, grid, layers, built / "probabilities.tif", tags=tags)
+    if polygons is not None:
+        listen(Progress("finish", steps - 1, steps, POLYGONS))
+        facts["polygons"] = _polygons(job, folder, parts, built / POLYGONS, polygons, each=each)
+    listen(Progress("finish", steps, steps))
+    return built, facts
+
+
+def class_totals(job: Job, records: Iterable[ChunkRecord]) -> tuple[dict[int, int], dict[int, float]]:
+    """Return pixels and true ground area in m² of every class id.
+
+    Pixels are counted per row of the scene in integers before areas are summed, so chunks change no bit of them.
+    """
+    rows = np.zeros((len(job.spec.classes), job.scene.grid.height), np.int64)
+    for record in records:
+        rows[:, record.box.row0 : record.box.row1] += record.class_rows
+    areas_m2 = rows @ job.scene.grid.row_areas_m2()
+    ids = [c.id for c in job.spec.classes]
+    return dict(zip(ids, rows.sum(1).tolist(), strict=True)), dict(zip(ids, areas_m2.tolist(), strict=True))
+
+
+def _polygons(
+    job: Job, folder: JobFolder, parts: Mapping[Box, Path], path: Path, options: PolygonOptions, *, each: Map
+) -> dict[str, Any]:
+    """Write the polygons of the model's polygon class; returns what run.json tells of them."""
+    spec = job.spec
+    assert spec.polygon_class is not None  # make_plan has refused other models
+    target = spec.class_map.by_name(spec.polygon_class)
+    preview = folder.path / "parts.vrt"
+    write_parts_vrt(preview, parts, job.scene.grid, job.layers)
+    pixels = ProbabilityBands(
+        str(preview.resolve()),
+        band=job.layers.index(probability_layer(target.name)) + 1,
+        interior=job.layers.index(INTERIOR) + 1 if INTERIOR in job.layers else None,
+    )
+    drawing = Drawing(
+        pixels=pixels,
+        grid=job.scene.grid,
+        rules=options.rules(job.threshold),
+        target=target,
+        max_component_px=options.max_component_px,
+    )
+    return draw_polygons(path, drawing, classes=spec.class_map, provenance=provenance(job), each=each)
+
+
+def publish(work: JobFolder, built: Path, run: dict[str, Any], *, spent: bool = False) -> dict[str, Path]:
+    """Move finished outputs into place, sidecars before rasters, run.json last; returns all paths by file name.
+
+    Several files cannot be replaced in one step: from the first to the last there is no run.json, so that the folder
+    holds no finished run, and whoever dies in between leaves a job whose parts are all there, with a note of what is
+    its own. What an earlier run has written and this one has not is removed, nothing else is. spent: the job folder is
+    marked as such just before run.json comes. Raises OutputError where a file that is no run's own is in the way.
+    """
+    out = work.path.parent
+    refuse_if_in_use(out / POLYGONS)
+    files = sorted(built.iterdir(), key=lambda p: (not p.name.endswith(".aux.xml"), p.name))
+    refuse_foreign(out, [p.name for p in files])
+    own = own_files(out)
+    run["outputs"] = {p.name: {"sha256": sha256_of(p), "bytes": p.stat().st_size} for p in files}
+    write_json(built / RUN_FILE, run)
+    work.showing(own | run["outputs"].keys())
+    (out / RUN_FILE).unlink(missing_ok=True)
+    sync(out)
+    for stale in sorted(own - run["outputs"].keys()):
+        (out / stale).unlink(missing_ok=True)
+    for path in files:
+        move(path, out / path.name)
+    sync(out)
+    if spent:
+        work.spent.touch()
+    move(built / RUN_FILE, out / RUN_FILE)
+    sync(out)
+    work.showing(())
+    return {name: out / name for name in (*run["outputs"], RUN_FILE)}
+
+
+def sha256_of(path: Path) -> str:
+    """Return the sha256 of a file's content, read in blocks."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,249 @@
+"""The one task: a chunk's pixels in, its layers out, strip by strip. The same bytes wherever and however it runs."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import batched
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geoseg.jobs.job import Job
+from geoseg.models.spec import Normalisation
+from geoseg.scenes.source import read
+from geoseg.tiling.blend import Finished, accumulate, finish, mean_members, quantise, row_counts, to_bytes
+from geoseg.tiling.normalise import normalise
+from geoseg.tiling.resample import resample_counts, resample_valid, source_box
+from geoseg.tiling.strips import Strip, strips
+from geoseg.tiling.views import VIEWS
+from geoseg.values.grid import Box
+from geoseg.values.raster import Raster
+from geoseg.vector.pixels.runs import threshold_byte
+
+INTERIOR = "interior"  # the channel of building models that tells touching buildings apart, and its layer
+Windows = NDArray[np.float32]  # (B, C, h, w)
+Forward = Callable[[int, Windows], NDArray[np.float32]]  # (member, windows) -> (B, K, h, w) probabilities
+ForwardAll = Callable[[Iterable[tuple[int, Windows]]], Iterator[NDArray[np.float32]]]  # keeps the order
+Rows = dict[str, NDArray[np.uint8]]  # finished rows (n, w) of every layer, by name
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ChunkRecord:
+    """What became of a chunk: the windows run and skipped, and the pixels of each class in each row, (N, h) int32."""
+
+    id: str
+    box: Box
+    windows: int
+    skipped: int
+    class_rows: NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StripPixels:
+    """What a strip needs from disk: its pixels, and where outputs are wanted (None: everywhere).
+
+    wanted: over all that the strip decides; block: over its pixels, None where nothing is wanted of the strip, or none
+    of its pixels is valid: it then costs almost nothing.
+    """
+
+    block: Raster | None
+    wanted: NDArray[np.bool_] | None
+
+
+def read_strip(job: Job, strip: Strip) -> StripPixels:
+    """Read the scene's pixels for a strip; none where the area of interest asks for nothing that they decide."""
+    wanted = None if job.area is None else job.area.wanted(strip.decided)
+    if wanted is not None and not _asked(wanted, strip):
+        return StripPixels(None, wanted)
+    block = read(job.scene, strip.pixels)
+    return StripPixels(block if block.valid.any() else None, wanted)
+
+
+def _asked(wanted: NDArray[np.bool_], strip: Strip) -> bool:
+    """Whether a strip decides anything that is wanted."""
+    top, (lo, hi) = strip.decided.row0, strip.rows
+    leaving = wanted[lo - top : hi - top]
+    return bool(leaving.any()) or any(_any_wanted(wanted, strip, reach) for reach in strip.reaches)
+
+
+def _any_wanted(wanted: NDArray[np.bool_], strip: Strip, reach: Box) -> bool:
+    return bool(wanted[reach.within(strip.decided)].any())
+
+
+class ChunkWalk:
+    """A chunk on its way: its strips from top to bottom, and the sums of the rows that are not complete yet.
+
+    Each pixel of the working grid gets the integer sum of its windows' weighted probabilities, whatever the chunk.
+    """
+
+    def __init__(self, job: Job, chunk_id: str, box: Box) -> None:
+        self.job, self.id, self.box = job, chunk_id, box
+        self.strips = strips(job.windows, job.resampling, box)
+        self._held: tuple[Box, NDArray[np.uint32], NDArray[np.bool_]] | None = None
+        self._windows = self._skipped = 0
+        self._class_rows: list[NDArray[np.int32]] = []
+
+    def advance(self, strip: Strip, pixels: StripPixels, forward_all: ForwardAll) -> Rows:
+        """Run the next strip over the pixels that ``read_strip`` gave; returns the rows that are complete now."""
+        images, usable = self._images(strip, pixels)
+        sums, known = self._take_over(strip, usable)
+        windows = [
+            window
+            for window, reach in zip(strip.windows, strip.reaches, strict=True)
+            if images and self._counts(window, reach, strip=strip, pixels=pixels, usable=usable)
+        ]
+        self._run(windows, images, strip, sums=sums, forward_all=forward_all)
+        self._windows += len(windows)
+        self._skipped += len(strip.windows) - len(windows)
+        self._held = strip.sums, sums, known
+        return self._complete(strip, pixels)
+
+    def record(self) -> ChunkRecord:
+        """Return what became of the chunk, once all strips are through."""
+        return ChunkRecord(
+            self.id, self.box, self._windows, self._skipped, np.concatenate(self._class_rows, 1, dtype=np.int32)
+        )
+
+    def _images(self, strip: Strip, pixels: StripPixels) -> tuple[list[NDArray[np.float32]], NDArray[np.bool_]]:
+        """Return what the windows see as each member wants it normalised, (C, h, w), 0 where invalid, and validity."""
+        if pixels.block is None:
+            return [], np.zeros(strip.seen.shape, np.bool_)
+        taps = self.job.resampling.to_working(strip.seen)
+        part = source_box(taps).within(strip.pixels)
+        image, usable = resample_valid(pixels.block.data[:, *part], pixels.block.valid[part], taps)
+        image = self.job.scene.physical(image)
+        wanted = [b.spec.normalisation for b in self.job.bundles]
+        return normalised(image, usable, wanted), usable
+
+    def _take_over(self, strip: Strip, usable: NDArray[np.bool_]) -> tuple[NDArray[np.uint32], NDArray[np.bool_]]:
+        """Return this strip's sums and their validity, with what the strip before left of them."""
+        sums = np.zeros((len(self.job.spec.channels), *strip.sums.shape), np.uint32)
+        known = np.zeros(strip.sums.shape, np.bool_)
+        own = strip.sums.clip(strip.seen)
+        if own is not None:
+            known[own.within(strip.sums)] = usable[own.within(strip.seen)]
+        if self._held is not None:
+            box, before, before_known = self._held
+            common = box.clip(strip.sums)
+            if common is not None:
+                sums[:, *common.within(strip.sums)] = before[:, *common.within(box)]
+                known[common.within(strip.sums)] |= before_known[common.within(box)]
+        return sums, known
+
+    def _counts(self, window: Box, reach: Box, *, strip: Strip, pixels: StripPixels, usable: NDArray[np.bool_]) -> bool:
+        """Whether a valid pixel lies where the window weighs something, and a wanted one where it reaches."""
+        if pixels.wanted is not None and not _any_wanted(pixels.wanted, strip, reach):
+            return False
+        rows, cols = self.job.windows.weights(window)
+        inside = window.clip(Box(0, 0, *self.job.resampling.working_shape))
+        assert inside is not None  # windows start inside the scene
+        part = usable[inside.within(strip.seen)]
+        height, width = inside.shape
+        return bool(part[_positive(rows[:height]), _positive(cols[:width])].any())
+
+    def _run(
+        self,
+        windows: Sequence[Box],
+        images: Sequence[NDArray[np.float32]],
+        strip: Strip,
+        *,
+        sums: NDArray[np.uint32],
+        forward_all: ForwardAll,
+    ) -> None:
+        """Add what all members and views of the network say of each window, averaged, to the sums."""
+        job, views = self.job, VIEWS[self.job.tta]
+        groups = list(batched(windows, job.batch))
+        inputs = ((m, _stack(job, group, image, strip.seen)) for group in groups for m, image in enumerate(images))
+        answers = forward_all((m, view.apply(stack)) for m, stack in inputs for view in views)
+        for group in groups:
+            said = [quantise(view.undo(next(answers))) for _ in images for view in views]
+            for window, probs in zip(group, mean_members(said), strict=False):  # the last batch is padded
+                accumulate(sums, strip.sums, probs=probs, window=window, weights=job.windows.weights(window))
+
+    def _complete(self, strip: Strip, pixels: StripPixels) -> Rows:
+        """Return the layers of the rows that are complete."""
+        assert self._held is not None  # advance has just put it there
+        held, sums, known = self._held
+        lo, hi = strip.rows
+        if lo == hi:
+            return {}
+        rows = Box(lo, self.box.col0, hi, self.box.col1)
+        if pixels.block is None:
+            return self._leave({name: np.zeros(rows.shape, np.uint8) for name in self.job.layers})
+        if self.job.resampling.is_identity:
+            part = rows.within(held)
+            acc, usable = sums[:, *part], known[part]
+        else:
+            taps = self.job.resampling.to_scene(rows)
+            part = source_box(taps).within(held)
+            acc, usable = resample_counts(sums[:, *part], known[part], taps)
+        usable = usable & pixels.block.valid[rows.within(strip.pixels)]
+        if pixels.wanted is not None:
+            usable &= pixels.wanted[rows.within(strip.decided)]
+        return self._leave(_layers(self.job, acc, usable))
+
+    def _leave(self, layers: Rows) -> Rows:
+        """Count the pixels of each class in rows that leave."""
+        self._class_rows.append(row_counts(layers["classes"], [c.id for c in self.job.spec.classes]))
+        return layers
+
+
+def _positive(weights: NDArray[np.uint16]) -> slice:
+    """Return where a window's weights are above zero: one stretch, since they rise, stay and fall."""
+    positions = np.flatnonzero(weights)
+    return slice(positions[0], positions[-1] + 1) if len(positions) else slice(0)
+
+
+def normalised(
+    image: NDArray[np.float32], usable: NDArray[np.bool_], wanted: Sequence[Normalisation]
+) -> list[NDArray[np.float32]]:
+    """Return (C, h, w) physical values as each of ``wanted`` asks, 0 where not usable; equal ones are one array."""
+    done: list[NDArray[np.float32]] = []
+    for i, normal in enumerate(wanted):
+        if normal in wanted[:i]:
+            done.append(done[wanted.index(normal)])
+            continue
+        mean, std = (np.array(v, np.float32) for v in (normal.mean, normal.std))
+        done.append(normalise(image, usable, mean=mean, std=std))
+    return done
+
+
+def _stack(job: Job, group: Sequence[Box], image: NDArray[np.float32], seen: Box) -> Windows:
+    """Cut windows out of the image, mirrored beyond the scene's far edges, into a batch of fixed size."""
+    out = np.zeros((job.batch, len(image), *group[0].shape), np.float32)
+    for slot, window in zip(out, group, strict=False):
+        if window.clip(seen) == window:
+            slot[:] = image[:, *window.within(seen)]
+            continue
+        rows = job.windows.rows.fold(np.arange(window.row0, window.row1)) - seen.row0
+        cols = job.windows.cols.fold(np.arange(window.col0, window.col1)) - seen.col0
+        slot[:] = image[:, rows[:, None], cols]
+    return out
+
+
+def _layers(job: Job, acc: NDArray[np.uint32], valid: NDArray[np.bool_]) -> Rows:
+    """Return the layers the job asks for, by name."""
+    spec = job.spec
+    done = finish(acc, valid, class_of_channel=spec.class_of_channel, class_ids=[c.id for c in spec.classes])
+    if spec.polygon_class is not None and len(spec.classes) == 2:
+        done = _by_threshold(job, done)
+    every = {"classes": done.classes, "confidence": done.confidence}
+    every |= {probability_layer(c.name): p for c, p in zip(spec.classes, done.probabilities, strict=True)}
+    if INTERIOR in job.layers:
+        every[INTERIOR] = to_bytes(acc[[c.name for c in spec.channels].index(INTERIOR)], valid)
+    return {name: every[name] for name in job.layers}
+
+
+def _by_threshold(job: Job, done: Finished) -> Finished:
+    """Decide a two-class map by the polygon class's probability byte: raster and polygons then agree to the pixel."""
+    spec = job.spec
+    position = [c.name == spec.polygon_class for c in spec.classes].index(True)
+    target, other = spec.classes[position], spec.classes[1 - position]
+    inside = done.probabilities[position] >= threshold_byte(job.threshold)
+    classes = np.where(inside, np.uint8(target.id), np.uint8(other.id)) * (done.classes > 0)
+    confidence = np.where(inside, done.probabilities[position], done.probabilities[1 - position])
+    return Finished(classes, confidence, done.probabilities)
+
+
+def probability_layer(class_name: str) -> str:
+    """Return the name of the layer that holds p(class)."""
+    return f"probability_{class_name}"

@@ -1,0 +1,165 @@
+"""The two sides of an evaluation: what was predicted and what is right, and the classes that their values stand for."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import geopandas as gpd
+
+from geoseg.errors import ConfigError, InputError
+from geoseg.outputs.class_raster import ClassRaster, NoNodata
+from geoseg.scenes.labelled import class_text
+from geoseg.scenes.polygons import read_polygons, split_layer
+from geoseg.values.classes import BUILDING_CLASSES, ClassMap
+from geoseg.values.grid import Grid
+
+BUILDINGS = ClassMap(BUILDING_CLASSES)
+BACKGROUND, BUILDING = (c.id for c in BUILDING_CLASSES)
+VECTORS = (".gpkg", ".geojson", ".json", ".shp", ".shz", ".zip", ".fgb", ".kml", ".gml", ".sqlite", ".parquet")
+RUN_FILE = "run.json"
+_WAYS = "Say with --nodata N which one means unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """Polygons of a file; name: of the layer, None for the only one, or for that which ``source`` names."""
+
+    source: str
+    name: str | None = None
+
+    def read(self, grid: Grid) -> gpd.GeoDataFrame:
+        """Read them in the CRS of ``grid``."""
+        return read_polygons(self.source, layer=self.name, grid=grid)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prediction:
+    """What is judged: a class raster, polygons of one class, or both.
+
+    ids: class by value of the raster; classes: the raster's table.
+    """
+
+    raster: ClassRaster | None
+    polygons: Layer | None
+    classes: ClassMap
+    ids: Mapping[int, int] = field(default_factory=dict)
+
+    @classmethod
+    def find(cls, path: str | Path, *, nodata: float | NoNodata | None = None) -> "Prediction":
+        """Take a run's output folder, a class raster or a vector file; raises InputError for anything else.
+
+        nodata: of a raster, instead of what the file says.
+        """
+        folder = Path(path)
+        if folder.is_dir():
+            classes = _classes_of_run(folder / RUN_FILE)
+            raster, polygons = ClassRaster.open(folder / "classes.tif"), folder / "buildings.gpkg"
+            layer = Layer(str(polygons), "buildings") if polygons.exists() else None
+            return cls(raster, layer, classes, _own_ids(raster, classes))
+        file, _ = split_layer(path)
+        if not file.exists():
+            raise InputError(f"{file}: no such file")
+        if is_vector(path):
+            return cls(None, Layer(str(path)), BUILDINGS)
+        raster = ClassRaster.open(file, nodata=nodata)
+        classes = class_table(raster)
+        return cls(raster, None, classes, _own_ids(raster, classes))
+
+
+def _classes_of_run(run_file: Path) -> ClassMap:
+    if not run_file.exists():
+        raise InputError(
+            f"{run_file.parent}: no finished run ({run_file.name} is not there); name its folder, or a file"
+        )
+    try:
+        return ClassMap.from_json(json.loads(run_file.read_text(encoding="utf-8"))["classes"])
+    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:  # ConfigError is a ValueError
+        raise InputError(
+            f"{run_file}: is no run.json of a prediction ({error!r}); run it again, or name its classes.tif"
+        ) from error
+
+
+def class_table(raster: ClassRaster) -> ClassMap:
+    """Return the classes of a raster: those of its CLASS_n tags where geoseg wrote it, else the values in it.
+
+    Values 0 and 1, or 0 and 255, are a mask of buildings. Raises InputError where a value is no class, or where there
+    are less than two: nothing could be mistaken for anything.
+    """
+    if raster.names:
+        return ClassMap(raster.classes)
+    if raster.is_mask:
+        return BUILDINGS
+    if len(raster.present) < 2:
+        held = f"{raster.present[0]} alone" if raster.present else "nothing"
+        raise InputError(
+            f"{raster.path}: holds {held} beside its nodata {raster.nodata}; one class can only agree. "
+            f"If its nodata is the background, pass --nodata none"
+        )
+    stray = [v for v in raster.present if v not in {c.id for c in raster.classes}]
+    if stray:
+        raise InputError(f"{raster.path}: holds {_some(stray)}; classes are 1..254. {_WAYS}")
+    return ClassMap(raster.classes)
+
+
+def _own_ids(raster: ClassRaster, classes: ClassMap) -> dict[int, int]:
+    """Return the class of every value of a raster in its own table; raises InputError for one that is not in it."""
+    if raster.is_mask and not raster.names:
+        return mask_ids(raster)
+    stray = sorted({*raster.present} - {c.id for c in classes})
+    if stray:
+        raise InputError(
+            f"{raster.path}: holds {_some(stray)}, which its class table ({listed(classes)}) does not have"
+        )
+    return {value: value for value in raster.present}
+
+
+def mask_ids(raster: ClassRaster) -> dict[int, int]:
+    """Return building or background for the values of a mask."""
+    return {value: BUILDING if value else BACKGROUND for value in raster.present}
+
+
+def _some(values: list[int]) -> str:
+    return ", ".join(map(str, values[:5])) + (", …" if len(values) > 5 else "")
+
+
+def listed(classes: ClassMap) -> str:
+    """Return ids and names, for messages."""
+    return ", ".join(f"{c.id} {c.name}" for c in classes)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Truth:
+    """What is right: a class raster, or polygons; column: of their class; values: class or nodata by value."""
+
+    path: str
+    raster: ClassRaster | None
+    polygons: Layer | None
+    column: str | None
+    values: Mapping[str, str]
+
+    @classmethod
+    def find(
+        cls,
+        path: str | Path,
+        *,
+        layer: str | None,
+        column: str | None,
+        values: Mapping[str, str],
+        nodata: float | NoNodata | None,
+    ) -> "Truth":
+        """Take a class raster or a vector file; raises InputError and ConfigError."""
+        file, _ = split_layer(path)
+        if not file.exists():
+            raise InputError(f"{file}: no such file")
+        named = {class_text(value): name for value, name in values.items()}
+        if is_vector(path):
+            return cls(str(path), None, Layer(str(path), layer), column, named)
+        if layer is not None or column is not None:
+            raise ConfigError(f"{path}: a raster has neither layer nor column; --layer and --column are for polygons")
+        return cls(str(path), ClassRaster.open(file, nodata=nodata), None, None, named)
+
+
+def is_vector(path: str | Path) -> bool:
+    """Whether a file's name says that it holds polygons."""
+    return split_layer(path)[0].suffix.lower() in VECTORS

@@ -1,0 +1,139 @@
+"""Job: everything that decides the bytes of a run, as one frozen value; small enough to send to a worker."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from geoseg import __version__
+from geoseg.errors import PlanChangedError
+from geoseg.models.bundle import ModelBundle
+from geoseg.models.spec import ModelSpec
+from geoseg.scenes.aoi import Area
+from geoseg.scenes.reads import Stamp, changed, stamps
+from geoseg.scenes.source import Scene
+from geoseg.tiling.resample import Resampling
+from geoseg.tiling.windows import WindowGrid, chunks
+from geoseg.values.grid import Box
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """What besides the job decides the bits of a result; two workers of one run must agree on it.
+
+    device: "cpu" or "cuda"; precision: "fp32" or "bf16"; libraries: device kind, instruction set, versions.
+    """
+
+    device: str
+    precision: str
+    libraries: str
+
+
+@dataclass(frozen=True)
+class Job:
+    """A scene, one or more models, and how they are run over it.
+
+    scene: reduced to the models' bands; bundles: the members of an ensemble, often one, of which the first describes
+    all; chunk_px: side of a chunk on the scene's grid; batch: windows per network call, fixed; tta: views averaged per
+    window; threshold: for the model's polygon class; layers: names of the raster layers that parts hold; area: where
+    outputs are wanted, None for everywhere; reads: every file that GDAL reads for the scene and its mask, see
+    ``files_read``.
+    """
+
+    scene: Scene
+    bundles: tuple[ModelBundle, ...]
+    windows: WindowGrid
+    resampling: Resampling
+    chunk_px: int
+    batch: int
+    tta: str
+    platform: Platform
+    threshold: float
+    layers: tuple[str, ...]
+    reads: tuple[str, ...]
+    area: Area | None = None
+
+    @property
+    def spec(self) -> ModelSpec:
+        """What all members share: input, channels, classes."""
+        return self.bundles[0].spec
+
+    @property
+    def model_digest(self) -> str:
+        """One name for all weights: the bundle's digest, or the digest of several."""
+        if len(self.bundles) == 1:
+            return self.bundles[0].digest
+        return hashlib.sha256("".join(b.digest for b in self.bundles).encode()).hexdigest()
+
+    def chunks(self) -> Iterator[tuple[str, Box]]:
+        """Yield (id, box) of every chunk on the scene's grid, row by row."""
+        return chunks(self.scene.grid.shape, self.chunk_px)
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """What the fingerprint covers, in words; a difference is reported by its key."""
+        scene = self.scene
+        return {
+            "geoseg": __version__,
+            "source": self.source_stamps(),
+            "bands": [[s.file.rsplit("/", 1)[-1], s.index, s.scale, s.offset, repr(s.nodata)] for s in scene.sources],
+            "grid": [scene.grid.crs.to_wkt(), list(scene.grid.transform)[:6], list(scene.grid.shape)],
+            "model": [bundle.digest for bundle in self.bundles],
+            "windows": repr(self.windows),
+            "working grid": list(self.resampling.working_shape),
+            "chunk_px": self.chunk_px,
+            "batch": self.batch,
+            "tta": self.tta,
+            "platform": [self.platform.device, self.platform.precision, self.platform.libraries],
+            "threshold": self.threshold,
+            "layers": list(self.layers),
+            "area": None if self.area is None else self.area.digest,
+        }
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Sha256 over the identity: parts of another fingerprint are never mixed in."""
+        return hashlib.sha256(json.dumps(self.identity, sort_keys=True).encode()).hexdigest()
+
+    def source_stamps(self) -> list[Stamp]:
+        """Return the stamps of the files that GDAL reads for the scene, as they are now; a remote one is its name."""
+        return stamps(self.reads)
+
+
+def refuse_if_source_changed(job: Job) -> None:
+    """Raise PlanChangedError where a file that is read for the scene is no longer what the job was planned with.
+
+    Inodes are left to the fingerprint, which is compared when a job is planned, resumed, joined or finished: a worker
+    may see the same file through a file system that numbers them by machine. All files are looked at, none is opened.
+    """
+    files = source_changes(job)
+    if files:
+        raise PlanChangedError(
+            f"{job.scene.name}: {listed(files)} changed while the run went on; what is done belongs to the scene as it "
+            f"was. Start over with --fresh"
+        )
+
+
+def source_changes(job: Job) -> list[str]:
+    """Return the names of the scene's files that are not as planned, seen from this machine."""
+    return changed(job.source_stamps(), job.identity["source"], inodes=False)
+
+
+def differences(found: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
+    """Return the keys in which two identities differ, the source with its files; either may be read from JSON."""
+    plain, other = json.loads(json.dumps(wanted)), json.loads(json.dumps(found))
+    return [_worded(key, other.get(key), plain[key]) for key in plain if other.get(key) != plain[key]]
+
+
+def _worded(key: str, found: Any, wanted: Any) -> str:
+    if key == "source" and isinstance(found, list):
+        return f"source {listed(changed(found, wanted))}"
+    return key
+
+
+def listed(names: Iterable[str]) -> str:
+    """Return names in order, the first five of many."""
+    every = sorted(names)
+    return ", ".join(every[:5]) + (", …" if len(every) > 5 else "")

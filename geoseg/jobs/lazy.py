@@ -1,0 +1,106 @@
+"""The notebook's view: a map as a lazy xarray.DataArray, each chunk computed when somebody looks at it."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+
+from geoseg.errors import ConfigError
+from geoseg.executors.threads import local_site, usable_cpus
+from geoseg.executors.worker import refuse_if_different
+from geoseg.jobs.chunk import ChunkWalk, Rows, probability_layer, read_strip
+from geoseg.jobs.job import Job
+from geoseg.jobs.networks import load_networks
+from geoseg.jobs.options import RunOptions
+from geoseg.jobs.plan import make_plan
+from geoseg.models.bundle import ModelBundle
+from geoseg.outputs.cog.cog import PROBABILITY_OFFSET, PROBABILITY_SCALE
+from geoseg.scenes.source import Scene
+from geoseg.scenes.xarray_view import georeferenced
+from geoseg.tiling.memory import BASE_BYTES, GDAL_CACHE_BYTES
+from geoseg.values.grid import Box
+
+if TYPE_CHECKING:
+    import dask.array as da
+    import xarray as xr
+
+log = logging.getLogger(__name__)
+RasterName = Literal["classes", "confidence", "probabilities"]
+
+
+def lazy_map(
+    scene: Scene, bundles: Sequence[ModelBundle], *, options: RunOptions, layer: RasterName = "classes"
+) -> "xr.DataArray":
+    """Return a raster that a run would write, uint8 with nodata 0, computed by chunks; equal to it byte for byte.
+
+    (y, x), or (band, y, x) for "probabilities". All views of one job share their chunks: computed together, the network
+    runs once. Dask's scheduler says where chunks run; of the options those count that decide bytes, chunks and memory.
+    Raises what ``make_plan`` raises, and ConfigError for a layer that no run writes.
+    """
+    if layer not in get_args(RasterName):
+        raise ConfigError(f"layer {layer!r}: choose {', '.join(get_args(RasterName))}")
+    options = replace(options, probabilities=options.probabilities or layer == "probabilities")
+    site = local_site(options.device, lanes=1)
+    share = _share_of_a_task(site.budget_bytes(options.memory_bytes))
+    plan = make_plan(scene, bundles, site=site, options=replace(options, memory_bytes=share))
+    for note in plan.notes:
+        log.info(note)
+    job = plan.job
+    pixels, names = _layers(job), [probability_layer(c.name) for c in job.spec.classes]
+    if layer == "probabilities":
+        bands = [job.layers.index(name) for name in names]
+        array = georeferenced(pixels[bands[0] : bands[-1] + 1], job.scene.grid, name=layer, bands=names, nodata=0)
+    else:
+        array = georeferenced(pixels[job.layers.index(layer)], job.scene.grid, name=layer, nodata=0)
+    scaling = {} if layer == "classes" else {"scale_factor": PROBABILITY_SCALE, "add_offset": PROBABILITY_OFFSET}
+    return array.assign_attrs(scaling)
+
+
+def _share_of_a_task(budget_bytes: int) -> int:
+    """Return what one of the chunks that Dask runs at once in a process may count on: the base is there only once."""
+    return min(budget_bytes, BASE_BYTES + max(0, budget_bytes - BASE_BYTES) // usable_cpus())
+
+
+def _layers(job: Job) -> "da.Array":
+    """Return all layers of a job, (L, H, W) uint8; equal jobs have equal keys, and nothing is loaded to build them."""
+    import dask.array as da
+    from dask.array.core import normalize_chunks
+
+    return da.map_blocks(
+        _block,
+        job=job,
+        chunks=normalize_chunks(
+            (-1, job.chunk_px, job.chunk_px), shape=(len(job.layers), *job.scene.grid.shape), dtype=np.uint8
+        ),
+        dtype=np.uint8,
+        meta=np.empty((0, 0, 0), np.uint8),
+        name=f"geoseg-{job.fingerprint}",
+    )
+
+
+def _block(*, job: Job, block_info: dict[None, dict[str, Any]]) -> NDArray[np.uint8]:
+    (row0, row1), (col0, col1) = block_info[None]["array-location"][1:]
+    layers = compute_chunk(job, Box(row0, col0, row1, col1))
+    return np.stack([layers[name] for name in job.layers])
+
+
+def compute_chunk(job: Job, box: Box) -> Rows:
+    """Return the layers (h, w) of one chunk; the network has one thread, in whatever thread or process this runs.
+
+    Raises PlanChangedError where the scene was changed, or this machine would give other bytes than planned.
+    """
+    from geoseg.models.backends.torch import one_thread_per_network
+
+    refuse_if_different(job, local_site)
+    with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES), one_thread_per_network():
+        forward = load_networks(job)
+        walk = ChunkWalk(job, "", box)
+        done = [
+            walk.advance(strip, read_strip(job, strip), lambda batches: (forward(*batch) for batch in batches))
+            for strip in walk.strips
+        ]
+    return {name: np.concatenate([rows[name] for rows in done if rows]) for name in job.layers}

@@ -1,0 +1,200 @@
+"""How a run is done, as its user chooses it: frozen values with the defaults of the command line."""
+
+import re
+from dataclasses import dataclass, fields, replace
+from math import inf
+from typing import TYPE_CHECKING, Literal, Self, get_args
+
+from geoseg.errors import ConfigError
+from geoseg.tiling.views import VIEWS
+
+if TYPE_CHECKING:
+    from geoseg.vector import FootprintRules
+
+Engines = Literal["threads", "sync", "local", "cuda", "dask"]
+OnFailure = Literal["stop", "fill"]
+Method = Literal["regular", "contour"]
+Split = Literal["borders", "necks", "none"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterOptions:
+    """Where the engine ``dask`` finds its workers, and how many the engines ``local`` and ``cuda`` start.
+
+    address: of a scheduler, e.g. tcp://host:8786; scheduler_file: written by one; factory: "module:function" that
+    returns a Dask cluster or client; workers: processes to start or, of a foreign cluster, to wait for (None: one per
+    core or GPU; any). Of address, scheduler_file and factory at most one is given.
+    """
+
+    address: str | None = None
+    scheduler_file: str | None = None
+    factory: str | None = None
+    workers: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.workers is not None and self.workers < 1:
+            raise ConfigError(f"workers {self.workers}: at least 1 is needed")
+        if len(self.ways) > 1:
+            raise ConfigError(f"{' and '.join(self.ways)}: give one of them, they all name a Dask cluster")
+        if self.factory is not None and not re.fullmatch(r"[\w.]+:\w+", self.factory):
+            raise ConfigError(f"factory {self.factory!r}: write module:function")
+
+    @property
+    def ways(self) -> list[str]:
+        """Names of the options given that say where a cluster is."""
+        return [name for name in ("address", "scheduler_file", "factory") if getattr(self, name) is not None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineOptions:
+    """Where work is done, and with how much.
+
+    engine: threads or sync in this process, local or cuda for worker processes on this machine, dask for a cluster that
+    is there; lanes: CPU threads of this process that run networks or draw polygons (None: one per core; one per GPU);
+    memory_bytes: budget of each process (None: 80 % of what is free).
+    """
+
+    engine: Engines = "threads"
+    cluster: ClusterOptions = ClusterOptions()
+    lanes: int | None = None
+    memory_bytes: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.engine not in get_args(Engines):
+            raise ConfigError(f"engine {self.engine!r}: choose {', '.join(get_args(Engines))}")
+        if self.engine == "dask" and not self.cluster.ways:
+            raise ConfigError("engine dask: say where with address, scheduler_file or factory")
+        if self.engine != "dask" and self.cluster.ways:
+            raise ConfigError(f"{self.cluster.ways[0]} is for the engine dask, not for {self.engine}")
+        if self.lanes is not None and self.lanes < 1:
+            raise ConfigError(f"lanes {self.lanes}: at least 1 is needed")
+        if self.memory_bytes is not None and self.memory_bytes < 1:
+            raise ConfigError(
+                f"memory {self.memory_bytes}: write a size above 0, or leave it out for 80 % of what is free"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions(EngineOptions):
+    """Options of a prediction, beside where it is done.
+
+    device: auto, cpu or cuda; batch: windows per network call; chunk_px: side of a chunk, 512 x 2^n (None: chosen by
+    the budget); tta: test-time augmentation, a key of ``geoseg.tiling.views.VIEWS`` (None: the model's own); threshold:
+    for the model's polygon class (None: the model's own); probabilities: write p of every class; aoi: "FILE" or
+    "FILE:layer" of polygons outside of which nothing is computed; shard: (i, n), the i-th of n, counted from 1: run
+    every n-th chunk from the i-th on, and leave the outputs to ``finish``; on_failure: "fill" writes chunks that failed
+    as nodata and says so in the outputs, "stop" makes none; keep_parts: leave the job folder in place; max_runtime_s:
+    stop after so many seconds, to go on later; overwrite: replace a run's outputs; fresh: throw away an unfinished job.
+    """
+
+    device: str = "auto"
+    batch: int = 1
+    chunk_px: int | None = None
+    tta: str | None = None
+    threshold: float | None = None
+    probabilities: bool = False
+    aoi: str | None = None
+    shard: tuple[int, int] | None = None
+    on_failure: OnFailure = "stop"
+    keep_parts: bool = False
+    max_runtime_s: float | None = None
+    overwrite: bool = False
+    fresh: bool = False
+
+    def __post_init__(self) -> None:
+        EngineOptions.__post_init__(self)  # super() does not know a class with slots before Python 3.14
+        if self.batch < 1:
+            raise ConfigError(f"batch {self.batch}: at least 1 is needed")
+        if self.aoi is not None and not self.aoi.strip():
+            raise ConfigError("aoi: is empty; name a file, or leave it out")
+        if self.tta is not None and self.tta not in VIEWS:
+            raise ConfigError(f"tta {self.tta!r}: choose {', '.join(VIEWS)}")
+        if self.threshold is not None and not 0 < self.threshold < 1:
+            raise ConfigError(f"threshold {self.threshold}: it lies between 0 and 1")
+        if self.chunk_px is not None and (self.chunk_px < 512 or self.chunk_px & (self.chunk_px - 1)):
+            raise ConfigError(f"chunk-px {self.chunk_px}: choose 512, 1024, 2048, … (512 x 2^n)")
+        if self.shard is not None and not 1 <= self.shard[0] <= self.shard[1]:
+            last = max(1, self.shard[1])
+            raise ConfigError(f"shard {self.shard[0]}/{self.shard[1]}: shards count from 1: 1/{last} … {last}/{last}")
+        if self.shard is not None and self.fresh:
+            raise ConfigError("fresh: every shard would throw away the others' chunks; remove the job folder instead")
+        if self.on_failure not in get_args(OnFailure):
+            raise ConfigError(f"on-failure {self.on_failure!r}: choose {', '.join(get_args(OnFailure))}")
+        if self.max_runtime_s is not None and not 0 < self.max_runtime_s < inf:
+            raise ConfigError(f"max-runtime {self.max_runtime_s}: give seconds above 0")
+
+    def at(self, where: EngineOptions) -> Self:
+        """Return the same run done elsewhere, or with more or less."""
+        return replace(self, **{f.name: getattr(where, f.name) for f in fields(EngineOptions)})
+
+
+LEAST_COMPONENT_PX = 512**2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolygonOptions:
+    """Options of the polygons, in true ground metres; see ``geoseg.vector.FootprintRules`` for all but the last two.
+
+    split: "borders" cuts touching buildings apart where the model sees a border between them, "none" leaves them
+    merged, "necks" parts them where what is connected is narrow; a model without an interior channel sees no borders.
+    max_component_px: what is connected and whose box holds more
+    pixels is drawn by its pixels' edges, not fitted.
+    """
+
+    min_area_m2: float = 5.0
+    min_hole_m2: float = 2.0
+    tolerance_m: float | None = None
+    method: Method = "regular"
+    diagonal_penalty: float | None = None
+    split: Split = "borders"
+    max_component_px: int = 2**23  # memory of a lane is planned for so many
+
+    def __post_init__(self) -> None:
+        for name in ("min_area_m2", "min_hole_m2", "tolerance_m", "diagonal_penalty"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < inf:
+                raise ConfigError(f"{name.replace('_', '-')} {value}: choose 0 or more")
+        if self.max_component_px < LEAST_COMPONENT_PX:
+            raise ConfigError(f"max_component_px {self.max_component_px}: give {LEAST_COMPONENT_PX} or more")
+
+    @property
+    def splits(self) -> bool:
+        """Whether touching buildings are cut apart."""
+        return self.split == "borders"
+
+    def rules(self, threshold: float) -> "FootprintRules":
+        """Return the rules of the polygons at ``threshold``; raises ConfigError for numbers that make no sense."""
+        from geoseg.vector import FootprintRules  # numba and shapely: `geoseg --help` needs neither
+
+        return FootprintRules(
+            threshold=threshold,
+            min_area_m2=self.min_area_m2,
+            min_hole_m2=self.min_hole_m2,
+            tolerance_m=self.tolerance_m,
+            method=self.method,
+            split_necks=self.split == "necks",
+            **({} if self.diagonal_penalty is None else {"diagonal_penalty": self.diagonal_penalty}),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegularizeOptions:
+    """Options of footprints that come from elsewhere, in true ground metres; see ``geoseg.vector.footprints.imported``.
+
+    pixel_m: side of the pixels the outlines were drawn from, or how exact they are; None: found from their steps, and
+    0.25 m for outlines without. tolerance_m: how far a wall may be from the outline (None: four pixels). Smaller holes
+    than min_hole_m2 are filled, then smaller footprints than min_area_m2 left out.
+    """
+
+    pixel_m: float | None = None
+    tolerance_m: float | None = None
+    min_area_m2: float = 0.0
+    min_hole_m2: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.pixel_m is not None and not 0.01 <= self.pixel_m <= 100:
+            raise ConfigError(f"pixel-m {self.pixel_m}: choose 0.01 to 100")
+        for name in ("tolerance_m", "min_area_m2", "min_hole_m2"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < inf:
+                raise ConfigError(f"{name.replace('_', '-')} {value}: choose 0 or more")

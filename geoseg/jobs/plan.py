@@ -1,0 +1,317 @@
+"""Plan: what a run will do and hold, decided and checked before its first pixel."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from geoseg.errors import ConfigError, MemoryBudgetError
+from geoseg.executors.base import Room, Site
+from geoseg.jobs.chunk import INTERIOR, probability_layer
+from geoseg.jobs.job import Job, Platform
+from geoseg.jobs.options import PolygonOptions, RunOptions
+from geoseg.models.bundle import ModelBundle
+from geoseg.models.fitness import refuse_unfit
+from geoseg.models.spec import ModelSpec
+from geoseg.scenes.aoi import read_area
+from geoseg.scenes.reads import files_read
+from geoseg.scenes.sample import empty_areas, sample
+from geoseg.scenes.source import Scene
+from geoseg.tiling.memory import (
+    COMPILING_BYTES,
+    MIB,
+    PLAIN_BASE_BYTES,
+    Load,
+    MemoryPlan,
+    finishing_bytes,
+    largest_chunk_that_fits,
+    projected_bytes,
+)
+from geoseg.tiling.resample import Resampling, source_box
+from geoseg.tiling.views import VIEWS
+from geoseg.tiling.windows import WindowGrid, redundancy
+
+# Windows of 768 px are run 1.68 times as often as there are in chunks of 2048 px, 1.32 times in 4096, 1.13 in 8192
+# (``redundancy`` on 30,000 px square); larger chunks take more memory and resume in coarser steps.
+DEFAULT_CHUNK_PX = 4096
+VALUE_BYTES = {"fp32": 4, "bf16": 2}
+SHARED = ("window_px", "margin_px", "ramp_px", "bands", "gsd_m", "channels", "classes", "polygon_class")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A job with its memory; lanes: threads of a process that run the network; notes: what the user should know."""
+
+    job: Job
+    lanes: int
+    memory: MemoryPlan
+    polygon_bytes: int
+    notes: tuple[str, ...]
+
+    @property
+    def peak_bytes(self) -> int:
+        """Projected peak memory of a process: chunks first, polygons after them."""
+        return max(self.memory.total, self.polygon_bytes)
+
+    @property
+    def redundancy(self) -> float:
+        """Windows run, as chunks repeat those at their borders, over windows that exist."""
+        boxes = [source_box(self.job.resampling.to_scene(box)) for _, box in self.job.chunks()]
+        return redundancy(self.job.windows, boxes)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the plan as JSON values, for ``--dry-run`` and run.json."""
+        job = self.job
+        scene_px = int(np.prod(job.scene.grid.shape))
+        return {
+            "scene_px": list(job.scene.grid.shape),
+            "working_px": list(job.resampling.working_shape),
+            "window_px": list(job.windows.window_shape),
+            "stride_px": [job.windows.rows.stride, job.windows.cols.stride],
+            "windows": job.windows.count,
+            "chunk_px": job.chunk_px,
+            "chunks": sum(1 for _ in job.chunks()),
+            "redundancy": round(self.redundancy, 4),
+            "network_calls_per_window": len(VIEWS[job.tta]) * len(job.bundles),
+            "lanes": self.lanes,
+            "batch": job.batch,
+            "tta": job.tta,
+            "device": job.platform.device,
+            "precision": job.platform.precision,
+            "layers": list(job.layers),
+            "memory_bytes": {**asdict(self.memory), "chunks_total": self.memory.total, "polygons": self.polygon_bytes},
+            "peak_memory_bytes": self.peak_bytes,
+            "disk_bytes_at_most": scene_px
+            * len(job.layers)
+            * 8
+            // 3,  # parts and outputs, with overviews, incompressible
+            "fingerprint": job.fingerprint,
+            "notes": list(self.notes),
+        }
+
+
+def make_plan(
+    scene: Scene,
+    bundles: Sequence[ModelBundle],
+    *,
+    site: Site,
+    options: RunOptions,
+    polygons: PolygonOptions | None = None,
+    chunk_px: int | None = None,
+) -> Plan:
+    """Decide how a run is done and check that it fits its memory.
+
+    bundles: the model, or several whose probabilities are averaged; chunk_px: that of an unfinished run, taken where
+    the options leave it open. Raises MemoryBudgetError, naming the largest chunk that fits, InputError where the
+    scene's values are not a model's, and what ``make_job`` does.
+    """
+    job = make_job(
+        scene, bundles, platform=site.platform, chunk_px=DEFAULT_CHUNK_PX, options=options, polygons=polygons
+    )
+    seen = sample(job.scene)
+    for bundle in bundles:
+        refuse_unfit(job.scene, bundle.spec, seen)
+    load = _load(job, lanes=site.lanes)
+    budget = site.budget_bytes(options.memory_bytes)
+    chosen = _chunk_px(load, options.chunk_px, chunk_px, budget)
+    return Plan(
+        replace(job, chunk_px=chosen),
+        site.lanes,
+        projected_bytes(load, chosen),
+        0
+        if polygons is None
+        else _polygon_bytes(job, polygons, lanes=site.lanes, budget=budget, base=load.base_bytes + COMPILING_BYTES),
+        (*_notes(scene, job.spec, job.resampling), *empty_areas(job.scene, seen)),
+    )
+
+
+def plan_finish(
+    scene: Scene, job: Job, *, room: Room, options: RunOptions, polygons: PolygonOptions | None = None
+) -> Plan:
+    """Return the plan of putting a job's parts together and drawing its polygons, for which no network is loaded.
+
+    Raises MemoryBudgetError.
+    """
+    memory = finishing_bytes(
+        scene.grid.shape, chunk_px=job.chunk_px, layers=len(job.layers), classes=len(job.spec.classes)
+    )
+    budget = room.budget_bytes(options.memory_bytes)
+    if memory.total > budget:
+        raise MemoryBudgetError(
+            f"the outputs of {scene.name} need {memory.total / MIB:.0f} MiB, but {budget / MIB:.0f} MiB are allowed; "
+            f"allow more with --memory"
+        )
+    polygon_bytes = (
+        0 if polygons is None else _polygon_bytes(job, polygons, lanes=room.lanes, budget=budget, base=PLAIN_BASE_BYTES)
+    )
+    notes = (*_notes(scene, job.spec, job.resampling), *empty_areas(job.scene, sample(job.scene)))
+    return Plan(job, room.lanes, memory, polygon_bytes, notes)
+
+
+def make_job(
+    scene: Scene,
+    bundles: Sequence[ModelBundle],
+    *,
+    platform: Platform,
+    chunk_px: int,
+    options: RunOptions,
+    polygons: PolygonOptions | None = None,
+) -> Job:
+    """Return what decides the bytes of a run on ``platform`` in chunks of ``chunk_px``; nothing is planned for it.
+
+    Raises InputError where the scene lacks the model's bands, and ConfigError for options that make no sense.
+    """
+    spec = _shared_spec(bundles)
+    if polygons is not None and spec.polygon_class is None:
+        raise ConfigError(f"model {spec.name!r} names no class to draw polygons of; use geoseg predict")
+    threshold = spec.threshold if options.threshold is None else options.threshold
+    if polygons is not None:
+        polygons.rules(threshold)  # refuses what makes no sense before any work
+    resampling = Resampling.to_resolution(scene.grid, spec.gsd_m)
+    return Job(
+        scene=scene.select(spec.band_set),
+        bundles=tuple(bundles),
+        windows=WindowGrid.fit(
+            resampling.working_shape,
+            window=spec.window_px,
+            margin=spec.margin_px,
+            ramp=spec.ramp_px,
+            multiple=spec.multiple_px,
+        ),
+        resampling=resampling,
+        chunk_px=chunk_px,
+        batch=options.batch,
+        tta=options.tta or spec.tta,
+        platform=platform,
+        threshold=threshold,
+        layers=_layer_names(spec, options, polygons),
+        reads=files_read((*scene.files, *(() if scene.mask is None else (scene.mask,)))),
+        area=None if options.aoi is None else read_area(options.aoi, scene.grid),
+    )
+
+
+def _load(job: Job, *, lanes: int) -> Load:
+    """Return what running the chunks of a job holds, whatever their size."""
+    spec = job.spec
+    return Load(
+        grid=job.windows,
+        resampling=job.resampling,
+        bands=len(spec.bands),
+        itemsize=np.dtype(job.scene.dtype).itemsize,
+        channels=len(spec.channels),
+        classes=len(spec.classes),
+        layers=len(job.layers),
+        batch=job.batch,
+        answers=len(VIEWS[job.tta]) * len(job.bundles),
+        images=len({str(b.spec.normalisation) for b in job.bundles}),
+        lanes=lanes,
+        weights_bytes=weights_bytes([b.weights.bytes for b in job.bundles]),
+        activation_bytes_per_px=0
+        if job.platform.device == "cuda"
+        else activation_bytes_per_px(spec, itemsize=VALUE_BYTES[job.platform.precision]),
+    )
+
+
+def _polygon_bytes(job: Job, polygons: PolygonOptions, *, lanes: int, budget: int, base: int) -> int:
+    """Return what drawing the polygons takes in a process of ``base`` bytes; raises MemoryBudgetError."""
+    from geoseg.vector.tiles.draw import projected_polygon_bytes  # numba, shapely and OGR: a map needs none of them
+
+    needed = projected_polygon_bytes(
+        job.scene.grid.shape,
+        lanes=lanes,
+        interior=INTERIOR in job.layers,
+        max_component_px=polygons.max_component_px,
+        base_bytes=base,
+    )
+    if needed > budget:
+        raise MemoryBudgetError(
+            f"polygons of {job.scene.name} need {needed / MIB:.0f} MiB, but {budget / MIB:.0f} MiB are allowed; "
+            f"allow more with --memory, take fewer lanes, or run geoseg predict for the rasters alone"
+        )
+    return needed
+
+
+def _shared_spec(bundles: Sequence[ModelBundle]) -> ModelSpec:
+    """Return what the members of an ensemble share; raises ConfigError where they do not."""
+    if not bundles:
+        raise ConfigError("no model given")
+    first = bundles[0].spec
+    for bundle in bundles[1:]:
+        for name in SHARED:
+            own, other = getattr(first, name), getattr(bundle.spec, name)
+            if own != other:
+                raise ConfigError(
+                    f"{bundle.path}: {name} {other!r} differs from {own!r} of {bundles[0].path}; the models of an "
+                    f"ensemble share windows, bands and classes"
+                )
+    return first
+
+
+def _chunk_px(load: Load, asked: int | None, before: int | None, budget: int) -> int:
+    """Return the chunk size: as asked, as in the run that is resumed, or the largest that fits up to the default."""
+    largest = largest_chunk_that_fits(load, budget)
+    chosen = asked or before or min(largest, DEFAULT_CHUNK_PX)
+    needed = projected_bytes(load, chosen).total
+    if needed > budget:
+        way_out = "the unfinished job has them: allow more with --memory, or start over with --fresh"
+        raise MemoryBudgetError(
+            f"chunks of {chosen} px need {needed / MIB:.0f} MiB, but {budget / MIB:.0f} MiB are allowed; "
+            f"{f'the largest that fit are {largest} px' if asked else way_out}"
+        )
+    return chosen
+
+
+def _layer_names(spec: ModelSpec, options: RunOptions, polygons: PolygonOptions | None) -> tuple[str, ...]:
+    wanted = [c.name for c in spec.classes if options.probabilities or (polygons and c.name == spec.polygon_class)]
+    inner = [INTERIOR] if polygons and polygons.splits and INTERIOR in {c.name for c in spec.channels} else []
+    return ("classes", "confidence", *(probability_layer(name) for name in wanted), *inner)
+
+
+def _notes(scene: Scene, spec: ModelSpec, resampling: Resampling) -> list[str]:
+    notes = []
+    if not scene.named:
+        notes.append(f"{scene.name}: bands have no names; taken in order as {', '.join(spec.band_set.names)}")
+    if not resampling.is_identity:
+        height_m, width_m = scene.grid.ground_resolution_m()
+        notes.append(
+            f"{scene.name}: pixels of {height_m:.3g} x {width_m:.3g} m, the model was trained at {spec.gsd_m:g} m: "
+            f"it runs on {resampling.working_shape[0]} x {resampling.working_shape[1]} px of that size, "
+            f"outputs come back on the scene's grid"
+        )
+    return notes
+
+
+def weights_bytes(stored: Sequence[int]) -> int:
+    """Return what the weights of an ensemble hold at most while they are loaded; ``stored``: bytes of each file.
+
+    All of them as fp32, stored as fp16; beside the largest the untrained network that tells of its activations, and
+    what its file held. Measured with resnet34 (24 M parameters): 272 MiB with one, 96 with each other one.
+    """
+    return 2 * sum(stored) + 4 * max(stored)
+
+
+def activation_bytes_per_px(spec: ModelSpec, *, itemsize: int) -> int:
+    """Return what all convolutions of a network call give per pixel of its window, in bytes; ``itemsize`` of a value.
+
+    Found by running a small window through an untrained network: torch's meta device would not compute, and takes twice
+    as long to load.
+    """
+    import torch
+
+    from geoseg.models.build import build_network
+
+    size = 4 * spec.multiple_px
+    total = 0
+
+    def count(_module: object, _inputs: object, output: torch.Tensor) -> None:
+        nonlocal total
+        total += output.numel() * itemsize
+
+    with torch.inference_mode():
+        network = build_network(spec.arch, in_channels=len(spec.bands), out_channels=len(spec.channels)).eval()
+        for module in network.modules():
+            if isinstance(module, torch.nn.Conv2d):
+                module.register_forward_hook(count)
+        network(torch.zeros(1, len(spec.bands), size, size))
+    return total // size**2

@@ -1,0 +1,101 @@
+"""Targets: the files that a run writes into its folder, and which of those that lie there are its own to replace.
+
+Its own is what the folder's run.json lists, or what a publication that was cut short had noted in the job folder. All
+else belongs to somebody and stays as it is: inputs above all, whatever they are called.
+"""
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from geoseg.disk.places import file_key
+from geoseg.errors import OutputError
+from geoseg.jobs.folder import JobFolder
+
+RUN_FILE = "run.json"
+RASTERS = ("classes.tif", "confidence.tif", "probabilities.tif")
+POLYGONS = "buildings.gpkg"
+TARGETS = (*RASTERS, *(f"{name}.aux.xml" for name in RASTERS), POLYGONS)
+STATISTICS = ".aux.xml"
+AWAY = "move it away or choose another folder"
+
+
+def target_names(*, probabilities: bool, polygons: bool) -> tuple[str, ...]:
+    """Return the names of a run's outputs beside run.json."""
+    names = ("classes.tif", "classes.tif.aux.xml", "confidence.tif")
+    return names + ("probabilities.tif",) * probabilities + (POLYGONS,) * polygons
+
+
+def refuse_if_finished(out: Path, *, overwrite: bool) -> None:
+    """Raise OutputError where ``out`` holds a finished run and may not be replaced, or is not a folder."""
+    if out.exists() and not out.is_dir():
+        raise OutputError(f"{out}: is a file; name a folder with -o")
+    if not os.path.lexists(out / RUN_FILE):
+        return
+    own_files(out)
+    if not overwrite:
+        raise OutputError(f"{out}: holds a finished run; choose another folder or pass --overwrite")
+
+
+def own_files(out: Path) -> frozenset[str]:
+    """Return the names of the outputs in ``out`` that are a run's own; raises OutputError for a foreign run.json."""
+    file = out / RUN_FILE
+    if not os.path.lexists(file):
+        return JobFolder(out / ".job").shown()
+    try:
+        run = json.loads(file.read_text(encoding="utf-8"))
+        listed = dict(run["outputs"])
+        is_own = run["software"] == "geoseg"
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise OutputError(f"{file}: is no run.json of geoseg, or damaged ({error!r}); {AWAY}") from error
+    if not is_own:
+        raise OutputError(f"{file}: is no run.json of geoseg, but of {run['software']!r}; {AWAY}")
+    return frozenset(name for name in listed if name in TARGETS)
+
+
+def refuse_foreign(out: Path, names: Iterable[str]) -> None:
+    """Raise OutputError where a file in ``out`` that is no run's own lies where one of ``names`` would be written.
+
+    A mask, overviews or statistics that GDAL would read along with a new raster count too.
+    """
+    own = own_files(out)
+    for name in names:
+        if name not in own and os.path.lexists(out / name):
+            raise OutputError(
+                f"{out / name}: lies there already, and no run.json lists it as an output of geoseg; {AWAY}, "
+                f"--overwrite replaces only what a run has written"
+            )
+        for beside in _read_along(out, name, own):
+            if name not in own or not beside.endswith(STATISTICS):
+                raise OutputError(f"{out / beside}: would be read as a part of {name}, and is not geoseg's; {AWAY}")
+
+
+def old_statistics(out: Path, names: Iterable[str]) -> list[str]:
+    """Return the files in ``out`` that tell, to those who open a raster of ``names``, what was true of the one before.
+
+    A program like QGIS writes them beside a raster that it shows; they are not geoseg's, so they stay.
+    """
+    own = own_files(out)
+    return [beside for name in names if name in own for beside in _read_along(out, name, own)]
+
+
+def _read_along(out: Path, name: str, own: frozenset[str]) -> list[str]:
+    """Return the names of files that are not geoseg's and that GDAL takes for parts of the raster ``name``."""
+    beside = [f"{name}{suffix}" for suffix in (".msk", ".ovr", STATISTICS)] if name in RASTERS else []
+    return [other for other in beside if other not in own and os.path.lexists(out / other)]
+
+
+def refuse_inputs(out: Path, names: Iterable[str], inputs: Iterable[str | Path]) -> None:
+    """Raise OutputError where one of ``names`` in ``out`` is an input, or an input lies in the job folder.
+
+    inputs: paths; those that are no local files are left aside.
+    """
+    work = (out / ".job").resolve()
+    targets = {key: name for name in (*names, RUN_FILE) if (key := file_key(out / name)) is not None}
+    for path in map(Path, inputs):
+        key = file_key(path)
+        if key in targets:
+            raise OutputError(f"{out / targets[key]}: is read by this run, so it is not written; choose another folder")
+        if key is not None and path.resolve().is_relative_to(work):
+            raise OutputError(f"{path}: lies in the job folder of {out}, which is removed; choose another folder")

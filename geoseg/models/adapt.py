@@ -1,0 +1,127 @@
+"""A network trained on some bands, started on others: its input layer is adapted by wavelength, never by index."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geoseg.errors import ModelError
+from geoseg.values.bands import Band, BandSet
+
+REACH_NM = 250.0  # a band farther than this from every optical one is a stranger: it starts from the filters' mean
+SPREAD_NM = 60.0  # width of the Gaussian that mixes neighbours
+CORRELATION = 0.8  # of standardised optical bands with each other; measured 0.7–0.9 on Sentinel-2 and NAIP scenes
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where one input band's filters come from."""
+
+    band: str
+    how: str
+
+
+def adapt_input_weight(
+    weight: NDArray[np.float32], source: BandSet, target: BandSet
+) -> tuple[NDArray[np.float32], tuple[Origin, ...]]:
+    """Return an input convolution's weight (O, len(target), kh, kw) made from one of (O, len(source), kh, kw).
+
+    A band that both have is copied; one with optical neighbours within 250 nm gets their Gaussian mixture; any
+    other the mean over the source bands. Where bands were not merely copied each output filter is rescaled so that
+    standardised inputs with a correlation of 0.8 give it the variance it had.
+
+    >>> w = np.arange(3, dtype=np.float32).reshape(1, 3, 1, 1)
+    >>> rgb, bgr = BandSet.parse("red,green,blue"), BandSet.parse("blue,green,red")
+    >>> adapt_input_weight(w, rgb, bgr)[0].ravel().tolist()
+    [2.0, 1.0, 0.0]
+    """
+    mixing = np.zeros((len(target), len(source)), np.float32)
+    origins = []
+    for row, band in zip(mixing, target, strict=True):
+        row[:], how = _mixture(band, source)
+        origins.append(Origin(band.name, how))
+    out = np.einsum("osij,ts->otij", weight, mixing)
+    if not all(o.how.startswith("copy") for o in origins):
+        gain = np.sqrt(_variance(weight) / np.maximum(_variance(out), 1e-12))
+        out = out * gain[:, None, None, None].astype(np.float32)
+    return out.astype(np.float32), tuple(origins)
+
+
+def _mixture(band: Band, source: BandSet) -> tuple[NDArray[np.float32], str]:
+    share = np.zeros(len(source), np.float32)
+    nm = [np.inf if b.identity_nm is None else b.identity_nm for b in source]
+    away = np.full(len(source), np.inf) if band.identity_nm is None else np.abs(np.array(nm) - band.identity_nm)
+    same = [i for i, own in enumerate(source) if own.same(band)]
+    if same:
+        nearest = min(same, key=lambda i: away[i])
+        share[nearest] = 1
+        return share, f"copy of {source[nearest].name}"
+    if away.min() <= REACH_NM:
+        # relative to the nearest, so that a neighbour 200 nm away still weighs something in float32
+        share[:] = np.exp(-(away**2 - away.min() ** 2) / (2 * SPREAD_NM**2))
+        share /= share.sum()
+        names = "+".join(b.name for b, s in zip(source, share, strict=True) if s > 0.05)
+        return share, f"neighbours {names}"
+    share[:] = 1 / len(source)
+    return share, "mean of all bands"
+
+
+def _variance(weight: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Variance of each filter's response to smooth, standardised bands with the correlation above."""
+    response = weight.sum((2, 3), dtype=np.float64)
+    detail = (weight.astype(np.float64) ** 2).sum((1, 2, 3))
+    smooth = CORRELATION * response.sum(1) ** 2 + (1 - CORRELATION) * (response**2).sum(1)
+    return CORRELATION * smooth + (1 - CORRELATION) * detail
+
+
+def start_from(network, donor, *, source: BandSet, target: BandSet):  # type: ignore[no-untyped-def]  # nn.Module, imported late
+    """Copy a donor network's weights into ``network``, its input layers adapted, its output layer only where it fits.
+
+    An input layer is any convolution that is given the image itself: the first one, and shortcuts around it. Returns
+    the origins of the bands. Raises ModelError when fewer than 80 % of the tensors fit: another architecture.
+    """
+    import torch
+
+    state, given = network.state_dict(), donor.state_dict()
+    stems = _input_layers(donor, len(source))
+    origins: tuple[Origin, ...] = ()
+    matched = 0
+    for name, tensor in state.items():
+        if name in stems and given[name].shape[0] == tensor.shape[0]:
+            adapted, origins = adapt_input_weight(given[name].numpy(), source, target)
+            state[name] = torch.from_numpy(adapted)
+            matched += 1
+        elif name in given and given[name].shape == tensor.shape:
+            state[name] = given[name]
+            matched += 1
+    if matched < 0.8 * len(state) or not origins:
+        raise ModelError(f"start_from: {matched} of {len(state)} tensors fit; the bundle holds another architecture")
+    network.load_state_dict(state)
+    return origins
+
+
+def _input_layers(network, channels: int):  # type: ignore[no-untyped-def]
+    """Return the weight names of the convolutions that see the input itself, found by running one small image."""
+    import torch
+
+    found = []
+    probe = torch.zeros(1, channels, 64, 64)
+    probe[0, :, 0, 0] = torch.arange(1, channels + 1, dtype=torch.float32)  # marks the tensor; shortcuts see it as well
+
+    def hook(name):  # type: ignore[no-untyped-def]
+        def note(_module, inputs):  # type: ignore[no-untyped-def]
+            if inputs[0].shape == probe.shape and torch.equal(inputs[0], probe):
+                found.append(f"{name}.weight")
+
+        return note
+
+    handles = [
+        m.register_forward_pre_hook(hook(n)) for n, m in network.named_modules() if isinstance(m, torch.nn.Conv2d)
+    ]
+    try:
+        with torch.no_grad():
+            network.eval()(probe)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return found

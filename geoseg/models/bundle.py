@@ -1,0 +1,217 @@
+"""ModelBundle: a folder with model.json and weights.safetensors; written by training, read by all, never pickle."""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from geoseg.disk.files import atomic
+from geoseg.errors import ConfigError, ModelError, OutputError
+from geoseg.models.architectures import LEAST_BYTES_PER_VALUE, check_architecture
+from geoseg.models.spec import ModelSpec, Weights
+from geoseg.untrusted.text import parse_json, read_text_file
+from geoseg.untrusted.validation import in_words
+
+if TYPE_CHECKING:
+    from torch import nn
+
+SPEC_FILE = "model.json"
+LARGEST_SPEC = 16 * 2**20  # bytes of model.json
+
+
+@dataclass(frozen=True, slots=True)
+class ModelBundle:
+    """A checked bundle on disk; the network itself is built by ``network()``, so a bundle is cheap to pickle.
+
+    digest: sha256 over model.json, which holds the sha256 of the weights: one name for everything that counts.
+    """
+
+    path: str
+    spec: ModelSpec
+    weights: Weights
+    digest: str
+
+    def network(self) -> "nn.Module":
+        """Build the network in evaluation mode with the bundle's weights as float32 on the CPU.
+
+        Raises ModelError where the weights do not fit the architecture.
+        """
+        import torch
+        from safetensors import SafetensorError
+        from safetensors.torch import load
+
+        from geoseg.models.build import build_network
+
+        content = _checked_bytes(Path(self.path) / self.weights.file, self.weights)
+        try:
+            net = build_network(self.spec.arch, in_channels=len(self.spec.bands), out_channels=len(self.spec.channels))
+            state = load(content)
+        except ConfigError as error:
+            raise ModelError(f"{self.path}: {error}") from error
+        except SafetensorError as error:
+            raise ModelError(f"{self.path}: {self.weights.file} is not a safetensors file ({error})") from error
+        own = net.state_dict()
+        wrong = [k for k in own if k not in state or state[k].shape != own[k].shape]
+        stray = [k for k in state if k not in own]
+        if wrong or stray:
+            raise ModelError(
+                f"{self.path}: weights do not fit {self.spec.arch.name} "
+                f"({len(wrong)} tensors missing or of another shape, {len(stray)} unknown, e.g. {(wrong + stray)[0]})"
+            )
+        net.load_state_dict({k: v.to(own[k].dtype) if v.is_floating_point() else v for k, v in state.items()})
+        return net.eval().requires_grad_(requires_grad=False).to(torch.float32)
+
+
+def bundled_models() -> dict[str, Path]:
+    """Return the bundles that come with geoseg, by name."""
+    folder = Path(str(resources.files("geoseg"))) / "models" / "bundled"
+    return {p.parent.name: p.parent for p in sorted(folder.glob(f"*/{SPEC_FILE}"))}
+
+
+def load_model(model: str | Path) -> ModelBundle:
+    """Open a bundle by path, or one that comes with geoseg by name, and check its sha256.
+
+    A name that geoseg knows is never a folder here, so a job means the same wherever it is started; write ./buildings
+    for a folder of that name. Raises ModelError where it is missing, incomplete, damaged or of another schema.
+
+    >>> load_model("buildings").spec.band_set.names
+    ('red', 'green', 'blue')
+    """
+    own = bundled_models()
+    folder = own[model] if isinstance(model, str) and model in own else Path(model)
+    spec_file = folder / SPEC_FILE
+    if not spec_file.is_file():
+        raise _no_bundle(model, folder, own)
+    try:
+        text = read_text_file(spec_file, at_most=LARGEST_SPEC)
+    except OSError as error:
+        raise ModelError(f"{spec_file}: cannot be read ({error.strerror}); see to its permissions") from error
+    except ValueError as error:
+        raise ModelError(f"{spec_file}: not a model description ({error})") from error
+    spec, weights = _described(spec_file, text)
+    _check_network(spec_file, spec, weights)
+    _checked_bytes(folder / weights.file, weights)
+    return ModelBundle(str(folder), spec, weights, hashlib.sha256(text).hexdigest())
+
+
+def _no_bundle(model: str | Path, folder: Path, own: Mapping[str, Path]) -> ModelError:
+    """Return the error for a path that is no bundle's folder, with the folder where it lies inside one."""
+    if (folder.parent / SPEC_FILE).is_file() and folder.exists():
+        return ModelError(f"{model}: a file of a model bundle; name its folder, {folder.parent}")
+    if folder.is_file():
+        return ModelError(f"{model}: a file, no model bundle; a bundle is a folder with {SPEC_FILE} and its weights")
+    inside = sorted(p.parent for p in folder.glob(f"*/{SPEC_FILE}")) if folder.is_dir() else []
+    if inside:
+        return ModelError(f"{model}: a folder that holds model bundles, e.g. {inside[0]}; name one of them")
+    return ModelError(
+        f"{model}: no model bundle ({SPEC_FILE} not found). Those that come with geoseg: {', '.join(own) or 'none'}"
+    )
+
+
+def _described(path: Path, text: bytes) -> tuple[ModelSpec, Weights]:
+    kind: type = Weights
+    try:
+        content = parse_json(text)
+        weights = Weights.model_validate(content.pop("weights"))
+        kind = ModelSpec
+        return ModelSpec.model_validate(content), weights
+    except ValidationError as error:
+        where = "weights." if kind is Weights else ""
+        raise ModelError(f"{path}: {where}{in_words(kind, error)}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:  # cut off, not JSON, not an object, no weights
+        raise ModelError(f"{path}: not a model description ({error!r})") from error
+
+
+def _check_network(path: Path, spec: ModelSpec, weights: Weights) -> None:
+    """Raise ModelError for a network that geoseg does not build, or that the windows or the weights cannot be of."""
+    try:
+        options = check_architecture(spec.arch)
+    except ConfigError as error:
+        raise ModelError(f"{path}: arch: {error}") from error
+    if spec.multiple_px % options.stride_px:
+        raise ModelError(
+            f"{path}: multiple_px: {spec.multiple_px} is no multiple of the network's stride, {options.stride_px} px"
+        )
+    if options.least_values * LEAST_BYTES_PER_VALUE > weights.bytes:
+        raise ModelError(
+            f"{path}: weights do not fit {spec.arch.name}: {weights.bytes} bytes hold fewer than the "
+            f"{options.least_values} values that its options ask for"
+        )
+
+
+def _checked_bytes(path: Path, weights: Weights) -> bytes:
+    """Return the weights' bytes; raises ModelError where they are missing or are not those of model.json."""
+    if not path.is_file():
+        raise ModelError(f"{path}: the bundle's weights are missing; copy the whole folder")
+    try:
+        size = path.stat().st_size
+        if size != weights.bytes:
+            raise ModelError(
+                f"{path}: holds {size} bytes, {SPEC_FILE} says {weights.bytes}; the bundle is damaged, fetch it again"
+            )
+        content = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read ({error.strerror}); see to its permissions") from error
+    if hashlib.sha256(content).hexdigest() != weights.sha256:
+        raise ModelError(f"{path}: sha256 differs from the one in {SPEC_FILE}; the bundle is damaged, fetch it again")
+    return content
+
+
+def refuse_bundle(folder: Path, *, overwrite: bool, beside: Sequence[str] = ()) -> None:
+    """Raise OutputError where ``folder`` holds a bundle, unless told, or other files of the names that are written.
+
+    beside: names that go with the bundle; what lies there is its own where there is a bundle.
+    """
+    if is_bundle(folder):
+        if not overwrite:
+            raise OutputError(f"{folder}: holds a model bundle already; choose another folder or pass --overwrite")
+        return
+    for name in (SPEC_FILE, Weights.model_fields["file"].default, *beside):
+        if os.path.lexists(folder / name):
+            raise OutputError(
+                f"{folder / name}: lies there already, and not in a bundle of geoseg; move it away or choose another "
+                f"folder, --overwrite replaces only bundles"
+            )
+
+
+def is_bundle(folder: Path) -> bool:
+    """Whether a model.json that describes a bundle lies in ``folder``, damaged or not beyond that."""
+    try:
+        content = json.loads((folder / SPEC_FILE).read_bytes())
+        return {"arch", "bands", "channels"} <= content.keys() and "sha256" in content["weights"]
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return False
+
+
+def save_model(
+    folder: Path, network: "nn.Module", *, spec: ModelSpec, half: bool = True, overwrite: bool = False
+) -> ModelBundle:
+    """Write ``network`` and ``spec`` as a bundle; raises OutputError where one exists, and see ``refuse_bundle``.
+
+    half: floats as fp16, but for tensors with values beyond its range (running variances of unusual layers).
+    """
+    import torch
+    from safetensors.torch import save
+
+    refuse_bundle(folder, overwrite=overwrite)
+    folder.mkdir(parents=True, exist_ok=True)
+    fits = torch.finfo(torch.float16).max
+    state = {
+        k: v.half() if half and v.is_floating_point() and v.abs().max() <= fits else v
+        for k, v in ((k, v.detach().cpu().contiguous()) for k, v in network.state_dict().items())
+    }
+    content = save(state)
+    weights = Weights(sha256=hashlib.sha256(content).hexdigest(), bytes=len(content))
+    told = json.loads(spec.model_dump_json())  # a score that is NaN, of a class validation lacks, becomes null
+    body: dict[str, Any] = {**told, "weights": weights.model_dump(mode="json")}
+    with atomic(folder / SPEC_FILE) as described:
+        described.write_text(json.dumps(body, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        with atomic(folder / weights.file) as weighed:  # first: a torn bundle is told by the sha256 in its description
+            weighed.write_bytes(content)
+    return load_model(folder)

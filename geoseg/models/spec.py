@@ -1,0 +1,139 @@
+"""ModelSpec: what a model bundle says about its network; the typed content of model.json."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from geoseg.tiling.axis import Axis
+from geoseg.untrusted.text import fault_of_name, fault_of_text
+from geoseg.values.bands import Band, BandSet
+from geoseg.values.classes import ClassInfo, ClassMap
+
+
+class Value(BaseModel):
+    """A frozen value that refuses keys it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def _a_name(text: str) -> str:
+    if fault := fault_of_name(text):
+        raise ValueError(fault)
+    return text
+
+
+def _a_text(text: str) -> str:
+    if fault := fault_of_text(text):
+        raise ValueError(fault)
+    return text
+
+
+LEAST_STD = 1e-30  # what float32 divides by
+Name = Annotated[str, AfterValidator(_a_name)]
+Text = Annotated[str, AfterValidator(_a_text)]
+Physical = Annotated[float, Field(ge=-1e30, le=1e30)]  # float32 holds it, and what a scene's values are off it
+
+
+class Architecture(Value):
+    """Which network: a key of ``geoseg.models.build.NETWORKS`` and the options of its builder."""
+
+    name: Name
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class Channel(Value):
+    """One output of the softmax, and the class it counts towards: p(class) is the sum over its channels."""
+
+    name: Name
+    class_id: int
+
+
+class Normalisation(Value):
+    """Per band, in the scene's physical units: the network sees (value - mean) / std, and 0 where invalid."""
+
+    mean: tuple[Physical, ...]
+    std: tuple[Physical, ...]
+
+    @field_validator("std")
+    @classmethod
+    def _positive(cls, std: tuple[float, ...]) -> tuple[float, ...]:
+        if not all(s >= LEAST_STD for s in std):
+            raise ValueError(f"std must be positive, {LEAST_STD:g} or more, got {std}")
+        return std
+
+
+class Weights(Value):
+    """The weights' file beside model.json, with its sha256."""
+
+    file: str = Field("weights.safetensors", pattern=r"^\w[\w.-]*$", description="beside model.json: a name, no path")
+    sha256: str
+    bytes: int = Field(ge=0)
+
+
+MOST_CHANNELS = 1024
+
+
+class ModelSpec(Value):
+    """Everything that a run needs to know about a network, but its weights."""
+
+    schema_version: Literal[1] = 1
+    name: Name
+    task: Literal["semantic"] = "semantic"
+    arch: Architecture
+    bands: tuple[Band, ...] = Field(max_length=MOST_CHANNELS)
+    gsd_m: float | None = Field(
+        description="ground resolution it was trained at; None where any will do", ge=1e-3, le=1e5
+    )
+    normalisation: Normalisation
+    window_px: int = Field(512, gt=0, le=2**16)
+    margin_px: int = Field(32, ge=0)
+    ramp_px: int = Field(32, ge=0)
+    multiple_px: int = Field(
+        32, gt=0, le=2**16, description="the network's stride: windows and strides are multiples of it"
+    )
+    channels: tuple[Channel, ...] = Field(max_length=MOST_CHANNELS)
+    classes: tuple[ClassInfo, ...]
+    polygon_class: str | None = None
+    tta: Literal["none", "rotate", "d4"] = Field("none", description="views of a window that a run averages by default")
+    threshold: float = Field(0.5, gt=0, lt=1, description="p(polygon_class) from which a pixel belongs to it")
+    licence: Text = ""
+    attribution: Text = ""
+    training: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        BandSet(self.bands)  # both refuse what is empty or repeats
+        ClassMap(self.classes)
+        for name in (*(b.name for b in self.bands), *(c.name for c in self.classes)):
+            _a_name(name)
+        axis = Axis(self.window_px, self.window_px, margin=self.margin_px, ramp=self.ramp_px)
+        axis.check_alignment(self.multiple_px)
+        n = len(self.bands)
+        if len(self.normalisation.mean) != n or len(self.normalisation.std) != n:
+            raise ValueError(
+                f"{n} bands, but {len(self.normalisation.mean)} means and {len(self.normalisation.std)} stds"
+            )
+        ids = {c.id for c in self.classes}
+        if {c.class_id for c in self.channels} != ids:
+            raise ValueError(
+                f"channels lead to classes {sorted(c.class_id for c in self.channels)}, the table has {sorted(ids)}"
+            )
+        if self.polygon_class is not None and self.polygon_class not in {c.name for c in self.classes}:
+            raise ValueError(f"polygon_class {self.polygon_class!r} is not a class")
+        return self
+
+    @property
+    def band_set(self) -> BandSet:
+        """The input bands in channel order."""
+        return BandSet(self.bands)
+
+    @property
+    def class_map(self) -> ClassMap:
+        """The class table."""
+        return ClassMap(self.classes)
+
+    @property
+    def class_of_channel(self) -> tuple[int, ...]:
+        """For each channel, the position of its class in the class table."""
+        position = {c.id: i for i, c in enumerate(self.classes)}
+        return tuple(position[c.class_id] for c in self.channels)

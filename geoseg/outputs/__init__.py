@@ -1,0 +1,1 @@
+"""What is written: rasters, tables, polygons, and their checks."""

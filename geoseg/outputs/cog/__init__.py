@@ -1,0 +1,1 @@
+"""Parts and cloud-optimised GeoTIFFs."""

@@ -1,0 +1,178 @@
+"""Parts: the layers of one chunk in one small GeoTIFF. A sound part is the record that its chunk is done.
+
+A part is a tiled GeoTIFF with overviews, behind its last tile an index in JSON (the chunk's record, and the size and
+sha256 of the header and of every row of tiles), the index's length, and the index's sha256: a part is checked, and its
+tiles are found, without decoding any.
+"""
+
+import hashlib
+import json
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from geoseg.disk.files import atomic
+from geoseg.errors import OutputError
+from geoseg.outputs.cog.tiff import FRAME_BYTES, Level, header
+from geoseg.outputs.cog.tiles import LayerEncoder, TileRow, level_of
+from geoseg.outputs.cog.vrt import Band, tiff_template
+from geoseg.tiling.overviews import Kind, Pixels, halved
+from geoseg.values.grid import Grid
+
+_FOOTER = struct.Struct("<Q32s")  # bytes of the index, its sha256
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EncodedPart:
+    """The compressed tiles of a chunk: (height, width), layer names, and rows of tiles by level, layer and row."""
+
+    shape: tuple[int, int]
+    layers: tuple[str, ...]
+    rows: tuple[tuple[tuple[TileRow, ...], ...], ...]
+
+
+class PartEncoder:
+    """Takes a chunk's layers from top to bottom and compresses them, with ``overviews`` smaller levels.
+
+    layers: what each holds, by name, in the order of the bands. A chunk's levels have whole tiles where its origin is
+    a multiple of TILE_PX x 2^overviews (``levels_within``). Holds compressed tiles, and less than 2 x TILE_PX x width
+    bytes of pixels a layer; lets other threads run while it compresses.
+    """
+
+    def __init__(self, shape: tuple[int, int], layers: Mapping[str, Kind], *, overviews: int) -> None:
+        self._shape = shape
+        self._encoders = {name: LayerEncoder(shape, kind, overviews) for name, kind in layers.items()}
+
+    def add(self, rows: Mapping[str, Pixels]) -> None:
+        """Take the next rows (n, width) uint8 of every layer, any number of them."""
+        for name, encoder in self._encoders.items():
+            encoder.add(rows[name])
+
+    def finish(self) -> EncodedPart:
+        """Return all tiles; raises ValueError where rows are missing."""
+        by_level = zip(*(encoder.finish() for encoder in self._encoders.values()), strict=True)
+        rows = tuple(tuple(tuple(done) for done in level) for level in by_level)
+        return EncodedPart(self._shape, tuple(self._encoders), rows)
+
+
+def encode(layers: Mapping[str, Pixels], kinds: Mapping[str, Kind], *, overviews: int) -> EncodedPart:
+    """Return whole layers, each (h, w) uint8 by name, as a part."""
+    encoder = PartEncoder(next(iter(layers.values())).shape, kinds, overviews=overviews)
+    encoder.add(layers)
+    return encoder.finish()
+
+
+def write_part(path: Path, part: EncodedPart, *, grid: Grid, record: Mapping[str, Any]) -> None:
+    """Commit the layers of a chunk together with its ``record``. Band i is the i-th layer and carries its name.
+
+    Equal arguments give equal bytes. The part is read back before it takes its name; raises OutputError where that, or
+    the disk, fails.
+    """
+    bands = [Band(name, index) for index, name in enumerate(part.layers, start=1)]
+    head = TileRow.of((), header(tiff_template(grid, bands), list(_levels(part))))
+    index = {
+        "record": record,
+        "shape": part.shape,
+        "header": [len(head.data), head.sha256],
+        "rows": [[[[row.sizes, row.sha256] for row in layer] for layer in level] for level in part.rows],
+    }
+    text = json.dumps(index, sort_keys=True, separators=(",", ":")).encode()
+    with atomic(path) as temporary:
+        with temporary.open("wb") as file:
+            file.write(head.data)
+            for level in reversed(part.rows):  # as the header says: the smallest first
+                file.writelines(row.data for layer in level for row in layer)
+            file.write(text + _FOOTER.pack(len(text), hashlib.sha256(text).digest()))
+        if read_record(temporary) is None:
+            raise OutputError(f"{path}: what was written reads back differently; check the disk, then run again")
+
+
+def read_record(path: Path) -> dict[str, Any] | None:
+    """Return the record of a part, or None where the part is missing, cut off or altered: its chunk is not done.
+
+    Every byte is compared with the digests that were taken before writing.
+    """
+    try:
+        part = StoredPart.open(path)
+        for row in (part.header, *(row for level in part.rows for layer in level for row in layer)):
+            row.read(path)
+    except (OSError, OutputError):
+        return None
+    return part.record
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRow:
+    """Where a row of tiles stands in a part, the bytes of its tiles, and the sha256 of what stands there."""
+
+    offset: int
+    length: int
+    sizes: tuple[int, ...]
+    sha256: str
+
+    def read(self, path: Path) -> TileRow:
+        """Return the row out of the part at ``path``; raises OutputError where it is not what was written."""
+        with path.open("rb", buffering=0) as file:
+            file.seek(self.offset)
+            row = TileRow.of(self.sizes, file.read(self.length))
+        if row.sha256 != self.sha256:
+            raise _damaged(path)
+        return row
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StoredPart:
+    """What the index of a part says: the record, (height, width), and rows of tiles by level, layer and row."""
+
+    path: Path
+    record: dict[str, Any]
+    shape: tuple[int, int]
+    header: StoredRow
+    rows: tuple[tuple[tuple[StoredRow, ...], ...], ...]
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Read the index of a part; raises OutputError where the index is damaged, OSError where it cannot be read."""
+        with path.open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(max(size - _FOOTER.size, 0))
+            footer = file.read()
+            length, digest = _FOOTER.unpack(footer) if len(footer) == _FOOTER.size else (0, b"")
+            start = size - _FOOTER.size - length
+            if start < 0:
+                raise _damaged(path)
+            file.seek(start)
+            text = file.read(length)
+        if hashlib.sha256(text).digest() != digest:
+            raise _damaged(path)
+        return cls._from_index(path, json.loads(text))
+
+    @classmethod
+    def _from_index(cls, path: Path, index: dict[str, Any]) -> Self:
+        at, sha256 = index["header"]
+        head = StoredRow(0, at, (), sha256)
+        rows = []
+        for level in reversed(index["rows"]):  # in the order of the file
+            layers = []
+            for layer in level:
+                stored = []
+                for sizes, digest in layer:
+                    length = sum(size + FRAME_BYTES for size in sizes if size)
+                    stored.append(StoredRow(at, length, tuple(sizes), digest))
+                    at += length
+                layers.append(tuple(stored))
+            rows.append(tuple(layers))
+        return cls(path, index["record"], tuple(index["shape"]), head, tuple(reversed(rows)))
+
+
+def _levels(part: EncodedPart) -> Iterator[Level]:
+    shape = part.shape
+    for level in part.rows:
+        yield level_of(shape, level)
+        shape = halved(shape)
+
+
+def _damaged(path: Path) -> OutputError:
+    return OutputError(f"{path}: this part of a job is damaged; run again, its chunk will be made anew")

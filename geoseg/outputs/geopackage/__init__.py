@@ -1,0 +1,1 @@
+"""Polygon layers in GeoPackages, with names, styles and provenance."""

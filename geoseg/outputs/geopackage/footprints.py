@@ -1,0 +1,146 @@
+"""buildings.gpkg: building polygons with names, true areas, a style and their provenance."""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import shapely
+from numpy.typing import NDArray
+from rasterio.crs import CRS
+
+from geoseg.outputs.geopackage.layer import (
+    CLASS_COLUMNS,
+    GEOMETRY,
+    OGR_ERRORS,
+    SIDECARS,
+    PolygonLayer,
+    as_multipolygons,
+    refuse_if_in_use,
+    write_layer,
+)
+from geoseg.values.classes import ClassInfo, ClassMap
+from geoseg.vector.fit.fit import STATUS
+from geoseg.vector.footprints.extract import Footprints
+from geoseg.vector.measure import geodesic_measures
+
+__all__ = [
+    "COLUMNS",
+    "LAYER",
+    "OGR_ERRORS",
+    "SIDECARS",
+    "buildings_batch",
+    "refuse_if_in_use",
+    "write_building_batches",
+    "write_buildings",
+]
+
+LAYER = "buildings"
+COLUMNS = {
+    **CLASS_COLUMNS,
+    "perimeter_m": ("Perimeter [m]", "Geodesic length of the outline, courtyards included, in metres"),
+    "confidence": ("Confidence", "Mean probability of the class over the polygon's pixels, 0 to 1"),
+    "status": (
+        "Shape",
+        "ortho: right angles; multi: several directions; circle; free: neither; unchanged: the contour as it was",
+    ),
+    "direction_deg": ("Direction [°]", "Direction of the walls against the raster's columns, clockwise, 0 to 90"),
+    "deviation_m": ("Deviation [m]", "Largest distance from the contour of the probability"),
+    "rms_m": ("Misfit [m]", "Root of the mean square distance from the contour of the probability"),
+    "iou_contour": ("IoU with contour", "IoU with the contour of the probability"),
+}
+BATCH_ROWS = 65_536
+_COMMON = [
+    pa.field("class_id", pa.int16()),
+    pa.field("class_name", pa.string()),
+    pa.field("area_m2", pa.float64()),
+    pa.field("perimeter_m", pa.float64()),
+    pa.field("confidence", pa.float32()),
+]
+_OF_FIT = [
+    pa.field("status", pa.string()),
+    *(pa.field(name, pa.float32()) for name in ("direction_deg", "deviation_m", "rms_m", "iou_contour")),
+]
+
+
+def buildings_schema(*, fitted: bool) -> pa.Schema:
+    """Return the columns of the layer; those that tell how a polygon was fitted only where it was."""
+    return pa.schema([*_COMMON, *(_OF_FIT if fitted else []), GEOMETRY])
+
+
+def buildings_batch(found: Footprints, *, crs: CRS, target: ClassInfo) -> pa.RecordBatch:
+    """Return polygons of class ``target`` as rows of the layer, with their true areas and perimeters."""
+    areas, perimeters = geodesic_measures(found.geometries, crs)
+    columns = [
+        pa.array(np.full(len(found), target.id, np.int16)),
+        pa.array([target.name] * len(found), pa.string()),
+        pa.array(areas),
+        pa.array(perimeters),
+        pa.array(found.mean_probability.astype(np.float32)),
+    ]
+    if found.fit is not None:
+        columns.append(pa.array([STATUS[code] for code in found.fit.status], pa.string()))
+        for name in _OF_FIT[1:]:
+            values = getattr(found.fit, name.name).astype(np.float32)
+            columns.append(pa.array(values, from_pandas=True))  # NaN is NULL
+    columns.append(pa.array(shapely.to_wkb(as_multipolygons(found.geometries)), pa.binary()))
+    return pa.RecordBatch.from_arrays(columns, schema=buildings_schema(fitted=found.fit is not None))
+
+
+def write_buildings(
+    path: Path,
+    found: Footprints,
+    *,
+    crs: CRS,
+    target: ClassInfo,
+    classes: ClassMap,
+    provenance: Mapping[str, Any],
+) -> NDArray[np.float64]:
+    """Write ``found`` as layer "buildings" and return the polygons' true areas in m², shape (N,).
+
+    See ``write_building_batches``.
+    """
+    batch = buildings_batch(found, crs=crs, target=target)
+    batches = (batch.slice(start, BATCH_ROWS) for start in range(0, len(found), BATCH_ROWS))
+    fitted = found.fit is not None
+    write_building_batches(path, batches, fitted=fitted, crs=crs, target=target, classes=classes, provenance=provenance)
+    return np.asarray(batch.column("area_m2"))
+
+
+def write_building_batches(
+    path: Path,
+    batches: Iterable[pa.RecordBatch],
+    *,
+    fitted: bool,
+    crs: CRS,
+    target: ClassInfo,
+    classes: ClassMap,
+    provenance: Mapping[str, Any],
+) -> tuple[int, float]:
+    """Write the rows of ``buildings_batch`` as layer "buildings" in one pass; return their number and area in m².
+
+    target: the polygons' class; classes: the model's class table; provenance: kept as JSON, holds at least software,
+    version, model and input. No polygons give an empty layer, styled all the same. Equal rows give equal bytes, however
+    they are batched. Raises OutputError where the file is open elsewhere or cannot be written, and what the batches
+    raise.
+    """
+    layer = PolygonLayer(
+        name=LAYER,
+        title=f"{target.name.capitalize()} polygons",
+        description=f"Polygons of class {target.name!r} with geodesic areas and confidence, made by geoseg",
+        columns=COLUMNS,
+        styled=[target],
+        classes=classes.classes,
+        provenance=provenance,
+    )
+    areas_m2: list[float] = []
+
+    def measured() -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            areas_m2.append(math.fsum(batch.column("area_m2").to_pylist()))
+            yield batch
+
+    count = write_layer(path, layer, measured(), schema=buildings_schema(fitted=fitted), crs=crs)
+    return count, math.fsum(areas_m2)

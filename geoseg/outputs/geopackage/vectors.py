@@ -1,0 +1,195 @@
+"""Vector files with all their attributes, read and written batch by batch, in the formats that OGR knows."""
+
+import sqlite3
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain, count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyogrio
+import shapely
+from numpy.typing import NDArray
+from pyogrio.errors import CRSError
+from rasterio.crs import CRS
+from shapely.errors import GEOSException
+
+from geoseg.disk.files import atomic
+from geoseg.errors import ConfigError, InputError, OutputError
+from geoseg.outputs.geopackage.layer import GEOMETRY, OGR_ERRORS, add_style, fixed_time, for_ogr
+from geoseg.outputs.geopackage.styles import Style
+from geoseg.scenes.polygons import CURVED, polygonal
+
+DRIVERS = {
+    ".gpkg": "GPKG",
+    ".geojson": "GeoJSON",
+    ".json": "GeoJSON",
+    ".fgb": "FlatGeobuf",
+    ".shz": "ESRI Shapefile",
+}
+BATCH_ROWS = 20_000
+WKB = (b"ogc.wkb", b"geoarrow.wkb")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VectorLayer:
+    """A layer of polygons; crs_text: its CRS as the file says it; schema: its attributes."""
+
+    path: str
+    name: str
+    crs: CRS
+    crs_text: str
+    schema: pa.Schema
+
+    def batches(self, *, attributes: bool = True) -> Iterator[tuple[NDArray[np.object_], pa.RecordBatch]]:
+        """Yield geometries (N,), None where there is none, and attributes, in the order of the file.
+
+        Raises InputError where something else than polygons is found.
+        """
+        columns = self.schema.names if attributes else []
+        with _opened(self.path, self.name, columns=columns) as (_, reader):
+            for batch in reader:
+                place = _geometry_field(batch.schema)
+                wkb = batch.column(place).to_numpy(zero_copy_only=False)
+                geometries = polygonal(_decoded(wkb, self.path), self.path)
+                others = [batch.column(i) for i in range(batch.num_columns) if i != place] if attributes else []
+                yield (
+                    geometries,
+                    pa.RecordBatch.from_arrays(others, schema=self.schema if attributes else pa.schema([])),
+                )
+
+
+def open_vectors(path: str | Path, *, layer: str | None = None) -> VectorLayer:
+    """Open a layer of a vector file, zipped or not; None is the only one that has geometries.
+
+    Raises InputError for what cannot be read or has no CRS, ConfigError where the layer has to be named.
+    """
+    name = _layer_name(str(path), layer)
+    with _opened(str(path), name) as (meta, reader):
+        schema = reader.schema.remove(_geometry_field(reader.schema)).remove_metadata()
+    if meta["crs"] is None:
+        raise InputError(f"{path}: no CRS; set it with ogr2ogr -a_srs")
+    return VectorLayer(str(path), name, CRS.from_user_input(meta["crs"]), meta["crs"], schema)
+
+
+def _geometry_field(schema: pa.Schema) -> int:
+    """Return the place of the geometries: an attribute may have their name."""
+    return next(i for i, field in enumerate(schema) if (field.metadata or {}).get(b"ARROW:extension:name") in WKB)
+
+
+def _decoded(wkb: NDArray[np.object_], path: str) -> NDArray[np.object_]:
+    """Return geometries of WKB, None where there is none; raises InputError for curves."""
+    try:
+        return np.asarray(shapely.from_wkb(wkb, on_invalid="fix"))
+    except NotImplementedError as error:  # shapely's word for curves
+        raise InputError(f"{path}: {CURVED}") from error
+
+
+def _layer_name(path: str, layer: str | None) -> str:
+    try:
+        found = pyogrio.list_layers(path)
+    except OGR_ERRORS as error:
+        said = "no such file" if not Path(path).exists() else "not a vector file that can be read"
+        raise InputError(f"{path}: {said} ({str(error).splitlines()[0]})") from error
+    names = [str(name) for name, kind in found if kind is not None]
+    if layer is None and len(names) == 1:
+        return names[0]
+    if layer in names:
+        return str(layer)
+    told = f"no layer {layer!r}" if layer else "several layers" if names else "no layer with geometries"
+    raise ConfigError(f"{path}: {told}; name one with --layer: {', '.join(names) or 'there is none'}")
+
+
+@contextmanager
+def _opened(path: str, layer: str, columns: list[str] | None = None) -> Iterator[tuple[dict[str, Any], Any]]:
+    """Yield what the file says of the layer and a reader of its batches; what goes wrong is an InputError."""
+    how = {"batch_size": BATCH_ROWS, "use_pyarrow": True, "datetime_as_string": True}  # Arrow has no mixed time zones
+    try:
+        with pyogrio.open_arrow(path, layer=layer, columns=columns, **how) as opened:
+            yield opened
+    except (*OGR_ERRORS, CRSError, GEOSException, pa.ArrowException) as error:
+        raise InputError(f"{path}: cannot be read ({str(error).splitlines()[0]})") from error
+
+
+def driver_of(path: Path) -> str:
+    """Return OGR's name of the format that the file's suffix says; raises ConfigError."""
+    if path.suffix.lower() not in DRIVERS:
+        raise ConfigError(f"{path}: cannot write {path.suffix or 'a name without suffix'}; choose {', '.join(DRIVERS)}")
+    return DRIVERS[path.suffix.lower()]
+
+
+def write_vectors(
+    path: Path,
+    batches: Iterable[tuple[NDArray[np.object_], pa.RecordBatch]],
+    schema: pa.Schema,
+    *,
+    layer: str,
+    crs: str,
+    kind: str,
+    about: Mapping[str, str],
+    style: Style,
+) -> int:
+    """Write polygons and their attributes in one pass, in the format of the suffix, and return how many there are.
+
+    kind: MultiPolygon or MultiPolygon Z, which all of them become. about, style: where they come from and how they
+    look, which a GeoPackage keeps. Raises OutputError, and what the batches raise.
+    """
+    geometry = free_name("geom", schema.names)
+    full = schema.append(GEOMETRY.with_name(geometry))
+    rows = 0
+
+    def encoded() -> Iterator[pa.RecordBatch]:
+        nonlocal rows
+        for geometries, attributes in batches:
+            rows += len(attributes)
+            wkb = pa.array(shapely.to_wkb(_as_multi(geometries), flavor="iso"), pa.binary())
+            yield pa.RecordBatch.from_arrays([*attributes.columns, wkb], schema=full)
+
+    driver = driver_of(path)
+    with atomic(path) as temporary, for_ogr(encoded()) as asked, fixed_time(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of names that Shapefiles shorten
+        try:
+            pyogrio.write_arrow(
+                pa.RecordBatchReader.from_batches(full, asked),
+                temporary,
+                layer=layer,
+                driver=driver,
+                geometry_name=geometry,
+                geometry_type=kind,
+                crs=crs,
+                dataset_metadata=dict(about) if driver == "GPKG" else None,
+                dataset_options={"VERSION": "1.3"} if driver == "GPKG" else {},
+                layer_options={"GEOMETRY_NAME": geometry, "FID": free_name("fid", schema.names)}
+                if driver == "GPKG"
+                else {},
+            )
+            if driver == "GPKG":
+                add_style(temporary, layer, style, geometry=geometry)
+            written = pyogrio.read_info(temporary, layer=layer)["features"]
+        except (*OGR_ERRORS, sqlite3.Error) as error:
+            raise OutputError(f"{path}: could not be written ({error}); check the disk, then run again") from error
+        if written != rows:
+            raise OutputError(f"{path}: holds {written} features instead of {rows}; check the disk, then run again")
+    return rows
+
+
+def free_name(wanted: str, taken: list[str]) -> str:
+    """Return ``wanted``, or that with a number, which no attribute has in any case.
+
+    >>> free_name("geom", ["GEOM", "geom_1", "fid"])
+    'geom_2'
+    """
+    used = {name.lower() for name in taken}
+    return next(name for name in chain([wanted], (f"{wanted}_{k}" for k in count(1))) if name not in used)
+
+
+def _as_multi(geometries: NDArray[np.object_]) -> NDArray[np.object_]:
+    """Return every geometry as a MultiPolygon; None stays."""
+    single = np.flatnonzero(shapely.get_type_id(geometries) == shapely.GeometryType.POLYGON)
+    out = geometries.copy()
+    out[single] = shapely.multipolygons(geometries[single, None])
+    return out

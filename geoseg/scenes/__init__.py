@@ -1,0 +1,1 @@
+"""Scenes: what is opened, what it holds, and the reading of its pixels."""

@@ -1,0 +1,131 @@
+"""Polygons of a vector file: which layer, which shapes, in which CRS. Areas of interest, labels and truth share it."""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from geoseg.errors import InputError
+from geoseg.values.grid import Grid
+
+if TYPE_CHECKING:
+    import geopandas as gpd
+
+LAYER_KEY = "|layername="  # as QGIS writes it
+CURVED = "holds curves; make straight polygons of them (ogr2ogr -nlt CONVERT_TO_LINEAR)"
+AREAL = (shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON)
+
+
+def split_layer(source: str | Path) -> tuple[Path, str | None]:
+    """Return the file and the layer of ``FILE``, ``FILE|layername=NAME`` or ``FILE:NAME``.
+
+    >>> split_layer("town.gpkg|layername=blocks")
+    (PosixPath('town.gpkg'), 'blocks')
+    """
+    text = str(source)
+    if Path(text).exists():
+        return Path(text), None
+    if LAYER_KEY in text:
+        path, _, rest = text.partition(LAYER_KEY)
+        return Path(path), rest.partition("|")[0]
+    path, colon, layer = text.rpartition(":")
+    return (Path(path), layer) if colon and Path(path).exists() else (Path(text), None)
+
+
+def read_layer(source: str | Path, *, layer: str | None = None, columns: list[str] | None = None) -> "gpd.GeoDataFrame":
+    """Read the polygons of a layer with ``columns`` (None: all), as they are in the file.
+
+    source: see ``split_layer``; layer: the layer's name, where ``source`` names none; without either it is the only one
+    that has geometries. Collections of polygons become multipolygons; features without a geometry are left out. Raises
+    InputError where the file cannot be read, the layer has to be named, it has no CRS, or it holds points or lines.
+    """
+    import geopandas as gpd
+    from pyogrio.errors import DataLayerError, DataSourceError, FeatureError
+    from shapely.errors import GEOSException
+
+    path, named = split_layer(source)
+    if not path.exists():
+        raise InputError(f"{path}: no such file")
+    try:
+        name = _layer_name(path, layer or named)
+        frame = gpd.read_file(path, layer=name, columns=columns)
+    except (DataSourceError, DataLayerError, FeatureError, GEOSException, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not a vector file that can be read ({str(error).splitlines()[0]})") from error
+    except NotImplementedError as error:  # shapely's word for curves
+        raise InputError(f"{path}: {CURVED}") from error
+    if frame.crs is None:
+        raise InputError(f"{source}: has no CRS; set it with ogr2ogr -a_srs")
+    frame = frame[~frame.geometry.isna() & ~frame.geometry.is_empty]
+    return frame.set_geometry(polygonal(np.asarray(frame.geometry.array, object), source), crs=frame.crs)
+
+
+def _layer_name(path: Path, wanted: str | None) -> str:
+    """Return the layer that is wanted, or the only one with geometries; a GeoPackage may hold tables beside it."""
+    import pyogrio
+
+    names = [str(name) for name, kind in pyogrio.list_layers(path) if kind is not None]
+    if wanted in names:
+        return str(wanted)
+    if not names:
+        raise InputError(f"{path}: tables without geometries; polygons are needed")
+    example = f"{path}{LAYER_KEY}{names[0]}"
+    if wanted is not None:
+        raise InputError(f"{path}: no layer {wanted!r}; there are {', '.join(names)}; name one as {example}")
+    if len(names) > 1:
+        raise InputError(f"{path}: holds {len(names)} layers ({', '.join(names)}); name one as {example}")
+    return names[0]
+
+
+def polygonal(geometries: NDArray[np.object_], source: str | Path) -> NDArray[np.object_]:
+    """Return polygons, multipolygons and None as they are, and collections of polygons as multipolygons.
+
+    Raises InputError for everything else.
+    """
+    out = geometries.copy()
+    others: Counter[str] = Counter()
+    for i in np.flatnonzero(~np.isin(shapely.get_type_id(geometries), (-1, *AREAL))):  # -1: None
+        parts = list(_parts(geometries[i]))
+        others.update(part.geom_type for part in parts if part.geom_type != "Polygon")
+        out[i] = shapely.MultiPolygon([part for part in parts if part.geom_type == "Polygon"])
+    if others:
+        found = ", ".join(f"{count} {kind}" for kind, count in sorted(others.items()))
+        raise InputError(
+            f"{source}: {found} found; only polygons count here, keep them alone "
+            f"(ogr2ogr -explodecollections -where \"OGR_GEOMETRY='POLYGON'\")"
+        )
+    return out
+
+
+def _parts(geometry: shapely.Geometry) -> Iterator[shapely.Geometry]:
+    """Yield the simple geometries of a collection of any depth, without the empty ones."""
+    for part in shapely.get_parts(geometry):
+        if part.geom_type.startswith(("Multi", "GeometryCollection")):
+            yield from _parts(part)
+        elif not part.is_empty:
+            yield part
+
+
+def read_polygons(source: str | Path, *, layer: str | None, grid: Grid) -> "gpd.GeoDataFrame":
+    """Read the polygons of a layer with all columns in the CRS of ``grid``; see ``read_layer``.
+
+    Raises InputError where there are none to read, or they have no place in that CRS.
+    """
+    from pyproj.exceptions import ProjError
+
+    frame = read_layer(source, layer=layer)
+    try:
+        frame = frame.to_crs(grid.crs.to_wkt())
+    except ProjError as error:
+        raise InputError(
+            f"{source}: its CRS {frame.crs.name!r} leads to no {grid.crs.to_string()[:60]} ({error}); "
+            f"give it its true one (ogr2ogr -a_srs)"
+        ) from error
+    if len(frame) and not np.isfinite(frame.total_bounds).all():
+        raise InputError(
+            f"{source}: polygons that have no place in the scene's CRS {grid.crs.to_string()}; clip them first"
+        )
+    return frame

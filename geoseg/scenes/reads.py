@@ -1,0 +1,119 @@
+"""What GDAL reads for a raster: the files behind its name, recursively, and a stamp of each that shows a change."""
+
+import re
+import stat
+from collections import deque
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import rasterio
+from rasterio.errors import RasterioError
+
+from geoseg.disk.files import SIDECARS, mode_of, refuse_special
+from geoseg.errors import InputError
+
+REMOTE = re.compile(r"/vsi(curl|s3|gs|az|adls|oss|swift|webhdfs|hdfs)|\b(https?|ftp|s3|gs|az)://")
+PIECES = re.compile(r'/vsi\w+/|:(?://)?|[",?!{}]')  # what stands between the paths in a name of GDAL's
+
+Stamp = list[object]
+
+
+def files_read(names: Iterable[str]) -> tuple[str, ...]:
+    """Return every file that GDAL reads, or would read if it were there, for rasters of these ``names``.
+
+    The rasters themselves, what a VRT draws from, recursively, masks, overviews and .aux.xml beside each, whole
+    archives and containers of subdatasets, all files of a folder that is a raster; a remote one is its name alone.
+    Sidecars that are not there are listed too: one that appears later changes what is read. Not followed: the rasters
+    that a tile index (GTI) or a service's XML names. Raises InputError where a source is missing, or a FIFO, say.
+    """
+    found: dict[str, None] = {}
+    todo = deque(names)
+    while todo:
+        name = todo.popleft()
+        file = None if REMOTE.search(name) else local_file(name)
+        key = name if file is None else str(file)
+        if key in found:
+            continue
+        found[key] = None
+        if file is None or key.endswith(SIDECARS):
+            continue
+        found.update(dict.fromkeys(_beside(file)))
+        todo.extend(_listed(name))
+    return tuple(found)
+
+
+def local_file(name: str) -> Path | None:
+    """Return the local file or folder behind a name that GDAL understands: the path, its archive or its container.
+
+    >>> local_file("/vsicurl/https://example.org/scene.tif") is None
+    True
+    """
+    if mode_of(name) is not None:
+        return Path(name)
+    inner = re.sub(r"^(/vsi\w+/)+", "", name)
+    for piece in (inner, *name.split('"'), *PIECES.split(name)):
+        if piece.strip("./") and mode_of(piece) is not None:
+            return Path(piece)
+        for above in Path(piece).parents:
+            if stat.S_ISREG(mode_of(above) or 0):
+                return above
+    return None
+
+
+def stamps(files: Iterable[str]) -> list[Stamp]:
+    """Return [name, bytes, mtime, ctime, inode] of each file as it is now, times in ns; [name] where there is none.
+
+    ctime shows what keeps size and mtime (cp -p, touch -r), the inode a file that was moved into the place of another
+    one. NFS, Lustre, GPFS and Ceph give all four as the server has them, the same on every machine; GDAL opens a file
+    anew for each strip, and NFS asks the server for its attributes at every open. sshfs, and SMB mounted with
+    noserverino, number inodes anew on each machine: see ``changed``.
+    """
+    return [_stamp(file) for file in files]
+
+
+def changed(found: list[Stamp], wanted: list[Stamp], *, inodes: bool = True) -> list[str]:
+    """Return the names of the files whose stamps differ, or are in one list alone, each once.
+
+    inodes: whether to compare them; not between machines, where a file system may number them by machine. What they
+    show is in ctime too, but on file systems that have none.
+    """
+    length = 5 if inodes else 4
+    plain, other = [[tuple(stamp[:length]) for stamp in stamps] for stamps in (found, wanted)]
+    if plain == other:
+        return []
+    differing = {*plain} ^ {*other} or {*plain}  # the same files in another order
+    return list(dict.fromkeys(str(key[0]) for key in (*other, *plain) if key in differing))
+
+
+def _stamp(file: str) -> Stamp:
+    name: Stamp = [file if REMOTE.search(file) else Path(file).name]
+    try:
+        info = Path(file).stat()
+    except (OSError, ValueError):  # a remote one, or gone: the name alone differs from what it was
+        return name
+    if stat.S_ISDIR(info.st_mode):  # its files are stamped, outputs may be written beside them
+        return name
+    return [*name, info.st_size, info.st_mtime_ns, info.st_ctime_ns, info.st_ino]
+
+
+def _beside(file: Path) -> Iterator[str]:
+    """Yield what else belongs to a local raster: all of a folder, or its sidecars, there or not."""
+    if file.is_dir():
+        yield from sorted(str(p) for p in file.rglob("*") if p.is_file())
+    else:
+        yield from (f"{file}{suffix}" for suffix in SIDECARS)
+
+
+def _listed(name: str) -> list[str]:
+    """Return the files that GDAL lists for a raster; none for what is no raster, e.g. a world file."""
+    refuse_special(name)
+    try:
+        with rasterio.open(name) as src:
+            files, driver = list(src.files), src.driver
+    except RasterioError:
+        return []
+    if driver == "VRT":
+        for file in files:
+            if not REMOTE.search(file) and local_file(file) is None and not file.startswith("/vsimem/"):
+                raise InputError(f"{name}: its source {file} is missing; bring it back, or make the VRT again")
+    return files

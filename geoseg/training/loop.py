@@ -1,0 +1,349 @@
+"""The training loop: AdamW under a one-cycle rate, an exponential moving average of the weights, early stop."""
+
+import copy
+import logging
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass, replace
+from math import inf, isfinite, isnan
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from geoseg.errors import ConfigError
+from geoseg.models.adapt import start_from
+from geoseg.models.build import build_network
+from geoseg.models.bundle import load_model
+from geoseg.models.spec import Channel, ModelSpec, Normalisation
+from geoseg.training.augment import AreaPixels, random_window
+from geoseg.training.labels import IGNORE
+from geoseg.training.losses import border_weights, cross_entropy_dice, dice_groups
+from geoseg.training.samples import Samples
+from geoseg.training.spec import BuildingTarget, TrainSpec
+from geoseg.values.bands import BandSet
+
+log = logging.getLogger(__name__)
+BUILDING_CHANNELS = (
+    Channel(name="background", class_id=1),
+    Channel(name="interior", class_id=2),
+    Channel(name="border", class_id=2),
+)
+VALIDATION_BLOCK_PX = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """One row of the training table.
+
+    iou: per class of the class table, NaN for those that validation has no truth of; score: what early stop watches,
+    the IoU of the polygon class, else the mean over the classes there are.
+    """
+
+    number: int
+    train_loss: float
+    validation_loss: float
+    iou: tuple[float, ...]
+    score: float
+    seconds: float
+    best: bool
+
+    @property
+    def rank(self) -> tuple[float, float]:
+        """What makes an epoch better than another: a higher score, or one as high with a lower validation loss."""
+        return self.score, -self.validation_loss if isfinite(self.validation_loss) else -inf
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fitted:
+    """The best network (moving average of the weights), its spec without file facts, and the table."""
+
+    network: nn.Module
+    spec: ModelSpec
+    epochs: tuple[Epoch, ...]
+
+
+def model_spec(spec: TrainSpec, samples: Samples) -> ModelSpec:
+    """Return what the bundle will say of the network; its normalisation comes from the training areas."""
+    from geoseg.values.classes import BUILDING_CLASSES
+
+    mean, std = samples.statistics()
+    buildings = isinstance(spec.target, BuildingTarget)
+    classes = BUILDING_CLASSES if isinstance(spec.target, BuildingTarget) else spec.target.classes
+    return ModelSpec(
+        name=spec.name,
+        arch=spec.arch,
+        bands=BandSet.parse(spec.bands, sensor=spec.sensor).bands,
+        gsd_m=spec.gsd_m,
+        normalisation=Normalisation(mean=_six_digits(mean), std=_six_digits(std)),
+        window_px=spec.window_px,
+        margin_px=spec.margin_px,
+        ramp_px=spec.ramp_px,
+        tta=spec.tta,
+        channels=BUILDING_CHANNELS if buildings else tuple(Channel(name=c.name, class_id=c.id) for c in classes),
+        classes=classes,
+        polygon_class="building" if buildings else None,
+        licence=spec.licence,
+        attribution=spec.attribution,
+    )
+
+
+def fit(
+    spec: TrainSpec,
+    samples: Samples,
+    *,
+    on_epoch: Callable[[Epoch, Fitted], None] | None = None,
+    on_step: Callable[[int, int, str], None] | None = None,
+) -> Fitted:
+    """Train a network on the training areas, watch it on the validation areas, and return the best one.
+
+    on_step: called after every step with the number of the epoch, the steps done in it, and the loss in words. Two runs
+    with one seed on one machine and as many threads see the same windows in the same order. Interrupting
+    (KeyboardInterrupt) ends training as early stop does, with the best network so far. Raises ConfigError where the
+    areas lack classes without which no epoch can be told from another.
+    """
+    torch.manual_seed(spec.schedule.seed)
+    model = model_spec(spec, samples)
+    check_labels(model, samples)
+    network = build_network(model.arch, in_channels=len(model.bands), out_channels=len(model.channels))
+    if spec.start_from is not None:
+        donor = load_model(spec.start_from)
+        origins = start_from(network, donor.network(), source=donor.spec.band_set, target=model.band_set)
+        log.info("started from %s: %s", donor.spec.name, "; ".join(f"{o.band}: {o.how}" for o in origins))
+    network = network.to(memory_format=torch.channels_last)
+    training = {
+        "config": spec.model_dump(mode="json", exclude={"data": {"__all__": {"scene", "labels", "ignore"}}}),
+        "scenes": len(spec.data),
+        "parameters": sum(p.numel() for p in network.parameters()),
+    }
+    model = model.model_copy(update={"training": training})
+    return _Loop(spec, samples, model, network).run(on_epoch, on_step)
+
+
+def check_labels(model: ModelSpec, samples: Samples) -> None:
+    """Warn of classes that training or validation has no label of.
+
+    Raises ConfigError where the polygon class is one of them, or where validation has a single class: a network that
+    always answers the same would score best.
+    """
+    for role, areas in (("train", samples.train), ("validation", samples.validation)):
+        lacking = _lacking(areas, model)
+        if not lacking:
+            continue
+        told = f"the {role} areas hold no label of {', '.join(lacking)}"
+        alone = role == "validation" and len(model.classes) - len(lacking) < min(2, len(model.classes))
+        if model.polygon_class in lacking or alone:
+            raise ConfigError(f"{told}; no epoch could be told from a useless one: move or widen the split")
+        log.warning("%s: %s", told, "it cannot be learnt" if role == "train" else "scores say nothing of it")
+
+
+def _lacking(areas: Sequence[AreaPixels], model: ModelSpec) -> list[str]:
+    """Return the names of the classes that no valid pixel of the areas has as its label."""
+    counts = np.zeros(IGNORE + 1, np.int64)
+    for area in areas:
+        counts += np.bincount(area.labels[area.valid], minlength=IGNORE + 1)
+    seen = {class_index for channel, class_index in enumerate(model.class_of_channel) if counts[channel]}
+    return [c.name for i, c in enumerate(model.classes) if i not in seen]
+
+
+def _six_digits(values: NDArray[np.float32]) -> tuple[float, ...]:
+    return tuple(float(f"{v:.6g}") for v in values)
+
+
+class _Loop:
+    """The state of one training run."""
+
+    def __init__(self, spec: TrainSpec, samples: Samples, model: ModelSpec, network: nn.Module) -> None:
+        self.spec, self.samples, self.model, self.network = spec, samples, model, network
+        self.average = copy.deepcopy(network).eval().requires_grad_(requires_grad=False)
+        plan = spec.schedule
+        self.optimiser = torch.optim.AdamW(network.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay)
+        self.rate = torch.optim.lr_scheduler.OneCycleLR(
+            self.optimiser, max_lr=plan.learning_rate, total_steps=plan.epochs * plan.steps_per_epoch, pct_start=0.08
+        )
+        self.groups = dice_groups(len(model.channels), buildings=isinstance(spec.target, BuildingTarget))
+        self.precision = _precision(network, len(model.bands), plan.crop_px)
+        self.steps = 0
+
+    def run(
+        self, on_epoch: Callable[[Epoch, Fitted], None] | None, on_step: Callable[[int, int, str], None] | None
+    ) -> Fitted:
+        table: list[Epoch] = []
+        best = Fitted(copy.deepcopy(self.average), self.model, ())
+        since = 0
+        batches = self._batches()
+        try:
+            for number in range(1, self.spec.schedule.epochs + 1):
+                started = time.perf_counter()
+                losses: list[float] = []
+                for step in range(1, self.spec.schedule.steps_per_epoch + 1):
+                    losses.append(self._step(*next(batches)))
+                    if on_step is not None:
+                        on_step(number, step, f"loss {losses[-1]:.4f}")
+                train_loss = float(np.mean(losses))
+                loss, iou = self._validate()
+                epoch = Epoch(
+                    number, train_loss, loss, iou, self._score(iou), time.perf_counter() - started, best=False
+                )
+                better = not table or epoch.rank > max(e.rank for e in table)
+                table.append(replace(epoch, best=better))
+                since = 0 if better else since + 1
+                network = copy.deepcopy(self.average) if better else best.network
+                best = Fitted(network, self._told(table), tuple(table))
+                if on_epoch is not None:
+                    on_epoch(table[-1], best)
+                if since >= self.spec.schedule.patience:
+                    log.info("early stop: no better validation score for %d epochs", since)
+                    break
+        except KeyboardInterrupt:
+            log.warning("interrupted after %d epochs; the best network so far is kept", len(table))
+            if not table:
+                raise
+        finally:
+            batches.close()
+        return best
+
+    def _score(self, iou: tuple[float, ...]) -> float:
+        """Return what early stop watches: IoU of the polygon class, else the mean over the classes that truth has."""
+        if self.model.polygon_class is None:
+            return float(np.nanmean(iou))
+        return iou[[c.name for c in self.model.classes].index(self.model.polygon_class)]
+
+    def _told(self, table: list[Epoch]) -> ModelSpec:
+        best = max(table, key=lambda e: e.rank)
+        facts = {
+            "best_epoch": best.number,
+            "validation_iou": [None if isnan(v) else round(v, 4) for v in best.iou],
+            "classes_not_validated": [c.name for c, v in zip(self.model.classes, best.iou, strict=True) if isnan(v)],
+            "precision": self.precision,
+        }
+        history = [_history(e) for e in table]
+        return self.model.model_copy(update={"training": {**self.model.training, **facts, "history": history}})
+
+    def _batches(self) -> Generator[tuple[Tensor, Tensor]]:
+        """Yield (images, labels) forever, made two steps ahead in a thread; windows depend on seed and step only."""
+        plan = self.spec.schedule
+        mean = np.array(self.model.normalisation.mean, np.float32)
+        std = np.array(self.model.normalisation.std, np.float32)
+        share = np.array([(a.labels != IGNORE).sum() for a in self.samples.train], np.float64)
+        share /= share.sum()
+
+        def make(step: int) -> tuple[Tensor, Tensor]:
+            rng = np.random.default_rng((plan.seed, step))
+            pairs = [
+                random_window(
+                    self.samples.train[rng.choice(len(share), p=share)],
+                    size=plan.crop_px, change=self.spec.augmentation, mean=mean, std=std, rng=rng,
+                )
+                for _ in range(plan.batch)
+            ]  # fmt: skip
+            images = torch.from_numpy(np.stack([p[0] for p in pairs])).contiguous(memory_format=torch.channels_last)
+            return images, torch.from_numpy(np.stack([p[1] for p in pairs]))
+
+        with ThreadPoolExecutor(1) as pool:
+            ahead = [pool.submit(make, step) for step in range(2)]
+            step = 2
+            while True:
+                yield ahead.pop(0).result()
+                ahead.append(pool.submit(make, step))
+                step += 1
+
+    def _step(self, images: Tensor, labels: Tensor) -> float:
+        self.network.train()
+        weights = None
+        if isinstance(self.spec.target, BuildingTarget) and self.spec.schedule.border_weight > 1:
+            weights = border_weights(labels, weight=self.spec.schedule.border_weight)
+        self.optimiser.zero_grad(set_to_none=True)
+        with _autocast(self.precision):
+            logits = self.network(images)
+        loss = cross_entropy_dice(logits, labels, weights=weights, groups=self.groups)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        self.optimiser.step()
+        self.rate.step()
+        self.steps += 1
+        _follow(self.average, self.network, min(self.spec.schedule.ema, 1 - 1 / (1 + self.steps / 10)))
+        return float(loss.detach())
+
+    def _validate(self) -> tuple[float, tuple[float, ...]]:
+        """Return the loss and the IoU of every class over the validation areas."""
+        classes = len(self.model.classes)
+        position = torch.tensor(self.model.class_of_channel)
+        confusion = np.zeros((classes, classes), np.int64)
+        losses = []
+        for area in self.samples.validation:
+            for images, labels in _blocks(area, self.model):
+                with torch.inference_mode(), _autocast(self.precision):
+                    logits = self.average(images)
+                losses.append(float(cross_entropy_dice(logits, labels, weights=None, groups=self.groups)))
+                p = torch.softmax(logits.float(), 1)
+                per_class = torch.stack([p[:, position == c].sum(1) for c in range(classes)], 1)
+                known = labels != IGNORE
+                truth = position[labels[known].long()].numpy()
+                confusion += np.bincount(
+                    truth * classes + per_class.argmax(1)[known].numpy(), minlength=classes * classes
+                ).reshape(classes, classes)
+        hit = np.diag(confusion)
+        union = confusion.sum(0) + confusion.sum(1) - hit
+        iou = np.where(confusion.sum(1) > 0, hit / np.maximum(union, 1), np.nan)
+        return float(np.mean(losses)), tuple(iou.tolist())
+
+
+def _history(epoch: Epoch) -> dict[str, object]:
+    """Return a row of the table as JSON values; a class without truth has none."""
+    row = {k: v for k, v in asdict(epoch).items() if k != "seconds"}
+    return row | {"iou": [None if isnan(v) else v for v in epoch.iou]}
+
+
+def _blocks(area: AreaPixels, model: ModelSpec) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield an area in blocks, padded to the network's stride with ignored pixels; edge effects are accepted here."""
+    mean = np.array(model.normalisation.mean, np.float32)[:, None, None]
+    std = np.array(model.normalisation.std, np.float32)[:, None, None]
+    image: NDArray[np.float32] = np.where(area.valid, (area.image - mean) / std, np.float32(0)).astype(np.float32)
+    labels = np.where(area.valid, area.labels, IGNORE).astype(np.uint8)
+    for r in range(0, labels.shape[0], VALIDATION_BLOCK_PX):
+        for c in range(0, labels.shape[1], VALIDATION_BLOCK_PX):
+            part = image[:, r : r + VALIDATION_BLOCK_PX, c : c + VALIDATION_BLOCK_PX]
+            own = labels[r : r + VALIDATION_BLOCK_PX, c : c + VALIDATION_BLOCK_PX]
+            pad = [(0, -n % model.multiple_px) for n in own.shape]
+            if (own != IGNORE).any():
+                x = torch.from_numpy(np.pad(part, ((0, 0), *pad), mode="symmetric"))[None]
+                yield (
+                    x.contiguous(memory_format=torch.channels_last),
+                    torch.from_numpy(np.pad(own, pad, constant_values=IGNORE))[None],
+                )
+
+
+@torch.no_grad()
+def _follow(average: nn.Module, network: nn.Module, keep: float) -> None:
+    """Move the average's weights and batch statistics towards the network's."""
+    for a, b in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
+        if a.is_floating_point():
+            a.lerp_(b, 1 - keep)
+        else:
+            a.copy_(b)
+
+
+def _autocast(precision: str) -> AbstractContextManager[object]:
+    return torch.autocast("cpu", torch.bfloat16) if precision == "bf16" else nullcontext()
+
+
+def _precision(network: nn.Module, channels: int, size: int) -> str:
+    """Return "bf16" where the CPU has it and a training step, tried out, is faster with it; else "fp32"."""
+    if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return "fp32"
+    images = torch.zeros(2, channels, size, size).contiguous(memory_format=torch.channels_last)
+    probe = copy.deepcopy(network).train()
+    seconds = {}
+    for precision in ("fp32", "bf16"):
+        for _ in range(2):  # the first call compiles kernels
+            started = time.perf_counter()
+            with _autocast(precision):
+                out = probe(images)
+            out.float().sum().backward()
+            seconds[precision] = time.perf_counter() - started
+    log.info("training step: fp32 %.2f s, bf16 %.2f s", seconds["fp32"], seconds["bf16"])
+    return min(seconds, key=lambda k: seconds[k])

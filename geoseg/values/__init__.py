@@ -1,0 +1,1 @@
+"""Frozen values that everybody shares: grid, box, bands, classes, pixels with their place."""

@@ -1,0 +1,1 @@
+"""Touching buildings: their borders, shared walls, and bounds for each of them."""

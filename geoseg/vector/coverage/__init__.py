@@ -1,0 +1,1 @@
+"""Coverages: polygons of all classes that tile a map without gap or overlap."""

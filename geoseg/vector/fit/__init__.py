@@ -1,0 +1,1 @@
+"""One contour to straight walls, right corners and circles."""

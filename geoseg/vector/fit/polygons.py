@@ -1,0 +1,97 @@
+"""Regular outlines: fitted rings put together to polygons."""
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from geoseg.vector.adjacent.repair import plain_contours
+from geoseg.vector.adjacent.snap import rounded
+from geoseg.vector.fit.costs import DIAGONAL_PENALTY
+from geoseg.vector.fit.fit import SIZE_SHARE, fit_rings
+from geoseg.vector.fit.ring import STEP_PX
+from geoseg.vector.ground import GroundFrame
+from geoseg.vector.pixels.rings import Rings
+from geoseg.vector.tiles.outlines import Drawn, Fit, Outlines
+
+DEFAULT_TOLERANCE_PX = 4.0  # networks misplace walls by a pixel or two; this much is a missing corner
+# An IoU judged from distances is up to 0.05 too large for houses, 0.1 for huts, 0.7 for specks: it is computed below.
+DOUBTFUL_IOU, DOUBTFUL_PX = 0.9, 64.0
+
+
+def regular_outlines(
+    rings: Rings,
+    wanted: NDArray[np.bool_],
+    frame: GroundFrame,
+    of: Drawn,
+    *,
+    tolerance_m: float | None,
+    diagonal_penalty: float = DIAGONAL_PENALTY,
+) -> Outlines:
+    """Return one polygon for each wanted shell, and how it came about.
+
+    tolerance_m: how far walls may be from the contour, None means DEFAULT_TOLERANCE_PX. diagonal_penalty: corners
+    that a wall off the main direction must save. of: what they are drawn of. Each polygon depends on its own component
+    alone; one that shares less than LEAST_IOU with its contour is the contour, simplified or not.
+    """
+    pixel_m = frame.pixel_sizes_m(rings.first_pixel[rings.shell].astype(np.float64))[:, ::-1]
+    size_m = np.sqrt(pixel_m.prod(axis=1))
+    tolerance_px = np.full(len(rings), DEFAULT_TOLERANCE_PX) if tolerance_m is None else tolerance_m / size_m
+    fitted = fit_rings(
+        rings,
+        wanted,
+        scale=pixel_m / size_m[:, None],
+        tolerance=tolerance_px,
+        penalty=diagonal_penalty,
+    )
+    shells = np.flatnonzero(wanted & (rings.parent < 0))
+    contours = rings.polygons(wanted)
+    polygons = rings.redrawn(fitted.xy, fitted.start).polygons(wanted)
+    far_px = np.zeros(len(rings))
+    np.maximum.at(far_px, rings.shell[wanted], fitted.misfit[wanted, 0])
+    changed, squares, length = (
+        np.bincount(rings.shell[wanted], weights=fitted.misfit[wanted, i], minlength=len(rings))[shells]
+        for i in (1, 2, 3)
+    )
+    both = shapely.area(contours) + shapely.area(polygons)
+    iou = (both - changed) / (both + changed)
+    bound_px = tolerance_px + SIZE_SHARE * np.sqrt(np.abs(rings.area_px))
+    fit = Fit(
+        status=fitted.status[shells],
+        direction_deg=np.degrees(fitted.direction[shells]) % 90,
+        deviation_m=far_px[shells] * size_m[shells],
+        rms_m=np.sqrt(squares / length) * size_m[shells],
+        iou_contour=iou,
+    )
+    outlines = Outlines(
+        polygons=polygons,
+        contours=contours,
+        iou=iou,
+        pixel_m=pixel_m[shells],
+        bound_m=bound_px[shells] * size_m[shells],
+        of=of,
+        fit=fit,
+    )
+    return _verified(outlines, fit)
+
+
+def _verified(outlines: Outlines, fit: Fit) -> Outlines:
+    """Return outlines without crossings, measured where that matters, and contours where they are astray."""
+    polygons, contours = outlines.polygons.copy(), outlines.contours
+    crossed = ~shapely.is_valid(polygons)
+    polygons[crossed] = [_uncrossed(polygon) for polygon in polygons[crossed]]
+    doubtful = crossed | (outlines.iou < DOUBTFUL_IOU) | (shapely.area(contours) < DOUBTFUL_PX)
+    between_samples_m = STEP_PX / 2 * outlines.pixel_m.max(axis=1)  # no point is farther from those that were judged
+    doubtful |= fit.deviation_m + between_samples_m > outlines.bound_m
+    measured = outlines.redrawn(polygons, np.zeros_like(doubtful), doubtful)
+    for i in np.flatnonzero(measured.astray):
+        polygons[i] = plain_contours(contours[[i]], outlines.bound(int(i)))[0]
+    return measured.redrawn(polygons, measured.astray, measured.astray)
+
+
+def _uncrossed(polygon: shapely.Polygon) -> shapely.Polygon:
+    """Return the largest part of what a polygon whose rings cross encloses; computed from its own corner on."""
+    corner = np.floor(shapely.bounds(polygon)[:2])
+    valid = shapely.make_valid(shapely.transform(polygon, lambda xy: xy - corner), method="structure")
+    parts = shapely.get_parts(valid)
+    largest = shapely.transform(parts[np.argmax(shapely.area(parts))], rounded)
+    return shapely.transform(largest, lambda xy: xy + corner)

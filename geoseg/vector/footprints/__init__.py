@@ -1,0 +1,1 @@
+"""Footprints with what belongs to them, from rasters or from elsewhere."""

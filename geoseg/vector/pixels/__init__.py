@@ -1,0 +1,1 @@
+"""Pixels to components, contours and labels."""

@@ -1,0 +1,174 @@
+"""Blocks: components that reach over the borders of tiles, found whole from what the tiles have on their borders.
+
+A component that touches no border of its tile is nobody else's business. The others are joined by union-find over the
+pixels on the borders, so memory grows with the borders alone, and the table of blocks is the same for any tiling but
+for which components are in it. A block is fitted whole, by the task that owns its first pixel.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from geoseg.values.grid import Box
+from geoseg.vector.pixels.components import Components, find_components, find_root, join, sum_bytes
+from geoseg.vector.pixels.runs import Runs, find_runs
+
+OUTSIDE = -1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Blocks:
+    """Components in raster order of their first pixel, all in pixels of the scene, int64.
+
+    first_pixel: (N, 2) row, col. box: (N, 4) row0, col0, row1, col1, half-open. area_px, byte_sum: (N,).
+    """
+
+    first_pixel: NDArray[np.int64]
+    box: NDArray[np.int64]
+    area_px: NDArray[np.int64]
+    byte_sum: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.area_px)
+
+    @property
+    def box_px(self) -> NDArray[np.int64]:
+        """Number of pixels of each box, (N,)."""
+        return (self.box[:, 2] - self.box[:, 0]) * (self.box[:, 3] - self.box[:, 1])
+
+    def take(self, chosen: NDArray[np.intp] | NDArray[np.bool_]) -> "Blocks":
+        """Return the chosen ones."""
+        return Blocks(self.first_pixel[chosen], self.box[chosen], self.area_px[chosen], self.byte_sum[chosen])
+
+
+def pixel_key(pixels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return one number for each (row, col), (N,), ascending in raster order."""
+    return pixels[:, 0] << 32 | pixels[:, 1]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TileBorder:
+    """What a tile's neighbours need to know: the pieces that touch its border, and where.
+
+    pieces: the tile's components that touch its border. top, bottom, left, right: the piece at each pixel along that
+    side, OUTSIDE where there is none.
+    """
+
+    tile: Box
+    pieces: Blocks
+    top: NDArray[np.int32]
+    bottom: NDArray[np.int32]
+    left: NDArray[np.int32]
+    right: NDArray[np.int32]
+
+
+def tile_border(probability: NDArray[np.uint8], tile: Box, low: int) -> TileBorder:
+    """Find the pieces of inside pixels (bytes >= ``low``) on the border of a ``tile`` that holds ``probability``."""
+    runs = find_runs(probability, low)
+    found = find_components(runs)
+    height, width = tile.shape
+    sides = [_along_row(runs, found, 0, width), _along_row(runs, found, height - 1, width)]
+    sides += [_along_column(runs, found, last=False, width=width), _along_column(runs, found, last=True, width=width)]
+    touching = np.unique(np.concatenate(sides))
+    touching = touching[touching != OUTSIDE]
+    number = np.full(len(found) + 1, OUTSIDE, np.int32)  # its last entry is that of OUTSIDE
+    number[touching] = np.arange(len(touching))
+    corner = np.array([tile.row0, tile.col0])
+    pieces = Blocks(
+        first_pixel=found.first_pixel[touching] + corner,
+        box=found.box[touching] + np.tile(corner, 2),
+        area_px=found.area_px[touching],
+        byte_sum=sum_bytes(probability, runs, found)[touching],
+    )
+    return TileBorder(tile, pieces, *(number[side] for side in sides))
+
+
+def _along_row(runs: Runs, found: Components, row: int, width: int) -> NDArray[np.int64]:
+    out = np.full(width, OUTSIDE, np.int64)
+    for k in range(runs.start[row], runs.start[row + 1]):
+        out[runs.first[k] : runs.end[k]] = found.of_run[k]
+    return out
+
+
+def _along_column(runs: Runs, found: Components, *, last: bool, width: int) -> NDArray[np.int64]:
+    out = np.full(len(runs.start) - 1, OUTSIDE, np.int64)
+    rows = np.flatnonzero(np.diff(runs.start))
+    k = runs.start[rows + 1] - 1 if last else runs.start[rows]
+    touches = runs.end[k] == width if last else runs.first[k] == 0
+    out[rows[touches]] = found.of_run[k[touches]]
+    return out
+
+
+def join_tiles(borders: Iterable[TileBorder]) -> tuple[Blocks, list[tuple[Box, Blocks, NDArray[np.int64]]]]:
+    """Join the pieces of all tiles of a scene, given row by row from left to right.
+
+    Returns the blocks, and for each tile that has pieces of any: the tile, its pieces, and the block of each.
+    """
+    tiles: list[tuple[Box, Blocks]] = []
+    pairs = [np.empty((0, 2), np.int64)]
+    above: dict[int, NDArray[np.int64]] = {}  # the numbers along the lower side of the tile above, by first column
+    before, total = np.empty(0, np.int64), 0
+    for border in borders:
+        top, bottom, left, right = (
+            np.where(side == OUTSIDE, OUTSIDE, side + total)
+            for side in (border.top, border.bottom, border.left, border.right)
+        )
+        if border.tile.row0 > 0:
+            pairs.append(_meetings(above[border.tile.col0], top))
+        if border.tile.col0 > 0:
+            pairs.append(_meetings(before, left))
+        above[border.tile.col0], before = bottom, right
+        if len(border.pieces):
+            tiles.append((border.tile, border.pieces))
+        total += len(border.pieces)
+    block = _numbered(total, np.concatenate(pairs))
+    ends = np.cumsum([len(pieces) for _, pieces in tiles], dtype=np.int64)
+    blocks, order = _merged([pieces for _, pieces in tiles], block)
+    block = order[block] if len(order) else block
+    return blocks, [
+        (tile, pieces, block[end - len(pieces) : end]) for (tile, pieces), end in zip(tiles, ends, strict=True)
+    ]
+
+
+def _meetings(one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return which pieces face each other across a border, (P, 2)."""
+    both = (one != OUTSIDE) & (other != OUTSIDE)
+    return np.unique(np.stack([one[both], other[both]], axis=1), axis=0)
+
+
+@njit(cache=True, nogil=True)
+def _numbered(count: int, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Number the sets that ``pairs`` make of ``count`` things, by their smallest member."""
+    parent = np.arange(count)
+    for k in range(len(pairs)):
+        join(parent, pairs[k, 0], pairs[k, 1])
+    out = np.empty(count, np.int64)
+    n = 0
+    for i in range(count):
+        root = find_root(parent, i)
+        out[i] = n if root == i else out[root]
+        n += root == i
+    return out
+
+
+def _merged(several: list[Blocks], block: NDArray[np.int64]) -> tuple[Blocks, NDArray[np.int64]]:
+    """Return the blocks that the pieces make, in raster order, and the place of each number in that order."""
+    count = int(block.max()) + 1 if len(block) else 0
+    first, box = np.zeros((count, 2), np.int64), np.zeros((count, 4), np.int64)
+    area_px, byte_sum = np.zeros(count, np.int64), np.zeros(count, np.int64)
+    if count:
+        pieces = [np.concatenate([getattr(p, name) for p in several]) for name in Blocks.__slots__]
+        last = np.lexsort((pieces[0][:, 1], pieces[0][:, 0]))[::-1]  # backwards, so that the first one remains
+        first[block[last]] = pieces[0][last]
+        box[:, :2] = np.iinfo(np.int64).max
+        np.minimum.at(box[:, :2], block, pieces[1][:, :2])
+        np.maximum.at(box[:, 2:], block, pieces[1][:, 2:])
+        np.add.at(area_px, block, pieces[2])
+        np.add.at(byte_sum, block, pieces[3])
+    in_order = np.lexsort((first[:, 1], first[:, 0]))
+    place = np.empty(count, np.int64)
+    place[in_order] = np.arange(count)
+    return Blocks(first[in_order], box[in_order], area_px[in_order], byte_sum[in_order]), place

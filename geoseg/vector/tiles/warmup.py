@@ -1,0 +1,66 @@
+"""A first run in an environment compiles for a while: it says so before, and only where it really compiles."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import numpy as np
+from numba.core import event
+
+from geoseg.values.grid import Box
+from geoseg.vector.footprints.extract import FootprintRules, to_footprints
+from geoseg.vector.ground import GroundFrame
+from geoseg.vector.tiles.oversized import joined_runs
+from geoseg.vector.tiles.tile_borders import tile_border
+from geoseg.vector.tiles.tile_task import Share, draw_window
+
+log = logging.getLogger(__name__)
+
+
+@contextmanager
+def compiling_told() -> Iterator[None]:
+    """Log one line as soon as numba begins to compile what its cache lacks; serves as a decorator too."""
+    with event.install_listener("numba:compile", _Told()):
+        yield
+
+
+class _Told(event.Listener):
+    """Hears of what numba is about to compile, and not of what it finds in its cache."""
+
+    def __init__(self) -> None:
+        self._told = False
+
+    def on_start(self, _event: event.Event) -> None:
+        if not self._told:
+            self._told = True
+            log.info("compiling the polygon code, once for this environment: up to half a minute")
+
+    def on_end(self, _event: event.Event) -> None:
+        pass
+
+
+@compiling_told()
+def compile_drawing(rules: FootprintRules, frame: GroundFrame, *, parted: bool) -> None:
+    """Draw two houses with a neck between them: what drawing runs is compiled, or loaded, before workers would do so.
+
+    Two workers that compiled the same at the same time took 75 s of CPU time and 790 MB each, and 16 s and 515 MB where
+    it was there already. parted: whether there is an interior.
+    """
+    houses = np.ones((24, 48), np.uint8)
+    houses[4:20, 4:20] = houses[4:20, 28:44] = houses[10:14, 20:28] = 255
+    interior = houses.copy()
+    interior[:, 20:28] = 1
+    here = Box(0, 0, *houses.shape)
+    tile_border(houses, here, low=128)
+    share = Share(
+        window=here,
+        tile=here,
+        blocks=np.empty((0, 2), np.int64),
+        others=np.empty((0, 4), np.int64),
+        streamed=joined_runs([]),
+        filled=np.empty(0, object),
+    )
+    rules = replace(rules, min_area_m2=0.0, min_hole_m2=0.0)
+    drawn = draw_window(houses, interior if parted else None, share, frame=frame, rules=rules)
+    to_footprints(drawn.open.settled(), frame)

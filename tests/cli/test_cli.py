@@ -1,0 +1,428 @@
+"""The command line in process: results, exit codes, and one line for each way things go wrong."""
+
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import asdict
+from datetime import datetime, timedelta
+
+import numpy as np
+import pytest
+import rasterio
+import yaml
+from conftest import write_tif
+
+from geoseg import __version__
+from geoseg.cli import app, main
+from geoseg.jobs.options import PolygonOptions, RunOptions
+
+
+@pytest.fixture
+def cli(capsys):
+    """Run the command line; returns (exit code, stdout, stderr)."""
+
+    def call(*argv):
+        capsys.readouterr()
+        code = main([str(a) for a in argv])
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, tiny_scene, tiny_bundle):
+    """A finished output folder of ``geoseg buildings``; copy it before changing it."""
+    out = tmp_path_factory.mktemp("finished") / "out"
+    flags = ["-q", "--probabilities", "--split", "none"]
+    assert main(["buildings", str(tiny_scene), "-m", str(tiny_bundle), "-o", str(out), *flags]) == 0
+    return out
+
+
+@pytest.fixture
+def tiny(tiny_scene, tiny_bundle):
+    return tiny_scene, tiny_bundle
+
+
+def blank(path, bands, dtype="uint8", size=64, **profile):
+    return write_tif(path, np.zeros((bands, size, size), dtype), **profile)
+
+
+# --- what can go wrong: each is one line that says what, where and what to do --------------------------------------
+
+
+def no_file(tmp_path, scene, bundle):
+    return ["predict", tmp_path / "none.tif", "-m", bundle, "-o", tmp_path / "o"]
+
+
+def not_a_raster(tmp_path, scene, bundle):
+    (tmp_path / "text.tif").write_text("hello")
+    return ["predict", tmp_path / "text.tif", "-m", bundle, "-o", tmp_path / "o"]
+
+
+def four_bands(tmp_path, scene, bundle):
+    return ["predict", blank(tmp_path / "four.tif", 4, photometric="MINISBLACK"), "-m", bundle, "-o", tmp_path / "o"]
+
+
+def no_crs(tmp_path, scene, bundle):
+    return ["predict", blank(tmp_path / "nocrs.tif", 3, crs=None), "-m", bundle, "-o", tmp_path / "o"]
+
+
+def complex_pixels(tmp_path, scene, bundle):
+    return ["predict", blank(tmp_path / "slc.tif", 3, "complex64"), "-m", bundle, "-o", tmp_path / "o"]
+
+
+def other_grid(tmp_path, scene, bundle):
+    files = [blank(tmp_path / "B02.tif", 1), blank(tmp_path / "B03.tif", 1, size=65)]
+    return ["predict", *files, "-m", bundle, "-o", tmp_path / "o"]
+
+
+def unknown_model(tmp_path, scene, bundle):
+    return ["predict", scene, "-m", tmp_path / "no_model", "-o", tmp_path / "o"]
+
+
+def flipped_byte(tmp_path, scene, bundle):
+    damaged = shutil.copytree(bundle, tmp_path / "damaged")
+    content = bytearray((damaged / "weights.safetensors").read_bytes())
+    content[len(content) // 2] ^= 1
+    (damaged / "weights.safetensors").write_bytes(content)
+    return ["predict", scene, "-m", damaged, "-o", tmp_path / "o"]
+
+
+def output_exists(tmp_path, scene, bundle):
+    (tmp_path / "o").mkdir()
+    (tmp_path / "o/run.json").write_text('{"software": "geoseg", "outputs": {}}')
+    return ["predict", scene, "-m", bundle, "-o", tmp_path / "o"]
+
+
+def unknown_key(tmp_path, scene, bundle):
+    keys = {"job": "buildings", "scene": str(scene), "out": "o", "options": {"treshold": 0.4}}
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump(keys))
+    return ["run", tmp_path / "c.yaml"]
+
+
+def no_model(tmp_path, scene, bundle):
+    return ["predict", scene, "-o", tmp_path / "o"]
+
+
+def odd_chunk(tmp_path, scene, bundle):
+    return ["predict", scene, "-m", bundle, "-o", tmp_path / "o", "--chunk-px", "700"]
+
+
+def odd_memory(tmp_path, scene, bundle):
+    return ["predict", scene, "-m", bundle, "-o", tmp_path / "o", "--memory", "plenty"]
+
+
+def little_memory(tmp_path, scene, bundle):
+    return ["predict", scene, "-m", bundle, "-o", tmp_path / "o", "--memory", "1MB"]
+
+
+def unknown_sensor(tmp_path, scene, bundle):
+    return ["info", scene, "--bands", "B02,B03,B04", "--sensor", "sentinel-9"]
+
+
+def odd_crs(tmp_path, scene, bundle):
+    return ["info", blank(tmp_path / "nocrs.tif", 3, crs=None), "--assume-crs", "EPSG:nowhere"]
+
+
+def no_flag(tmp_path, scene, bundle):
+    return ["predict", scene, "-m", bundle]
+
+
+def unknown_flag(tmp_path, scene, bundle):
+    return ["predict", scene, "-m", bundle, "-o", tmp_path / "o", "--tile-size", "3"]
+
+
+def unfinished_folder(tmp_path, scene, bundle):
+    return ["evaluate", tmp_path, "--truth", scene]
+
+
+def wrong_job(tmp_path, scene, bundle):
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump({"job": "buildings", "scene": "s", "out": "o"}))
+    return ["train", tmp_path / "c.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "told"),
+    [
+        (no_file, 3, ["none.tif", "no such file"]),
+        (not_a_raster, 3, ["text.tif", "not a raster"]),
+        (four_bands, 3, ["four.tif", "4 bands", "needs 3", "--bands"]),
+        (no_crs, 3, ["nocrs.tif", "no CRS", "--assume-crs"]),
+        (complex_pixels, 3, ["slc.tif", "complex", "convert"]),
+        (other_grid, 3, ["B03.tif", "B02.tif", "65 x 65", "one grid"]),
+        (unknown_model, 4, ["no_model", "no model bundle", "come with geoseg"]),
+        (flipped_byte, 4, ["weights.safetensors", "sha256", "fetch it again"]),
+        (output_exists, 5, ["/o:", "finished run", "--overwrite"]),
+        (unknown_key, 2, ["c.yaml", "options.treshold", "did you mean threshold?"]),
+        (no_model, 2, ["no model", "-m", "come with geoseg"]),
+        (odd_chunk, 2, ["chunk-px 700", "512"]),
+        (odd_memory, 2, ["'plenty'", "4GB"]),
+        (little_memory, 6, ["MiB", "--memory"]),
+        (unknown_sensor, 2, ["sentinel-9", "sentinel-2"]),
+        (odd_crs, 2, ["--assume-crs EPSG:nowhere", "not a CRS"]),
+        (no_flag, 2, ["--output", "geoseg predict --help"]),
+        (unknown_flag, 2, ["--tile-size", "geoseg predict --help"]),
+        (unfinished_folder, 3, ["run.json", "finished run"]),
+        (wrong_job, 2, ["c.yaml", "job: buildings", "job: train"]),
+    ],
+    ids=lambda v: getattr(v, "__name__", None),
+)
+def test_bad_input_is_one_line_and_an_exit_code(cli, tmp_path, tiny, *, fault, code, told):
+    got, out, err = cli(*fault(tmp_path, *tiny))
+    assert got == code, err
+    assert out == ""
+    assert err.count("\n") == 1
+    assert err.startswith("error: ")
+    for part in told:
+        assert part in err
+    assert not list(tmp_path.glob("o/*.tif"))
+
+
+def truncated(path, share):
+    """A tiled scene of two chunks whose file ends early."""
+    pixels = np.random.default_rng(0).integers(1, 255, (3, 256, 1024), np.uint8)
+    write_tif(path, pixels, tiled=True, blockxsize=256, blockysize=256, photometric="RGB")
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * share)])
+    return path
+
+
+@pytest.mark.parametrize(("share", "code", "told"), [(0.02, 3, "fetch it again"), (0.9, 7, "the same command")])
+def test_a_truncated_scene_ends_in_one_line_and_no_visible_output(tmp_path, tiny_bundle, share, code, told):
+    scene, out = truncated(tmp_path / "cut.tif", share), tmp_path / "o"
+    done = subprocess.run(
+        [sys.executable, "-m", "geoseg", "predict", scene, "-m", tiny_bundle, "-o", out, "-q", "--chunk-px", "512"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (code, "")
+    assert done.stderr.count("\n") == 1
+    assert "cut.tif" in done.stderr
+    assert told in done.stderr
+    assert [p.name for p in out.iterdir()] == [".job"]
+
+
+def test_an_unexpected_error_is_one_line_and_a_traceback_with_debug(cli, monkeypatch, tiny_scene):
+    def broken(scene):
+        raise KeyError("inside")
+
+    monkeypatch.setattr("geoseg.scenes.describe.describe", broken)
+    code, _, err = cli("info", tiny_scene)
+    assert (code, err) == (1, "error: unexpected KeyError: 'inside'. --debug shows where\n")
+    code, _, err = cli("info", tiny_scene, "--debug")
+    assert code == 1
+    assert "Traceback" in err
+
+
+def test_an_interrupt_is_130(cli, monkeypatch, tiny_scene):
+    def stopped(scene):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("geoseg.scenes.describe.describe", stopped)
+    code, _, err = cli("info", tiny_scene)
+    assert code == 130
+    assert err == "error: interrupted; a run goes on where it stopped when it is started again\n"
+
+
+# --- what goes right ------------------------------------------------------------------------------------------------
+
+
+def test_version_and_help(cli):
+    assert cli("--version") == (0, f"geoseg {__version__}\n", "")
+    for argv in ([], ["--help"]):
+        code, out, _ = cli(*argv)
+        assert code == 0
+        for verb in ("demo", "info", "plan", "predict", "buildings", "vectorize", "train", "evaluate", "check", "run"):
+            assert f" {verb} " in out
+
+
+def test_flags_use_dashes_and_every_verb_can_be_quiet_and_debugged():
+    for verb in app.registered_commands:
+        names = {name for p in _options(verb) for name in p}
+        assert {"-q", "-v", "--progress", "--debug"} <= names
+        assert not [n for n in names if "_" in n]
+
+
+def _options(verb):
+    import typer.main
+
+    command = typer.main.get_command_from_info(verb, pretty_exceptions_short=True, rich_markup_mode=None)
+    return [p.opts for p in command.params if p.param_type_name == "option"]
+
+
+def test_help_imports_neither_torch_nor_dask_nor_rasterio():
+    code = (
+        "import sys; from geoseg.cli import main; main(['predict', '--help']); "
+        "heavy = {'torch', 'dask', 'rasterio', 'geopandas', 'matplotlib'}; "
+        "print(sorted(heavy & set(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr == "[]\n"
+
+
+def test_buildings_writes_everything_and_check_finds_it_sound(cli, finished):
+    assert {"classes.tif", "confidence.tif", "probabilities.tif", "buildings.gpkg", "run.json"} <= {
+        p.name for p in finished.iterdir()
+    }
+    code, out, err = cli("check", finished)
+    assert (code, err) == (0, "")
+    assert "FAULT" not in out
+
+
+def test_check_says_8_where_a_byte_has_changed(cli, finished, tmp_path):
+    damaged = shutil.copytree(finished, tmp_path / "damaged")
+    content = bytearray((damaged / "confidence.tif").read_bytes())
+    content[-10] ^= 255
+    (damaged / "confidence.tif").write_bytes(content)
+    code, out, err = cli("check", damaged)
+    assert code == 8
+    assert "FAULT" in out
+    assert "confidence.tif" in err
+    assert err.count("\n") == 1
+
+
+def test_predict_writes_rasters_only_and_says_what_it_made(cli, tmp_path, tiny_scene, tiny_bundle):
+    code, out, err = cli("predict", tiny_scene, "-m", tiny_bundle, "-o", tmp_path / "o")
+    assert code == 0
+    run = json.loads((tmp_path / "o/run.json").read_text())
+    assert not (tmp_path / "o/buildings.gpkg").exists()
+    for c in run["classes"]:
+        assert f"{c['area_ha']:.2f}" in out
+    assert str(tmp_path / "o/classes.tif") in out.splitlines()
+    assert "predict 1/1 (100%)" in err.splitlines()
+
+
+def test_progress_as_json_lines(cli, tmp_path, tiny_scene, tiny_bundle):
+    code, _, err = cli("predict", tiny_scene, "-m", tiny_bundle, "-o", tmp_path / "o", "--progress", "json")
+    assert code == 0
+    told = [json.loads(line) for line in err.splitlines()]
+    assert all(datetime.fromisoformat(t.pop("time")).utcoffset() == timedelta(0) for t in told)
+    assert {"stage": "predict", "done": 1, "total": 1, "detail": "", "within": 0.0} in told
+    assert {"stage": "predict", "done": 0, "total": 1, "detail": "", "within": 0.5} in told  # the first of two strips
+    assert {t["stage"] for t in told if "stage" in t} == {"predict", "finish"}
+
+
+@pytest.mark.parametrize("flag", [("--progress", "json"), ("--progress=json",)])
+def test_an_error_is_a_json_line_too(cli, tmp_path, tiny_bundle, flag):
+    code, _, err = cli("predict", "gone.tif", "-m", tiny_bundle, "-o", tmp_path / "o", *flag)
+    told = json.loads(err.splitlines()[-1])
+    assert (code, told["level"], told["exit_code"]) == (3, "error", 3)
+    assert "gone.tif" in told["message"]
+    assert "time" in told
+
+
+def test_quiet_says_nothing_on_stderr(cli, tmp_path, tiny_scene, tiny_bundle):
+    assert cli("predict", tiny_scene, "-m", tiny_bundle, "-o", tmp_path / "o", "-q")[2] == ""
+
+
+def test_dry_run_and_plan_print_one_plan_and_write_nothing(cli, tmp_path, tiny_scene, tiny_bundle):
+    code, out, _ = cli("buildings", tiny_scene, "-m", tiny_bundle, "-o", tmp_path / "o", "--dry-run")
+    assert code == 0
+    dry = json.loads(out)
+    code, out, _ = cli("plan", tiny_scene, "-m", tiny_bundle, "--polygons")
+    assert code == 0
+    assert json.loads(out)["fingerprint"] == dry["fingerprint"]
+    assert dry["windows"] >= 4
+    assert dry["peak_memory_bytes"] > 0
+    assert not (tmp_path / "o").exists()
+
+
+def test_flags_reach_the_run(cli, tmp_path, tiny_scene, tiny_bundle):
+    argv = ["buildings", tiny_scene, "-m", tiny_bundle, "-o", tmp_path / "o", "-n", "--nodata", "7"]
+    argv += ["--bands", "blue,green,red", "--device", "cpu", "--engine", "sync", "--lanes", "2", "--batch", "2"]
+    argv += ["--memory", "6GB", "--chunk-px", "1024", "--tta", "rotate", "--threshold", "0.4", "--probabilities"]
+    argv += [
+        "--min-area-m2",
+        "9",
+        "--min-hole-m2",
+        "3",
+        "--tolerance-m",
+        "0.7",
+        "--method",
+        "contour",
+        "--split",
+        "none",
+    ]
+    config = json.loads(cli(*argv)[1])["config"]
+    assert config["options"] == asdict(
+        RunOptions(
+            device="cpu",
+            engine="sync",
+            lanes=2,
+            batch=2,
+            memory_bytes=6_000_000_000,
+            chunk_px=1024,
+            tta="rotate",
+            threshold=0.4,
+            probabilities=True,
+        )
+    )
+    assert config["polygons"] == asdict(
+        PolygonOptions(min_area_m2=9, min_hole_m2=3, tolerance_m=0.7, method="contour", split="none")
+    )
+    assert (config["nodata"], config["bands"]) == (7.0, "blue,green,red")
+
+
+def test_flags_have_the_defaults_of_the_options(cli, tmp_path, tiny_scene, tiny_bundle):
+    out = cli("buildings", tiny_scene, "-m", tiny_bundle, "-o", tmp_path / "o", "-n")[1]
+    config = json.loads(out)["config"]
+    assert (config["options"], config["polygons"]) == (asdict(RunOptions()), asdict(PolygonOptions()))
+
+
+def test_a_run_json_runs_again_to_the_same_bytes(cli, finished, tmp_path):
+    code, _, err = cli("run", finished / "run.json", "-o", tmp_path / "again", "-q")
+    assert code == 0, err
+    for name in ("classes.tif", "confidence.tif", "probabilities.tif", "buildings.gpkg", "classes.tif.aux.xml"):
+        assert (tmp_path / "again" / name).read_bytes() == (finished / name).read_bytes()
+    assert cli("run", finished / "run.json")[0] == 5
+
+
+def test_a_config_file_runs_and_single_band_files_are_one_scene(cli, tmp_path, tiny_scene, tiny_bundle):
+    with rasterio.open(tiny_scene) as src:
+        pixels = {name: src.read([i]) for i, name in enumerate(("red", "green", "blue"), 1)}
+    files = [write_tif(tmp_path / f"{name}.tif", band, photometric="MINISBLACK") for name, band in pixels.items()]
+    keys = {"job": "land_cover", "scene": [f.name for f in files], "bands": "red,green,blue", "model": str(tiny_bundle)}
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump({**keys, "out": "made"}))
+    code, _, err = cli("run", tmp_path / "c.yaml", "-q")
+    assert code == 0, err
+    assert cli("predict", tiny_scene, "-m", tiny_bundle, "-o", tmp_path / "direct", "-q")[0] == 0
+    assert (tmp_path / "made/classes.tif").read_bytes() == (tmp_path / "direct/classes.tif").read_bytes()
+
+
+@pytest.mark.slow
+def test_the_demo_maps_scores_and_is_sound(cli, tmp_path):
+    code, out, err = cli("demo", "-o", tmp_path / "demo", "-q")
+    assert (code, err) == (0, "")
+    (iou,) = [line.split()[1] for line in out.splitlines() if line.startswith("IoU")]
+    assert float(iou) > 0.7
+    assert "polygons" in out
+    assert "peak memory" in out
+    assert cli("check", tmp_path / "demo")[0] == 0
+    assert cli("demo", "-o", tmp_path / "demo")[0] == 5
+
+
+def test_vectorize_draws_the_polygons_that_buildings_drew(cli, finished, tmp_path):
+    import geopandas as gpd
+
+    out = tmp_path / "v.gpkg"
+    code, told, _ = cli("vectorize", finished / "probabilities.tif", "-o", out)
+    assert code == 0
+    made = gpd.read_file(out, layer="buildings")
+    assert made.geometry.geom_equals(gpd.read_file(finished / "buildings.gpkg", layer="buildings").geometry).all()
+    assert told.startswith(f"{len(made)} polygons")
+    assert cli("vectorize", finished / "probabilities.tif", "-o", out)[0] == 5
+
+
+def test_the_module_is_the_command():
+    done = subprocess.run([sys.executable, "-m", "geoseg", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout == f"geoseg {__version__}\n"
+
+
+@pytest.mark.parametrize("number", ["inf", "nan", "-inf", "-1"])
+@pytest.mark.parametrize(
+    "flag", ["--min-area-m2", "--min-hole-m2", "--tolerance-m", "--diagonal-penalty", "--threshold"]
+)
+def test_numbers_that_mean_nothing_are_refused_before_anything_is_opened(capsys, flag, number):
+    assert main(["buildings", "nowhere.tif", "-o", "nowhere", flag, number]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1

@@ -1,0 +1,101 @@
+"""geoseg train on a scene of houses: bundle, table and curves, and the split it tells."""
+
+import csv
+import json
+
+import matplotlib.image
+import pytest
+import yaml
+
+from geoseg.cli import main
+from geoseg.models.bundle import load_model
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory, tiny_scene, tiny_truth):
+    content = {
+        "job": "train", "name": "tiny houses", "data": [{"scene": str(tiny_scene), "labels": str(tiny_truth)}],
+        "target": {"kind": "buildings", "border_m": 0.5}, "bands": "red,green,blue", "gsd_m": 0.5,
+        "arch": {"name": "compact-unet", "options": {"widths": [8, 16]}},
+        "split": {
+            "validation": {"side": "south", "share": 0.3}, "test": {"side": "east", "share": 0.25}, "buffer_px": 8,
+        },
+        "schedule": {"epochs": 3, "steps_per_epoch": 3, "batch": 2, "crop_px": 64},
+        "window_px": 128, "margin_px": 16, "ramp_px": 32, "licence": "CC0-1.0",
+    }  # fmt: skip
+    path = tmp_path_factory.mktemp("train") / "train.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained(config, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trained") / "model"
+    assert main(["train", str(config), "-o", str(folder), "-q"]) == 0
+    return folder
+
+
+def test_the_bundle_loads_and_says_how_it_was_made(trained):
+    spec = load_model(trained).spec
+    assert (spec.name, spec.licence, spec.polygon_class) == ("tiny houses", "CC0-1.0", "building")
+    assert spec.training["best_epoch"] in (1, 2, 3)
+    text = json.dumps(spec.training)
+    assert str(trained.parent) not in text
+
+
+def test_the_table_has_a_row_per_epoch(trained):
+    with (trained / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    assert list(rows[0]) == [
+        "epoch", "train_loss", "validation_loss", "iou_background", "iou_building", "score", "seconds", "best",
+    ]  # fmt: skip
+    scores = [float(row["score"]) for row in rows]
+    running = [max(scores[:i]) if i else -1.0 for i in range(3)]
+    assert [row["best"] == "1" for row in rows] == [s > best for s, best in zip(scores, running, strict=True)]
+
+
+def test_the_curves_are_drawn(trained):
+    image = matplotlib.image.imread(trained / "training.png")
+    assert min(image.shape[:2]) >= 400
+    assert len({tuple(p) for p in image[::7, ::7, :3].reshape(-1, 3).round(2)}) > 5
+
+
+def test_it_tells_its_split_and_a_row_per_epoch(config, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", str(config), "-o", "here", "-q"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "scene.tif: test       160 x 48 px  (rows 0..160, columns 144..192)" in lines
+    assert "buffer between training and the other areas: 8 px" in lines
+    assert [line.split()[0] for line in lines if line[:5].strip().isdigit()] == ["1", "2", "3"]
+    assert (tmp_path / "here/model.json").exists()
+
+
+def test_progress_is_told_within_an_epoch(config, tmp_path, capsys):
+    assert main(["train", str(config), "-o", str(tmp_path / "m"), "--progress", "json"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    steps = [(line["stage"], line["done"], line["total"]) for line in lines if "stage" in line]
+    assert steps == [(f"epoch {n}/3", done, 3) for n in (1, 2, 3) for done in (1, 2, 3)]
+
+
+def test_a_model_that_is_there_is_not_replaced_unasked(config, trained, capsys):
+    before = (trained / "model.json").read_bytes()
+    assert main(["train", str(config), "-o", str(trained)]) == 5
+    assert "pass --overwrite" in capsys.readouterr().err
+    assert (trained / "model.json").read_bytes() == before
+
+
+def test_the_data_folder_may_come_from_the_flag(config, tmp_path, tiny_scene, capsys):
+    content = yaml.safe_load(config.read_text())
+    content["data"][0]["scene"] = tiny_scene.name
+    path = tmp_path / "c.yaml"
+    path.write_text(yaml.safe_dump(content))
+    assert main(["train", str(path), "-o", str(tmp_path / "m")]) == 3
+    assert str(tmp_path / tiny_scene.name) in capsys.readouterr().err
+    argv = ["train", str(path), "--data", str(tiny_scene.parent), "-o", str(tmp_path / "m"), "-q"]
+    assert main(argv) == 0
+
+
+def test_run_trains_too(config, tmp_path):
+    assert main(["run", str(config), "-o", str(tmp_path / "m"), "-q"]) == 0
+    assert load_model(tmp_path / "m").spec.name == "tiny houses"

@@ -1,0 +1,200 @@
+"""The recipes under configs/cluster: each is parsed, its geoseg flags are real, and what can run here is run."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer.main
+import yaml
+from conftest import write_tif
+
+from geoseg.cli import app, main
+from geoseg.config.load import BatchConfig, load_config
+
+FOLDER = Path(__file__).parents[2] / "configs/cluster"
+SCRIPTS = sorted(FOLDER.glob("*.sh"))
+JOBS = sorted(FOLDER.glob("kubernetes_*.yaml"))
+RASTERS = ("classes.tif", "confidence.tif")
+
+
+def by_name(paths):
+    return {"argvalues": paths, "ids": [p.name for p in paths]}
+
+
+def geoseg_calls(text):
+    """Return [verb, flag, …] of every call of geoseg in a shell text, comments left out."""
+    lines = re.sub(r"\\\n", " ", "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#")))
+    words = [shlex.split(line, comments=True) for line in lines.splitlines() if re.search(r"\bgeoseg [a-z]", line)]
+    return [line[line.index("geoseg") + 1 :] for line in words]
+
+
+def kubernetes_job(path):
+    (job,) = yaml.safe_load_all(path.read_text())
+    return job, job["spec"]["template"]["spec"]["containers"][0]
+
+
+def flags_of(verb):
+    commands = typer.main.get_command(app).commands
+    return {name for parameter in commands[verb].params for name in parameter.opts}
+
+
+def test_the_recipes_are_the_ones_that_the_docs_tell_of():
+    text = (FOLDER.parents[1] / "docs/cluster.md").read_text()
+    assert set(re.findall(r"configs/cluster/([\w.]+)", text)) == {p.name for p in FOLDER.iterdir()}
+
+
+@pytest.mark.parametrize("path", **by_name(SCRIPTS))
+def test_a_script_is_bash(path):
+    done = subprocess.run(["bash", "-n", path], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert os.access(path, os.X_OK)
+
+
+@pytest.mark.parametrize("path", **by_name(SCRIPTS + JOBS))
+def test_the_flags_of_a_recipe_exist(path):
+    texts = [path.read_text()] if path.suffix == ".sh" else kubernetes_job(path)[1]["args"]
+    calls = [call for text in texts for call in geoseg_calls(text)]
+    assert calls
+    for verb, *rest in calls:
+        assert {word for word in rest if re.match(r"-{1,2}[a-z]", word)} <= flags_of(verb), path.name
+
+
+def test_the_local_cluster_is_a_batch():
+    config = load_config(FOLDER / "local_cluster.yaml")
+    assert isinstance(config, BatchConfig)
+    assert config.each.options.engine == "local"
+
+
+@pytest.mark.parametrize("path", **by_name(JOBS))
+def test_a_kubernetes_job_runs_a_pod_again_and_leaves_it_its_grace(path):
+    from geoseg.cli.stopping import GRACE_S
+
+    job, container = kubernetes_job(path)
+    assert (job["apiVersion"], job["kind"]) == ("batch/v1", "Job")
+    pod = job["spec"]["template"]["spec"]
+    assert pod["restartPolicy"] == "Never"
+    assert pod["terminationGracePeriodSeconds"] > GRACE_S
+    assert all(arg.startswith("exec ") for arg in container["args"])  # so that SIGTERM reaches geoseg
+    assert {m["name"] for m in container["volumeMounts"]} == {v["name"] for v in pod["volumes"]}
+
+
+def test_the_shards_of_kubernetes_are_its_completions():
+    job, container = kubernetes_job(FOLDER / "kubernetes_shards.yaml")
+    assert job["spec"]["completionMode"] == "Indexed"
+    assert f"--shard $((JOB_COMPLETION_INDEX + 1))/{job['spec']['completions']} " in container["args"][0].replace(
+        '"', ""
+    )
+    rules = {
+        v: r["action"]
+        for r in job["spec"]["podFailurePolicy"]["rules"]
+        for v in r.get("onExitCodes", {}).get("values", [])
+    }
+    assert rules == {75: "Ignore", 2: "FailJob", 3: "FailJob", 4: "FailJob", 5: "FailJob", 6: "FailJob"}
+
+
+# --- run for real ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def large_scene(tmp_path_factory):
+    """A scene of six chunks of 512 px."""
+    pixels = np.random.default_rng(5).integers(1, 255, (3, 700, 1300), np.uint8)
+    path = tmp_path_factory.mktemp("large") / "large.tif"
+    return write_tif(path, pixels, photometric="RGB", tiled=True, blockxsize=256, blockysize=256)
+
+
+@pytest.fixture
+def shell(tmp_path):
+    """Start a recipe with this geoseg and stand-ins of SLURM's own commands on PATH; returns the process."""
+    stubs = tmp_path / "bin"
+    stubs.mkdir()
+    for name, text in (("srun", 'exec "$@"'), ("scontrol", f'echo "$@" >> {tmp_path}/scontrol.log')):
+        (stubs / name).write_text(f"#!/bin/sh\n{text}\n")
+        (stubs / name).chmod(0o755)
+    path = f"{stubs}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+
+    def start(script, *argv, **variables):
+        return subprocess.Popen(
+            ["bash", FOLDER / script, *map(str, argv)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            env={**os.environ, "PATH": path, **variables},
+        )  # fmt: skip
+
+    return start
+
+
+def finished(process, seconds=240):
+    try:
+        out, err = process.communicate(timeout=seconds)
+    finally:
+        process.kill()
+    return process.returncode, out, err
+
+
+@pytest.fixture
+def batch_config(tmp_path, large_scene, tiny_bundle):
+    keys = {"job": "land_cover", "model": str(tiny_bundle), "options": {"chunk_px": 512}}
+    path = tmp_path / "batch.yaml"
+    path.write_text(yaml.safe_dump({"job": "batch", "scenes": str(large_scene), "out": "out", "each": keys}))
+    return path
+
+
+def undisturbed(scene, bundle, out, *, verb="predict"):
+    assert main([verb, str(scene), "-m", str(bundle), "-o", str(out), "--chunk-px", "1024", "-q"]) == 0
+    return {name: (out / name).read_bytes() for name in RASTERS}
+
+
+@pytest.mark.slow
+def test_scheduler_and_workers_by_hand_give_the_bytes_of_threads(
+    tmp_path, shell, batch_config, large_scene, tiny_bundle
+):
+    code, out, err = finished(shell("dask_by_hand.sh", 2, batch_config))
+    assert code == 0, err
+    assert "1 scenes: 1 done" in out
+    expected = undisturbed(large_scene, tiny_bundle, tmp_path / "threads")
+    assert {name: (tmp_path / "out/large" / name).read_bytes() for name in RASTERS} == expected
+
+
+@pytest.mark.slow
+def test_shards_side_by_side_and_finish_give_the_bytes_of_one_run(tmp_path, shell, large_scene, tiny_bundle):
+    out = tmp_path / "out"
+    argv = [large_scene, out, "-m", tiny_bundle, "--chunk-px", "512"]
+    both = [shell("slurm_shards.sh", *argv, SLURM_ARRAY_TASK_ID=str(i), SLURM_ARRAY_TASK_COUNT="2") for i in (1, 2)]
+    ended = [finished(process) for process in both]
+    assert [code for code, _, _ in ended] == [0, 0], ended
+    assert not list(out.glob("*.tif"))
+    code, _, err = finished(shell("slurm_finish.sh", out))
+    assert code == 0, err
+    expected = undisturbed(large_scene, tiny_bundle, tmp_path / "one", verb="buildings")
+    assert {name: (out / name).read_bytes() for name in RASTERS} == expected
+    assert (out / "buildings.gpkg").read_bytes() == (tmp_path / "one/buildings.gpkg").read_bytes()
+
+
+@pytest.mark.slow
+def test_a_shard_whose_time_is_over_is_queued_again_and_finish_says_what_is_missing(
+    tmp_path, shell, large_scene, tiny_bundle
+):
+    out = tmp_path / "out"
+    argv = [large_scene, out, "-m", tiny_bundle, "--max-runtime", "0.001s"]
+    one = shell("slurm_shards.sh", *argv, SLURM_ARRAY_TASK_ID="1", SLURM_ARRAY_TASK_COUNT="1", SLURM_JOB_ID="71")
+    assert finished(one)[0] == 75
+    assert (tmp_path / "scontrol.log").read_text() == "requeue 71\n"
+    code, _, err = finished(shell("slurm_finish.sh", out))
+    assert (code, "chunks are missing" in err) == (7, True)
+
+
+@pytest.mark.slow
+def test_cron_runs_a_batch_once_at_a_time(tmp_path, shell, batch_config):
+    import fcntl
+
+    with Path(f"{batch_config}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert finished(shell("cron.sh", batch_config)) == (0, "", "")
+    assert not (tmp_path / "out").exists()
+    assert finished(shell("cron.sh", batch_config))[0] == 0
+    code, out, _ = finished(shell("cron.sh", batch_config))
+    assert (code, "1 skipped" in out) == (0, True)

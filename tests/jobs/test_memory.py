@@ -1,0 +1,81 @@
+"""Peak memory is what the plan says, and does not grow with the scene; a stub that costs nothing is the network."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from affine import Affine
+from rasterio.windows import Window
+
+RUN = """
+import json, sys
+import numpy as np
+import geoseg.models.backends.torch as backends
+from geoseg import RunOptions, predict
+
+class Stub:
+    def __init__(self, bundle, *, device, precision):
+        self.channels = len(bundle.spec.channels)
+    def __call__(self, windows):
+        inside = 1 / (1 + np.exp(-windows[:, :1]))
+        return np.concatenate([1 - inside, *[inside / (self.channels - 1)] * (self.channels - 1)], 1)
+
+backends.TorchBackend = Stub
+scene, model, out = sys.argv[1:]
+run = predict(scene, model, out, options=RunOptions(chunk_px=2048, lanes=2)).run
+peak, planned = run["run"]["peak_memory_bytes"], run["plan"]["peak_memory_bytes"]
+print(json.dumps({"peak": peak, "planned": planned, "valid": run["valid_px"]}))
+"""
+
+
+def write_scene(path: Path, size: int) -> Path:
+    """A scene of 4 uint8 bands, written block by block."""
+    tile = np.random.default_rng(0).integers(1, 255, (4, 1024, 1024), np.uint8) // 32 * 32 + 1
+    with rasterio.open(
+        path, "w", driver="GTiff", height=size, width=size, count=4, dtype="uint8", tiled=True, blockxsize=512,
+        blockysize=512, compress="zstd", zstd_level=1, crs="EPSG:32633", transform=Affine(1, 0, 4e5, 0, -1, 5e6),
+    ) as dst:  # fmt: skip
+        dst.descriptions = ("red", "green", "blue", "nir")
+        for row in range(0, size, 1024):
+            for col in range(0, size, 1024):
+                window = Window(col, row, min(1024, size - col), min(1024, size - row))
+                dst.write(tile[:, : window.height, : window.width], window=window)
+    return path
+
+
+@pytest.fixture
+def four_band_bundle(tmp_path):
+    from geoseg.models.build import build_network
+    from geoseg.models.bundle import save_model
+    from geoseg.models.spec import Architecture, Channel, ModelSpec, Normalisation
+    from geoseg.values.bands import BandSet
+    from geoseg.values.classes import BUILDING_CLASSES
+
+    spec = ModelSpec(
+        name="stub",
+        arch=Architecture(name="compact-unet", options={"widths": [8, 16]}),
+        bands=BandSet.parse("red,green,blue,nir").bands,
+        gsd_m=1.0,
+        normalisation=Normalisation(mean=(100.0,) * 4, std=(50.0,) * 4),
+        channels=(Channel(name="background", class_id=1), Channel(name="building", class_id=2)),
+        classes=BUILDING_CLASSES,
+        polygon_class="building",
+    )
+    return save_model(tmp_path / "model", build_network(spec.arch, in_channels=4, out_channels=2), spec=spec)
+
+
+@pytest.mark.memory
+def test_peak_memory_is_planned_and_does_not_grow_with_the_scene(tmp_path, four_band_bundle):
+    found = {}
+    for size in (3000, 7500):
+        scene = write_scene(tmp_path / f"{size}.tif", size)
+        command = [sys.executable, "-c", RUN, str(scene), four_band_bundle.path, str(tmp_path / f"out{size}")]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        found[size] = json.loads(done.stdout)
+        assert found[size]["valid"] == size**2
+        assert found[size]["peak"] <= found[size]["planned"], found
+    assert found[7500]["peak"] <= 1.15 * found[3000]["peak"], found

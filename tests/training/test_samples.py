@@ -1,0 +1,105 @@
+"""Samples: what a run would read of each area, at the model's resolution, and nothing of the test area."""
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import rasterio
+import shapely
+from affine import Affine
+
+from geoseg.errors import ConfigError, InputError
+from geoseg.training import samples as module
+from geoseg.training.labels import IGNORE, INTERIOR
+from geoseg.training.samples import Samples, load_samples
+from geoseg.training.spec import BuildingTarget, Cut, LabelledScene, Split, TrainSpec
+
+NORTH_UP = Affine(0.5, 0, 3e5, 0, -0.5, 3.06e6)
+BUILDINGS = [(10 * i, 20 + 30 * j, 10 * i + 6, 30 + 30 * j) for i in range(1, 9) for j in range(4)]
+
+
+@pytest.fixture
+def files(tmp_path):
+    """A scene of 100 x 160 px with a nodata corner, scaled by 0.5, and its buildings."""
+    data = np.random.default_rng(0).integers(50, 200, (3, 100, 160), np.uint8)
+    data[:, :12, :12] = 0
+    with rasterio.open(
+        tmp_path / "scene.tif", "w", driver="GTiff", count=3, height=100, width=160, dtype="uint8", nodata=0,
+        crs="EPSG:32645", transform=NORTH_UP, photometric="RGB",
+    ) as dst:  # fmt: skip
+        dst.write(data)
+        dst.scales, dst.offsets = [0.5] * 3, [7.0] * 3
+    shapes = [
+        shapely.Polygon([NORTH_UP * c for c in ((c0, r0), (c1, r0), (c1, r1), (c0, r1))])
+        for r0, c0, r1, c1 in BUILDINGS
+    ]
+    gpd.GeoDataFrame(geometry=shapes, crs=32645).to_file(tmp_path / "roofs.gpkg")
+    return tmp_path, data
+
+
+def spec(folder, **changes):
+    values = {
+        "name": "t",
+        "data": (LabelledScene(scene="scene.tif", labels="roofs.gpkg"),),
+        "target": BuildingTarget(),
+        "bands": "red,green,blue",
+        "split": Split(test=Cut(side="east", share=0.25), validation=Cut(side="south", share=0.3), buffer_px=10),
+    }
+    return TrainSpec(**{**values, **changes}).resolve(folder)
+
+
+def test_areas_hold_the_scene_s_pixels_in_physical_units(files):
+    folder, data = files
+    found = load_samples(spec(folder))
+    (train,), (validation,) = found.train, found.validation
+    assert train.image.shape == (3, 60, 110)
+    np.testing.assert_array_equal(train.image[:, train.valid], data[:, :60, :110][:, train.valid] * 0.5 + 7)
+    np.testing.assert_array_equal(validation.image, data[:, 70:, :110] * 0.5 + 7)
+    assert not train.valid[:12, :12].any()
+    assert (train.labels[:12, :12] == IGNORE).all()
+    assert (train.image[:, ~train.valid] == 0).all()
+    assert train.labels[13, 25] == INTERIOR
+
+
+def test_the_test_area_is_never_read(files, monkeypatch):
+    folder, _ = files
+    boxes = []
+    read = module.read
+    monkeypatch.setattr(module, "read", lambda scene, box: boxes.append(box) or read(scene, box))
+    load_samples(spec(folder))
+    load_samples(spec(folder, gsd_m=0.2))
+    load_samples(spec(folder, gsd_m=1.3))
+    assert len(boxes) == 6
+    assert max(b.col1 for b in boxes) <= 110  # the test area begins at 120
+
+
+@pytest.mark.parametrize("gsd_m", [0.25, 1.0])
+def test_another_resolution_resamples_pixels_and_labels_alike(files, gsd_m):
+    folder, _ = files
+    (train,) = load_samples(spec(folder, gsd_m=gsd_m)).train
+    scale = 0.5 / gsd_m
+    assert train.labels.shape == pytest.approx((60 * scale, 110 * scale), abs=1)
+    roofs = (train.labels == INTERIOR) | (train.labels == 2)
+    inside = sum(1 for r0, c0, r1, c1 in BUILDINGS if r1 <= 60 and c1 <= 110)
+    assert roofs.sum() == pytest.approx(inside * 60 * scale**2, rel=0.12)
+
+
+def test_statistics_are_those_of_valid_training_pixels(files):
+    folder, _ = files
+    found = load_samples(spec(folder))
+    values = found.train[0].image[:, found.train[0].valid]
+    mean, std = found.statistics()
+    np.testing.assert_allclose(mean, values.mean(1, dtype=np.float64), rtol=1e-5)
+    np.testing.assert_allclose(std, values.std(1, dtype=np.float64), rtol=1e-5)
+    with pytest.raises(ConfigError, match="no valid pixel"):
+        Samples((), ()).statistics()
+
+
+def test_a_split_without_labels_and_a_scene_without_the_bands(files):
+    folder, _ = files
+    everything = gpd.GeoDataFrame(geometry=[shapely.box(299_000, 3.05e6, 301_000, 3.07e6)], crs=32645)
+    everything.to_file(folder / "void.gpkg")
+    data = (LabelledScene(scene="scene.tif", labels="roofs.gpkg", ignore="void.gpkg"),)
+    with pytest.raises(ConfigError, match="the train areas hold no label"):
+        load_samples(spec(folder, data=data))
+    with pytest.raises(InputError, match="band nir not found"):
+        load_samples(spec(folder, bands="red,green,nir"))
