@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 
 from geoseg.cli.progress import ProgressStyle, set_up_logging, shown
-from geoseg.config.load import SceneInput, parse_bytes, parse_config, parse_seconds, parse_shard
+from geoseg.config.load import SceneInput, parse_bytes, parse_config, parse_names, parse_seconds, parse_shard
 from geoseg.jobs.options import (
     ClusterOptions,
     EngineOptions,
@@ -195,9 +195,12 @@ class RunFlags(EngineFlags):
     threshold: Annotated[
         float | None, typer.Option(help="Probability from which a pixel is building (default: the model's).")
     ] = _RUN.threshold
-    probabilities: Annotated[bool, typer.Option("--probabilities", help="Write the probability of every class.")] = (
-        _RUN.probabilities
-    )
+    layers: Annotated[
+        str, typer.Option(metavar="NAMES", help="Rasters to write: classes, and any of confidence, probabilities.")
+    ] = ",".join(_RUN.layers)
+    probabilities: Annotated[
+        bool, typer.Option("--probabilities", help="Write the probability of every class, beside the other layers.")
+    ] = _RUN.probabilities
     aoi: Annotated[
         str | None,
         typer.Option(
@@ -238,6 +241,7 @@ class RunFlags(EngineFlags):
             chunk_px=self.chunk_px,
             tta=self.tta,
             threshold=self.threshold,
+            layers=parse_names(self.layers),
             probabilities=self.probabilities,
             aoi=self.aoi,
             shard=None if self.shard is None else parse_shard(self.shard),

@@ -83,10 +83,20 @@ def parse_shard(text: str) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
+def parse_names(text: str) -> tuple[str, ...]:
+    """Return the names of a list with commas.
+
+    >>> parse_names("classes, confidence")
+    ('classes', 'confidence')
+    """
+    return tuple(name.strip() for name in text.split(","))
+
+
 READERS: dict[str, Callable[[str], object]] = {
     "memory_bytes": parse_bytes,
     "max_runtime_s": parse_seconds,
     "shard": parse_shard,
+    "layers": parse_names,
 }
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,14 +53,15 @@ def build_outputs(
     folder: JobFolder,
     outcome: Outcome,
     *,
-    probabilities: bool,
+    rasters: Sequence[str],
     polygons: PolygonOptions | None,
     listen: Listener,
     each: Map = map,
 ) -> tuple[Path, dict[str, Any]]:
     """Build all outputs in the job folder; returns their folder and the facts that run.json tells of them.
 
-    Chunks that failed are nodata, and the rasters' tags name them. each: how polygons are drawn at several places.
+    rasters: names of those that are written; each: how polygons are drawn at several places. Chunks that failed are
+    nodata, and the rasters' tags name them.
     """
     built = folder.path / "outputs"
     shutil.rmtree(built, ignore_errors=True)
@@ -69,7 +70,7 @@ def build_outputs(
     parts = {r.box: folder.part(job, r.id) for r in outcome.records.values()}
     parts |= {f.box: folder.filled(f.id) for f in outcome.failures}
     classes = job.spec.class_map
-    steps = 2 + probabilities + (polygons is not None)
+    steps = len(rasters) + (polygons is not None)
     listen(Progress("finish", 0, steps, "classes.tif"))
     tags = {"GEOSEG_MODEL": ", ".join(b.spec.name for b in job.bundles), "GEOSEG_MODEL_SHA256": job.model_digest}
     if outcome.failures:
@@ -79,9 +80,10 @@ def build_outputs(
     assemble(parts, grid, [Layer.categories("classes", index["classes"], classes)], built / "classes.tif", tags=tags)
     counts, areas_m2 = class_totals(job, records.values())
     write_pam(built / "classes.tif", classes, counts=counts, area_ha={k: v / 1e4 for k, v in areas_m2.items()})
-    listen(Progress("finish", 1, steps, "confidence.tif"))
-    confidence = Layer.probability("confidence", index["confidence"], "Probability of the class in classes.tif")
-    assemble(parts, grid, [confidence], built / "confidence.tif", tags=tags)
+    if "confidence" in rasters:
+        listen(Progress("finish", 1, steps, "confidence.tif"))
+        confidence = Layer.probability("confidence", index["confidence"], "Probability of the class in classes.tif")
+        assemble(parts, grid, [confidence], built / "confidence.tif", tags=tags)
     facts: dict[str, Any] = {
         "classes": [
             {**row, "pixels": counts[c.id], "area_ha": round(areas_m2[c.id] / 1e4, 6)}
@@ -94,8 +96,8 @@ def build_outputs(
         "valid_px": sum(counts.values()),
         "missing_chunks": sorted(f.id for f in outcome.failures),
     }
-    if probabilities:
-        listen(Progress("finish", 2, steps, "probabilities.tif"))
+    if "probabilities" in rasters:
+        listen(Progress("finish", len(rasters) - 1, steps, "probabilities.tif"))
         layers = [
             Layer.probability(probability_layer(c.name), index[probability_layer(c.name)], f"p({c.name})")
             for c in classes

@@ -43,7 +43,7 @@ def lazy_map(
     """
     if layer not in get_args(RasterName):
         raise ConfigError(f"layer {layer!r}: choose {', '.join(get_args(RasterName))}")
-    options = replace(options, probabilities=options.probabilities or layer == "probabilities")
+    options = replace(options, layers=(*options.layers, layer))
     site = local_site(options.device, lanes=1)
     share = _share_of_a_task(site.budget_bytes(options.memory_bytes))
     plan = make_plan(scene, bundles, site=site, options=replace(options, memory_bytes=share))

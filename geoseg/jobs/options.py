@@ -15,6 +15,7 @@ Engines = Literal["threads", "sync", "local", "cuda", "dask"]
 OnFailure = Literal["stop", "fill"]
 Method = Literal["regular", "contour"]
 Split = Literal["borders", "necks", "none"]
+LAYERS = ("classes", "confidence", "probabilities")  # what can be written, each into a file of its name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,11 +81,12 @@ class RunOptions(EngineOptions):
 
     device: auto, cpu or cuda; batch: windows per network call; chunk_px: side of a chunk, 512 x 2^n (None: chosen by
     the budget); tta: test-time augmentation, a key of ``geoseg.tiling.views.VIEWS`` (None: the model's own); threshold:
-    for the model's polygon class (None: the model's own); probabilities: write p of every class; aoi: "FILE" or
-    "FILE:layer" of polygons outside of which nothing is computed; shard: (i, n), the i-th of n, counted from 1: run
-    every n-th chunk from the i-th on, and leave the outputs to ``finish``; on_failure: "fill" writes chunks that failed
-    as nodata and says so in the outputs, "stop" makes none; keep_parts: leave the job folder in place; max_runtime_s:
-    stop after so many seconds, to go on later; overwrite: replace a run's outputs; fresh: throw away an unfinished job.
+    for the model's polygon class (None: the model's own); layers: names of the rasters that are written, of ``LAYERS``,
+    classes among them; probabilities: short for "probabilities" among ``layers``; aoi: "FILE" or "FILE:layer" of
+    polygons outside of which nothing is computed; shard: (i, n), the i-th of n, counted from 1: run every n-th chunk
+    from the i-th on, and leave the outputs to ``finish``; on_failure: "fill" writes chunks that failed as nodata and
+    says so in the outputs, "stop" makes none; keep_parts: leave the job folder in place; max_runtime_s: stop after so
+    many seconds, to go on later; overwrite: replace a run's outputs; fresh: throw away an unfinished job.
     """
 
     device: str = "auto"
@@ -92,6 +94,7 @@ class RunOptions(EngineOptions):
     chunk_px: int | None = None
     tta: str | None = None
     threshold: float | None = None
+    layers: tuple[str, ...] = ("classes", "confidence")
     probabilities: bool = False
     aoi: str | None = None
     shard: tuple[int, int] | None = None
@@ -111,6 +114,12 @@ class RunOptions(EngineOptions):
             raise ConfigError(f"tta {self.tta!r}: choose {', '.join(VIEWS)}")
         if self.threshold is not None and not 0 < self.threshold < 1:
             raise ConfigError(f"threshold {self.threshold}: it lies between 0 and 1")
+        unknown = [name for name in self.layers if name not in LAYERS]
+        if unknown or "classes" not in self.layers:
+            wrong = (
+                f"{', '.join(unknown)}: no such layer" if unknown else "classes is missing, of which pixels are counted"
+            )
+            raise ConfigError(f"layers {','.join(self.layers)}: {wrong}; choose classes and any of {', '.join(LAYERS)}")
         if self.chunk_px is not None and (self.chunk_px < 512 or self.chunk_px & (self.chunk_px - 1)):
             raise ConfigError(f"chunk-px {self.chunk_px}: choose 512, 1024, 2048, … (512 x 2^n)")
         if self.shard is not None and not 1 <= self.shard[0] <= self.shard[1]:
@@ -122,6 +131,12 @@ class RunOptions(EngineOptions):
             raise ConfigError(f"on-failure {self.on_failure!r}: choose {', '.join(get_args(OnFailure))}")
         if self.max_runtime_s is not None and not 0 < self.max_runtime_s < inf:
             raise ConfigError(f"max-runtime {self.max_runtime_s}: give seconds above 0")
+
+    @property
+    def rasters(self) -> tuple[str, ...]:
+        """Names of the rasters that are written, in the order of ``LAYERS``."""
+        asked = {*self.layers, *(("probabilities",) if self.probabilities else ())}
+        return tuple(name for name in LAYERS if name in asked)
 
     def at(self, where: EngineOptions) -> Self:
         """Return the same run done elsewhere, or with more or less."""

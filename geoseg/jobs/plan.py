@@ -263,9 +263,11 @@ def _chunk_px(load: Load, asked: int | None, before: int | None, budget: int) ->
 
 
 def _layer_names(spec: ModelSpec, options: RunOptions, polygons: PolygonOptions | None) -> tuple[str, ...]:
-    wanted = [c.name for c in spec.classes if options.probabilities or (polygons and c.name == spec.polygon_class)]
+    written = "probabilities" in options.rasters
+    wanted = [c.name for c in spec.classes if written or (polygons and c.name == spec.polygon_class)]
     inner = [INTERIOR] if polygons and polygons.splits and INTERIOR in {c.name for c in spec.channels} else []
-    return ("classes", "confidence", *(probability_layer(name) for name in wanted), *inner)
+    whole = [name for name in options.rasters if name != "probabilities"]
+    return (*whole, *(probability_layer(name) for name in wanted), *inner)
 
 
 def _notes(scene: Scene, spec: ModelSpec, resampling: Resampling) -> list[str]:

@@ -276,7 +276,7 @@ def _refuse_inputs(
 
 
 def _names(options: RunOptions, polygons: PolygonOptions | None) -> tuple[str, ...]:
-    return target_names(probabilities=options.probabilities, polygons=polygons is not None)
+    return target_names(options.rasters, polygons=polygons is not None)
 
 
 def _adopted(work: JobFolder, planned: Callable[..., Plan], *, fresh: bool, config: dict[str, Any] | None) -> Plan:
@@ -307,7 +307,7 @@ def _conclude(
     """Build the outputs and make them visible; the job folder goes, unless something in it is still wanted."""
     job, folder = plan.job, work.path.parent
     built, facts = build_outputs(
-        job, work, outcome, probabilities=options.probabilities, polygons=polygons, listen=listen, each=each
+        job, work, outcome, rasters=options.rasters, polygons=polygons, listen=listen, each=each
     )
     refuse_if_source_changed(job)
     content = {**of_job(job), **facts, **of_run(plan, run)}

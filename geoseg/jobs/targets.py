@@ -12,19 +12,19 @@ from pathlib import Path
 from geoseg.disk.places import file_key
 from geoseg.errors import OutputError
 from geoseg.jobs.folder import JobFolder
+from geoseg.jobs.options import LAYERS
 
 RUN_FILE = "run.json"
-RASTERS = ("classes.tif", "confidence.tif", "probabilities.tif")
+RASTERS = tuple(f"{name}.tif" for name in LAYERS)
 POLYGONS = "buildings.gpkg"
 TARGETS = (*RASTERS, *(f"{name}.aux.xml" for name in RASTERS), POLYGONS)
 STATISTICS = ".aux.xml"
 AWAY = "move it away or choose another folder"
 
 
-def target_names(*, probabilities: bool, polygons: bool) -> tuple[str, ...]:
-    """Return the names of a run's outputs beside run.json."""
-    names = ("classes.tif", "classes.tif.aux.xml", "confidence.tif")
-    return names + ("probabilities.tif",) * probabilities + (POLYGONS,) * polygons
+def target_names(rasters: Iterable[str], *, polygons: bool) -> tuple[str, ...]:
+    """Return the names of a run's outputs beside run.json; rasters: names of those that are written."""
+    return (*(f"{name}.tif" for name in rasters), "classes.tif.aux.xml", *([POLYGONS] if polygons else []))
 
 
 def refuse_if_finished(out: Path, *, overwrite: bool) -> None:

@@ -294,7 +294,7 @@ def _features(path: Path, run: _Run) -> Iterator[Finding]:
     yield Finding("areas are geodesic", wrong_areas == 0, f"{wrong_areas} are off by more than {AREA_TOLERANCE:.1%}")
 
 
-_ALWAYS = ("classes.tif", "confidence.tif")
+_ALWAYS = ("classes.tif",)
 _CHECKS: Mapping[str, Callable[[Path, _Run], Iterator[Finding]]] = {
     "classes.tif": _classes,
     "confidence.tif": _probabilities,

@@ -10,10 +10,11 @@ from conftest import SCENE_SHAPE, write_tif
 from geoseg import EngineOptions, PolygonOptions, RunOptions, predict, regularize, vectorize
 from geoseg.cli import main
 from geoseg.disk.places import refuse_file
-from geoseg.errors import OutputError
+from geoseg.errors import ConfigError, OutputError
 from geoseg.jobs.folder import JobFolder
 from geoseg.jobs.targets import own_files, refuse_foreign
 from geoseg.models.bundle import load_model, refuse_bundle
+from geoseg.outputs.check import check_outputs
 from geoseg.vector.coverage.draw import draw_coverage
 
 SYNC = {"engine": "sync", "device": "cpu", "chunk_px": 512}
@@ -286,3 +287,20 @@ def test_a_batch_replaces_no_summary_of_somebody_else(tmp_path, tiny_scene, tiny
     assert main(["batch", str(config), "-q"]) == 5
     assert f"{name}: is not of a batch" in capsys.readouterr().err
     assert (tmp_path / name).read_text() == text
+
+
+def test_layers_that_are_asked_for_are_written_and_no_others(tiny_scene, tiny_bundle, tmp_path):
+    options = RunOptions(**SYNC, layers=("probabilities", "classes"))
+    predict(tiny_scene, tiny_bundle, tmp_path / "some", options=options)
+    predict(tiny_scene, tiny_bundle, tmp_path / "all", options=RunOptions(**SYNC, probabilities=True))
+    rasters = {p.name for p in (tmp_path / "some").glob("*.tif")}
+    assert rasters == {"classes.tif", "probabilities.tif"}
+    for name in rasters:
+        assert (tmp_path / "some" / name).read_bytes() == (tmp_path / "all" / name).read_bytes()
+    assert [f for f in check_outputs(tmp_path / "some") if not f.ok] == []
+
+
+@pytest.mark.parametrize(("layers", "said"), [(("classes", "depth"), "depth: no"), (("confidence",), "classes is")])
+def test_layers_that_do_not_exist_or_lack_the_classes_are_refused(layers, said):
+    with pytest.raises(ConfigError, match=said):
+        RunOptions(layers=layers)
