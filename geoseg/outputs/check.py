@@ -26,7 +26,7 @@ from geoseg.outputs.geopackage.footprints import LAYER, OGR_ERRORS, SIDECARS
 from geoseg.outputs.pam import pam_path
 from geoseg.values.classes import NODATA, ClassMap
 from geoseg.values.grid import Grid
-from geoseg.vector.measure import geodesic_area_m2
+from geoseg.vector.ground import geodesic_area_m2
 
 RUN_FILE = "run.json"
 RUN_KEYS = ("software", "version", "model", "input", "grid", "classes", "outputs")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from geoseg.vector.fit.fit import STATUS
     from geoseg.vector.footprints.extract import FootprintRules, Footprints, extract_footprints, polygonize_probability
-    from geoseg.vector.measure import geodesic_area_m2
+    from geoseg.vector.ground import geodesic_area_m2
     from geoseg.vector.pixels.instances import label_instances
     from geoseg.vector.tiles.outlines import Fit
 
@@ -17,7 +17,7 @@ _HOMES = {
     "FootprintRules": "footprints.extract",
     "Footprints": "footprints.extract",
     "extract_footprints": "footprints.extract",
-    "geodesic_area_m2": "measure",
+    "geodesic_area_m2": "ground",
     "label_instances": "pixels.instances",
     "polygonize_probability": "footprints.extract",
 }

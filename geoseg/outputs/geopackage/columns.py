@@ -12,7 +12,7 @@ from scipy.spatial import cKDTree
 from geoseg.outputs.geopackage.footprints import COLUMNS as BUILDINGS
 from geoseg.outputs.geopackage.styles import Category, Style
 from geoseg.vector.fit.fit import STATUS
-from geoseg.vector.measure import geodesic_measures
+from geoseg.vector.ground import geodesic_measures
 from geoseg.vector.tiles.outlines import Fit
 
 EMPTY = "empty"  # status of a feature without ground

@@ -11,10 +11,10 @@ from geoseg.outputs.geopackage.layer import CLASS_COLUMNS, GEOMETRY, PolygonLaye
 from geoseg.outputs.geopackage.wkb import multipolygons
 from geoseg.values.classes import ClassInfo
 from geoseg.vector.coverage.coverage import Coverage
-from geoseg.vector.measure import ring_measures
+from geoseg.vector.ground import ring_areas_m2
 
 LAYER = "coverage"
-LONGEST_EDGE_M = 2000  # geodesics so short are the straight edges they stand for; across a scene they are 1e-3 off
+LONGEST_EDGE_M = 400  # geodesics so short are the straight edges they stand for; across a scene they are 1e-3 off
 _SCHEMA = pa.schema(
     [
         pa.field("class_id", pa.int32()),
@@ -42,7 +42,7 @@ def write_coverage(
     def batches() -> Iterator[pa.RecordBatch]:
         nonlocal total
         for part, polygons in coverage.batches():
-            areas, _ = ring_measures(polygons.xy, polygons.ends, grid.crs, longest_edge=longest)
+            areas = ring_areas_m2(polygons.xy, polygons.ends, grid.crs, longest_edge=longest)
             areas = 2 * areas[polygons.shells[:-1]] - np.add.reduceat(areas, polygons.shells[:-1])  # without the holes
             total += np.bincount(of_class[part], weights=areas, minlength=len(classes))
             yield pa.RecordBatch.from_arrays(

@@ -24,7 +24,7 @@ from geoseg.outputs.geopackage.layer import (
 from geoseg.values.classes import ClassInfo, ClassMap
 from geoseg.vector.fit.fit import STATUS
 from geoseg.vector.footprints.extract import Footprints
-from geoseg.vector.measure import geodesic_measures
+from geoseg.vector.ground import geodesic_measures
 
 __all__ = [
     "COLUMNS",

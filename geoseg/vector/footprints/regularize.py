@@ -30,8 +30,7 @@ from geoseg.vector.footprints.imported import VectorRules, fit_polygons, settle_
 from geoseg.vector.footprints.links import linked_boxes
 from geoseg.vector.footprints.staircase import find_steps
 from geoseg.vector.footprints.touching import share_walls
-from geoseg.vector.local import LocalMetres
-from geoseg.vector.measure import geodesic_area_m2
+from geoseg.vector.ground import LocalMetres, geodesic_area_m2
 from geoseg.vector.tiles.outlines import Fit
 from geoseg.vector.tiles.warmup import compiling_told
 

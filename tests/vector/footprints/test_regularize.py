@@ -22,7 +22,7 @@ from geoseg.trust import overlap_area, right_angle_shares
 from geoseg.vector.adjacent.overlaps import TRIM_GAP_PX
 from geoseg.vector.fit.fit import STATUS
 from geoseg.vector.footprints import regularize as module
-from geoseg.vector.measure import geodesic_area_m2
+from geoseg.vector.ground import geodesic_area_m2
 
 UTM, LEFT, TOP = "EPSG:32645", 3e5, 3.06e6
 L_SHAPE = shapely.Polygon([(0, 0), (16, 0), (16, 9), (9, 9), (9, 16), (0, 16)])

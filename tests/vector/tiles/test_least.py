@@ -9,7 +9,7 @@ from test_buildings import HOUSE, drawing, drawn, town
 
 from geoseg.values.grid import Grid
 from geoseg.vector import FootprintRules, extract_footprints
-from geoseg.vector.measure import geodesic_area_m2
+from geoseg.vector.ground import geodesic_area_m2
 
 UTM = CRS.from_epsg(32633)
 
