@@ -22,7 +22,7 @@ from geoseg.outputs.geopackage.footprints import refuse_if_in_use
 from geoseg.outputs.pam import write_pam
 from geoseg.outputs.probabilities import ProbabilityBands
 from geoseg.values.grid import Box
-from geoseg.vector.tiles.draw import Drawing, Map, draw_polygons
+from geoseg.vector.tiles.draw import Drawing, ParallelMap, draw_polygons
 
 
 def remove_if_spent(work: JobFolder) -> None:
@@ -56,7 +56,7 @@ def build_outputs(
     rasters: Sequence[str],
     polygons: PolygonOptions | None,
     listen: Listener,
-    each: Map = map,
+    each: ParallelMap = map,
 ) -> tuple[Path, dict[str, Any]]:
     """Build all outputs in the job folder; returns their folder and the facts that run.json tells of them.
 
@@ -124,7 +124,7 @@ def class_totals(job: Job, records: Iterable[ChunkRecord]) -> tuple[dict[int, in
 
 
 def _polygons(
-    job: Job, folder: JobFolder, parts: Mapping[Box, Path], path: Path, options: PolygonOptions, *, each: Map
+    job: Job, folder: JobFolder, parts: Mapping[Box, Path], path: Path, options: PolygonOptions, *, each: ParallelMap
 ) -> dict[str, Any]:
     """Write the polygons of the model's polygon class; returns what run.json tells of them."""
     spec = job.spec

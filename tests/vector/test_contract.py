@@ -6,7 +6,7 @@ import shapely
 from affine import Affine
 from scipy import ndimage
 
-from geoseg.vector.fit.fit import AREA_CHANGE, KEPT, LEAST_IOU, SIZE_SHARE
+from geoseg.vector.fit.fit import AREA_CHANGE, LEAST_IOU, SIZE_SHARE, UNCHANGED
 from geoseg.vector.footprints.extract import FootprintRules, draw_outlines
 from geoseg.vector.ground import GroundFrame
 from geoseg.vector.pixels.instances import label_instances
@@ -22,18 +22,18 @@ def ground(seed, blob_px, *, size_px=180):
     return (np.clip(130 + 90 * s, 1, 255).astype(np.uint8) for s in smooth)
 
 
-def settled(seed, blob_px, *, touching, **rules):
+def resolved(seed, blob_px, *, touching, **rules):
     probability, border = ground(seed, blob_px)
     labels = label_instances(probability, border) if touching else None
     frame = GroundFrame.of_metric(Affine(PIXEL_M, 0, 0, 0, -PIXEL_M, 0))
-    return draw_outlines(probability, frame, FootprintRules(**rules), labels=labels).settled()
+    return draw_outlines(probability, frame, FootprintRules(**rules), labels=labels).resolved()
 
 
 @pytest.mark.parametrize("touching", [True, False])
 @pytest.mark.parametrize("blob_px", [1.5, 3.0, 7.0])
 @pytest.mark.parametrize("seed", range(3))
 def test_every_polygon_is_within_its_bounds(seed, blob_px, touching):
-    found = settled(seed, blob_px, touching=touching)
+    found = resolved(seed, blob_px, touching=touching)
     assert len(found) > 3
     assert found.merged == 0
     polygons, contours = found.polygons, found.contours
@@ -47,12 +47,12 @@ def test_every_polygon_is_within_its_bounds(seed, blob_px, touching):
     small = (iou < 0.85) | (shapely.area(contours) < 64)
     np.testing.assert_allclose(found.fit.iou_contour[small], iou[small])
     np.testing.assert_allclose(found.fit.iou_contour, iou, atol=0.1)
-    assert (np.isnan(found.fit.direction_deg) | (found.fit.status != KEPT)).all()
+    assert (np.isnan(found.fit.direction_deg) | (found.fit.status != UNCHANGED)).all()
 
 
 def test_the_tolerance_bounds_the_distance_of_touching_buildings_too():
-    loose, strict = (settled(1, 7.0, touching=True, tolerance_m=m) for m in (3.0, 0.5))
+    loose, strict = (resolved(1, 7.0, touching=True, tolerance_m=m) for m in (3.0, 0.5))
     assert strict.fit.deviation_m.max() <= 0.5 + SIZE_SHARE * np.sqrt(shapely.area(loose.contours).sum()) * PIXEL_M
     assert strict.fit.deviation_m.max() < loose.fit.deviation_m.max()
-    assert (strict.fit.status == KEPT).sum() > (loose.fit.status == KEPT).sum()
+    assert (strict.fit.status == UNCHANGED).sum() > (loose.fit.status == UNCHANGED).sum()
     assert (strict.fit.deviation_m <= strict.bound_m).all()

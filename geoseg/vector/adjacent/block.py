@@ -1,4 +1,4 @@
-"""Blocks of touching buildings: what is needed to split the outline of a component along the borders in it."""
+"""Blocks: components that hold several touching buildings, and what it takes to split them."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from geoseg.vector.adjacent.borders import fit_borders, wall_directions
 from geoseg.vector.adjacent.label_arcs import trace_arcs
-from geoseg.vector.adjacent.repair import Bound
+from geoseg.vector.adjacent.repair import Tolerance
 from geoseg.vector.adjacent.split import Split, split_block
 from geoseg.vector.pixels.components import Components
 from geoseg.vector.pixels.runs import Runs
@@ -18,18 +18,18 @@ from geoseg.vector.pixels.runs import Runs
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Block:
-    """Two or more buildings that touch, in raster order of first pixels.
-
-    anchors: (M, 2) (col, row) a place deep inside each, in the scene. traced: the borders between them, (K, 2) each.
-    area_px, byte_sum: (M,) number of pixels and sum of their bytes. split: their polygons as they are drawn, None where
-    not even the contour can be cut.
-    """
+    """Two or more buildings that touch, in raster order of first pixels."""
 
     anchors: NDArray[np.float64]
+    """A point (col, row) deep inside each building, (M, 2) pixels of the scene."""
     traced: tuple[NDArray[np.float64], ...]
+    """The traced borders between the buildings, each (K, 2)."""
     area_px: NDArray[np.int64]
+    """Number of pixels of each building, (M,)."""
     byte_sum: NDArray[np.int64]
+    """Sum of their probability bytes, (M,)."""
     split: Split | None
+    """The drawn polygons; None where not even the contour can be cut."""
 
     def __len__(self) -> int:
         return len(self.area_px)
@@ -37,21 +37,22 @@ class Block:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LabelTable:
-    """What the labels of an image cover; label 0 is nothing.
-
-    component: (L,) in which each label lies, -1 for none. first_pixel: (L, 2). area_px, byte_sum: (L,).
-    """
+    """What each of the L labels of an image covers; label 0 is the background."""
 
     component: NDArray[np.int64]
+    """The component that holds the label, (L,), -1 for none."""
     first_pixel: NDArray[np.int64]
+    """The label's first pixel (row, col) in raster order, (L, 2)."""
     area_px: NDArray[np.int64]
+    """Number of its pixels, (L,)."""
     byte_sum: NDArray[np.int64]
+    """Sum of their probability bytes, (L,)."""
 
 
 def label_table(
     labels: NDArray[np.int32], probability: NDArray[np.uint8], runs: Runs, components: Components
 ) -> LabelTable:
-    """Return what the labels of the pixels inside cover; a label lies in one component."""
+    """Return what each label covers; a label lies in one component."""
     return LabelTable(*_label_table(labels, probability, runs.start, runs.first, runs.end, components.of_run))
 
 
@@ -64,15 +65,18 @@ def find_block(
     contour: shapely.Polygon,
     *,
     pixel_m: NDArray[np.float64],
-    bound: Bound | None,
+    tolerance: Tolerance | None,
     penalty: float,
     origin: tuple[int, int],
 ) -> Block:
-    """Return the buildings of a component that has several, split along the borders between them.
+    """Return the buildings of a component that holds several, split along the borders between them.
 
-    labels: (H, W), first pixel at ``origin`` (row, col). box: row0, col0, row1, col1 of the component in it. outline,
-    contour: in pixel coordinates of the scene. pixel_m: width and height of a pixel. bound: how near each building must
-    be to its contour. penalty: corners that a border off the outline's main direction must save.
+    labels: (H, W); their first pixel lies at ``origin`` (row, col) of the scene.
+    box: the component's row0, col0, row1, col1 in ``labels``.
+    outline, contour: of the component, in pixel coordinates of the scene.
+    pixel_m: (2,) width and height of a pixel.
+    tolerance: how near each building must be to its contour; None for any.
+    penalty: corners that a border off the outline's main direction must save.
     """
     scale = pixel_m / np.sqrt(pixel_m.prod())
     row0, col0, row1, col1 = box
@@ -93,12 +97,12 @@ def find_block(
         traced=tuple(border.traced for border in borders),
         area_px=table.area_px[members],
         byte_sum=table.byte_sum[members],
-        split=split_block(outline, contour, borders, anchors, bound=bound),
+        split=split_block(outline, contour, borders, anchors, tolerance=tolerance),
     )
 
 
 def _fill(labels: NDArray[np.int32], contour: shapely.Polygon, corner: NDArray[np.float64]) -> None:
-    """Give the pixels of holes that the contour does not have to the nearest building, in place."""
+    """Label, in place, the pixels of holes that the contour fills with the nearest building."""
     rows, cols = np.nonzero(ndimage.binary_fill_holes(labels > 0) & (labels == 0))
     x, y = cols + 0.5 + corner[0], rows + 0.5 + corner[1]
     inside = shapely.contains_xy(contour, x, y)
@@ -136,7 +140,10 @@ def _label_table(
 
 @njit(cache=True, nogil=True)
 def _deepest(labels: NDArray[np.int32], members: NDArray[np.intp]) -> NDArray[np.int64]:
-    """Return the pixel (row, col) of each member that is farthest from other labels, in steps from pixel to pixel."""
+    """Return each member's pixel (row, col) that is farthest from other labels, counted in steps over pixel sides.
+
+    A city-block distance transform in two passes: from the top left, then from the bottom right.
+    """
     height, width = labels.shape
     depth = np.zeros((height + 2, width + 2), np.int32)
     for row in range(height):

@@ -1,4 +1,4 @@
-"""Shared walls: where buildings touch, one line is fitted to the border between them and used by both."""
+"""Shared walls: where buildings touch, one line is fitted to their border, and both use it."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -15,8 +15,8 @@ from geoseg.vector.fit.costs import MISFIT_COST, NOISE_RANGE, Costs
 from geoseg.vector.fit.ring import best_angle, find_breaks, find_vertices, sample_arc, scatter
 from geoseg.vector.fit.walls import best_walls, regular_axes
 
-SHORTEST_PX = 6.0  # the border of a shorter stretch tells nothing of its direction: it is straight
-NEAR_PX = 8.0  # walls of one border meet this close to where the border changes over, else it is stepped
+SHORTEST_PX = 6.0  # a shorter border has no direction of its own: it is straight
+NEAR_PX = 8.0  # two walls meet in one corner within this of where one ends, else in a step of two
 NODE_PULL = 0.05  # weight of a node's pixel against the lines that should meet there
 BORDER_COSTS = Costs(MISFIT_COST / NOISE_RANGE, 3.0)  # watersheds wobble, and walls between buildings are plain
 SAME_WALL = 0.03  # radians between walls of one direction: 3 px on a 100 px wall
@@ -26,15 +26,14 @@ STEEP = 0.3  # sine of the angle between lines above which they meet well
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Border:
-    """A border between two buildings: fitted and traced line, (K, 2) pixel coordinates (col, row) of the scene.
-
-    lands: whether its first and its last point belong on the outline of the block; there the traced line goes on to the
-    centre of a pixel outside, and the fitted one ends near by. Other ends are nodes between buildings.
-    """
+    """The border between two buildings, in pixel coordinates (col, row) of the scene."""
 
     fitted: NDArray[np.float64]
+    """Corners of the fitted line, (K, 2)."""
     traced: NDArray[np.float64]
-    lands: tuple[bool, bool]
+    """Points of the traced line, (K, 2); an end on the outline continues to the centre of an outside pixel."""
+    ends_on_outline: tuple[bool, bool]
+    """Whether the first and the last point belong on the outline of the block; other ends are nodes in it."""
 
     def moved(self, by: NDArray[np.float64]) -> "Border":
         """Return the border moved by (x, y)."""
@@ -42,11 +41,13 @@ class Border:
 
 
 def fit_borders(arcs: Arcs, directions: Sequence[float], *, scale: NDArray[np.float64], penalty: float) -> list[Border]:
-    """Fit the arcs of one block: each a few straight walls, in the arcs' pixel coordinates.
+    """Fit a few straight walls to each arc of a block, in the arcs' pixel coordinates.
 
-    directions: radians of the block's outline walls where pixels are square, which multiplying by ``scale`` (x, y)
-    makes them; the strongest first. penalty: corners that a wall off the first must save. Where three or more borders
-    meet, the point closest to all their lines is their common end.
+    directions: of the block's outline walls in square pixels, radians, the strongest first.
+    scale: (2,) factors of x and y that make pixels square.
+    penalty: corners that a wall off the first direction must save.
+
+    Where three or more borders meet, the point nearest to all their lines is their common end.
     """
     axes = np.array(list(directions) or [0.0])
     points = [arcs.points(k).astype(np.float64) for k in range(len(arcs))]
@@ -72,7 +73,7 @@ def fit_borders(arcs: Arcs, directions: Sequence[float], *, scale: NDArray[np.fl
 def _meeting(
     node: NDArray[np.float64], lines: list[tuple[NDArray[np.float64], NDArray[np.float64]]]
 ) -> NDArray[np.float64]:
-    """Return the point with the least squared distance to lines through (end, one before it), drawn to ``node``."""
+    """Return the point with the least squared distance to lines through (end, point before it) and to ``node``."""
     left, right = NODE_PULL * np.eye(2), NODE_PULL * node
     for end, before in lines:
         along = end - before
@@ -86,7 +87,7 @@ def _meeting(
 
 @njit(cache=True, nogil=True)
 def _fit_arc(points: NDArray[np.float64], directions: NDArray[np.float64], penalty: float) -> NDArray[np.float64]:
-    """Return the corners (K, 2) of the border that ``points`` trace, from end to end; K >= 2."""
+    """Return the corners (K, 2), K >= 2, of the walls fitted to traced ``points``, from end to end."""
     last = len(points) - 1
     closed = points[0, 0] == points[last, 0] and points[0, 1] == points[last, 1]
     if last < SHORTEST_PX:
@@ -124,13 +125,13 @@ def _fit_arc(points: NDArray[np.float64], directions: NDArray[np.float64], penal
 
 @njit(cache=True, nogil=True)
 def _onto(point: NDArray[np.float64], angle: float, offset: float) -> tuple[float, float]:
-    """Nearest point of a line."""
+    """Project a point onto the line with this angle and offset."""
     off = offset - (cos(angle) * point[1] - sin(angle) * point[0])
     return point[0] - sin(angle) * off, point[1] + cos(angle) * off
 
 
 def wall_directions(polygon: shapely.Polygon) -> list[float]:
-    """Return up to three directions modulo 90 degrees, in radians, of a polygon's walls; those of most length first."""
+    """Return up to three directions of a polygon's walls, radians modulo 90 degrees, the longest in sum first."""
     rings = shapely.get_rings(polygon)
     edges = np.concatenate([np.diff(shapely.get_coordinates(ring), axis=0) for ring in rings])
     length = np.hypot(*edges.T)

@@ -1,4 +1,4 @@
-"""Arcs: the lines between the buildings of a label image, from node to node along the edges of pixels."""
+"""Arcs: the lines between buildings of a label image, from node to node along pixel edges."""
 
 from dataclasses import dataclass
 
@@ -15,18 +15,26 @@ CORNERS = np.array([[0, 0], [1, 0], [0, 1], [1, 1]])  # the pixels around one, (
 class Arcs:
     """Lines along which two buildings touch, in raster order of their first point.
 
-    xy: (P, 2) lattice points (col, row), (0, 0) the outer corner of the first pixel, one pixel apart; where outlines
-    follow no pixels, points at most a pixel apart. Arc k has the points start[k] to start[k + 1]; one that surrounds a
-    building ends where it began. sides: (A, 2) the two labels, the smaller first. inner: (A, 2) whether its first and
-    its last point are nodes where only buildings meet; elsewhere the arc ends on the outline of the block, and beyond:
-    (A, 2, 2) is the centre of a pixel outside beside.
+    Lattice points are the corners of pixels, (0, 0) the outer corner of the first one::
+
+        0   1   2   3
+      0 +---+---+---+        labels A A B      arc 0: (2, 0) -> (2, 1) -> (1, 1) -> (1, 2)
+        | A | A | B |               A B B
+      1 +---+---+---+
+        | A | B | B |
+      2 +---+---+---+
     """
 
     xy: NDArray[np.int32] | NDArray[np.float64]
+    """Points (col, row) of all arcs, (P, 2): lattice points one pixel apart; at most a pixel apart elsewhere."""
     start: NDArray[np.int64]
+    """Arc k has the points start[k] to start[k + 1], (A + 1,); an arc around a building ends where it began."""
     sides: NDArray[np.int32]
+    """The two labels, the smaller first, (A, 2)."""
     inner: NDArray[np.bool_]
+    """Whether the first and the last point are nodes between buildings alone, (A, 2); others lie on the outline."""
     beyond: NDArray[np.float64]
+    """Centre of an outside pixel at each end that lies on the outline, (A, 2, 2)."""
 
     def __len__(self) -> int:
         return len(self.sides)
@@ -39,7 +47,7 @@ class Arcs:
 def trace_arcs(labels: NDArray[np.int32]) -> Arcs:
     """Trace the edges between pixels of two labels, both above 0, in an (H, W) label image.
 
-    Arcs end at nodes: where three or more of labels and background meet, or where a pair of labels meets crosswise.
+    Arcs end at nodes: where three or more labels or the background meet, or where two labels meet crosswise.
     """
     padded = np.pad(labels, 1)
     xy, start, sides = _trace_arcs(padded)
@@ -52,7 +60,10 @@ def trace_arcs(labels: NDArray[np.int32]) -> Arcs:
 
 @njit(cache=True, nogil=True)
 def _sides(labels: NDArray[np.int32], row: int, col: int, step: int) -> tuple[int, int]:
-    """Labels on both sides of the edge that leaves a lattice point, the smaller first; labels are padded by one."""
+    """Return the labels on both sides of an edge that leaves a lattice point, the smaller first.
+
+    labels: padded by one pixel.
+    """
     if step == 0:
         a, b = labels[row, col + 1], labels[row + 1, col + 1]
     elif step == 1:
@@ -72,7 +83,7 @@ def _is_edge(labels: NDArray[np.int32], row: int, col: int, step: int) -> bool:
 
 @njit(cache=True, nogil=True)
 def _is_node(labels: NDArray[np.int32], row: int, col: int) -> bool:
-    """Whether a lattice point is anything but the inside of one arc."""
+    """Whether arcs end at a lattice point."""
     count, first, second = 0, (0, 0), (0, 0)
     for step in range(4):
         if _is_edge(labels, row, col, step):
@@ -85,7 +96,7 @@ def _is_node(labels: NDArray[np.int32], row: int, col: int) -> bool:
 def _follow(
     labels: NDArray[np.int32], seen: NDArray[np.uint8], row: int, col: int, step: int, xy: NDArray[np.int32], n: int
 ) -> int:
-    """Write the arc that leaves a lattice point to xy[n:], up to a node or back to where it began; return its end."""
+    """Write the arc that leaves a lattice point to xy[n:], up to a node or its own start; return the end index."""
     row0, col0 = row, col
     xy[n, 0], xy[n, 1] = col, row
     n += 1

@@ -1,4 +1,4 @@
-"""Repair: buildings of a fitted block that stray go back to their contours and are cut out of their neighbours."""
+"""Repair: buildings of a fitted block that are out of tolerance are replaced by their contours."""
 
 from dataclasses import dataclass
 
@@ -6,20 +6,31 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from geoseg.vector.adjacent.faces import NOBODYS, ORPHAN, adopted, by_owner, enclosed, inner_points, tile, unions
+from geoseg.vector.adjacent.faces import (
+    PENDING,
+    UNASSIGNED,
+    assign_pending,
+    by_owner,
+    enclosed_faces,
+    inner_points,
+    is_coverage,
+    unions,
+)
 from geoseg.vector.adjacent.snap import rounded
 from geoseg.vector.adjacent.tolerance import Closeness
 
-KEPT_TOLERANCES_PX = 2.0, 1.0  # contours lose what is no more than steps: the first simplification that is near enough
-NODE_TOLERANCE_PX = 0.25  # corners that lines left where they crossed others are none
+SIMPLIFY_PX = 2.0, 1.0  # areas of triangles that a contour loses: the first simplification that is within the tolerance
+NODE_TOLERANCE_PX = 0.25  # area of the corners that crossing lines leave, and that are removed
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Bound:
-    """How near polygons must be to their contours, see ``Closeness``; pixel_m: (2,) width and height of a pixel."""
+class Tolerance:
+    """How near polygons must be to their contours, see ``Closeness.within``."""
 
     pixel_m: NDArray[np.float64]
-    far_m: float
+    """Width and height of a pixel, (2,) metres."""
+    deviation_m: float
+    """Largest distance of a polygon from its contour, metres."""
 
     def measured(self, polygons: NDArray[np.object_], contours: NDArray[np.object_]) -> Closeness:
         """Return how near the polygons are."""
@@ -27,94 +38,103 @@ class Bound:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Bounded:
-    """Polygons that tile a block, which of them are contours and no fits, and how near they are; all (M,).
-
-    closeness: None where it does not matter.
-    """
+class Checked:
+    """The M polygons of a block, and how near they are to their contours."""
 
     polygons: NDArray[np.object_]
-    kept: NDArray[np.bool_]
+    """Polygons that form a coverage, (M,)."""
+    unchanged: NDArray[np.bool_]
+    """Which polygons are contours and not fits, (M,)."""
     closeness: Closeness | None
+    """M rows; None where no tolerance is given."""
 
 
-def bounded(
-    fitted: NDArray[np.object_], contours: NDArray[np.object_], places: NDArray[np.float64], bound: Bound | None
-) -> Bounded:
-    """Return polygons that tile a block, each of them there and within its bound.
+def enforce_tolerance(
+    fitted: NDArray[np.object_], contours: NDArray[np.object_], places: NDArray[np.float64], tolerance: Tolerance | None
+) -> Checked:
+    """Return polygons that form a coverage of a block, none missing and each within the tolerance.
 
-    fitted: (M,) tile the block, but for empty ones. contours: (M,) tile it. places: (M, 2) deep inside each. Fitted
-    polygons that stray become contours, simplified or not, at their neighbours' expense, and where that is not enough
-    so do the neighbours; the others' walls stay.
+    fitted: (M,) polygons of a coverage; an empty one is missing.
+    contours: (M,) a coverage.
+    places: (M, 2) a point deep inside each building.
+
+    A contour, simplified where that is near enough, replaces each fitted polygon that is missing or out of tolerance
+    and is cut out of its neighbours. Where that is not enough, contours replace the neighbours too. Other walls stay.
     """
-    made, wrong = _judged(fitted, contours, np.zeros(len(contours), np.bool_), bound)
+    checked, wrong = _check(fitted, contours, np.zeros(len(contours), np.bool_), tolerance)
     if not wrong.any():
-        return made
-    plain = plain_contours(contours, bound)
+        return checked
+    simplified = simplified_contours(contours, tolerance)
     while wrong.any():
-        grown = made.kept | wrong | beside(contours, wrong & made.kept)
-        if grown.all() or (grown == made.kept).all():
-            return _judged(plain, contours, np.ones_like(grown), bound)[0]
-        made, wrong = _judged(_repaired(fitted, plain, grown, places), contours, grown, bound)
-    return made
+        grown = checked.unchanged | wrong | neighbours_of(contours, wrong & checked.unchanged)
+        if grown.all() or (grown == checked.unchanged).all():
+            return _check(simplified, contours, np.ones_like(grown), tolerance)[0]
+        checked, wrong = _check(_repaired(fitted, simplified, grown, places), contours, grown, tolerance)
+    return checked
 
 
-def beside(polygons: NDArray[np.object_], chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return which polygons touch one of the chosen ones and are none, (M,)."""
+def neighbours_of(polygons: NDArray[np.object_], chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return which polygons touch a chosen one without being chosen, (M,)."""
     out = np.zeros(len(polygons), np.bool_)
     out[shapely.STRtree(polygons).query(polygons[chosen], predicate="intersects")[1]] = True
     return out & ~chosen
 
 
-def plain_contours(contours: NDArray[np.object_], bound: Bound | None) -> NDArray[np.object_]:
-    """Return the contours of a block, simplified as far as all are within the bound."""
-    for tolerance in KEPT_TOLERANCES_PX:
-        simple = shapely.transform(shapely.coverage_simplify(contours, tolerance), rounded)
-        if tile(simple) and not _judged(simple, contours, np.ones(len(contours), np.bool_), bound)[1].any():
+def simplified_contours(contours: NDArray[np.object_], tolerance: Tolerance | None) -> NDArray[np.object_]:
+    """Simplify the contours of a block as far as all stay within the tolerance."""
+    for step_px in SIMPLIFY_PX:
+        simple = shapely.transform(shapely.coverage_simplify(contours, step_px), rounded)
+        if is_coverage(simple) and not _check(simple, contours, np.ones(len(contours), np.bool_), tolerance)[1].any():
             return simple
     return contours
 
 
-def _judged(
-    polygons: NDArray[np.object_], contours: NDArray[np.object_], kept: NDArray[np.bool_], bound: Bound | None
-) -> tuple[Bounded, NDArray[np.bool_]]:
-    """Measure polygons; return which are missing, out of bounds or, once none is missing, apart from the others."""
+def _check(
+    polygons: NDArray[np.object_],
+    contours: NDArray[np.object_],
+    unchanged: NDArray[np.bool_],
+    tolerance: Tolerance | None,
+) -> tuple[Checked, NDArray[np.bool_]]:
+    """Measure polygons; return which are missing, out of tolerance or, if none is missing, apart from the others."""
     wrong = shapely.is_empty(polygons)
     if not wrong.any():
         pieces = shapely.get_parts(shapely.coverage_union_all(polygons))
         main = pieces[np.argmax(shapely.area(pieces))]
         wrong = ~shapely.covers(main, polygons) if len(pieces) > 1 else wrong
-    if bound is None:
-        return Bounded(polygons, kept, None), wrong
-    closeness = bound.measured(polygons, contours)
-    return Bounded(polygons, kept, closeness), wrong | ~closeness.within(bound.far_m)
+    if tolerance is None:
+        return Checked(polygons, unchanged, None), wrong
+    closeness = tolerance.measured(polygons, contours)
+    return Checked(polygons, unchanged, closeness), wrong | ~closeness.within(tolerance.deviation_m)
 
 
 def _repaired(
-    polygons: NDArray[np.object_], plain: NDArray[np.object_], astray: NDArray[np.bool_], places: NDArray[np.float64]
+    polygons: NDArray[np.object_],
+    simplified: NDArray[np.object_],
+    replaced: NDArray[np.bool_],
+    places: NDArray[np.float64],
 ) -> NDArray[np.object_]:
-    """Return the polygons with the ``plain`` ones instead of those ``astray``; empty where one would be in pieces.
+    """Put ``simplified`` contours in the place of those ``replaced``; a polygon that would be in pieces is empty.
 
-    Ground that nobody has by this, where one astray was or gaps open, goes to whose plain polygon has it, or to a
-    neighbour.
+    Faces that nobody owns then, where a replaced polygon was or a gap opens, go to the building whose simplified
+    contour holds them, or else to a neighbour.
     """
-    rings = shapely.get_rings(np.concatenate([polygons, plain[astray | beside(plain, astray)]]))
-    faces = enclosed([shapely.get_coordinates(ring) for ring in rings])
+    rings = shapely.get_rings(np.concatenate([polygons, simplified[replaced | neighbours_of(simplified, replaced)]]))
+    faces = enclosed_faces([shapely.get_coordinates(ring) for ring in rings])
     points = inner_points(faces)
-    home, holder = _holder(plain, points), _holder(polygons, points)
-    at_home, firm = np.append(astray, False)[home], np.append(~astray, False)[holder]
-    owners = np.where(at_home, home, np.where(firm, holder, NOBODYS))
-    lost = (owners == NOBODYS) & (home != NOBODYS)
-    lost[lost] = (holder[lost] != NOBODYS) | _meets(faces[lost], plain[astray])
-    owners[lost] = ORPHAN
-    owners = adopted(faces, _in_one_piece(faces, owners, home, places), home)
+    home, holder = _holder(simplified, points), _holder(polygons, points)
+    at_home, has_holder = np.append(replaced, False)[home], np.append(~replaced, False)[holder]
+    owners = np.where(at_home, home, np.where(has_holder, holder, UNASSIGNED))
+    unowned = (owners == UNASSIGNED) & (home != UNASSIGNED)
+    unowned[unowned] = (holder[unowned] != UNASSIGNED) | _meets(faces[unowned], simplified[replaced])
+    owners[unowned] = PENDING
+    owners = assign_pending(faces, _in_one_piece(faces, owners, home, places), home)
     out = shapely.coverage_simplify(unions(faces, owners, len(places)), NODE_TOLERANCE_PX)
     out = shapely.transform(out, rounded)
-    return out if tile(out[~shapely.is_empty(out)]) else np.full(len(out), shapely.Polygon())
+    return out if is_coverage(out[~shapely.is_empty(out)]) else np.full(len(out), shapely.Polygon())
 
 
 def _meets(faces: NDArray[np.object_], polygons: NDArray[np.object_]) -> NDArray[np.bool_]:
-    """Return which faces have some wall in common with one of the polygons."""
+    """Return which faces share a wall with one of the polygons, (F,)."""
     out = np.zeros(len(faces), np.bool_)
     face, polygon = shapely.STRtree(polygons).query(faces, predicate="intersects")
     out[face[shapely.length(shapely.intersection(faces[face], polygons[polygon])) > 0]] = True
@@ -124,20 +144,20 @@ def _meets(faces: NDArray[np.object_], polygons: NDArray[np.object_]) -> NDArray
 def _in_one_piece(
     faces: NDArray[np.object_], owners: NDArray[np.intp], home: NDArray[np.intp], places: NDArray[np.float64]
 ) -> NDArray[np.intp]:
-    """Return the owners without pieces of a polygon that are cut off from its place."""
+    """Take from each owner the faces that are cut off from its place; return the owners, (F,)."""
     out = owners.copy()
     for place, mine in zip(places, by_owner(np.arange(len(faces)), owners, len(places)), strict=True):
         parts = shapely.get_parts(shapely.union_all(faces[mine])) if len(mine) > 1 else []
         if len(parts) > 1:
             main = parts[np.argmax(shapely.contains_xy(parts, *place))]
             off = mine[~shapely.contains_xy(main, inner_points(faces[mine]))]
-            out[off] = np.where(home[off] == NOBODYS, NOBODYS, ORPHAN)
+            out[off] = np.where(home[off] == UNASSIGNED, UNASSIGNED, PENDING)
     return out
 
 
 def _holder(polygons: NDArray[np.object_], points: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Return the first of the polygons that each point is in, (F,), NOBODYS for none."""
+    """Return the first polygon that holds each point, (F,), UNASSIGNED for none."""
     out = np.full(len(points), len(polygons))
     point, polygon = shapely.STRtree(polygons).query(shapely.points(points), predicate="within")
     np.minimum.at(out, point, polygon)
-    return np.where(out == len(polygons), NOBODYS, out)
+    return np.where(out == len(polygons), UNASSIGNED, out)

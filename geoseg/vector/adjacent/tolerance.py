@@ -1,4 +1,4 @@
-"""Closeness: how near polygons are to the contours they stand for, exactly, and whether that is near enough."""
+"""Closeness: the exact distance of polygons from their contours, and whether it is within the tolerance."""
 
 from dataclasses import dataclass
 
@@ -13,15 +13,14 @@ LARGE = 10**6  # vertices times corners from which an index of the walls pays
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Closeness:
-    """How near each polygon is to its contour, (N,).
-
-    iou: of the two. deviation_m, rms_m: largest and root of mean square distance of the contour's vertices from the
-    polygon's outline.
-    """
+    """How near each of N polygons is to its contour."""
 
     iou: NDArray[np.float64]
+    """IoU of the two, (N,)."""
     deviation_m: NDArray[np.float64]
+    """Largest distance of the contour's vertices from the polygon's outline, (N,) metres."""
     rms_m: NDArray[np.float64]
+    """Root mean square of these distances, (N,) metres."""
 
     @classmethod
     def of(
@@ -29,8 +28,8 @@ class Closeness:
     ) -> "Closeness":
         """Measure valid polygons in pixel coordinates (col, row); pixel_m: width and height, (N, 2) or (2,), metres.
 
-        Polygons may be empty, with an IoU of 0, contours may not. Computed from each contour's own corner on: a shift
-        by whole pixels changes no bit.
+        Polygons may be empty, with an IoU of 0; contours may not. Coordinates are relative to each contour's own
+        corner, so a shift by whole pixels changes no bit.
         """
         iou, corner = ious(polygons, contours), np.floor(shapely.bounds(contours)[:, :2])
         polygons, contours = _moved(polygons, -corner, pixel_m), _moved(contours, -corner, pixel_m)
@@ -46,15 +45,15 @@ class Closeness:
         )
 
     def within(self, bound_m: NDArray[np.float64] | float) -> NDArray[np.bool_]:
-        """Whether the IoU is LEAST_IOU and the contour nowhere farther than ``bound_m``, (N,).
+        """Whether the IoU is at least LEAST_IOU and the deviation at most ``bound_m``, (N,).
 
-        An IoU of 0.8 bounds the change of area by a quarter too.
+        An IoU of 0.8 also bounds the change of area by a quarter.
         """
         return (self.iou >= LEAST_IOU) & (self.deviation_m <= bound_m)
 
 
 def _vertices_from(polygons: NDArray[np.object_], contours: NDArray[np.object_]) -> NDArray[np.float64]:
-    """Return how far each vertex of each contour is from its polygon's outline, (V,)."""
+    """Return the distance of each vertex of each contour from its polygon's outline, (V,)."""
     xy, of = shapely.get_coordinates(contours, return_index=True)
     outlines = shapely.boundary(polygons)
     large = shapely.get_num_coordinates(contours) * shapely.get_num_coordinates(polygons).astype(np.int64) > LARGE
@@ -70,7 +69,7 @@ def _vertices_from(polygons: NDArray[np.object_], contours: NDArray[np.object_])
 
 
 def ious(a: NDArray[np.object_], b: NDArray[np.object_]) -> NDArray[np.float64]:
-    """Return the IoU of each polygon with the other of its pair, (N,); computed from the other's own corner on."""
+    """Return the IoU of each pair a[i], b[i], (N,), computed relative to the corner of b[i]."""
     corner = np.floor(shapely.bounds(b)[:, :2])
     a, b = _moved(a, -corner), _moved(b, -corner)
     shared = shapely.area(shapely.intersection(a, b))
@@ -80,7 +79,7 @@ def ious(a: NDArray[np.object_], b: NDArray[np.object_]) -> NDArray[np.float64]:
 def _moved(
     shapes: NDArray[np.object_], by: NDArray[np.float64], scale: NDArray[np.float64] | float = 1.0
 ) -> NDArray[np.object_]:
-    """Return the shapes, each moved by its own (x, y) and then scaled."""
+    """Move each shape by its own (x, y) and then scale it."""
     of = np.repeat(np.arange(len(shapes)), shapely.get_num_coordinates(shapes))
     scale = np.broadcast_to(scale, by.shape)
     return shapely.transform(shapes, lambda xy: (xy + by[of]) * scale[of])

@@ -32,7 +32,7 @@ from geoseg.vector.fit.walls import best_walls, find_directions, free_axes, regu
 from geoseg.vector.pixels.rings import Rings
 from geoseg.vector.pixels.subpixel import SUBPIXELS, doubled
 
-ORTHO, MULTI, CIRCLE, FREE, KEPT = range(5)
+ORTHO, MULTI, CIRCLE, FREE, UNCHANGED = range(5)
 STATUS = ("ortho", "multi", "circle", "free", "unchanged")
 
 ROUNDS = 2  # of learning costs and directions from the walls, and walls from them
@@ -172,8 +172,8 @@ def fit_ring(
             return outline, FREE, np.nan, misfit
     outline = ring.xy[vertices] if len(vertices) > 2 else ring.xy  # a speck has no shape to simplify
     if len(ring.xy) > LARGEST_RING:
-        return outline, KEPT, np.nan, Misfit(BREAK_TOLERANCE_PX, 0.0, 0.0)
-    return outline, KEPT, np.nan, _misfit(ring, outline)
+        return outline, UNCHANGED, np.nan, Misfit(BREAK_TOLERANCE_PX, 0.0, 0.0)
+    return outline, UNCHANGED, np.nan, _misfit(ring, outline)
 
 
 @njit(cache=True, nogil=True)

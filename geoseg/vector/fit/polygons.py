@@ -4,17 +4,18 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from geoseg.vector.adjacent.repair import plain_contours
+from geoseg.vector.adjacent.repair import simplified_contours
 from geoseg.vector.adjacent.snap import rounded
 from geoseg.vector.fit.costs import DIAGONAL_PENALTY
 from geoseg.vector.fit.fit import SIZE_SHARE, fit_rings
 from geoseg.vector.fit.ring import STEP_PX
 from geoseg.vector.ground import GroundFrame
 from geoseg.vector.pixels.rings import Rings
-from geoseg.vector.tiles.outlines import Drawn, Fit, Outlines
+from geoseg.vector.tiles.outlines import ComponentTable, Fit, Outlines
 
 DEFAULT_TOLERANCE_PX = 4.0  # networks misplace walls by a pixel or two; this much is a missing corner
-# An IoU judged from distances is up to 0.05 too large for houses, 0.1 for huts, 0.7 for specks: it is computed below.
+# An IoU estimated from distances is up to 0.05 too large for houses, 0.1 for huts, 0.7 for specks: below these values
+# it is computed.
 DOUBTFUL_IOU, DOUBTFUL_PX = 0.9, 64.0
 
 
@@ -22,16 +23,20 @@ def regular_outlines(
     rings: Rings,
     wanted: NDArray[np.bool_],
     frame: GroundFrame,
-    of: Drawn,
+    components: ComponentTable,
     *,
     tolerance_m: float | None,
     diagonal_penalty: float = DIAGONAL_PENALTY,
 ) -> Outlines:
-    """Return one polygon for each wanted shell, and how it came about.
+    """Fit one polygon to each wanted shell.
 
-    tolerance_m: how far walls may be from the contour, None means DEFAULT_TOLERANCE_PX. diagonal_penalty: corners
-    that a wall off the main direction must save. of: what they are drawn of. Each polygon depends on its own component
-    alone; one that shares less than LEAST_IOU with its contour is the contour, simplified or not.
+    wanted: (R,) which rings are drawn.
+    components: what the shells outline.
+    tolerance_m: largest distance between wall and contour; None means DEFAULT_TOLERANCE_PX.
+    diagonal_penalty: corners that a wall off the main direction must save.
+
+    Each polygon depends on its own component alone. One that shares less than LEAST_IOU with its contour becomes the
+    contour, simplified where that is near enough.
     """
     pixel_m = frame.pixel_sizes_m(rings.first_pixel[rings.shell].astype(np.float64))[:, ::-1]
     size_m = np.sqrt(pixel_m.prod(axis=1))
@@ -68,14 +73,14 @@ def regular_outlines(
         iou=iou,
         pixel_m=pixel_m[shells],
         bound_m=bound_px[shells] * size_m[shells],
-        of=of,
+        components=components,
         fit=fit,
     )
     return _verified(outlines, fit)
 
 
 def _verified(outlines: Outlines, fit: Fit) -> Outlines:
-    """Return outlines without crossings, measured where that matters, and contours where they are astray."""
+    """Resolve crossings, measure polygons where that matters, and replace those out of tolerance by contours."""
     polygons, contours = outlines.polygons.copy(), outlines.contours
     crossed = ~shapely.is_valid(polygons)
     polygons[crossed] = [_uncrossed(polygon) for polygon in polygons[crossed]]
@@ -83,13 +88,13 @@ def _verified(outlines: Outlines, fit: Fit) -> Outlines:
     between_samples_m = STEP_PX / 2 * outlines.pixel_m.max(axis=1)  # no point is farther from those that were judged
     doubtful |= fit.deviation_m + between_samples_m > outlines.bound_m
     measured = outlines.redrawn(polygons, np.zeros_like(doubtful), doubtful)
-    for i in np.flatnonzero(measured.astray):
-        polygons[i] = plain_contours(contours[[i]], outlines.bound(int(i)))[0]
-    return measured.redrawn(polygons, measured.astray, measured.astray)
+    for i in np.flatnonzero(measured.out_of_tolerance):
+        polygons[i] = simplified_contours(contours[[i]], outlines.tolerance(int(i)))[0]
+    return measured.redrawn(polygons, measured.out_of_tolerance, measured.out_of_tolerance)
 
 
 def _uncrossed(polygon: shapely.Polygon) -> shapely.Polygon:
-    """Return the largest part of what a polygon whose rings cross encloses; computed from its own corner on."""
+    """Return the largest part of a polygon whose rings cross; computed relative to its own corner."""
     corner = np.floor(shapely.bounds(polygon)[:2])
     valid = shapely.make_valid(shapely.transform(polygon, lambda xy: xy - corner), method="structure")
     parts = shapely.get_parts(valid)

@@ -20,7 +20,7 @@ from geoseg.vector.pixels.necks import label_necks
 from geoseg.vector.pixels.rings import wanted_rings
 from geoseg.vector.pixels.runs import find_runs, threshold_byte
 from geoseg.vector.pixels.subpixel import trace_rings
-from geoseg.vector.tiles.outlines import Drawn, Fit, Outlines
+from geoseg.vector.tiles.outlines import ComponentTable, Fit, Outlines
 
 Method = Literal["regular", "contour"]
 
@@ -92,7 +92,9 @@ def extract_footprints(
     if np.shape(probability) != grid.shape:
         raise InputError(f"the probability raster has shape {np.shape(probability)}, its grid {grid.shape}")
     frame = GroundFrame.of_grid(grid)
-    return to_footprints(rules.of_size(draw_outlines(probability, frame, rules, labels=labels).settled(), frame), frame)
+    return to_footprints(
+        rules.of_size(draw_outlines(probability, frame, rules, labels=labels).resolved(), frame), frame
+    )
 
 
 def polygonize_probability(
@@ -122,7 +124,7 @@ def polygonize_probability(
         method=method,
     )
     frame = GroundFrame.of_metric(transform)
-    return to_footprints(rules.of_size(draw_outlines(probability, frame, rules).settled(), frame), frame).geometries
+    return to_footprints(rules.of_size(draw_outlines(probability, frame, rules).resolved(), frame), frame).geometries
 
 
 def draw_outlines(
@@ -135,9 +137,9 @@ def draw_outlines(
 ) -> Outlines:
     """Draw each component of a window whose first pixel lies at ``origin`` (row, col) of the scene, for itself.
 
-    frame: that of the scene. labels: as in ``extract_footprints``; ``Outlines.settled`` splits what they tell apart.
+    frame: that of the scene. labels: as in ``extract_footprints``; ``Outlines.resolved`` splits what they tell apart.
     What is drawn of a component depends on its pixels and their neighbours alone, and on
-    what its holes hold. Outlines may reach into each other, see ``Outlines.settled``.
+    what its holes hold. Outlines may reach into each other, see ``Outlines.resolved``.
     """
     if probability.dtype != np.uint8 or probability.ndim != 2:
         raise InputError(
@@ -152,11 +154,11 @@ def draw_outlines(
     wanted = wanted_rings(rings, frame, min_area_m2=rules.min_area_m2, min_hole_m2=rules.min_hole_m2)
     kept = wanted[rings.parent < 0]  # shells and components come in the same order
     first_pixel = components.first_pixel[kept] + np.array(origin)
-    drawn = Drawn(
+    drawn = ComponentTable(
         first_pixel=first_pixel,
         area_px=components.area_px[kept],
         byte_sum=sum_bytes(probability, runs, components)[kept],
-        hemmed=np.zeros(len(first_pixel), np.bool_),
+        blocked_by_oversized=np.zeros(len(first_pixel), np.bool_),
     )
     if regular:
         outlines = regular_outlines(
@@ -181,7 +183,7 @@ def draw_outlines(
                 outlines.polygons[i],
                 outlines.contours[i],
                 pixel_m=outlines.pixel_m[i],
-                bound=outlines.bound(i),
+                tolerance=outlines.tolerance(i),
                 penalty=rules.diagonal_penalty,
                 origin=origin,
             )
@@ -195,6 +197,6 @@ def to_footprints(outlines: Outlines, frame: GroundFrame) -> Footprints:
     return Footprints(
         geometries=frame.placed(outlines.polygons),
         mean_probability=outlines.mean_probability,
-        area_px=outlines.of.area_px,
+        area_px=outlines.components.area_px,
         fit=outlines.fit,
     )

@@ -6,10 +6,10 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from geoseg.vector.adjacent.overlaps import TRIM_SHARE, overlaps, settle
+from geoseg.vector.adjacent.overlaps import TRIM_SHARE, overlaps, resolve_overlaps
 from geoseg.vector.adjacent.tolerance import ious
 from geoseg.vector.fit.costs import DIAGONAL_PENALTY
-from geoseg.vector.fit.fit import KEPT, LEAST_IOU, FittedRings, fit_rings
+from geoseg.vector.fit.fit import LEAST_IOU, UNCHANGED, FittedRings, fit_rings
 from geoseg.vector.fit.polygons import DEFAULT_TOLERANCE_PX
 from geoseg.vector.footprints.staircase import Steps, step_contours
 from geoseg.vector.pixels.rings import Rings
@@ -60,13 +60,13 @@ def fit_polygons(outlines: NDArray[np.object_], rules: VectorRules) -> tuple[NDA
     pixels = rings.redrawn(fitted.xy, fitted.start).polygons(fitted.status >= 0)
     polygons = outlines.copy()
     polygons[large[shell]] = shapely.transform(pixels, lambda xy: xy * (rules.pixel_m, -rules.pixel_m))
-    kept = ~large[shell] | (fitted.status[shell] == KEPT) | ~shapely.is_valid(polygons)
+    kept = ~large[shell] | (fitted.status[shell] == UNCHANGED) | ~shapely.is_valid(polygons)
     polygons = np.where(kept, outlines, polygons)
     iou = ious(polygons, outlines)
     kept |= iou < LEAST_IOU
     polygons = np.where(kept, outlines, polygons)
     return polygons, Fit(
-        status=np.where(kept, KEPT, fitted.status[shell]).astype(np.int8),
+        status=np.where(kept, UNCHANGED, fitted.status[shell]).astype(np.int8),
         direction_deg=np.where(kept, np.nan, np.degrees(fitted.direction[shell]) % 90),
         deviation_m=np.where(kept, 0.0, fitted.misfit[shell, 0] * rules.pixel_m),
         rms_m=np.where(kept, 0.0, _rms_px(rings, fitted)[shell] * rules.pixel_m),
@@ -87,14 +87,16 @@ def settle_polygons(
     contours = shapely.transform(outlines, lambda xy: xy / rules.pixel_m)
     scaled = shapely.transform(polygons, lambda xy: np.rint(xy / rules.pixel_m * SUBPIXELS) / SUBPIXELS)
     exempt = _nested(contours)
-    firm, drawn = fit.status == KEPT, scaled
-    while True:  # settle tries the simplified contour of a raster first; here it is the outline itself or nothing
+    locked, drawn = fit.status == UNCHANGED, scaled
+    while (
+        True
+    ):  # resolve_overlaps tries the simplified contour of a raster first; here it is the outline itself or nothing
         drawn = scaled.copy()
-        kept, trimmed = settle(drawn, contours, fit.iou_contour, firm=firm, exempt=exempt)
+        kept, trimmed = resolve_overlaps(drawn, contours, fit.iou_contour, locked=locked, exempt=exempt)
         kept[trimmed] = ious(drawn[trimmed], contours[trimmed]) < LEAST_IOU
-        if (kept == firm).all():
+        if (kept == locked).all():
             break
-        firm = kept
+        locked = kept
     out = np.where(kept, outlines, polygons)
     out[trimmed] = shapely.transform(drawn[trimmed], lambda xy: xy * rules.pixel_m)
     deviation_m, iou = np.where(kept, 0.0, fit.deviation_m), np.where(kept, 1.0, fit.iou_contour)
@@ -102,7 +104,7 @@ def settle_polygons(
     deviation_m[trimmed] = np.maximum(deviation_m[trimmed], strayed)
     iou[trimmed] = ious(out[trimmed], outlines[trimmed])
     after = Fit(
-        status=np.where(kept, KEPT, fit.status).astype(np.int8),
+        status=np.where(kept, UNCHANGED, fit.status).astype(np.int8),
         direction_deg=np.where(kept, np.nan, fit.direction_deg),
         deviation_m=deviation_m,
         rms_m=np.where(kept, 0.0, fit.rms_m),

@@ -7,7 +7,7 @@ and trimming change areas. Areas are measured as those that are written.
 import numpy as np
 import shapely
 
-from geoseg.vector.fit.fit import KEPT
+from geoseg.vector.fit.fit import UNCHANGED
 from geoseg.vector.ground import GroundFrame
 from geoseg.vector.tiles.outlines import Outlines
 
@@ -40,5 +40,5 @@ def _without_small_holes(outlines: Outlines, frame: GroundFrame, min_hole_m2: fl
     inside = shapely.STRtree(shapely.point_on_surface(outlines.polygons)).query(holes[small], predicate="contains")[1]
     stays = np.ones(len(outlines), np.bool_)
     stays[inside] = False
-    kept = np.zeros(len(outlines), np.bool_) if outlines.fit is None else outlines.fit.status == KEPT
+    kept = np.zeros(len(outlines), np.bool_) if outlines.fit is None else outlines.fit.status == UNCHANGED
     return outlines.redrawn(polygons, kept, changed).take(stays)

@@ -25,7 +25,7 @@ from geoseg.outputs.geopackage.columns import COLUMNS, column_names, status_styl
 from geoseg.outputs.geopackage.vectors import VectorLayer, driver_of, open_vectors, write_vectors
 from geoseg.values.grid import lonlat
 from geoseg.vector.adjacent.overlaps import REACH_PX
-from geoseg.vector.fit.fit import KEPT
+from geoseg.vector.fit.fit import UNCHANGED
 from geoseg.vector.footprints.imported import VectorRules, fit_polygons, settle_polygons
 from geoseg.vector.footprints.links import linked_boxes
 from geoseg.vector.footprints.staircase import find_steps
@@ -144,7 +144,7 @@ def _fit_batch(work: _Work, geometries: NDArray[np.object_]) -> tuple[_Features,
     if work.rules is None and len(metres):
         work.rules = _rules(metres, work.options)
     drawn, fit = fit_polygons(metres, work.rules or _rules(metres, work.options))
-    drawn = np.where(fit.status == KEPT, outlines, _by_cell(work, drawn, cell, to_metres=False))
+    drawn = np.where(fit.status == UNCHANGED, outlines, _by_cell(work, drawn, cell, to_metres=False))
     work.outlines.append(outlines)
     work.drawn.append(drawn)
     own, new = shapely.bounds(outlines), shapely.bounds(drawn)
@@ -241,9 +241,9 @@ def _settle_pack(work: _Work, parts: _Parts, numbers: NDArray[np.intp], local: L
     fit = _rows(parts.fit, numbers)
     walled, shared, in_block = share_walls(polygons, contours, fit, work.rules)
     settled, after, trimmed = settle_polygons(walled, contours, shared, work.rules)
-    given_up = (after.status == KEPT) & (fit.status != KEPT)
+    given_up = (after.status == UNCHANGED) & (fit.status != UNCHANGED)
     work.drawn.replace(numbers[given_up], outlines[given_up])
-    redrawn = trimmed | (in_block & (after.status != KEPT))
+    redrawn = trimmed | (in_block & (after.status != UNCHANGED))
     work.drawn.replace(numbers[redrawn], shapely.transform(settled[redrawn], local.back))
     for column in fields(Fit):
         getattr(parts.fit, column.name)[numbers] = getattr(after, column.name)

@@ -14,7 +14,7 @@ from geoseg.vector.adjacent.overlaps import REACH_PX
 from geoseg.vector.adjacent.snap import rounded
 from geoseg.vector.adjacent.split import split_block
 from geoseg.vector.adjacent.tolerance import Closeness
-from geoseg.vector.fit.fit import KEPT, LEAST_IOU
+from geoseg.vector.fit.fit import LEAST_IOU, UNCHANGED
 from geoseg.vector.footprints.imported import VectorRules, fit_polygons
 from geoseg.vector.tiles.outlines import Fit
 
@@ -69,12 +69,12 @@ def _fit_block(outlines: NDArray[np.object_], rules: VectorRules) -> tuple[NDArr
         return None
     fitted, fit = fit_polygons(shapely.transform(union, lambda xy: xy * rules.pixel_m), rules)
     whole = shapely.transform(fitted, lambda xy: rounded(xy / rules.pixel_m))[0]
-    if fit.status[0] == KEPT or not whole.is_valid:
+    if fit.status[0] == UNCHANGED or not whole.is_valid:
         return None
     places = np.array([shapely.get_coordinates(shapely.maximum_inscribed_circle(o, 0.5))[0] for o in outlines])
     contour = shapely.transform(union, rounded)[0]
     split = split_block(whole, contour, _borders(outlines, whole, rules.diagonal_penalty), places)
-    if split is None or split.kept.any():
+    if split is None or split.unchanged.any():
         return None
     count, closeness = len(outlines), Closeness.of(split.polygons, outlines, np.full(2, rules.pixel_m))
     if (closeness.iou < LEAST_IOU).any() or not _within_reach(split.polygons, outlines):

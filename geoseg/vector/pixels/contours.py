@@ -10,7 +10,7 @@ from geoseg.vector.pixels.components import Components
 from geoseg.vector.pixels.rings import Rings
 from geoseg.vector.pixels.runs import Runs
 from geoseg.vector.pixels.subpixel import AHEAD, LEFT, OUT, doubled, run_at, signed_area
-from geoseg.vector.tiles.outlines import Drawn, Outlines
+from geoseg.vector.tiles.outlines import ComponentTable, Outlines
 
 DEFAULT_TOLERANCE_PX = 2.0  # takes the steps out of slanted walls: a third of the vertices for 0.001 of IoU
 
@@ -25,16 +25,23 @@ def trace_edges(runs: Runs, components: Components) -> Rings:
 
 
 def edge_outlines(
-    rings: Rings, wanted: NDArray[np.bool_], frame: GroundFrame, of: Drawn, *, tolerance_m: float | None
+    rings: Rings,
+    wanted: NDArray[np.bool_],
+    frame: GroundFrame,
+    components: ComponentTable,
+    *,
+    tolerance_m: float | None,
 ) -> Outlines:
     """Return one polygon for each wanted shell of ``trace_edges``, simplified; see ``simplify_apart``.
 
-    tolerance_m: None means DEFAULT_TOLERANCE_PX, 0 keeps the exact edges. of: what the polygons are drawn of.
+    tolerance_m: None means DEFAULT_TOLERANCE_PX, 0 keeps the exact edges. components: what the polygons are drawn of.
     """
-    pixel_m = frame.pixel_sizes_m(of.first_pixel.astype(np.float64))[:, ::-1]
+    pixel_m = frame.pixel_sizes_m(components.first_pixel.astype(np.float64))[:, ::-1]
     contours = rings.polygons(wanted)
     tolerance_px = (
-        np.full(len(of), DEFAULT_TOLERANCE_PX) if tolerance_m is None else tolerance_m / np.sqrt(pixel_m.prod(axis=1))
+        np.full(len(components), DEFAULT_TOLERANCE_PX)
+        if tolerance_m is None
+        else tolerance_m / np.sqrt(pixel_m.prod(axis=1))
     )
     polygons = simplify_apart(contours, tolerance_px)
     areas = shapely.area(contours), shapely.area(polygons)
@@ -43,8 +50,8 @@ def edge_outlines(
         contours=contours,
         iou=np.minimum(*areas) / np.maximum(*areas),  # at least so much, but for what was cut here and added there
         pixel_m=pixel_m,
-        bound_m=np.full(len(of), np.inf),
-        of=of,
+        bound_m=np.full(len(components), np.inf),
+        components=components,
         fit=None,
     )
 

@@ -1,8 +1,17 @@
-"""Blocks: components that reach over the borders of tiles, found whole from what the tiles have on their borders.
+"""Tile borders: components that cross them are joined from the pieces that tiles have on their borders.
 
-A component that touches no border of its tile is nobody else's business. The others are joined by union-find over the
-pixels on the borders, so memory grows with the borders alone, and the table of blocks is the same for any tiling but
-for which components are in it. A block is fitted whole, by the task that owns its first pixel.
+::
+
+       tile 0        tile 1
+    +-----------+-----------+
+    |      aaaaa|bbb        |     right side of tile 0:  a a -    left side of tile 1:  b b -
+    |        aaa|bbbb   cc  |     a faces b in a row, so a and b are pieces of one component.
+    |  dd       |           |     d and c touch no border: their tiles draw them alone.
+    +-----------+-----------+
+
+Union-find joins the pieces over the pixels along the borders, so memory grows with the length of the borders, and any
+tiling gives the same table of components, except for which components are in it. The task that owns a component's
+first pixel draws it whole. Components too large for memory are not drawn here, see oversized.py.
 """
 
 from collections.abc import Iterable
@@ -20,16 +29,17 @@ OUTSIDE = -1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Blocks:
-    """Components in raster order of their first pixel, all in pixels of the scene, int64.
-
-    first_pixel: (N, 2) row, col. box: (N, 4) row0, col0, row1, col1, half-open. area_px, byte_sum: (N,).
-    """
+class CrossingComponents:
+    """N components in raster order of their first pixel, in pixels of the scene."""
 
     first_pixel: NDArray[np.int64]
+    """Row and column, (N, 2)."""
     box: NDArray[np.int64]
+    """Half-open bounding box row0, col0, row1, col1, (N, 4)."""
     area_px: NDArray[np.int64]
+    """Number of pixels, (N,)."""
     byte_sum: NDArray[np.int64]
+    """Sum of the probability bytes, (N,)."""
 
     def __len__(self) -> int:
         return len(self.area_px)
@@ -39,9 +49,11 @@ class Blocks:
         """Number of pixels of each box, (N,)."""
         return (self.box[:, 2] - self.box[:, 0]) * (self.box[:, 3] - self.box[:, 1])
 
-    def take(self, chosen: NDArray[np.intp] | NDArray[np.bool_]) -> "Blocks":
+    def take(self, chosen: NDArray[np.intp] | NDArray[np.bool_]) -> "CrossingComponents":
         """Return the chosen ones."""
-        return Blocks(self.first_pixel[chosen], self.box[chosen], self.area_px[chosen], self.byte_sum[chosen])
+        return CrossingComponents(
+            self.first_pixel[chosen], self.box[chosen], self.area_px[chosen], self.byte_sum[chosen]
+        )
 
 
 def pixel_key(pixels: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -51,18 +63,20 @@ def pixel_key(pixels: NDArray[np.int64]) -> NDArray[np.int64]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TileBorder:
-    """What a tile's neighbours need to know: the pieces that touch its border, and where.
-
-    pieces: the tile's components that touch its border. top, bottom, left, right: the piece at each pixel along that
-    side, OUTSIDE where there is none.
-    """
+    """The pieces of components that touch a tile's border, and where they do."""
 
     tile: Box
-    pieces: Blocks
+    """The tile."""
+    pieces: CrossingComponents
+    """The tile's components that touch its border."""
     top: NDArray[np.int32]
+    """The piece at each pixel along the top side, (width,), OUTSIDE for none."""
     bottom: NDArray[np.int32]
+    """The same along the bottom side, (width,)."""
     left: NDArray[np.int32]
+    """The same along the left side, (height,)."""
     right: NDArray[np.int32]
+    """The same along the right side, (height,)."""
 
 
 def tile_border(probability: NDArray[np.uint8], tile: Box, low: int) -> TileBorder:
@@ -77,7 +91,7 @@ def tile_border(probability: NDArray[np.uint8], tile: Box, low: int) -> TileBord
     number = np.full(len(found) + 1, OUTSIDE, np.int32)  # its last entry is that of OUTSIDE
     number[touching] = np.arange(len(touching))
     corner = np.array([tile.row0, tile.col0])
-    pieces = Blocks(
+    pieces = CrossingComponents(
         first_pixel=found.first_pixel[touching] + corner,
         box=found.box[touching] + np.tile(corner, 2),
         area_px=found.area_px[touching],
@@ -102,12 +116,14 @@ def _along_column(runs: Runs, found: Components, *, last: bool, width: int) -> N
     return out
 
 
-def join_tiles(borders: Iterable[TileBorder]) -> tuple[Blocks, list[tuple[Box, Blocks, NDArray[np.int64]]]]:
-    """Join the pieces of all tiles of a scene, given row by row from left to right.
+def join_tiles(
+    borders: Iterable[TileBorder],
+) -> tuple[CrossingComponents, list[tuple[Box, CrossingComponents, NDArray[np.int64]]]]:
+    """Join the pieces of all tiles of a scene; the tiles come row by row, from left to right.
 
-    Returns the blocks, and for each tile that has pieces of any: the tile, its pieces, and the block of each.
+    Returns the components, and for each tile with pieces: the tile, its pieces, and the component of each piece.
     """
-    tiles: list[tuple[Box, Blocks]] = []
+    tiles: list[tuple[Box, CrossingComponents]] = []
     pairs = [np.empty((0, 2), np.int64)]
     above: dict[int, NDArray[np.int64]] = {}  # the numbers along the lower side of the tile above, by first column
     before, total = np.empty(0, np.int64), 0
@@ -117,31 +133,31 @@ def join_tiles(borders: Iterable[TileBorder]) -> tuple[Blocks, list[tuple[Box, B
             for side in (border.top, border.bottom, border.left, border.right)
         )
         if border.tile.row0 > 0:
-            pairs.append(_meetings(above[border.tile.col0], top))
+            pairs.append(_facing_pairs(above[border.tile.col0], top))
         if border.tile.col0 > 0:
-            pairs.append(_meetings(before, left))
+            pairs.append(_facing_pairs(before, left))
         above[border.tile.col0], before = bottom, right
         if len(border.pieces):
             tiles.append((border.tile, border.pieces))
         total += len(border.pieces)
-    block = _numbered(total, np.concatenate(pairs))
+    component = _numbered(total, np.concatenate(pairs))
     ends = np.cumsum([len(pieces) for _, pieces in tiles], dtype=np.int64)
-    blocks, order = _merged([pieces for _, pieces in tiles], block)
-    block = order[block] if len(order) else block
-    return blocks, [
-        (tile, pieces, block[end - len(pieces) : end]) for (tile, pieces), end in zip(tiles, ends, strict=True)
+    components, order = _components_of([pieces for _, pieces in tiles], component)
+    component = order[component] if len(order) else component
+    return components, [
+        (tile, pieces, component[end - len(pieces) : end]) for (tile, pieces), end in zip(tiles, ends, strict=True)
     ]
 
 
-def _meetings(one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return which pieces face each other across a border, (P, 2)."""
+def _facing_pairs(one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the pairs of pieces that face each other across a border, (P, 2)."""
     both = (one != OUTSIDE) & (other != OUTSIDE)
     return np.unique(np.stack([one[both], other[both]], axis=1), axis=0)
 
 
 @njit(cache=True, nogil=True)
 def _numbered(count: int, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Number the sets that ``pairs`` make of ``count`` things, by their smallest member."""
+    """Return the set of each of ``count`` pieces that ``pairs`` join, (count,), numbered by smallest member."""
     parent = np.arange(count)
     for k in range(len(pairs)):
         join(parent, pairs[k, 0], pairs[k, 1])
@@ -154,21 +170,23 @@ def _numbered(count: int, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
     return out
 
 
-def _merged(several: list[Blocks], block: NDArray[np.int64]) -> tuple[Blocks, NDArray[np.int64]]:
-    """Return the blocks that the pieces make, in raster order, and the place of each number in that order."""
-    count = int(block.max()) + 1 if len(block) else 0
+def _components_of(
+    several: list[CrossingComponents], component: NDArray[np.int64]
+) -> tuple[CrossingComponents, NDArray[np.int64]]:
+    """Return the components that the pieces form, in raster order, and the position of each number in that order."""
+    count = int(component.max()) + 1 if len(component) else 0
     first, box = np.zeros((count, 2), np.int64), np.zeros((count, 4), np.int64)
     area_px, byte_sum = np.zeros(count, np.int64), np.zeros(count, np.int64)
     if count:
-        pieces = [np.concatenate([getattr(p, name) for p in several]) for name in Blocks.__slots__]
+        pieces = [np.concatenate([getattr(p, name) for p in several]) for name in CrossingComponents.__slots__]
         last = np.lexsort((pieces[0][:, 1], pieces[0][:, 0]))[::-1]  # backwards, so that the first one remains
-        first[block[last]] = pieces[0][last]
+        first[component[last]] = pieces[0][last]
         box[:, :2] = np.iinfo(np.int64).max
-        np.minimum.at(box[:, :2], block, pieces[1][:, :2])
-        np.maximum.at(box[:, 2:], block, pieces[1][:, 2:])
-        np.add.at(area_px, block, pieces[2])
-        np.add.at(byte_sum, block, pieces[3])
+        np.minimum.at(box[:, :2], component, pieces[1][:, :2])
+        np.maximum.at(box[:, 2:], component, pieces[1][:, 2:])
+        np.add.at(area_px, component, pieces[2])
+        np.add.at(byte_sum, component, pieces[3])
     in_order = np.lexsort((first[:, 1], first[:, 0]))
     place = np.empty(count, np.int64)
     place[in_order] = np.arange(count)
-    return Blocks(first[in_order], box[in_order], area_px[in_order], byte_sum[in_order]), place
+    return CrossingComponents(first[in_order], box[in_order], area_px[in_order], byte_sum[in_order]), place

@@ -13,7 +13,7 @@ from geoseg.vector.footprints.extract import FootprintRules, to_footprints
 from geoseg.vector.ground import GroundFrame
 from geoseg.vector.tiles.oversized import joined_runs
 from geoseg.vector.tiles.tile_borders import tile_border
-from geoseg.vector.tiles.tile_task import Share, draw_window
+from geoseg.vector.tiles.tile_task import TileTask, draw_task
 
 log = logging.getLogger(__name__)
 
@@ -53,14 +53,14 @@ def compile_drawing(rules: FootprintRules, frame: GroundFrame, *, parted: bool) 
     interior[:, 20:28] = 1
     here = Box(0, 0, *houses.shape)
     tile_border(houses, here, low=128)
-    share = Share(
+    task = TileTask(
         window=here,
         tile=here,
-        blocks=np.empty((0, 2), np.int64),
+        crossing=np.empty((0, 2), np.int64),
         others=np.empty((0, 4), np.int64),
-        streamed=joined_runs([]),
+        oversized=joined_runs([]),
         filled=np.empty(0, object),
     )
     rules = replace(rules, min_area_m2=0.0, min_hole_m2=0.0)
-    drawn = draw_window(houses, interior if parted else None, share, frame=frame, rules=rules)
-    to_footprints(drawn.open.settled(), frame)
+    drawn = draw_task(houses, interior if parted else None, task, frame=frame, rules=rules)
+    to_footprints(drawn.pending.resolved(), frame)

@@ -12,7 +12,7 @@ from shapely import affinity
 from geoseg.values.grid import Grid
 from geoseg.vector import FootprintRules, extract_footprints, polygonize_probability
 from geoseg.vector.fit.costs import COARSE_MISFIT_COST, DIAGONAL_PENALTY, MISFIT_COST, first_costs, learnt_costs
-from geoseg.vector.fit.fit import CIRCLE, FREE, KEPT, ORTHO, _is_cheaper, _regular, fit_ring
+from geoseg.vector.fit.fit import CIRCLE, FREE, ORTHO, UNCHANGED, _is_cheaper, _regular, fit_ring
 from geoseg.vector.fit.ring import find_breaks, find_vertices, least_scatter, sample_ring, scatter, signed_area
 from geoseg.vector.fit.walls import best_walls, find_directions, free_axes
 
@@ -101,7 +101,7 @@ def test_status_deviation_and_iou_tell_how_good_a_fit_is():
     assert fit.iou_contour[1] > fit.iou_contour[0] > 0.85
     assert fit.deviation_m[0] < (4 + 0.02 * wavy.area**0.5 / PIXEL_M) * PIXEL_M
     strict = extract_footprints(probability, grid, FootprintRules(tolerance_m=0.0)).fit
-    assert strict.status[0] in (FREE, KEPT)
+    assert strict.status[0] in (FREE, UNCHANGED)
     assert strict.iou_contour[0] > 0.97
 
 

@@ -11,7 +11,7 @@ from shapely import affinity
 from test_staircase import blobs, staircases
 
 from geoseg.vector import polygonize_probability
-from geoseg.vector.fit.fit import AREA_CHANGE, KEPT, LEAST_IOU, ORTHO, STATUS
+from geoseg.vector.fit.fit import AREA_CHANGE, LEAST_IOU, ORTHO, STATUS, UNCHANGED
 from geoseg.vector.footprints.imported import VectorRules, fit_polygons, settle_polygons
 from geoseg.vector.footprints.staircase import Steps
 
@@ -58,7 +58,7 @@ def test_holes_stay_and_what_has_no_shape_is_kept():
     polygons, fit = fit_polygons(array(court, speck, star), RULES)
     assert polygons[0].equals_exact(court.simplify(0), 0.05) or polygons[0].area == pytest.approx(400 - 64, rel=0.01)
     assert len(polygons[0].interiors) == 1  # a hole below a pixel is filled
-    assert fit.status[1] == KEPT
+    assert fit.status[1] == UNCHANGED
     assert polygons[1] is speck
     assert shapely.is_valid(polygons).all()
 
@@ -93,7 +93,7 @@ def test_what_would_lose_too_much_goes_back_to_its_outline():
     outlines = array(shapely.box(0, 0, 10, 10), shapely.box(10.1, 0, 20, 10))
     out, fit, trimmed = settled(array(shapely.box(0, 0, 14, 10), shapely.box(6, 0, 20, 10)), outlines)
     assert not trimmed.any()
-    assert fit.status.tolist() == [KEPT, KEPT]
+    assert fit.status.tolist() == [UNCHANGED, UNCHANGED]
     assert list(out) == list(outlines)
     assert (fit.iou_contour == 1).all()
 
@@ -106,7 +106,7 @@ def test_trimming_does_not_take_a_polygon_out_of_its_bounds():
     out, fit, _ = settle_polygons(array(wide, shapely.box(10.1, 1.8, 20, 10)), outlines, worse, RULES)
     assert shapely.intersection(out[0], out[1]).area == 0
     assert (fit.iou_contour >= LEAST_IOU).all()
-    assert fit.status[1] == KEPT
+    assert fit.status[1] == UNCHANGED
     assert out[1] is outlines[1]
 
 
@@ -151,6 +151,6 @@ def test_no_fit_changes_a_ragged_outline_beyond_the_bounds():
     iou = shapely.area(shapely.intersection(polygons, stairs)) / shapely.area(shapely.union(polygons, stairs))
     assert iou.min() >= LEAST_IOU
     assert np.abs(shapely.area(polygons) / shapely.area(stairs) - 1).max() <= AREA_CHANGE
-    assert (fit.status == KEPT).any()  # the bounds were met
-    assert (fit.status != KEPT).mean() > 0.7
+    assert (fit.status == UNCHANGED).any()  # the bounds were met
+    assert (fit.status != UNCHANGED).mean() > 0.7
     np.testing.assert_allclose(fit.iou_contour, iou)

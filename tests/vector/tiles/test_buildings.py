@@ -24,7 +24,13 @@ from geoseg.values.grid import Grid
 from geoseg.vector import STATUS, FootprintRules, extract_footprints
 from geoseg.vector.adjacent.block import find_block
 from geoseg.vector.pixels.instances import border_probability, label_instances
-from geoseg.vector.tiles.draw import Drawing, PolygonRows, draw_polygons, find_blocks, projected_polygon_bytes
+from geoseg.vector.tiles.draw import (
+    Drawing,
+    PolygonRows,
+    draw_polygons,
+    find_crossing_components,
+    projected_polygon_bytes,
+)
 
 HOUSE = ClassInfo(1, "building", (200, 66, 46))
 METRES = Affine(1, 0, 5e5, 0, -1, 5e6)
@@ -52,7 +58,9 @@ def drawing(probability, interior=None, *, crs="EPSG:32633", transform=METRES, r
 
 def drawn(what, *, each=map):
     schema = buildings_schema(fitted=what.rules.method == "regular")
-    return pa.Table.from_batches(iter(PolygonRows(what, find_blocks(what, each=each), each=each)), schema=schema)
+    return pa.Table.from_batches(
+        iter(PolygonRows(what, find_crossing_components(what, each=each), each=each)), schema=schema
+    )
 
 
 def in_one_piece(what):

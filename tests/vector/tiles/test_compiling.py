@@ -23,7 +23,7 @@ from geoseg.values.grid import Box
 from geoseg.vector.footprints.extract import FootprintRules, to_footprints
 from geoseg.vector.ground import GroundFrame
 from geoseg.vector.tiles.oversized import joined_runs
-from geoseg.vector.tiles.tile_task import Share, draw_window
+from geoseg.vector.tiles.tile_task import TileTask, draw_task
 
 def compiled():
     ours = [module for name, module in sys.modules.items() if name.startswith("geoseg.")]
@@ -34,14 +34,15 @@ frame = GroundFrame.of_metric(Affine(0.5, 0, 0, 0, -0.5, 0))
 hills = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=(300, 300)), 5)
 p = np.clip(100 + 60 * hills / hills.std(), 1, 255).astype(np.uint8)
 here = Box(0, 0, 300, 300)
-share = Share(here, here, np.empty((0, 2), np.int64), np.empty((0, 4), np.int64), joined_runs([]), np.empty(0, object))
+task = TileTask(
+    here, here, np.empty((0, 2), np.int64), np.empty((0, 4), np.int64), joined_runs([]), np.empty(0, object))
 for rules, parted in [
     (FootprintRules(method="contour"), False), (FootprintRules(split_necks=True), False), (FootprintRules(), True)
 ]:
     compile_drawing(rules, frame, parted=parted)
     before = compiled()
-    drawn = draw_window(p.copy(), np.maximum(p, 61) - 60 if parted else None, share, frame=frame, rules=rules)
-    assert len(to_footprints(drawn.settled, frame)) > 20
+    drawn = draw_task(p.copy(), np.maximum(p, 61) - 60 if parted else None, task, frame=frame, rules=rules)
+    assert len(to_footprints(drawn.resolved, frame)) > 20
     assert len(before) >= 5
     print(*compiled() - before, sep="\\n", end="")
 """

@@ -10,8 +10,8 @@ from shapely import box
 from geoseg.vector.adjacent.block import Block
 from geoseg.vector.adjacent.borders import Border
 from geoseg.vector.adjacent.split import split_block
-from geoseg.vector.fit.fit import KEPT, ORTHO
-from geoseg.vector.tiles.outlines import Drawn, Fit, Outlines
+from geoseg.vector.fit.fit import ORTHO, UNCHANGED
+from geoseg.vector.tiles.outlines import ComponentTable, Fit, Outlines
 
 ROW = box(0, 0, 60, 20)
 HALVES = [box(0, 0, 30, 20), box(30, 0, 60, 20)]
@@ -21,11 +21,11 @@ def outlines(*drawn, worst=0):
     """Outlines of (polygon, contour), one fitted worst; the first is a block of two houses that touch at x = 30."""
     polygons, contours = (np.array(column, object) for column in zip(*drawn, strict=True))
     n = len(polygons)
-    of = Drawn(
+    of = ComponentTable(
         first_pixel=np.array([[0, 100 * i] for i in range(n)]),
         area_px=shapely.area(contours).astype(np.int64),
         byte_sum=np.full(n, 10**6),
-        hemmed=np.zeros(n, np.bool_),
+        blocked_by_oversized=np.zeros(n, np.bool_),
     )
     fit = Fit(
         np.full(n, ORTHO, np.int8), np.zeros(n), np.zeros(n), np.zeros(n), np.where(np.arange(n) == worst, 0.9, 0.95)
@@ -33,29 +33,31 @@ def outlines(*drawn, worst=0):
     line = np.array([(30, -0.5), (30, 20.5)])
     anchors = np.array([(15.0, 10.0), (45.0, 10.0)])
     found = Outlines(polygons, contours, fit.iou_contour, np.ones((n, 2)), np.full(n, 4.0), of, fit)
-    split = split_block(polygons[0], contours[0], [Border(line, line, (True, True))], anchors, bound=found.bound(0))
+    split = split_block(
+        polygons[0], contours[0], [Border(line, line, (True, True))], anchors, tolerance=found.tolerance(0)
+    )
     assert split is not None
     block = Block(anchors, (line,), np.array([600, 600]), np.array([10**5] * 2), split)
     return replace(found, blocks=np.array([block, *[None] * (n - 1)], object))
 
 
-def settled(*drawn, worst=0):
-    found = outlines(*drawn, worst=worst).settled()
+def resolved(*drawn, worst=0):
+    found = outlines(*drawn, worst=worst).resolved()
     assert shapely.is_valid(found.polygons).all()
     assert shapely.area(found.polygons).sum() == pytest.approx(shapely.union_all(found.polygons).area)
-    assert not found.astray.any()
+    assert not found.out_of_tolerance.any()
     return found
 
 
 def test_a_block_that_nobody_meets_is_its_halves():
-    found = settled((ROW, ROW), (box(70, 0, 90, 20), box(70, 0, 90, 20)))
+    found = resolved((ROW, ROW), (box(70, 0, 90, 20), box(70, 0, 90, 20)))
     assert shapely.equals(found.polygons[:2], HALVES).all()
     assert found.fit.status.tolist() == [ORTHO] * 3
-    assert found.of.area_px.tolist() == [600, 600, 400]
+    assert found.components.area_px.tolist() == [600, 600, 400]
 
 
 def test_a_block_is_trimmed_and_its_halves_with_it():
-    found = settled((box(0, 0, 61, 20), ROW), (box(60.5, 0, 80, 20), box(61, 0, 80, 20)))
+    found = resolved((box(0, 0, 61, 20), ROW), (box(60.5, 0, 80, 20), box(61, 0, 80, 20)))
     assert shapely.bounds(found.polygons[1])[2] == pytest.approx(60.5, abs=0.03)
     assert found.polygons[0].equals(HALVES[0])
     assert shapely.coverage_is_valid(found.polygons[:2])
@@ -67,30 +69,32 @@ def test_what_is_left_of_a_trimmed_half_must_do_for_it():
     halves = shapely.union(box(0, 0, 52, 20), box(52, 0, 60, 20))
     drawn = outlines((halves, ROW), (box(55, -1, 80, 21), box(61, 0, 80, 20)))
     line, anchors = np.array([(52, -0.5), (52, 20.5)]), np.array([(20.0, 10.0), (57.0, 10.0)])
-    split = split_block(halves, ROW, [Border(line, line, (True, True))], anchors, bound=drawn.bound(0))
+    split = split_block(halves, ROW, [Border(line, line, (True, True))], anchors, tolerance=drawn.tolerance(0))
     block = Block(anchors, (line,), np.array([1040, 160]), np.array([10**5] * 2), split)
-    found = replace(drawn, blocks=np.array([block, None], object)).settled()
+    found = replace(drawn, blocks=np.array([block, None], object)).resolved()
     assert shapely.equals(found.polygons[:2], [box(0, 0, 52, 20), box(52, 0, 60, 20)]).all()
-    assert found.fit.status.tolist()[:2] == [KEPT, KEPT]
+    assert found.fit.status.tolist()[:2] == [UNCHANGED, UNCHANGED]
     assert shapely.area(found.polygons).sum() == pytest.approx(shapely.union_all(found.polygons).area)
 
 
 def test_a_block_taken_back_to_its_contour_is_cut_along_the_traced_borders():
-    found = settled((box(0, 0, 80, 20), ROW), (box(61, 0, 90, 20), box(61, 0, 90, 20)))
+    found = resolved((box(0, 0, 80, 20), ROW), (box(61, 0, 90, 20), box(61, 0, 90, 20)))
     assert shapely.equals(found.polygons[:2], HALVES).all()
-    assert found.fit.status.tolist() == [KEPT, KEPT, ORTHO]
+    assert found.fit.status.tolist() == [UNCHANGED, UNCHANGED, ORTHO]
     assert np.isnan(found.fit.direction_deg[:2]).all()
     assert found.fit.iou_contour.tolist() == [1, 1, 0.95]
 
 
 def test_hemmed_in_means_the_contour_itself():
     drawn = outlines((box(0, 0, 61, 20), ROW), (box(70, 0, 90, 20), box(70, 0, 90, 20)))
-    found = replace(drawn, of=replace(drawn.of, hemmed=np.array([True, False]))).settled()
+    found = replace(
+        drawn, components=replace(drawn.components, blocked_by_oversized=np.array([True, False]))
+    ).resolved()
     assert shapely.equals(found.polygons[:2], HALVES).all()
-    assert found.fit.status.tolist() == [KEPT, KEPT, ORTHO]
+    assert found.fit.status.tolist() == [UNCHANGED, UNCHANGED, ORTHO]
 
 
 def test_a_lone_polygon_that_would_lose_too_much_goes_back_to_its_contour():
-    found = settled((ROW, ROW), (box(59, -20, 72, 40), box(61, 0, 72, 40)), worst=1)
-    assert found.fit.status.tolist() == [ORTHO, ORTHO, KEPT]
+    found = resolved((ROW, ROW), (box(59, -20, 72, 40), box(61, 0, 72, 40)), worst=1)
+    assert found.fit.status.tolist() == [ORTHO, ORTHO, UNCHANGED]
     assert found.polygons[2].equals(box(61, 0, 72, 40))
