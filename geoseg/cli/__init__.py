@@ -1,4 +1,4 @@
-"""The command line: one small file per verb. Heavy libraries are imported inside the verbs, so that help is quick."""
+"""The command line: one small file per verb; the one that is called is loaded, and imports what it needs."""
 
 import sys
 import traceback
@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from geoseg import __version__
-from geoseg.cli import batch, check, demo, evaluate, finish, info, predict, regularize, run, train, vectorize, verify
 from geoseg.cli.progress import json_line
+from geoseg.cli.verbs import SETTINGS, Verbs
 from geoseg.executors.heap import keep_freed_memory
 from geoseg.failures import as_geoseg_error
 
@@ -18,26 +18,10 @@ USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[2]  # ClickException: 
 INTERRUPTED = 130
 
 app = typer.Typer(
+    cls=Verbs,
     help="Exact, memory-planned segmentation of satellite and aerial scenes into class maps and building polygons.",
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=SETTINGS,
 )
-for verb in (
-    demo.demo,
-    info.info,
-    predict.plan,
-    predict.predict,
-    predict.buildings,
-    batch.batch,
-    finish.finish,
-    vectorize.vectorize,
-    regularize.regularize,
-    train.train,
-    evaluate.evaluate,
-    check.check,
-    verify.verify,
-    run.run,
-):
-    app.command()(verb)
 
 
 def _print_version(wanted: bool) -> None:

@@ -11,9 +11,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from rasterio._err import CPLE_BaseError  # what rasterio raises for some GDAL errors; it has no public name
-from rasterio.errors import RasterioError
-
 from geoseg.errors import ConfigError, GeosegError, InputError, OutputError
 
 if TYPE_CHECKING:
@@ -21,7 +18,6 @@ if TYPE_CHECKING:
 
 SIDECARS = (".aux.xml", ".msk", ".ovr")  # GDAL reads them as soon as they lie beside a raster
 SPECIAL = {"FIFO": stat.S_ISFIFO, "socket": stat.S_ISSOCK, "device": stat.S_ISCHR, "block device": stat.S_ISBLK}
-WRITE_ERRORS = (OSError, RasterioError, CPLE_BaseError)
 PAUSES_S = (
     0.1,
     0.2,
@@ -58,8 +54,16 @@ def atomic(path: Path) -> Iterator[Path]:
         sync(path.parent)
     except GeosegError:
         raise
-    except WRITE_ERRORS as error:
+    except write_errors() as error:
         raise OutputError(f"{path}: could not be written ({error}); free or repair the disk, then run again") from error
+
+
+def write_errors() -> tuple[type[Exception], ...]:
+    """Return what the system and GDAL raise where a file cannot be written or read."""
+    from rasterio._err import CPLE_BaseError  # what rasterio raises for some GDAL errors; it has no public name
+    from rasterio.errors import RasterioError
+
+    return OSError, RasterioError, CPLE_BaseError
 
 
 def mode_of(path: str | Path) -> int | None:

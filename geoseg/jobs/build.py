@@ -4,7 +4,7 @@ import hashlib
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,11 +18,13 @@ from geoseg.jobs.run import Listener, Outcome, Progress
 from geoseg.jobs.targets import POLYGONS, RUN_FILE, own_files, refuse_foreign
 from geoseg.outputs.cog.cog import Layer, assemble
 from geoseg.outputs.cog.vrt import write_parts_vrt
-from geoseg.outputs.geopackage.footprints import refuse_if_in_use
+from geoseg.outputs.geopackage.side_files import refuse_if_in_use
 from geoseg.outputs.pam import write_pam
 from geoseg.outputs.probabilities import ProbabilityBands
 from geoseg.values.grid import Box
-from geoseg.vector.tiles.draw import Drawing, ParallelMap, draw_polygons
+
+if TYPE_CHECKING:
+    from geoseg.vector.tiles.draw import ParallelMap
 
 
 def remove_if_spent(work: JobFolder) -> None:
@@ -56,7 +58,7 @@ def build_outputs(
     rasters: Sequence[str],
     polygons: PolygonOptions | None,
     listen: Listener,
-    each: ParallelMap = map,
+    each: "ParallelMap" = map,
 ) -> tuple[Path, dict[str, Any]]:
     """Build all outputs in the job folder; returns their folder and the facts that run.json tells of them.
 
@@ -124,9 +126,11 @@ def class_totals(job: Job, records: Iterable[ChunkRecord]) -> tuple[dict[int, in
 
 
 def _polygons(
-    job: Job, folder: JobFolder, parts: Mapping[Box, Path], path: Path, options: PolygonOptions, *, each: ParallelMap
+    job: Job, folder: JobFolder, parts: Mapping[Box, Path], path: Path, options: PolygonOptions, *, each: "ParallelMap"
 ) -> dict[str, Any]:
     """Write the polygons of the model's polygon class; returns what run.json tells of them."""
+    from geoseg.vector.tiles.draw import Drawing, draw_polygons  # OGR, pandas, shapely: a map needs none of them
+
     spec = job.spec
     assert spec.polygon_class is not None  # make_plan has refused other models
     target = spec.class_map.by_name(spec.polygon_class)

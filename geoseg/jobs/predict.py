@@ -35,11 +35,12 @@ from geoseg.jobs.targets import (
 from geoseg.models.bundle import ModelBundle, load_model
 from geoseg.scenes.source import Scene, open_scene
 from geoseg.tiling.memory import GDAL_CACHE_BYTES
-from geoseg.vector.tiles.draw import ParallelMap
 
 if TYPE_CHECKING:
     import geopandas as gpd
     import xarray as xr
+
+    from geoseg.vector.tiles.draw import ParallelMap
 
 log = logging.getLogger(__name__)
 Model = ModelBundle | str | Path
@@ -302,7 +303,7 @@ def _conclude(
     options: RunOptions,
     polygons: PolygonOptions | None,
     listen: Listener,
-    each: ParallelMap,
+    each: "ParallelMap",
 ) -> Result:
     """Build the outputs and make them visible; the job folder goes, unless something in it is still wanted."""
     job, folder = plan.job, work.path.parent

@@ -18,11 +18,12 @@ from affine import Affine
 from rasterio.crs import CRS
 from rasterio.io import DatasetReader
 
-from geoseg.disk.files import WRITE_ERRORS
+from geoseg.disk.files import write_errors
 from geoseg.errors import GeosegError
 from geoseg.outputs.cog.cog import PROBABILITY_OFFSET, PROBABILITY_SCALE, strips
 from geoseg.outputs.cog.tiff import TILE_PX
-from geoseg.outputs.geopackage.footprints import LAYER, OGR_ERRORS, SIDECARS
+from geoseg.outputs.geopackage.footprints import LAYER, OGR_ERRORS
+from geoseg.outputs.geopackage.side_files import SIDECARS
 from geoseg.outputs.pam import pam_path
 from geoseg.values.classes import NODATA, ClassMap
 from geoseg.values.grid import Grid
@@ -32,7 +33,7 @@ RUN_FILE = "run.json"
 RUN_KEYS = ("software", "version", "model", "input", "grid", "classes", "outputs")
 PROVENANCE_KEYS = ("software", "version", "model", "input")
 AREA_TOLERANCE = 1e-3  # of the area
-FAULTS = (*WRITE_ERRORS, *OGR_ERRORS, GeosegError, sqlite3.Error, ET.ParseError, KeyError, TypeError, ValueError)
+FAULTS = (*write_errors(), *OGR_ERRORS, GeosegError, sqlite3.Error, ET.ParseError, KeyError, TypeError, ValueError)
 
 
 @dataclass(frozen=True, slots=True)

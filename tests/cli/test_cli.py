@@ -14,7 +14,8 @@ import yaml
 from conftest import write_tif
 
 from geoseg import __version__
-from geoseg.cli import app, main
+from geoseg.cli import main
+from geoseg.cli.verbs import VERBS, command
 from geoseg.jobs.options import PolygonOptions, RunOptions
 
 
@@ -233,22 +234,20 @@ def test_version_and_help(cli):
     for argv in ([], ["--help"]):
         code, out, _ = cli(*argv)
         assert code == 0
-        for verb in ("demo", "info", "plan", "predict", "buildings", "vectorize", "train", "evaluate", "check", "run"):
+        for verb in VERBS:
             assert f" {verb} " in out
 
 
-def test_flags_use_dashes_and_every_verb_can_be_quiet_and_debugged():
-    for verb in app.registered_commands:
-        names = {name for p in _options(verb) for name in p}
-        assert {"-q", "-v", "--progress", "--debug"} <= names
-        assert not [n for n in names if "_" in n]
+@pytest.mark.parametrize("verb", VERBS)
+def test_flags_use_dashes_and_every_verb_can_be_quiet_and_debugged(verb):
+    names = {name for p in command(verb).params if p.param_type_name == "option" for name in p.opts}
+    assert {"-q", "-v", "--progress", "--debug"} <= names
+    assert not [n for n in names if "_" in n]
 
 
-def _options(verb):
-    import typer.main
-
-    command = typer.main.get_command_from_info(verb, pretty_exceptions_short=True, rich_markup_mode=None)
-    return [p.opts for p in command.params if p.param_type_name == "option"]
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_list_of_verbs_says_what_their_docstrings_say(verb):
+    assert command(verb).help.split("\n\n")[0].replace("\n", " ") == VERBS[verb][1]
 
 
 def test_help_imports_neither_torch_nor_dask_nor_rasterio():

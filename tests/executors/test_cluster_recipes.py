@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import typer.main
 import yaml
 from conftest import write_tif
 
-from geoseg.cli import app, main
+from geoseg.cli import main
+from geoseg.cli.verbs import command
 from geoseg.config.load import BatchConfig, load_config
 
 FOLDER = Path(__file__).parents[2] / "configs/cluster"
@@ -39,8 +39,7 @@ def kubernetes_job(path):
 
 
 def flags_of(verb):
-    commands = typer.main.get_command(app).commands
-    return {name for parameter in commands[verb].params for name in parameter.opts}
+    return {name for parameter in command(verb).params for name in parameter.opts}
 
 
 def test_the_recipes_are_the_ones_that_the_docs_tell_of():

@@ -15,10 +15,8 @@ from geoseg.outputs.geopackage.layer import (
     CLASS_COLUMNS,
     GEOMETRY,
     OGR_ERRORS,
-    SIDECARS,
     PolygonLayer,
     as_multipolygons,
-    refuse_if_in_use,
     write_layer,
 )
 from geoseg.values.classes import ClassInfo, ClassMap
@@ -30,9 +28,7 @@ __all__ = [
     "COLUMNS",
     "LAYER",
     "OGR_ERRORS",
-    "SIDECARS",
     "buildings_batch",
-    "refuse_if_in_use",
     "write_building_batches",
     "write_buildings",
 ]

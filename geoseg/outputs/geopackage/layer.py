@@ -22,11 +22,11 @@ from rasterio.crs import CRS
 
 from geoseg.disk.files import atomic
 from geoseg.errors import OutputError
+from geoseg.outputs.geopackage.side_files import refuse_if_in_use
 from geoseg.outputs.geopackage.styles import Category, Style, polygon_qml, polygon_sld
 from geoseg.values.classes import ClassInfo
 
 OGR_ERRORS = (DataSourceError, DataLayerError, FeatureError)
-SIDECARS = ("-wal", "-shm", "-journal")
 FIXED_TIME = "1970-01-01T00:00:00.000Z"  # the format asks for times, but the same job gives the same bytes
 GEOMETRY = pa.field("geom", pa.binary(), metadata={"ARROW:extension:name": "geoarrow.wkb"})
 CLASS_COLUMNS = {  # alias, description
@@ -85,17 +85,6 @@ class PolygonLayer:
     styled: Sequence[ClassInfo]
     classes: Sequence[ClassInfo]
     provenance: Mapping[str, Any]
-
-
-def refuse_if_in_use(path: Path) -> None:
-    """Raise OutputError where SQLite keeps a side file beside ``path``: a new file would be corrupted."""
-    for suffix in SIDECARS:
-        beside = path.with_name(path.name + suffix)
-        if beside.exists():
-            raise OutputError(
-                f"{path}: {beside.name} lies beside it, so another program (QGIS in edit mode?) has it open. "
-                f"Close it there, or choose another folder"
-            )
 
 
 def write_layer(

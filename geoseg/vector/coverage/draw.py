@@ -11,12 +11,12 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from geoseg import __version__
-from geoseg.disk.files import WRITE_ERRORS, new_geopackage
+from geoseg.disk.files import new_geopackage, write_errors
 from geoseg.disk.places import raster_files, refuse_file
 from geoseg.errors import InputError, MemoryBudgetError
 from geoseg.outputs.class_table import read_classes
 from geoseg.outputs.geopackage.coverage import write_coverage
-from geoseg.outputs.geopackage.layer import refuse_if_in_use
+from geoseg.outputs.geopackage.side_files import refuse_if_in_use
 from geoseg.outputs.probabilities import choose_band
 from geoseg.scenes.source import open_raster
 from geoseg.tiling.memory import FREE_SHARE, GDAL_CACHE_BYTES, MIB
@@ -126,7 +126,7 @@ def _read_runs(src: DatasetReader, band: int, allow: Callable[[int], None]) -> C
         try:
             values = src.read(band, window=window)
             runs.add(values, src.read_masks(band, window=window) != 0 if masked else None)
-        except WRITE_ERRORS as error:
+        except write_errors() as error:
             raise InputError(
                 f"{src.name}: rows {row}..{row + window.height} cannot be read ({error}); fetch the file again"
             ) from error

@@ -23,7 +23,8 @@ import pyarrow as pa
 import shapely
 from numpy.typing import NDArray
 
-from geoseg.outputs.geopackage.footprints import BATCH_ROWS, buildings_batch, refuse_if_in_use, write_building_batches
+from geoseg.outputs.geopackage.footprints import BATCH_ROWS, buildings_batch, write_building_batches
+from geoseg.outputs.geopackage.side_files import refuse_if_in_use
 from geoseg.tiling.memory import BASE_BYTES, GDAL_CACHE_BYTES
 from geoseg.values.classes import ClassInfo, ClassMap
 from geoseg.values.grid import Box, Grid

@@ -24,10 +24,10 @@ from geoseg.outputs.geopackage import footprints as geopackage
 from geoseg.outputs.geopackage import layer
 from geoseg.outputs.geopackage.footprints import (
     buildings_batch,
-    refuse_if_in_use,
     write_building_batches,
     write_buildings,
 )
+from geoseg.outputs.geopackage.side_files import refuse_if_in_use
 from geoseg.values.classes import ClassInfo, ClassMap
 from geoseg.values.grid import Grid
 from geoseg.vector import FootprintRules, extract_footprints

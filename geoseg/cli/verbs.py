@@ -1,0 +1,78 @@
+"""The verbs: a list of them needs this table alone, and of their modules only that of the verb that runs is loaded."""
+
+from importlib import import_module
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+# Verb: its module in geoseg.cli, and the first sentence of its docstring.
+VERBS = {
+    "demo": ("demo", "Map the buildings of the scene that comes with geoseg, and score them against the truth."),
+    "info": ("info", "Print a scene's bands, grid, true ground resolution, nodata, masks and overviews."),
+    "plan": ("predict", "Print what a run would do and hold, as JSON: windows, chunks, resolution, memory, disk."),
+    "predict": (
+        "predict",
+        "Map the classes of a scene: classes.tif and confidence.tif, georeferenced, with names and colours.",
+    ),
+    "buildings": (
+        "predict",
+        "Map the buildings of a scene: classes.tif, confidence.tif, and buildings.gpkg with their polygons.",
+    ),
+    "batch": (
+        "batch",
+        "Run the scenes of a glob, a CSV table or STAC items; skip what is complete, log and sum up the rest.",
+    ),
+    "finish": (
+        "finish",
+        "Write the outputs of a job whose chunks are all done; exit code 7 where some are missing.",
+    ),
+    "vectorize": (
+        "vectorize",
+        "Draw the polygons of a raster and write them as a styled GeoPackage: buildings, or all classes as a coverage.",
+    ),
+    "regularize": (
+        "regularize",
+        "Regularise building footprints that come from elsewhere; their attributes stay, and columns say what was "
+        "done.",
+    ),
+    "train": ("train", "Train a model on labelled scenes and write it as a bundle."),
+    "evaluate": (
+        "evaluate",
+        "Score a prediction: IoU, F1, confusion, boundary F1; objects and their shapes where both sides are polygons.",
+    ),
+    "check": (
+        "check",
+        "Re-read the outputs of a run and say whether they are sound; exit code 8 where one is not.",
+    ),
+    "verify": (
+        "verify",
+        "Run probes and a model over a crop in several ways, and compare bytes, memory and chunks; exit code 8 at a "
+        "fault.",
+    ),
+    "run": (
+        "run",
+        "Run a config: its job decides what. A finished run's run.json runs again, with -o to another folder.",
+    ),
+}
+SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"]}
+
+
+class Verbs(TyperGroup):
+    """A group that lists the table, and loads a verb when it is called."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = {name: TyperCommand(name, help=summary) for name, (_, summary) in VERBS.items()}
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """Return a verb's name, its command and the arguments that are left."""
+        name, listed, rest = super().resolve_command(ctx, args)
+        return name, None if listed is None else command(args[0]), rest
+
+
+def command(verb: str) -> Any:
+    """Return the command of a verb, with its flags."""
+    own = typer.Typer(add_completion=False)
+    own.command(verb, context_settings=SETTINGS)(getattr(import_module(f"geoseg.cli.{VERBS[verb][0]}"), verb))
+    return typer.main.get_command(own)
