@@ -7,10 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geoseg.errors import ConfigError, InputError
-from geoseg.values.grid import Grid
 
 if TYPE_CHECKING:
     import geopandas as gpd
+
+    from geoseg.values.grid import Grid
 
 
 def class_texts(frame: "gpd.GeoDataFrame", column: str, *, source: str) -> list[str]:
@@ -41,7 +42,7 @@ def class_text(value: object) -> str:
     return text.lower() if text.lower() in ("true", "false") else text
 
 
-def burn(geometries: Sequence[object] | NDArray[np.object_], values: Sequence[int], grid: Grid) -> NDArray[np.int32]:
+def burn(geometries: Sequence[object] | NDArray[np.object_], values: Sequence[int], grid: "Grid") -> NDArray[np.int32]:
     """Return the values of the polygons whose inside a pixel's centre lies in, (H, W), 0 elsewhere; the last one wins.
 
     Invalid polygons fill by the even-odd rule, as drawn.
