@@ -60,18 +60,19 @@ def fit_polygons(outlines: NDArray[np.object_], rules: VectorRules) -> tuple[NDA
     pixels = rings.redrawn(fitted.xy, fitted.start).polygons(fitted.status >= 0)
     polygons = outlines.copy()
     polygons[large[shell]] = shapely.transform(pixels, lambda xy: xy * (rules.pixel_m, -rules.pixel_m))
-    kept = ~large[shell] | (fitted.status[shell] == UNCHANGED) | ~shapely.is_valid(polygons)
-    polygons = np.where(kept, outlines, polygons)
+    unchanged = ~large[shell] | (fitted.status[shell] == UNCHANGED) | ~shapely.is_valid(polygons)
+    polygons = np.where(unchanged, outlines, polygons)
     iou = ious(polygons, outlines)
-    kept |= iou < LEAST_IOU
-    polygons = np.where(kept, outlines, polygons)
-    return polygons, Fit(
-        status=np.where(kept, UNCHANGED, fitted.status[shell]).astype(np.int8),
-        direction_deg=np.where(kept, np.nan, np.degrees(fitted.direction[shell]) % 90),
-        deviation_m=np.where(kept, 0.0, fitted.misfit[shell, 0] * rules.pixel_m),
-        rms_m=np.where(kept, 0.0, _rms_px(rings, fitted)[shell] * rules.pixel_m),
-        iou_contour=np.where(kept, 1.0, iou),
+    unchanged |= iou < LEAST_IOU
+    polygons = np.where(unchanged, outlines, polygons)
+    fit = Fit(
+        status=fitted.status[shell],
+        direction_deg=np.degrees(fitted.direction[shell]) % 90,
+        deviation_m=fitted.misfit[shell, 0] * rules.pixel_m,
+        rms_m=_rms_px(rings, fitted)[shell] * rules.pixel_m,
+        iou_contour=iou,
     )
+    return polygons, fit.where(unchanged, Fit.of_contours(len(outlines)))
 
 
 def settle_polygons(
@@ -88,28 +89,19 @@ def settle_polygons(
     scaled = shapely.transform(polygons, lambda xy: np.rint(xy / rules.pixel_m * SUBPIXELS) / SUBPIXELS)
     exempt = _nested(contours)
     locked, drawn = fit.status == UNCHANGED, scaled
-    while (
-        True
-    ):  # resolve_overlaps tries the simplified contour of a raster first; here it is the outline itself or nothing
+    while True:  # what fails is locked: an outline from elsewhere is kept as it is, never simplified
         drawn = scaled.copy()
-        kept, trimmed = resolve_overlaps(drawn, contours, fit.iou_contour, locked=locked, exempt=exempt)
-        kept[trimmed] = ious(drawn[trimmed], contours[trimmed]) < LEAST_IOU
-        if (kept == locked).all():
+        unchanged, trimmed = resolve_overlaps(drawn, contours, fit.iou_contour, locked=locked, exempt=exempt)
+        unchanged[trimmed] = ious(drawn[trimmed], contours[trimmed]) < LEAST_IOU
+        if (unchanged == locked).all():
             break
-        locked = kept
-    out = np.where(kept, outlines, polygons)
+        locked = unchanged
+    out = np.where(unchanged, outlines, polygons)
     out[trimmed] = shapely.transform(drawn[trimmed], lambda xy: xy * rules.pixel_m)
-    deviation_m, iou = np.where(kept, 0.0, fit.deviation_m), np.where(kept, 1.0, fit.iou_contour)
-    strayed = shapely.hausdorff_distance(shapely.boundary(out[trimmed]), shapely.boundary(outlines[trimmed]))
-    deviation_m[trimmed] = np.maximum(deviation_m[trimmed], strayed)
-    iou[trimmed] = ious(out[trimmed], outlines[trimmed])
-    after = Fit(
-        status=np.where(kept, UNCHANGED, fit.status).astype(np.int8),
-        direction_deg=np.where(kept, np.nan, fit.direction_deg),
-        deviation_m=deviation_m,
-        rms_m=np.where(kept, 0.0, fit.rms_m),
-        iou_contour=iou,
-    )
+    after = fit.where(unchanged, Fit.of_contours(len(outlines)))
+    moved = shapely.hausdorff_distance(shapely.boundary(out[trimmed]), shapely.boundary(outlines[trimmed]))
+    after.deviation_m[trimmed] = np.maximum(after.deviation_m[trimmed], moved)
+    after.iou_contour[trimmed] = ious(out[trimmed], outlines[trimmed])
     return out, after, trimmed
 
 

@@ -7,7 +7,7 @@ in the order of the file. Memory grows by some 120 bytes per footprint, by what 
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -117,16 +117,8 @@ def _fit(work: _Work) -> tuple[_Features, _Parts]:
         feature=np.concatenate([p.feature for p in parts]),
         cell=np.concatenate([p.cell for p in parts]),
         box=np.concatenate([p.box for p in parts]),
-        fit=_joined([p.fit for p in parts]),
+        fit=Fit.joined([p.fit for p in parts]),
     )
-
-
-def _joined(fits: list[Fit]) -> Fit:
-    return Fit(**{c.name: np.concatenate([getattr(fit, c.name) for fit in fits]) for c in fields(Fit)})
-
-
-def _rows(fit: Fit, chosen: NDArray[np.intp]) -> Fit:
-    return Fit(**{c.name: getattr(fit, c.name)[chosen] for c in fields(Fit)})
 
 
 def _fit_batch(work: _Work, geometries: NDArray[np.object_]) -> tuple[_Features, _Parts]:
@@ -238,15 +230,14 @@ def _settle_pack(work: _Work, parts: _Parts, numbers: NDArray[np.intp], local: L
     assert work.rules is not None
     outlines = work.outlines.read(numbers)
     polygons, contours = (shapely.transform(p, local.forward) for p in (work.drawn.read(numbers), outlines))
-    fit = _rows(parts.fit, numbers)
+    fit = parts.fit.take(numbers)
     walled, shared, in_block = share_walls(polygons, contours, fit, work.rules)
     settled, after, trimmed = settle_polygons(walled, contours, shared, work.rules)
     given_up = (after.status == UNCHANGED) & (fit.status != UNCHANGED)
     work.drawn.replace(numbers[given_up], outlines[given_up])
     redrawn = trimmed | (in_block & (after.status != UNCHANGED))
     work.drawn.replace(numbers[redrawn], shapely.transform(settled[redrawn], local.back))
-    for column in fields(Fit):
-        getattr(parts.fit, column.name)[numbers] = getattr(after, column.name)
+    parts.fit.put(numbers, after)
 
 
 def _write(work: _Work, features: _Features, parts: _Parts, path: Path) -> dict[str, Any]:
@@ -268,7 +259,7 @@ def _write(work: _Work, features: _Features, parts: _Parts, path: Path) -> dict[
             drawn, before = work.drawn.read(numbers), parts.feature[numbers] - rows.start
             large = geodesic_area_m2(drawn, layer.crs) >= work.options.min_area_m2  # fits and trimming change areas
             owner = before[large]
-            whole = whole_features(given, drawn[large], owner, _rows(parts.fit, numbers[large]), crs=layer.crs)
+            whole = whole_features(given, drawn[large], owner, parts.fit.take(numbers[large]), crs=layer.crs)
             kept = ~features.left_out[rows]
             kept[np.setdiff1d(before, owner)] = False
             left_out.append(int((~kept).sum()))

@@ -1,7 +1,5 @@
 """Outlines that touch: fitted as one block and cut apart again, so that neighbours share walls vertex by vertex."""
 
-from dataclasses import fields
-
 import numpy as np
 import shapely
 from numpy.typing import NDArray
@@ -33,16 +31,15 @@ def share_walls(
     polygon has less than LEAST_IOU with its outline, stays as it was.
     """
     pixels = shapely.transform(outlines, lambda xy: xy / rules.pixel_m)
-    polygons, columns = polygons.copy(), {c.name: getattr(fit, c.name).copy() for c in fields(Fit)}
+    polygons, fit = polygons.copy(), fit.take(np.arange(len(fit)))
     shared = np.zeros(len(polygons), np.bool_)
     for block in _blocks(pixels):
         made = _fit_block(pixels[block], rules)
         if made is not None:
             polygons[block], of_block = made
             shared[block] = True
-            for name, column in columns.items():
-                column[block] = getattr(of_block, name)
-    return polygons, Fit(**columns), shared
+            fit.put(block, of_block)
+    return polygons, fit, shared
 
 
 def _blocks(outlines: NDArray[np.object_]) -> list[NDArray[np.intp]]:
@@ -76,16 +73,11 @@ def _fit_block(outlines: NDArray[np.object_], rules: VectorRules) -> tuple[NDArr
     split = split_block(whole, contour, _borders(outlines, whole, rules.diagonal_penalty), places)
     if split is None or split.unchanged.any():
         return None
-    count, closeness = len(outlines), Closeness.of(split.polygons, outlines, np.full(2, rules.pixel_m))
+    closeness = Closeness.of(split.polygons, outlines, np.full(2, rules.pixel_m))
     if (closeness.iou < LEAST_IOU).any() or not _within_reach(split.polygons, outlines):
         return None
-    return shapely.transform(split.polygons, lambda xy: xy * rules.pixel_m), Fit(
-        status=np.repeat(fit.status, count),
-        direction_deg=np.repeat(fit.direction_deg, count),
-        deviation_m=closeness.deviation_m,
-        rms_m=closeness.rms_m,
-        iou_contour=closeness.iou,
-    )
+    polygons = shapely.transform(split.polygons, lambda xy: xy * rules.pixel_m)
+    return polygons, fit.take(np.zeros(len(outlines), np.intp)).measured(closeness)
 
 
 def _noded(outlines: NDArray[np.object_]) -> NDArray[np.object_]:

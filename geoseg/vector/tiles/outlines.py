@@ -36,6 +36,39 @@ class Fit:
     def __len__(self) -> int:
         return len(self.status)
 
+    @staticmethod
+    def of_contours(count: int) -> "Fit":
+        """Return the rows of ``count`` polygons that are their own contours."""
+        status, nowhere = np.full(count, UNCHANGED, np.int8), np.full(count, np.nan)
+        return Fit(status, nowhere, np.zeros(count), np.zeros(count), np.ones(count))
+
+    @staticmethod
+    def joined(several: Sequence["Fit"]) -> "Fit":
+        """Join the rows of one or more."""
+        return _map_rows(np.concatenate, several)
+
+    def take(self, chosen: NDArray[np.intp] | NDArray[np.bool_]) -> "Fit":
+        """Return a copy of the chosen rows."""
+        return _map_rows(lambda columns: columns[0][chosen], [self])
+
+    def where(self, chosen: NDArray[np.bool_], others: "Fit") -> "Fit":
+        """Return the rows of ``others`` where ``chosen``, (N,), and its own elsewhere."""
+        return _map_rows(lambda columns: np.where(chosen, columns[1], columns[0]), [self, others])
+
+    def put(self, rows: NDArray[np.intp], others: "Fit") -> None:
+        """Overwrite rows in place with all of ``others``."""
+        for column in fields(self):
+            getattr(self, column.name)[rows] = getattr(others, column.name)
+
+    def measured(self, closeness: Closeness) -> "Fit":
+        """Return the same fits at other distances from their contours."""
+        return replace(self, deviation_m=closeness.deviation_m, rms_m=closeness.rms_m, iou_contour=closeness.iou)
+
+    def marked(self, unchanged: NDArray[np.bool_]) -> "Fit":
+        """Return the fits with those ``unchanged``, (N,), marked as contours, which have no direction."""
+        status = np.where(unchanged, UNCHANGED, self.status).astype(np.int8)
+        return replace(self, status=status, direction_deg=np.where(unchanged, np.nan, self.direction_deg))
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ComponentTable:
@@ -139,16 +172,9 @@ class Outlines:
             iou[changed] = ious(polygons[changed], self.contours[changed])
             return replace(self, polygons=polygons, iou=iou)
         measured = Closeness.of(polygons[changed], self.contours[changed], self.pixel_m[changed])
-        iou, deviation_m, rms_m = self.iou.copy(), self.fit.deviation_m.copy(), self.fit.rms_m.copy()
-        iou[changed], deviation_m[changed], rms_m[changed] = measured.iou, measured.deviation_m, measured.rms_m
-        fit = Fit(
-            status=np.where(unchanged, UNCHANGED, self.fit.status).astype(np.int8),
-            direction_deg=np.where(unchanged, np.nan, self.fit.direction_deg),
-            deviation_m=deviation_m,
-            rms_m=rms_m,
-            iou_contour=iou,
-        )
-        return replace(self, polygons=polygons, iou=iou, fit=fit)
+        fit = self.fit.take(np.arange(len(self))).marked(unchanged)
+        fit.put(np.flatnonzero(changed), fit.take(changed).measured(measured))
+        return replace(self, polygons=polygons, iou=fit.iou_contour, fit=fit)
 
     def _splits(
         self, unchanged: NDArray[np.bool_], trimmed: NDArray[np.bool_]
@@ -187,13 +213,7 @@ class Outlines:
             assert split.closeness is not None
             iou = split.closeness.iou
             status = np.where(split.next_to_unchanged, FREE, one.fit.status)
-            fit = Fit(
-                status=np.where(split.unchanged, UNCHANGED, status).astype(np.int8),
-                direction_deg=np.where(split.unchanged, np.nan, one.fit.direction_deg),
-                deviation_m=split.closeness.deviation_m,
-                rms_m=split.closeness.rms_m,
-                iou_contour=iou,
-            )
+            fit = replace(one.fit, status=status).measured(split.closeness).marked(split.unchanged)
         components = replace(one.components, area_px=self.blocks[i].area_px, byte_sum=self.blocks[i].byte_sum)
         return replace(
             one, polygons=split.polygons, contours=split.contours, iou=iou, components=components, fit=fit, blocks=None

@@ -1,14 +1,13 @@
 """Oversized components: too large to be held as pixels, they are drawn from their runs as exact pixel edges."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
 
 from geoseg.values.grid import Box
-from geoseg.vector.fit.fit import UNCHANGED
 from geoseg.vector.footprints.extract import FootprintRules
 from geoseg.vector.ground import GroundFrame
 from geoseg.vector.pixels.components import find_components
@@ -90,13 +89,7 @@ def oversized_outlines(
     polygons = rings.polygons(wanted)
     pixel_m = frame.pixel_sizes_m(crossing.first_pixel[wanted_shells].astype(np.float64))[:, ::-1]
     n = len(polygons)
-    fit = Fit(
-        status=np.full(n, UNCHANGED, np.int8),
-        direction_deg=np.full(n, np.nan),
-        deviation_m=HALF_PIXEL * np.sqrt(pixel_m.prod(axis=1)),
-        rms_m=np.zeros(n),
-        iou_contour=np.ones(n),
-    )
+    fit = replace(Fit.of_contours(n), deviation_m=HALF_PIXEL * np.sqrt(pixel_m.prod(axis=1)))
     components = ComponentTable(
         first_pixel=crossing.first_pixel[wanted_shells],
         area_px=crossing.area_px[wanted_shells],
