@@ -209,6 +209,14 @@ class RunFlags(EngineFlags):
             rich_help_panel=SCENE_PANEL,
         ),
     ] = _RUN.aoi
+    any_scale: Annotated[
+        bool,
+        typer.Option(
+            "--any-scale",
+            help="Take a scene whose pixels differ more than 64 times from the model's.",
+            rich_help_panel=SCENE_PANEL,
+        ),
+    ] = _RUN.any_scale
     shard: Annotated[
         str | None,
         typer.Option(
@@ -244,6 +252,7 @@ class RunFlags(EngineFlags):
             layers=parse_names(self.layers),
             probabilities=self.probabilities,
             aoi=self.aoi,
+            any_scale=self.any_scale,
             shard=None if self.shard is None else parse_shard(self.shard),
             on_failure=self.on_failure,
             keep_parts=self.keep_parts,

@@ -10,7 +10,7 @@ import typer
 from geoseg.cli.options import AllowFactory, AllowNetwork, Overwrite, TalkFlags, named_path, spread
 from geoseg.config.load import TrainConfig, load_config
 from geoseg.config.permissions import Allowed
-from geoseg.disk.places import raster_files, refuse_file, vector_files
+from geoseg.disk.places import refuse_file, vector_files
 from geoseg.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -97,11 +97,12 @@ def run(config: TrainConfig, *, overwrite: bool = False, listen: "Listener | Non
 def training_files(spec: "TrainSpec") -> list[str]:
     """Return the files that a training reads: scenes, labels, and the bundle that it starts from."""
     from geoseg.models.bundle import load_model
+    from geoseg.scenes.reads import files_read
 
     scenes = [scene for item in spec.data for scene in ([item.scene] if isinstance(item.scene, str) else item.scene)]
     labels = [file for item in spec.data for file in vector_files(item.labels)]
     start = [] if spec.start_from is None else [str(p) for p in Path(load_model(spec.start_from).path).iterdir()]
-    return [*raster_files(scenes), *labels, *start]
+    return [*files_read(scenes), *labels, *start]
 
 
 def split_lines(spec: "TrainSpec") -> list[str]:

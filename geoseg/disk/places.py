@@ -3,7 +3,6 @@
 import os
 import re
 from collections.abc import Collection, Iterable
-from contextlib import suppress
 from pathlib import Path
 
 from geoseg.errors import ConfigError, OutputError
@@ -61,23 +60,6 @@ def file_key(path: str | Path) -> tuple[int, int] | None:
     except (OSError, ValueError):
         return None
     return info.st_dev, info.st_ino
-
-
-def raster_files(names: Iterable[str | Path]) -> list[str]:
-    """Return the files that GDAL lists behind rasters, recursively: themselves, sidecars, and what VRTs draw from."""
-    import rasterio
-    from rasterio.errors import RasterioError
-
-    found: dict[str, None] = {}
-    todo = [str(name) for name in names]
-    while todo:
-        name = todo.pop()
-        if name in found:
-            continue
-        found[name] = None
-        with suppress(RasterioError), rasterio.open(name) as src:  # a sidecar is no raster
-            todo += src.files
-    return list(found)
 
 
 def vector_files(source: str | Path) -> list[str]:

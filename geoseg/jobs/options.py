@@ -83,8 +83,9 @@ class RunOptions(EngineOptions):
     the budget); tta: test-time augmentation, a key of ``geoseg.tiling.views.VIEWS`` (None: the model's own); threshold:
     for the model's polygon class (None: the model's own); layers: names of the rasters that are written, of ``LAYERS``,
     classes among them; probabilities: short for "probabilities" among ``layers``; aoi: "FILE" or "FILE:layer" of
-    polygons outside of which nothing is computed; shard: (i, n), the i-th of n, counted from 1: run every n-th chunk
-    from the i-th on, and leave the outputs to ``finish``; on_failure: "fill" writes chunks that failed as nodata and
+    polygons outside of which nothing is computed; any_scale: take scenes whose pixels differ more than 64 times from
+    the model's; shard: (i, n), the i-th of n, counted from 1: run every n-th chunk from the i-th on, and leave the
+    outputs to ``finish``; on_failure: "fill" writes chunks that failed as nodata and
     says so in the outputs, "stop" makes none; keep_parts: leave the job folder in place; max_runtime_s: stop after so
     many seconds, to go on later; overwrite: replace a run's outputs; fresh: throw away an unfinished job.
     """
@@ -97,6 +98,7 @@ class RunOptions(EngineOptions):
     layers: tuple[str, ...] = ("classes", "confidence")
     probabilities: bool = False
     aoi: str | None = None
+    any_scale: bool = False
     shard: tuple[int, int] | None = None
     on_failure: OnFailure = "stop"
     keep_parts: bool = False

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from geoseg.errors import ConfigError, MemoryBudgetError
+from geoseg.errors import ConfigError, InputError, MemoryBudgetError
 from geoseg.executors.base import Room, Site
 from geoseg.jobs.chunk import INTERIOR, probability_layer
 from geoseg.jobs.job import Job, Platform
@@ -35,6 +35,7 @@ from geoseg.tiling.windows import WindowGrid, redundancy
 # Windows of 768 px are run 1.68 times as often as there are in chunks of 2048 px, 1.32 times in 4096, 1.13 in 8192
 # (``redundancy`` on 30,000 px square); larger chunks take more memory and resume in coarser steps.
 DEFAULT_CHUNK_PX = 4096
+MANY_TIMES, MOST_TIMES = 4, 64  # finer or coarser than the model's: worth a warning; never meant
 VALUE_BYTES = {"fp32": 4, "bf16": 2}
 SHARED = ("window_px", "margin_px", "ramp_px", "bands", "gsd_m", "channels", "classes", "polygon_class")
 
@@ -169,6 +170,8 @@ def make_job(
     if polygons is not None:
         polygons.rules(threshold)  # refuses what makes no sense before any work
     resampling = Resampling.to_resolution(scene.grid, spec.gsd_m)
+    if _times(scene, spec) > MOST_TIMES and not options.any_scale:
+        raise InputError(f"{_far(scene, spec)}; take a model for such pixels, or pass --any-scale")
     return Job(
         scene=scene.select(spec.band_set),
         bundles=tuple(bundles),
@@ -270,8 +273,25 @@ def _layer_names(spec: ModelSpec, options: RunOptions, polygons: PolygonOptions 
     return (*whole, *(probability_layer(name) for name in wanted), *inner)
 
 
+def _times(scene: Scene, spec: ModelSpec) -> float:
+    """Return how many times finer or coarser a scene's pixels are than the model's, on the axis that differs more."""
+    if spec.gsd_m is None:
+        return 1.0
+    return max(max(size / spec.gsd_m, spec.gsd_m / size) for size in scene.grid.ground_resolution_m())
+
+
+def _far(scene: Scene, spec: ModelSpec) -> str:
+    height_m, width_m = scene.grid.ground_resolution_m()
+    return (
+        f"{scene.name}: pixels of {height_m:.3g} x {width_m:.3g} m differ {_times(scene, spec):,.1f} times from the "
+        f"{spec.gsd_m:g} m of the model"
+    )
+
+
 def _notes(scene: Scene, spec: ModelSpec, resampling: Resampling) -> list[str]:
     notes = []
+    if _times(scene, spec) > MANY_TIMES:
+        notes.append(f"{_far(scene, spec)}; what it was trained to see may not be there")
     if not scene.named:
         notes.append(f"{scene.name}: bands have no names; taken in order as {', '.join(spec.band_set.names)}")
     if not resampling.is_identity:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, overload
 
 import rasterio
 
-from geoseg.disk.places import raster_files
 from geoseg.errors import ConfigError, IncompleteError, InputError
 from geoseg.executors.base import Engine, Task
 from geoseg.executors.open import open_engine
@@ -33,6 +32,7 @@ from geoseg.jobs.targets import (
     target_names,
 )
 from geoseg.models.bundle import ModelBundle, load_model
+from geoseg.scenes.reads import files_read
 from geoseg.scenes.source import Scene, open_scene
 from geoseg.tiling.memory import GDAL_CACHE_BYTES
 
@@ -273,7 +273,7 @@ def _refuse_inputs(
     mask = [] if scene.mask is None else [scene.mask]
     models = [path for bundle in bundles for path in Path(bundle.path).iterdir()]
     names = {*_names(options, polygons), *own_files(folder)}
-    refuse_inputs(folder, names, [*raster_files([*scene.files, *mask]), *aoi, *models])
+    refuse_inputs(folder, names, [*files_read([*scene.files, *mask]), *aoi, *models])
 
 
 def _names(options: RunOptions, polygons: PolygonOptions | None) -> tuple[str, ...]:

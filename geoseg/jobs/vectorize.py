@@ -10,7 +10,7 @@ from rasterio.io import DatasetReader
 
 from geoseg import __version__
 from geoseg.disk.files import new_geopackage
-from geoseg.disk.places import raster_files, refuse_file
+from geoseg.disk.places import refuse_file
 from geoseg.errors import InputError, MemoryBudgetError, TryAgainError
 from geoseg.executors.base import Engine, Room
 from geoseg.executors.open import open_engine
@@ -18,6 +18,7 @@ from geoseg.jobs.options import EngineOptions, PolygonOptions
 from geoseg.jobs.run import Stop
 from geoseg.outputs.class_table import read_classes, tagged_names
 from geoseg.outputs.probabilities import open_probabilities
+from geoseg.scenes.reads import files_read
 from geoseg.scenes.source import open_raster
 from geoseg.tiling.memory import MIB, PLAIN_BASE_BYTES
 from geoseg.values.classes import BUILDING_CLASSES, ClassInfo, ClassMap
@@ -51,7 +52,7 @@ def vectorize(
     ``stop`` says so or a cluster is lost.
     """
     path = new_geopackage(out, overwrite=overwrite)
-    refuse_file(path, overwrite=overwrite, inputs=raster_files([str(raster)]))
+    refuse_file(path, overwrite=overwrite, inputs=files_read([str(raster)]))
     options, run = options or PolygonOptions(), run or EngineOptions()
     with open_raster(str(raster)) as src:
         if src.crs is None:

@@ -18,7 +18,7 @@ from affine import Affine
 from rasterio.crs import CRS
 from rasterio.io import DatasetReader
 
-from geoseg.disk.files import write_errors
+from geoseg.disk.files import refuse_special, write_errors
 from geoseg.errors import GeosegError
 from geoseg.outputs.cog.cog import PROBABILITY_OFFSET, PROBABILITY_SCALE, strips
 from geoseg.outputs.cog.tiff import TILE_PX
@@ -26,7 +26,7 @@ from geoseg.outputs.geopackage.footprints import LAYER, OGR_ERRORS
 from geoseg.outputs.geopackage.side_files import SIDECARS
 from geoseg.outputs.pam import pam_path
 from geoseg.values.classes import NODATA, ClassMap
-from geoseg.values.grid import Grid
+from geoseg.values.grid import Box, Grid
 from geoseg.vector.ground import geodesic_area_m2
 
 RUN_FILE = "run.json"
@@ -84,6 +84,7 @@ def _said(error: Exception) -> str:
 
 
 def _read_run(path: Path) -> _Run:
+    refuse_special(path)
     facts = json.loads(path.read_text(encoding="utf-8"))
     missing = [key for key in RUN_KEYS if key not in facts]
     if missing:
@@ -172,14 +173,14 @@ def _raster(path: Path, run: _Run) -> Iterator[Finding]:
 def _classes(path: Path, run: _Run) -> Iterator[Finding]:
     yield from _raster(path, run)
     ids = {c.id for c in run.classes}
-    row_area_m2 = run.grid.row_areas_m2()
     with rasterio.open(path) as src:
         palette = src.colormap(1)
         total, area_m2 = np.zeros(256, np.int64), np.zeros(256)
         for window in strips(src):
             counts = np.array([np.bincount(row, minlength=256) for row in src.read(1, window=window)])
             total += counts.sum(0)
-            area_m2 += row_area_m2[window.row_off : window.row_off + window.height] @ counts
+            rows = Box(window.row_off, 0, window.row_off + window.height, run.grid.width)
+            area_m2 += run.grid.crop(rows).row_areas_m2() @ counts
         levels = len(src.overviews(1))
     present = set(np.flatnonzero(total).tolist())
     yield Finding("only classes of the table", present <= ids | {NODATA}, f"values {sorted(present)}")

@@ -80,7 +80,7 @@ def describe(scene: Scene) -> dict[str, Any]:
             "south_up": t.e > 0,
         },
         "ground_resolution_m": [height_m, width_m],
-        "ground_area_ha": float(grid.row_areas_m2().sum()) * grid.width / 1e4,
+        "ground_area_ha": grid.ground_area_m2() / 1e4,
         "files": [
             {
                 "path": f.path,

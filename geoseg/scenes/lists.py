@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
+from geoseg.disk.files import refuse_special
 from geoseg.disk.places import located
 from geoseg.errors import ConfigError, InputError
 
@@ -157,6 +158,7 @@ def _raster_assets(assets: dict[str, Any]) -> list[str]:
 
 
 def _text(path: Path) -> str:
+    refuse_special(path)
     try:
         return path.read_text(encoding="utf-8-sig")  # spreadsheets write a byte order mark
     except (OSError, UnicodeDecodeError) as error:

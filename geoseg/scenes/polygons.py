@@ -9,6 +9,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from geoseg.disk.files import refuse_special
 from geoseg.errors import InputError
 from geoseg.values.grid import Grid
 
@@ -50,6 +51,7 @@ def read_layer(source: str | Path, *, layer: str | None = None, columns: list[st
     path, named = split_layer(source)
     if not path.exists():
         raise InputError(f"{path}: no such file")
+    refuse_special(path)
     try:
         name = _layer_name(path, layer or named)
         frame = gpd.read_file(path, layer=name, columns=columns)

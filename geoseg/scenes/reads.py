@@ -38,6 +38,7 @@ def files_read(names: Iterable[str]) -> tuple[str, ...]:
         if file is None or key.endswith(SIDECARS):
             continue
         found.update(dict.fromkeys(_beside(file)))
+        refuse_special(file)
         todo.extend(_listed(name))
     return tuple(found)
 
@@ -55,7 +56,7 @@ def local_file(name: str) -> Path | None:
         if piece.strip("./") and mode_of(piece) is not None:
             return Path(piece)
         for above in Path(piece).parents:
-            if stat.S_ISREG(mode_of(above) or 0):
+            if not stat.S_ISDIR(mode_of(above) or stat.S_IFDIR):
                 return above
     return None
 
@@ -106,7 +107,6 @@ def _beside(file: Path) -> Iterator[str]:
 
 def _listed(name: str) -> list[str]:
     """Return the files that GDAL lists for a raster; none for what is no raster, e.g. a world file."""
-    refuse_special(name)
     try:
         with rasterio.open(name) as src:
             files, driver = list(src.files), src.driver

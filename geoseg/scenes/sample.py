@@ -14,6 +14,7 @@ from geoseg.values.raster import Raster
 PATCH_PX = 32  # side of the patches that are looked at
 PATCHES = 8  # along each axis of a large scene
 WHOLE_PX = 2**21  # a scene of so many pixels is read at once: quicker than many small reads
+LARGEST_BLOCK_PX = 2**29  # GDAL decodes whole blocks: a look is not worth the memory of larger ones
 NEARLY = 2  # lossy compression turns 0 and 255 into values this far off
 LEAST_SHARE, LEAST_PATCHES = 0.01, 2  # of patches that are all 0 or saturated: roofs and clouds are less
 
@@ -54,10 +55,12 @@ def sample(scene: Scene) -> Sample:
 def _parts(scene: Scene, side: tuple[int, int]) -> Iterator[Raster]:
     """Yield what is read at once: a small scene, strips of one that is stored by rows, patches of one in tiles."""
     height, width = scene.grid.shape
-    if height * width <= WHOLE_PX:
+    if scene.block[0] * scene.block[1] > LARGEST_BLOCK_PX:
+        boxes = []
+    elif height * width <= WHOLE_PX:
         boxes = [scene.grid.box]
     else:
-        size = (side[0], width) if scene.block[1] >= width else side
+        size = (side[0], width) if scene.block[1] >= width and width <= WHOLE_PX else side
         boxes = [Box(r, c, r + size[0], c + size[1]) for r, c in _corners(scene.grid.shape, size, PATCHES)]
     for box in boxes:
         try:

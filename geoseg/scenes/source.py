@@ -16,9 +16,11 @@ from rasterio.errors import RasterioError, RasterioIOError
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
+from geoseg.disk.files import mode_of, refuse_special
 from geoseg.disk.places import CONNECTION
 from geoseg.errors import ConfigError, InputError
 from geoseg.scenes.local_only import LOCAL_DRIVERS, is_elsewhere
+from geoseg.scenes.reads import files_read, local_file
 from geoseg.values.bands import SENSORS, Band, BandSet, resolve_band, sensor_bands
 from geoseg.values.grid import Box, Grid
 from geoseg.values.raster import Raster
@@ -204,8 +206,9 @@ def open_raster(path: str, *, local_only: bool = False) -> DatasetReader:
     """
     if local_only and is_elsewhere(path):
         raise InputError(f"{path}: not a file of this machine, and --local-only is given")
-    if not CONNECTION.match(path) and not Path(path).exists():
+    if not CONNECTION.match(path) and mode_of(path) is None:
         raise InputError(f"{path}: no such file")
+    refuse_special(local_file(path) or path)
     try:
         return _opened_locally(path) if local_only else rasterio.open(path)
     except RasterioIOError as error:
@@ -235,6 +238,8 @@ def band_number(src: DatasetReader, band: int | str | None) -> int:
 
 def _describe(path: str, assume_crs: str | None, *, local_only: bool) -> _File:
     with open_raster(path, local_only=local_only) as src:
+        if src.driver == "VRT":
+            files_read([path])  # refuses sources that are missing, or that GDAL would wait for without end
         if src.count == 0:
             hint = (
                 f"; it holds {len(src.subdatasets)} rasters, name one, e.g. {src.subdatasets[0]}"
@@ -247,6 +252,11 @@ def _describe(path: str, assume_crs: str | None, *, local_only: bool) -> _File:
         if src.transform.is_identity and (src.gcps[0] or src.rpcs):
             raise InputError(
                 f"{path}: placed by ground control points or RPCs only; rectify it first (gdalwarp, gdalwarp -rpc)"
+            )
+        if src.transform.is_identity:  # what rasterio gives for a missing or empty one
+            raise InputError(
+                f"{path}: no geotransform, so nobody knows where its pixels lie or how large they are; give it one "
+                f"(gdal_edit -a_ullr left top right bottom, or a world file beside it)"
             )
         crs = src.crs if src.crs is not None and src.crs.to_wkt() else _assumed(path, assume_crs)
         labels = tuple(_label(src, i, path) for i in range(src.count))

@@ -1,7 +1,9 @@
 """Text from strangers: JSON and names, checked before anything is made of them."""
 
+import errno
 import json
 import math
+import stat
 import unicodedata
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -12,7 +14,12 @@ SPACES = "\t\n\r"  # the only control characters that XML, JSON and GeoPackages 
 
 
 def read_text_file(path: Path, *, at_most: int) -> bytes:
-    """Return a small file's bytes; raises OSError where it cannot be read, ValueError beyond ``at_most`` bytes."""
+    """Return a small file's bytes; raises OSError where it cannot be read, ValueError beyond ``at_most`` bytes.
+
+    A FIFO, socket or device cannot: it may be waited for without end.
+    """
+    if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():
+        raise OSError(errno.EINVAL, "is no regular file; save what it gives to one first", str(path))
     with path.open("rb") as file:
         content = file.read(at_most + 1)
     if len(content) > at_most:

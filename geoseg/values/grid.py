@@ -10,6 +10,7 @@ from rasterio.crs import CRS
 
 from geoseg.errors import InputError
 
+MOST_ROWS = 2**16  # that are measured one by one where only their sum counts
 WEB_MERCATOR = "1024"  # EPSG's code of the method: a sphere's formulas on an ellipsoid's latitudes
 
 
@@ -139,6 +140,11 @@ class Grid:
         2e-4 in UTM. Rows whose middle has no place on Earth (beyond the limb of a geostationary scene) have area 0.
         """
         return self.pixel_areas_m2(np.arange(0.5, self.height), np.full(self.height, self.width / 2))
+
+    def ground_area_m2(self) -> float:
+        """Return the true ground area in m² of all pixels; of many rows one in the middle of each of 65,536 groups."""
+        rows = min(self.height, MOST_ROWS)
+        return float(self.resized((rows, self.width)).row_areas_m2().sum()) * self.width
 
     def pixel_areas_m2(self, rows: NDArray[np.float64], cols: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the true ground area in m² of a pixel around each place, (N,); see ``pixel_sizes_m``."""

@@ -349,3 +349,20 @@ def test_an_ensemble_is_the_mean_of_its_members(scene_file, bundle, tmp_path):
     odd = replace(other, spec=spec.model_copy(update={"ramp_px": 0}))
     with pytest.raises(ConfigError, match=r"ramp_px 0 differs from 32 .*share windows"):
         predict(scene_file, [bundle, odd], tmp_path / "out")
+
+
+def test_a_scene_of_other_pixels_is_warned_of_and_of_quite_others_refused(tmp_path, tiny_bundle):
+    def notes(gsd_m, **options):
+        transform = Affine(gsd_m, 0, 3e5, 0, -gsd_m, 3.06e6)
+        pixels = np.full((3, 8, 8), 80, np.uint8)
+        scene = open_scene(write_tif(tmp_path / "a.tif", pixels, transform=transform, photometric="RGB"))
+        options = RunOptions(device="cpu", lanes=1, **options)
+        site = local_site("cpu", lanes=1)
+        return make_plan(scene, [load_model(tiny_bundle)], site=site, options=options).notes
+
+    for gsd_m, far in ((0.13, False), (0.12, True), (1.9, False), (2.1, True), (31, True)):
+        assert any("times from the 0.5 m of the model" in note for note in notes(gsd_m)) == far
+    for gsd_m in (0.5 / 65, 0.5 * 65, 1e5):
+        with pytest.raises(InputError, match=r"a.tif: pixels of .* times from the 0.5 m .*--any-scale"):
+            notes(gsd_m)
+    assert any("differ 65.0 times" in note for note in notes(0.5 * 65, any_scale=True))

@@ -1,4 +1,6 @@
 import json
+import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -77,3 +79,20 @@ def test_the_table_names_sensor_bands_and_metres(tmp_path, capsys):
     out = capsys.readouterr().out
     for part in ("8 rows x 8 columns, 2 bands, uint16", "EPSG:32645", "UTM zone 45N", "0.5", "B08", "832.8", "no mask"):
         assert part in out
+
+
+@pytest.mark.parametrize("shape", [(2**31 - 1, 10), (10, 2**31 - 1), (10**9, 10**9)])
+def test_a_look_at_a_scene_takes_the_same_memory_whatever_its_size(tmp_path, shape):
+    band = '<VRTRasterBand dataType="Byte" band="1"/>'
+    path = tmp_path / "a.vrt"
+    path.write_text(
+        f'<VRTDataset rasterXSize="{shape[1]}" rasterYSize="{shape[0]}"><SRS>EPSG:32645</SRS>'
+        f"<GeoTransform>5e5, 1e-4, 0, 3e6, 0, -1e-4</GeoTransform>{band}</VRTDataset>"
+    )
+    scene = replace(open_scene(path), block=(1, shape[1]))  # as a file in strips
+    tracemalloc.start()
+    facts = describe(scene)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert facts["ground_area_ha"] == pytest.approx(shape[0] * shape[1] * 1e-12, rel=2e-3)
+    assert peak < 2**27

@@ -1,5 +1,6 @@
 """Scenes of every kind that files come in, read as rasterio reads them, and the errors of those that cannot be used."""
 
+import os
 import pickle
 import shutil
 
@@ -371,7 +372,34 @@ def test_ground_control_points_and_rpcs_are_no_grid(tmp_path, kind, assume):
         open_scene(path, assume_crs=assume)
 
 
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+@pytest.mark.parametrize("crs", [None, "EPSG:32645"])
+@pytest.mark.parametrize("transform", [Affine.identity(), Affine(0, 0, 0, 0, 0, 0)])
+def test_a_scene_without_a_geotransform_has_no_place(tmp_path, crs, transform):
+    path = write(tmp_path / "a.tif", noise("uint8"), crs=crs, transform=transform)
+    with pytest.raises(InputError, match=r"a.tif: no geotransform, .*gdal_edit -a_ullr"):
+        open_scene(path, assume_crs="EPSG:32645")
+
+
 # --- files that cannot be used
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no FIFOs")
+@pytest.mark.parametrize("name", ["a.tif", "rgb.tif.msk", "source.tif", "a.zip"])
+def test_what_is_waited_for_without_end_is_refused(tmp_path, rgb, name):
+    os.mkfifo(tmp_path / name)
+    opened = {"rgb.tif.msk": rgb, "a.zip": f"/vsizip/{tmp_path / name}/a.tif"}.get(name, tmp_path / name)
+    if name == "source.tif":
+        opened = tmp_path / "a.vrt"
+        opened.write_text(
+            '<VRTDataset rasterXSize="9" rasterYSize="9"><SRS>EPSG:32645</SRS><GeoTransform>1, 2, 0, 1, 0, -2'
+            '</GeoTransform><VRTRasterBand dataType="Byte" band="1"><SimpleSource><SourceFilename relativeToVRT="1">'
+            "source.tif</SourceFilename><SourceBand>1</SourceBand></SimpleSource></VRTRasterBand></VRTDataset>"
+        )
+    with pytest.raises(InputError, match=f"{name}: is a FIFO, not a file"):
+        open_scene(opened)
+    with pytest.raises(InputError, match=f"{name}: is a FIFO, not a file"):
+        open_scene(write(tmp_path / "b.tif", noise("uint8")), mask=opened)
 
 
 def test_missing_empty_and_other_files(tmp_path, rgb):

@@ -18,7 +18,7 @@ from pyogrio.errors import CRSError
 from rasterio.crs import CRS
 from shapely.errors import GEOSException
 
-from geoseg.disk.files import atomic
+from geoseg.disk.files import atomic, refuse_special
 from geoseg.errors import ConfigError, InputError, OutputError
 from geoseg.outputs.geopackage.layer import GEOMETRY, OGR_ERRORS, add_style, fixed_time, for_ogr
 from geoseg.outputs.geopackage.styles import Style
@@ -90,6 +90,7 @@ def _decoded(wkb: NDArray[np.object_], path: str) -> NDArray[np.object_]:
 
 
 def _layer_name(path: str, layer: str | None) -> str:
+    refuse_special(path)
     try:
         found = pyogrio.list_layers(path)
     except OGR_ERRORS as error:

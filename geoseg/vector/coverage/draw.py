@@ -12,12 +12,13 @@ from rasterio.windows import Window
 
 from geoseg import __version__
 from geoseg.disk.files import new_geopackage, write_errors
-from geoseg.disk.places import raster_files, refuse_file
+from geoseg.disk.places import refuse_file
 from geoseg.errors import InputError, MemoryBudgetError
 from geoseg.outputs.class_table import read_classes
 from geoseg.outputs.geopackage.coverage import write_coverage
 from geoseg.outputs.geopackage.side_files import refuse_if_in_use
 from geoseg.outputs.probabilities import choose_band
+from geoseg.scenes.reads import files_read
 from geoseg.scenes.source import open_raster
 from geoseg.tiling.memory import FREE_SHARE, GDAL_CACHE_BYTES, MIB
 from geoseg.values.grid import Grid
@@ -47,7 +48,7 @@ def draw_coverage(
     InputError, ConfigError, OutputError, and MemoryBudgetError before more is taken than allowed.
     """
     path = new_geopackage(out, overwrite=overwrite)
-    refuse_file(path, overwrite=overwrite, inputs=raster_files([str(raster)]))
+    refuse_file(path, overwrite=overwrite, inputs=files_read([str(raster)]))
     refuse_if_in_use(path)
     rules = rules or CoverageRules()
     allow, asked = _allowance(memory_bytes)
