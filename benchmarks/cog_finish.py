@@ -2,8 +2,8 @@
 
     .venv/bin/python benchmarks/cog_finish.py --side 16384 --runs 5
 
-Both read the same parts and write the same layer, in turns, each in a process of its own. The driver gets what
-``assemble`` gives it for other codecs, here with deflate, once with one thread and once with all.
+Both read the same parts and write the same layer, in turns, each in a process of its own. The driver is told to
+compress as ``assemble`` does, once with one thread and once with all.
 """
 
 import argparse
@@ -24,21 +24,19 @@ from rasterio.crs import CRS
 from rasterio.windows import Window
 
 from geoseg.disk.files import atomic
-from geoseg.outputs.cog.cog import CACHE_BYTES, Layer, assemble
+from geoseg.outputs.cog.cog import CACHE_BYTES, assemble
 from geoseg.outputs.cog.parts import PartEncoder, write_part
 from geoseg.outputs.cog.tiff import TILE_PX
 from geoseg.outputs.cog.vrt import vrt
-from geoseg.tiling.overviews import HALVE, Kind, levels_within
+from geoseg.tiling.overviews import halved_layer, levels_within
 from geoseg.tiling.windows import chunks
 from geoseg.values.classes import ClassInfo, ClassMap
 from geoseg.values.grid import Box, Grid
+from geoseg.values.layers import class_layer, probability_layer
 
 CLASSES = ClassMap(tuple(ClassInfo(i, name, (50 * i, 120, 200)) for i, name in enumerate("abcde", start=1)))
-KINDS: dict[str, Kind] = {"classes": "categories", "confidence": "probability"}
-LAYERS = {
-    "classes": Layer.categories("classes", 1, CLASSES),
-    "confidence": Layer.probability("confidence", 2, "Probability of the class"),
-}
+LAYERS = (class_layer("classes", CLASSES), probability_layer("confidence", "Probability of the class"))
+NAMES = tuple(layer.name for layer in LAYERS)
 
 
 def grid_of(side: int) -> Grid:
@@ -62,7 +60,7 @@ def strip(box: Box, top: int) -> dict[str, np.ndarray]:
 def make_parts(folder: Path, side: int, chunk_px: int) -> None:
     grid = grid_of(side)
     for chunk_id, box in chunks(grid.shape, chunk_px):
-        encoder = PartEncoder(box.shape, KINDS, overviews=levels_within(chunk_px, TILE_PX))
+        encoder = PartEncoder(box.shape, LAYERS, overviews=levels_within(chunk_px, TILE_PX))
         for top in range(box.row0, box.row1, TILE_PX):
             encoder.add(strip(box, top))
         write_part(folder / f"{chunk_id}.tif", encoder.finish(), grid=grid.crop(box), record={"id": chunk_id})
@@ -72,14 +70,15 @@ def parts_in(folder: Path, side: int, chunk_px: int) -> dict[Box, Path]:
     return {box: folder / f"{chunk_id}.tif" for chunk_id, box in chunks((side, side), chunk_px)}
 
 
-def by_gdal(parts: dict[Box, Path], grid: Grid, layer: Layer, path: Path, threads: str) -> None:
+def by_gdal(parts: dict[Box, Path], grid: Grid, band: int, path: Path, threads: str) -> None:
     """Write the same layer through GDAL's COG driver, to the disk as ``assemble`` does, but without reading it back."""
     source = path.with_suffix(".vrt")
-    source.write_bytes(vrt(grid, [layer.told()], parts={box: str(part) for box, part in parts.items()}))
+    xml = vrt(grid, [LAYERS[band]], parts={box: str(part) for box, part in parts.items()})
+    source.write_bytes(xml.replace(b"<SourceBand>1<", f"<SourceBand>{band + 1}<".encode()))
     with atomic(path) as temporary, rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES, GDAL_PAM_ENABLED=False):
         rasterio.shutil.copy(
             source, temporary, driver="COG", blocksize=TILE_PX, compress="DEFLATE", predictor="STANDARD",
-            overview_resampling="AVERAGE" if layer.classes is None else "MODE", bigtiff="IF_SAFER", statistics="NO",
+            overview_resampling=LAYERS[band].treatment.resampling, bigtiff="IF_SAFER", statistics="NO",
             num_threads=threads,
         )  # fmt: skip
 
@@ -88,12 +87,13 @@ def run_once(folder: Path, side: int, chunk_px: int, way: str, name: str) -> Non
     """Finish one file and print seconds, peak memory and bytes as JSON."""
     parts, grid, path = parts_in(folder, side, chunk_px), grid_of(side), folder / f"{way}_{name}.tif"
     path.unlink(missing_ok=True)
-    HALVE[LAYERS[name].kind](np.ones((2, 2), np.uint8))  # numba is loaded long before a run finishes
+    band = NAMES.index(name)
+    halved_layer(np.ones((2, 2), np.uint8), LAYERS[band])  # numba is loaded long before a run finishes
     start = time.perf_counter()
     if way == "copied":
-        assemble(parts, grid, [LAYERS[name]], path, tags={})
+        assemble(parts, grid, {band: LAYERS[band]}, path, tags={})
     else:
-        by_gdal(parts, grid, LAYERS[name], path, "1" if way == "gdal" else "ALL_CPUS")
+        by_gdal(parts, grid, band, path, "1" if way == "gdal" else "ALL_CPUS")
     seconds = time.perf_counter() - start
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     peak_mb = int(status["VmHWM"].split()[0]) // 1024
@@ -135,7 +135,7 @@ def main() -> None:
         size = sum(p.stat().st_size for p in folder.iterdir()) / 2**20
         print(f"{args.side} x {args.side} px, chunks of {args.chunk_px} px: {size:.0f} MiB of parts, two layers")
         print(f"{'layer':12}{'way':12}{'median s':>10}{'min':>8}{'max':>8}{'peak MB':>10}{'MiB':>8}{'slower':>9}")
-        for layer in LAYERS:
+        for layer in NAMES:
             measured: dict[str, list[dict]] = {"copied": [], "gdal": [], "gdal-threads": []}
             for _ in range(args.runs):
                 for way, found in measured.items():

@@ -14,14 +14,15 @@ from numpy.typing import NDArray
 from rasterio.crs import CRS
 
 from geoseg.disk.files import write_json
-from geoseg.outputs.cog.cog import Layer, assemble
-from geoseg.outputs.cog.parts import encode, write_part
+from geoseg.outputs.cog.cog import assemble
+from geoseg.outputs.cog.parts import PartEncoder, write_part
 from geoseg.outputs.cog.tiff import TILE_PX
 from geoseg.outputs.geopackage.footprints import write_buildings
 from geoseg.outputs.pam import write_pam
-from geoseg.tiling.overviews import Kind, levels_within
+from geoseg.tiling.overviews import levels_within
 from geoseg.values.classes import ClassInfo, ClassMap
 from geoseg.values.grid import Box, Grid
+from geoseg.values.layers import Layer, class_layer, probability_layer
 from geoseg.vector.footprints.extract import Footprints
 
 CLASSES = ClassMap(
@@ -32,8 +33,11 @@ CLASSES = ClassMap(
     )
 )
 GRID = Grid(CRS.from_epsg(32633), Affine(0.5, 0, 500_000, 0, -0.5, 5_400_000), (700, 1100))
-LAYERS = ("classes", "confidence", "probability_building")
-KINDS: dict[str, Kind] = {name: "categories" if name == "classes" else "probability" for name in LAYERS}
+LAYERS = (
+    class_layer("classes", CLASSES, file="classes.tif"),
+    probability_layer("confidence", "Probability of the class", file="confidence.tif"),
+    probability_layer("probability_building", "p", file="probabilities.tif"),
+)
 PROVENANCE = {
     "software": "geoseg",
     "version": "0.1.0",
@@ -66,8 +70,11 @@ def write_parts(folder: Path, grid: Grid, layers: dict[str, NDArray[np.uint8]], 
             box = Box(row, col, min(row + chunk_px, grid.height), min(col + chunk_px, grid.width))
             path = folder / f"r{row:05}_c{col:05}.tif"
             cut = {name: layer[box.within(grid.box)] for name, layer in layers.items()}
-            part = encode(cut, {name: KINDS[name] for name in cut}, overviews=levels_within(chunk_px, TILE_PX))
-            write_part(path, part, grid=grid.crop(box), record={"id": path.stem})
+            encoder = PartEncoder(
+                box.shape, [layer for layer in LAYERS if layer.name in cut], overviews=levels_within(chunk_px, TILE_PX)
+            )
+            encoder.add(cut)
+            write_part(path, encoder.finish(), grid=grid.crop(box), record={"id": path.stem})
             parts[box] = path
     return parts
 
@@ -98,9 +105,9 @@ def finished_folder(
     parts = write_parts(folder.parent / f"{folder.name}_parts", grid, layers, chunk_px=512)
     folder.mkdir()
     wanted = {
-        "classes.tif": [overviews_of(Layer.categories("classes", 1, CLASSES))],
-        "confidence.tif": [Layer.probability("confidence", 2, "Probability of the class")],
-        "probabilities.tif": [Layer.probability(f"probability_{i}", i, "p") for i in (2, 3)],
+        "classes.tif": {0: overviews_of(LAYERS[0])},
+        "confidence.tif": {1: LAYERS[1]},
+        "probabilities.tif": {i - 1: probability_layer(f"probability_{i}", "p") for i in (2, 3)},
     }
     for name, made_of in wanted.items():
         assemble(parts, grid, made_of, folder / name, tags={"GEOSEG_MODEL": "test"})

@@ -2,7 +2,7 @@
 
 import hashlib
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,14 +10,14 @@ import numpy as np
 
 from geoseg import __version__
 from geoseg.disk.files import move, sync, write_json
-from geoseg.jobs.chunk import INTERIOR, ChunkRecord, probability_layer
+from geoseg.jobs.chunk import INTERIOR, ChunkRecord, probability_name
 from geoseg.jobs.folder import JobFolder
 from geoseg.jobs.job import Job
 from geoseg.jobs.options import PolygonOptions
 from geoseg.jobs.run import Listener, Outcome, Progress
 from geoseg.jobs.targets import POLYGONS, RUN_FILE, own_files, refuse_foreign
-from geoseg.outputs.cog.cog import Layer, assemble
-from geoseg.outputs.cog.vrt import write_parts_vrt
+from geoseg.outputs.cog.cog import assemble
+from geoseg.outputs.cog.vrt import shown, write_parts_vrt
 from geoseg.outputs.geopackage.side_files import refuse_if_in_use
 from geoseg.outputs.pam import write_pam
 from geoseg.outputs.probabilities import ProbabilityBands
@@ -55,14 +55,13 @@ def build_outputs(
     folder: JobFolder,
     outcome: Outcome,
     *,
-    rasters: Sequence[str],
     polygons: PolygonOptions | None,
     listen: Listener,
     each: "ParallelMap" = map,
 ) -> tuple[Path, dict[str, Any]]:
     """Build all outputs in the job folder; returns their folder and the facts that run.json tells of them.
 
-    rasters: names of those that are written; each: how polygons are drawn at several places. Chunks that failed are
+    each: how polygons are drawn at several places. Chunks that failed are
     nodata, and the rasters' tags name them.
     """
     built = folder.path / "outputs"
@@ -72,20 +71,18 @@ def build_outputs(
     parts = {r.box: folder.part(job, r.id) for r in outcome.records.values()}
     parts |= {f.box: folder.filled(f.id) for f in outcome.failures}
     classes = job.spec.class_map
-    steps = len(rasters) + (polygons is not None)
-    listen(Progress("finish", 0, steps, "classes.tif"))
+    files = list(dict.fromkeys(layer.file for layer in job.layers if layer.file is not None))
+    steps = len(files) + (polygons is not None)
     tags = {"GEOSEG_MODEL": ", ".join(b.spec.name for b in job.bundles), "GEOSEG_MODEL_SHA256": job.model_digest}
     if outcome.failures:
         tags["GEOSEG_MISSING_CHUNKS"] = " ".join(sorted(f.id for f in outcome.failures))
-    index = {name: i + 1 for i, name in enumerate(job.layers)}
-    grid = job.scene.grid
-    assemble(parts, grid, [Layer.categories("classes", index["classes"], classes)], built / "classes.tif", tags=tags)
     counts, areas_m2 = class_totals(job, records.values())
-    write_pam(built / "classes.tif", classes, counts=counts, area_ha={k: v / 1e4 for k, v in areas_m2.items()})
-    if "confidence" in rasters:
-        listen(Progress("finish", 1, steps, "confidence.tif"))
-        confidence = Layer.probability("confidence", index["confidence"], "Probability of the class in classes.tif")
-        assemble(parts, grid, [confidence], built / "confidence.tif", tags=tags)
+    for done, name in enumerate(files):
+        listen(Progress("finish", done, steps, name))
+        bands = {i: layer for i, layer in enumerate(job.layers) if layer.file == name}
+        assemble(parts, job.scene.grid, bands, built / name, tags=tags)
+        if job.class_layer in bands.values():
+            write_pam(built / name, classes, counts=counts, area_ha={k: v / 1e4 for k, v in areas_m2.items()})
     facts: dict[str, Any] = {
         "classes": [
             {**row, "pixels": counts[c.id], "area_ha": round(areas_m2[c.id] / 1e4, 6)}
@@ -98,13 +95,6 @@ def build_outputs(
         "valid_px": sum(counts.values()),
         "missing_chunks": sorted(f.id for f in outcome.failures),
     }
-    if "probabilities" in rasters:
-        listen(Progress("finish", len(rasters) - 1, steps, "probabilities.tif"))
-        layers = [
-            Layer.probability(probability_layer(c.name), index[probability_layer(c.name)], f"p({c.name})")
-            for c in classes
-        ]
-        assemble(parts, grid, layers, built / "probabilities.tif", tags=tags)
     if polygons is not None:
         listen(Progress("finish", steps - 1, steps, POLYGONS))
         facts["polygons"] = _polygons(job, folder, parts, built / POLYGONS, polygons, each=each)
@@ -135,11 +125,13 @@ def _polygons(
     assert spec.polygon_class is not None  # make_plan has refused other models
     target = spec.class_map.by_name(spec.polygon_class)
     preview = folder.path / "parts.vrt"
-    write_parts_vrt(preview, parts, job.scene.grid, job.layers)
+    layers = shown(job.layers)
+    write_parts_vrt(preview, parts, job.scene.grid, layers)
+    bands = {layer.name: band for band, layer in enumerate(layers, start=1)}
     pixels = ProbabilityBands(
         str(preview.resolve()),
-        band=job.layers.index(probability_layer(target.name)) + 1,
-        interior=job.layers.index(INTERIOR) + 1 if INTERIOR in job.layers else None,
+        band=bands[probability_name(target.name)],
+        interior=bands.get(INTERIOR),
     )
     drawing = Drawing(
         pixels=pixels,

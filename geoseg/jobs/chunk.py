@@ -16,6 +16,7 @@ from geoseg.tiling.resample import resample_counts, resample_valid, source_box
 from geoseg.tiling.strips import Strip, strips
 from geoseg.tiling.views import VIEWS
 from geoseg.values.grid import Box
+from geoseg.values.layers import Pixels
 from geoseg.values.raster import Raster
 from geoseg.vector.pixels.runs import threshold_byte
 
@@ -23,7 +24,7 @@ INTERIOR = "interior"  # the channel of building models that tells touching buil
 Windows = NDArray[np.float32]  # (B, C, h, w)
 Forward = Callable[[int, Windows], NDArray[np.float32]]  # (member, windows) -> (B, K, h, w) probabilities
 ForwardAll = Callable[[Iterable[tuple[int, Windows]]], Iterator[NDArray[np.float32]]]  # keeps the order
-Rows = dict[str, NDArray[np.uint8]]  # finished rows (n, w) of every layer, by name
+Rows = dict[str, Pixels]  # finished rows (n, w) of every layer, by name
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -168,7 +169,7 @@ class ChunkWalk:
             return {}
         rows = Box(lo, self.box.col0, hi, self.box.col1)
         if pixels.block is None:
-            return self._leave({name: np.zeros(rows.shape, np.uint8) for name in self.job.layers})
+            return self._leave(self.job.blank(rows.shape))
         if self.job.resampling.is_identity:
             part = rows.within(held)
             acc, usable = sums[:, *part], known[part]
@@ -183,7 +184,7 @@ class ChunkWalk:
 
     def _leave(self, layers: Rows) -> Rows:
         """Count the pixels of each class in rows that leave."""
-        self._class_rows.append(row_counts(layers["classes"], [c.id for c in self.job.spec.classes]))
+        self._class_rows.append(row_counts(layers[self.job.class_layer.name], [c.id for c in self.job.spec.classes]))
         return layers
 
 
@@ -226,11 +227,11 @@ def _layers(job: Job, acc: NDArray[np.uint32], valid: NDArray[np.bool_]) -> Rows
     done = finish(acc, valid, class_of_channel=spec.class_of_channel, class_ids=[c.id for c in spec.classes])
     if spec.polygon_class is not None and len(spec.classes) == 2:
         done = _by_threshold(job, done)
-    every = {"classes": done.classes, "confidence": done.confidence}
-    every |= {probability_layer(c.name): p for c, p in zip(spec.classes, done.probabilities, strict=True)}
-    if INTERIOR in job.layers:
+    every: Rows = {"classes": done.classes, "confidence": done.confidence}
+    every |= {probability_name(c.name): p for c, p in zip(spec.classes, done.probabilities, strict=True)}
+    if any(layer.name == INTERIOR for layer in job.layers):
         every[INTERIOR] = to_bytes(acc[[c.name for c in spec.channels].index(INTERIOR)], valid)
-    return {name: every[name] for name in job.layers}
+    return {layer.name: every[layer.name] for layer in job.layers}
 
 
 def _by_threshold(job: Job, done: Finished) -> Finished:
@@ -244,6 +245,6 @@ def _by_threshold(job: Job, done: Finished) -> Finished:
     return Finished(classes, confidence, done.probabilities)
 
 
-def probability_layer(class_name: str) -> str:
+def probability_name(class_name: str) -> str:
     """Return the name of the layer that holds p(class)."""
     return f"probability_{class_name}"

@@ -19,8 +19,8 @@ from geoseg.jobs.chunk import ChunkRecord, ChunkWalk, Rows
 from geoseg.jobs.job import Job, Platform, differences
 from geoseg.outputs.cog.parts import PartEncoder, read_record, write_part
 from geoseg.outputs.cog.tiff import TILE_PX
-from geoseg.outputs.cog.vrt import write_parts_vrt
-from geoseg.tiling.overviews import Kind, levels_within
+from geoseg.outputs.cog.vrt import shown, write_parts_vrt
+from geoseg.tiling.overviews import levels_within
 from geoseg.values.grid import Box
 
 PLAN_FILE, LOCK_FILE = "plan.json", "lock"
@@ -171,16 +171,16 @@ class JobFolder:
         return records
 
     def preview(self, job: Job, records: Iterable[ChunkRecord]) -> None:
-        """Write parts.vrt: all layers of the chunks done so far as one raster, to be looked at while a job runs."""
+        """Write parts.vrt: the layers of the chunks done so far as one raster, to be looked at while a job runs."""
         parts = {record.box: self.part(job, record.id) for record in records}
-        write_parts_vrt(self.path / "parts.vrt", parts, job.scene.grid, job.layers)
+        write_parts_vrt(self.path / "parts.vrt", parts, job.scene.grid, shown(job.layers))
 
     def fill(self, job: Job, chunk_id: str, box: Box) -> ChunkRecord:
         """Write nodata in place of a chunk that failed; returns a record of no window and no valid pixel."""
         self.filled(chunk_id).parent.mkdir(exist_ok=True)
         record = ChunkRecord(chunk_id, box, 0, 0, np.zeros((len(job.spec.classes), box.shape[0]), np.int32))
         sink = _PartSink(self.filled(chunk_id), job, box)
-        sink.add({name: np.zeros(box.shape, np.uint8) for name in job.layers})
+        sink.add(job.blank(box.shape))
         return sink.commit(record)
 
     def chunk_px(self) -> int | None:
@@ -198,8 +198,7 @@ class _PartSink:
 
     def __init__(self, path: Path, job: Job, box: Box) -> None:
         self._path, self._job = path, job
-        kinds: dict[str, Kind] = {n: "categories" if n == "classes" else "probability" for n in job.layers}
-        self._encoder = PartEncoder(box.shape, kinds, overviews=levels_within(job.chunk_px, TILE_PX))
+        self._encoder = PartEncoder(box.shape, job.layers, overviews=levels_within(job.chunk_px, TILE_PX))
 
     def add(self, rows: Rows) -> None:
         self._encoder.add(rows)

@@ -17,6 +17,7 @@ from geoseg.scenes.source import Scene
 from geoseg.tiling.resample import Resampling
 from geoseg.tiling.windows import WindowGrid, chunks
 from geoseg.values.grid import Box
+from geoseg.values.layers import Layer, Pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class Job:
 
     scene: reduced to the models' bands; bundles: the members of an ensemble, often one, of which the first describes
     all; chunk_px: side of a chunk on the scene's grid; batch: windows per network call, fixed; tta: views averaged per
-    window; threshold: for the model's polygon class; layers: names of the raster layers that parts hold; area: where
+    window; threshold: for the model's polygon class; layers: what parts hold; area: where
     outputs are wanted, None for everywhere; reads: every file that GDAL reads for the scene and its mask, see
     ``files_read``.
     """
@@ -51,7 +52,7 @@ class Job:
     tta: str
     platform: Platform
     threshold: float
-    layers: tuple[str, ...]
+    layers: tuple[Layer, ...]
     reads: tuple[str, ...]
     area: Area | None = None
 
@@ -66,6 +67,15 @@ class Job:
         if len(self.bundles) == 1:
             return self.bundles[0].digest
         return hashlib.sha256("".join(b.digest for b in self.bundles).encode()).hexdigest()
+
+    @property
+    def class_layer(self) -> Layer:
+        """The layer whose ids are counted: the first one of classes."""
+        return next(layer for layer in self.layers if layer.classes is not None)
+
+    def blank(self, shape: tuple[int, int]) -> dict[str, Pixels]:
+        """Return (h, w) pixels of nodata of every layer, by name."""
+        return {layer.name: layer.blank(shape) for layer in self.layers}
 
     def chunks(self) -> Iterator[tuple[str, Box]]:
         """Yield (id, box) of every chunk on the scene's grid, row by row."""
@@ -88,7 +98,7 @@ class Job:
             "tta": self.tta,
             "platform": [self.platform.device, self.platform.precision, self.platform.libraries],
             "threshold": self.threshold,
-            "layers": list(self.layers),
+            "layers": [layer.name for layer in self.layers],
             "area": None if self.area is None else self.area.digest,
         }
 

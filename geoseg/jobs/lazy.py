@@ -7,22 +7,21 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import rasterio
-from numpy.typing import NDArray
 
 from geoseg.errors import ConfigError
 from geoseg.executors.threads import local_site, usable_cpus
 from geoseg.executors.worker import refuse_if_different
-from geoseg.jobs.chunk import ChunkWalk, Rows, probability_layer, read_strip
+from geoseg.jobs.chunk import ChunkWalk, Rows, read_strip
 from geoseg.jobs.job import Job
 from geoseg.jobs.networks import load_networks
 from geoseg.jobs.options import RunOptions
 from geoseg.jobs.plan import make_plan
 from geoseg.models.bundle import ModelBundle
-from geoseg.outputs.cog.cog import PROBABILITY_OFFSET, PROBABILITY_SCALE
 from geoseg.scenes.source import Scene
 from geoseg.scenes.xarray_view import georeferenced
 from geoseg.tiling.memory import BASE_BYTES, GDAL_CACHE_BYTES
 from geoseg.values.grid import Box
+from geoseg.values.layers import Pixels
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -50,14 +49,16 @@ def lazy_map(
     for note in plan.notes:
         log.info(note)
     job = plan.job
-    pixels, names = _layers(job), [probability_layer(c.name) for c in job.spec.classes]
-    if layer == "probabilities":
-        bands = [job.layers.index(name) for name in names]
-        array = georeferenced(pixels[bands[0] : bands[-1] + 1], job.scene.grid, name=layer, bands=names, nodata=0)
+    found = [i for i, each in enumerate(job.layers) if each.file == f"{layer}.tif"]
+    first, pixels, grid = job.layers[found[0]], _layers(job), job.scene.grid
+    pixels = pixels[found[0] : found[-1] + 1].astype(first.dtype)  # the bands of a file follow each other
+    if len(found) == 1:
+        array = georeferenced(pixels[0], grid, name=layer, nodata=first.nodata)
     else:
-        array = georeferenced(pixels[job.layers.index(layer)], job.scene.grid, name=layer, nodata=0)
-    scaling = {} if layer == "classes" else {"scale_factor": PROBABILITY_SCALE, "add_offset": PROBABILITY_OFFSET}
-    return array.assign_attrs(scaling)
+        names = [job.layers[i].name for i in found]
+        array = georeferenced(pixels, grid, name=layer, bands=names, nodata=first.nodata)
+    scaled = (first.scale, first.offset) != (1, 0)
+    return array.assign_attrs({"scale_factor": first.scale, "add_offset": first.offset} if scaled else {})
 
 
 def _share_of_a_task(budget_bytes: int) -> int:
@@ -66,26 +67,30 @@ def _share_of_a_task(budget_bytes: int) -> int:
 
 
 def _layers(job: Job) -> "da.Array":
-    """Return all layers of a job, (L, H, W) uint8; equal jobs have equal keys, and nothing is loaded to build them."""
+    """Return all layers of a job, (L, H, W), in a type that holds them all; equal jobs have equal keys.
+
+    Nothing is loaded to build it.
+    """
     import dask.array as da
     from dask.array.core import normalize_chunks
 
+    common = np.result_type(*(layer.dtype for layer in job.layers))
     return da.map_blocks(
         _block,
         job=job,
         chunks=normalize_chunks(
-            (-1, job.chunk_px, job.chunk_px), shape=(len(job.layers), *job.scene.grid.shape), dtype=np.uint8
+            (-1, job.chunk_px, job.chunk_px), shape=(len(job.layers), *job.scene.grid.shape), dtype=common
         ),
-        dtype=np.uint8,
-        meta=np.empty((0, 0, 0), np.uint8),
+        dtype=common,
+        meta=np.empty((0, 0, 0), common),
         name=f"geoseg-{job.fingerprint}",
     )
 
 
-def _block(*, job: Job, block_info: dict[None, dict[str, Any]]) -> NDArray[np.uint8]:
+def _block(*, job: Job, block_info: dict[None, dict[str, Any]]) -> Pixels:
     (row0, row1), (col0, col1) = block_info[None]["array-location"][1:]
     layers = compute_chunk(job, Box(row0, col0, row1, col1))
-    return np.stack([layers[name] for name in job.layers])
+    return np.stack([layers[layer.name] for layer in job.layers])
 
 
 def compute_chunk(job: Job, box: Box) -> Rows:
@@ -103,4 +108,5 @@ def compute_chunk(job: Job, box: Box) -> Rows:
             walk.advance(strip, read_strip(job, strip), lambda batches: (forward(*batch) for batch in batches))
             for strip in walk.strips
         ]
-    return {name: np.concatenate([rows[name] for rows in done if rows]) for name in job.layers}
+    names = [layer.name for layer in job.layers]
+    return {name: np.concatenate([rows[name] for rows in done if rows]) for name in names}

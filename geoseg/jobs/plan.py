@@ -8,7 +8,7 @@ import numpy as np
 
 from geoseg.errors import ConfigError, InputError, MemoryBudgetError
 from geoseg.executors.base import Room, Site
-from geoseg.jobs.chunk import INTERIOR, probability_layer
+from geoseg.jobs.chunk import INTERIOR, probability_name
 from geoseg.jobs.job import Job, Platform
 from geoseg.jobs.options import PolygonOptions, RunOptions
 from geoseg.models.bundle import ModelBundle
@@ -31,6 +31,7 @@ from geoseg.tiling.memory import (
 from geoseg.tiling.resample import Resampling, source_box
 from geoseg.tiling.views import VIEWS
 from geoseg.tiling.windows import WindowGrid, redundancy
+from geoseg.values.layers import Layer, class_layer, probability_layer
 
 # Windows of 768 px are run 1.68 times as often as there are in chunks of 2048 px, 1.32 times in 4096, 1.13 in 8192
 # (``redundancy`` on 30,000 px square); larger chunks take more memory and resume in coarser steps.
@@ -80,11 +81,11 @@ class Plan:
             "tta": job.tta,
             "device": job.platform.device,
             "precision": job.platform.precision,
-            "layers": list(job.layers),
+            "layers": [layer.name for layer in job.layers],
             "memory_bytes": {**asdict(self.memory), "chunks_total": self.memory.total, "polygons": self.polygon_bytes},
             "peak_memory_bytes": self.peak_bytes,
             "disk_bytes_at_most": scene_px
-            * len(job.layers)
+            * sum(layer.bytes_per_px for layer in job.layers)
             * 8
             // 3,  # parts and outputs, with overviews, incompressible
             "fingerprint": job.fingerprint,
@@ -135,7 +136,10 @@ def plan_finish(
     Raises MemoryBudgetError.
     """
     memory = finishing_bytes(
-        scene.grid.shape, chunk_px=job.chunk_px, layers=len(job.layers), classes=len(job.spec.classes)
+        scene.grid.shape,
+        chunk_px=job.chunk_px,
+        layer_bytes=sum(layer.bytes_per_px for layer in job.layers),
+        classes=len(job.spec.classes),
     )
     budget = room.budget_bytes(options.memory_bytes)
     if memory.total > budget:
@@ -188,7 +192,7 @@ def make_job(
         tta=options.tta or spec.tta,
         platform=platform,
         threshold=threshold,
-        layers=_layer_names(spec, options, polygons),
+        layers=_layers(spec, options, polygons),
         reads=files_read((*scene.files, *(() if scene.mask is None else (scene.mask,)))),
         area=None if options.aoi is None else read_area(options.aoi, scene.grid),
     )
@@ -204,7 +208,7 @@ def _load(job: Job, *, lanes: int) -> Load:
         itemsize=np.dtype(job.scene.dtype).itemsize,
         channels=len(spec.channels),
         classes=len(spec.classes),
-        layers=len(job.layers),
+        layer_bytes=sum(layer.bytes_per_px for layer in job.layers),
         batch=job.batch,
         answers=len(VIEWS[job.tta]) * len(job.bundles),
         images=len({str(b.spec.normalisation) for b in job.bundles}),
@@ -223,7 +227,7 @@ def _polygon_bytes(job: Job, polygons: PolygonOptions, *, lanes: int, budget: in
     needed = projected_polygon_bytes(
         job.scene.grid.shape,
         lanes=lanes,
-        interior=INTERIOR in job.layers,
+        interior=any(layer.name == INTERIOR for layer in job.layers),
         max_component_px=polygons.max_component_px,
         base_bytes=base,
     )
@@ -265,12 +269,22 @@ def _chunk_px(load: Load, asked: int | None, before: int | None, budget: int) ->
     return chosen
 
 
-def _layer_names(spec: ModelSpec, options: RunOptions, polygons: PolygonOptions | None) -> tuple[str, ...]:
-    written = "probabilities" in options.rasters
-    wanted = [c.name for c in spec.classes if written or (polygons and c.name == spec.polygon_class)]
-    inner = [INTERIOR] if polygons and polygons.splits and INTERIOR in {c.name for c in spec.channels} else []
-    whole = [name for name in options.rasters if name != "probabilities"]
-    return (*whole, *(probability_layer(name) for name in wanted), *inner)
+def _layers(spec: ModelSpec, options: RunOptions, polygons: PolygonOptions | None) -> tuple[Layer, ...]:
+    """Return the layers that are written, then those that polygons are drawn of."""
+    layers = []
+    if "classes" in options.rasters:
+        layers.append(class_layer("classes", spec.class_map, file="classes.tif"))
+    if "confidence" in options.rasters:
+        layers.append(probability_layer("confidence", "Probability of the class in classes.tif", file="confidence.tif"))
+    file = "probabilities.tif" if "probabilities" in options.rasters else None
+    layers += [
+        probability_layer(probability_name(c.name), f"p({c.name})", file=file)
+        for c in spec.classes
+        if file is not None or (polygons is not None and c.name == spec.polygon_class)
+    ]
+    if polygons is not None and polygons.splits and INTERIOR in {c.name for c in spec.channels}:
+        layers.append(probability_layer(INTERIOR, "p(interior)"))
+    return tuple(layers)
 
 
 def _times(scene: Scene, spec: ModelSpec) -> float:

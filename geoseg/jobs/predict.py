@@ -307,9 +307,7 @@ def _conclude(
 ) -> Result:
     """Build the outputs and make them visible; the job folder goes, unless something in it is still wanted."""
     job, folder = plan.job, work.path.parent
-    built, facts = build_outputs(
-        job, work, outcome, rasters=options.rasters, polygons=polygons, listen=listen, each=each
-    )
+    built, facts = build_outputs(job, work, outcome, polygons=polygons, listen=listen, each=each)
     refuse_if_source_changed(job)
     content = {**of_job(job), **facts, **of_run(plan, run)}
     kept = options.keep_parts or bool(outcome.failures)

@@ -20,13 +20,14 @@ from rasterio.io import DatasetReader
 
 from geoseg.disk.files import refuse_special, write_errors
 from geoseg.errors import GeosegError
-from geoseg.outputs.cog.cog import PROBABILITY_OFFSET, PROBABILITY_SCALE, strips
+from geoseg.outputs.cog.cog import strips
 from geoseg.outputs.cog.tiff import TILE_PX
 from geoseg.outputs.geopackage.footprints import LAYER, OGR_ERRORS
 from geoseg.outputs.geopackage.side_files import SIDECARS
 from geoseg.outputs.pam import pam_path
 from geoseg.values.classes import NODATA, ClassMap
 from geoseg.values.grid import Box, Grid
+from geoseg.values.layers import PROBABILITY_OFFSET, PROBABILITY_SCALE
 from geoseg.vector.ground import geodesic_area_m2
 
 RUN_FILE = "run.json"

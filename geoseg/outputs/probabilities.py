@@ -16,10 +16,10 @@ from rasterio.windows import Window
 
 from geoseg.disk.places import located
 from geoseg.errors import ConfigError, InputError
-from geoseg.outputs.cog.cog import PROBABILITY_OFFSET, PROBABILITY_SCALE
 from geoseg.scenes.source import band_number, open_raster
 from geoseg.tiling.memory import GDAL_CACHE_BYTES
 from geoseg.values.grid import Box
+from geoseg.values.layers import PROBABILITY_OFFSET, PROBABILITY_SCALE
 
 ROUNDING = 1e-6  # probabilities leave 0..1 by so much where floats were summed
 SAYS_FULL_SCALE = "--full-scale says which value means certain: 100 for percent, 255 for bytes"

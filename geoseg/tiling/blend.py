@@ -91,7 +91,7 @@ def finish(
     return out
 
 
-def row_counts(classes: NDArray[np.uint8], class_ids: Sequence[int]) -> NDArray[np.int32]:
+def row_counts(classes: NDArray[np.generic], class_ids: Sequence[int]) -> NDArray[np.int32]:
     """Return how many pixels of each class every row of (h, w) class ids holds, (N, h).
 
     >>> row_counts(np.uint8([[1, 2, 2], [0, 0, 2]]), (1, 2)).tolist()

@@ -33,10 +33,11 @@ GDAL_CACHE_BYTES = 64 * MIB  # what the engine allows GDAL's block cache (GDAL_C
 class Load:
     """What a run holds in memory, whatever its chunk size.
 
-    bands, itemsize: of the scene as it is stored; channels: of the network's answer; classes: of the map; layers: that
-    parts hold; batch: windows per network call; lanes: calls at once; answers: views and members that are averaged;
-    images: differently normalised ones; weights_bytes: of all members, while they are loaded;
-    activation_bytes_per_px: what all convolutions of a call give in this process, per pixel of its windows, 0 on a GPU.
+    bands, itemsize: of the scene as it is stored; channels: of the network's answer; classes: of the map; layer_bytes:
+    of a pixel in all layers of a part; batch: windows per network call; lanes: calls at once; answers: views and
+    members that are averaged; images: differently normalised ones; weights_bytes: of all members, while they are
+    loaded; activation_bytes_per_px: what all convolutions of a call give in this process, per pixel of its windows, 0
+    on a GPU.
     """
 
     grid: WindowGrid
@@ -45,7 +46,7 @@ class Load:
     itemsize: int
     channels: int
     classes: int
-    layers: int
+    layer_bytes: int
     batch: int
     lanes: int
     activation_bytes_per_px: int
@@ -98,8 +99,8 @@ def projected_bytes(load: Load, chunk_px: int) -> MemoryPlan:
     | busy: finishing | row px x (classes + 8) | classes, confidence, probabilities; masks and decisions beside them |
     | | row px x (4 x channels + 1) | sums brought to the scene's grid, where it is another |
     | outputs | row px x (classes + 3) | rows that are being encoded |
-    | encoder | 2 x 512 rows x width x layers | rows of tiles that are not full, of all levels |
-    | | chunk px x layers x 4/3 | tiles that do not compress |
+    | encoder | 2 x 512 rows x width x layer_bytes | rows of tiles that are not full, of all levels |
+    | | chunk px x layer_bytes x 4/3 | tiles that do not compress |
     | | GDAL_CACHE_BYTES | GDAL's block cache |
     """
     source, seen, sums, rows, width = _largest(load, chunk_px)
@@ -121,22 +122,22 @@ def projected_bytes(load: Load, chunk_px: int) -> MemoryPlan:
             rows * (load.classes + 8) + resampled,
         ),
         outputs=rows * (load.classes + 3),
-        encoder=encoded_px * load.layers + GDAL_CACHE_BYTES,
+        encoder=encoded_px * load.layer_bytes + GDAL_CACHE_BYTES,
     )
 
 
-def finishing_bytes(shape: tuple[int, int], *, chunk_px: int, layers: int, classes: int) -> MemoryPlan:
+def finishing_bytes(shape: tuple[int, int], *, chunk_px: int, layer_bytes: int, classes: int) -> MemoryPlan:
     """Return the memory that it takes to put the parts of a scene together, without a network: an upper bound.
 
     | part | bytes | reason |
     |---|---|---|
     | base | PLAIN_BASE_BYTES | the process without a network |
-    | outputs | 2 x 512 rows x width x layers | a row of tiles that do not compress, read and checked |
+    | outputs | 2 x 512 rows x width x layer_bytes | a row of tiles that do not compress, read and checked |
     | | 4 x classes x height x chunks in a row | how many pixels of each class a row of a part has |
     | encoder | GDAL_CACHE_BYTES | GDAL's block cache |
     """
     height, width = shape
-    outputs = 2 * TILE_PX * width * layers + 4 * classes * height * len(cuts(width, chunk_px))
+    outputs = 2 * TILE_PX * width * layer_bytes + 4 * classes * height * len(cuts(width, chunk_px))
     return MemoryPlan(base=PLAIN_BASE_BYTES, outputs=outputs, encoder=GDAL_CACHE_BYTES)
 
 

@@ -20,6 +20,7 @@ from geoseg.tiling.windows import WindowGrid
 from geoseg.values.bands import Band
 from geoseg.values.classes import ClassInfo
 from geoseg.values.grid import Box
+from geoseg.values.layers import class_layer, probability_layer
 from geoseg.vector.pixels.runs import threshold_byte
 
 SPEC = ModelSpec(
@@ -70,7 +71,11 @@ def make_job(path, *, chunk_px, working=None, batch=3, tta="none", members=1, ar
     resampling = Resampling(scene.grid.shape, working or scene.grid.shape)
     windows = WindowGrid.fit(resampling.working_shape, window=64, margin=margin, ramp=ramp, multiple=32)
     bundles = (ModelBundle("", SPEC, Weights(sha256="", bytes=0), "digest"),) * members
-    layers = ("classes", "confidence", "probability_building")
+    layers = (
+        class_layer("classes", SPEC.class_map),
+        probability_layer("confidence", ""),
+        probability_layer("probability_building", ""),
+    )
     return Job(
         scene, bundles, windows, resampling, chunk_px, batch, tta, Platform("cpu", "fp32", "test"), 0.5, layers,
         scene.files, area,
@@ -81,7 +86,7 @@ class Memory:
     """A store that keeps whole layers."""
 
     def __init__(self, job):
-        self.layers = {name: np.zeros(job.scene.grid.shape, np.uint8) for name in job.layers}
+        self.layers = job.blank(job.scene.grid.shape)
 
     def sink(self, job, walk):
         return Rows(self.layers, walk.box)

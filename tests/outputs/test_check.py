@@ -4,6 +4,7 @@ import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from rasterio.windows import Window
 from rio_cogeo.cogeo import cog_validate
 
 from geoseg.outputs.check import Finding, check_outputs, cog_faults
-from geoseg.outputs.cog.cog import Layer
+from geoseg.values.layers import Layer
 
 
 @pytest.fixture(scope="module")
@@ -178,7 +179,7 @@ def test_wrong_grid_is_found_in_every_raster(out: Path) -> None:
 
 def test_overviews_that_mix_classes_are_found(tmp_path: Path) -> None:
     def averaged(layer: Layer) -> Layer:
-        return Layer(layer.name, layer.band, layer.description)  # as if the ids were probabilities
+        return replace(layer, kind="probability")  # as if the ids were probabilities
 
     assert "classes.tif: overview 0 shows only real classes" in faults(
         finished_folder(tmp_path / "out", overviews_of=averaged)

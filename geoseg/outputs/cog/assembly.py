@@ -1,7 +1,7 @@
 """Assembly: the tiles of all parts of a scene, copied as they are into one GeoTIFF."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -14,8 +14,9 @@ from geoseg.errors import OutputError
 from geoseg.outputs.cog.parts import StoredPart
 from geoseg.outputs.cog.tiff import TILE_PX, Level, header
 from geoseg.outputs.cog.tiles import LayerEncoder, TileRow, decode_row, level_of
-from geoseg.tiling.overviews import HALVE, Kind, Pixels, pyramid
+from geoseg.tiling.overviews import halved_layer, pyramid
 from geoseg.values.grid import Box, Grid
+from geoseg.values.layers import Layer, Pixels
 
 _AGAIN = "start the job over with --overwrite"
 
@@ -76,8 +77,8 @@ def _open(box: Box, parts: Mapping[Box, Path]) -> StoredPart:
     return part
 
 
-def write_cog(path: Path, mosaic: Mosaic, *, bands: Sequence[int], kind: Kind, template: bytes) -> None:
-    """Write ``bands`` of the parts (counted from 0) as a cloud-optimised GeoTIFF, and read it back.
+def write_cog(path: Path, mosaic: Mosaic, *, bands: Mapping[int, Layer], template: bytes) -> None:
+    """Write layers of the parts, by their position in them, as a cloud-optimised GeoTIFF, and read it back.
 
     The parts' levels are copied, smaller ones are built from the last of them, a row of tiles at a time: beside the
     index of the parts and the built tiles, memory grows with the width of the scene alone. template: see ``header``.
@@ -88,7 +89,7 @@ def write_cog(path: Path, mosaic: Mosaic, *, bands: Sequence[int], kind: Kind, t
         Level(shape, np.stack([mosaic.sizes(index, band) for band in bands]))
         for index, shape in enumerate(shapes[: mosaic.levels])
     ]
-    built = _build(mosaic, shapes[mosaic.levels :], bands, kind)
+    built = _build(mosaic, shapes[mosaic.levels :], bands)
     smaller = [level_of(shape, level) for shape, level in zip(shapes[mosaic.levels :], built, strict=True)]
     head = TileRow.of((), header(template, [*copied, *smaller]))
     written = []
@@ -104,28 +105,28 @@ def write_cog(path: Path, mosaic: Mosaic, *, bands: Sequence[int], kind: Kind, t
 Built = list[list[list[TileRow]]]  # by level, band and row
 
 
-def _build(mosaic: Mosaic, shapes: Sequence[tuple[int, int]], bands: Sequence[int], kind: Kind) -> Built:
+def _build(mosaic: Mosaic, shapes: Sequence[tuple[int, int]], bands: Mapping[int, Layer]) -> Built:
     """Return the tiles of the levels that follow the parts' last one."""
     if not shapes:
         return []
     by_band = []
-    for band in bands:
-        encoder = LayerEncoder(shapes[0], kind, len(shapes) - 1)
-        for pixels in _strips(mosaic, band):
-            encoder.add(HALVE[kind](pixels))
+    for band, layer in bands.items():
+        encoder = LayerEncoder(shapes[0], layer, len(shapes) - 1)
+        for pixels in _strips(mosaic, band, layer):
+            encoder.add(halved_layer(pixels, layer))
         by_band.append(encoder.finish())
     return [list(level) for level in zip(*by_band, strict=True)]
 
 
-def _strips(mosaic: Mosaic, band: int) -> Iterator[Pixels]:
+def _strips(mosaic: Mosaic, band: int, layer: Layer) -> Iterator[Pixels]:
     """Yield the pixels of the parts' last level, a row of tiles at a time."""
     last = mosaic.levels - 1
     height, width = pyramid(mosaic.shape, TILE_PX)[last]
     for index, pieces in enumerate(mosaic.tile_rows(last, band)):
-        yield np.hstack([decode_row(piece) for piece in pieces])[: height - index * TILE_PX, :width]
+        yield np.hstack([decode_row(piece, layer) for piece in pieces])[: height - index * TILE_PX, :width]
 
 
-def _rows(mosaic: Mosaic, built: Built, bands: Sequence[int]) -> Iterator[TileRow]:
+def _rows(mosaic: Mosaic, built: Built, bands: Iterable[int]) -> Iterator[TileRow]:
     """Yield all rows of tiles in the order of the file: the smallest level first, then by band, row and column."""
     for level in reversed(built):
         yield from chain(*level)

@@ -42,11 +42,6 @@ class Level:
         return np.where(self.sizes > 0, self.sizes.astype(np.int64) + FRAME_BYTES, 0)
 
 
-def tile_counts(shape: tuple[int, int]) -> tuple[int, int]:
-    """Return how many (rows, columns) of tiles hold an image."""
-    return -(-shape[0] // TILE_PX), -(-shape[1] // TILE_PX)
-
-
 def framed(tile: bytes) -> bytes:
     """Return a compressed tile as it stands in a file; nothing where it is empty."""
     return struct.pack("<I", len(tile)) + tile + tile[-4:] if tile else b""

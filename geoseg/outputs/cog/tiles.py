@@ -1,28 +1,21 @@
 """Tiles: the pixels of a layer, handed over from top to bottom, as compressed tiles of all its levels.
 
-Deflate, because everything reads it, and horizontal differences (predictor 2), which all bands of a part must share.
+Deflate, because everything reads it, and horizontal differences (TIFF's predictors 2 and 3).
 On the demo's outputs they take 1 % off classes and 9 to 16 % off probabilities, which are the bulk; very noisy classes
 become 10 % larger.
 """
 
 import hashlib
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self
 
 import numpy as np
 
 from geoseg.outputs.cog.tiff import FRAME_BYTES, TILE_PX, Level, framed
-from geoseg.tiling.overviews import HALVE, Kind, Pixels, halved
-
-# zlib's level and strategy. Demo outputs, one core: classes take 30 % less at level 6 than at 4, at 172 Mpx/s.
-# Probabilities are noise to a search for repetitions: run lengths alone make them 2 % larger than level 4 does, at
-# twice the speed (125 against 60 Mpx/s); level 6 makes them 4 % smaller, at 25 Mpx/s.
-DEFLATE: Mapping[Kind, tuple[int, int]] = {
-    "categories": (6, zlib.Z_DEFAULT_STRATEGY),
-    "probability": (4, zlib.Z_RLE),
-}
+from geoseg.tiling.overviews import halved, halved_layer
+from geoseg.values.layers import PREDICTOR, Dtype, Layer, Pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,33 +46,49 @@ def level_of(shape: tuple[int, int], bands: Sequence[Sequence[Sized]]) -> Level:
     return Level(shape, np.array([[row.sizes for row in band] for band in bands], np.uint32))
 
 
-def encode_tile(pixels: Pixels, kind: Kind) -> bytes:
+def encode_tile(pixels: Pixels, layer: Layer) -> bytes:
     """Return pixels (h, w) of at most one tile, compressed; nothing where all of them are nodata."""
-    if not pixels.any():
+    if layer.is_nodata(pixels).all():
         return b""
-    tile = np.zeros((TILE_PX, TILE_PX), np.uint8)
+    tile = layer.blank((TILE_PX, TILE_PX))
     tile[: pixels.shape[0], : pixels.shape[1]] = pixels
-    tile[:, 1:] -= tile[:, :-1].copy()
-    level, strategy = DEFLATE[kind]
-    deflate = zlib.compressobj(level, strategy=strategy)
-    return deflate.compress(tile) + deflate.flush()
+    how = layer.treatment
+    deflate = zlib.compressobj(how.deflate, strategy=zlib.Z_RLE if how.run_lengths else zlib.Z_DEFAULT_STRATEGY)
+    return deflate.compress(_differences(tile, layer.dtype)) + deflate.flush()
 
 
-def decode_tile(tile: bytes) -> Pixels:
+def _differences(tile: Pixels, dtype: Dtype) -> bytes:
+    """Return a tile as its TIFF predictor has it: each value, or byte of floats, less the one to its left."""
+    if PREDICTOR[dtype] == 3:
+        planes = tile.astype(">f4").view(np.uint8).reshape(TILE_PX, TILE_PX, -1)  # the highest byte first
+        tile = np.ascontiguousarray(planes.transpose(0, 2, 1)).reshape(TILE_PX, -1)
+    tile[:, 1:] -= tile[:, :-1].copy()  # type: ignore[misc]
+    return tile.astype(tile.dtype.newbyteorder("<"), copy=False).tobytes()
+
+
+def decode_tile(tile: bytes, layer: Layer) -> Pixels:
     """Return the (TILE_PX, TILE_PX) pixels of a compressed tile."""
-    differences = np.frombuffer(zlib.decompress(tile), np.uint8) if tile else np.zeros(TILE_PX**2, np.uint8)
-    return np.cumsum(differences.reshape(TILE_PX, TILE_PX), axis=1, dtype=np.uint8)
+    if not tile:
+        return layer.blank((TILE_PX, TILE_PX))
+    floats = PREDICTOR[layer.dtype] == 3
+    stored = np.dtype(np.uint8 if floats else layer.dtype)
+    differences = np.frombuffer(zlib.decompress(tile), stored.newbyteorder("<")).reshape(TILE_PX, -1)
+    values = np.cumsum(differences, axis=1, dtype=stored)
+    if floats:
+        planes = values.reshape(TILE_PX, -1, TILE_PX).transpose(0, 2, 1)
+        return np.ascontiguousarray(planes).view(">f4")[..., 0].astype(layer.dtype)
+    return values
 
 
-def encode_row(pixels: Pixels, kind: Kind) -> TileRow:
+def encode_row(pixels: Pixels, layer: Layer) -> TileRow:
     """Return pixels (h, w) of at most TILE_PX rows as a row of tiles."""
-    tiles = [encode_tile(pixels[:, col : col + TILE_PX], kind) for col in range(0, pixels.shape[1], TILE_PX)]
+    tiles = [encode_tile(pixels[:, col : col + TILE_PX], layer) for col in range(0, pixels.shape[1], TILE_PX)]
     return TileRow.of(tuple(map(len, tiles)), b"".join(map(framed, tiles)))
 
 
-def decode_row(row: TileRow) -> Pixels:
+def decode_row(row: TileRow, layer: Layer) -> Pixels:
     """Return the pixels of a row of tiles, (TILE_PX, tiles x TILE_PX): what hangs over the image's edge is nodata."""
-    return np.hstack([decode_tile(tile) for tile in _unframed(row)])
+    return np.hstack([decode_tile(tile, layer) for tile in _unframed(row)])
 
 
 def _unframed(row: TileRow) -> Iterator[bytes]:
@@ -92,16 +101,16 @@ def _unframed(row: TileRow) -> Iterator[bytes]:
 class LayerEncoder:
     """Takes the rows of a layer from top to bottom, and gives the rows of tiles of its ``overviews`` + 1 levels.
 
-    Holds, beside compressed tiles, TILE_PX rows of pixels a level: less than 2 x TILE_PX x width bytes together.
+    Holds, beside compressed tiles, TILE_PX rows of pixels a level: less than 2 x TILE_PX x width pixels together.
     """
 
-    def __init__(self, shape: tuple[int, int], kind: Kind, overviews: int) -> None:
+    def __init__(self, shape: tuple[int, int], layer: Layer, overviews: int) -> None:
         self.shape = shape
-        self._kind = kind
+        self._layer = layer
         self._done: list[TileRow] = []
         self._taken = 0
-        self._pending = np.empty((min(TILE_PX, shape[0]), shape[1]), np.uint8)
-        self._smaller = LayerEncoder(halved(shape), kind, overviews - 1) if overviews else None
+        self._pending: Pixels = np.empty((min(TILE_PX, shape[0]), shape[1]), layer.dtype)
+        self._smaller = LayerEncoder(halved(shape), layer, overviews - 1) if overviews else None
 
     def add(self, rows: Pixels) -> None:
         """Take the next rows (n, width), any number of them; raises ValueError at more than there are."""
@@ -117,9 +126,11 @@ class LayerEncoder:
                 self._encode(self._pending[: at + len(now)])
 
     def _encode(self, pixels: Pixels) -> None:
-        self._done.append(encode_row(pixels, self._kind))
+        row = encode_row(pixels, self._layer)
+        self._done.append(row)
         if self._smaller is not None:
-            self._smaller.add(HALVE[self._kind](pixels) if pixels.any() else np.zeros(halved(pixels.shape), np.uint8))
+            blank = self._layer.blank(halved(pixels.shape))
+            self._smaller.add(halved_layer(pixels, self._layer) if any(row.sizes) else blank)
 
     def finish(self) -> list[list[TileRow]]:
         """Return the rows of tiles of each level, largest first; raises ValueError where rows are missing."""

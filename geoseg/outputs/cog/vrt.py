@@ -1,7 +1,6 @@
 """VRT: parts shown by GDAL as one raster, and the TIFF tags by which GDAL tells names, palette and place."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from os.path import relpath
 from pathlib import Path
 from types import MappingProxyType
@@ -13,68 +12,69 @@ from rasterio.io import MemoryFile
 
 from geoseg.disk.files import atomic
 from geoseg.outputs.cog.tiff import TILE_PX
-from geoseg.values.classes import NODATA, ClassMap
+from geoseg.values.classes import ClassMap
 from geoseg.values.grid import Box, Grid
+from geoseg.values.layers import PREDICTOR, Layer
+
+_GDAL_TYPES = {"uint8": "Byte", "uint16": "UInt16", "uint32": "UInt32", "int16": "Int16", "float32": "Float32"}
 
 
-@dataclass(frozen=True, slots=True)
-class Band:
-    """What GDAL is told of a band, and its 1-based number in the parts.
-
-    palette: makes it a band of class ids; scaling: (scale, offset) of its bytes.
-    """
-
-    name: str
-    source: int
-    metadata: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    palette: ClassMap | None = None
-    scaling: tuple[float, float] | None = None
-
-
-def write_parts_vrt(path: Path, parts: Mapping[Box, Path], grid: Grid, layer_names: Sequence[str]) -> None:
+def write_parts_vrt(path: Path, parts: Mapping[Box, Path], grid: Grid, layers: Sequence[Layer]) -> None:
     """Write a raster over ``grid`` that shows all ``parts`` so far, nodata elsewhere; band i is the i-th layer.
 
-    Parts are named relative to ``path``, so that both can be moved together.
+    Parts are named relative to ``path``, so that both can be moved together. layers: those that GDAL sees in the parts
+    (``shown``).
     """
-    bands = [Band(name, index) for index, name in enumerate(layer_names, start=1)]
     names = {box: relpath(part, path.parent) for box, part in parts.items()}
     with atomic(path) as temporary:
-        temporary.write_bytes(vrt(grid, bands, parts=names, relative=True))
+        temporary.write_bytes(vrt(grid, [bare(layer) for layer in layers], parts=names, relative=True))
+
+
+def shown(layers: Sequence[Layer]) -> tuple[Layer, ...]:
+    """Return the layers that GDAL sees in parts: those of the first one's dtype, since a TIFF's bands share theirs."""
+    return tuple(layer for layer in layers if layer.dtype == layers[0].dtype)
+
+
+def bare(layer: Layer) -> Layer:
+    """Return a layer as parts tell of it: by name, dtype and nodata alone."""
+    return Layer(layer.name, layer.kind, dtype=layer.dtype, nodata=layer.nodata)
 
 
 def vrt(
     grid: Grid,
-    bands: Sequence[Band],
+    layers: Sequence[Layer],
     *,
     tags: Mapping[str, str] = MappingProxyType({}),
     parts: Mapping[Box, str] = MappingProxyType({}),
     relative: bool = False,
 ) -> bytes:
-    """Return the XML of a raster over ``grid`` made of ``parts``; relative: their names start where the file lies."""
+    """Return the XML of a raster over ``grid``; relative: the names of ``parts`` start where the file lies."""
     root = ET.Element("VRTDataset", rasterXSize=str(grid.width), rasterYSize=str(grid.height))
     ET.SubElement(root, "SRS").text = grid.crs.to_wkt()
     ET.SubElement(root, "GeoTransform").text = ",".join(repr(v) for v in grid.transform.to_gdal())
     _metadata(root, {"AREA_OR_POINT": "Area", **tags})
-    for index, band in enumerate(bands, start=1):
-        element = ET.SubElement(root, "VRTRasterBand", dataType="Byte", band=str(index))
-        _describe(element, band, gray=len(bands) == 1)
+    for index, layer in enumerate(layers, start=1):
+        kind = _GDAL_TYPES[layer.dtype]
+        element = ET.SubElement(root, "VRTRasterBand", dataType=kind, band=str(index))
+        _describe(element, layer, gray=len(layers) == 1)
         for box in sorted(parts):
-            _source(element, box, parts[box], band.source, relative=relative)
+            _source(element, box, parts[box], index, kind=kind, relative=relative)
     return ET.tostring(root, encoding="utf-8")
 
 
 def tiff_template(
-    grid: Grid, bands: Sequence[Band], *, tags: Mapping[str, str] = MappingProxyType({}), overviews_by: str = ""
+    grid: Grid, layers: Sequence[Layer], *, tags: Mapping[str, str] = MappingProxyType({}), overviews_by: str = ""
 ) -> bytes:
-    """Return a GeoTIFF of one empty tile, written by GDAL, that tells all a file of these bands has to tell.
+    """Return a GeoTIFF of one empty tile, written by GDAL, that tells all a file of these layers has to tell.
 
     Its tags do not depend on the size of the grid. overviews_by: GDAL's name of how overviews were made.
     """
     options = {
-        "tiled": "YES", "blockxsize": TILE_PX, "blockysize": TILE_PX, "compress": "DEFLATE", "predictor": 2,
-        "interleave": "BAND", "sparse_ok": "TRUE", "@overview_resampling": overviews_by,
+        "tiled": "YES", "blockxsize": TILE_PX, "blockysize": TILE_PX, "compress": "DEFLATE",
+        "predictor": PREDICTOR[layers[0].dtype], "interleave": "BAND", "sparse_ok": "TRUE",
+        "@overview_resampling": overviews_by,
     }  # fmt: skip
-    xml = vrt(Grid(grid.crs, grid.transform, (1, 1)), bands, tags=tags)
+    xml = vrt(Grid(grid.crs, grid.transform, (1, 1)), layers, tags=tags)
     with (
         rasterio.Env(GDAL_PAM_ENABLED=False),
         MemoryFile(xml, ext=".vrt") as source,
@@ -90,18 +90,26 @@ def _metadata(parent: ET.Element, items: Mapping[str, str]) -> None:
         ET.SubElement(holder, "MDI", key=key).text = value
 
 
-def _describe(element: ET.Element, band: Band, *, gray: bool) -> None:
-    ET.SubElement(element, "Description").text = band.name
-    _metadata(element, band.metadata)
-    ET.SubElement(element, "NoDataValue").text = str(NODATA)
-    if band.scaling is not None:
-        for key, value in zip(("Scale", "Offset"), band.scaling, strict=True):
+def _describe(element: ET.Element, layer: Layer, *, gray: bool) -> None:
+    ET.SubElement(element, "Description").text = layer.name
+    described = {"DESCRIPTION": layer.description} if layer.description else {}
+    _metadata(element, described | {f"CLASS_{c.id}": c.name for c in layer.classes or ()})
+    ET.SubElement(element, "NoDataValue").text = _text(layer.nodata)
+    if layer.unit:
+        ET.SubElement(element, "UnitType").text = layer.unit
+    if (layer.scale, layer.offset) != (1, 0):
+        for key, value in (("Scale", layer.scale), ("Offset", layer.offset)):
             ET.SubElement(element, key).text = repr(value)
-    if band.palette is not None:
+    if layer.classes is not None:
         ET.SubElement(element, "ColorInterp").text = "Palette"
-        _palette(element, band.palette)
+        _palette(element, layer.classes)
     else:
         ET.SubElement(element, "ColorInterp").text = "Gray" if gray else "Undefined"
+
+
+def _text(number: float) -> str:
+    """Return a number in full, whole ones without a point."""
+    return str(int(number)) if float(number).is_integer() else repr(number)
 
 
 def _palette(band: ET.Element, classes: ClassMap) -> None:
@@ -113,14 +121,14 @@ def _palette(band: ET.Element, classes: ClassMap) -> None:
         ET.SubElement(table, "Entry", {f"c{i}": str(v) for i, v in enumerate(rgba, start=1)})
 
 
-def _source(band: ET.Element, box: Box, name: str, source_band: int, *, relative: bool) -> None:
+def _source(band: ET.Element, box: Box, name: str, source_band: int, *, kind: str, relative: bool) -> None:
     height, width = box.shape
     size = {"xSize": str(width), "ySize": str(height)}
     source = ET.SubElement(band, "SimpleSource")
     ET.SubElement(source, "SourceFilename", relativeToVRT=str(int(relative))).text = name
     ET.SubElement(source, "SourceBand").text = str(source_band)
     block = {"BlockXSize": str(TILE_PX), "BlockYSize": str(TILE_PX)}
-    raster = {"RasterXSize": str(width), "RasterYSize": str(height), "DataType": "Byte"}
+    raster = {"RasterXSize": str(width), "RasterYSize": str(height), "DataType": kind}
     ET.SubElement(source, "SourceProperties", {**raster, **block})  # with it a part is opened only when it is read
     ET.SubElement(source, "SrcRect", {"xOff": "0", "yOff": "0", **size})
     ET.SubElement(source, "DstRect", {"xOff": str(box.col0), "yOff": str(box.row0), **size})

@@ -8,27 +8,27 @@ import rasterio
 import rasterio.shutil
 from affine import Affine
 from conftest import write_tif
-from make_outputs import CLASSES, layers_of, write_parts
+from make_outputs import LAYERS, layers_of, write_parts
 from numpy.typing import NDArray
 from rasterio.crs import CRS
 from rio_cogeo.cogeo import cog_validate
 
 from geoseg.errors import OutputError
 from geoseg.outputs.check import cog_faults
-from geoseg.outputs.cog.cog import Layer, assemble
-from geoseg.outputs.cog.parts import encode, write_part
-from geoseg.tiling.overviews import HALVE, Kind, pyramid
+from geoseg.outputs.cog.cog import assemble
+from geoseg.outputs.cog.parts import PartEncoder, write_part
+from geoseg.tiling.overviews import halved_layer, pyramid
 from geoseg.values.grid import Box, Grid
+from geoseg.values.layers import Layer
 
-CLASS_LAYER = Layer.categories("classes", 1, CLASSES)
-PROBABILITIES = [Layer.probability("confidence", 2, "c"), Layer.probability("probability_building", 3, "p")]
+CLASS_BAND, PROBABILITIES = {0: LAYERS[0]}, {1: LAYERS[1], 2: LAYERS[2]}
 
 
 def grid_of(shape: tuple[int, int]) -> Grid:
     return Grid(CRS.from_epsg(32633), Affine(0.5, 0, 5e5, 0, -0.5, 5.4e6), shape)
 
 
-def assert_levels(path: Path, layers: list[NDArray[np.uint8]], kind: Kind) -> None:
+def assert_levels(path: Path, layers: list[NDArray[np.generic]], of: Layer) -> None:
     """All levels of a file equal the pixels, halved again and again as whole arrays."""
     assert cog_faults(path) == []
     if layers[0].shape[1] > 1:  # rio-cogeo takes the overviews of a file one pixel wide for none, GDAL's own too
@@ -36,7 +36,7 @@ def assert_levels(path: Path, layers: list[NDArray[np.uint8]], kind: Kind) -> No
     for level in range(-1, len(pyramid(layers[0].shape, 512)) - 1):
         with rasterio.open(path, **({} if level < 0 else {"overview_level": level})) as image:
             np.testing.assert_array_equal(image.read(), layers)
-        layers = [HALVE[kind](layer) for layer in layers]
+        layers = [halved_layer(layer, of) for layer in layers]
     with rasterio.open(path) as image:
         assert len(image.overviews(1)) == len(pyramid(image.shape, 512)) - 1
 
@@ -62,19 +62,19 @@ def test_every_level_equals_naive_arrays_at_any_size(tmp_path: Path, shape: tupl
     layers = layers_of(grid)
     layers["classes"][: shape[0] // 2, shape[1] // 2 :] = 0
     parts = write_parts(tmp_path / "parts", grid, layers, chunk_px=chunk_px)
-    assemble(parts, grid, [CLASS_LAYER], tmp_path / "c.tif", tags={})
-    assert_levels(tmp_path / "c.tif", [layers["classes"]], "categories")
+    assemble(parts, grid, CLASS_BAND, tmp_path / "c.tif", tags={})
+    assert_levels(tmp_path / "c.tif", [layers["classes"]], LAYERS[0])
     assemble(parts, grid, PROBABILITIES, tmp_path / "p.tif", tags={})
-    assert_levels(tmp_path / "p.tif", [layers["confidence"], layers["probability_building"]], "probability")
+    assert_levels(tmp_path / "p.tif", [layers["confidence"], layers["probability_building"]], LAYERS[1])
 
 
-@pytest.mark.parametrize(("layer", "resampling"), [(CLASS_LAYER, "MODE"), (PROBABILITIES[0], "AVERAGE")])
-def test_pixels_of_all_levels_are_gdal_s_at_powers_of_two(tmp_path: Path, layer: Layer, resampling: str) -> None:
+@pytest.mark.parametrize(("band", "resampling"), [(0, "MODE"), (1, "AVERAGE")])
+def test_pixels_of_all_levels_are_gdal_s_at_powers_of_two(tmp_path: Path, band: int, resampling: str) -> None:
     grid = grid_of((2048, 4096))
     layers = layers_of(grid)
     parts = write_parts(tmp_path / "parts", grid, layers, chunk_px=1024)
-    assemble(parts, grid, [layer], tmp_path / "ours.tif", tags={})
-    source = write_tif(tmp_path / "plain.tif", layers[layer.name][None], nodata=0)
+    assemble(parts, grid, {band: LAYERS[band]}, tmp_path / "ours.tif", tags={})
+    source = write_tif(tmp_path / "plain.tif", layers[LAYERS[band].name][None], nodata=0)
     rasterio.shutil.copy(source, tmp_path / "gdal.tif", driver="COG", blocksize=512, overview_resampling=resampling)
     for level in range(-1, 3):
         options = {} if level < 0 else {"overview_level": level}
@@ -89,8 +89,8 @@ def test_pixels_of_all_levels_are_gdal_s_at_powers_of_two(tmp_path: Path, layer:
 def test_scene_of_nodata_alone_is_a_sound_file(tmp_path: Path) -> None:
     grid = grid_of((1500, 700))
     parts = write_parts(tmp_path / "parts", grid, {"classes": np.zeros(grid.shape, np.uint8)}, chunk_px=512)
-    assemble(parts, grid, [CLASS_LAYER], tmp_path / "c.tif", tags={})
-    assert_levels(tmp_path / "c.tif", [np.zeros(grid.shape, np.uint8)], "categories")
+    assemble(parts, grid, CLASS_BAND, tmp_path / "c.tif", tags={})
+    assert_levels(tmp_path / "c.tif", [np.zeros(grid.shape, np.uint8)], LAYERS[0])
     assert (tmp_path / "c.tif").stat().st_size < 8000
 
 
@@ -101,8 +101,10 @@ def test_parts_must_lie_on_whole_tiles_and_fit_their_boxes(tmp_path: Path) -> No
     for col in (0, 300):
         box = Box(0, col, 600, col + 300)
         halves[box] = tmp_path / f"{col}.tif"
-        write_part(halves[box], encode(ones, {"classes": "categories"}, overviews=0), grid=grid.crop(box), record={})
+        encoder = PartEncoder(box.shape, LAYERS[:1], overviews=0)
+        encoder.add(ones)
+        write_part(halves[box], encoder.finish(), grid=grid.crop(box), record={})
     with pytest.raises(OutputError, match="whole tiles"):
-        assemble(halves, grid, [CLASS_LAYER], tmp_path / "c.tif", tags={})
+        assemble(halves, grid, CLASS_BAND, tmp_path / "c.tif", tags={})
     with pytest.raises(OutputError, match=r"0\.tif: holds \(600, 300\) pixels"):
-        assemble({grid.box: tmp_path / "0.tif"}, grid, [CLASS_LAYER], tmp_path / "c.tif", tags={})
+        assemble({grid.box: tmp_path / "0.tif"}, grid, CLASS_BAND, tmp_path / "c.tif", tags={})

@@ -13,23 +13,26 @@ from rasterio.crs import CRS
 from geoseg.disk.files import atomic, write_json
 from geoseg.errors import OutputError
 from geoseg.outputs.cog import parts
-from geoseg.outputs.cog.parts import PartEncoder, StoredPart, encode, read_record, write_part
-from geoseg.tiling.overviews import Kind, average, mode
+from geoseg.outputs.cog.parts import PartEncoder, StoredPart, read_record, write_part
+from geoseg.tiling.overviews import halved_layer
 from geoseg.values.grid import Grid
+from geoseg.values.layers import Layer
 
 GRID = Grid(CRS.from_epsg(32633), Affine(0.3, 0, 500_000, 0, -0.3, 5_400_000), (130, 520))
 RECORD = {"id": "r00000_c00001", "fingerprint": "ab", "class_px": {"1": 3}, "note": "ä"}
 
-KINDS: dict[str, Kind] = {"classes": "categories", "confidence": "probability"}
+LAYERS = (Layer("classes", "category"), Layer("confidence", "probability"))
 
 
 def layers() -> dict[str, np.ndarray]:
     rng = np.random.default_rng(3)
-    return {name: rng.integers(0, 4, GRID.shape, np.uint8) for name in KINDS}
+    return {name: rng.integers(0, 4, GRID.shape, np.uint8) for name in ("classes", "confidence")}
 
 
-def write(path: Path, *, overviews: int = 1) -> None:
-    write_part(path, encode(layers(), KINDS, overviews=overviews), grid=GRID, record=RECORD)
+def write(path: Path, *, overviews: int = 1, tables: dict[str, bytes] | None = None) -> None:
+    encoder = PartEncoder(GRID.shape, LAYERS, overviews=overviews)
+    encoder.add(layers())
+    write_part(path, encoder.finish(), grid=GRID, record=RECORD, tables=tables or {})
 
 
 @contextmanager
@@ -91,6 +94,22 @@ def test_flipped_byte_is_found_wherever_it_is(tmp_path: Path) -> None:
         assert read_record(bad) is None, position
 
 
+def test_tables_stand_beside_the_tiles_and_are_checked(tmp_path: Path) -> None:
+    path, plain = tmp_path / "p.tif", tmp_path / "plain.tif"
+    tables = {"objects": b"12345" * 99, "empty": b""}
+    write(path, tables=tables)
+    write(plain)
+    assert read_record(path) == RECORD
+    part = StoredPart.open(path)
+    assert {name: part.table(name) for name in part.tables} == tables
+    assert part.rows == StoredPart.open(plain).rows
+    assert b"tables" not in plain.read_bytes()
+    path.write_bytes(path.read_bytes().replace(b"45123", b"45120", 1))
+    assert read_record(path) is None
+    with pytest.raises(OutputError, match=r"p\.tif.*damaged"):
+        part.table("objects")
+
+
 def test_what_is_no_part_has_no_record(tmp_path: Path) -> None:
     path = tmp_path / "p.tif"
     with rasterio.open(path, "w", driver="GTiff", height=9, width=9, count=1, dtype="uint8") as out:
@@ -104,7 +123,7 @@ def test_what_is_no_part_has_no_record(tmp_path: Path) -> None:
 @pytest.mark.parametrize("steps", [1, 3, 64, 129])
 def test_bytes_do_not_depend_on_how_many_rows_come_at_once(tmp_path: Path, steps: int) -> None:
     write(tmp_path / "whole.tif")
-    encoder = PartEncoder(GRID.shape, KINDS, overviews=1)
+    encoder = PartEncoder(GRID.shape, LAYERS, overviews=1)
     for row in range(0, GRID.height, steps):
         encoder.add({name: layer[row : row + steps] for name, layer in layers().items()})
     write_part(tmp_path / "rows.tif", encoder.finish(), grid=GRID, record=RECORD)
@@ -112,7 +131,7 @@ def test_bytes_do_not_depend_on_how_many_rows_come_at_once(tmp_path: Path, steps
 
 
 def test_rows_that_do_not_fit_are_refused() -> None:
-    encoder = PartEncoder(GRID.shape, KINDS, overviews=0)
+    encoder = PartEncoder(GRID.shape, LAYERS, overviews=0)
     encoder.add({name: layer[:100] for name, layer in layers().items()})
     with pytest.raises(ValueError, match="100 of 130 rows"):
         encoder.finish()
@@ -124,7 +143,7 @@ def test_part_has_its_overviews(tmp_path: Path) -> None:
     write(tmp_path / "p.tif", overviews=2)
     expected = layers()
     for level in range(2):
-        expected = {"classes": mode(expected["classes"]), "confidence": average(expected["confidence"])}
+        expected = {layer.name: halved_layer(expected[layer.name], layer) for layer in LAYERS}
         with rasterio.open(tmp_path / "p.tif", overview_level=level) as overview:
             np.testing.assert_array_equal(overview.read(), list(expected.values()))
     stored = StoredPart.open(tmp_path / "p.tif")

@@ -11,15 +11,17 @@ from rio_cogeo.cogeo import cog_validate
 
 from geoseg.outputs.cog.tiff import CLASSIC_LIMIT, FRAME_BYTES, TILE_PX, Level, framed, header
 from geoseg.outputs.cog.tiles import decode_tile, encode_tile
-from geoseg.outputs.cog.vrt import Band, tiff_template
+from geoseg.outputs.cog.vrt import tiff_template
 from geoseg.tiling.overviews import pyramid
 from geoseg.values.grid import Grid
+from geoseg.values.layers import Layer
 
 CRS_M, PLACE = CRS.from_epsg(32633), Affine(0.5, 0, 5e5, 0, -0.5, 5.4e6)
+IDS = Layer("ids", "category")
 
 
 def template(bands: int) -> bytes:
-    return tiff_template(Grid(CRS_M, PLACE, (1, 1)), [Band(f"band {i}", i) for i in range(1, bands + 1)])
+    return tiff_template(Grid(CRS_M, PLACE, (1, 1)), [Layer(f"band {i}", "category") for i in range(1, bands + 1)])
 
 
 def levels_of(shape: tuple[int, int], bands: int, size: int) -> list[Level]:
@@ -45,7 +47,7 @@ def test_tiles_stand_where_the_header_says(tmp_path: Path, shape: tuple[int, int
         made = []
         for _ in range(int(np.prod(counts))):
             number = number % 255 + 1
-            made.append(encode_tile(np.full((TILE_PX, TILE_PX), number, np.uint8), "categories"))
+            made.append(encode_tile(np.full((TILE_PX, TILE_PX), number, np.uint8), IDS))
         levels.append(Level(size, np.reshape([len(t) for t in made], counts).astype(np.uint32)))
         tiles.append(made)
     path = tmp_path / "a.tif"
@@ -62,9 +64,9 @@ def test_tiles_stand_where_the_header_says(tmp_path: Path, shape: tuple[int, int
 
 
 def test_empty_tiles_are_not_stored_and_read_as_nodata(tmp_path: Path) -> None:
-    tile = encode_tile(np.full((TILE_PX, TILE_PX), 7, np.uint8), "categories")
+    tile = encode_tile(np.full((TILE_PX, TILE_PX), 7, np.uint8), IDS)
     sizes = np.array([[[0, len(tile)], [0, 0]]], np.uint32)
-    small = encode_tile(np.full((TILE_PX, TILE_PX), 9, np.uint8), "categories")
+    small = encode_tile(np.full((TILE_PX, TILE_PX), 9, np.uint8), IDS)
     levels = [Level((1024, 1024), sizes), Level((512, 512), np.array([[[len(small)]]], np.uint32))]
     path = tmp_path / "a.tif"
     path.write_bytes(header(template(1), levels) + framed(small) + framed(tile))
@@ -78,7 +80,7 @@ def test_empty_tiles_are_not_stored_and_read_as_nodata(tmp_path: Path) -> None:
 
 def test_bigtiff_only_where_offsets_need_it(tmp_path: Path) -> None:
     """A file of more than 4 GB, of which only one tile is there: the last, beyond what 32 bits can say."""
-    tile = encode_tile(np.full((TILE_PX, TILE_PX), 3, np.uint8), "categories")
+    tile = encode_tile(np.full((TILE_PX, TILE_PX), 3, np.uint8), IDS)
     levels = levels_of((20480, 20480), 1, 3_000_000)
     levels[0].sizes[0, -1, -1] = len(tile)
     head = header(template(1), levels)
@@ -113,8 +115,8 @@ def test_tiles_come_back() -> None:
     rng = np.random.default_rng(0)
     for shape in [(1, 1), (512, 512), (37, 500)]:
         pixels = rng.integers(0, 256, shape, np.uint8)
-        whole = decode_tile(encode_tile(pixels, "categories"))
+        whole = decode_tile(encode_tile(pixels, IDS), IDS)
         np.testing.assert_array_equal(whole[: shape[0], : shape[1]], pixels)
         assert whole.sum() == pixels.sum()  # nodata beside it
-    assert encode_tile(np.zeros((9, 9), np.uint8), "categories") == b""
-    assert not decode_tile(b"").any()
+    assert encode_tile(np.zeros((9, 9), np.uint8), IDS) == b""
+    assert not decode_tile(b"", IDS).any()
