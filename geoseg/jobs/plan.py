@@ -307,7 +307,13 @@ def _notes(scene: Scene, spec: ModelSpec, resampling: Resampling) -> list[str]:
     if _times(scene, spec) > MANY_TIMES:
         notes.append(f"{_far(scene, spec)}; what it was trained to see may not be there")
     if not scene.named:
-        notes.append(f"{scene.name}: bands have no names; taken in order as {', '.join(spec.band_set.names)}")
+        bands = ", ".join(spec.band_set.names)
+        grey = len(scene.bands) < len(spec.bands)
+        notes.append(
+            f"{scene.name}: its one band without a name is taken as grey, for each of {bands}"
+            if grey
+            else f"{scene.name}: bands have no names; taken in order as {bands}"
+        )
     if not resampling.is_identity:
         height_m, width_m = scene.grid.ground_resolution_m()
         notes.append(

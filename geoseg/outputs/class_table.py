@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from colorsys import hsv_to_rgb
+from contextlib import suppress
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -38,7 +39,7 @@ def read_classes(raster: DatasetReader, band: int, present: Iterable[int]) -> tu
 
 def tagged_names(raster: DatasetReader, band: int) -> dict[int, str]:
     """Return the names by class that geoseg writes as CLASS_n tags; empty for other files."""
-    return {int(k[6:]): v for k, v in raster.tags(band).items() if k.startswith("CLASS_") and k[6:].isdigit()}
+    return {int(k[6:]): v for k, v in raster.tags(band).items() if k.startswith("CLASS_") and k[6:].isdecimal()}
 
 
 def _made_up(value: int) -> Color:
@@ -61,10 +62,12 @@ def _from_pam(raster: Path, band: int) -> tuple[dict[int, str], dict[int, Color]
     if VALUE_USAGE in columns:
         for row in holder.findall("GDALRasterAttributeTable/Row"):
             cells = [cell.text or "" for cell in row.findall("F")]
-            value = round(float(cells[columns[VALUE_USAGE]]))
-            if NAME_USAGE in columns:
-                names[value] = cells[columns[NAME_USAGE]]
-            if all(usage in columns for usage in COLOR_USAGES):
-                red, green, blue = (int(cells[columns[usage]]) for usage in COLOR_USAGES)
-                colors[value] = red, green, blue
+            with suppress(ValueError, IndexError, OverflowError):  # a row that is cut off, or of text, names nothing
+                value = round(float(cells[columns[VALUE_USAGE]]))
+                if NAME_USAGE in columns:
+                    names[value] = cells[columns[NAME_USAGE]]
+                if all(usage in columns for usage in COLOR_USAGES):
+                    red, green, blue = (int(cells[columns[usage]]) for usage in COLOR_USAGES)
+                    if all(0 <= part <= 255 for part in (red, green, blue)):
+                        colors[value] = red, green, blue
     return names, colors

@@ -1,6 +1,7 @@
 """What a scene is, in words and numbers: for a look before a run."""
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 from rasterio.enums import ColorInterp, MaskFlags
@@ -38,12 +39,18 @@ def file_facts(path: str) -> FileFacts:
             path=path,
             driver=src.driver,
             dtypes=tuple(src.dtypes),
-            compression=src.compression.value.lower() if src.compression else None,
-            interleaving=src.interleaving.value.lower() if src.interleaving else None,
+            compression=_word(src.compression),
+            interleaving=_word(src.interleaving),
             block_px=src.block_shapes[0],
             overviews=tuple(src.overviews(1)),
             masks=tuple(word for flag, word in KINDS_OF_MASK.items() if flag in flags),
         )
+
+
+def _word(stored: Enum | str | None) -> str | None:
+    """Return a word of rasterio's in lower case; it gives plain text for formats that have others than GeoTIFF."""
+    word = stored.value if isinstance(stored, Enum) else stored
+    return None if word is None else str(word).lower()
 
 
 def describe(scene: Scene) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,12 +20,19 @@ from geoseg.disk.files import mode_of, refuse_special
 from geoseg.disk.places import CONNECTION
 from geoseg.errors import ConfigError, InputError
 from geoseg.scenes.local_only import LOCAL_DRIVERS, is_elsewhere
+from geoseg.scenes.no_raster import way_out
 from geoseg.scenes.reads import files_read, local_file
 from geoseg.values.bands import SENSORS, Band, BandSet, resolve_band, sensor_bands
-from geoseg.values.grid import Box, Grid
+from geoseg.values.grid import Box, Grid, pyproj_crs
 from geoseg.values.raster import Raster
 
 COLORS = {ColorInterp.red: "red", ColorInterp.green: "green", ColorInterp.blue: "blue"}
+LARGEST = float(np.finfo(np.float32).max)  # pixels are worked with as float32
+AROUND_NAMES = re.compile(r"^(band|layer|channel)[\s_-]*\d+|[\s_]*\(?\d+(\.\d+)?\s*(nm|µm)\)?$", re.IGNORECASE)
+# What a description may not hold where the colour interpretation, which writers set by default, is to be believed.
+OTHER_BANDS = re.compile(
+    r"\d|edge|infra|ir\b|ir_|nd[vw]i|index|^v[vh]|^h[vh]|cirrus|coast|aerosol|yellow", re.IGNORECASE
+)
 NUMBERED = re.compile(r"(band|layer|channel)?[\s_-]*\d+", re.IGNORECASE)  # "Band 1", "Layer_2": a count, not a name
 
 
@@ -116,6 +123,8 @@ class Scene:
             order = self.bands.indices_of(wanted, where=self.name)
         elif len(self.bands) == len(wanted):
             order = tuple(range(len(wanted)))
+        elif len(self.bands) == 1 and set(wanted.names) == set(COLORS.values()):
+            order = (0, 0, 0)  # grey is equal parts of each
         else:
             raise InputError(
                 f"{self.name}: {len(self.bands)} bands without names, the model needs {len(wanted)} "
@@ -157,7 +166,7 @@ def open_scene(
         if not first.grid.same_as(part.grid):
             raise InputError(
                 f"{path}: its grid ({_words(part.grid)}) differs from that of {paths[0]} ({_words(first.grid)}). "
-                f"Bring the bands to one grid first (gdalbuildvrt -resolution, gdalwarp -te -tr)"
+                f"Bring the bands to one grid first ({_way_to_one_grid(first.grid, part.grid)})"
             )
     every = [s if nodata is None else replace(s, nodata=nodata) for part in parts for s in part.sources]
     labels = [label for part in parts for label in part.labels]
@@ -177,10 +186,16 @@ def open_scene(
         bands=band_set,
         named=named,
         sources=tuple(replace(s, alpha=None) if s.file in plain else s for s in (every[i] for i in picked)),
-        dtype=str(np.result_type(*(dtypes[i] for i in picked))),
+        dtype=_dtype_of_all(dtypes[i] for i in picked),
         block=first.block,
         mask=None if mask is None else str(mask),
     )
+
+
+def _dtype_of_all(dtypes: Iterable[str]) -> str:
+    """Return the type that holds the values of all; float32 for half floats, which few libraries work with."""
+    common = np.result_type(*dtypes)
+    return "float32" if common == np.float16 else str(common)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +214,13 @@ def _words(grid: Grid) -> str:
     return f"{size} from {t.c:.10g}, {t.f:.10g} in {grid.crs.to_string()[:60]}"
 
 
+def _way_to_one_grid(first: Grid, other: Grid) -> str:
+    """Return the command that brings two grids together: pixels of another size on the same ground need no warp."""
+    if first.crs == other.crs and np.allclose(first.bounds, other.bounds, rtol=0, atol=abs(first.transform.a) / 100):
+        return "gdalbuildvrt -separate -resolution highest -r bilinear bands.vrt FILES, then that VRT with --bands"
+    return "gdalwarp -t_srs -te -tr"
+
+
 def open_raster(path: str, *, local_only: bool = False) -> DatasetReader:
     """Open a raster for reading; raises InputError with one line where GDAL cannot.
 
@@ -206,13 +228,16 @@ def open_raster(path: str, *, local_only: bool = False) -> DatasetReader:
     """
     if local_only and is_elsewhere(path):
         raise InputError(f"{path}: not a file of this machine, and --local-only is given")
+    if not is_utf8(path):
+        raise InputError(f"{path!a}: its name is not UTF-8; rename the file")
     if not CONNECTION.match(path) and mode_of(path) is None:
         raise InputError(f"{path}: no such file")
     refuse_special(local_file(path) or path)
     try:
         return _opened_locally(path) if local_only else rasterio.open(path)
     except RasterioIOError as error:
-        raise InputError(f"{path}: not a raster that can be read ({_first_line(error)})") from error
+        told = way_out(path) or _first_line(error)
+        raise InputError(f"{path}: not a raster that can be read ({told})") from error
 
 
 def _opened_locally(path: str) -> DatasetReader:
@@ -236,42 +261,71 @@ def band_number(src: DatasetReader, band: int | str | None) -> int:
     return int(band)
 
 
+def is_utf8(name: str) -> bool:
+    """Whether a file's name can be given to GDAL: names of other encodings hold halves of surrogate pairs."""
+    return not any("\ud800" <= c <= "\udfff" for c in name)
+
+
 def _describe(path: str, assume_crs: str | None, *, local_only: bool) -> _File:
+    """Return what a file says of itself; raises InputError with its name."""
     with open_raster(path, local_only=local_only) as src:
-        if src.driver == "VRT":
-            files_read([path])  # refuses sources that are missing, or that GDAL would wait for without end
-        if src.count == 0:
-            hint = (
-                f"; it holds {len(src.subdatasets)} rasters, name one, e.g. {src.subdatasets[0]}"
-                if src.subdatasets
-                else ""
-            )
-            raise InputError(f"{path}: no raster bands{hint}")
-        if any(np.dtype(_numpy_name(d)).kind == "c" for d in src.dtypes):
-            raise InputError(f"{path}: complex pixels ({src.dtypes[0]}); convert to amplitude or intensity first")
-        if src.transform.is_identity and (src.gcps[0] or src.rpcs):
+        try:
+            return _file(src, path, assume_crs)
+        except UnicodeDecodeError as error:
             raise InputError(
-                f"{path}: placed by ground control points or RPCs only; rectify it first (gdalwarp, gdalwarp -rpc)"
-            )
-        if src.transform.is_identity:  # what rasterio gives for a missing or empty one
-            raise InputError(
-                f"{path}: no geotransform, so nobody knows where its pixels lie or how large they are; give it one "
-                f"(gdal_edit -a_ullr left top right bottom, or a world file beside it)"
-            )
-        crs = src.crs if src.crs is not None and src.crs.to_wkt() else _assumed(path, assume_crs)
-        labels = tuple(_label(src, i, path) for i in range(src.count))
-        # Writers mark the fourth of four bytes as alpha by default, near infrared included: a name says what it is.
-        alpha = [i + 1 for i, c in enumerate(src.colorinterp) if c is ColorInterp.alpha and labels[i] is None]
-        return _File(
-            grid=Grid(crs, src.transform, src.shape),
-            sources=tuple(
-                BandSource(path, i + 1, src.scales[i], src.offsets[i], src.nodatavals[i], alpha[0] if alpha else None)
-                for i in range(src.count)
-            ),
-            labels=labels,
-            dtypes=src.dtypes,
-            block=src.block_shapes[0],
+                f"{path}: a band's name or a tag in it, or in its .aux.xml, is not UTF-8 ({error.reason}); "
+                f"write it anew (gdal_edit, or remove the .aux.xml)"
+            ) from error
+
+
+def _file(src: DatasetReader, path: str, assume_crs: str | None) -> _File:
+    if src.driver == "VRT":
+        files_read([path])  # refuses sources that are missing, or that GDAL would wait for without end
+    if src.count == 0:
+        hint = (
+            f"; it holds {len(src.subdatasets)} rasters, name one, e.g. {src.subdatasets[0]}" if src.subdatasets else ""
         )
+        raise InputError(f"{path}: no raster bands{hint}")
+    if any(np.dtype(_numpy_name(d)).kind == "c" for d in src.dtypes):
+        raise InputError(f"{path}: complex pixels ({src.dtypes[0]}); convert to amplitude or intensity first")
+    if src.transform.is_identity and (src.gcps[0] or src.rpcs):
+        raise InputError(
+            f"{path}: placed by ground control points or RPCs only; rectify it first (gdalwarp, gdalwarp -rpc)"
+        )
+    if src.transform.is_identity:  # what rasterio gives for a missing or empty one
+        raise InputError(
+            f"{path}: no geotransform, so nobody knows where its pixels lie or how large they are; give it one "
+            f"(gdal_edit -a_ullr left top right bottom, or a world file beside it)"
+        )
+    _refuse_scales(src, path)
+    crs = src.crs if src.crs is not None and src.crs.to_wkt() else _assumed(path, assume_crs)
+    try:
+        pyproj_crs(crs)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    labels = tuple(_label(src, i, path) for i in range(src.count))
+    # Writers mark the fourth of four bytes as alpha by default, near infrared included: a name says what it is.
+    alpha = [i + 1 for i, c in enumerate(src.colorinterp) if c is ColorInterp.alpha and labels[i] is None]
+    return _File(
+        grid=Grid(crs, src.transform, src.shape),
+        sources=tuple(
+            BandSource(path, i + 1, src.scales[i], src.offsets[i], src.nodatavals[i], alpha[0] if alpha else None)
+            for i in range(src.count)
+        ),
+        labels=labels,
+        dtypes=src.dtypes,
+        block=src.block_shapes[0],
+    )
+
+
+def _refuse_scales(src: DatasetReader, path: str) -> None:
+    """Raise InputError where a band's scale or offset would leave no value to work with."""
+    for i, (scale, offset) in enumerate(zip(src.scales, src.offsets, strict=True), 1):
+        if not (0 < abs(scale) < LARGEST and abs(offset) < LARGEST):
+            raise InputError(
+                f"{path}: band {i} has the scale {scale:g} and the offset {offset:g}, which give no physical values; "
+                f"set them right (gdal_edit -scale 1 -offset 0)"
+            )
 
 
 def _numpy_name(dtype: str) -> str:
@@ -291,15 +345,25 @@ def _label(src: DatasetReader, i: int, path: str) -> str | None:
     """Return what band ``i`` is called, None where nothing says it or it is called alpha."""
     told = (src.descriptions[i] or "").split(",")[0].strip()  # "B4, central wavelength 665 nm"
     if told and not NUMBERED.fullmatch(told):
-        return None if told.lower() in ("alpha", "mask") and src.colorinterp[i] is ColorInterp.alpha else told
+        if told.lower() in ("alpha", "mask") and src.colorinterp[i] is ColorInterp.alpha:
+            return None
+        return _known(told) or (told if OTHER_BANDS.search(told) else COLORS.get(src.colorinterp[i], told))
     if src.colorinterp[i] in COLORS:
         return COLORS[src.colorinterp[i]]
+    if src.colorinterp[i] is ColorInterp.palette:
+        return "palette"  # numbers of colours, no grey values
     if src.count == 1:  # one band a file, as Sentinel-2 comes: T32UMA_20260101_B04_10m.jp2, scene-R.tif
         known = {k.lower() for table in SENSORS.values() for k in table}
         for token in reversed(re.split(r"[^A-Za-z0-9]+", Path(path).stem)):
             if token.lower() in known:
                 return token
     return None
+
+
+def _known(told: str) -> str | None:
+    """Return the common name within "Band 1 (Red)" or "Red (665 nm)", None where there is none."""
+    name = AROUND_NAMES.sub("", told).strip(" ()_-:")
+    return name if resolve_band(name).wavelength_nm is not None else None
 
 
 def _name_bands(

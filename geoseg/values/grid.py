@@ -187,9 +187,9 @@ def pyproj_crs(crs: CRS):  # type: ignore[no-untyped-def]  # pyproj.CRS, importe
     out = pyproj.CRS.from_wkt(crs.to_wkt())
     out = out.sub_crs_list[0] if out.is_compound else out
     out = out.source_crs if out.is_bound else out  # type: ignore[assignment]
-    if out.geodetic_crs is None:
+    if out.geodetic_crs is None or out.is_geocentric:
         raise InputError(
-            f"the CRS {out.name!r} is not tied to the Earth; give the file its true one (gdal_edit -a_srs)"
+            f"the CRS {out.name!r} places nothing on the Earth's surface; give the file its true one (gdal_edit -a_srs)"
         )
     return out
 

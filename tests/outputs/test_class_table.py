@@ -57,3 +57,21 @@ def test_classes_without_colours_get_distinct_ones(tmp_path):
     colors = np.array([c.color for c in found])
     apart = np.abs(colors[:, None] - colors[None]).sum(-1)
     assert apart[~np.eye(len(found), dtype=bool)].min() > 5
+
+
+def test_rows_that_say_nothing_name_nothing(tmp_path):
+    path = write(tmp_path / "a.tif", tags={"CLASS_\u00b2": "x", "CLASS_-1": "y", "CLASS_": "z"})
+    fields = "".join(f"<FieldDefn><Name>n</Name><Usage>{usage}</Usage></FieldDefn>" for usage in (5, 2, 6, 7, 8))
+    rows = (
+        ("1", "water", "1", "2", "3"),
+        ("2",),
+        ("x", "b"),
+        ("1e999", "q"),
+        ("nan", "q"),
+        ("", ""),
+        ("3", "road", "300", "-1", "0"),
+    )
+    cells = "".join(f"<Row>{''.join(f'<F>{cell}</F>' for cell in row)}</Row>" for row in rows)
+    table = f"<GDALRasterAttributeTable>{fields}{cells}</GDALRasterAttributeTable>"
+    pam_path(path).write_text(f'<PAMDataset><PAMRasterBand band="1">{table}</PAMRasterBand></PAMDataset>')
+    assert classes(path, {1, 2, 3}) == [(1, "water"), (2, "class 2"), (3, "road")]

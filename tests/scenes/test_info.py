@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import rasterio.shutil
 from affine import Affine
 from conftest import write_tif
 
@@ -96,3 +97,9 @@ def test_a_look_at_a_scene_takes_the_same_memory_whatever_its_size(tmp_path, sha
     tracemalloc.stop()
     assert facts["ground_area_ha"] == pytest.approx(shape[0] * shape[1] * 1e-12, rel=2e-3)
     assert peak < 2**27
+
+
+def test_formats_with_words_of_their_own_are_described(tmp_path):
+    path = write_tif(tmp_path / "a.tif", np.ones((3, 8, 8), np.uint8), photometric="RGB")
+    rasterio.shutil.copy(path, tmp_path / "a.mrf", driver="MRF")
+    assert describe(open_scene(tmp_path / "a.mrf"))["files"][0]["driver"] == "MRF"

@@ -3,6 +3,7 @@
 import os
 import pickle
 import shutil
+import zipfile
 
 import numpy as np
 import pytest
@@ -379,6 +380,95 @@ def test_a_scene_without_a_geotransform_has_no_place(tmp_path, crs, transform):
     path = write(tmp_path / "a.tif", noise("uint8"), crs=crs, transform=transform)
     with pytest.raises(InputError, match=r"a.tif: no geotransform, .*gdal_edit -a_ullr"):
         open_scene(path, assume_crs="EPSG:32645")
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        (("Red (665 nm)", "Green (560 nm)", "Blue (490 nm)"), ("Red", "Green", "Blue")),
+        (("Band 1 (Red)", "Band 2 (Green)", "Band 3 (Blue)"), ("Red", "Green", "Blue")),
+        (("rot", "gruen", "blau"), ("red", "green", "blue")),
+        (("red_mean", "green_mean", "blue_mean"), ("red", "green", "blue")),
+        (("B8", "B4", "B3"), None),
+        (("nir", "red", "green"), None),
+        (("red_edge", "swir", "ndvi"), None),
+    ],
+)
+def test_rgb_is_known_by_colour_interpretation_where_no_description_speaks_against_it(tmp_path, names, found):
+    scene = open_scene(write(tmp_path / "a.tif", noise("uint8"), names=names, photometric="RGB"))
+    if found is None:
+        with pytest.raises(InputError, match="not found among"):
+            scene.select(BandSet.parse("red,green,blue"))
+    else:
+        assert [s.index for s in scene.select(BandSet.parse("red,green,blue")).sources] == [1, 2, 3]
+
+
+def test_grey_is_equal_parts_of_red_green_and_blue_and_palettes_are_not(tmp_path):
+    grey = open_scene(write(tmp_path / "pan.tif", noise("uint8", 1)))
+    data = whole(grey.select(BandSet.parse("red,green,blue"))).data
+    np.testing.assert_array_equal(data, np.repeat(noise("uint8", 1), 3, axis=0))
+    with pytest.raises(InputError, match="1 bands without names"):
+        grey.select(BandSet.parse("red,green,nir"))
+    coloured = open_scene(write(tmp_path / "p.tif", noise("uint8", 1), photometric="palette", colors=["palette"]))
+    with pytest.raises(InputError, match="not found among palette"):
+        coloured.select(BandSet.parse("red,green,blue"))
+
+
+def test_half_floats_are_read_as_float32(tmp_path):
+    data = noise("float16")
+    scene = open_scene(write(tmp_path / "a.tif", data))
+    raster = whole(scene)
+    assert raster.data.dtype == scene.dtype == "float32"
+    np.testing.assert_array_equal(raster.data, data.astype(np.float32))
+
+
+def test_bands_of_nested_grids_are_told_the_way(tmp_path):
+    fine = write(tmp_path / "B02.tif", noise("uint8", 1, (40, 50)))
+    coarse = write(tmp_path / "B05.tif", noise("uint8", 1, (20, 25)), transform=NORTH_UP @ Affine.scale(2))
+    with pytest.raises(InputError, match=r"B05.tif: its grid .*gdalbuildvrt -separate -resolution highest"):
+        open_scene([fine, coarse])
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("a.parquet", "vectors"), ("a.kml", "vectors"), ("a.shz", "vectors"), ("S2.SAFE", "a folder"),
+        ("a.zip", "/vsizip/.*a.zip/in/scene.tif"), ("none.zip", "NAME.tif"),
+    ],
+)  # fmt: skip
+def test_what_is_no_raster_is_called_what_it_is(tmp_path, name, told):
+    for archive, inside in (("a.zip", "in/scene.tif"), ("none.zip", "a.txt")):
+        with zipfile.ZipFile(tmp_path / archive, "w") as file:
+            file.writestr(inside, "")
+    (tmp_path / "S2.SAFE").mkdir()
+    for other in ("a.parquet", "a.kml", "a.shz"):
+        (tmp_path / other).write_bytes(b"PAR1")
+    with pytest.raises(InputError, match=f"{name}: not a raster that can be read .*{told}"):
+        open_scene(tmp_path / name)
+
+
+@pytest.mark.parametrize(("scale", "offset"), [(np.nan, 0), (np.inf, 0), (0, 0), (1e300, 0), (1, np.nan), (1, -np.inf)])
+def test_scales_that_leave_no_value_are_refused(tmp_path, scale, offset):
+    path = write(tmp_path / "a.tif", noise("uint8"))
+    with rasterio.open(path, "r+") as dst:
+        dst.scales, dst.offsets = (1, scale, 1), (0, offset, 0)
+    with pytest.raises(InputError, match=r"a.tif: band 2 has the scale .*gdal_edit -scale"):
+        open_scene(path)
+
+
+@pytest.mark.parametrize("crs", ["EPSG:4978", "EPSG:5703", 'LOCAL_CS["site",UNIT["metre",1]]'])
+def test_a_crs_that_places_nothing_on_the_ground_is_refused(tmp_path, crs):
+    with pytest.raises(InputError, match=r"a.tif: the CRS .* places nothing on the Earth's surface"):
+        open_scene(write(tmp_path / "a.tif", noise("uint8"), crs=crs))
+
+
+def test_names_that_are_not_utf_8_are_refused(tmp_path, rgb):
+    with pytest.raises(InputError, match=r"udcff.tif': its name is not UTF-8; rename"):
+        open_scene(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.tif"))
+    pam = '<PAMDataset><PAMRasterBand band="1"><Description>Rouge é</Description></PAMRasterBand></PAMDataset>'
+    (tmp_path / "rgb.tif.aux.xml").write_bytes(pam.encode("latin-1"))
+    with pytest.raises(InputError, match=r"rgb.tif: a band's name .* is not UTF-8"):
+        open_scene(rgb)
 
 
 # --- files that cannot be used
