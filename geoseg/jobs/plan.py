@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from geoseg.executors.base import Room, Site
 from geoseg.jobs.chunk import INTERIOR, probability_name
 from geoseg.jobs.job import Job, Platform
 from geoseg.jobs.options import PolygonOptions, RunOptions
+from geoseg.models.architectures import check_architecture
 from geoseg.models.bundle import ModelBundle
 from geoseg.models.fitness import refuse_unfit
 from geoseg.models.spec import ModelSpec
@@ -336,8 +338,16 @@ def weights_bytes(stored: Sequence[int]) -> int:
 def activation_bytes_per_px(spec: ModelSpec, *, itemsize: int) -> int:
     """Return what all convolutions of a network call give per pixel of its window, in bytes; ``itemsize`` of a value.
 
-    Found by running a small window through an untrained network: torch's meta device would not compute, and takes twice
-    as long to load.
+    Counted from the options where the architecture is our own, else by a run of the network.
+    """
+    values = check_architecture(spec.arch).values_per_px(len(spec.bands), len(spec.channels))
+    return int((values_of_a_run(spec) if values is None else values) * itemsize)
+
+
+def values_of_a_run(spec: ModelSpec) -> Fraction:
+    """Return how many values all convolutions give per pixel, by running a small window through an untrained network.
+
+    torch's meta device would not compute, and takes twice as long to load.
     """
     import torch
 
@@ -348,7 +358,7 @@ def activation_bytes_per_px(spec: ModelSpec, *, itemsize: int) -> int:
 
     def count(_module: object, _inputs: object, output: torch.Tensor) -> None:
         nonlocal total
-        total += output.numel() * itemsize
+        total += output.numel()
 
     with torch.inference_mode():
         network = build_network(spec.arch, in_channels=len(spec.bands), out_channels=len(spec.channels)).eval()
@@ -356,4 +366,4 @@ def activation_bytes_per_px(spec: ModelSpec, *, itemsize: int) -> int:
             if isinstance(module, torch.nn.Conv2d):
                 module.register_forward_hook(count)
         network(torch.zeros(1, len(spec.bands), size, size))
-    return total // size**2
+    return Fraction(total, size**2)

@@ -4,6 +4,7 @@ The table is an allow-list: what a library takes beyond it (timm's names of hubs
 ``checkpoint_path``) would fetch files or read pickles.
 """
 
+from fractions import Fraction
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, ValidationError
@@ -33,6 +34,19 @@ class CompactUNetOptions(Value):
         """Fewer values than these hold no such network: the second 3 x 3 convolution of every encoder block."""
         return 9 * sum(width * width for width in self.widths)
 
+    def values_per_px(self, in_channels: int, out_channels: int) -> Fraction:
+        """Return how many values all convolutions give per pixel of a window, as ``CompactUNet`` puts them together.
+
+        A block gives its width two times, and once more where its shortcut is a convolution: where the width changes.
+        """
+        share = [Fraction(1, 4**level) for level in range(len(self.widths))]  # of a window's pixels, per level
+        before = (in_channels, *self.widths[:-1])
+        encoder = sum(
+            ((2 + (a != b)) * b * part for a, b, part in zip(before, self.widths, share, strict=True)), Fraction(0)
+        )
+        decoder = sum((3 * width * part for width, part in zip(before[1:], share[:-1], strict=True)), Fraction(0))
+        return encoder + 2 * self.widths[-1] * share[-1] + decoder + out_channels
+
 
 class SmpUNetOptions(Value):
     """What segmentation-models-pytorch's U-Net is told; its encoders are named, and never fetched."""
@@ -54,12 +68,20 @@ class SmpUNetOptions(Value):
         """Nothing is known of an encoder before it is built."""
         return 0
 
+    def values_per_px(self, _in_channels: int, _out_channels: int) -> Fraction | None:
+        """Return None: nothing is known of an encoder before it is built and run."""
+        return None
+
 
 class ProbeOptions(Value):
     """A probe takes none."""
 
     stride_px: ClassVar[int] = 1
     least_values: ClassVar[int] = 0
+
+    def values_per_px(self, _in_channels: int, _out_channels: int) -> Fraction:
+        """Return 0: a probe has no convolution."""
+        return Fraction(0)
 
 
 Options = CompactUNetOptions | SmpUNetOptions | ProbeOptions
