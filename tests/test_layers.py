@@ -23,6 +23,7 @@ LAYERS = (
     {"scenes"},
     {"outputs"},
     {"models"},
+    {"tasks"},
     {"executors", "jobs"},
     {"training"},
     {"selftest"},

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from geoseg.jobs.chunk import ChunkRecord, ChunkWalk, Forward, Rows
+from geoseg.jobs.chunk import ChunkRecord, ChunkWalk, Forward
 from geoseg.jobs.job import Job, Platform
+from geoseg.tasks.base import Rows
 from geoseg.tiling.memory import FREE_SHARE
 from geoseg.values.grid import Box
 

@@ -8,8 +8,9 @@ from itertools import islice
 
 from geoseg.errors import GeosegError, TryAgainError
 from geoseg.executors.base import Cause, Chunk, ChunkFailure, ChunkProgress, Outcome, Room, Sink, Site, Task
-from geoseg.jobs.chunk import ChunkRecord, ChunkWalk, ForwardAll, Rows, StripPixels, Windows, read_strip
+from geoseg.jobs.chunk import ChunkRecord, ChunkWalk, ForwardAll, StripPixels, Windows, read_strip
 from geoseg.jobs.job import Platform, refuse_if_source_changed
+from geoseg.tasks.base import Rows
 from geoseg.tiling.strips import Strip
 
 READ_AHEAD = 1  # strips read beside the one being computed; the memory plan counts READ_AHEAD + 1

@@ -10,7 +10,7 @@ import numpy as np
 
 from geoseg import __version__
 from geoseg.disk.files import move, sync, write_json
-from geoseg.jobs.chunk import INTERIOR, ChunkRecord, probability_name
+from geoseg.jobs.chunk import ChunkRecord
 from geoseg.jobs.folder import JobFolder
 from geoseg.jobs.job import Job
 from geoseg.jobs.options import PolygonOptions
@@ -21,6 +21,7 @@ from geoseg.outputs.cog.vrt import shown, write_parts_vrt
 from geoseg.outputs.geopackage.side_files import refuse_if_in_use
 from geoseg.outputs.pam import write_pam
 from geoseg.outputs.probabilities import ProbabilityBands
+from geoseg.tasks.buildings import drawn_layers
 from geoseg.values.grid import Box
 
 if TYPE_CHECKING:
@@ -127,11 +128,12 @@ def _polygons(
     preview = folder.path / "parts.vrt"
     layers = shown(job.layers)
     write_parts_vrt(preview, parts, job.scene.grid, layers)
+    surface, interior = drawn_layers(job)
     bands = {layer.name: band for band, layer in enumerate(layers, start=1)}
     pixels = ProbabilityBands(
         str(preview.resolve()),
-        band=bands[probability_name(target.name)],
-        interior=bands.get(INTERIOR),
+        band=bands[surface],
+        interior=None if interior is None else bands[interior],
     )
     drawing = Drawing(
         pixels=pixels,

@@ -10,21 +10,18 @@ from numpy.typing import NDArray
 from geoseg.jobs.job import Job
 from geoseg.models.spec import Normalisation
 from geoseg.scenes.source import read
-from geoseg.tiling.blend import Finished, accumulate, finish, mean_members, quantise, row_counts, to_bytes
+from geoseg.tasks.base import Rows
+from geoseg.tiling.blend import accumulate, mean_members, quantise, row_counts
 from geoseg.tiling.normalise import normalise
 from geoseg.tiling.resample import resample_counts, resample_valid, source_box
 from geoseg.tiling.strips import Strip, strips
 from geoseg.tiling.views import VIEWS
 from geoseg.values.grid import Box
-from geoseg.values.layers import Pixels
 from geoseg.values.raster import Raster
-from geoseg.vector.pixels.runs import threshold_byte
 
-INTERIOR = "interior"  # the channel of building models that tells touching buildings apart, and its layer
 Windows = NDArray[np.float32]  # (B, C, h, w)
 Forward = Callable[[int, Windows], NDArray[np.float32]]  # (member, windows) -> (B, K, h, w) probabilities
 ForwardAll = Callable[[Iterable[tuple[int, Windows]]], Iterator[NDArray[np.float32]]]  # keeps the order
-Rows = dict[str, Pixels]  # finished rows (n, w) of every layer, by name
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -180,7 +177,7 @@ class ChunkWalk:
         usable = usable & pixels.block.valid[rows.within(strip.pixels)]
         if pixels.wanted is not None:
             usable &= pixels.wanted[rows.within(strip.decided)]
-        return self._leave(_layers(self.job, acc, usable))
+        return self._leave(self.job.task.reduce(acc, usable, self.job))
 
     def _leave(self, layers: Rows) -> Rows:
         """Count the pixels of each class in rows that leave."""
@@ -219,32 +216,3 @@ def _stack(job: Job, group: Sequence[Box], image: NDArray[np.float32], seen: Box
         cols = job.windows.cols.fold(np.arange(window.col0, window.col1)) - seen.col0
         slot[:] = image[:, rows[:, None], cols]
     return out
-
-
-def _layers(job: Job, acc: NDArray[np.uint32], valid: NDArray[np.bool_]) -> Rows:
-    """Return the layers the job asks for, by name."""
-    spec = job.spec
-    done = finish(acc, valid, class_of_channel=spec.class_of_channel, class_ids=[c.id for c in spec.classes])
-    if spec.polygon_class is not None and len(spec.classes) == 2:
-        done = _by_threshold(job, done)
-    every: Rows = {"classes": done.classes, "confidence": done.confidence}
-    every |= {probability_name(c.name): p for c, p in zip(spec.classes, done.probabilities, strict=True)}
-    if any(layer.name == INTERIOR for layer in job.layers):
-        every[INTERIOR] = to_bytes(acc[[c.name for c in spec.channels].index(INTERIOR)], valid)
-    return {layer.name: every[layer.name] for layer in job.layers}
-
-
-def _by_threshold(job: Job, done: Finished) -> Finished:
-    """Decide a two-class map by the polygon class's probability byte: raster and polygons then agree to the pixel."""
-    spec = job.spec
-    position = [c.name == spec.polygon_class for c in spec.classes].index(True)
-    target, other = spec.classes[position], spec.classes[1 - position]
-    inside = done.probabilities[position] >= threshold_byte(job.threshold)
-    classes = np.where(inside, np.uint8(target.id), np.uint8(other.id)) * (done.classes > 0)
-    confidence = np.where(inside, done.probabilities[position], done.probabilities[1 - position])
-    return Finished(classes, confidence, done.probabilities)
-
-
-def probability_name(class_name: str) -> str:
-    """Return the name of the layer that holds p(class)."""
-    return f"probability_{class_name}"

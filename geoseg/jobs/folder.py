@@ -15,11 +15,12 @@ import numpy as np
 from geoseg.disk.files import locked, write_json
 from geoseg.errors import OutputError
 from geoseg.executors.base import Sink
-from geoseg.jobs.chunk import ChunkRecord, ChunkWalk, Rows
+from geoseg.jobs.chunk import ChunkRecord, ChunkWalk
 from geoseg.jobs.job import Job, Platform, differences
 from geoseg.outputs.cog.parts import PartEncoder, read_record, write_part
 from geoseg.outputs.cog.tiff import TILE_PX
 from geoseg.outputs.cog.vrt import shown, write_parts_vrt
+from geoseg.tasks.base import Rows
 from geoseg.tiling.overviews import levels_within
 from geoseg.values.grid import Box
 

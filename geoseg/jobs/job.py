@@ -14,6 +14,8 @@ from geoseg.models.spec import ModelSpec
 from geoseg.scenes.aoi import Area
 from geoseg.scenes.reads import Stamp, changed, stamps
 from geoseg.scenes.source import Scene
+from geoseg.tasks import task_of
+from geoseg.tasks.base import Task
 from geoseg.tiling.resample import Resampling
 from geoseg.tiling.windows import WindowGrid, chunks
 from geoseg.values.grid import Box
@@ -67,6 +69,16 @@ class Job:
         if len(self.bundles) == 1:
             return self.bundles[0].digest
         return hashlib.sha256("".join(b.digest for b in self.bundles).encode()).hexdigest()
+
+    @property
+    def task(self) -> Task:
+        """What the channels become."""
+        return task_of(self.spec)
+
+    @property
+    def bytes_per_px(self) -> int:
+        """What a pixel of all layers takes."""
+        return sum(layer.bytes_per_px for layer in self.layers)
 
     @property
     def class_layer(self) -> Layer:

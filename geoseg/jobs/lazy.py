@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import rasterio
@@ -11,7 +11,7 @@ import rasterio
 from geoseg.errors import ConfigError
 from geoseg.executors.threads import local_site, usable_cpus
 from geoseg.executors.worker import refuse_if_different
-from geoseg.jobs.chunk import ChunkWalk, Rows, read_strip
+from geoseg.jobs.chunk import ChunkWalk, read_strip
 from geoseg.jobs.job import Job
 from geoseg.jobs.networks import load_networks
 from geoseg.jobs.options import RunOptions
@@ -19,6 +19,8 @@ from geoseg.jobs.plan import make_plan
 from geoseg.models.bundle import ModelBundle
 from geoseg.scenes.source import Scene
 from geoseg.scenes.xarray_view import georeferenced
+from geoseg.tasks import RASTERS
+from geoseg.tasks.base import Rows
 from geoseg.tiling.memory import BASE_BYTES, GDAL_CACHE_BYTES
 from geoseg.values.grid import Box
 from geoseg.values.layers import Pixels
@@ -28,11 +30,10 @@ if TYPE_CHECKING:
     import xarray as xr
 
 log = logging.getLogger(__name__)
-RasterName = Literal["classes", "confidence", "probabilities"]
 
 
 def lazy_map(
-    scene: Scene, bundles: Sequence[ModelBundle], *, options: RunOptions, layer: RasterName = "classes"
+    scene: Scene, bundles: Sequence[ModelBundle], *, options: RunOptions, layer: str = "classes"
 ) -> "xr.DataArray":
     """Return a raster that a run would write, uint8 with nodata 0, computed by chunks; equal to it byte for byte.
 
@@ -40,8 +41,8 @@ def lazy_map(
     runs once. Dask's scheduler says where chunks run; of the options those count that decide bytes, chunks and memory.
     Raises what ``make_plan`` raises, and ConfigError for a layer that no run writes.
     """
-    if layer not in get_args(RasterName):
-        raise ConfigError(f"layer {layer!r}: choose {', '.join(get_args(RasterName))}")
+    if layer not in RASTERS:
+        raise ConfigError(f"layer {layer!r}: choose {', '.join(RASTERS)}")
     options = replace(options, layers=(*options.layers, layer))
     site = local_site(options.device, lanes=1)
     share = _share_of_a_task(site.budget_bytes(options.memory_bytes))

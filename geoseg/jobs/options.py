@@ -6,6 +6,7 @@ from math import inf
 from typing import TYPE_CHECKING, Literal, Self, get_args
 
 from geoseg.errors import ConfigError
+from geoseg.tasks import RASTERS
 from geoseg.tiling.views import VIEWS
 
 if TYPE_CHECKING:
@@ -15,7 +16,6 @@ Engines = Literal["threads", "sync", "local", "cuda", "dask"]
 OnFailure = Literal["stop", "fill"]
 Method = Literal["regular", "contour"]
 Split = Literal["borders", "necks", "none"]
-LAYERS = ("classes", "confidence", "probabilities")  # what can be written, each into a file of its name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,13 +81,13 @@ class RunOptions(EngineOptions):
 
     device: auto, cpu or cuda; batch: windows per network call; chunk_px: side of a chunk, 512 x 2^n (None: chosen by
     the budget); tta: test-time augmentation, a key of ``geoseg.tiling.views.VIEWS`` (None: the model's own); threshold:
-    for the model's polygon class (None: the model's own); layers: names of the rasters that are written, of ``LAYERS``,
-    classes among them; probabilities: short for "probabilities" among ``layers``; aoi: "FILE" or "FILE:layer" of
-    polygons outside of which nothing is computed; any_scale: take scenes whose pixels differ more than 64 times from
-    the model's; shard: (i, n), the i-th of n, counted from 1: run every n-th chunk from the i-th on, and leave the
-    outputs to ``finish``; on_failure: "fill" writes chunks that failed as nodata and
-    says so in the outputs, "stop" makes none; keep_parts: leave the job folder in place; max_runtime_s: stop after so
-    many seconds, to go on later; overwrite: replace a run's outputs; fresh: throw away an unfinished job.
+    for the model's polygon class (None: the model's own); layers: names of the rasters that are written, of
+    ``geoseg.tasks.RASTERS``, classes among them; probabilities: short for "probabilities" among ``layers``; aoi: "FILE"
+    or "FILE:layer" of polygons outside of which nothing is computed; any_scale: take scenes whose pixels differ more
+    than 64 times from the model's; shard: (i, n), the i-th of n, counted from 1: run every n-th chunk from the i-th on,
+    and leave the outputs to ``finish``; on_failure: "fill" writes chunks that failed as nodata and says so in the
+    outputs, "stop" makes none; keep_parts: leave the job folder in place; max_runtime_s: stop after so many seconds, to
+    go on later; overwrite: replace a run's outputs; fresh: throw away an unfinished job.
     """
 
     device: str = "auto"
@@ -116,12 +116,12 @@ class RunOptions(EngineOptions):
             raise ConfigError(f"tta {self.tta!r}: choose {', '.join(VIEWS)}")
         if self.threshold is not None and not 0 < self.threshold < 1:
             raise ConfigError(f"threshold {self.threshold}: it lies between 0 and 1")
-        unknown = [name for name in self.layers if name not in LAYERS]
-        if unknown or "classes" not in self.layers:
-            wrong = (
-                f"{', '.join(unknown)}: no such layer" if unknown else "classes is missing, of which pixels are counted"
-            )
-            raise ConfigError(f"layers {','.join(self.layers)}: {wrong}; choose classes and any of {', '.join(LAYERS)}")
+        unknown = [name for name in self.layers if name not in RASTERS]
+        if unknown:
+            raise ConfigError(f"layers {', '.join(unknown)}: no such layer; choose of {', '.join(RASTERS)}")
+        counted = [name for name, kind in RASTERS.items() if kind == "category"]
+        if not {*counted} & {*self.layers}:
+            raise ConfigError(f"layers {','.join(self.layers)}: add {counted[0]}, of which pixels are counted")
         if self.chunk_px is not None and (self.chunk_px < 512 or self.chunk_px & (self.chunk_px - 1)):
             raise ConfigError(f"chunk-px {self.chunk_px}: choose 512, 1024, 2048, … (512 x 2^n)")
         if self.shard is not None and not 1 <= self.shard[0] <= self.shard[1]:
@@ -136,9 +136,9 @@ class RunOptions(EngineOptions):
 
     @property
     def rasters(self) -> tuple[str, ...]:
-        """Names of the rasters that are written, in the order of ``LAYERS``."""
+        """Names of the rasters that are written, in the order of ``geoseg.tasks.RASTERS``."""
         asked = {*self.layers, *(("probabilities",) if self.probabilities else ())}
-        return tuple(name for name in LAYERS if name in asked)
+        return tuple(name for name in RASTERS if name in asked)
 
     def at(self, where: EngineOptions) -> Self:
         """Return the same run done elsewhere, or with more or less."""

@@ -9,7 +9,6 @@ import numpy as np
 
 from geoseg.errors import ConfigError, InputError, MemoryBudgetError
 from geoseg.executors.base import Room, Site
-from geoseg.jobs.chunk import INTERIOR, probability_name
 from geoseg.jobs.job import Job, Platform
 from geoseg.jobs.options import PolygonOptions, RunOptions
 from geoseg.models.architectures import check_architecture
@@ -20,6 +19,9 @@ from geoseg.scenes.aoi import read_area
 from geoseg.scenes.reads import files_read
 from geoseg.scenes.sample import empty_areas, sample
 from geoseg.scenes.source import Scene
+from geoseg.tasks import task_of
+from geoseg.tasks.base import Wanted
+from geoseg.tasks.buildings import drawn_layers
 from geoseg.tiling.memory import (
     COMPILING_BYTES,
     MIB,
@@ -33,7 +35,6 @@ from geoseg.tiling.memory import (
 from geoseg.tiling.resample import Resampling, source_box
 from geoseg.tiling.views import VIEWS
 from geoseg.tiling.windows import WindowGrid, redundancy
-from geoseg.values.layers import Layer, class_layer, probability_layer
 
 # Windows of 768 px are run 1.68 times as often as there are in chunks of 2048 px, 1.32 times in 4096, 1.13 in 8192
 # (``redundancy`` on 30,000 px square); larger chunks take more memory and resume in coarser steps.
@@ -87,7 +88,7 @@ class Plan:
             "memory_bytes": {**asdict(self.memory), "chunks_total": self.memory.total, "polygons": self.polygon_bytes},
             "peak_memory_bytes": self.peak_bytes,
             "disk_bytes_at_most": scene_px
-            * sum(layer.bytes_per_px for layer in job.layers)
+            * job.bytes_per_px
             * 8
             // 3,  # parts and outputs, with overviews, incompressible
             "fingerprint": job.fingerprint,
@@ -140,7 +141,7 @@ def plan_finish(
     memory = finishing_bytes(
         scene.grid.shape,
         chunk_px=job.chunk_px,
-        layer_bytes=sum(layer.bytes_per_px for layer in job.layers),
+        layer_bytes=job.bytes_per_px,
         classes=len(job.spec.classes),
     )
     budget = room.budget_bytes(options.memory_bytes)
@@ -194,23 +195,29 @@ def make_job(
         tta=options.tta or spec.tta,
         platform=platform,
         threshold=threshold,
-        layers=_layers(spec, options, polygons),
+        layers=task_of(spec).layers(spec, _wanted(options, polygons)),
         reads=files_read((*scene.files, *(() if scene.mask is None else (scene.mask,)))),
         area=None if options.aoi is None else read_area(options.aoi, scene.grid),
     )
 
 
+def _wanted(options: RunOptions, polygons: PolygonOptions | None) -> Wanted:
+    return Wanted(options.rasters, polygons=polygons is not None, borders=polygons is not None and polygons.splits)
+
+
 def _load(job: Job, *, lanes: int) -> Load:
     """Return what running the chunks of a job holds, whatever their size."""
     spec = job.spec
+    reducing, leaving = job.task.bytes_per_px(spec)
     return Load(
         grid=job.windows,
         resampling=job.resampling,
         bands=len(spec.bands),
         itemsize=np.dtype(job.scene.dtype).itemsize,
         channels=len(spec.channels),
-        classes=len(spec.classes),
-        layer_bytes=sum(layer.bytes_per_px for layer in job.layers),
+        reducing_bytes=reducing,
+        leaving_bytes=leaving,
+        layer_bytes=job.bytes_per_px,
         batch=job.batch,
         answers=len(VIEWS[job.tta]) * len(job.bundles),
         images=len({str(b.spec.normalisation) for b in job.bundles}),
@@ -229,7 +236,7 @@ def _polygon_bytes(job: Job, polygons: PolygonOptions, *, lanes: int, budget: in
     needed = projected_polygon_bytes(
         job.scene.grid.shape,
         lanes=lanes,
-        interior=any(layer.name == INTERIOR for layer in job.layers),
+        interior=drawn_layers(job)[1] is not None,
         max_component_px=polygons.max_component_px,
         base_bytes=base,
     )
@@ -269,24 +276,6 @@ def _chunk_px(load: Load, asked: int | None, before: int | None, budget: int) ->
             f"{f'the largest that fit are {largest} px' if asked else way_out}"
         )
     return chosen
-
-
-def _layers(spec: ModelSpec, options: RunOptions, polygons: PolygonOptions | None) -> tuple[Layer, ...]:
-    """Return the layers that are written, then those that polygons are drawn of."""
-    layers = []
-    if "classes" in options.rasters:
-        layers.append(class_layer("classes", spec.class_map, file="classes.tif"))
-    if "confidence" in options.rasters:
-        layers.append(probability_layer("confidence", "Probability of the class in classes.tif", file="confidence.tif"))
-    file = "probabilities.tif" if "probabilities" in options.rasters else None
-    layers += [
-        probability_layer(probability_name(c.name), f"p({c.name})", file=file)
-        for c in spec.classes
-        if file is not None or (polygons is not None and c.name == spec.polygon_class)
-    ]
-    if polygons is not None and polygons.splits and INTERIOR in {c.name for c in spec.channels}:
-        layers.append(probability_layer(INTERIOR, "p(interior)"))
-    return tuple(layers)
 
 
 def _times(scene: Scene, spec: ModelSpec) -> float:

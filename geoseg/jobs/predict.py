@@ -17,7 +17,7 @@ from geoseg.executors.open import open_engine
 from geoseg.jobs.build import build_outputs, publish, remove_if_spent
 from geoseg.jobs.folder import JobFolder
 from geoseg.jobs.job import listed, refuse_if_source_changed
-from geoseg.jobs.lazy import RasterName, lazy_map
+from geoseg.jobs.lazy import lazy_map
 from geoseg.jobs.networks import load_networks
 from geoseg.jobs.options import PolygonOptions, RunOptions
 from geoseg.jobs.plan import Plan, make_job, make_plan, plan_finish
@@ -115,7 +115,7 @@ def predict(
     out: None = None,
     *,
     options: RunOptions | None = None,
-    layer: RasterName = "classes",
+    layer: str = "classes",
 ) -> "xr.DataArray": ...
 def predict(
     scene: Input,
@@ -124,7 +124,7 @@ def predict(
     *,
     options: RunOptions | None = None,
     polygons: PolygonOptions | None = None,
-    layer: RasterName = "classes",
+    layer: str = "classes",
     config: dict[str, Any] | None = None,
     engine: Engine | None = None,
     listen: Listener = _silent,

@@ -12,19 +12,20 @@ from pathlib import Path
 from geoseg.disk.places import file_key
 from geoseg.errors import OutputError
 from geoseg.jobs.folder import JobFolder
-from geoseg.jobs.options import LAYERS
+from geoseg.tasks import RASTERS
 
 RUN_FILE = "run.json"
-RASTERS = tuple(f"{name}.tif" for name in LAYERS)
+FILES = tuple(f"{name}.tif" for name in RASTERS)
 POLYGONS = "buildings.gpkg"
-TARGETS = (*RASTERS, *(f"{name}.aux.xml" for name in RASTERS), POLYGONS)
+TARGETS = (*FILES, *(f"{name}.aux.xml" for name in FILES), POLYGONS)
 STATISTICS = ".aux.xml"
 AWAY = "move it away or choose another folder"
 
 
 def target_names(rasters: Iterable[str], *, polygons: bool) -> tuple[str, ...]:
     """Return the names of a run's outputs beside run.json; rasters: names of those that are written."""
-    return (*(f"{name}.tif" for name in rasters), "classes.tif.aux.xml", *([POLYGONS] if polygons else []))
+    tables = (f"{name}.tif.aux.xml" for name in rasters if RASTERS[name] == "category")
+    return (*(f"{name}.tif" for name in rasters), *tables, *([POLYGONS] if polygons else []))
 
 
 def refuse_if_finished(out: Path, *, overwrite: bool) -> None:
@@ -82,7 +83,7 @@ def old_statistics(out: Path, names: Iterable[str]) -> list[str]:
 
 def _read_along(out: Path, name: str, own: frozenset[str]) -> list[str]:
     """Return the names of files that are not geoseg's and that GDAL takes for parts of the raster ``name``."""
-    beside = [f"{name}{suffix}" for suffix in (".msk", ".ovr", STATISTICS)] if name in RASTERS else []
+    beside = [f"{name}{suffix}" for suffix in (".msk", ".ovr", STATISTICS)] if name in FILES else []
     return [other for other in beside if other not in own and os.path.lexists(out / other)]
 
 

@@ -33,11 +33,11 @@ GDAL_CACHE_BYTES = 64 * MIB  # what the engine allows GDAL's block cache (GDAL_C
 class Load:
     """What a run holds in memory, whatever its chunk size.
 
-    bands, itemsize: of the scene as it is stored; channels: of the network's answer; classes: of the map; layer_bytes:
-    of a pixel in all layers of a part; batch: windows per network call; lanes: calls at once; answers: views and
-    members that are averaged; images: differently normalised ones; weights_bytes: of all members, while they are
-    loaded; activation_bytes_per_px: what all convolutions of a call give in this process, per pixel of its windows, 0
-    on a GPU.
+    bands, itemsize: of the scene as it is stored; channels: of the network's answer; reducing_bytes, leaving_bytes: of
+    a pixel while sums become layers, and of its layers while they are encoded; layer_bytes: of a pixel in all layers of
+    a part; batch: windows per network call; lanes: calls at once; answers: views and members that are averaged; images:
+    differently normalised ones; weights_bytes: of all members, while they are loaded; activation_bytes_per_px: what all
+    convolutions of a call give in this process, per pixel of its windows, 0 on a GPU.
     """
 
     grid: WindowGrid
@@ -45,7 +45,8 @@ class Load:
     bands: int
     itemsize: int
     channels: int
-    classes: int
+    reducing_bytes: int
+    leaving_bytes: int
     layer_bytes: int
     batch: int
     lanes: int
@@ -96,9 +97,9 @@ def projected_bytes(load: Load, chunk_px: int) -> MemoryPlan:
     | busy: network | (lanes + answers) x batch px x 4 x (bands + 2 x channels) | inputs, answers, integers |
     | | (1, or 3 of several answers) x batch px x 4 x channels | integers of the batch before, and of a mean in work |
     | | lanes x (batch px x activation_bytes_per_px x HEAP_SHARE + LANE_BYTES) | inside the network |
-    | busy: finishing | row px x (classes + 8) | classes, confidence, probabilities; masks and decisions beside them |
+    | busy: finishing | row px x reducing_bytes | layers, masks and decisions beside them |
     | | row px x (4 x channels + 1) | sums brought to the scene's grid, where it is another |
-    | outputs | row px x (classes + 3) | rows that are being encoded |
+    | outputs | row px x leaving_bytes | rows that are being encoded |
     | encoder | 2 x 512 rows x width x layer_bytes | rows of tiles that are not full, of all levels |
     | | chunk px x layer_bytes x 4/3 | tiles that do not compress |
     | | GDAL_CACHE_BYTES | GDAL's block cache |
@@ -119,9 +120,9 @@ def projected_bytes(load: Load, chunk_px: int) -> MemoryPlan:
             (load.lanes + load.answers) * batch_px * 4 * (load.bands + 2 * load.channels)
             + (1 if load.answers == 1 else 3) * batch_px * 4 * load.channels
             + load.lanes * (int(HEAP_SHARE * batch_px * load.activation_bytes_per_px) + LANE_BYTES),
-            rows * (load.classes + 8) + resampled,
+            rows * load.reducing_bytes + resampled,
         ),
-        outputs=rows * (load.classes + 3),
+        outputs=rows * load.leaving_bytes,
         encoder=encoded_px * load.layer_bytes + GDAL_CACHE_BYTES,
     )
 

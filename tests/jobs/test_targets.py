@@ -300,7 +300,7 @@ def test_layers_that_are_asked_for_are_written_and_no_others(tiny_scene, tiny_bu
     assert [f for f in check_outputs(tmp_path / "some") if not f.ok] == []
 
 
-@pytest.mark.parametrize(("layers", "said"), [(("classes", "depth"), "depth: no"), (("confidence",), "classes is")])
+@pytest.mark.parametrize(("layers", "said"), [(("classes", "depth"), "depth: no"), (("confidence",), "add classes")])
 def test_layers_that_do_not_exist_or_lack_the_classes_are_refused(layers, said):
     with pytest.raises(ConfigError, match=said):
         RunOptions(layers=layers)

@@ -27,7 +27,8 @@ def load_of(shape, *, working=None, **changes):
         bands=4,
         itemsize=2,
         channels=3,
-        classes=2,
+        reducing_bytes=10,
+        leaving_bytes=5,
         layer_bytes=4,
         batch=1,
         lanes=2,
@@ -64,7 +65,7 @@ def test_memory_does_not_grow_with_the_scene():
         ("itemsize", 4, "read_block"),
         ("channels", 9, "sums"),
         ("layer_bytes", 9, "encoder"),
-        ("classes", 9, "outputs"),
+        ("leaving_bytes", 12, "outputs"),
         ("answers", 80, "busy"),
         ("activation_bytes_per_px", 2000, "busy"),
         ("weights_bytes", 10**8, "base"),
@@ -78,7 +79,7 @@ def test_memory_grows_with_what_the_run_holds(name, more, part):
 
 def test_every_array_of_all_classes_that_a_window_holds_counts():
     """In a lane logits and probabilities, in the main thread the answer, its integers and those of the batch before."""
-    few, many = (projected_bytes(load_of((700, 700), channels=k, classes=2, lanes=1), 1024) for k in (3, 253))
+    few, many = (projected_bytes(load_of((700, 700), channels=k, lanes=1), 1024) for k in (3, 253))
     assert many.busy - few.busy >= 250 * 4 * 512**2 * 5
     one, two = (projected_bytes(load_of((700, 700), channels=253, answers=n), 1024) for n in (1, 2))
     assert two.busy - one.busy >= 253 * 4 * 512**2 * 4  # one more answer of each kind, and a mean in work

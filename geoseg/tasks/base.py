@@ -1,0 +1,72 @@
+"""Task: what the channels of a network become. A job asks its task what layers it has, and makes their pixels by it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geoseg.models.spec import ModelSpec
+from geoseg.values.layers import Kind, Layer, Pixels
+
+Rows = dict[str, Pixels]  # finished rows (n, w) of every layer, by name
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a run asks its task for."""
+
+    rasters: tuple[str, ...]  # names of rasters to write, of those that the task has
+    polygons: bool = False  # whether polygons are drawn of the layers
+    borders: bool = False  # whether touching polygons are parted where the model sees a border
+
+
+class Bytes(NamedTuple):
+    """Memory per pixel of the rows that are complete, in bytes."""
+
+    reducing: int  # while sums become layers
+    leaving: int  # of the layers, and what is counted of them, while they are encoded
+
+
+class Asked(Protocol):
+    """What a task looks at in a job."""
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The model's channels and classes."""
+        ...
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """What is made of every pixel."""
+        ...
+
+    @property
+    def threshold(self) -> float:
+        """P of the model's polygon class from which a pixel belongs to it."""
+        ...
+
+
+class Task(Protocol):
+    """What channels become; a value without state. Tables, second passes and surveys come with their first user."""
+
+    @property
+    def rasters(self) -> Mapping[str, Kind]:
+        """What it can write, in this order: the kind of NAME.tif by NAME."""
+        ...
+
+    def layers(self, spec: ModelSpec, wanted: Wanted) -> tuple[Layer, ...]:
+        """Return the layers of a job: those that are written, then those that only its polygons need."""
+        ...
+
+    def reduce(self, sums: NDArray[np.uint32], valid: NDArray[np.bool_], job: Asked) -> Rows:
+        """Return the job's layers (h, w) of blended channels (K, h, w), nodata where not ``valid``.
+
+        Pure, and no pixel looks at another: rows may come in any pieces.
+        """
+        ...
+
+    def bytes_per_px(self, spec: ModelSpec) -> Bytes:
+        """Return what ``reduce`` and its rows hold at most."""
+        ...

@@ -1,0 +1,69 @@
+"""Semantic segmentation: the class of every pixel, how sure it is, and the probability of each class."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geoseg.models.spec import ModelSpec
+from geoseg.tasks.base import Asked, Bytes, Rows, Wanted
+from geoseg.values.layers import Kind, Layer, Pixels, class_layer, probability_layer
+
+if TYPE_CHECKING:
+    from geoseg.tiling.blend import Finished
+
+# What each raster holds; to add one: a line here, and one in ``Semantic.made``.
+RASTERS: Mapping[str, tuple[Kind, Callable[[ModelSpec], tuple[Layer, ...]]]] = {
+    "classes": ("category", lambda spec: (class_layer("classes", spec.class_map),)),
+    "confidence": (
+        "probability",
+        lambda _: (probability_layer("confidence", "Probability of the class in classes.tif"),),
+    ),
+    "probabilities": ("probability", lambda spec: tuple(probability_of(c.name) for c in spec.classes)),
+}
+
+
+def probability_of(class_name: str) -> Layer:
+    """Return the layer that holds p(class)."""
+    return probability_layer(f"probability_{class_name}", f"p({class_name})")
+
+
+class Semantic:
+    """One class a pixel: the likeliest."""
+
+    rasters: Mapping[str, Kind] = {name: kind for name, (kind, _) in RASTERS.items()}
+
+    def layers(self, spec: ModelSpec, wanted: Wanted) -> tuple[Layer, ...]:
+        """See ``Task``."""
+        asked = {name: made_of(spec) for name, (_, made_of) in RASTERS.items() if name in wanted.rasters}
+        return tuple(replace(layer, file=f"{name}.tif") for name, layers in asked.items() for layer in layers)
+
+    def reduce(self, sums: NDArray[np.uint32], valid: NDArray[np.bool_], job: Asked) -> Rows:
+        """See ``Task``."""
+        made = self.made(sums, valid, job)
+        return {layer.name: made[layer.name]() for layer in job.layers}
+
+    def made(self, sums: NDArray[np.uint32], valid: NDArray[np.bool_], job: Asked) -> dict[str, Callable[[], Pixels]]:
+        """Return what makes each layer, by name."""
+        from geoseg.tiling.blend import finish  # numba: `geoseg --help` does not need it
+
+        ids = [c.id for c in job.spec.classes]
+        done = finish(sums, valid, class_of_channel=job.spec.class_of_channel, class_ids=ids)
+        done = self.decided(done, job)
+        names = [probability_of(c.name).name for c in job.spec.classes]
+        return {
+            "classes": lambda: done.classes,
+            "confidence": lambda: done.confidence,
+            **{name: partial(np.asarray, p) for name, p in zip(names, done.probabilities, strict=True)},
+        }
+
+    def decided(self, done: "Finished", job: Asked) -> "Finished":  # noqa: ARG002 - other tasks decide by the job
+        """Return what is finished with the classes that the task decides for."""
+        return done
+
+    def bytes_per_px(self, spec: ModelSpec) -> Bytes:
+        """See ``Task``: probabilities, classes and confidence; masks and decisions beside them."""
+        return Bytes(reducing=len(spec.classes) + 8, leaving=len(spec.classes) + 3)
