@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from geoseg.vector.adjacent.tolerance import simplified
 from geoseg.vector.pixels.subpixel import SUBPIXELS
 
-SIMPLIFY_PX = 0.5  # a contour that replaces a fit is simplified by no more than its rounding
 TRIM_GAP_PX = 20 / SUBPIXELS  # left between a trimmed polygon and its neighbour, so that rounding makes no overlap
 TRIM_REACH_PX = 2.0  # no more of a neighbour is looked at: it may be a block of a thousand houses
 TRIM_SHARE = 0.1  # of a polygon's area that may be trimmed away
@@ -73,7 +73,7 @@ def resolve_overlaps(
         replaced = np.array(sorted(failed), np.intp)
         fallback[replaced] += 1
         for i in replaced:
-            polygons[i] = shapely.simplify(contours[i], SIMPLIFY_PX) if fallback[i] == SIMPLIFIED else contours[i]
+            polygons[i] = simplified(contours[i]) if fallback[i] == SIMPLIFIED else contours[i]
         changed = np.array(sorted(failed | touched), np.intp)
     return fallback > FITTED, trimmed & (fallback == FITTED)
 

@@ -17,9 +17,8 @@ from geoseg.vector.adjacent.faces import (
     unions,
 )
 from geoseg.vector.adjacent.snap import rounded
-from geoseg.vector.adjacent.tolerance import Closeness
+from geoseg.vector.adjacent.tolerance import Closeness, simplified
 
-SIMPLIFY_PX = 2.0, 1.0  # areas of triangles that a contour loses: the first simplification that is within the tolerance
 NODE_TOLERANCE_PX = 0.25  # area of the corners that crossing lines leave, and that are removed
 
 
@@ -64,12 +63,12 @@ def enforce_tolerance(
     checked, wrong = _check(fitted, contours, np.zeros(len(contours), np.bool_), tolerance)
     if not wrong.any():
         return checked
-    simplified = simplified_contours(contours, tolerance)
+    plain = simplified_contours(contours, tolerance)
     while wrong.any():
         grown = checked.unchanged | wrong | neighbours_of(contours, wrong & checked.unchanged)
         if grown.all() or (grown == checked.unchanged).all():
-            return _check(simplified, contours, np.ones_like(grown), tolerance)[0]
-        checked, wrong = _check(_repaired(fitted, simplified, grown, places), contours, grown, tolerance)
+            return _check(plain, contours, np.ones_like(grown), tolerance)[0]
+        checked, wrong = _check(_repaired(fitted, plain, grown, places), contours, grown, tolerance)
     return checked
 
 
@@ -81,12 +80,10 @@ def neighbours_of(polygons: NDArray[np.object_], chosen: NDArray[np.bool_]) -> N
 
 
 def simplified_contours(contours: NDArray[np.object_], tolerance: Tolerance | None) -> NDArray[np.object_]:
-    """Simplify the contours of a block as far as all stay within the tolerance."""
-    for step_px in SIMPLIFY_PX:
-        simple = shapely.transform(shapely.coverage_simplify(contours, step_px), rounded)
-        if is_coverage(simple) and not _check(simple, contours, np.ones(len(contours), np.bool_), tolerance)[1].any():
-            return simple
-    return contours
+    """Return the contours of a block simplified, or as they are where one of them would be out of tolerance."""
+    simple = simplified(contours)
+    fails = not is_coverage(simple) or _check(simple, contours, np.ones(len(contours), np.bool_), tolerance)[1].any()
+    return contours if fails else simple
 
 
 def _check(
@@ -109,23 +106,23 @@ def _check(
 
 def _repaired(
     polygons: NDArray[np.object_],
-    simplified: NDArray[np.object_],
+    plain: NDArray[np.object_],
     replaced: NDArray[np.bool_],
     places: NDArray[np.float64],
 ) -> NDArray[np.object_]:
-    """Put ``simplified`` contours in the place of those ``replaced``; a polygon that would be in pieces is empty.
+    """Put ``plain`` contours in the place of those ``replaced``; a polygon that would be in pieces is empty.
 
-    Faces that nobody owns then, where a replaced polygon was or a gap opens, go to the building whose simplified
+    Faces that nobody owns then, where a replaced polygon was or a gap opens, go to the building whose plain
     contour holds them, or else to a neighbour.
     """
-    rings = shapely.get_rings(np.concatenate([polygons, simplified[replaced | neighbours_of(simplified, replaced)]]))
+    rings = shapely.get_rings(np.concatenate([polygons, plain[replaced | neighbours_of(plain, replaced)]]))
     faces = enclosed_faces([shapely.get_coordinates(ring) for ring in rings])
     points = inner_points(faces)
-    home, holder = _holder(simplified, points), _holder(polygons, points)
+    home, holder = _holder(plain, points), _holder(polygons, points)
     at_home, has_holder = np.append(replaced, False)[home], np.append(~replaced, False)[holder]
     owners = np.where(at_home, home, np.where(has_holder, holder, UNASSIGNED))
     unowned = (owners == UNASSIGNED) & (home != UNASSIGNED)
-    unowned[unowned] = (holder[unowned] != UNASSIGNED) | _meets(faces[unowned], simplified[replaced])
+    unowned[unowned] = (holder[unowned] != UNASSIGNED) | _meets(faces[unowned], plain[replaced])
     owners[unowned] = PENDING
     owners = assign_pending(faces, _in_one_piece(faces, owners, home, places), home)
     out = shapely.coverage_simplify(unions(faces, owners, len(places)), NODE_TOLERANCE_PX)

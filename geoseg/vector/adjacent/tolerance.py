@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from geoseg.vector.fit.fit import LEAST_IOU
 
+SIMPLIFY_PX = 1.0  # root of the area of the triangles that a kept contour loses
 LARGE = 10**6  # vertices times corners from which an index of the walls pays
 
 
@@ -83,3 +84,12 @@ def _moved(
     of = np.repeat(np.arange(len(shapes)), shapely.get_num_coordinates(shapes))
     scale = np.broadcast_to(scale, by.shape)
     return shapely.transform(shapes, lambda xy: (xy + by[of]) * scale[of])
+
+
+def simplified[T](contours: T) -> T:
+    """Remove the corners of contours that form a triangle of less than a square pixel with their neighbours.
+
+    contours: one polygon, or an array (M,) that is a coverage, whose shared walls stay shared. The other corners do not
+    move (Visvalingam and Whyatt 1993). Every contour that replaces a fit is simplified in this way or not at all.
+    """
+    return shapely.coverage_simplify(contours, SIMPLIFY_PX)

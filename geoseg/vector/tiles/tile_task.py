@@ -8,7 +8,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from geoseg.values.grid import Box
-from geoseg.vector.adjacent.overlaps import REACH_PX, SIMPLIFY_PX, linked, reach_boxes
+from geoseg.vector.adjacent.overlaps import REACH_PX, linked, reach_boxes
+from geoseg.vector.adjacent.tolerance import simplified
 from geoseg.vector.footprints.extract import FootprintRules, draw_outlines
 from geoseg.vector.ground import GroundFrame
 from geoseg.vector.pixels.components import Components, find_components
@@ -124,7 +125,7 @@ def _blocked_by_oversized(drawn: Outlines, oversized: RunTable) -> NDArray[np.bo
     if len(oversized) and len(drawn):
         pixels = shapely.STRtree(oversized.boxes())
         near = np.unique(pixels.query(shapely.box(*reach_boxes(drawn.polygons, drawn.contours).T))[0])
-        for made in (drawn.polygons[near], shapely.simplify(drawn.contours[near], SIMPLIFY_PX)):
+        for made in (drawn.polygons[near], np.array([simplified(contour) for contour in drawn.contours[near]], object)):
             out[near[np.unique(pixels.query(made, predicate="intersects")[0])]] = True
     return out
 

@@ -5,7 +5,7 @@ import pytest
 import shapely
 from shapely import affinity, box
 
-from geoseg.vector.adjacent.tolerance import Closeness, ious
+from geoseg.vector.adjacent.tolerance import Closeness, ious, simplified
 
 SQUARE = np.ones(2)
 
@@ -65,3 +65,25 @@ def test_of_large_outlines_the_distances_are_the_same(monkeypatch):
     np.testing.assert_allclose(indexed.deviation_m, plain.deviation_m)
     np.testing.assert_allclose(indexed.rms_m, plain.rms_m)
     assert plain.deviation_m.min() > 0.5
+
+
+def test_a_simplified_contour_loses_pixel_steps_wherever_the_pixels_begin():
+    corners = np.repeat(np.arange(31), 2)
+    stairs = shapely.Polygon([*zip(corners[1:], corners[:-1], strict=True), (0, 30)])
+    round_house = shapely.transform(shapely.Point(50.3, 20.7).buffer(7.2), lambda xy: np.rint(xy * 1024) / 1024)
+    for contour, most in ((stairs, 6), (round_house, 20)):
+        plain = simplified(contour)
+        kept, own = ({tuple(xy) for xy in shapely.get_coordinates(p).tolist()} for p in (plain, contour))
+        assert kept < own
+        assert len(kept) <= most
+        moved = simplified(affinity.translate(contour, 70_000, 130_000))
+        assert affinity.translate(moved, -70_000, -130_000) == plain
+
+
+def test_simplified_contours_of_a_block_still_share_their_walls():
+    wall = [(20 + (i % 2) * 0.5, i / 2) for i in range(41)]
+    left = shapely.Polygon([(0, 0), *wall, (0, 20)])
+    right = shapely.Polygon([(40, 0), *wall, (40, 20)])
+    plain = simplified(np.array([left, right]))
+    assert shapely.coverage_is_valid(plain)
+    assert shapely.get_num_coordinates(plain).max() < 12
