@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from geoseg.jobs.predict import Result, finish, predict
     from geoseg.jobs.vectorize import vectorize
     from geoseg.models.bundle import ModelBundle, load_model
-    from geoseg.scenes.source import Scene, open_scene
+    from geoseg.scenes.scene import Scene
+    from geoseg.scenes.stack import open_scene
     from geoseg.vector.footprints.regularize import regularize
 
 # Loaded at first use: `geoseg --help` and a worker that only reads pay for neither torch nor geopandas.
@@ -31,10 +32,10 @@ _HOMES = {
     "RegularizeOptions": "geoseg.jobs.options",
     "Result": "geoseg.jobs.predict",
     "RunOptions": "geoseg.jobs.options",
-    "Scene": "geoseg.scenes.source",
+    "Scene": "geoseg.scenes.scene",
     "finish": "geoseg.jobs.predict",
     "load_model": "geoseg.models.bundle",
-    "open_scene": "geoseg.scenes.source",
+    "open_scene": "geoseg.scenes.stack",
     "predict": "geoseg.jobs.predict",
     "regularize": "geoseg.vector.footprints.regularize",
     "vectorize": "geoseg.jobs.vectorize",

@@ -112,7 +112,7 @@ def test_module_imports_what_its_layer_may(path: Path) -> None:
     ("part", "line"),
     [
         ("errors", "from geoseg.values.grid import Box"),
-        ("tiling", "from geoseg.scenes.source import read"),
+        ("tiling", "from geoseg.scenes.reading import read"),
         ("tiling", "from geoseg import vector"),
         ("tiling", "def f():\n    import torch"),
         ("trust", "import dask.array"),

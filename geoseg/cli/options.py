@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from geoseg.jobs.run import Listener
-    from geoseg.scenes.source import Scene
+    from geoseg.scenes.scene import Scene
 
 _RUN, _POLYGONS = RunOptions(), PolygonOptions()
 SCENE_PANEL, RUN_PANEL, TALK_PANEL, CLUSTER_PANEL = "Scene", "Run", "Talk", "Cluster"

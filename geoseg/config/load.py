@@ -23,7 +23,7 @@ from geoseg.untrusted.text import parse_json, read_text_file, shown
 from geoseg.untrusted.validation import in_words
 
 if TYPE_CHECKING:
-    from geoseg.scenes.source import Scene
+    from geoseg.scenes.scene import Scene
 
 
 def _named(text: str) -> str:
@@ -125,8 +125,8 @@ class SceneInput(SceneReading):
     scene: tuple[PathText, ...] = Field(min_length=1, description="a raster, or several single-band files of one grid")
 
     def open(self) -> "Scene":
-        """Open the scene; see ``geoseg.scenes.source.open_scene``."""
-        from geoseg.scenes.source import open_scene
+        """Open the scene; see ``geoseg.scenes.stack.open_scene``."""
+        from geoseg.scenes.stack import open_scene
 
         return open_scene(
             self.scene,

@@ -24,7 +24,7 @@ from geoseg.jobs.run import Listener, Stop
 from geoseg.jobs.targets import RUN_FILE
 from geoseg.jobs.timing import estimated_total_seconds
 from geoseg.models.bundle import ModelBundle
-from geoseg.scenes.source import Scene
+from geoseg.scenes.scene import Scene
 from geoseg.tiling.memory import LEAST_CHUNK_PX
 
 log = logging.getLogger(__name__)

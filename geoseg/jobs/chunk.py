@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from geoseg.jobs.job import Job
 from geoseg.models.spec import Normalisation
-from geoseg.scenes.source import read
+from geoseg.scenes.reading import read
 from geoseg.tasks.base import Rows
 from geoseg.tiling.blend import accumulate, mean_members, quantise, row_counts
 from geoseg.tiling.normalise import normalise

@@ -13,7 +13,7 @@ from geoseg.models.bundle import ModelBundle
 from geoseg.models.spec import ModelSpec
 from geoseg.scenes.aoi import Area
 from geoseg.scenes.reads import Stamp, changed, stamps
-from geoseg.scenes.source import Scene
+from geoseg.scenes.scene import Scene
 from geoseg.tasks import task_of
 from geoseg.tasks.base import Task
 from geoseg.tiling.resample import Resampling

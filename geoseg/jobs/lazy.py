@@ -17,7 +17,7 @@ from geoseg.jobs.networks import load_networks
 from geoseg.jobs.options import RunOptions
 from geoseg.jobs.plan import make_plan
 from geoseg.models.bundle import ModelBundle
-from geoseg.scenes.source import Scene
+from geoseg.scenes.scene import Scene
 from geoseg.scenes.xarray_view import georeferenced
 from geoseg.tasks import RASTERS
 from geoseg.tasks.base import Rows

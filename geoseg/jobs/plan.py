@@ -18,7 +18,7 @@ from geoseg.models.spec import ModelSpec
 from geoseg.scenes.aoi import read_area
 from geoseg.scenes.reads import files_read
 from geoseg.scenes.sample import empty_areas, sample
-from geoseg.scenes.source import Scene
+from geoseg.scenes.scene import Scene
 from geoseg.tasks import task_of
 from geoseg.tasks.base import Wanted
 from geoseg.tasks.buildings import drawn_layers

@@ -18,8 +18,8 @@ from geoseg.jobs.options import EngineOptions, PolygonOptions
 from geoseg.jobs.run import Stop
 from geoseg.outputs.class_table import read_classes, tagged_names
 from geoseg.outputs.probabilities import open_probabilities
+from geoseg.scenes.reading import open_raster
 from geoseg.scenes.reads import files_read
-from geoseg.scenes.source import open_raster
 from geoseg.tiling.memory import MIB, PLAIN_BASE_BYTES
 from geoseg.values.classes import BUILDING_CLASSES, ClassInfo, ClassMap
 from geoseg.values.grid import Grid

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from geoseg.errors import InputError
 from geoseg.models.spec import ModelSpec, Normalisation
 from geoseg.scenes.sample import Sample
-from geoseg.scenes.source import Scene
+from geoseg.scenes.scene import Scene
 
 TAIL = 0.01  # share of the pixels at either end that may be anything
 BYTE = 255.0

@@ -14,7 +14,7 @@ from rasterio.windows import Window
 
 from geoseg.errors import InputError
 from geoseg.outputs.class_table import read_classes, tagged_names
-from geoseg.scenes.source import open_raster
+from geoseg.scenes.reading import open_raster
 from geoseg.values.classes import NODATA, ClassInfo
 from geoseg.values.grid import Box, Grid
 

@@ -16,7 +16,7 @@ from rasterio.windows import Window
 
 from geoseg.disk.places import located
 from geoseg.errors import ConfigError, InputError
-from geoseg.scenes.source import band_number, open_raster
+from geoseg.scenes.reading import band_number, open_raster
 from geoseg.tiling.memory import GDAL_CACHE_BYTES
 from geoseg.values.grid import Box
 from geoseg.values.layers import PROBABILITY_OFFSET, PROBABILITY_SCALE

@@ -6,8 +6,9 @@ from typing import Any
 
 from rasterio.enums import ColorInterp, MaskFlags
 
+from geoseg.scenes.reading import open_raster
 from geoseg.scenes.sample import empty_areas, sample
-from geoseg.scenes.source import Scene, open_raster
+from geoseg.scenes.scene import Scene
 from geoseg.values.grid import pyproj_crs
 
 KINDS_OF_MASK = {MaskFlags.alpha: "alpha", MaskFlags.per_dataset: "mask band", MaskFlags.nodata: "nodata"}

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geoseg.errors import InputError
-from geoseg.scenes.source import Scene, read
+from geoseg.scenes.reading import read
+from geoseg.scenes.scene import Scene
 from geoseg.values.grid import Box
 from geoseg.values.raster import Raster
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geoseg.scenes.source import Scene, read
+from geoseg.scenes.reading import read
+from geoseg.scenes.scene import Scene
 from geoseg.values.grid import Box, Grid
 
 if TYPE_CHECKING:

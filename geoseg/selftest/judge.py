@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from geoseg.models.bundle import ModelBundle, save_model
 from geoseg.models.spec import Architecture, Channel, ModelSpec, Normalisation
-from geoseg.scenes.source import Scene
+from geoseg.scenes.scene import Scene
 from geoseg.tiling.axis import Axis
 from geoseg.tiling.ramp import RAMP_ONE
 from geoseg.tiling.windows import WindowGrid

@@ -18,7 +18,8 @@ from geoseg.jobs.run import Listener, Progress
 from geoseg.models.bundle import ModelBundle
 from geoseg.outputs.check import Finding
 from geoseg.scenes.aoi import read_area
-from geoseg.scenes.source import Scene, read
+from geoseg.scenes.reading import read
+from geoseg.scenes.scene import Scene
 from geoseg.selftest.isolated_run import Ran, Trial, run_apart
 from geoseg.selftest.judge import BAND, PROBES, Probe, Seen, deviation_steps, full_range, see
 from geoseg.tiling.memory import LEAST_CHUNK_PX

@@ -7,7 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geoseg.errors import ConfigError
-from geoseg.scenes.source import Scene, open_scene, read
+from geoseg.scenes.reading import read
+from geoseg.scenes.scene import Scene
+from geoseg.scenes.stack import open_scene
 from geoseg.tiling.resample import Resampling, Taps, resample_valid, source_box
 from geoseg.training.augment import AreaPixels
 from geoseg.training.labels import IGNORE, crop, label_raster

@@ -13,7 +13,7 @@ from geoseg.jobs.job import Job, Platform
 from geoseg.models.bundle import ModelBundle
 from geoseg.models.spec import Architecture, Channel, ModelSpec, Normalisation, Weights
 from geoseg.scenes.aoi import Area
-from geoseg.scenes.source import open_scene
+from geoseg.scenes.stack import open_scene
 from geoseg.tiling.resample import Resampling
 from geoseg.tiling.views import VIEWS
 from geoseg.tiling.windows import WindowGrid

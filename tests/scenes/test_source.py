@@ -15,7 +15,8 @@ from rasterio.enums import ColorInterp
 from rasterio.rpc import RPC
 
 from geoseg.errors import ConfigError, InputError
-from geoseg.scenes.source import _nodata_mask, open_scene, read
+from geoseg.scenes.reading import _nodata_mask, read
+from geoseg.scenes.stack import open_scene
 from geoseg.values.bands import BandSet
 from geoseg.values.grid import Box
 

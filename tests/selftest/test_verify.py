@@ -22,7 +22,8 @@ from geoseg.executors.peak import peak_memory_bytes
 from geoseg.jobs.options import RunOptions
 from geoseg.models.bundle import load_model
 from geoseg.outputs.check import Finding
-from geoseg.scenes.source import open_scene, read
+from geoseg.scenes.reading import read
+from geoseg.scenes.stack import open_scene
 from geoseg.selftest import isolated_run as trial
 from geoseg.selftest import verify
 from geoseg.selftest.isolated_run import PeakWatch, Ran, Trial, run_here

@@ -18,8 +18,8 @@ from geoseg.outputs.class_table import read_classes
 from geoseg.outputs.geopackage.coverage import write_coverage
 from geoseg.outputs.geopackage.side_files import refuse_if_in_use
 from geoseg.outputs.probabilities import choose_band
+from geoseg.scenes.reading import open_raster
 from geoseg.scenes.reads import files_read
-from geoseg.scenes.source import open_raster
 from geoseg.tiling.memory import FREE_SHARE, GDAL_CACHE_BYTES, MIB
 from geoseg.values.grid import Grid
 from geoseg.vector.coverage.coverage import RUN_BYTES, CoverageRules, extract_coverage

@@ -1,0 +1,92 @@
+"""What the bands of a scene are called: descriptions, colour interpretations, file names, flags and sensors' tables."""
+
+import re
+from collections import Counter
+from pathlib import Path
+
+from rasterio.enums import ColorInterp
+from rasterio.io import DatasetReader
+
+from geoseg.errors import ConfigError
+from geoseg.values.bands import SENSORS, Band, BandSet, resolve_band, sensor_bands
+
+COLORS = {ColorInterp.red: "red", ColorInterp.green: "green", ColorInterp.blue: "blue"}
+AROUND_NAMES = re.compile(r"^(band|layer|channel)[\s_-]*\d+|[\s_]*\(?\d+(\.\d+)?\s*(nm|µm)\)?$", re.IGNORECASE)
+# What a description may not hold where the colour interpretation, which writers set by default, is to be believed.
+OTHER_BANDS = re.compile(
+    r"\d|edge|infra|ir\b|ir_|nd[vw]i|index|^v[vh]|^h[vh]|cirrus|coast|aerosol|yellow", re.IGNORECASE
+)
+NUMBERED = re.compile(r"(band|layer|channel)?[\s_-]*\d+", re.IGNORECASE)  # "Band 1", "Layer_2": a count, not a name
+
+
+def label_of(src: DatasetReader, i: int, path: str) -> str | None:
+    """Return what band ``i`` is called, None where nothing says it or it is called alpha."""
+    told = (src.descriptions[i] or "").split(",")[0].strip()  # "B4, central wavelength 665 nm"
+    if told and not NUMBERED.fullmatch(told):
+        if told.lower() in ("alpha", "mask") and src.colorinterp[i] is ColorInterp.alpha:
+            return None
+        return _known(told) or (told if OTHER_BANDS.search(told) else COLORS.get(src.colorinterp[i], told))
+    if src.colorinterp[i] in COLORS:
+        return COLORS[src.colorinterp[i]]
+    if src.colorinterp[i] is ColorInterp.palette:
+        return "palette"  # numbers of colours, no grey values
+    if src.count == 1:  # one band a file, as Sentinel-2 comes: T32UMA_20260101_B04_10m.jp2, scene-R.tif
+        known = {k.lower() for table in SENSORS.values() for k in table}
+        for token in reversed(re.split(r"[^A-Za-z0-9]+", Path(path).stem)):
+            if token.lower() in known:
+                return token
+    return None
+
+
+def _known(told: str) -> str | None:
+    """Return the common name within "Band 1 (Red)" or "Red (665 nm)", None where there is none."""
+    name = AROUND_NAMES.sub("", told).strip(" ()_-:")
+    return name if resolve_band(name).wavelength_nm is not None else None
+
+
+def name_bands(
+    labels: list[str | None], is_alpha: list[bool], bands: str | None, sensor: str | None, path: str
+) -> tuple[BandSet, bool, tuple[int, ...]]:
+    """Return the bands, whether their names are known, and which of the files' bands they are."""
+    data = tuple(i for i, alpha in enumerate(is_alpha) if not alpha) or tuple(range(len(labels)))
+    table = sensor_bands(sensor) if sensor is not None else {}
+    if bands is not None:
+        given = [b.strip() for b in bands.split(",") if b.strip()]
+        if all(b.isdigit() for b in given):
+            picked = tuple(int(b) - 1 for b in given)
+            if not picked or min(picked) < 0 or max(picked) >= len(labels):
+                raise ConfigError(f"--bands {bands}: {path} has bands 1..{len(labels)}")
+            if table:
+                raise ConfigError(f"--bands {bands} --sensor {sensor}: numbers pick bands, only names have wavelengths")
+            return BandSet(tuple(Band(f"band{i + 1}") for i in picked)), False, picked
+        if len(given) not in (len(data), len(labels)):
+            raise ConfigError(
+                f"--bands names {len(given)} bands, {path} has {len(data)}; name all in file order, or give numbers"
+            )
+        return BandSet.parse(bands, sensor=sensor), True, data if len(given) == len(data) else tuple(range(len(labels)))
+    found = _resolved([labels[i] for i in data], sensor)
+    if table and not all(found):
+        order = [Band(name, nm) for name, nm in table.items()]
+        if len(order) != len(data) or any(own not in (None, b) for own, b in zip(found, order, strict=True)):
+            raise ConfigError(
+                f"--sensor {sensor}: {path} has {len(data)} bands, not all named; name them in file order with --bands"
+            )
+        return BandSet(tuple(order)), True, data
+    named = BandSet(tuple(own or Band(f"band{i + 1}") for i, own in zip(data, found, strict=True)))
+    return named, any(found), data
+
+
+def _resolved(labels: list[str | None], sensor: str | None) -> list[Band | None]:
+    """Return the band that each label names; None where there is none, and where two labels name the same."""
+    found = [None if label is None else _resolve(label, sensor) for label in labels]
+    times = Counter(band.name.lower() for band in found if band)
+    return [band if band and times[band.name.lower()] == 1 else None for band in found]
+
+
+def _resolve(label: str, sensor: str | None) -> Band:
+    if sensor is None:
+        return resolve_band(label)
+    try:
+        return resolve_band(label, sensor=sensor)
+    except ConfigError:
+        return Band(label)  # a band beside the sensor's own, e.g. a quality layer

@@ -1,0 +1,103 @@
+"""One raster file of any format that GDAL reads, as part of a scene: its grid, its bands and their names."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from rasterio.crs import CRS
+from rasterio.enums import ColorInterp
+from rasterio.io import DatasetReader
+
+from geoseg.errors import ConfigError, InputError
+from geoseg.scenes.band_names import label_of
+from geoseg.scenes.reading import first_line, open_raster
+from geoseg.scenes.reads import files_read
+from geoseg.scenes.scene import BandSource
+from geoseg.values.grid import Grid, pyproj_crs
+
+LARGEST = float(np.finfo(np.float32).max)  # pixels are worked with as float32
+
+
+@dataclass(frozen=True, slots=True)
+class RasterFile:
+    """What a file says of itself; sources, labels (None: not named) and dtypes are one per band."""
+
+    grid: Grid
+    sources: tuple[BandSource, ...]
+    labels: tuple[str | None, ...]
+    dtypes: tuple[str, ...]
+    block: tuple[int, int]
+
+
+def describe_file(path: str, assume_crs: str | None, *, local_only: bool) -> RasterFile:
+    """Return what a file says of itself; raises InputError with its name."""
+    with open_raster(path, local_only=local_only) as src:
+        try:
+            return _file(src, path, assume_crs)
+        except UnicodeDecodeError as error:
+            raise InputError(
+                f"{path}: a band's name or a tag in it, or in its .aux.xml, is not UTF-8 ({error.reason}); "
+                f"write it anew (gdal_edit, or remove the .aux.xml)"
+            ) from error
+
+
+def _file(src: DatasetReader, path: str, assume_crs: str | None) -> RasterFile:
+    if src.driver == "VRT":
+        files_read([path])  # refuses sources that are missing, or that GDAL would wait for without end
+    if src.count == 0:
+        hint = (
+            f"; it holds {len(src.subdatasets)} rasters, name one, e.g. {src.subdatasets[0]}" if src.subdatasets else ""
+        )
+        raise InputError(f"{path}: no raster bands{hint}")
+    if any(np.dtype(_numpy_name(d)).kind == "c" for d in src.dtypes):
+        raise InputError(f"{path}: complex pixels ({src.dtypes[0]}); convert to amplitude or intensity first")
+    if src.transform.is_identity and (src.gcps[0] or src.rpcs):
+        raise InputError(
+            f"{path}: placed by ground control points or RPCs only; rectify it first (gdalwarp, gdalwarp -rpc)"
+        )
+    if src.transform.is_identity:  # what rasterio gives for a missing or empty one
+        raise InputError(
+            f"{path}: no geotransform, so nobody knows where its pixels lie or how large they are; give it one "
+            f"(gdal_edit -a_ullr left top right bottom, or a world file beside it)"
+        )
+    _refuse_scales(src, path)
+    crs = src.crs if src.crs is not None and src.crs.to_wkt() else _assumed(path, assume_crs)
+    try:
+        pyproj_crs(crs)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    labels = tuple(label_of(src, i, path) for i in range(src.count))
+    # Writers mark the fourth of four bytes as alpha by default, near infrared included: a name says what it is.
+    alpha = [i + 1 for i, c in enumerate(src.colorinterp) if c is ColorInterp.alpha and labels[i] is None]
+    return RasterFile(
+        grid=Grid(crs, src.transform, src.shape),
+        sources=tuple(
+            BandSource(path, i + 1, src.scales[i], src.offsets[i], src.nodatavals[i], alpha[0] if alpha else None)
+            for i in range(src.count)
+        ),
+        labels=labels,
+        dtypes=src.dtypes,
+        block=src.block_shapes[0],
+    )
+
+
+def _refuse_scales(src: DatasetReader, path: str) -> None:
+    """Raise InputError where a band's scale or offset would leave no value to work with."""
+    for i, (scale, offset) in enumerate(zip(src.scales, src.offsets, strict=True), 1):
+        if not (0 < abs(scale) < LARGEST and abs(offset) < LARGEST):
+            raise InputError(
+                f"{path}: band {i} has the scale {scale:g} and the offset {offset:g}, which give no physical values; "
+                f"set them right (gdal_edit -scale 1 -offset 0)"
+            )
+
+
+def _numpy_name(dtype: str) -> str:
+    return "complex64" if dtype.startswith("complex_") else dtype
+
+
+def _assumed(path: str, assume_crs: str | None) -> CRS:
+    if assume_crs is None:
+        raise InputError(f"{path}: no CRS; say which one it is in with --assume-crs EPSG:n")
+    try:
+        return CRS.from_user_input(assume_crs)
+    except ValueError as error:  # CRSError is one, and EPSG:words raises it plain
+        raise ConfigError(f"--assume-crs {assume_crs}: not a CRS ({first_line(error)})") from error

@@ -1,0 +1,109 @@
+"""Scene: a raster (or several files of one grid) that may be read by windows; nothing is loaded, cheap to pickle."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geoseg.errors import InputError
+from geoseg.scenes.band_names import COLORS
+from geoseg.values.bands import BandSet
+from geoseg.values.grid import Box, Grid
+
+
+@dataclass(frozen=True, slots=True)
+class BandSource:
+    """Where one band's pixels come from: file, 1-based index in it, stored -> physical scale and offset, nodata value.
+
+    alpha: 1-based index of the file's alpha band, None where it has none.
+    """
+
+    file: str
+    index: int
+    scale: float = 1.0
+    offset: float = 0.0
+    nodata: float | None = None
+    alpha: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A raster we may read.
+
+    bands: what the channels measure, in file order without alpha; named: whether the names are known rather than
+    counted; sources: one per band; block: native (rows, cols) block; dtype: the stored type; mask: a raster of the
+    same grid whose first band hides pixels where it is 0, nodata or NaN; origin: (row, col) in the files of its first
+    pixel.
+    """
+
+    grid: Grid
+    bands: BandSet
+    named: bool
+    sources: tuple[BandSource, ...]
+    dtype: str
+    block: tuple[int, int]
+    mask: str | None = None
+    origin: tuple[int, int] = (0, 0)
+
+    def __repr__(self) -> str:
+        """Return the file, size, CRS, pixel and bands, in five lines."""
+        height_m, width_m = self.grid.ground_resolution_m()
+        bands = list(self.bands.names)
+        shown = ", ".join(bands[:8]) + (f", … ({len(bands)})" if len(bands) > 8 else "")
+        return "\n".join(
+            (
+                f"Scene {self.name}",
+                f"  size   {self.grid.height} x {self.grid.width} px",
+                f"  pixel  {height_m:.4g} x {width_m:.4g} m",
+                f"  CRS    {self.grid.crs.to_string()[:80]}",
+                f"  bands  {shown}, {self.dtype}",
+            )
+        )
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The files, each once, in order."""
+        return tuple(dict.fromkeys(s.file for s in self.sources))
+
+    @property
+    def name(self) -> str:
+        """A short name for messages: the file's, or the first of several."""
+        more = f" (+{len(self.files) - 1} files)" if len(self.files) > 1 else ""
+        return Path(self.files[0]).name + more
+
+    def physical(self, stored: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return (C, h, w) stored values as physical ones: value * scale + offset of each band."""
+        if all(s.scale == 1 and s.offset == 0 for s in self.sources):
+            return stored
+        scale = np.array([s.scale for s in self.sources], np.float32)[:, None, None]
+        offset = np.array([s.offset for s in self.sources], np.float32)[:, None, None]
+        physical = stored * scale
+        physical += offset
+        return physical
+
+    def crop(self, box: Box) -> "Scene":
+        """Return the part of the scene in ``box``, which lies inside it."""
+        if box.clip(self.grid.box) != box:
+            raise ValueError(f"{box} is not inside the scene of {self.grid.shape}")
+        row, col = self.origin
+        return replace(self, grid=self.grid.crop(box), origin=(row + box.row0, col + box.col0))
+
+    def select(self, wanted: BandSet) -> "Scene":
+        """Return the scene reduced to the bands that a model wants, in its order.
+
+        By name and wavelength where the scene's bands are named; a scene without names is taken in order when the
+        count fits. Raises InputError otherwise.
+        """
+        if self.named:
+            order = self.bands.indices_of(wanted, where=self.name)
+        elif len(self.bands) == len(wanted):
+            order = tuple(range(len(wanted)))
+        elif len(self.bands) == 1 and set(wanted.names) == set(COLORS.values()):
+            order = (0, 0, 0)  # grey is equal parts of each
+        else:
+            raise InputError(
+                f"{self.name}: {len(self.bands)} bands without names, the model needs {len(wanted)} "
+                f"({', '.join(wanted.names)}). Name them in file order with --bands, or pick by number: --bands 3,2,1"
+            )
+        return replace(self, bands=wanted, named=True, sources=tuple(self.sources[i] for i in order))
