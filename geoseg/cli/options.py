@@ -22,6 +22,7 @@ from geoseg.jobs.options import (
     RunOptions,
     Split,
 )
+from geoseg.tasks import RASTERS
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -196,7 +197,7 @@ class RunFlags(EngineFlags):
         float | None, typer.Option(help="Probability from which a pixel is building (default: the model's).")
     ] = _RUN.threshold
     layers: Annotated[
-        str, typer.Option(metavar="NAMES", help="Rasters to write: classes, and any of confidence, probabilities.")
+        str, typer.Option(metavar="NAMES", help=f"Rasters to write: classes, and any others of {', '.join(RASTERS)}.")
     ] = ",".join(_RUN.layers)
     probabilities: Annotated[
         bool, typer.Option("--probabilities", help="Write the probability of every class, beside the other layers.")

@@ -68,7 +68,8 @@ def check_outputs(folder: Path) -> list[Finding]:
         return [Finding(f"{RUN_FILE}: present and complete", ok=False, detail=_said(error))]
     findings = [Finding(f"{RUN_FILE}: present and complete", ok=True)]
     findings += _files(folder, run)
-    for name, check in _CHECKS.items():
+    others = {name: _probabilities for name in run.facts["outputs"] if name.endswith(".tif")}
+    for name, check in {**others, **_CHECKS}.items():
         path = folder / name
         if name not in run.facts["outputs"] and name not in _ALWAYS:
             continue
@@ -300,7 +301,5 @@ def _features(path: Path, run: _Run) -> Iterator[Finding]:
 _ALWAYS = ("classes.tif",)
 _CHECKS: Mapping[str, Callable[[Path, _Run], Iterator[Finding]]] = {
     "classes.tif": _classes,
-    "confidence.tif": _probabilities,
-    "probabilities.tif": _probabilities,
     "buildings.gpkg": _geopackage,
 }
