@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from geoseg.models.spec import ModelSpec
 from geoseg.tasks.base import Asked, Bytes, Rows, Wanted
+from geoseg.tasks.entropy import entropy
 from geoseg.values.layers import Kind, Layer, Pixels, class_layer, probability_layer
 
 if TYPE_CHECKING:
@@ -21,6 +22,10 @@ RASTERS: Mapping[str, tuple[Kind, Callable[[ModelSpec], tuple[Layer, ...]]]] = {
     "confidence": (
         "probability",
         lambda _: (probability_layer("confidence", "Probability of the class in classes.tif"),),
+    ),
+    "entropy": (
+        "probability",
+        lambda _: (probability_layer("entropy", "Entropy of the class probabilities, 1 where all are equal"),),
     ),
     "probabilities": ("probability", lambda spec: tuple(probability_of(c.name) for c in spec.classes)),
 }
@@ -57,6 +62,7 @@ class Semantic:
         return {
             "classes": lambda: done.classes,
             "confidence": lambda: done.confidence,
+            "entropy": lambda: entropy(done.probabilities, valid),
             **{name: partial(np.asarray, p) for name, p in zip(names, done.probabilities, strict=True)},
         }
 
@@ -65,5 +71,5 @@ class Semantic:
         return done
 
     def bytes_per_px(self, spec: ModelSpec) -> Bytes:
-        """See ``Task``: probabilities, classes and confidence; masks and decisions beside them."""
-        return Bytes(reducing=len(spec.classes) + 8, leaving=len(spec.classes) + 3)
+        """See ``Task``: probabilities, classes, confidence and entropy; masks and decisions beside them."""
+        return Bytes(reducing=len(spec.classes) + 9, leaving=len(spec.classes) + 4)
