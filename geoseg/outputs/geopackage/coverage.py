@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import shapely
 
 from geoseg.outputs.geopackage.layer import CLASS_COLUMNS, GEOMETRY, PolygonLayer, write_layer
-from geoseg.outputs.geopackage.wkb import multipolygons
 from geoseg.values.classes import ClassInfo
 from geoseg.vector.coverage.coverage import Coverage
 from geoseg.vector.ground import ring_areas_m2
@@ -50,7 +50,7 @@ def write_coverage(
                     pa.array(coverage.value[part]),
                     names.take(pa.array(of_class[part])),
                     pa.array(areas),
-                    multipolygons(polygons.xy, polygons.ends, polygons.shells),
+                    pa.array(shapely.to_wkb(polygons.multipolygons()), pa.binary()),
                 ],
                 schema=_SCHEMA,
             )

@@ -17,8 +17,8 @@ from geoseg.vector.coverage.simplify import simplify
 # At the peak of all stages after the sieve. Measured with 3000 x 3000 px: at most 65 bytes for a corner of lone squares
 # and 190 for a node of noise, where nearly every corner is one.
 CORNER_BYTES, NODE_BYTES, PATCH_BYTES = 72, 220, 20
-POINT_BYTES = 320  # of the polygons on their way to the file
-BATCH_POINTS = 2**18
+POINT_BYTES = 320  # of a large polygon on its way to the file
+BATCH_POINTS, BATCH_BYTES = 2**16, 80 * 2**20  # of polygons on their way to the file, lone squares at worst
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,5 +82,5 @@ def extract_coverage(
     if rules.tolerance_m > 0:
         arcs = simplify(corners, arcs, tolerance_m=rules.tolerance_m, pixel_size_m=pixel_size_m)
     rings = find_rings(corners, arcs, len(patches))
-    allow(rings.nbytes + PATCH_BYTES * len(patches) + POINT_BYTES * max(BATCH_POINTS, rings.largest))
+    allow(rings.nbytes + PATCH_BYTES * len(patches) + max(BATCH_BYTES, POINT_BYTES * rings.largest))
     return Coverage(patches.value, patches.area_px, rings, grid)

@@ -6,6 +6,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from geoseg.vector.pixels.components import join
+
 NODATA = np.int32(-(2**31))  # value of the runs that belong to no class
 RUN_BYTES = 16  # of a run and the patch it belongs to, while runs are joined to one array
 OUTSIDE = -1  # patch number of nodata, and of all that lies off the raster
@@ -129,15 +131,6 @@ def find_patches(runs: ClassRuns) -> NDArray[np.int32]:
 
 
 @njit(cache=True, nogil=True)
-def root_of(parent: NDArray[np.int32], i: int) -> int:
-    """Find the root of a union-find tree, and shorten the way to it."""
-    while parent[i] != i:
-        parent[i] = parent[parent[i]]
-        i = parent[i]
-    return i
-
-
-@njit(cache=True, nogil=True)
 def _patches(
     start: NDArray[np.int64], first: NDArray[np.int32], value: NDArray[np.int32], width: int
 ) -> NDArray[np.int32]:
@@ -151,8 +144,7 @@ def _patches(
             other = above
             while other < start[row] and first[other] < end:
                 if value[other] == value[k]:
-                    a, b = root_of(parent, other), root_of(parent, k)
-                    parent[max(a, b)] = min(a, b)  # so that a root is the first run of its patch
+                    join(parent, other, k)  # a root is the first run of its patch
                 other += 1
     count = 0
     for k in range(len(parent)):  # in place: a parent comes before its children

@@ -14,9 +14,9 @@ from geoseg.vector.coverage.runs import (
     find_patches,
     measure_patches,
     merge_runs,
-    root_of,
     run_end,
 )
+from geoseg.vector.pixels.components import find_root
 
 LENGTH_STEPS = 256  # of a pixel's shorter side: border lengths are integers, so that ties are ties
 PATCH_BYTES, BORDER_BYTES, RUN_BYTES = 72, 12, 48
@@ -117,13 +117,13 @@ def _longest(
     """Sum the borders of patch p into ``total`` and return the neighbour that has most of them, -1 without one."""
     best, i = -1, ends[p, 0]
     while i >= 0:
-        q = root_of(parent, borders[i, 0])
+        q = find_root(parent, borders[i, 0])
         if q != p:
             total[q] += borders[i, 1]
         i = borders[i, 2]
     i = ends[p, 0]
     while i >= 0:
-        q = root_of(parent, borders[i, 0])
+        q = find_root(parent, borders[i, 0])
         if q != p and (
             best < 0
             or total[q] > total[best]
@@ -175,7 +175,7 @@ def _merge(
         joined, root, i, last = value[best], p, ends[p, 0], ends[p, 1]
         while i >= 0:
             after = borders[i, 2] if i != last else -1
-            q = root_of(parent, borders[i, 0])
+            q = find_root(parent, borders[i, 0])
             total[q] = 0
             if q != root and value[q] == joined:
                 root = _unite(root, q, parent, area, ends, borders)
@@ -184,5 +184,5 @@ def _merge(
         if area[root] < min_area:
             heappush(queue, (area[root], root))
     for p in range(count):
-        parent[p] = root_of(parent, p)
+        parent[p] = find_root(parent, p)
     return parent

@@ -257,13 +257,3 @@ def squared_distance(x: float, y: float, ax: float, ay: float, bx: float, by: fl
         ex -= t * dx
         ey -= t * dy
     return ex * ex + ey * ey
-
-
-@njit(cache=True, nogil=True)
-def signed_area(xy: NDArray[np.float64]) -> float:
-    """Signed area of a closed ring of points."""
-    total = 0.0
-    for i in range(len(xy)):
-        j = i + 1 if i + 1 < len(xy) else 0
-        total += xy[i, 0] * xy[j, 1] - xy[j, 0] * xy[i, 1]
-    return 0.5 * total

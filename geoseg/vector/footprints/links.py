@@ -4,6 +4,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from geoseg.vector.pixels.components import find_root, join
+
 
 def linked_boxes(boxes: NDArray[np.float64]) -> NDArray[np.int64]:
     """Return for each box (min x, min y, max x, max y), (N, 4), the index of the first one of its group, (N,).
@@ -27,16 +29,7 @@ def _linked(boxes: NDArray[np.float64], order: NDArray[np.int64]) -> NDArray[np.
             if boxes[j, 0] > boxes[i, 2]:
                 break
             if boxes[j, 1] <= boxes[i, 3] and boxes[j, 3] >= boxes[i, 1]:
-                a, b = _root(root, i), _root(root, j)
-                root[max(a, b)] = min(a, b)
+                join(root, i, j)
     for i in range(len(root)):
-        root[i] = _root(root, i)
+        root[i] = find_root(root, i)
     return root
-
-
-@njit(cache=True, nogil=True)
-def _root(root: NDArray[np.int64], i: int) -> int:
-    while root[i] != i:
-        root[i] = root[root[i]]
-        i = root[i]
-    return i

@@ -46,7 +46,7 @@ def find_root(parent: NDArray[np.signedinteger], i: int) -> int:
 
 
 @njit(cache=True, nogil=True)
-def join(parent: NDArray[np.int64], i: int, j: int) -> None:
+def join(parent: NDArray[np.signedinteger], i: int, j: int) -> None:
     """Join two sets; the root of a set is its smallest number."""
     a, b = find_root(parent, i), find_root(parent, j)
     parent[max(a, b)] = min(a, b)

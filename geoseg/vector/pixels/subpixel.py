@@ -102,7 +102,7 @@ def doubled(xy: NDArray) -> NDArray:
 
 
 @njit(cache=True, nogil=True)
-def signed_area(xy: NDArray[np.float32]) -> float:
+def signed_area(xy: NDArray[np.floating]) -> float:
     """Signed area of a closed ring of points, positive for shells."""
     total = 0.0
     for i in range(len(xy)):
