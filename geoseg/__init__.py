@@ -4,7 +4,7 @@
 >>> scene = geoseg.open_scene("scene.tif")  # doctest: +SKIP
 >>> result = geoseg.predict(scene, "buildings", "out", polygons=geoseg.PolygonOptions())  # doctest: +SKIP
 >>> result.to_xarray().rio.crs, len(result.polygons())  # doctest: +SKIP
->>> geoseg.predict(scene, "buildings")[:1024, :1024].plot.imshow()  # lazily, without a folder  # doctest: +SKIP
+>>> geoseg.lazy_map(scene, "buildings")[:1024, :1024].plot.imshow()  # lazily, without a folder  # doctest: +SKIP
 """
 
 from importlib import import_module
@@ -16,7 +16,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from geoseg.jobs.options import ClusterOptions, EngineOptions, PolygonOptions, RegularizeOptions, RunOptions
-    from geoseg.jobs.predict import Result, finish, predict
+    from geoseg.jobs.predict import Result, finish, lazy_map, predict
     from geoseg.jobs.vectorize import vectorize
     from geoseg.models.bundle import ModelBundle, load_model
     from geoseg.scenes.scene import Scene
@@ -34,6 +34,7 @@ _HOMES = {
     "RunOptions": "geoseg.jobs.options",
     "Scene": "geoseg.scenes.scene",
     "finish": "geoseg.jobs.predict",
+    "lazy_map": "geoseg.jobs.predict",
     "load_model": "geoseg.models.bundle",
     "open_scene": "geoseg.scenes.stack",
     "predict": "geoseg.jobs.predict",
@@ -50,6 +51,7 @@ __all__ = [
     "RunOptions",
     "Scene",
     "finish",
+    "lazy_map",
     "load_model",
     "open_scene",
     "predict",

@@ -14,10 +14,10 @@ import rasterio
 from geoseg.errors import ConfigError, IncompleteError, InputError
 from geoseg.executors.base import Engine, Task
 from geoseg.executors.open import open_engine
+from geoseg.jobs import lazy
 from geoseg.jobs.build import build_outputs, publish, remove_if_spent
 from geoseg.jobs.folder import JobFolder
 from geoseg.jobs.job import listed, refuse_if_source_changed
-from geoseg.jobs.lazy import lazy_map
 from geoseg.jobs.networks import load_networks
 from geoseg.jobs.options import PolygonOptions, RunOptions
 from geoseg.jobs.plan import Plan, make_job, make_plan, plan_finish
@@ -148,7 +148,7 @@ def predict(
     if out is None:
         if polygons is not None:
             raise ConfigError("polygons are drawn of a whole run: name a folder for its outputs")
-        return lazy_map(_opened(scene), load_models(model), options=options, layer=layer)
+        return lazy_map(scene, model, options=options, layer=layer)
     stop = (stop or Stop()).within(options.max_runtime_s)
     folder = Path(out)
     work = _claimed(folder, options, polygons)
@@ -188,6 +188,20 @@ def predict(
             listen=listen,
             each=running.map,
         )
+
+
+def lazy_map(
+    scene: Input,
+    model: Model | Sequence[Model],
+    *,
+    options: RunOptions | None = None,
+    layer: str = "classes",
+) -> "xr.DataArray":
+    """Return ``layer`` of the map, computed chunk by chunk when somebody looks; as ``predict`` without a folder.
+
+    Raises what ``geoseg.jobs.lazy.lazy_map`` raises, InputError and ModelError.
+    """
+    return lazy.lazy_map(_opened(scene), load_models(model), options=options or RunOptions(), layer=layer)
 
 
 def finish(

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from geoseg.errors import ConfigError
 from geoseg.models.adapt import start_from
+from geoseg.models.backends.torch import choose_precision
 from geoseg.models.build import build_network
 from geoseg.models.bundle import load_model
 from geoseg.models.spec import Channel, ModelSpec, Normalisation
@@ -333,7 +334,7 @@ def _autocast(precision: str) -> AbstractContextManager[object]:
 
 def _precision(network: nn.Module, channels: int, size: int) -> str:
     """Return "bf16" where the CPU has it and a training step, tried out, is faster with it; else "fp32"."""
-    if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+    if choose_precision("cpu") == "fp32":
         return "fp32"
     images = torch.zeros(2, channels, size, size).contiguous(memory_format=torch.channels_last)
     probe = copy.deepcopy(network).train()

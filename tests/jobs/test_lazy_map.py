@@ -55,7 +55,7 @@ def chunks_run(monkeypatch):
 
 @pytest.mark.parametrize("scheduler", ["threads", "sync"])
 def test_it_is_the_raster_of_a_run(scene_file, tiny_bundle, run, scheduler):
-    lazy_map = geoseg.predict(scene_file, tiny_bundle, options=OPTIONS)
+    lazy_map = geoseg.lazy_map(scene_file, tiny_bundle, options=OPTIONS)
     written = run.to_xarray("classes")
     assert (lazy_map.name, lazy_map.dims, lazy_map.dtype, lazy_map.rio.nodata) == ("classes", ("y", "x"), np.uint8, 0)
     assert lazy_map.chunks == ((512, 88), (512, 512, 76))
@@ -64,6 +64,11 @@ def test_it_is_the_raster_of_a_run(scene_file, tiny_bundle, run, scheduler):
         np.testing.assert_array_equal(lazy_map.values, written.values)
     xr.testing.assert_allclose(lazy_map.x, written.x, rtol=0, atol=1e-9)
     xr.testing.assert_allclose(lazy_map.y, written.y, rtol=0, atol=1e-9)
+
+
+def test_predict_without_a_folder_is_the_same_map(scene_file, tiny_bundle):
+    own, old = (call(scene_file, tiny_bundle, options=OPTIONS) for call in (geoseg.lazy_map, geoseg.predict))
+    assert own.data.name == old.data.name
 
 
 def test_all_layers_come_from_one_pass(scene_file, tiny_bundle, run, chunks_run):

@@ -1,12 +1,14 @@
 """A backend turns windows into probabilities, the same whatever batch or thread they come in."""
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from geoseg.errors import ConfigError
+from geoseg.models.backends import torch as torch_backend
 from geoseg.models.backends.torch import (
     TorchBackend,
     choose_device,
@@ -71,3 +73,9 @@ def test_cuda_is_refused_where_there_is_none(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ConfigError, match="torch sees no GPU"):
         choose_device("cuda")
+
+
+def test_torch_s_private_names_stand_at_one_place():
+    package = Path(torch_backend.__file__).parents[2]
+    users = [path.name for path in package.rglob("*.py") if "torch.ops." in path.read_text(encoding="utf-8")]
+    assert users == ["torch.py"]

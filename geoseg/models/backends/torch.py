@@ -30,6 +30,7 @@ def choose_precision(device: str) -> str:
     """
     if device == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    # private, at this one place: torch asks the CPU for AVX512-BF16 or AMX in no public function
     return "bf16" if torch.ops.mkldnn._is_mkldnn_bf16_supported() else "fp32"
 
 
