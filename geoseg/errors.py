@@ -34,6 +34,10 @@ class OutputError(GeosegError, FileExistsError):
     exit_code = 5
 
 
+class DiskFullError(OutputError):
+    """No space is left where outputs go, so nothing more can be written there."""
+
+
 class PlanChangedError(OutputError):
     """The source, a model or geoseg itself is no longer what the job was planned with."""
 

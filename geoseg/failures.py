@@ -34,6 +34,7 @@ SYSTEM: dict[int, tuple[Kind, str]] = {
     errno.ENAMETOOLONG: (ConfigError, "choose a shorter name"),
     errno.EILSEQ: (ConfigError, "choose a name that can be written in UTF-8"),
 }
+DISK_FULL = ("no space left", "disk is full", "quota exceeded")
 # What text means that libraries put into errors of no particular kind.
 TEXTS: tuple[tuple[str, Kind, str], ...] = (
     ("no space left", OutputError, "free space there, then run again"),
@@ -80,6 +81,17 @@ def as_geoseg_error(error: BaseException, *, step: str) -> GeosegError | None:
             return kind(f"{step}: {_said(cause)}; {way_out}")
         cause = cause.__cause__
     return None
+
+
+def disk_is_full(error: BaseException) -> bool:
+    """Return whether an error, or what it was raised from, says that no space is left on a disk or in a quota."""
+    cause: BaseException | None = error
+    while cause is not None:
+        full = isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT)
+        if full or any(text in str(cause).lower() for text in DISK_FULL):
+            return True
+        cause = cause.__cause__
+    return False
 
 
 def _meaning(error: BaseException) -> tuple[Kind, str] | None:

@@ -166,15 +166,19 @@ class EngineFlags:
 
     def engine_options(self) -> EngineOptions:
         """Return the options that all engines share; raises ConfigError."""
+        return EngineOptions(**self.engine_values())
+
+    def engine_values(self) -> dict[str, Any]:
+        """Return the values of EngineOptions by name; raises ConfigError."""
         cluster = ClusterOptions(
             address=self.address, scheduler_file=self.scheduler_file, factory=self.factory, workers=self.workers
         )
-        return EngineOptions(
-            engine=self.engine or ("dask" if cluster.ways else _RUN.engine),
-            cluster=cluster,
-            lanes=self.lanes,
-            memory_bytes=None if self.memory is None else parse_bytes(self.memory),
-        )
+        return {
+            "engine": self.engine or ("dask" if cluster.ways else _RUN.engine),
+            "cluster": cluster,
+            "lanes": self.lanes,
+            "memory_bytes": None if self.memory is None else parse_bytes(self.memory),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +248,7 @@ class RunFlags(EngineFlags):
 
     def options(self) -> RunOptions:
         """Return the options; raises ConfigError."""
-        options = RunOptions(
+        return RunOptions(
             device=self.device,
             batch=self.batch,
             chunk_px=self.chunk_px,
@@ -260,8 +264,8 @@ class RunFlags(EngineFlags):
             max_runtime_s=None if self.max_runtime is None else parse_seconds(self.max_runtime),
             overwrite=self.overwrite,
             fresh=self.fresh,
+            **self.engine_values(),
         )
-        return options.at(self.engine_options())
 
 
 @dataclass(frozen=True, slots=True)

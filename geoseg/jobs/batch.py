@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from geoseg.disk.files import locked
-from geoseg.errors import ConfigError, IncompleteError, OutputError, TryAgainError
+from geoseg.errors import ConfigError, DiskFullError, IncompleteError, OutputError, TryAgainError
 from geoseg.executors.base import Engine
 from geoseg.executors.open import open_engine
+from geoseg.failures import disk_is_full
 from geoseg.jobs.batch_log import LOG_FILE, SUMMARY_FILE, Ledger, Report, SceneOutcome, State, kept, refuse_foreign_log
 from geoseg.jobs.build import remove_if_spent, sha256_of
 from geoseg.jobs.folder import JobFolder
@@ -83,7 +84,7 @@ def run_batch(batch: Batch, *, listen: Listener, stop: Stop) -> Report:
             if todo:
                 with open_engine(batch.options) as engine:
                     _run_all(batch, todo, ledger, engine=engine, listen=listen, stop=stop)
-        except TryAgainError as error:
+        except (TryAgainError, DiskFullError) as error:
             ledger.stopped = error
     return ledger.report()
 
@@ -114,7 +115,7 @@ def _run_all(
     listen: Listener,
     stop: Stop,
 ) -> None:
-    """Run scenes until the end, the failure budget or ``stop``; raises TryAgainError for the last."""
+    """Run scenes until the end or the failure budget; raises TryAgainError at ``stop``, and DiskFullError."""
     for number, (scene, options) in enumerate(todo, 1):
         if ledger.used_up:
             log.warning("more than %d scenes have failed; the rest is left alone", batch.max_failures)
@@ -141,6 +142,9 @@ def _run_all(
             raise
         except Exception as error:  # one scene never stops the others
             ledger.add_failure(scene.name, error, _since(began))
+            if disk_is_full(error):
+                told = f"{batch.folder}: the disk is full, so the rest is not tried ({error})"
+                raise DiskFullError(f"{told}; free space there, then the same command goes on") from error
         else:
             ledger.add(_outcome(scene, result, _since(began)))
 

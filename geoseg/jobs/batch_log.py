@@ -16,7 +16,7 @@ from typing import Any
 
 from geoseg import __version__
 from geoseg.disk.files import append_json_line, write_json
-from geoseg.errors import GeosegError, IncompleteError, OutputError, TryAgainError
+from geoseg.errors import DiskFullError, GeosegError, IncompleteError, OutputError, TryAgainError
 from geoseg.failures import as_geoseg_error
 
 log = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ class Report:
     folder: Path
     outcomes: tuple[SceneOutcome, ...]
     seconds: float
-    stopped: TryAgainError | None = None
+    stopped: TryAgainError | DiskFullError | None = None
 
     @property
     def counts(self) -> dict[str, int]:
@@ -72,7 +72,7 @@ class Report:
         return f"{len(self.outcomes)} scenes: " + ", ".join(f"{n} {state}" for state, n in self.counts.items())
 
     def error(self) -> GeosegError | None:
-        """Return what the batch should end with: TryAgainError, IncompleteError where scenes are missing, or None."""
+        """Return what the batch should end with: what stopped it, IncompleteError where scenes are missing, or None."""
         if self.stopped is not None:
             return self.stopped
         bad = [o.scene for o in self.outcomes if o.state not in (State.DONE, State.SKIPPED)]
@@ -99,7 +99,7 @@ class Ledger:
         self.folder, self._names, self._max_failures = folder, names, max_failures
         self._began = time.monotonic()
         self._outcomes: dict[str, SceneOutcome] = {}
-        self.stopped: TryAgainError | None = None
+        self.stopped: TryAgainError | DiskFullError | None = None
 
     def tell(self, event: str, **facts: Any) -> None:
         """Append an event to the log."""

@@ -1,6 +1,7 @@
 """How a run is done, as its user chooses it: frozen values with the defaults of the command line."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from math import inf
 from typing import TYPE_CHECKING, Literal, Self, get_args
@@ -19,7 +20,22 @@ Split = Literal["borders", "necks", "none"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ClusterOptions:
+class _Checked:
+    """Options that are refused, with all their faults at once, when they are made."""
+
+    def __post_init__(self) -> None:
+        faults = list(self._faults())
+        if faults:
+            count = f"{len(faults)} faults: " if len(faults) > 1 else ""
+            raise ConfigError(count + "; ".join(faults))
+
+    def _faults(self) -> Iterator[str]:
+        """Yield what is wrong with the values, each with what is right."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterOptions(_Checked):
     """Where the engine ``dask`` finds its workers, and how many the engines ``local`` and ``cuda`` start.
 
     address: of a scheduler, e.g. tcp://host:8786; scheduler_file: written by one; factory: "module:function" that
@@ -32,13 +48,13 @@ class ClusterOptions:
     factory: str | None = None
     workers: int | None = None
 
-    def __post_init__(self) -> None:
+    def _faults(self) -> Iterator[str]:
         if self.workers is not None and self.workers < 1:
-            raise ConfigError(f"workers {self.workers}: at least 1 is needed")
+            yield f"workers {self.workers}: at least 1 is needed"
         if len(self.ways) > 1:
-            raise ConfigError(f"{' and '.join(self.ways)}: give one of them, they all name a Dask cluster")
+            yield f"{' and '.join(self.ways)}: give one of them, they all name a Dask cluster"
         if self.factory is not None and not re.fullmatch(r"[\w.]+:\w+", self.factory):
-            raise ConfigError(f"factory {self.factory!r}: write module:function")
+            yield f"factory {self.factory!r}: write module:function"
 
     @property
     def ways(self) -> list[str]:
@@ -47,7 +63,7 @@ class ClusterOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EngineOptions:
+class EngineOptions(_Checked):
     """Where work is done, and with how much.
 
     engine: threads or sync in this process, local or cuda for worker processes on this machine, dask for a cluster that
@@ -60,19 +76,17 @@ class EngineOptions:
     lanes: int | None = None
     memory_bytes: int | None = None
 
-    def __post_init__(self) -> None:
+    def _faults(self) -> Iterator[str]:
         if self.engine not in get_args(Engines):
-            raise ConfigError(f"engine {self.engine!r}: choose {', '.join(get_args(Engines))}")
+            yield f"engine {self.engine!r}: choose {', '.join(get_args(Engines))}"
         if self.engine == "dask" and not self.cluster.ways:
-            raise ConfigError("engine dask: say where with address, scheduler_file or factory")
+            yield "engine dask: say where with address, scheduler_file or factory"
         if self.engine != "dask" and self.cluster.ways:
-            raise ConfigError(f"{self.cluster.ways[0]} is for the engine dask, not for {self.engine}")
+            yield f"{self.cluster.ways[0]} is for the engine dask, not for {self.engine}"
         if self.lanes is not None and self.lanes < 1:
-            raise ConfigError(f"lanes {self.lanes}: at least 1 is needed")
+            yield f"lanes {self.lanes}: at least 1 is needed"
         if self.memory_bytes is not None and self.memory_bytes < 1:
-            raise ConfigError(
-                f"memory {self.memory_bytes}: write a size above 0, or leave it out for 80 % of what is free"
-            )
+            yield f"memory {self.memory_bytes}: write a size above 0, or leave it out for 80 % of what is free"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,33 +120,33 @@ class RunOptions(EngineOptions):
     overwrite: bool = False
     fresh: bool = False
 
-    def __post_init__(self) -> None:
-        EngineOptions.__post_init__(self)  # super() does not know a class with slots before Python 3.14
+    def _faults(self) -> Iterator[str]:
+        yield from EngineOptions._faults(self)  # super() does not know a class with slots before Python 3.14
         if self.batch < 1:
-            raise ConfigError(f"batch {self.batch}: at least 1 is needed")
+            yield f"batch {self.batch}: at least 1 is needed"
         if self.aoi is not None and not self.aoi.strip():
-            raise ConfigError("aoi: is empty; name a file, or leave it out")
+            yield "aoi: is empty; name a file, or leave it out"
         if self.tta is not None and self.tta not in VIEWS:
-            raise ConfigError(f"tta {self.tta!r}: choose {', '.join(VIEWS)}")
+            yield f"tta {self.tta!r}: choose {', '.join(VIEWS)}"
         if self.threshold is not None and not 0 < self.threshold < 1:
-            raise ConfigError(f"threshold {self.threshold}: it lies between 0 and 1")
+            yield f"threshold {self.threshold}: it lies between 0 and 1"
         unknown = [name for name in self.layers if name not in RASTERS]
         if unknown:
-            raise ConfigError(f"layers {', '.join(unknown)}: no such layer; choose of {', '.join(RASTERS)}")
+            yield f"layers {', '.join(unknown)}: no such layer; choose of {', '.join(RASTERS)}"
         counted = [name for name, kind in RASTERS.items() if kind == "category"]
         if not {*counted} & {*self.layers}:
-            raise ConfigError(f"layers {','.join(self.layers)}: add {counted[0]}, of which pixels are counted")
+            yield f"layers {','.join(self.layers)}: add {counted[0]}, of which pixels are counted"
         if self.chunk_px is not None and (self.chunk_px < 512 or self.chunk_px & (self.chunk_px - 1)):
-            raise ConfigError(f"chunk-px {self.chunk_px}: choose 512, 1024, 2048, … (512 x 2^n)")
+            yield f"chunk-px {self.chunk_px}: choose 512, 1024, 2048, … (512 x 2^n)"
         if self.shard is not None and not 1 <= self.shard[0] <= self.shard[1]:
             last = max(1, self.shard[1])
-            raise ConfigError(f"shard {self.shard[0]}/{self.shard[1]}: shards count from 1: 1/{last} … {last}/{last}")
+            yield f"shard {self.shard[0]}/{self.shard[1]}: shards count from 1: 1/{last} … {last}/{last}"
         if self.shard is not None and self.fresh:
-            raise ConfigError("fresh: every shard would throw away the others' chunks; remove the job folder instead")
+            yield "fresh: every shard would throw away the others' chunks; remove the job folder instead"
         if self.on_failure not in get_args(OnFailure):
-            raise ConfigError(f"on-failure {self.on_failure!r}: choose {', '.join(get_args(OnFailure))}")
+            yield f"on-failure {self.on_failure!r}: choose {', '.join(get_args(OnFailure))}"
         if self.max_runtime_s is not None and not 0 < self.max_runtime_s < inf:
-            raise ConfigError(f"max-runtime {self.max_runtime_s}: give seconds above 0")
+            yield f"max-runtime {self.max_runtime_s}: give seconds above 0"
 
     @property
     def rasters(self) -> tuple[str, ...]:
@@ -149,7 +163,7 @@ LEAST_COMPONENT_PX = 512**2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PolygonOptions:
+class PolygonOptions(_Checked):
     """Options of the polygons, in true ground metres; see ``geoseg.vector.FootprintRules`` for all but the last two.
 
     split: "borders" cuts touching buildings apart where the model sees a border between them, "none" leaves them
@@ -166,13 +180,13 @@ class PolygonOptions:
     split: Split = "borders"
     max_component_px: int = 2**23  # memory of a lane is planned for so many
 
-    def __post_init__(self) -> None:
+    def _faults(self) -> Iterator[str]:
         for name in ("min_area_m2", "min_hole_m2", "tolerance_m", "diagonal_penalty"):
             value = getattr(self, name)
             if value is not None and not 0 <= value < inf:
-                raise ConfigError(f"{name.replace('_', '-')} {value}: choose 0 or more")
+                yield f"{name.replace('_', '-')} {value}: choose 0 or more"
         if self.max_component_px < LEAST_COMPONENT_PX:
-            raise ConfigError(f"max_component_px {self.max_component_px}: give {LEAST_COMPONENT_PX} or more")
+            yield f"max_component_px {self.max_component_px}: give {LEAST_COMPONENT_PX} or more"
 
     @property
     def splits(self) -> bool:
@@ -195,7 +209,7 @@ class PolygonOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RegularizeOptions:
+class RegularizeOptions(_Checked):
     """Options of footprints that come from elsewhere, in true ground metres; see ``geoseg.vector.footprints.imported``.
 
     pixel_m: side of the pixels the outlines were drawn from, or how exact they are; None: found from their steps, and
@@ -208,10 +222,10 @@ class RegularizeOptions:
     min_area_m2: float = 0.0
     min_hole_m2: float = 0.0
 
-    def __post_init__(self) -> None:
+    def _faults(self) -> Iterator[str]:
         if self.pixel_m is not None and not 0.01 <= self.pixel_m <= 100:
-            raise ConfigError(f"pixel-m {self.pixel_m}: choose 0.01 to 100")
+            yield f"pixel-m {self.pixel_m}: choose 0.01 to 100"
         for name in ("tolerance_m", "min_area_m2", "min_hole_m2"):
             value = getattr(self, name)
             if value is not None and not 0 <= value < inf:
-                raise ConfigError(f"{name.replace('_', '-')} {value}: choose 0 or more")
+                yield f"{name.replace('_', '-')} {value}: choose 0 or more"

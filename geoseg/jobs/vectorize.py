@@ -54,6 +54,7 @@ def vectorize(
     path = new_geopackage(out, overwrite=overwrite)
     refuse_file(path, overwrite=overwrite, inputs=files_read([str(raster)]))
     options, run = options or PolygonOptions(), run or EngineOptions()
+    rules = options.rules(0.5 if class_id is not None else threshold)
     with open_raster(str(raster)) as src:
         if src.crs is None:
             raise InputError(f"{raster}: no CRS; assign one with gdal_edit.py -a_srs")
@@ -63,7 +64,7 @@ def vectorize(
     drawing = Drawing(
         pixels=pixels,
         grid=grid,
-        rules=options.rules(0.5 if class_id is not None else threshold),
+        rules=rules,
         target=target,
         max_component_px=options.max_component_px,
     )

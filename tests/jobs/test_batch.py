@@ -1,5 +1,6 @@
 """Many scenes in one go: one fault never stops the others, what is complete stays, and the log tells all of it."""
 
+import errno
 import json
 import shutil
 import signal
@@ -13,6 +14,7 @@ import yaml
 from conftest import write_tif
 
 from geoseg.cli import main
+from geoseg.errors import IncompleteError
 
 RASTERS = ("classes.tif", "confidence.tif")
 
@@ -88,6 +90,26 @@ def test_a_damaged_scene_fails_and_the_others_do_not(tmp_path, config, batch, ti
     ]  # fmt: skip
     assert main(["predict", str(tmp_path / "in/a.tif"), "-m", str(tiny_bundle), "-o", str(tmp_path / "one"), "-q"]) == 0
     assert bytes_of(tmp_path / "out", "a") == {("a", f): (tmp_path / "one" / f).read_bytes() for f in RASTERS}
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_full_disk_stops_a_batch_and_leaves_the_rest_for_later(tmp_path, config, batch, monkeypatch, wrapped):
+    write_scenes(tmp_path / "in", "abc")
+
+    def full(*_args, **_kwargs):
+        error = OSError(errno.ENOSPC, "No space left on device", "part.tif")
+        if wrapped:
+            raise IncompleteError("1 of 2 chunks failed") from error
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr("geoseg.jobs.batch.predict", full)
+        code, _, err = batch(config())
+    assert code == 5
+    assert "the disk is full, so the rest is not tried" in err.splitlines()[-1]
+    left = {"b": ("not tried", 0), "c": ("not tried", 0)}
+    assert states(tmp_path / "out") == (5, {"a": ("failed", 7 if wrapped else 5), **left})
+    assert batch(config())[0] == 0
 
 
 def test_what_is_complete_is_skipped_and_only_the_rest_is_tried_again(tmp_path, config, batch):

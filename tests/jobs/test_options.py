@@ -1,0 +1,44 @@
+"""Options of runs: what is wrong with them is told all at once."""
+
+import pytest
+
+from geoseg.cli import main
+from geoseg.errors import ConfigError
+from geoseg.jobs.options import PolygonOptions, RegularizeOptions, RunOptions
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda: RunOptions(lanes=0, batch=0, threshold=2.0), "3 faults: lanes 0: .*; batch 0: .*; threshold 2.0: "),
+        (lambda: RunOptions(batch=0), "^batch 0: at least 1 is needed$"),
+        (lambda: PolygonOptions(min_area_m2=-1.0, tolerance_m=float("nan")), "2 faults: min-area-m2 -1.0: .*; tolera"),
+        (
+            lambda: RegularizeOptions(pixel_m=0.0, min_hole_m2=float("inf")),
+            "2 faults: pixel-m 0.0: .*; min-hole-m2",
+        ),
+    ],
+)
+def test_all_faults_of_options_are_told_at_once(make, told):
+    with pytest.raises(ConfigError, match=told):
+        make()
+
+
+def test_faults_of_a_run_and_of_its_engine_are_told_by_one_command(tmp_path, capsys):
+    argv = ["predict", "x.tif", "-m", "buildings", "-o", str(tmp_path / "o"), "--batch", "0", "--lanes", "0"]
+    assert main(argv) == 2
+    assert capsys.readouterr().err == "error: 2 faults: lanes 0: at least 1 is needed; batch 0: at least 1 is needed\n"
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+@pytest.mark.parametrize("flag", ["--threshold", "--full-scale"])
+def test_vectorize_refuses_numbers_that_are_none(tiny_scene, tmp_path, capsys, flag, value):
+    argv = ["vectorize", str(tiny_scene), "--band", "1", flag, value, "-o", str(tmp_path / "o.gpkg")]
+    assert main(argv) == 2
+    assert value in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("value", ["nan", "inf"])
+def test_evaluate_refuses_a_tolerance_that_is_none(tmp_path, capsys, value):
+    assert main(["evaluate", "p.tif", "--truth", "t.tif", "--tolerance-m", value]) == 2
+    assert f"tolerance-m {value}" in capsys.readouterr().err
