@@ -19,20 +19,14 @@ from geoseg.models.adapt import start_from
 from geoseg.models.backends.torch import choose_precision
 from geoseg.models.build import build_network
 from geoseg.models.bundle import load_model
-from geoseg.models.spec import Channel, ModelSpec, Normalisation
+from geoseg.models.spec import ModelSpec, Normalisation
 from geoseg.training.augment import AreaPixels, random_window
 from geoseg.training.labels import IGNORE
 from geoseg.training.losses import border_weights, cross_entropy_dice, dice_groups
 from geoseg.training.samples import Samples
 from geoseg.training.spec import BuildingTarget, TrainSpec
-from geoseg.values.bands import BandSet
 
 log = logging.getLogger(__name__)
-BUILDING_CHANNELS = (
-    Channel(name="background", class_id=1),
-    Channel(name="interior", class_id=2),
-    Channel(name="border", class_id=2),
-)
 VALIDATION_BLOCK_PX = 1024
 
 
@@ -69,27 +63,8 @@ class Fitted:
 
 def model_spec(spec: TrainSpec, samples: Samples) -> ModelSpec:
     """Return what the bundle will say of the network; its normalisation comes from the training areas."""
-    from geoseg.values.classes import BUILDING_CLASSES
-
     mean, std = samples.statistics()
-    buildings = isinstance(spec.target, BuildingTarget)
-    classes = BUILDING_CLASSES if isinstance(spec.target, BuildingTarget) else spec.target.classes
-    return ModelSpec(
-        name=spec.name,
-        arch=spec.arch,
-        bands=BandSet.parse(spec.bands, sensor=spec.sensor).bands,
-        gsd_m=spec.gsd_m,
-        normalisation=Normalisation(mean=_six_digits(mean), std=_six_digits(std)),
-        window_px=spec.window_px,
-        margin_px=spec.margin_px,
-        ramp_px=spec.ramp_px,
-        tta=spec.tta,
-        channels=BUILDING_CHANNELS if buildings else tuple(Channel(name=c.name, class_id=c.id) for c in classes),
-        classes=classes,
-        polygon_class="building" if buildings else None,
-        licence=spec.licence,
-        attribution=spec.attribution,
-    )
+    return spec.of_model(Normalisation(mean=_six_digits(mean), std=_six_digits(std)))
 
 
 def fit(

@@ -3,12 +3,19 @@
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
-from geoseg.models.spec import Architecture, Value
+from geoseg.models.spec import Architecture, Channel, ModelSpec, Normalisation, Value
 from geoseg.scenes.labelled import class_text
-from geoseg.values.classes import ClassInfo, parse_color
+from geoseg.untrusted.validation import in_words
+from geoseg.values.bands import BandSet
+from geoseg.values.classes import BUILDING_CLASSES, ClassInfo, parse_color
 
+BUILDING_CHANNELS = (
+    Channel(name="background", class_id=1),
+    Channel(name="interior", class_id=2),
+    Channel(name="border", class_id=2),
+)
 Side = Literal["north", "south", "east", "west"]
 
 
@@ -140,6 +147,37 @@ class TrainSpec(Value):
     tta: Literal["none", "rotate", "d4"] = Field("none", description="views of a window that runs average by default")
     licence: str = ""
     attribution: str = ""
+
+    @model_validator(mode="after")
+    def _makes_a_model(self) -> Self:
+        """Refuse before the first epoch what the bundle would refuse after it."""
+        bands = len(BandSet.parse(self.bands, sensor=self.sensor).bands)
+        try:
+            self.of_model(Normalisation(mean=(0.0,) * bands, std=(1.0,) * bands))
+        except ValidationError as error:
+            raise ValueError(in_words(ModelSpec, error)) from error
+        return self
+
+    def of_model(self, normalisation: Normalisation) -> ModelSpec:
+        """Return what the bundle will say of its network; raises ValidationError."""
+        buildings = isinstance(self.target, BuildingTarget)
+        classes = BUILDING_CLASSES if isinstance(self.target, BuildingTarget) else self.target.classes
+        return ModelSpec(
+            name=self.name,
+            arch=self.arch,
+            bands=BandSet.parse(self.bands, sensor=self.sensor).bands,
+            gsd_m=self.gsd_m,
+            normalisation=normalisation,
+            window_px=self.window_px,
+            margin_px=self.margin_px,
+            ramp_px=self.ramp_px,
+            tta=self.tta,
+            channels=BUILDING_CHANNELS if buildings else tuple(Channel(name=c.name, class_id=c.id) for c in classes),
+            classes=classes,
+            polygon_class="building" if buildings else None,
+            licence=self.licence,
+            attribution=self.attribution,
+        )
 
     def resolve(self, folder: Path) -> "TrainSpec":
         """Return the same run with all data paths under ``folder``."""

@@ -50,9 +50,8 @@ def test_the_table_has_a_row_per_epoch(trained):
     assert list(rows[0]) == [
         "epoch", "train_loss", "validation_loss", "iou_background", "iou_building", "score", "seconds", "best",
     ]  # fmt: skip
-    scores = [float(row["score"]) for row in rows]
-    running = [max(scores[:i]) if i else -1.0 for i in range(3)]
-    assert [row["best"] == "1" for row in rows] == [s > best for s, best in zip(scores, running, strict=True)]
+    ranks = [(float(row["score"]), -float(row["validation_loss"])) for row in rows]  # a tie goes to the lower loss
+    assert [row["best"] == "1" for row in rows] == [all(rank > r for r in ranks[:i]) for i, rank in enumerate(ranks)]
 
 
 def test_the_curves_are_drawn(trained):

@@ -99,6 +99,10 @@ def test_a_wrong_key_is_named_with_its_path(tmp_path, keys, told):
             "2 faults: data.0.scen: unknown key; did you mean scene?; data.0.scene: missing",
         ),
         ({"split": {"validation": {"side": "up", "share": 0.2}}}, "split.validation.side: 'up': choose 'north', "),
+        ({"name": ""}, "name: "),
+        ({"window_px": 100}, "margin 64 px and ramp 64 px leave a window of 100 px no stride"),
+        ({"margin_px": 300}, "margin 300 px and ramp 64 px leave a window of 512 px no stride"),
+        ({"gsd_m": 1e-300}, "gsd_m: "),
     ],
 )
 def test_a_wrong_key_of_a_training_is_named_with_its_path(tmp_path, keys, told):
