@@ -39,7 +39,7 @@ OWN_FILES = ("run.json", "plan.json")  # geoseg writes them: they hold a config 
 WANTED = {  # keys whose text is read, and how to write it
     "memory_bytes": "a size such as 4GB, 512MB or 1.5GiB",
     "max_runtime_s": "a duration such as 3600, 55m or 12h",
-    "shard": "i/n, e.g. 0/8",
+    "shard": "i/n, e.g. 1/8",
     "scene": "a path, or a list of paths",
     "scenes": "a glob, a table's path, or a list of them",
     "model": "a bundle's folder or name, or a list of them",
