@@ -327,10 +327,27 @@ def test_dry_run_and_plan_print_one_plan_and_write_nothing(cli, tmp_path, tiny_s
     assert not (tmp_path / "o").exists()
 
 
+def as_json(options):
+    """Return options as JSON gives them back."""
+    return json.loads(json.dumps(asdict(options)))
+
+
 def test_flags_reach_the_run(cli, tmp_path, tiny_scene, tiny_bundle):
     argv = ["buildings", tiny_scene, "-m", tiny_bundle, "-o", tmp_path / "o", "-n", "--nodata", "7"]
     argv += ["--bands", "blue,green,red", "--device", "cpu", "--engine", "sync", "--lanes", "2", "--batch", "2"]
-    argv += ["--memory", "6GB", "--chunk-px", "1024", "--tta", "rotate", "--threshold", "0.4", "--probabilities"]
+    argv += [
+        "--memory",
+        "6GB",
+        "--chunk-px",
+        "1024",
+        "--tta",
+        "rotate",
+        "--threshold",
+        "0.4",
+        "--probabilities",
+        "--layers",
+        "classes",
+    ]
     argv += [
         "--min-area-m2",
         "9",
@@ -344,7 +361,7 @@ def test_flags_reach_the_run(cli, tmp_path, tiny_scene, tiny_bundle):
         "none",
     ]
     config = json.loads(cli(*argv)[1])["config"]
-    assert config["options"] == asdict(
+    assert config["options"] == as_json(
         RunOptions(
             device="cpu",
             engine="sync",
@@ -354,10 +371,11 @@ def test_flags_reach_the_run(cli, tmp_path, tiny_scene, tiny_bundle):
             chunk_px=1024,
             tta="rotate",
             threshold=0.4,
+            layers=("classes",),
             probabilities=True,
         )
     )
-    assert config["polygons"] == asdict(
+    assert config["polygons"] == as_json(
         PolygonOptions(min_area_m2=9, min_hole_m2=3, tolerance_m=0.7, method="contour", split="none")
     )
     assert (config["nodata"], config["bands"]) == (7.0, "blue,green,red")
@@ -366,7 +384,7 @@ def test_flags_reach_the_run(cli, tmp_path, tiny_scene, tiny_bundle):
 def test_flags_have_the_defaults_of_the_options(cli, tmp_path, tiny_scene, tiny_bundle):
     out = cli("buildings", tiny_scene, "-m", tiny_bundle, "-o", tmp_path / "o", "-n")[1]
     config = json.loads(out)["config"]
-    assert (config["options"], config["polygons"]) == (asdict(RunOptions()), asdict(PolygonOptions()))
+    assert (config["options"], config["polygons"]) == (as_json(RunOptions()), as_json(PolygonOptions()))
 
 
 def test_a_run_json_runs_again_to_the_same_bytes(cli, finished, tmp_path):

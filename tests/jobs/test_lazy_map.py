@@ -113,7 +113,7 @@ def test_a_scene_changed_under_the_view_is_refused(scene_file, tiny_bundle, tmp_
 def test_what_makes_no_sense_without_a_folder_is_refused(scene_file, tiny_bundle):
     with pytest.raises(ConfigError, match="folder"):
         geoseg.predict(scene_file, tiny_bundle, polygons=geoseg.PolygonOptions())
-    with pytest.raises(ConfigError, match="choose classes, confidence, probabilities"):
+    with pytest.raises(ConfigError, match="choose classes, confidence, entropy, probabilities"):
         geoseg.predict(scene_file, tiny_bundle, layer="depth")
 
 
