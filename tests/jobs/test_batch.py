@@ -136,7 +136,7 @@ def test_outputs_of_another_job_are_left_alone_unless_told(tmp_path, config, bat
     code, out, _ = batch(config())
     assert (code, states(tmp_path / "out")[1]) == (7, {"a": ("skipped", 0), "b": ("failed", 5)})
     assert "b: " in out
-    assert "another job (source, grid" in out
+    assert "another job (source b.tif, grid" in out
     code, out, _ = batch(config(options={"threshold": 0.4}))
     assert states(tmp_path / "out")[1]["a"] == ("failed", 5)
     assert "(threshold changed)" in out

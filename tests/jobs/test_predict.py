@@ -178,7 +178,7 @@ def test_a_changed_job_is_refused_with_the_reason(scene_file, bundle, tmp_path):
     with pytest.raises(OutputError, match=r"threshold.*changed"):
         predict(scene_file, bundle, out, options=RunOptions(chunk_px=512, threshold=0.7))
     write_scene(scene_file, size=(700, 901))
-    with pytest.raises(OutputError, match="source, grid, windows, working grid changed"):
+    with pytest.raises(OutputError, match=r"source scene\.tif, grid, windows, working grid changed"):
         predict(scene_file, bundle, out, options=RunOptions(chunk_px=512))
     assert predict(scene_file, bundle, out, options=RunOptions(chunk_px=512, fresh=True)).run["valid_px"] > 0
 

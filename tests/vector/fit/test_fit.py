@@ -13,8 +13,9 @@ from geoseg.values.grid import Grid
 from geoseg.vector import FootprintRules, extract_footprints, polygonize_probability
 from geoseg.vector.fit.costs import COARSE_MISFIT_COST, DIAGONAL_PENALTY, MISFIT_COST, first_costs, learnt_costs
 from geoseg.vector.fit.fit import CIRCLE, FREE, ORTHO, UNCHANGED, _is_cheaper, _regular, fit_ring
-from geoseg.vector.fit.ring import find_breaks, find_vertices, least_scatter, sample_ring, scatter, signed_area
+from geoseg.vector.fit.ring import find_breaks, find_vertices, least_scatter, sample_ring, scatter
 from geoseg.vector.fit.walls import best_walls, find_directions, free_axes
+from geoseg.vector.pixels.subpixel import signed_area
 
 PIXEL_M = 0.3
 OVERSAMPLING = 8
