@@ -72,6 +72,8 @@ class JobFolder:
     @property
     def is_spent(self) -> bool:
         """Whether nothing here is wanted any more, should a run.json be there; the removal itself may have begun."""
+        if self.path.is_dir() and not any(self.path.iterdir()):
+            return True
         return self._is_own and (self.spent.exists() or not (self.path / PLAN_FILE).exists())
 
     @property
