@@ -114,6 +114,9 @@ def test_killed_before_any_file_operation_a_run_ends_in_the_same_bytes(
         for path in out.iterdir():
             path.unlink()
         killed = stage.geoseg(*job, patches=[partial(die_at_operation, number, out)])
+        if killed.exit_code() == 0 and number > 0.9 * len(lines):  # threads: a run may end a few operations earlier
+            same(killed)
+            continue
         assert killed.exit_code() == -SIGKILL
         assert_nothing_false_is_visible(out, undisturbed)
         again = stage.geoseg(*job, *(["--overwrite"] if (out / "run.json").exists() else []))
