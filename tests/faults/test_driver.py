@@ -108,7 +108,8 @@ def test_killed_before_any_file_operation_a_run_ends_in_the_same_bytes(
     counted = stage.geoseg(*job, patches=[partial(die_at_operation, -1, out, tmp_path / "operations")])
     same(counted)
     lines = (tmp_path / "operations").read_text().splitlines()
-    first = {kind_of_operation(line): number for number, line in reversed(list(enumerate(lines)))}
+    changing = [(n, line) for n, line in enumerate(lines) if not line.startswith("open ")]  # an open changes no name
+    first = {kind_of_operation(line): number for number, line in reversed(changing)}
     assert len(lines) > 100
     for number in range(len(lines)) if every else sorted(first.values()):
         for path in out.iterdir():
