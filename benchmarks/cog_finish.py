@@ -30,8 +30,9 @@ from geoseg.outputs.cog.tiff import TILE_PX
 from geoseg.outputs.cog.vrt import vrt
 from geoseg.tiling.overviews import halved_layer, levels_within
 from geoseg.tiling.windows import chunks
+from geoseg.values.box import Box
 from geoseg.values.classes import ClassInfo, ClassMap
-from geoseg.values.grid import Box, Grid
+from geoseg.values.grid import Grid
 from geoseg.values.layers import class_layer, probability_layer
 
 CLASSES = ClassMap(tuple(ClassInfo(i, name, (50 * i, 120, 200)) for i, name in enumerate("abcde", start=1)))

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from geoseg.jobs.predict import Result, finish, lazy_map, predict
     from geoseg.jobs.vectorize import vectorize
     from geoseg.models.bundle import ModelBundle, load_model
+    from geoseg.scenes.open import open_scene
     from geoseg.scenes.scene import Scene
-    from geoseg.scenes.stack import open_scene
     from geoseg.vector.footprints.regularize import regularize
 
 # Loaded at first use: `geoseg --help` and a worker that only reads pay for neither torch nor geopandas.
@@ -36,7 +36,7 @@ _HOMES = {
     "finish": "geoseg.jobs.predict",
     "lazy_map": "geoseg.jobs.predict",
     "load_model": "geoseg.models.bundle",
-    "open_scene": "geoseg.scenes.stack",
+    "open_scene": "geoseg.scenes.open",
     "predict": "geoseg.jobs.predict",
     "regularize": "geoseg.vector.footprints.regularize",
     "vectorize": "geoseg.jobs.vectorize",

@@ -20,8 +20,9 @@ from geoseg.outputs.cog.tiff import TILE_PX
 from geoseg.outputs.geopackage.footprints import write_buildings
 from geoseg.outputs.pam import write_pam
 from geoseg.tiling.overviews import levels_within
+from geoseg.values.box import Box
 from geoseg.values.classes import ClassInfo, ClassMap
-from geoseg.values.grid import Box, Grid
+from geoseg.values.grid import Grid
 from geoseg.values.layers import Layer, class_layer, probability_layer
 from geoseg.vector.footprints.extract import Footprints
 

@@ -111,7 +111,7 @@ def test_module_imports_what_its_layer_may(path: Path) -> None:
 @pytest.mark.parametrize(
     ("part", "line"),
     [
-        ("errors", "from geoseg.values.grid import Box"),
+        ("errors", "from geoseg.values.box import Box"),
         ("tiling", "from geoseg.scenes.reading import read"),
         ("tiling", "from geoseg import vector"),
         ("tiling", "def f():\n    import torch"),

@@ -107,7 +107,7 @@ def training_files(spec: "TrainSpec") -> list[str]:
 
 def split_lines(spec: "TrainSpec") -> list[str]:
     """Return one line per area of every scene: what it is for, and its pixels."""
-    from geoseg.scenes.stack import open_scene
+    from geoseg.scenes.open import open_scene
     from geoseg.training.split import split_scene
 
     lines = []

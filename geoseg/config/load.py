@@ -125,8 +125,8 @@ class SceneInput(SceneReading):
     scene: tuple[PathText, ...] = Field(min_length=1, description="a raster, or several single-band files of one grid")
 
     def open(self) -> "Scene":
-        """Open the scene; see ``geoseg.scenes.stack.open_scene``."""
-        from geoseg.scenes.stack import open_scene
+        """Open the scene; see ``geoseg.scenes.open.open_scene``."""
+        from geoseg.scenes.open import open_scene
 
         return open_scene(
             self.scene,

@@ -9,7 +9,7 @@ from geoseg.jobs.chunk import ChunkRecord, ChunkWalk, Forward
 from geoseg.jobs.job import Job, Platform
 from geoseg.tasks.base import Rows
 from geoseg.tiling.memory import FREE_SHARE
-from geoseg.values.grid import Box
+from geoseg.values.box import Box
 
 Chunk = tuple[str, Box]
 

@@ -22,7 +22,7 @@ from geoseg.outputs.geopackage.side_files import refuse_if_in_use
 from geoseg.outputs.pam import write_pam
 from geoseg.outputs.probabilities import ProbabilityBands
 from geoseg.tasks.buildings import drawn_layers
-from geoseg.values.grid import Box
+from geoseg.values.box import Box
 
 if TYPE_CHECKING:
     from geoseg.vector.tiles.draw import ParallelMap

@@ -16,7 +16,7 @@ from geoseg.tiling.normalise import normalise
 from geoseg.tiling.resample import resample_counts, resample_valid, source_box
 from geoseg.tiling.strips import Strip, strips
 from geoseg.tiling.views import VIEWS
-from geoseg.values.grid import Box
+from geoseg.values.box import Box
 from geoseg.values.raster import Raster
 
 Windows = NDArray[np.float32]  # (B, C, h, w)

@@ -22,7 +22,7 @@ from geoseg.outputs.cog.tiff import TILE_PX
 from geoseg.outputs.cog.vrt import shown, write_parts_vrt
 from geoseg.tasks.base import Rows
 from geoseg.tiling.overviews import levels_within
-from geoseg.values.grid import Box
+from geoseg.values.box import Box
 
 PLAN_FILE, LOCK_FILE = "plan.json", "lock"
 # What lies in a job folder, in the order in which it is removed: the locks, which show whose folder it is, go last.

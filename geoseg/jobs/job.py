@@ -18,7 +18,7 @@ from geoseg.tasks import task_of
 from geoseg.tasks.base import Task
 from geoseg.tiling.resample import Resampling
 from geoseg.tiling.windows import WindowGrid, chunks
-from geoseg.values.grid import Box
+from geoseg.values.box import Box
 from geoseg.values.layers import Layer, Pixels
 
 

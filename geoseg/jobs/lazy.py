@@ -22,7 +22,7 @@ from geoseg.scenes.xarray_view import georeferenced
 from geoseg.tasks import RASTERS
 from geoseg.tasks.base import Rows
 from geoseg.tiling.memory import BASE_BYTES, GDAL_CACHE_BYTES
-from geoseg.values.grid import Box
+from geoseg.values.box import Box
 from geoseg.values.layers import Pixels
 
 if TYPE_CHECKING:

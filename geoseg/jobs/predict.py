@@ -32,9 +32,9 @@ from geoseg.jobs.targets import (
     target_names,
 )
 from geoseg.models.bundle import ModelBundle, load_model
+from geoseg.scenes.open import open_scene
 from geoseg.scenes.reads import files_read
 from geoseg.scenes.scene import Scene
-from geoseg.scenes.stack import open_scene
 from geoseg.tiling.memory import GDAL_CACHE_BYTES
 
 if TYPE_CHECKING:

@@ -25,8 +25,9 @@ from geoseg.outputs.cog.tiff import TILE_PX
 from geoseg.outputs.geopackage.footprints import LAYER, OGR_ERRORS
 from geoseg.outputs.geopackage.side_files import SIDECARS
 from geoseg.outputs.pam import pam_path
+from geoseg.values.box import Box
 from geoseg.values.classes import NODATA, ClassMap
-from geoseg.values.grid import Box, Grid
+from geoseg.values.grid import Grid
 from geoseg.values.layers import PROBABILITY_OFFSET, PROBABILITY_SCALE
 from geoseg.vector.ground import geodesic_area_m2
 

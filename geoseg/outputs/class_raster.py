@@ -15,8 +15,9 @@ from rasterio.windows import Window
 from geoseg.errors import InputError
 from geoseg.outputs.class_table import read_classes, tagged_names
 from geoseg.scenes.reading import open_raster
+from geoseg.values.box import Box
 from geoseg.values.classes import NODATA, ClassInfo
-from geoseg.values.grid import Box, Grid
+from geoseg.values.grid import Grid
 
 STRIP_ROWS = 512
 MAX_CLASSES = 254

@@ -18,7 +18,7 @@ from geoseg.disk.places import located
 from geoseg.errors import ConfigError, InputError
 from geoseg.scenes.reading import band_number, open_raster
 from geoseg.tiling.memory import GDAL_CACHE_BYTES
-from geoseg.values.grid import Box
+from geoseg.values.box import Box
 from geoseg.values.layers import PROBABILITY_OFFSET, PROBABILITY_SCALE
 
 ROUNDING = 1e-6  # probabilities leave 0..1 by so much where floats were summed

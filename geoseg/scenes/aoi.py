@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from geoseg.errors import InputError
 from geoseg.scenes.polygons import read_layer
-from geoseg.values.grid import Box, Grid, pyproj_crs
+from geoseg.values.box import Box
+from geoseg.values.grid import Grid, pyproj_crs
 
 if TYPE_CHECKING:
     import geopandas as gpd

@@ -18,7 +18,7 @@ from geoseg.scenes.local_only import LOCAL_DRIVERS, is_elsewhere
 from geoseg.scenes.no_raster import way_out
 from geoseg.scenes.reads import local_file
 from geoseg.scenes.scene import BandSource, Scene
-from geoseg.values.grid import Box
+from geoseg.values.box import Box
 from geoseg.values.raster import Raster
 
 

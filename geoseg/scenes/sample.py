@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from geoseg.errors import InputError
 from geoseg.scenes.reading import read
 from geoseg.scenes.scene import Scene
-from geoseg.values.grid import Box
+from geoseg.values.box import Box
 from geoseg.values.raster import Raster
 
 PATCH_PX = 32  # side of the patches that are looked at

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from geoseg.errors import InputError
 from geoseg.scenes.band_names import COLORS
 from geoseg.values.bands import BandSet
-from geoseg.values.grid import Box, Grid
+from geoseg.values.box import Box
+from geoseg.values.grid import Grid
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from geoseg.scenes.reading import read
 from geoseg.scenes.scene import Scene
-from geoseg.values.grid import Box, Grid
+from geoseg.values.box import Box
+from geoseg.values.grid import Grid
 
 if TYPE_CHECKING:
     import dask.array as da

@@ -23,7 +23,7 @@ from geoseg.scenes.scene import Scene
 from geoseg.selftest.isolated_run import Ran, Trial, run_apart
 from geoseg.selftest.judge import BAND, PROBES, Probe, Seen, deviation_steps, full_range, see
 from geoseg.tiling.memory import LEAST_CHUNK_PX
-from geoseg.values.grid import Box
+from geoseg.values.box import Box
 
 CROP_PX = 1536  # three chunks of the smallest size in a row: one of them has neighbours on both sides
 LOCAL_WORKERS = 2

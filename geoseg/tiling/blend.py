@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from geoseg.errors import ModelError
 from geoseg.tiling.ramp import FULL, PROB_ONE
+from geoseg.values.box import Box
 from geoseg.values.classes import NODATA
-from geoseg.values.grid import Box
 
 
 class Finished(NamedTuple):

@@ -6,7 +6,7 @@ from geoseg.errors import MemoryBudgetError
 from geoseg.tiling.resample import Resampling
 from geoseg.tiling.strips import strips
 from geoseg.tiling.windows import WindowGrid, cuts
-from geoseg.values.grid import Box
+from geoseg.values.box import Box
 
 TILE_PX = 512  # of the outputs
 LEAST_CHUNK_PX = TILE_PX  # written jobs use 512 x 2^n: whole tiles of the output, whole cells of its overviews

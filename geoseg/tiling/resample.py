@@ -10,7 +10,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from geoseg.values.grid import Box, Grid
+from geoseg.values.box import Box
+from geoseg.values.grid import Grid
 
 TOLERATED_RATIO = 1.5  # up to this a network copes: it is trained with scale jitter of 0.7–1.4 or more
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from geoseg.tiling.axis import Axis
 from geoseg.tiling.resample import Resampling, Taps, source_box
 from geoseg.tiling.windows import WindowGrid
-from geoseg.values.grid import Box
+from geoseg.values.box import Box
 
 Span = tuple[int, int]  # [lo, hi) along an axis
 

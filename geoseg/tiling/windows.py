@@ -11,7 +11,7 @@ from numpy import uint16
 from numpy.typing import NDArray
 
 from geoseg.tiling.axis import Axis
-from geoseg.values.grid import Box
+from geoseg.values.box import Box
 
 
 @dataclass(frozen=True, slots=True)

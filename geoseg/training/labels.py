@@ -10,7 +10,8 @@ from geoseg.errors import ConfigError, InputError
 from geoseg.scenes.labelled import burn, class_texts
 from geoseg.scenes.polygons import read_polygons
 from geoseg.training.spec import BuildingTarget, ClassTarget, LabelledScene
-from geoseg.values.grid import Box, Grid
+from geoseg.values.box import Box
+from geoseg.values.grid import Grid
 
 IGNORE = 255
 BACKGROUND, INTERIOR, BORDER = 0, 1, 2

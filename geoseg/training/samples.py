@@ -7,16 +7,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geoseg.errors import ConfigError
+from geoseg.scenes.open import open_scene
 from geoseg.scenes.reading import read
 from geoseg.scenes.scene import Scene
-from geoseg.scenes.stack import open_scene
 from geoseg.tiling.resample import Resampling, Taps, resample_valid, source_box
 from geoseg.training.augment import AreaPixels
 from geoseg.training.labels import IGNORE, crop, label_raster
 from geoseg.training.spec import TrainSpec
 from geoseg.training.split import Area, Role, split_scene
 from geoseg.values.bands import BandSet
-from geoseg.values.grid import Box
+from geoseg.values.box import Box
 
 
 @dataclass(frozen=True, slots=True, eq=False)

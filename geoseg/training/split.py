@@ -5,7 +5,7 @@ from typing import Literal
 
 from geoseg.errors import ConfigError
 from geoseg.training.spec import Cut, Split
-from geoseg.values.grid import Box
+from geoseg.values.box import Box
 
 Role = Literal["train", "validation", "test"]
 

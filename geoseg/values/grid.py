@@ -1,4 +1,4 @@
-"""Grid: where pixels are. Box: a half-open rectangle of pixels. Rows go down; (row, col) order everywhere."""
+"""Grid: where pixels are. Rows go down; (row, col) order everywhere."""
 
 from dataclasses import dataclass
 from math import degrees, hypot
@@ -9,45 +9,10 @@ from numpy.typing import NDArray
 from rasterio.crs import CRS
 
 from geoseg.errors import InputError
+from geoseg.values.box import Box
 
 MOST_ROWS = 2**16  # that are measured one by one where only their sum counts
 WEB_MERCATOR = "1024"  # EPSG's code of the method: a sphere's formulas on an ellipsoid's latitudes
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Box:
-    """Half-open pixel rectangle: rows [row0, row1), cols [col0, col1); it may hang over a grid's edge.
-
-    >>> Box(0, 0, 4, 8).clip(Box(2, 6, 9, 9))
-    Box(row0=2, col0=6, row1=4, col1=8)
-    """
-
-    row0: int
-    col0: int
-    row1: int
-    col1: int
-
-    def __post_init__(self) -> None:
-        if self.row1 <= self.row0 or self.col1 <= self.col0:
-            raise ValueError(f"empty box: rows {self.row0}..{self.row1}, cols {self.col0}..{self.col1}")
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(height, width) in pixels."""
-        return self.row1 - self.row0, self.col1 - self.col0
-
-    def clip(self, other: "Box") -> "Box | None":
-        """Return the common part, or None where there is none."""
-        r0, r1 = max(self.row0, other.row0), min(self.row1, other.row1)
-        c0, c1 = max(self.col0, other.col0), min(self.col1, other.col1)
-        return Box(r0, c0, r1, c1) if r0 < r1 and c0 < c1 else None
-
-    def within(self, outer: "Box") -> tuple[slice, slice]:
-        """Return (row, col) slices that cut this box out of an array holding ``outer``."""
-        return (
-            slice(self.row0 - outer.row0, self.row1 - outer.row0),
-            slice(self.col0 - outer.col0, self.col1 - outer.col0),
-        )
 
 
 @dataclass(frozen=True, slots=True)

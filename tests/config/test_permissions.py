@@ -10,7 +10,7 @@ from geoseg.cli import main
 from geoseg.config.load import load_config
 from geoseg.config.permissions import ANYTHING, Allowed
 from geoseg.errors import ConfigError, InputError
-from geoseg.scenes.stack import open_scene
+from geoseg.scenes.open import open_scene
 
 DASK = {"engine": "dask"}
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from geoseg.values.grid import Box
+from geoseg.values.box import Box
 
 MARK = 255  # the red of one pixel of the scene, in the middle of a chunk: networks that raise look for it
 MEAN, STD = 80.0, 40.0  # the normalisation of the model

@@ -13,13 +13,13 @@ from geoseg.jobs.job import Job, Platform
 from geoseg.models.bundle import ModelBundle
 from geoseg.models.spec import Architecture, Channel, ModelSpec, Normalisation, Weights
 from geoseg.scenes.aoi import Area
-from geoseg.scenes.stack import open_scene
+from geoseg.scenes.open import open_scene
 from geoseg.tiling.resample import Resampling
 from geoseg.tiling.views import VIEWS
 from geoseg.tiling.windows import WindowGrid
 from geoseg.values.bands import Band
+from geoseg.values.box import Box
 from geoseg.values.classes import ClassInfo
-from geoseg.values.grid import Box
 from geoseg.values.layers import class_layer, probability_layer
 from geoseg.vector.pixels.runs import threshold_byte
 

@@ -11,7 +11,8 @@ from rasterio.crs import CRS
 
 from geoseg.errors import InputError
 from geoseg.scenes.aoi import Area, read_area
-from geoseg.values.grid import Box, Grid, lonlat
+from geoseg.values.box import Box
+from geoseg.values.grid import Grid, lonlat
 
 GRID = Grid(CRS.from_epsg(32645), Affine(0.5, 0, 3e5, 0, -0.5, 3.06e6), (120, 200))
 

@@ -10,7 +10,7 @@ from conftest import write_tif
 
 from geoseg.cli import main
 from geoseg.scenes.describe import describe
-from geoseg.scenes.stack import open_scene
+from geoseg.scenes.open import open_scene
 
 
 def test_bands_grid_and_storage_are_told(tiny_scene):

@@ -7,8 +7,8 @@ import rasterio
 import shapely
 from affine import Affine
 
+from geoseg.scenes.open import open_scene
 from geoseg.scenes.reading import read
-from geoseg.scenes.stack import open_scene
 from geoseg.scenes.xarray_view import to_xarray
 
 NORTH_UP = Affine(0.5, 0, 3e5, 0, -0.5, 3.06e6)

@@ -8,8 +8,8 @@ from geoseg.errors import InputError
 from geoseg.models.bundle import load_model
 from geoseg.models.fitness import refuse_unfit
 from geoseg.models.spec import Normalisation
+from geoseg.scenes.open import open_scene
 from geoseg.scenes.sample import empty_areas, sample
-from geoseg.scenes.stack import open_scene
 from geoseg.values.bands import BandSet
 
 RNG = np.random.default_rng(0)

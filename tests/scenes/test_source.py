@@ -15,10 +15,10 @@ from rasterio.enums import ColorInterp
 from rasterio.rpc import RPC
 
 from geoseg.errors import ConfigError, InputError
+from geoseg.scenes.open import open_scene
 from geoseg.scenes.reading import _nodata_mask, read
-from geoseg.scenes.stack import open_scene
 from geoseg.values.bands import BandSet
-from geoseg.values.grid import Box
+from geoseg.values.box import Box
 
 NORTH_UP = Affine(0.5, 0, 3e5, 0, -0.5, 3.06e6)
 SHAPE = (37, 53)

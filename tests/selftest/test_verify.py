@@ -22,13 +22,13 @@ from geoseg.executors.peak import peak_memory_bytes
 from geoseg.jobs.options import RunOptions
 from geoseg.models.bundle import load_model
 from geoseg.outputs.check import Finding
+from geoseg.scenes.open import open_scene
 from geoseg.scenes.reading import read
-from geoseg.scenes.stack import open_scene
 from geoseg.selftest import isolated_run as trial
 from geoseg.selftest import verify
 from geoseg.selftest.isolated_run import PeakWatch, Ran, Trial, run_here
 from geoseg.selftest.judge import PROBES, deviation_steps, full_range, see
-from geoseg.values.grid import Box
+from geoseg.values.box import Box
 
 CPU = RunOptions(device="cpu", chunk_px=512, probabilities=True, lanes=2)
 NAMES = {probe.name: probe for probe in PROBES}

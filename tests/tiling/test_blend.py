@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from geoseg.errors import ModelError
 from geoseg.tiling.blend import accumulate, finish, mean_members, quantise, row_counts, to_bytes
 from geoseg.tiling.ramp import FULL, PROB_ONE
-from geoseg.values.grid import Box
+from geoseg.values.box import Box
 
 seeds = st.integers(0, 2**32 - 1)
 

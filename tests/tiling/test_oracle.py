@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from geoseg.tiling.axis import Axis
 from geoseg.tiling.blend import Finished, accumulate, finish, quantise
 from geoseg.tiling.windows import WindowGrid, chunks
-from geoseg.values.grid import Box
+from geoseg.values.box import Box
 
 STEP = 2.0**-18
 ONE = 2**18 - 1

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from geoseg.errors import ConfigError
 from geoseg.tiling.axis import Axis
 from geoseg.tiling.windows import WindowGrid, chunks, redundancy
-from geoseg.values.grid import Box
+from geoseg.values.box import Box
 
 
 def all_windows(grid):

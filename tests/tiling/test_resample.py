@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from rasterio.crs import CRS
 
 from geoseg.tiling.resample import Resampling, axis_taps, resample_counts, resample_valid, source_box
-from geoseg.values.grid import Box, Grid
+from geoseg.values.box import Box
+from geoseg.values.grid import Grid
 
 sizes = st.tuples(st.integers(1, 23), st.integers(1, 23))
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from geoseg.tiling.resample import Resampling, source_box
 from geoseg.tiling.strips import strips
 from geoseg.tiling.windows import WindowGrid
-from geoseg.values.grid import Box
+from geoseg.values.box import Box
 
 SHAPES = [((150, 231), (150, 231)), ((150, 231), (75, 116)), ((150, 231), (301, 470)), ((40, 500), (40, 170))]
 

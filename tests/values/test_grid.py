@@ -7,7 +7,8 @@ from pyproj import Geod, Transformer
 from rasterio.crs import CRS
 
 from geoseg.errors import InputError
-from geoseg.values.grid import Box, Grid, lonlat, pyproj_crs
+from geoseg.values.box import Box
+from geoseg.values.grid import Grid, lonlat, pyproj_crs
 
 WGS84 = Geod(ellps="WGS84")
 ROTATED = Affine.translation(500_000, 5e6) @ Affine.rotation(30) @ Affine.scale(10, -10)

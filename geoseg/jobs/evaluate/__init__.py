@@ -35,8 +35,9 @@ from geoseg.trust import (
     match_objects,
     score_polygons,
 )
+from geoseg.values.box import Box
 from geoseg.values.classes import NODATA, ClassMap
-from geoseg.values.grid import Box, Grid
+from geoseg.values.grid import Grid
 
 __all__ = ["Evaluation", "Prediction", "Truth", "class_table", "evaluate"]
 

@@ -15,7 +15,8 @@ from geoseg.outputs.cog.parts import StoredPart
 from geoseg.outputs.cog.tiff import TILE_PX, Level, header
 from geoseg.outputs.cog.tiles import LayerEncoder, TileRow, decode_row, level_of
 from geoseg.tiling.overviews import halved_layer, pyramid
-from geoseg.values.grid import Box, Grid
+from geoseg.values.box import Box
+from geoseg.values.grid import Grid
 from geoseg.values.layers import Layer, Pixels
 
 _AGAIN = "start the job over with --overwrite"

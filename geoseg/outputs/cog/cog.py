@@ -14,7 +14,8 @@ from geoseg.outputs.cog.assembly import Mosaic, write_cog
 from geoseg.outputs.cog.tiff import TILE_PX
 from geoseg.outputs.cog.vrt import tiff_template
 from geoseg.tiling.overviews import pyramid
-from geoseg.values.grid import Box, Grid
+from geoseg.values.box import Box
+from geoseg.values.grid import Grid
 from geoseg.values.layers import Layer
 
 CACHE_BYTES = 128 * 2**20  # of GDAL's blocks while it reads back: memory does not grow with the scene

@@ -12,8 +12,9 @@ from rasterio.io import MemoryFile
 
 from geoseg.disk.files import atomic
 from geoseg.outputs.cog.tiff import TILE_PX
+from geoseg.values.box import Box
 from geoseg.values.classes import ClassMap
-from geoseg.values.grid import Box, Grid
+from geoseg.values.grid import Grid
 from geoseg.values.layers import PREDICTOR, Layer
 
 _GDAL_TYPES = {"uint8": "Byte", "uint16": "UInt16", "uint32": "UInt32", "int16": "Int16", "float32": "Float32"}

@@ -26,8 +26,9 @@ from numpy.typing import NDArray
 from geoseg.outputs.geopackage.footprints import BATCH_ROWS, buildings_batch, write_building_batches
 from geoseg.outputs.geopackage.side_files import refuse_if_in_use
 from geoseg.tiling.memory import BASE_BYTES, GDAL_CACHE_BYTES
+from geoseg.values.box import Box
 from geoseg.values.classes import ClassInfo, ClassMap
-from geoseg.values.grid import Box, Grid
+from geoseg.values.grid import Grid
 from geoseg.vector.adjacent.overlaps import REACH_PX, linked, reach_boxes
 from geoseg.vector.footprints.extract import FootprintRules, to_footprints
 from geoseg.vector.ground import GroundFrame

@@ -7,7 +7,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from geoseg.values.grid import Box
+from geoseg.values.box import Box
 from geoseg.vector.footprints.extract import FootprintRules
 from geoseg.vector.ground import GroundFrame
 from geoseg.vector.pixels.components import find_components

@@ -21,7 +21,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from geoseg.values.grid import Box
+from geoseg.values.box import Box
 from geoseg.vector.pixels.components import Components, find_components, find_root, join, sum_bytes
 from geoseg.vector.pixels.runs import Runs, find_runs
 

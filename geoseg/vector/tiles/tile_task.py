@@ -7,7 +7,7 @@ import shapely
 from numba import njit
 from numpy.typing import NDArray
 
-from geoseg.values.grid import Box
+from geoseg.values.box import Box
 from geoseg.vector.adjacent.overlaps import REACH_PX, linked, reach_boxes
 from geoseg.vector.adjacent.tolerance import simplified
 from geoseg.vector.footprints.extract import FootprintRules, draw_outlines

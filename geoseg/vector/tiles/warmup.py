@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numba.core import event
 
-from geoseg.values.grid import Box
+from geoseg.values.box import Box
 from geoseg.vector.footprints.extract import FootprintRules, to_footprints
 from geoseg.vector.ground import GroundFrame
 from geoseg.vector.tiles.oversized import joined_runs

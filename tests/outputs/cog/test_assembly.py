@@ -18,7 +18,8 @@ from geoseg.outputs.check import cog_faults
 from geoseg.outputs.cog.cog import assemble
 from geoseg.outputs.cog.parts import PartEncoder, write_part
 from geoseg.tiling.overviews import halved_layer, pyramid
-from geoseg.values.grid import Box, Grid
+from geoseg.values.box import Box
+from geoseg.values.grid import Grid
 from geoseg.values.layers import Layer
 
 CLASS_BAND, PROBABILITIES = {0: LAYERS[0]}, {1: LAYERS[1], 2: LAYERS[2]}

@@ -16,7 +16,8 @@ from test_parts import largest_file
 from geoseg import __version__
 from geoseg.errors import OutputError
 from geoseg.outputs.cog.cog import assemble
-from geoseg.values.grid import Box, Grid
+from geoseg.values.box import Box
+from geoseg.values.grid import Grid
 
 CLASS_BAND, CONFIDENCE = {0: LAYERS[0]}, {1: LAYERS[1]}
 

@@ -13,7 +13,7 @@ from geoseg.outputs.cog.cog import assemble
 from geoseg.outputs.cog.parts import PartEncoder, StoredPart, read_record, write_part
 from geoseg.outputs.cog.vrt import shown, write_parts_vrt
 from geoseg.tiling.overviews import halved_layer
-from geoseg.values.grid import Box
+from geoseg.values.box import Box
 from geoseg.values.layers import PREDICTOR, Layer
 
 LAYERS = (

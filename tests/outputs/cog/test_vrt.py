@@ -8,7 +8,8 @@ import rasterio
 from make_outputs import GRID, LAYERS, layers_of, write_parts
 
 from geoseg.outputs.cog.vrt import tiff_template, write_parts_vrt
-from geoseg.values.grid import Box, Grid
+from geoseg.values.box import Box
+from geoseg.values.grid import Grid
 from geoseg.values.layers import Layer
 
 

@@ -10,7 +10,8 @@ from rasterio.features import rasterize
 from scipy import ndimage
 
 from geoseg.errors import ConfigError, InputError
-from geoseg.values.grid import Box, Grid
+from geoseg.values.box import Box
+from geoseg.values.grid import Grid
 from geoseg.vector import FootprintRules, extract_footprints, geodesic_area_m2, polygonize_probability
 from geoseg.vector.footprints.extract import draw_outlines
 from geoseg.vector.ground import GroundFrame

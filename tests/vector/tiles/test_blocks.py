@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from geoseg.values.grid import Box
+from geoseg.values.box import Box
 from geoseg.vector.pixels.components import find_components, sum_bytes
 from geoseg.vector.pixels.runs import find_runs
 from geoseg.vector.tiles.tile_borders import join_tiles, tile_border

@@ -19,7 +19,7 @@ from affine import Affine
 from numba.core.dispatcher import Dispatcher
 from scipy import ndimage
 from geoseg.vector.tiles.warmup import compile_drawing
-from geoseg.values.grid import Box
+from geoseg.values.box import Box
 from geoseg.vector.footprints.extract import FootprintRules, to_footprints
 from geoseg.vector.ground import GroundFrame
 from geoseg.vector.tiles.oversized import joined_runs
