@@ -340,7 +340,7 @@ def values_of_a_run(spec: ModelSpec) -> Fraction:
     """
     import torch
 
-    from geoseg.models.build import build_network
+    from geoseg.models.architectures.build import build_network
 
     size = 4 * spec.multiple_px
     total = 0

@@ -46,7 +46,7 @@ class ModelBundle:
         from safetensors import SafetensorError
         from safetensors.torch import load
 
-        from geoseg.models.build import build_network
+        from geoseg.models.architectures.build import build_network
 
         content = _checked_bytes(Path(self.path) / self.weights.file, self.weights)
         try:

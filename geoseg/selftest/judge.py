@@ -44,7 +44,7 @@ class Probe:
 
     def bundle(self, folder: Path, spec: ModelSpec, normalisation: Normalisation) -> ModelBundle:
         """Write the probe as a bundle with the windows and bands of ``spec``."""
-        from geoseg.models.build import build_network
+        from geoseg.models.architectures.build import build_network
 
         arch = Architecture(name=f"probe-{self.name}")
         own = ModelSpec(
@@ -97,7 +97,7 @@ def deviation_steps(found: NDArray[np.uint8], expected: NDArray[np.float64], val
 
 
 def _identity(seen: Seen, normalisation: Normalisation) -> NDArray[np.float64]:
-    from geoseg.models.probes import band_shares
+    from geoseg.models.architectures.probes_torch import band_shares
 
     mean, std = (np.array(v, np.float32)[:, None, None] for v in (normalisation.mean, normalisation.std))
     p = np.tensordot(band_shares(len(mean)), ((seen.physical() - mean) / std).astype(np.float64), 1)
@@ -105,14 +105,14 @@ def _identity(seen: Seen, normalisation: Normalisation) -> NDArray[np.float64]:
 
 
 def _constant(seen: Seen, _normalisation: Normalisation) -> NDArray[np.float64]:
-    from geoseg.models.probes import CONSTANT
+    from geoseg.models.architectures.probes_torch import CONSTANT
 
     return np.full(seen.scene.grid.shape, CONSTANT)
 
 
 def _ramp(seen: Seen, _normalisation: Normalisation) -> NDArray[np.float64]:
     """Blend the ramp along each axis by itself, window by window: weights sum to one along the other."""
-    from geoseg.models.probes import COL_SHARE, ROW_SHARE
+    from geoseg.models.architectures.probes_torch import COL_SHARE, ROW_SHARE
 
     return ROW_SHARE * _blended_ramp(seen.windows.rows)[:, None] + COL_SHARE * _blended_ramp(seen.windows.cols)
 

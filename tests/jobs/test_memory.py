@@ -49,7 +49,7 @@ def write_scene(path: Path, size: int) -> Path:
 
 @pytest.fixture
 def four_band_bundle(tmp_path):
-    from geoseg.models.build import build_network
+    from geoseg.models.architectures.build import build_network
     from geoseg.models.bundle import save_model
     from geoseg.models.spec import Architecture, Channel, ModelSpec, Normalisation
     from geoseg.values.bands import BandSet

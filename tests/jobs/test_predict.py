@@ -15,7 +15,7 @@ from geoseg import PolygonOptions, RunOptions, finish, load_model, open_scene, p
 from geoseg.errors import ConfigError, IncompleteError, InputError, MemoryBudgetError, OutputError
 from geoseg.executors.threads import local_site
 from geoseg.jobs.plan import make_plan
-from geoseg.models.build import build_network
+from geoseg.models.architectures.build import build_network
 from geoseg.models.bundle import save_model
 from geoseg.models.spec import Architecture, Channel, ModelSpec, Normalisation
 from geoseg.values.bands import BandSet

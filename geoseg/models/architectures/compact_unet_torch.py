@@ -1,16 +1,10 @@
-"""Networks by name: a compact U-Net of our own, and segmentation-models-pytorch's U-Net with any of its encoders."""
+"""The compact U-Net's layers."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-
-from geoseg.errors import ConfigError
-from geoseg.models.architectures import check_architecture
-from geoseg.models.probes import PROBES
-from geoseg.models.spec import Architecture
 
 
 class ConvBlock(nn.Module):
@@ -58,29 +52,3 @@ class CompactUNet(nn.Module):
             x = nn.functional.interpolate(x, scale_factor=2.0, mode="nearest")
             x = block(torch.cat([x, skips.pop()], 1))
         return self.head(x)
-
-
-def _smp_unet(in_channels: int, out_channels: int, **options: Any) -> nn.Module:
-    import segmentation_models_pytorch as smp
-
-    # encoder_weights=None: smp would fetch weights from a hub; geoseg loads weights from bundles and local files.
-    return smp.Unet(in_channels=in_channels, classes=out_channels, encoder_weights=None, **options)
-
-
-MOST_TOLD = 200  # characters of a library's own words
-NETWORKS: dict[str, Callable[..., nn.Module]] = {"compact-unet": CompactUNet, "smp-unet": _smp_unet}
-
-
-def build_network(arch: Architecture, *, in_channels: int, out_channels: int) -> nn.Module:
-    """Build the network of ``arch`` with random weights; it maps (B, in, h, w) to logits (B, out, h, w).
-
-    Raises ConfigError for an unknown name or options its builder does not take.
-    """
-    check_architecture(arch)
-    try:
-        return {**NETWORKS, **PROBES}[arch.name](in_channels, out_channels, **arch.options)
-    except MemoryError:
-        raise
-    except Exception as error:  # libraries raise whatever they like for an encoder they do not know
-        told = f"{type(error).__name__}: {error}"[:MOST_TOLD]
-        raise ConfigError(f"architecture {arch.name} does not take {arch.options}: {told}") from error

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from geoseg.errors import ConfigError
-from geoseg.models.build import NETWORKS, build_network
+from geoseg.models.architectures.build import NETWORKS, build_network
 from geoseg.models.spec import Architecture
 
 SMALL = {"compact-unet": {"widths": [4, 8, 12]}, "smp-unet": {"encoder_name": "resnet18"}}

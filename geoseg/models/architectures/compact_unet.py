@@ -1,0 +1,37 @@
+"""The compact U-Net's options, and what follows from them. No torch in here: its layers are in compact_unet_torch."""
+
+from fractions import Fraction
+
+from pydantic import Field
+
+from geoseg.models.spec import Value, Width
+
+
+class CompactUNetOptions(Value):
+    """widths: channels per level; dropout: share of the deepest channels that training leaves out."""
+
+    widths: tuple[Width, ...] = Field(min_length=1, max_length=8)
+    dropout: float = Field(0.0, ge=0, lt=1)
+
+    @property
+    def stride_px(self) -> int:
+        """Windows are multiples of it."""
+        return int(2 ** (len(self.widths) - 1))
+
+    @property
+    def least_values(self) -> int:
+        """Fewer values than these hold no such network: the second 3 x 3 convolution of every encoder block."""
+        return 9 * sum(width * width for width in self.widths)
+
+    def values_per_px(self, in_channels: int, out_channels: int) -> Fraction:
+        """Return how many values all convolutions give per pixel of a window, as ``CompactUNet`` puts them together.
+
+        A block gives its width two times, and once more where its shortcut is a convolution: where the width changes.
+        """
+        share = [Fraction(1, 4**level) for level in range(len(self.widths))]  # of a window's pixels, per level
+        before = (in_channels, *self.widths[:-1])
+        encoder = sum(
+            ((2 + (a != b)) * b * part for a, b, part in zip(before, self.widths, share, strict=True)), Fraction(0)
+        )
+        decoder = sum((3 * width * part for width, part in zip(before[1:], share[:-1], strict=True)), Fraction(0))
+        return encoder + 2 * self.widths[-1] * share[-1] + decoder + out_channels
