@@ -17,7 +17,7 @@ from geoseg.disk.files import write_json
 from geoseg.outputs.cog.cog import assemble
 from geoseg.outputs.cog.parts import PartEncoder, write_part
 from geoseg.outputs.cog.tiff import TILE_PX
-from geoseg.outputs.geopackage.footprints import write_buildings
+from geoseg.outputs.geopackage.footprints import buildings_batch, write_buildings
 from geoseg.outputs.pam import write_pam
 from geoseg.tiling.overviews import levels_within
 from geoseg.values.box import Box
@@ -116,11 +116,13 @@ def finished_folder(
     counts = {c.id: int(per_row[:, c.id].sum()) for c in CLASSES}
     area_ha = {c.id: float(grid.row_areas_m2() @ per_row[:, c.id]) / 1e4 for c in CLASSES}
     write_pam(folder / "classes.tif", CLASSES, counts=counts, area_ha=area_ha)
+    building = CLASSES.by_name("building")
     write_buildings(
         folder / "buildings.gpkg",
-        houses(grid, count),
+        [buildings_batch(houses(grid, count), crs=grid.crs, target=building)],
+        fitted=False,
         crs=grid.crs,
-        target=CLASSES.by_name("building"),
+        target=building,
         classes=CLASSES,
         provenance=PROVENANCE,
     )

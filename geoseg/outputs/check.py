@@ -22,7 +22,8 @@ from geoseg.disk.files import refuse_special, write_errors
 from geoseg.errors import GeosegError
 from geoseg.outputs.cog.cog import strips
 from geoseg.outputs.cog.tiff import TILE_PX
-from geoseg.outputs.geopackage.footprints import LAYER, OGR_ERRORS
+from geoseg.outputs.geopackage.footprints import LAYER
+from geoseg.outputs.geopackage.layer import OGR_ERRORS
 from geoseg.outputs.geopackage.side_files import SIDECARS
 from geoseg.outputs.pam import pam_path
 from geoseg.values.box import Box

@@ -1,6 +1,7 @@
-"""Features put together again from their single polygons, with the columns that tell how each was fitted."""
+"""Features put together again from their single polygons, with the columns that say how each was fitted."""
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -10,7 +11,9 @@ from rasterio.crs import CRS
 from scipy.spatial import cKDTree
 
 from geoseg.outputs.geopackage.footprints import COLUMNS as BUILDINGS
+from geoseg.outputs.geopackage.layer import GEOMETRY, PolygonLayer, free_name, polygon_column
 from geoseg.outputs.geopackage.styles import Category, Style
+from geoseg.outputs.geopackage.vectors import VectorLayer
 from geoseg.vector.fit.fit import STATUS
 from geoseg.vector.ground import geodesic_measures
 from geoseg.vector.tiles.outlines import Fit
@@ -35,18 +38,41 @@ LOOKS = {  # of a status: legend, and colour: that of the class building for wha
 }
 
 
-def status_style(names: list[str]) -> Style:
-    """Return how the features look; names: those of COLUMNS in the file.
-
-    >>> [c.value for c in status_style(list(COLUMNS)).categories] == list(STATUS)
-    True
-    """
-    aliases = {name: BUILDINGS[column][0] for name, column in zip(names, COLUMNS, strict=True) if column in BUILDINGS}
-    return Style(names[0], tuple(Category(status, *look) for status, look in LOOKS.items()), aliases)
+ABOUT = {  # alias, description
+    **{name: BUILDINGS[name] for name in COLUMNS if name in BUILDINGS},
+    "repaired": ("Repaired", "Whether the outline was invalid as it was given"),
+}
 
 
-class Whole(NamedTuple):
-    """Features (N,) and their columns, in the order of COLUMNS without repaired."""
+def fitted_layer(source: VectorLayer, *, high: bool, provenance: Mapping[str, Any]) -> PolygonLayer:
+    """Return the layer of the features of ``source`` with COLUMNS; high: whether any has heights."""
+    names = column_names(source.schema.names)
+    added = [pa.field(name, kind) for name, kind in zip(names, COLUMNS.values(), strict=True)]
+    attributes = pa.schema([*source.schema, *added])
+    return PolygonLayer(
+        name=source.name,
+        schema=attributes.append(GEOMETRY.with_name(free_name("geom", attributes.names))),
+        crs=source.crs_text,
+        high=high,
+        title=source.name,
+        description="Outlines with straight walls and right corners, made by geoseg",
+        columns={name: ABOUT[column] for name, column in zip(names, COLUMNS, strict=True)},
+        style=Style(names[0], tuple(Category(status, *look) for status, look in LOOKS.items())),
+        provenance=provenance,
+    )
+
+
+def fitted_batch(
+    layer: PolygonLayer, attributes: pa.RecordBatch, features: "FittedFeatures", repaired: NDArray[np.bool_]
+) -> pa.RecordBatch:
+    """Return features as rows of ``layer``; repaired: which were invalid as they were given, (N,)."""
+    columns = [pa.array(column, from_pandas=True) for column in (*features[1:], repaired)]
+    geometries = polygon_column(features.geometries)
+    return pa.RecordBatch.from_arrays([*attributes.columns, *columns, geometries], schema=layer.schema)
+
+
+class FittedFeatures(NamedTuple):
+    """Features and their columns, all (N,), in the order of COLUMNS without repaired."""
 
     geometries: NDArray[np.object_]
     status: NDArray[np.object_]
@@ -73,9 +99,9 @@ def column_names(taken: list[str]) -> list[str]:
     return out
 
 
-def whole_features(
+def fitted_features(
     given: NDArray[np.object_], parts: NDArray[np.object_], owner: NDArray[np.intp], fit: Fit, *, crs: CRS
-) -> Whole:
+) -> FittedFeatures:
     """Put the fitted ``parts`` of features together; owner: which of the ``given`` features each is of, ascending.
 
     status and direction are those of the largest part, the deviation is the largest, rms and IoU are means by area. A
@@ -98,7 +124,7 @@ def whole_features(
         column[filled] = np.divide(*weights)
     measures = np.zeros((2, count))
     measures[:, filled] = geodesic_measures(geometries[filled], crs)
-    return Whole(geometries, status, direction, deviation, rms, iou, *measures)
+    return FittedFeatures(geometries, status, direction, deviation, rms, iou, *measures)
 
 
 def _joined(given: NDArray[np.object_], parts: NDArray[np.object_], owner: NDArray[np.intp]) -> NDArray[np.object_]:

@@ -6,9 +6,15 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import shapely
 
-from geoseg.outputs.geopackage.layer import CLASS_COLUMNS, GEOMETRY, PolygonLayer, write_layer
+from geoseg.outputs.geopackage.layer import (
+    CLASS_COLUMNS,
+    GEOMETRY,
+    PolygonLayer,
+    class_style,
+    polygon_column,
+    write_layer,
+)
 from geoseg.values.classes import ClassInfo
 from geoseg.vector.coverage.coverage import Coverage
 from geoseg.vector.ground import ring_areas_m2
@@ -50,19 +56,21 @@ def write_coverage(
                     pa.array(coverage.value[part]),
                     names.take(pa.array(of_class[part])),
                     pa.array(areas),
-                    pa.array(shapely.to_wkb(polygons.multipolygons()), pa.binary()),
+                    polygon_column(polygons.geometries()),
                 ],
                 schema=_SCHEMA,
             )
 
     layer = PolygonLayer(
         name=LAYER,
+        schema=_SCHEMA,
+        crs=grid.crs.to_wkt(),
         title="Land cover",
         description="Polygons of all classes, without gap or overlap, with geodesic areas, made by geoseg",
         columns=CLASS_COLUMNS,
-        styled=classes,
+        style=class_style(classes),
         classes=classes,
         provenance=provenance,
     )
-    write_layer(path, layer, batches(), schema=_SCHEMA, crs=grid.crs)
+    write_layer(path, layer, batches())
     return dict(zip(ids.tolist(), total.tolist(), strict=True))

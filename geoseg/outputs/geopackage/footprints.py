@@ -8,30 +8,20 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import shapely
-from numpy.typing import NDArray
 from rasterio.crs import CRS
 
 from geoseg.outputs.geopackage.layer import (
     CLASS_COLUMNS,
     GEOMETRY,
-    OGR_ERRORS,
     PolygonLayer,
-    as_multipolygons,
+    class_style,
+    polygon_column,
     write_layer,
 )
 from geoseg.values.classes import ClassInfo, ClassMap
 from geoseg.vector.fit.fit import STATUS
 from geoseg.vector.footprints.extract import Footprints
 from geoseg.vector.ground import geodesic_measures
-
-__all__ = [
-    "COLUMNS",
-    "LAYER",
-    "OGR_ERRORS",
-    "buildings_batch",
-    "write_building_batches",
-    "write_buildings",
-]
 
 LAYER = "buildings"
 COLUMNS = {
@@ -47,7 +37,6 @@ COLUMNS = {
     "rms_m": ("Misfit [m]", "Root of the mean square distance from the contour of the probability"),
     "iou_contour": ("IoU with contour", "IoU with the contour of the probability"),
 }
-BATCH_ROWS = 65_536
 _COMMON = [
     pa.field("class_id", pa.int16()),
     pa.field("class_name", pa.string()),
@@ -81,31 +70,11 @@ def buildings_batch(found: Footprints, *, crs: CRS, target: ClassInfo) -> pa.Rec
         for name in _OF_FIT[1:]:
             values = getattr(found.fit, name.name).astype(np.float32)
             columns.append(pa.array(values, from_pandas=True))  # NaN is NULL
-    columns.append(pa.array(shapely.to_wkb(as_multipolygons(found.geometries)), pa.binary()))
+    columns.append(polygon_column(shapely.orient_polygons(found.geometries)))
     return pa.RecordBatch.from_arrays(columns, schema=buildings_schema(fitted=found.fit is not None))
 
 
 def write_buildings(
-    path: Path,
-    found: Footprints,
-    *,
-    crs: CRS,
-    target: ClassInfo,
-    classes: ClassMap,
-    provenance: Mapping[str, Any],
-) -> NDArray[np.float64]:
-    """Write ``found`` as layer "buildings" and return the polygons' true areas in m², shape (N,).
-
-    See ``write_building_batches``.
-    """
-    batch = buildings_batch(found, crs=crs, target=target)
-    batches = (batch.slice(start, BATCH_ROWS) for start in range(0, len(found), BATCH_ROWS))
-    fitted = found.fit is not None
-    write_building_batches(path, batches, fitted=fitted, crs=crs, target=target, classes=classes, provenance=provenance)
-    return np.asarray(batch.column("area_m2"))
-
-
-def write_building_batches(
     path: Path,
     batches: Iterable[pa.RecordBatch],
     *,
@@ -124,10 +93,12 @@ def write_building_batches(
     """
     layer = PolygonLayer(
         name=LAYER,
+        schema=buildings_schema(fitted=fitted),
+        crs=crs.to_wkt(),
         title=f"{target.name.capitalize()} polygons",
         description=f"Polygons of class {target.name!r} with geodesic areas and confidence, made by geoseg",
         columns=COLUMNS,
-        styled=[target],
+        style=class_style([target]),
         classes=classes.classes,
         provenance=provenance,
     )
@@ -138,5 +109,4 @@ def write_building_batches(
             areas_m2.append(math.fsum(batch.column("area_m2").to_pylist()))
             yield batch
 
-    count = write_layer(path, layer, measured(), schema=buildings_schema(fitted=fitted), crs=crs)
-    return count, math.fsum(areas_m2)
+    return write_layer(path, layer, measured()), math.fsum(areas_m2)

@@ -24,18 +24,17 @@ class Category:
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """A colour for each category of the column ``attribute``. aliases: column name -> what people read."""
+    """A colour for each category of the column ``attribute``."""
 
     attribute: str
     categories: tuple[Category, ...]
-    aliases: Mapping[str, str]
 
 
-def polygon_qml(style: Style) -> str:
-    """Return a style for QGIS 3.22 to 3.40."""
+def polygon_qml(style: Style, aliases: Mapping[str, str]) -> str:
+    """Return a style for QGIS 3.22 to 3.40; aliases: column name -> what people read."""
     root = ET.Element("qgis", version="3.22.0", styleCategories="Symbology|Fields")
     names = ET.SubElement(root, "aliases")
-    for index, (field, alias) in enumerate(style.aliases.items(), start=1):
+    for index, (field, alias) in enumerate(aliases.items(), start=1):
         ET.SubElement(names, "alias", index=str(index), field=field, name=alias)
     renderer = ET.SubElement(root, "renderer-v2", type="categorizedSymbol", attr=style.attribute, symbollevels="0")
     categories, symbols = ET.SubElement(renderer, "categories"), ET.SubElement(renderer, "symbols")

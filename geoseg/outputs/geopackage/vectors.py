@@ -1,11 +1,11 @@
-"""Vector files with all their attributes, read and written batch by batch, in the formats that OGR knows."""
+"""Vector files with all their attributes, read batch by batch, in the formats that OGR knows.
 
-import sqlite3
-import warnings
-from collections.abc import Iterable, Iterator, Mapping
+Not here: how layers are written, see layer.py; layers read at once, see geoseg/scenes/polygons.py.
+"""
+
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +18,11 @@ from pyogrio.errors import CRSError
 from rasterio.crs import CRS
 from shapely.errors import GEOSException
 
-from geoseg.disk.files import atomic, refuse_special
-from geoseg.errors import ConfigError, InputError, OutputError
-from geoseg.outputs.geopackage.layer import GEOMETRY, OGR_ERRORS, add_style, fixed_time, for_ogr
-from geoseg.outputs.geopackage.styles import Style
+from geoseg.disk.files import refuse_special
+from geoseg.errors import ConfigError, InputError
+from geoseg.outputs.geopackage.layer import OGR_ERRORS
 from geoseg.scenes.polygons import CURVED, polygonal
 
-DRIVERS = {
-    ".gpkg": "GPKG",
-    ".geojson": "GeoJSON",
-    ".json": "GeoJSON",
-    ".fgb": "FlatGeobuf",
-    ".shz": "ESRI Shapefile",
-}
 BATCH_ROWS = 20_000
 WKB = (b"ogc.wkb", b"geoarrow.wkb")
 
@@ -114,83 +106,3 @@ def _opened(path: str, layer: str, columns: list[str] | None = None) -> Iterator
             yield opened
     except (*OGR_ERRORS, CRSError, GEOSException, pa.ArrowException) as error:
         raise InputError(f"{path}: cannot be read ({str(error).splitlines()[0]})") from error
-
-
-def driver_of(path: Path) -> str:
-    """Return OGR's name of the format that the file's suffix says; raises ConfigError."""
-    if path.suffix.lower() not in DRIVERS:
-        raise ConfigError(f"{path}: cannot write {path.suffix or 'a name without suffix'}; choose {', '.join(DRIVERS)}")
-    return DRIVERS[path.suffix.lower()]
-
-
-def write_vectors(
-    path: Path,
-    batches: Iterable[tuple[NDArray[np.object_], pa.RecordBatch]],
-    schema: pa.Schema,
-    *,
-    layer: str,
-    crs: str,
-    kind: str,
-    about: Mapping[str, str],
-    style: Style,
-) -> int:
-    """Write polygons and their attributes in one pass, in the format of the suffix, and return how many there are.
-
-    kind: MultiPolygon or MultiPolygon Z, which all of them become. about, style: where they come from and how they
-    look, which a GeoPackage keeps. Raises OutputError, and what the batches raise.
-    """
-    geometry = free_name("geom", schema.names)
-    full = schema.append(GEOMETRY.with_name(geometry))
-    rows = 0
-
-    def encoded() -> Iterator[pa.RecordBatch]:
-        nonlocal rows
-        for geometries, attributes in batches:
-            rows += len(attributes)
-            wkb = pa.array(shapely.to_wkb(_as_multi(geometries), flavor="iso"), pa.binary())
-            yield pa.RecordBatch.from_arrays([*attributes.columns, wkb], schema=full)
-
-    driver = driver_of(path)
-    with atomic(path) as temporary, for_ogr(encoded()) as asked, fixed_time(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of names that Shapefiles shorten
-        try:
-            pyogrio.write_arrow(
-                pa.RecordBatchReader.from_batches(full, asked),
-                temporary,
-                layer=layer,
-                driver=driver,
-                geometry_name=geometry,
-                geometry_type=kind,
-                crs=crs,
-                dataset_metadata=dict(about) if driver == "GPKG" else None,
-                dataset_options={"VERSION": "1.3"} if driver == "GPKG" else {},
-                layer_options={"GEOMETRY_NAME": geometry, "FID": free_name("fid", schema.names)}
-                if driver == "GPKG"
-                else {},
-            )
-            if driver == "GPKG":
-                add_style(temporary, layer, style, geometry=geometry)
-            written = pyogrio.read_info(temporary, layer=layer)["features"]
-        except (*OGR_ERRORS, sqlite3.Error) as error:
-            raise OutputError(f"{path}: could not be written ({error}); check the disk, then run again") from error
-        if written != rows:
-            raise OutputError(f"{path}: holds {written} features instead of {rows}; check the disk, then run again")
-    return rows
-
-
-def free_name(wanted: str, taken: list[str]) -> str:
-    """Return ``wanted``, or that with a number, which no attribute has in any case.
-
-    >>> free_name("geom", ["GEOM", "geom_1", "fid"])
-    'geom_2'
-    """
-    used = {name.lower() for name in taken}
-    return next(name for name in chain([wanted], (f"{wanted}_{k}" for k in count(1))) if name not in used)
-
-
-def _as_multi(geometries: NDArray[np.object_]) -> NDArray[np.object_]:
-    """Return every geometry as a MultiPolygon; None stays."""
-    single = np.flatnonzero(shapely.get_type_id(geometries) == shapely.GeometryType.POLYGON)
-    out = geometries.copy()
-    out[single] = shapely.multipolygons(geometries[single, None])
-    return out

@@ -26,11 +26,6 @@ class RaggedPolygons:
         """Return them as shapely Polygons, (N,)."""
         return np.asarray(shapely.from_ragged_array(shapely.GeometryType.POLYGON, self.xy, (self.ends, self.shells)))
 
-    def multipolygons(self) -> NDArray[np.object_]:
-        """Return them as shapely MultiPolygons of one part each, (N,)."""
-        offsets = self.ends, self.shells, np.arange(len(self.shells))
-        return np.asarray(shapely.from_ragged_array(shapely.GeometryType.MULTIPOLYGON, self.xy, offsets))
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PatchRings:

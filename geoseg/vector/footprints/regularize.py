@@ -7,7 +7,7 @@ in the order of the file. Memory grows by some 120 bytes per footprint, by what 
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,8 +21,9 @@ from geoseg.disk.places import refuse_file, vector_files
 from geoseg.errors import InputError
 from geoseg.jobs.options import RegularizeOptions
 from geoseg.outputs.disk_list import Spool, spooled
-from geoseg.outputs.geopackage.columns import COLUMNS, column_names, status_style, whole_features
-from geoseg.outputs.geopackage.vectors import VectorLayer, driver_of, open_vectors, write_vectors
+from geoseg.outputs.geopackage.columns import fitted_batch, fitted_features, fitted_layer
+from geoseg.outputs.geopackage.layer import driver_of, write_layer
+from geoseg.outputs.geopackage.vectors import VectorLayer, open_vectors
 from geoseg.values.grid import lonlat
 from geoseg.vector.adjacent.overlaps import REACH_PX
 from geoseg.vector.fit.fit import UNCHANGED
@@ -244,13 +245,12 @@ def _write(work: _Work, features: _Features, parts: _Parts, path: Path) -> dict[
     """Write all features in their order, and return how many there are of which kind."""
     layer = work.layer
     start = np.searchsorted(parts.feature, np.arange(len(features.repaired) + 1))
-    names = column_names(layer.schema.names)
-    added = [pa.field(name, kind) for name, kind in zip(names, COLUMNS.values(), strict=True)]
-    schema = pa.schema([*layer.schema, *added])
+    source = {"software": "geoseg", "version": __version__, "input": [Path(layer.path).name]}
+    made = fitted_layer(layer, high=bool(features.high.any()), provenance=source | asdict(work.options))
     status: Counter[str] = Counter()
     areas, left_out = [0.0], [0]
 
-    def finished() -> Iterator[tuple[NDArray[np.object_], pa.RecordBatch]]:
+    def finished() -> Iterator[pa.RecordBatch]:
         row = 0
         for given, attributes in layer.batches():
             rows = slice(row, row + len(given))
@@ -259,26 +259,15 @@ def _write(work: _Work, features: _Features, parts: _Parts, path: Path) -> dict[
             drawn, before = work.drawn.read(numbers), parts.feature[numbers] - rows.start
             large = geodesic_area_m2(drawn, layer.crs) >= work.options.min_area_m2  # fits and trimming change areas
             owner = before[large]
-            whole = whole_features(given, drawn[large], owner, parts.fit.take(numbers[large]), crs=layer.crs)
+            whole = fitted_features(given, drawn[large], owner, parts.fit.take(numbers[large]), crs=layer.crs)
             kept = ~features.left_out[rows]
             kept[np.setdiff1d(before, owner)] = False
             left_out.append(int((~kept).sum()))
             status.update(whole.status[kept].tolist())
             areas.append(float(whole.area_m2[kept].sum()))
-            columns = [pa.array(column, from_pandas=True) for column in (*whole[1:], features.repaired[rows])]
-            batch = pa.RecordBatch.from_arrays([*attributes.columns, *columns], schema=schema)
-            yield whole.geometries[kept], batch.filter(pa.array(kept))
+            yield fitted_batch(made, attributes, whole, features.repaired[rows]).filter(pa.array(kept))
 
-    count = write_vectors(
-        path,
-        finished(),
-        schema,
-        layer=layer.name,
-        crs=layer.crs_text,
-        kind="MultiPolygon Z" if features.high.any() else "MultiPolygon",
-        about={"software": f"geoseg {__version__}", "input": Path(layer.path).name, "options": str(work.options)},
-        style=status_style(names),
-    )
+    count = write_layer(path, made, finished())
     return {
         "count": count,
         "area_m2": round(sum(areas), 3),

@@ -23,7 +23,7 @@ import pyarrow as pa
 import shapely
 from numpy.typing import NDArray
 
-from geoseg.outputs.geopackage.footprints import BATCH_ROWS, buildings_batch, write_building_batches
+from geoseg.outputs.geopackage.footprints import buildings_batch, write_buildings
 from geoseg.outputs.geopackage.side_files import refuse_if_in_use
 from geoseg.tiling.memory import BASE_BYTES, GDAL_CACHE_BYTES
 from geoseg.values.box import Box
@@ -49,6 +49,7 @@ LEAST_SEED_M2 = 1.0  # sure interior smaller than this is noise, not a building
 # 320 px of ground, take 42 and 47 for each pixel drawn: 265 and 362 MiB a task, with the rows that wait to be written.
 # Connected noise exceeds the plan: 105 and 176, on 1 Mpx. benchmarks/vectorize_memory.py prints the figures of houses.
 TASK_BYTES_PER_PX, CUTTING_BYTES_PER_PX = 24, 40
+BATCH_ROWS = 65_536  # of the layer, written at once
 PENDING_BYTES_PER_PX = 0.1  # of the scene: tile borders, pending polygons, rows that wait to be written
 UNDONE = {
     "streamed": "are too large to be fitted and keep the edges of their pixels; raise max_component_px",
@@ -125,13 +126,13 @@ def draw_polygons(
     """Write the polygons of a scene as a GeoPackage; return their number and area, and two counts of what went undone.
 
     ``streamed`` counts oversized components, ``merged`` polygons that hold several buildings. classes, provenance: see
-    ``write_building_batches``. each: runs the tasks. Equal scenes and rules give equal bytes. Raises OutputError.
+    ``write_buildings``. each: runs the tasks. Equal scenes and rules give equal bytes. Raises OutputError.
     """
     refuse_if_in_use(path)
     compile_drawing(drawing.rules, drawing.frame, parted=drawing.pixels(Box(0, 0, 1, 1))[1] is not None)
     crossing = find_crossing_components(drawing, each=each)
     rows = PolygonRows(drawing, crossing, each=each)
-    count, area_m2 = write_building_batches(
+    count, area_m2 = write_buildings(
         path,
         rows,
         fitted=drawing.rules.method == "regular",

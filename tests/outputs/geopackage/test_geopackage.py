@@ -20,13 +20,8 @@ from test_parts import largest_file
 from geoseg.errors import InputError, OutputError
 from geoseg.jobs.build import publish
 from geoseg.jobs.folder import JobFolder
-from geoseg.outputs.geopackage import footprints as geopackage
 from geoseg.outputs.geopackage import layer
-from geoseg.outputs.geopackage.footprints import (
-    buildings_batch,
-    write_building_batches,
-    write_buildings,
-)
+from geoseg.outputs.geopackage.footprints import buildings_batch, write_buildings
 from geoseg.outputs.geopackage.side_files import refuse_if_in_use
 from geoseg.values.classes import ClassInfo, ClassMap
 from geoseg.values.grid import Grid
@@ -36,8 +31,16 @@ from geoseg.vector.footprints.extract import Footprints
 BUILDING = CLASSES.by_name("building")
 
 
-def write(path: Path, found: Footprints, crs: CRS = GRID.crs) -> np.ndarray:
-    return write_buildings(path, found, crs=crs, target=BUILDING, classes=CLASSES, provenance=PROVENANCE)
+def write(path: Path, found: Footprints, crs: CRS = GRID.crs, *, rows: int = 1000) -> np.ndarray:
+    """Write ``found`` in batches of ``rows`` and return the areas."""
+    made = buildings_batch(found, crs=crs, target=BUILDING)
+    batches = (made.slice(start, rows) for start in range(0, len(made), rows))
+    count, area_m2 = write_buildings(
+        path, batches, fitted=False, crs=crs, target=BUILDING, classes=CLASSES, provenance=PROVENANCE
+    )
+    areas = np.asarray(made.column("area_m2"))
+    assert (count, area_m2) == (len(found), pytest.approx(areas.sum()))
+    return areas
 
 
 def query(path: Path, sql: str) -> list[tuple[Any, ...]]:
@@ -66,7 +69,7 @@ def test_features_come_back_as_they_were_given(package: Path) -> None:
 
 
 def test_geometries_are_multipolygons_with_counter_clockwise_shells(tmp_path: Path) -> None:
-    clockwise = shapely.reverse(houses(GRID, 6).geometries)
+    clockwise = shapely.reverse(shapely.orient_polygons(houses(GRID, 6).geometries))
     clockwise[2] = shapely.MultiPolygon([clockwise[2], shapely.box(0, 0, 9, 9)])
     write(tmp_path / "b.gpkg", Footprints(clockwise, np.full(6, 0.5), np.ones(6, np.int64)))
     read = pyogrio.read_dataframe(tmp_path / "b.gpkg", layer="buildings").geometry.to_numpy()
@@ -142,9 +145,8 @@ def test_equal_jobs_give_equal_bytes_and_the_clock_is_given_back(tmp_path: Path)
     assert pyogrio.get_gdal_config_option("OGR_CURRENT_DATE") is None
 
 
-def test_batches_change_nothing(package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(geopackage, "BATCH_ROWS", 7)
-    write(tmp_path / "b.gpkg", houses(GRID, 30))
+def test_batches_change_nothing(package: Path, tmp_path: Path) -> None:
+    write(tmp_path / "b.gpkg", houses(GRID, 30), rows=7)
     one, many = (p.read_bytes() for p in (package, tmp_path / "b.gpkg"))
     assert one == many
 
@@ -161,7 +163,7 @@ def test_what_the_batches_raise_is_told_as_it_is_and_leaves_no_file(
         raise error
 
     with pytest.raises(type(error), match=str(error)):
-        write_building_batches(
+        write_buildings(
             tmp_path / "b.gpkg",
             batches(),
             fitted="status" in rows.schema.names,
@@ -224,7 +226,7 @@ def test_what_reads_back_short_is_not_published(tmp_path: Path, monkeypatch: pyt
         db.execute("DELETE FROM rtree_buildings_geom WHERE id = 3")
 
     monkeypatch.setattr(layer, "_describe", lose_one)
-    with pytest.raises(OutputError, match="29 rows instead of 30"):
+    with pytest.raises(OutputError, match="30 rows, 29 of them indexed, instead of 30"):
         write(tmp_path / "b.gpkg", houses(GRID, 30))
     assert list(tmp_path.iterdir()) == []
 
@@ -238,7 +240,9 @@ def test_fitted_polygons_tell_how_they_came_about(tmp_path: Path) -> None:
     for method, fitted in (("regular", True), ("contour", False)):
         path = tmp_path / f"{method}.gpkg"
         found = extract_footprints(probability, grid, FootprintRules(method=method))
-        write_buildings(path, found, crs=grid.crs, target=house, classes=ClassMap((house,)), provenance=source)
+        rows = [buildings_batch(found, crs=grid.crs, target=house)]
+        table = ClassMap((house,))
+        write_buildings(path, rows, fitted=fitted, crs=grid.crs, target=house, classes=table, provenance=source)
         row = pyogrio.read_dataframe(path, layer="buildings").iloc[0]
         assert ("status" in row) == fitted
         aliases = dict(query(path, "SELECT column_name, name FROM gpkg_data_columns"))

@@ -1,5 +1,6 @@
 """Footprints from elsewhere, through files: what stays, what is added, and what is refused."""
 
+import dataclasses
 import json
 import sqlite3
 from xml.etree import ElementTree as ET
@@ -14,10 +15,11 @@ from rasterio.features import rasterize, shapes
 from rasterio.transform import Affine
 from shapely import affinity
 
-from geoseg import RegularizeOptions, regularize
+from geoseg import RegularizeOptions, __version__, regularize
 from geoseg.cli import main
 from geoseg.errors import ConfigError, InputError, OutputError
 from geoseg.outputs.geopackage import vectors
+from geoseg.outputs.geopackage.columns import COLUMNS
 from geoseg.trust import overlap_area, right_angle_shares
 from geoseg.vector.adjacent.overlaps import TRIM_GAP_PX
 from geoseg.vector.fit.fit import STATUS
@@ -214,6 +216,9 @@ def test_formats_in_and_out(tmp_path, suffix):
     again = regularize(tmp_path / f"out{suffix}", tmp_path / "twice.gpkg")
     assert again["status"] == {"ortho": 4}
     assert sorted(gpd.read_file(tmp_path / "twice.gpkg")["n"]) == [0, 1, 2, 3]
+    with sqlite3.connect(tmp_path / "twice.gpkg") as db:
+        names = dict(db.execute("SELECT column_name, name FROM gpkg_data_columns"))
+    assert names["fit_status"] == ("Shape_1" if suffix == ".gpkg" else "Shape")
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
 
 
@@ -234,9 +239,26 @@ def test_a_geopackage_tells_where_it_comes_from_and_not_when(tmp_path):
     with sqlite3.connect(tmp_path / "out.gpkg") as db:
         (text,) = db.execute("SELECT metadata FROM gpkg_metadata").fetchone()
         (changed,) = db.execute("SELECT last_change FROM gpkg_contents").fetchone()
-    assert "in.gpkg" in text
-    assert "geoseg" in text
+        comments = dict(db.execute("SELECT column_name, description FROM gpkg_data_columns"))
+    assert json.loads(text) == {
+        "software": "geoseg",
+        "version": __version__,
+        "input": ["in.gpkg"],
+        **dataclasses.asdict(RegularizeOptions()),
+    }
     assert changed.startswith("1970")
+    assert set(comments) == {*COLUMNS}
+    assert all(comments.values())
+
+
+def test_features_without_ground_are_written_and_not_indexed(tmp_path):
+    houses = [town(count=1)[0], None, shapely.Polygon(), shapely.MultiPolygon(), town(count=2)[3]]
+    frame = gpd.GeoDataFrame({"n": range(5)}, geometry=houses, crs=UTM)
+    frame.to_file(tmp_path / "in.gpkg", layer='a "b')
+    assert regularize(tmp_path / "in.gpkg", tmp_path / "out.gpkg")["count"] == 5
+    with sqlite3.connect(tmp_path / "out.gpkg") as db:
+        assert db.execute('SELECT count(*) FROM "a ""b"').fetchone() == (5,)
+        assert db.execute('SELECT count(*) FROM "rtree_a ""b_geom"').fetchone() == (2,)
 
 
 def test_a_geopackage_is_coloured_by_status_and_an_old_qgis_does_not_warn(tmp_path):
