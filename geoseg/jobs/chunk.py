@@ -13,8 +13,9 @@ from geoseg.scenes.reading import read
 from geoseg.tasks.base import Rows
 from geoseg.tiling.blend import accumulate, mean_members, quantise, row_counts
 from geoseg.tiling.normalise import normalise
-from geoseg.tiling.resample import resample_counts, resample_valid, source_box
+from geoseg.tiling.resample import resample_counts, resample_valid
 from geoseg.tiling.strips import Strip, strips
+from geoseg.tiling.taps import source_box
 from geoseg.tiling.views import VIEWS
 from geoseg.values.box import Box
 from geoseg.values.raster import Raster

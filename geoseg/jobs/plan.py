@@ -32,7 +32,8 @@ from geoseg.tiling.memory import (
     largest_chunk_that_fits,
     projected_bytes,
 )
-from geoseg.tiling.resample import Resampling, source_box
+from geoseg.tiling.resample import Resampling
+from geoseg.tiling.taps import source_box
 from geoseg.tiling.views import VIEWS
 from geoseg.tiling.windows import WindowGrid, redundancy
 

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geoseg.tiling.axis import Axis
-from geoseg.tiling.resample import Resampling, Taps, source_box
+from geoseg.tiling.resample import Resampling
+from geoseg.tiling.taps import Taps, source_box
 from geoseg.tiling.windows import WindowGrid
 from geoseg.values.box import Box
 

@@ -10,7 +10,8 @@ from geoseg.errors import ConfigError
 from geoseg.scenes.open import open_scene
 from geoseg.scenes.reading import read
 from geoseg.scenes.scene import Scene
-from geoseg.tiling.resample import Resampling, Taps, resample_valid, source_box
+from geoseg.tiling.resample import Resampling, resample_valid
+from geoseg.tiling.taps import Taps, source_box
 from geoseg.training.augment import AreaPixels
 from geoseg.training.labels import IGNORE, crop, label_raster
 from geoseg.training.spec import TrainSpec

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rasterio.crs import CRS
 
-from geoseg.tiling.resample import Resampling, axis_taps, resample_counts, resample_valid, source_box
+from geoseg.tiling.resample import Resampling, resample_counts, resample_valid
+from geoseg.tiling.taps import axis_taps, source_box
 from geoseg.values.box import Box
 from geoseg.values.grid import Grid
 

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geoseg.tiling.resample import Resampling, source_box
+from geoseg.tiling.resample import Resampling
 from geoseg.tiling.strips import strips
+from geoseg.tiling.taps import source_box
 from geoseg.tiling.windows import WindowGrid
 from geoseg.values.box import Box
 

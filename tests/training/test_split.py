@@ -6,7 +6,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from geoseg.errors import ConfigError
-from geoseg.tiling.resample import Resampling, source_box
+from geoseg.tiling.resample import Resampling
+from geoseg.tiling.taps import source_box
 from geoseg.training.augment import AreaPixels, random_window
 from geoseg.training.samples import working_box
 from geoseg.training.spec import Augmentation, Cut, Split
