@@ -23,6 +23,7 @@ from geoseg.jobs.options import (
     Split,
 )
 from geoseg.tasks import RASTERS
+from geoseg.values.resampling import Rule
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -108,6 +109,13 @@ class SceneFlags:
     assume_crs: Annotated[
         str | None, typer.Option(help="CRS of a file that has none, e.g. EPSG:32633.", rich_help_panel=SCENE_PANEL)
     ] = None
+    resampling: Annotated[
+        Rule | None,
+        typer.Option(
+            help="How files of other pixel sizes are brought to the grid of the first (default: refuse them).",
+            rich_help_panel=SCENE_PANEL,
+        ),
+    ] = None
     local_only: Annotated[
         bool,
         typer.Option(
@@ -126,6 +134,7 @@ class SceneFlags:
             "nodata": self.nodata,
             "mask": self.mask,
             "assume_crs": self.assume_crs,
+            "resampling": self.resampling,
             "local_only": self.local_only,
         }
 

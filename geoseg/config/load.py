@@ -21,6 +21,7 @@ from geoseg.training.spec import TrainSpec
 from geoseg.untrusted.strict_yaml import parse_yaml
 from geoseg.untrusted.text import parse_json, read_text_file, shown
 from geoseg.untrusted.validation import in_words
+from geoseg.values.resampling import Rule
 
 if TYPE_CHECKING:
     from geoseg.scenes.scene import Scene
@@ -116,6 +117,7 @@ class SceneReading(Value):
     nodata: float | None = None
     mask: PathText | None = None
     assume_crs: str | None = None
+    resampling: Rule | None = None
     local_only: bool = False
 
 
@@ -135,6 +137,7 @@ class SceneInput(SceneReading):
             nodata=self.nodata,
             mask=self.mask,
             assume_crs=self.assume_crs,
+            resampling=self.resampling,
             local_only=self.local_only,
         )
 

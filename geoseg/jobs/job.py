@@ -13,7 +13,7 @@ from geoseg.models.bundle import ModelBundle
 from geoseg.models.spec import ModelSpec
 from geoseg.scenes.aoi import Area
 from geoseg.scenes.reads import Stamp, changed, stamps
-from geoseg.scenes.scene import Scene
+from geoseg.scenes.scene import BandSource, Scene
 from geoseg.tasks import task_of
 from geoseg.tasks.base import Task
 from geoseg.tiling.resample import Resampling
@@ -100,7 +100,7 @@ class Job:
         return {
             "geoseg": __version__,
             "source": self.source_stamps(),
-            "bands": [[s.file.rsplit("/", 1)[-1], s.index, s.scale, s.offset, repr(s.nodata)] for s in scene.sources],
+            "bands": [_named(source) for source in scene.sources],
             "grid": [scene.grid.crs.to_wkt(), list(scene.grid.transform)[:6], list(scene.grid.shape)],
             "model": [bundle.digest for bundle in self.bundles],
             "windows": repr(self.windows),
@@ -122,6 +122,12 @@ class Job:
     def source_stamps(self) -> list[Stamp]:
         """Return the stamps of the files that GDAL reads for the scene, as they are now; a remote one is its name."""
         return stamps(self.reads)
+
+
+def _named(source: BandSource) -> list[object]:
+    """Return what a job knows of a band: its file's name, not where that lies."""
+    plain = [source.file.rsplit("/", 1)[-1], source.index, source.scale, source.offset, repr(source.nodata)]
+    return plain if source.placing is None else [*plain, repr(source.placing)]
 
 
 def refuse_if_source_changed(job: Job) -> None:

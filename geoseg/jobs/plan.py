@@ -295,7 +295,7 @@ def _far(scene: Scene, spec: ModelSpec) -> str:
 
 
 def _notes(scene: Scene, spec: ModelSpec, resampling: Resampling) -> list[str]:
-    notes = []
+    notes = list(scene.notes)
     if _times(scene, spec) > MANY_TIMES:
         notes.append(f"{_far(scene, spec)}; what it was trained to see may not be there")
     if not scene.named:

@@ -102,7 +102,7 @@ def describe(scene: Scene) -> dict[str, Any]:
             }
             for f in files
         ],
-        "warnings": empty_areas(scene, sample(scene)),
+        "warnings": [*scene.notes, *empty_areas(scene, sample(scene))],
     }
 
 

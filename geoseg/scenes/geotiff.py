@@ -1,6 +1,6 @@
 """One raster file of any format that GDAL reads, as part of a scene: its grid, its bands and their names."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import numpy as np
 from rasterio.crs import CRS
@@ -11,45 +11,17 @@ from geoseg.errors import ConfigError, InputError
 from geoseg.scenes.band_names import label_of
 from geoseg.scenes.reading import first_line, open_raster
 from geoseg.scenes.reads import files_read
+from geoseg.scenes.recipe import Described, Given
 from geoseg.scenes.scene import BandSource
 from geoseg.values.grid import Grid, pyproj_crs
 
+GridOf = Callable[[DatasetReader, Given], Grid]
 LARGEST = float(np.finfo(np.float32).max)  # pixels are worked with as float32
 
 
-@dataclass(frozen=True, slots=True)
-class RasterFile:
-    """What a file says of itself; sources, labels (None: not named) and dtypes are one per band."""
-
-    grid: Grid
-    sources: tuple[BandSource, ...]
-    labels: tuple[str | None, ...]
-    dtypes: tuple[str, ...]
-    block: tuple[int, int]
-
-
-def describe_file(path: str, assume_crs: str | None, *, local_only: bool) -> RasterFile:
-    """Return what a file says of itself; raises InputError with its name."""
-    with open_raster(path, local_only=local_only) as src:
-        try:
-            return _file(src, path, assume_crs)
-        except UnicodeDecodeError as error:
-            raise InputError(
-                f"{path}: a band's name or a tag in it, or in its .aux.xml, is not UTF-8 ({error.reason}); "
-                f"write it anew (gdal_edit, or remove the .aux.xml)"
-            ) from error
-
-
-def _file(src: DatasetReader, path: str, assume_crs: str | None) -> RasterFile:
-    if src.driver == "VRT":
-        files_read([path])  # refuses sources that are missing, or that GDAL would wait for without end
-    if src.count == 0:
-        hint = (
-            f"; it holds {len(src.subdatasets)} rasters, name one, e.g. {src.subdatasets[0]}" if src.subdatasets else ""
-        )
-        raise InputError(f"{path}: no raster bands{hint}")
-    if any(np.dtype(_numpy_name(d)).kind == "c" for d in src.dtypes):
-        raise InputError(f"{path}: complex pixels ({src.dtypes[0]}); convert to amplitude or intensity first")
+def own_grid(src: DatasetReader, given: Given) -> Grid:
+    """Return the grid that a file's CRS and geotransform give; raises InputError where it has none."""
+    path = src.name
     if src.transform.is_identity and (src.gcps[0] or src.rpcs):
         raise InputError(
             f"{path}: placed by ground control points or RPCs only; rectify it first (gdalwarp, gdalwarp -rpc)"
@@ -59,17 +31,46 @@ def _file(src: DatasetReader, path: str, assume_crs: str | None) -> RasterFile:
             f"{path}: no geotransform, so nobody knows where its pixels lie or how large they are; give it one "
             f"(gdal_edit -a_ullr left top right bottom, or a world file beside it)"
         )
+    return Grid(usable_crs(src.crs, path, given.assume_crs), src.transform, src.shape)
+
+
+def recipe(given: Given) -> Described | None:
+    """Return what one raster file says of itself."""
+    return describe_file(given.paths[0], given) if len(given.paths) == 1 else None
+
+
+def describe_file(path: str, given: Given, grid_of: GridOf = own_grid) -> Described:
+    """Return what a file says of itself; raises InputError with its name.
+
+    grid_of: gives its grid, instead of its own CRS and geotransform.
+    """
+    with open_raster(path, local_only=given.local_only) as src:
+        try:
+            return _file(src, path, given, grid_of)
+        except UnicodeDecodeError as error:
+            raise InputError(
+                f"{path}: a band's name or a tag in it, or in its .aux.xml, is not UTF-8 ({error.reason}); "
+                f"write it anew (gdal_edit, or remove the .aux.xml)"
+            ) from error
+
+
+def _file(src: DatasetReader, path: str, given: Given, grid_of: GridOf) -> Described:
+    if src.driver == "VRT":
+        files_read([path])  # refuses sources that are missing, or that GDAL would wait for without end
+    if src.count == 0:
+        hint = (
+            f"; it holds {len(src.subdatasets)} rasters, name one, e.g. {src.subdatasets[0]}" if src.subdatasets else ""
+        )
+        raise InputError(f"{path}: no raster bands{hint}")
+    if any(np.dtype(_numpy_name(d)).kind == "c" for d in src.dtypes):
+        raise InputError(f"{path}: complex pixels ({src.dtypes[0]}); convert to amplitude or intensity first")
     _refuse_scales(src, path)
-    crs = src.crs if src.crs is not None and src.crs.to_wkt() else _assumed(path, assume_crs)
-    try:
-        pyproj_crs(crs)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
+    grid = grid_of(src, given)
     labels = tuple(label_of(src, i, path) for i in range(src.count))
     # Writers mark the fourth of four bytes as alpha by default, near infrared included: a name says what it is.
     alpha = [i + 1 for i, c in enumerate(src.colorinterp) if c is ColorInterp.alpha and labels[i] is None]
-    return RasterFile(
-        grid=Grid(crs, src.transform, src.shape),
+    return Described(
+        grid=grid,
         sources=tuple(
             BandSource(path, i + 1, src.scales[i], src.offsets[i], src.nodatavals[i], alpha[0] if alpha else None)
             for i in range(src.count)
@@ -78,6 +79,16 @@ def _file(src: DatasetReader, path: str, assume_crs: str | None) -> RasterFile:
         dtypes=src.dtypes,
         block=src.block_shapes[0],
     )
+
+
+def usable_crs(crs: CRS | None, path: str, assume_crs: str | None) -> CRS:
+    """Return a file's CRS, or the one to assume; raises InputError where there is none, or it is not on Earth."""
+    found = crs if crs is not None and crs.to_wkt() else _assumed(path, assume_crs)
+    try:
+        pyproj_crs(found)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    return found
 
 
 def _refuse_scales(src: DatasetReader, path: str) -> None:

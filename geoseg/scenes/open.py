@@ -1,4 +1,4 @@
-"""A scene from one file, or from several single-band files of one grid."""
+"""open_scene: the recipe that knows an input describes it, and what the user tells of it is laid over that."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -7,10 +7,19 @@ from pathlib import Path
 import numpy as np
 
 from geoseg.errors import ConfigError, InputError
+from geoseg.scenes import geotiff, stack
 from geoseg.scenes.band_names import name_bands
 from geoseg.scenes.geotiff import describe_file
+from geoseg.scenes.recipe import Given, Recipe
 from geoseg.scenes.scene import Scene
+from geoseg.scenes.stack import in_words
 from geoseg.values.grid import Grid
+from geoseg.values.resampling import Rule
+
+RECIPES: tuple[Recipe, ...] = (  # the first that knows the input makes the scene
+    stack.recipe,
+    geotiff.recipe,
+)
 
 
 def open_scene(
@@ -21,14 +30,16 @@ def open_scene(
     nodata: float | None = None,
     mask: str | Path | None = None,
     assume_crs: str | None = None,
+    resampling: Rule | None = None,
     local_only: bool = False,
 ) -> Scene:
-    """Open a GeoTIFF, COG, VRT or any raster GDAL reads, or several single-band files of one grid, as one scene.
+    """Open a GeoTIFF, COG, VRT or any raster GDAL reads, or several single-band files of one place, as one scene.
 
     bands: the bands' names in file order ("B02,B03,…"), or 1-based numbers to pick ("3,2,1"); a band marked as alpha
     is one of them when it is named or picked, else it masks. sensor: a key of ``geoseg.values.bands.SENSORS`` that
     gives the bands wavelengths; nodata: overrides the tag; mask: a raster on the scene's grid, pixels where its first
-    band is 0, nodata or NaN are invalid; assume_crs: for files without one;
+    band is 0, nodata or NaN are invalid; assume_crs: for files without one; resampling: "nearest", "bilinear" or
+    "average", by which files of other pixel sizes become bands on the grid of the first one;
     local_only: names and formats that make GDAL read further files or URLs (VRT, WMS, …) are refused.
     Raises InputError (not there, not a raster, no CRS, complex pixels, grids that differ) and ConfigError.
 
@@ -37,38 +48,26 @@ def open_scene(
     >>> scene.grid.shape, scene.bands.names
     ((1536, 768), ('red', 'green', 'blue'))
     """
-    paths = [str(p) for p in ([source] if isinstance(source, str | Path) else source)]
+    paths = tuple(str(p) for p in ([source] if isinstance(source, str | Path) else source))
     if not paths:
         raise ConfigError("no scene given")
-    parts = [describe_file(path, assume_crs, local_only=local_only) for path in paths]
-    first = parts[0]
-    for path, part in zip(paths[1:], parts[1:], strict=True):
-        if not first.grid.same_as(part.grid):
-            raise InputError(
-                f"{path}: its grid ({_words(part.grid)}) differs from that of {paths[0]} ({_words(first.grid)}). "
-                f"Bring the bands to one grid first ({_way_to_one_grid(first.grid, part.grid)})"
-            )
-    every = [s if nodata is None else replace(s, nodata=nodata) for part in parts for s in part.sources]
-    labels = [label for part in parts for label in part.labels]
-    dtypes = [dtype for part in parts for dtype in part.dtypes]
+    given = Given(paths, assume_crs, resampling, local_only)
+    found = next(known for recipe in RECIPES if (known := recipe(given)) is not None)
+    every = [s if nodata is None else replace(s, nodata=nodata) for s in found.sources]
     is_alpha = [s.index == s.alpha for s in every]
-    band_set, named, picked = name_bands(labels, is_alpha, bands, sensor, paths[0])
-    if mask is not None and not (own := describe_file(str(mask), assume_crs, local_only=local_only).grid).same_as(
-        first.grid
-    ):
-        raise InputError(
-            f"{mask}: its grid ({_words(own)}) differs from that of {paths[0]} ({_words(first.grid)}); "
-            f"bring the mask to the scene's grid first (gdalwarp -te -tr -r near)"
-        )
+    band_set, named, picked = name_bands(list(found.labels), is_alpha, bands, sensor, paths[0])
+    if mask is not None:
+        _refuse_other_grid(str(mask), given, found.grid)
     plain = {every[i].file for i in picked if is_alpha[i]}  # their alpha band is a band like the others
     return Scene(
-        grid=first.grid,
+        grid=found.grid,
         bands=band_set,
         named=named,
         sources=tuple(replace(s, alpha=None) if s.file in plain else s for s in (every[i] for i in picked)),
-        dtype=_dtype_of_all(dtypes[i] for i in picked),
-        block=first.block,
+        dtype=_dtype_of_all(found.dtypes[i] for i in picked),
+        block=found.block,
         mask=None if mask is None else str(mask),
+        notes=found.notes,
     )
 
 
@@ -78,15 +77,10 @@ def _dtype_of_all(dtypes: Iterable[str]) -> str:
     return "float32" if common == np.float16 else str(common)
 
 
-def _words(grid: Grid) -> str:
-    """Return what a reader needs to tell two grids apart."""
-    t = grid.transform
-    size = f"{grid.width} x {grid.height} px of {t.a:g} x {t.e:g}"
-    return f"{size} from {t.c:.10g}, {t.f:.10g} in {grid.crs.to_string()[:60]}"
-
-
-def _way_to_one_grid(first: Grid, other: Grid) -> str:
-    """Return the command that brings two grids together: pixels of another size on the same ground need no warp."""
-    if first.crs == other.crs and np.allclose(first.bounds, other.bounds, rtol=0, atol=abs(first.transform.a) / 100):
-        return "gdalbuildvrt -separate -resolution highest -r bilinear bands.vrt FILES, then that VRT with --bands"
-    return "gdalwarp -t_srs -te -tr"
+def _refuse_other_grid(mask: str, given: Given, grid: Grid) -> None:
+    own = describe_file(mask, given).grid
+    if not own.same_as(grid):
+        raise InputError(
+            f"{mask}: its grid ({in_words(own)}) differs from that of {given.paths[0]} ({in_words(grid)}); "
+            f"bring the mask to the scene's grid first (gdalwarp -te -tr -r near)"
+        )

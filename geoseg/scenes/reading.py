@@ -17,9 +17,11 @@ from geoseg.errors import ConfigError, InputError
 from geoseg.scenes.local_only import LOCAL_DRIVERS, is_elsewhere
 from geoseg.scenes.no_raster import way_out
 from geoseg.scenes.reads import local_file
-from geoseg.scenes.scene import BandSource, Scene
+from geoseg.scenes.scene import BandSource, Placing, Scene
 from geoseg.values.box import Box
 from geoseg.values.raster import Raster
+
+BLOCK_PX = 256  # side of the blocks in which pixels of another grid are brought to the scene's: bounds what they take
 
 
 def open_raster(path: str, *, local_only: bool = False) -> DatasetReader:
@@ -80,18 +82,22 @@ def read(scene: Scene, box: Box) -> Raster:
         raise ValueError(f"{box} is not inside the scene of {scene.grid.shape}")
     data = np.empty((len(scene.bands), *box.shape), scene.dtype)
     valid = np.ones(box.shape, np.bool_)
-    row, col = scene.origin
-    window = Window(col + box.col0, row + box.row0, box.shape[1], box.shape[0])
-    for file in scene.files:
-        channels = [c for c, s in enumerate(scene.sources) if s.file == file]
+    placed = box.shifted(*scene.origin)
+    window = _window(placed)
+    for file, placing in dict.fromkeys((s.file, s.placing) for s in scene.sources):
+        channels = [c for c, s in enumerate(scene.sources) if (s.file, s.placing) == (file, placing)]
         own = [scene.sources[c] for c in channels]
         with open_raster(file) as src:
             try:
-                if len(own) == len(data):
+                if placing is not None:
+                    data[channels], shown = _brought(src, own, placing, placed, data.dtype)
+                elif len(own) == len(data):
                     src.read([s.index for s in own], window=window, out=data)
+                    shown = _unmasked(src, own, window)
                 else:
                     data[channels] = src.read([s.index for s in own], window=window)
-                valid &= _unmasked(src, own, window)
+                    shown = _unmasked(src, own, window)
+                valid &= shown
             except RasterioError as error:
                 raise InputError(
                     f"{file}: rows {box.row0}..{box.row1}, columns {box.col0}..{box.col1} cannot be read "
@@ -104,6 +110,36 @@ def read(scene: Scene, box: Box) -> Raster:
         for channel in data:
             valid &= np.isfinite(channel)
     return Raster(data, valid, scene.grid.crop(box), scene.bands)
+
+
+def _window(box: Box) -> Window:
+    return Window(box.col0, box.row0, box.shape[1], box.shape[0])
+
+
+def _brought(
+    src: DatasetReader, own: Sequence[BandSource], placing: Placing, box: Box, dtype: np.dtype[np.generic]
+) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
+    """Return (C, h, w) pixels of a file of another grid as ``dtype``, and (h, w) where they are not masked.
+
+    Masked pixels, and nodata of a band, are left out of what its pixels are made of; where only nodata is left, it
+    stays nodata.
+    """
+
+    def fetch(part: Box) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
+        stored = src.read([s.index for s in own], window=_window(part))
+        shown = _unmasked(src, own, _window(part))
+        known = [shown & np.isfinite(b) & ~_equals(b, s.nodata) for b, s in zip(stored, own, strict=True)]
+        return np.concatenate([stored, shown[None]]), np.stack([*known, shown])
+
+    lost = np.array([np.nan if s.nodata is None else s.nodata for s in own])[:, None, None]
+    data, shown = np.zeros((len(own), *box.shape), dtype), np.zeros(box.shape, np.bool_)
+    for block in box.blocks(BLOCK_PX):
+        values, known = placing.bring(block, fetch)
+        values = np.where(known[:-1] | ~known[-1], values[:-1], lost)
+        rows, cols = block.within(box)
+        data[:, rows, cols] = np.rint(values) if dtype.kind in "iu" else values
+        shown[rows, cols] = known[-1]
+    return data, shown
 
 
 def _shown(mask: str, window: Window) -> NDArray[np.bool_]:
@@ -143,7 +179,9 @@ def _nodata_mask(data: NDArray[np.generic], nodata: Sequence[float | None]) -> N
     return (np.logical_and if everywhere else np.logical_or).reduce(hits)
 
 
-def _equals(channel: NDArray[np.generic], value: float) -> NDArray[np.bool_]:
+def _equals(channel: NDArray[np.generic], value: float | None) -> NDArray[np.bool_]:
+    if value is None:
+        return np.zeros(channel.shape, np.bool_)
     if np.isnan(value):
         return np.isnan(channel) if channel.dtype.kind == "f" else np.zeros(channel.shape, np.bool_)
     if channel.dtype.kind == "f":  # a tag written in text as float64 against float32 pixels

@@ -1,7 +1,9 @@
 """Scene: a raster (or several files of one grid) that may be read by windows; nothing is loaded, cheap to pickle."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,20 +14,33 @@ from geoseg.values.bands import BandSet
 from geoseg.values.box import Box
 from geoseg.values.grid import Grid
 
+Fetch = Callable[[Box], tuple[NDArray[np.generic], NDArray[np.bool_]]]  # a file's pixels (C, H, W), which are known
+
+
+class Placing(Protocol):
+    """The grid of a file and the rule by which its pixels become those of a scene of another grid.
+
+    A frozen value, whose ``repr`` says all of it: it is part of what names a job.
+    """
+
+    def bring(self, box: Box, fetch: Fetch) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Return pixels (C, h, w) of ``box`` on the scene's grid, and which are made of any that are known.
+
+        Each pixel is the same in whatever box it lies; ``fetch`` gives the pixels of a box of the file.
+        """
+
 
 @dataclass(frozen=True, slots=True)
 class BandSource:
-    """Where one band's pixels come from: file, 1-based index in it, stored -> physical scale and offset, nodata value.
-
-    alpha: 1-based index of the file's alpha band, None where it has none.
-    """
+    """Where one band's pixels come from."""
 
     file: str
-    index: int
-    scale: float = 1.0
+    index: int  # of the band in the file, from 1
+    scale: float = 1.0  # physical value = stored x scale + offset
     offset: float = 0.0
     nodata: float | None = None
-    alpha: int | None = None
+    alpha: int | None = None  # index of the file's alpha band, from 1
+    placing: Placing | None = None  # None: the file's grid is the scene's
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +49,8 @@ class Scene:
 
     bands: what the channels measure, in file order without alpha; named: whether the names are known rather than
     counted; sources: one per band; block: native (rows, cols) block; dtype: the stored type; mask: a raster of the
-    same grid whose first band hides pixels where it is 0, nodata or NaN; origin: (row, col) in the files of its first
-    pixel.
+    same grid whose first band hides pixels where it is 0, nodata or NaN; origin: (row, col) of its first pixel on the
+    grid of the scene that it was cut from; notes: what a reader of its map should know of how it was opened.
     """
 
     grid: Grid
@@ -46,6 +61,7 @@ class Scene:
     block: tuple[int, int]
     mask: str | None = None
     origin: tuple[int, int] = (0, 0)
+    notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         """Return the file, size, CRS, pixel and bands, in five lines."""

@@ -81,6 +81,13 @@ def resample_counts(
     return _resample(acc, usable, taps, weights=np.dtype(np.float64), out=np.dtype(np.uint32))
 
 
+def resample_stored(
+    data: NDArray[np.generic], valid: NDArray[np.bool_], taps: tuple[Taps, Taps]
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Return the same as ``resample_valid`` in float64, which holds what files store; not yet rounded to their type."""
+    return _resample(data, valid, taps, weights=np.dtype(np.float64), out=np.dtype(np.float64))
+
+
 def _resample[T: np.generic](
     data: NDArray[np.generic],
     valid: NDArray[np.bool_],

@@ -1,5 +1,6 @@
 """Box: a half-open rectangle of pixels. Rows go down; (row, col) order everywhere."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 
@@ -37,3 +38,17 @@ class Box:
             slice(self.row0 - outer.row0, self.row1 - outer.row0),
             slice(self.col0 - outer.col0, self.col1 - outer.col0),
         )
+
+    def shifted(self, rows: int, cols: int) -> "Box":
+        """Return the box moved by whole pixels."""
+        return Box(self.row0 + rows, self.col0 + cols, self.row1 + rows, self.col1 + cols)
+
+    def blocks(self, side: int) -> Iterator["Box"]:
+        """Yield boxes of up to ``side`` pixels along each axis that tile this one, row by row.
+
+        >>> [b.shape for b in Box(0, 0, 3, 5).blocks(4)]
+        [(3, 4), (3, 1)]
+        """
+        for row in range(self.row0, self.row1, side):
+            for col in range(self.col0, self.col1, side):
+                yield Box(row, col, min(row + side, self.row1), min(col + side, self.col1))

@@ -1,0 +1,33 @@
+"""Recipe: what makes a scene of one kind of input; ``geoseg.scenes.open`` holds the table of all."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from geoseg.scenes.scene import BandSource
+from geoseg.values.grid import Grid
+from geoseg.values.resampling import Rule
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a scene is to be made of."""
+
+    paths: tuple[str, ...]  # at least one
+    assume_crs: str | None = None  # of files that have none
+    resampling: Rule | None = None  # by which files of other grids become pixels of the scene; None: they do not
+    local_only: bool = False  # names and formats that make GDAL read further files or URLs are refused
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What rasters say of themselves; sources, labels and dtypes are one per band, alpha included."""
+
+    grid: Grid
+    sources: tuple[BandSource, ...]
+    labels: tuple[str | None, ...]  # what bands are called, None where nothing says it
+    dtypes: tuple[str, ...]  # as rasterio names them
+    block: tuple[int, int]  # native (rows, cols) block of the first file
+    notes: tuple[str, ...] = ()  # see ``Scene.notes``
+
+
+Recipe = Callable[[Given], Described | None]  # None: the input is of another kind

@@ -1,0 +1,50 @@
+"""Several files, mostly of one band each, as one scene: on the grid of the first."""
+
+from dataclasses import replace
+
+from geoseg.errors import InputError
+from geoseg.scenes.geotiff import describe_file
+from geoseg.scenes.recipe import Described, Given
+from geoseg.scenes.regridded import Regridded
+from geoseg.values.grid import Grid
+
+
+def recipe(given: Given) -> Described | None:
+    """Return what several files say together; raises InputError where their grids differ and no rule is given."""
+    if len(given.paths) == 1:
+        return None
+    parts = [describe_file(path, given) for path in given.paths]
+    first = parts[0]
+    onto = [_onto(first.grid, part, given) for part in parts]
+    return Described(
+        grid=first.grid,
+        sources=tuple(source for part in onto for source in part.sources),
+        labels=tuple(label for part in parts for label in part.labels),
+        dtypes=tuple(dtype for part in parts for dtype in part.dtypes),
+        block=first.block,
+        notes=tuple(note for part in onto for note in part.notes),
+    )
+
+
+def _onto(grid: Grid, part: Described, given: Given) -> Described:
+    """Return a file's bands on ``grid``, with a note where they are resampled."""
+    if grid.same_as(part.grid):
+        return part
+    path, rule = part.sources[0].file, given.resampling
+    placing = Regridded.between(part.grid, grid, rule or "bilinear")
+    if rule is None or placing is None:
+        way = "gdalwarp -t_srs -te -tr" if placing is None else "--resampling bilinear, nearest or average"
+        raise InputError(
+            f"{path}: its grid ({in_words(part.grid)}) differs from that of {given.paths[0]} ({in_words(grid)}). "
+            f"Bring the bands to one grid first ({way})"
+        )
+    t = part.grid.transform
+    note = f"{path}: pixels of {t.a:g} x {t.e:g} are brought to those of {given.paths[0]} ({rule})"
+    return replace(part, sources=tuple(replace(s, placing=placing) for s in part.sources), notes=(*part.notes, note))
+
+
+def in_words(grid: Grid) -> str:
+    """Return what a reader needs to tell two grids apart."""
+    t = grid.transform
+    size = f"{grid.width} x {grid.height} px of {t.a:g} x {t.e:g}"
+    return f"{size} from {t.c:.10g}, {t.f:.10g} in {grid.crs.to_string()[:60]}"

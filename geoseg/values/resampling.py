@@ -1,0 +1,5 @@
+"""Rule: what a pixel takes of those of another grid that lie around or under it. Nothing is imported for it."""
+
+from typing import Literal
+
+Rule = Literal["nearest", "bilinear", "average"]
