@@ -22,7 +22,7 @@ from rasterio.features import rasterize
 from rasterio.windows import Window
 from shapely import affinity, box, union_all
 
-from geoseg.vector.pixels.runs import find_runs
+from geoseg.vector.pixels.runs import inside_runs
 from geoseg.vector.pixels.subpixel import trace_rings
 
 PATTERN_PX = 3000
@@ -67,11 +67,11 @@ def write_scene(path: Path, size: int) -> None:
 def tracing_mpx_per_s() -> float:
     """Speed of runs and sub-pixel contours of a scene of 4096 px square on one core; the median of five."""
     probability = np.where(houses(4096, count=1700, seed=2), 255, 1).astype(np.uint8)
-    trace_rings(probability, find_runs(probability, 128), 128)  # compiles
+    trace_rings(probability, inside_runs(probability, 128), 128)  # compiles
     seconds = []
     for _ in range(5):
         began = time.perf_counter()
-        rings = trace_rings(probability, find_runs(probability, 128), 128)
+        rings = trace_rings(probability, inside_runs(probability, 128), 128)
         seconds.append(time.perf_counter() - began)
     print(f"tracing: {len(rings)} rings, {len(rings.xy)} points")
     return probability.size / sorted(seconds)[2] / 1e6

@@ -119,7 +119,7 @@ def _label_table(
     start: NDArray[np.int64],
     first: NDArray[np.int32],
     end: NDArray[np.int32],
-    of_run: NDArray[np.int64],
+    of_run: NDArray[np.int32],
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     count = labels.max() + 1
     component, pixel = np.full(count, -1, np.int64), np.zeros((count, 2), np.int64)

@@ -7,11 +7,11 @@ from collections.abc import Collection
 
 import numpy as np
 import shapely
+from numba import njit
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from geoseg.vector.adjacent.tolerance import simplified
+from geoseg.vector.pixels.components import find_root, join
 from geoseg.vector.pixels.subpixel import SUBPIXELS
 
 TRIM_GAP_PX = 20 / SUBPIXELS  # left between a trimmed polygon and its neighbour, so that rounding makes no overlap
@@ -85,12 +85,32 @@ def reach_boxes(polygons: NDArray[np.object_], contours: NDArray[np.object_]) ->
     return np.hstack([np.minimum(out[:, :2], own[:, :2]), np.maximum(out[:, 2:], own[:, 2:])])
 
 
-def linked(reach: NDArray[np.float64]) -> NDArray[np.int32]:
-    """Return the group of each box, (N,): overlapping boxes (N, 4) share one, so polygons of two groups never meet."""
-    boxes = shapely.box(*reach.T)
-    pairs = shapely.STRtree(boxes).query(boxes, predicate="intersects")
-    links = coo_array((np.ones(pairs.shape[1], np.bool_), pairs), shape=(len(reach), len(reach)))
-    return np.asarray(connected_components(links, directed=False)[1])
+def linked_boxes(boxes: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return for each box (min x, min y, max x, max y), (N, 4), the index of the first one of its group, (N,).
+
+    Boxes that meet are in one group, with all that those meet. 40 bytes per box.
+
+    >>> linked_boxes(np.array([[0, 0, 2, 2], [8, 0, 9, 1], [1, 1, 5, 5], [5, 5, 6, 6.0]])).tolist()
+    [0, 1, 0, 0]
+    """
+    return _linked(np.ascontiguousarray(boxes, np.float64), np.argsort(boxes[:, 0], kind="stable"))
+
+
+@njit(cache=True, nogil=True)
+def _linked(boxes: NDArray[np.float64], order: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Sweep from west to east; a group's root is its smallest index."""
+    root = np.arange(len(boxes))
+    for k in range(len(order)):
+        i = order[k]
+        for m in range(k + 1, len(order)):
+            j = order[m]
+            if boxes[j, 0] > boxes[i, 2]:
+                break
+            if boxes[j, 1] <= boxes[i, 3] and boxes[j, 3] >= boxes[i, 1]:
+                join(root, i, j)
+    for i in range(len(root)):
+        root[i] = find_root(root, i)
+    return root
 
 
 def _leaves_reach(polygons: NDArray[np.object_], contours: NDArray[np.object_]) -> NDArray[np.bool_]:

@@ -6,7 +6,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from geoseg.vector.coverage.runs import OUTSIDE, ClassRuns, patch_at, run_end
+from geoseg.vector.pixels.components import OUTSIDE, component_at
+from geoseg.vector.pixels.runs import Runs
 
 # Directions along pixel edges, clockwise, so that +1 is a right turn: right, down, left, up as (col, row).
 STEP = np.array([[1, 0], [0, 1], [-1, 0], [0, -1]])
@@ -49,21 +50,27 @@ class Arcs:
         return len(self.start) - 1
 
 
-def count_corners(runs: ClassRuns, patch: NDArray[np.int32]) -> int:
+def count_corners(runs: Runs, patch: NDArray[np.int32]) -> int:
     """Return how many corners ``find_corners`` will find."""
-    none = np.empty(0, np.int32)
-    row_start = np.zeros(runs.height + 2, np.int64)
-    return _corners(runs.start, runs.first, patch, runs.width, none, none, none.astype(np.uint8), none, none, row_start)
+    return _count(runs, patch, _no_corners(runs, 0))
 
 
-def find_corners(runs: ClassRuns, patch: NDArray[np.int32]) -> Corners:
-    """Return the corners of the borders between patches; patch: (K,) as by ``find_patches``."""
-    count = count_corners(runs, patch)
+def find_corners(runs: Runs, patch: NDArray[np.int32]) -> Corners:
+    """Return the corners of the borders between patches; patch: (K,) as by ``label_runs``."""
+    found = _no_corners(runs, count_corners(runs, patch))
+    _count(runs, patch, found)
+    return found
+
+
+def _no_corners(runs: Runs, count: int) -> Corners:
     x, y, above, below = (np.empty(count, np.int32) for _ in range(4))
-    edges = np.empty(count, np.uint8)
-    row_start = np.zeros(runs.height + 2, np.int64)
-    _corners(runs.start, runs.first, patch, runs.width, x, y, edges, above, below, row_start)
-    return Corners(x, y, edges, above, below, row_start)
+    return Corners(x, y, np.empty(count, np.uint8), above, below, np.zeros(runs.height + 2, np.int64))
+
+
+def _count(runs: Runs, patch: NDArray[np.int32], to: Corners) -> int:
+    """Write the corners to ``to``, or only count them where that has no room."""
+    held = to.x, to.y, to.edges, to.above, to.below, to.row_start
+    return _corners(runs.start, runs.first, runs.end, patch, runs.width, *held)
 
 
 @njit(cache=True, nogil=True)
@@ -83,9 +90,18 @@ def _degree(edges: int) -> int:
 
 
 @njit(cache=True, nogil=True)
+def _change(first: NDArray[np.int32], end: NDArray[np.int32], k: int, stop: int, col: int, width: int) -> int:
+    """Where, behind ``col``, the next run of a row begins or ends; k: the first of its runs that ends there."""
+    if k == stop:
+        return width
+    return end[k] if first[k] <= col else first[k]
+
+
+@njit(cache=True, nogil=True)
 def _corners(
     start: NDArray[np.int64],
     first: NDArray[np.int32],
+    end: NDArray[np.int32],
     patch: NDArray[np.int32],
     width: int,
     x: NDArray[np.int32],
@@ -100,12 +116,12 @@ def _corners(
     open_corner = np.full(width + 1, -1, np.int32)  # of each column: where its vertical edge began
     n = 0
     for row in range(height + 1):
-        i = start[row - 1] if row > 0 else -1  # runs above and below this row of corners
-        j = start[row] if row < height else -1
+        i, j = start[max(row - 1, 0)], start[row]  # runs above and below this row of corners
+        i_stop, j_stop = start[row], start[min(row + 1, height)]
         col, up_left, down_left = 0, OUTSIDE, OUTSIDE
         while True:
-            up_right = patch[i] if i >= 0 and col < width else OUTSIDE
-            down_right = patch[j] if j >= 0 and col < width else OUTSIDE
+            up_right = patch[i] if i < i_stop and first[i] <= col else OUTSIDE
+            down_right = patch[j] if j < j_stop and first[j] <= col else OUTSIDE
             found = _edges(up_left, up_right, down_left, down_right)
             if found not in (0, 1 << DOWN | 1 << UP):
                 if len(x):
@@ -121,17 +137,15 @@ def _corners(
                 n += 1
             if col == width:
                 break
-            up_end = run_end(start, first, width, row - 1, i) if i >= 0 else width
-            down_end = run_end(start, first, width, row, j) if j >= 0 else width
-            col = min(up_end, down_end)
-            up_left, down_left = up_right, down_right
-            i += i >= 0 and up_end == col
-            j += j >= 0 and down_end == col
+            after = min(_change(first, end, i, i_stop, col, width), _change(first, end, j, j_stop, col, width))
+            col, up_left, down_left = after, up_right, down_right
+            i += i < i_stop and end[i] == col
+            j += j < j_stop and end[j] == col
         row_start[row + 1] = n
     return n
 
 
-def find_arcs(corners: Corners, runs: ClassRuns, patch: NDArray[np.int32]) -> Arcs:
+def find_arcs(corners: Corners, runs: Runs, patch: NDArray[np.int32]) -> Arcs:
     """Follow the borders between corners, and link them to rings around each patch."""
     nodes = np.flatnonzero(corners.edges & NODE).astype(np.int32)
     inner = len(corners.x) - len(nodes)
@@ -142,7 +156,7 @@ def find_arcs(corners: Corners, runs: ClassRuns, patch: NDArray[np.int32]) -> Ar
     arriving = np.empty((len(start) - 1) * 2, np.int32)  # of each half-arc: 4 x its last node + direction, -1 if closed
     found = _follow(corners.edges, corners.above, corners.below, nodes, corner, start, leaving, arriving)
     corner, start = corner[: start[found]].copy(), start[: found + 1].copy()
-    left = _sides(corners.x, corners.y, corner, start, runs.start, runs.first, patch, runs.width)
+    left = _sides(corners.x, corners.y, corner, start, runs.start, runs.first, runs.end, patch)
     return Arcs(corner, start, left, _link(leaving, arriving, left))
 
 
@@ -226,19 +240,19 @@ def _sides(
     start: NDArray[np.int64],
     run_start: NDArray[np.int64],
     first: NDArray[np.int32],
+    end: NDArray[np.int32],
     patch: NDArray[np.int32],
-    width: int,
 ) -> NDArray[np.int32]:
     """Return the patch to the left of each half-arc, looked up beside the first edge."""
     left = np.empty(2 * (len(start) - 1), np.int32)
     for arc in range(len(start) - 1):
         a, b = corner[start[arc]], corner[start[arc] + 1]
         col, row = min(x[a], x[b]), min(y[a], y[b])
-        after = patch_at(run_start, first, patch, width, row, col)  # the pixel below, or to the right of, the edge
+        after = component_at(run_start, first, end, patch, row, col)  # the pixel below, or to the right of, the edge
         if y[a] == y[b]:
-            before, leftwards = patch_at(run_start, first, patch, width, row - 1, col), x[b] < x[a]
+            before, leftwards = component_at(run_start, first, end, patch, row - 1, col), x[b] < x[a]
         else:
-            before, leftwards = patch_at(run_start, first, patch, width, row, col - 1), y[b] > y[a]
+            before, leftwards = component_at(run_start, first, end, patch, row, col - 1), y[b] > y[a]
         left[2 * arc] = after if leftwards else before
         left[2 * arc + 1] = before if leftwards else after
     return left

@@ -10,9 +10,11 @@ from geoseg.errors import ConfigError
 from geoseg.values.grid import Grid
 from geoseg.vector.coverage.arcs import NODE, count_corners, find_arcs, find_corners
 from geoseg.vector.coverage.rings import PatchRings, RaggedPolygons, find_rings
-from geoseg.vector.coverage.runs import RUN_BYTES, ClassRuns, find_patches, measure_patches
+from geoseg.vector.coverage.runs import RUN_BYTES, measure_patches
 from geoseg.vector.coverage.sieve import sieve
 from geoseg.vector.coverage.simplify import simplify
+from geoseg.vector.pixels.components import label_runs
+from geoseg.vector.pixels.runs import Runs
 
 # At the peak of all stages after the sieve. Measured with 3000 x 3000 px: at most 65 bytes for a corner of lone squares
 # and 190 for a node of noise, where nearly every corner is one.
@@ -60,7 +62,7 @@ class Coverage:
 
 
 def extract_coverage(
-    runs: ClassRuns, grid: Grid, rules: CoverageRules, *, allow: Callable[[int], None] = lambda _: None
+    runs: Runs, grid: Grid, rules: CoverageRules, *, allow: Callable[[int], None] = lambda _: None
 ) -> Coverage:
     """Return the polygons of a class map on ``grid``: valid, without gap or overlap, equal for any strips it came in.
 
@@ -70,7 +72,7 @@ def extract_coverage(
     row_areas_m2, pixel_size_m = grid.row_areas_m2(), grid.ground_resolution_m()
     if rules.min_area_m2 > 0:
         runs = sieve(runs, rules.min_area_m2, row_areas_m2=row_areas_m2, pixel_size_m=pixel_size_m, allow=allow)
-    patch = find_patches(runs)
+    patch = label_runs(runs)
     patches = measure_patches(runs, patch, row_areas_m2)
     held = RUN_BYTES * len(runs) + PATCH_BYTES * len(patches)
     allow(held + CORNER_BYTES * count_corners(runs, patch))

@@ -23,7 +23,7 @@ from geoseg.scenes.reads import files_read
 from geoseg.tiling.memory import FREE_SHARE, GDAL_CACHE_BYTES, MIB
 from geoseg.values.grid import Grid
 from geoseg.vector.coverage.coverage import RUN_BYTES, CoverageRules, extract_coverage
-from geoseg.vector.coverage.runs import NODATA, ClassRuns, RunCollector
+from geoseg.vector.pixels.runs import Runs, find_runs, joined_strips
 from geoseg.vector.tiles.warmup import compiling_told
 
 BASE_BYTES = 512 * MIB + GDAL_CACHE_BYTES  # the process with its libraries: 333 MiB, and what a first compilation takes
@@ -56,7 +56,7 @@ def draw_coverage(
         number = _band(src, band)
         grid = _grid(src)
         runs = _read_runs(src, number, allow)
-        classes = read_classes(src, number, set(np.unique(runs.value).tolist()) - {int(NODATA)})
+        classes = read_classes(src, number, set(np.unique(runs.value).tolist()))
         tags = src.tags()
     source = {
         "software": "geoseg",
@@ -115,21 +115,21 @@ def _grid(src: DatasetReader) -> Grid:
     return Grid(src.crs, src.transform, src.shape)
 
 
-def _read_runs(src: DatasetReader, band: int, allow: Callable[[int], None]) -> ClassRuns:
+def _read_runs(src: DatasetReader, band: int, allow: Callable[[int], None]) -> Runs:
     """Read the band in strips of whole blocks and keep only where its classes change."""
     block = src.block_shapes[band - 1][0]
     height = min(src.height, max(1, STRIP_PX // src.width // block) * block)
     masked = MaskFlags.all_valid not in src.mask_flag_enums[band - 1]
     strip_bytes = height * src.width * (np.dtype(src.dtypes[band - 1]).itemsize + 2 * masked)
-    runs = RunCollector(src.width)
+    strips: list[Runs] = []
     for row in range(0, src.height, height):
         window = Window(0, row, src.width, min(height, src.height - row))
         try:
             values = src.read(band, window=window)
-            runs.add(values, src.read_masks(band, window=window) != 0 if masked else None)
+            strips.append(find_runs(values, src.read_masks(band, window=window) != 0 if masked else None))
         except write_errors() as error:
             raise InputError(
                 f"{src.name}: rows {row}..{row + window.height} cannot be read ({error}); fetch the file again"
             ) from error
-        allow(strip_bytes + RUN_BYTES * runs.count)
-    return runs.finish()
+        allow(strip_bytes + RUN_BYTES * sum(map(len, strips)))
+    return joined_strips(strips)

@@ -7,29 +7,22 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from geoseg.vector.coverage.runs import (
-    NODATA,
-    OUTSIDE,
-    ClassRuns,
-    find_patches,
-    measure_patches,
-    merge_runs,
-    run_end,
-)
-from geoseg.vector.pixels.components import find_root
+from geoseg.vector.coverage.runs import measure_patches, merge_runs
+from geoseg.vector.pixels.components import find_root, label_runs
+from geoseg.vector.pixels.runs import Runs
 
 LENGTH_STEPS = 256  # of a pixel's shorter side: border lengths are integers, so that ties are ties
-PATCH_BYTES, BORDER_BYTES, RUN_BYTES = 72, 12, 48
+PATCH_BYTES, BORDER_BYTES, RUN_BYTES = 72, 12, 56
 
 
 def sieve(
-    runs: ClassRuns,
+    runs: Runs,
     min_area_m2: float,
     *,
     row_areas_m2: NDArray[np.float64],
     pixel_size_m: tuple[float, float],
     allow: Callable[[int], None] = lambda _: None,
-) -> ClassRuns:
+) -> Runs:
     """Return ``runs`` without patches below ``min_area_m2`` true square metres.
 
     The smallest goes first, to the neighbour with the longest shared border (then the larger one, then the first in
@@ -37,7 +30,7 @@ def sieve(
     gives, so that a small patch in the midst of it stays. row_areas_m2: true area of a pixel of each row, (H,).
     pixel_size_m: ground (height, width) of a pixel. allow: called with the bytes that this holds at most, once known.
     """
-    patch = find_patches(runs)
+    patch = label_runs(runs)
     patches = measure_patches(runs, patch, row_areas_m2)
     small = patches.area_m2 < min_area_m2
     if not small.any():
@@ -46,12 +39,12 @@ def sieve(
     ends = np.full((len(patches), 2), -1, np.int32)
     borders = np.empty((0, 3), np.int32)
     for _ in range(2):  # counted, then kept
-        n = _borders(runs.start, runs.first, patch, runs.width, steps, small, ends, borders)
+        n = _borders(runs.start, runs.first, runs.end, patch, steps, small, ends, borders)
         if not len(borders):
             allow(RUN_BYTES * len(runs) + PATCH_BYTES * len(patches) + BORDER_BYTES * n)
             borders = np.empty((n, 3), np.int32)
     root = _merge(patches.value, patches.area_m2, min_area_m2, ends, borders)
-    return merge_runs(runs, np.where(patch == OUTSIDE, NODATA, patches.value[root[patch]]))
+    return merge_runs(runs, patches.value[root[patch]])
 
 
 @njit(cache=True, nogil=True)
@@ -59,7 +52,7 @@ def _share(
     small: NDArray[np.bool_], ends: NDArray[np.int32], borders: NDArray[np.int32], n: int, a: int, b: int, length: int
 ) -> int:
     """Add a border to the lists of those of its two patches that are small; return how many there are now."""
-    if a == b or a < 0 or b < 0:
+    if a == b:
         return n
     for owner, other in ((a, b), (b, a)):
         if not small[owner]:
@@ -77,8 +70,8 @@ def _share(
 def _borders(
     start: NDArray[np.int64],
     first: NDArray[np.int32],
+    end: NDArray[np.int32],
     patch: NDArray[np.int32],
-    width: int,
     steps: NDArray[np.int64],
     small: NDArray[np.bool_],
     ends: NDArray[np.int32],
@@ -92,14 +85,13 @@ def _borders(
     for row in range(len(start) - 1):
         above = start[max(row - 1, 0)]
         for k in range(start[row], start[row + 1]):
-            end = run_end(start, first, width, row, k)
-            if k > start[row]:
+            if k > start[row] and end[k - 1] == first[k]:
                 n = _share(small, ends, borders, n, patch[k - 1], patch[k], steps[0])
-            while row and run_end(start, first, width, row - 1, above) <= first[k]:
+            while above < start[row] and end[above] <= first[k]:
                 above += 1
             other = above
-            while other < start[row] and first[other] < end:
-                overlap = min(end, run_end(start, first, width, row - 1, other)) - max(first[k], first[other])
+            while other < start[row] and first[other] < end[k]:
+                overlap = min(end[k], end[other]) - max(first[k], first[other])
                 n = _share(small, ends, borders, n, patch[other], patch[k], steps[1] * overlap)
                 other += 1
     return n

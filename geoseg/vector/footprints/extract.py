@@ -18,7 +18,7 @@ from geoseg.vector.pixels.components import find_components, sum_bytes
 from geoseg.vector.pixels.contours import edge_outlines, trace_edges
 from geoseg.vector.pixels.necks import label_necks
 from geoseg.vector.pixels.rings import wanted_rings
-from geoseg.vector.pixels.runs import find_runs, threshold_byte
+from geoseg.vector.pixels.runs import inside_runs, threshold_byte
 from geoseg.vector.pixels.subpixel import trace_rings
 from geoseg.vector.tiles.outlines import ComponentTable, Fit, Outlines
 
@@ -147,7 +147,7 @@ def draw_outlines(
         )
     probability = np.ascontiguousarray(probability)
     low = threshold_byte(rules.threshold)
-    runs = find_runs(probability, low)
+    runs = inside_runs(probability, low)
     components = find_components(runs)
     regular = rules.method == "regular"
     rings = (trace_rings(probability, runs, low) if regular else trace_edges(runs, components)).moved(*origin)

@@ -25,10 +25,9 @@ from geoseg.outputs.geopackage.columns import fitted_batch, fitted_features, fit
 from geoseg.outputs.geopackage.layer import driver_of, write_layer
 from geoseg.outputs.geopackage.vectors import VectorLayer, open_vectors
 from geoseg.values.grid import lonlat
-from geoseg.vector.adjacent.overlaps import REACH_PX
+from geoseg.vector.adjacent.overlaps import REACH_PX, linked_boxes
 from geoseg.vector.fit.fit import UNCHANGED
 from geoseg.vector.footprints.imported import VectorRules, fit_polygons, settle_polygons
-from geoseg.vector.footprints.links import linked_boxes
 from geoseg.vector.footprints.staircase import find_steps
 from geoseg.vector.footprints.touching import share_walls
 from geoseg.vector.ground import LocalMetres, geodesic_area_m2

@@ -3,8 +3,6 @@
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from geoseg.vector.adjacent.borders import Border, fit_borders, wall_directions
 from geoseg.vector.adjacent.label_arcs import Arcs
@@ -14,6 +12,7 @@ from geoseg.vector.adjacent.split import split_block
 from geoseg.vector.adjacent.tolerance import Closeness
 from geoseg.vector.fit.fit import LEAST_IOU, UNCHANGED
 from geoseg.vector.footprints.imported import VectorRules, fit_polygons
+from geoseg.vector.pixels.components import join_pairs
 from geoseg.vector.tiles.outlines import Fit
 
 SAME_PX = 1 / 32  # corners and walls so close are one: projected, a corner on a longer wall comes to lie beside it
@@ -49,8 +48,7 @@ def _blocks(outlines: NDArray[np.object_]) -> list[NDArray[np.intp]]:
     wall = shapely.length(shapely.intersection(shapely.boundary(outlines[i]), shapely.buffer(outlines[j], SAME_PX)))
     common = shapely.area(shapely.intersection(outlines[i], outlines[j]))
     walls = (wall >= LEAST_WALL_PX) & (common <= SAME_PX * wall)
-    links = coo_array((np.ones(walls.sum(), np.bool_), (i[walls], j[walls])), shape=(len(outlines), len(outlines)))
-    group = connected_components(links, directed=False)[1]
+    group = join_pairs(len(outlines), np.stack([i[walls], j[walls]], axis=1))
     order = np.argsort(group, kind="stable")
     several = np.split(order, np.flatnonzero(np.diff(group[order])) + 1) if len(order) else []
     return [members for members in several if len(members) > 1]

@@ -6,10 +6,10 @@ from numba import njit
 from numpy.typing import NDArray
 
 from geoseg.vector.ground import GroundFrame
-from geoseg.vector.pixels.components import Components
+from geoseg.vector.pixels.components import Components, component_at
 from geoseg.vector.pixels.rings import Rings
-from geoseg.vector.pixels.runs import Runs
-from geoseg.vector.pixels.subpixel import AHEAD, LEFT, OUT, doubled, run_at, signed_area
+from geoseg.vector.pixels.runs import Runs, run_at
+from geoseg.vector.pixels.subpixel import AHEAD, LEFT, OUT, doubled, signed_area
 from geoseg.vector.tiles.outlines import ComponentTable, Outlines
 
 DEFAULT_TOLERANCE_PX = 2.0  # takes the steps out of slanted walls: a third of the vertices for 0.001 of IoU
@@ -77,27 +77,11 @@ def _shifted(polygons: NDArray[np.object_], by: NDArray[np.float64]) -> NDArray[
 
 
 @njit(cache=True, nogil=True)
-def _label(
-    start: NDArray[np.int64],
-    first: NDArray[np.int32],
-    end: NDArray[np.int32],
-    of_run: NDArray[np.int64],
-    row: int,
-    col: int,
-) -> int:
-    """Component of a pixel, -1 outside."""
-    if row < 0 or row >= len(start) - 1:
-        return -1
-    k = run_at(start, first, row, col + 1) - 1  # the last run that begins at or before col
-    return of_run[k] if k >= start[row] and col < end[k] else -1
-
-
-@njit(cache=True, nogil=True)
 def _follow_edges(
     start: NDArray[np.int64],
     first: NDArray[np.int32],
     end: NDArray[np.int32],
-    of_run: NDArray[np.int64],
+    of_run: NDArray[np.int32],
     seen: NDArray[np.bool_],
     run0: int,
     row0: int,
@@ -113,9 +97,9 @@ def _follow_edges(
         here_row, here_col, here_side = row, col, side
         ahead_row, ahead_col = row + AHEAD[side, 1], col + AHEAD[side, 0]
         beyond_row, beyond_col = ahead_row + OUT[side, 1], ahead_col + OUT[side, 0]
-        if _label(start, first, end, of_run, beyond_row, beyond_col) == own:
+        if component_at(start, first, end, of_run, beyond_row, beyond_col) == own:
             row, col, side = beyond_row, beyond_col, (side + 3) % 4
-        elif _label(start, first, end, of_run, ahead_row, ahead_col) == own:
+        elif component_at(start, first, end, of_run, ahead_row, ahead_col) == own:
             row, col = ahead_row, ahead_col
         else:
             side = (side + 1) % 4
@@ -134,7 +118,7 @@ def _trace_edges(
     start: NDArray[np.int64],
     first: NDArray[np.int32],
     end: NDArray[np.int32],
-    of_run: NDArray[np.int64],
+    of_run: NDArray[np.int32],
     components: int,
 ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int32], NDArray[np.float64], NDArray[np.int32]]:
     seen = np.zeros(len(first), np.bool_)

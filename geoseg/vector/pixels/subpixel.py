@@ -5,7 +5,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from geoseg.vector.pixels.rings import Rings
-from geoseg.vector.pixels.runs import Runs
+from geoseg.vector.pixels.runs import Runs, run_at
 
 
 def trace_rings(probability: NDArray[np.uint8], runs: Runs, low: int) -> Rings:
@@ -24,19 +24,6 @@ OUT = np.array([[1, 0], [0, 1], [-1, 0], [0, -1]])
 AHEAD = np.array([[0, 1], [-1, 0], [0, -1], [1, 0]])
 LEFT = 2
 SUBPIXELS = 1024  # coordinates are whole 1024ths of a pixel: moving them by whole pixels is exact in any order
-
-
-@njit(cache=True, nogil=True)
-def run_at(start: NDArray[np.int64], first: NDArray[np.int32], row: int, col: int) -> int:
-    """Index of the first run of ``row`` that begins at ``col`` or after."""
-    a, b = start[row], start[row + 1]
-    while a < b:
-        middle = (a + b) // 2
-        if first[middle] < col:
-            a = middle + 1
-        else:
-            b = middle
-    return a
 
 
 @njit(cache=True, nogil=True)

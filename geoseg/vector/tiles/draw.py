@@ -29,7 +29,7 @@ from geoseg.tiling.memory import BASE_BYTES, GDAL_CACHE_BYTES
 from geoseg.values.box import Box
 from geoseg.values.classes import ClassInfo, ClassMap
 from geoseg.values.grid import Grid
-from geoseg.vector.adjacent.overlaps import REACH_PX, linked, reach_boxes
+from geoseg.vector.adjacent.overlaps import REACH_PX, linked_boxes, reach_boxes
 from geoseg.vector.footprints.extract import FootprintRules, to_footprints
 from geoseg.vector.ground import GroundFrame
 from geoseg.vector.pixels.runs import threshold_byte
@@ -336,7 +336,7 @@ class PolygonRows:
         both = Outlines.joined(self._pending)
         both = both.take(~np.isin(pixel_key(both.components.first_pixel), self._swallowed))
         reach = reach_boxes(both.polygons, both.contours)
-        group = linked(reach)
+        group = linked_boxes(reach)
         lowest = np.zeros(len(both))
         np.maximum.at(lowest, group, reach[:, 3])
         ended = lowest[group] < row - REACH_PX - 1

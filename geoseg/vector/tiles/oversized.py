@@ -13,7 +13,7 @@ from geoseg.vector.ground import GroundFrame
 from geoseg.vector.pixels.components import find_components
 from geoseg.vector.pixels.contours import trace_edges
 from geoseg.vector.pixels.rings import wanted_rings
-from geoseg.vector.pixels.runs import Runs, find_runs
+from geoseg.vector.pixels.runs import Runs, inside_runs
 from geoseg.vector.tiles.outlines import ComponentTable, Fit, Outlines
 from geoseg.vector.tiles.tile_borders import CrossingComponents, pixel_key
 
@@ -48,7 +48,7 @@ class RunTable:
 
 def runs_of(probability: NDArray[np.uint8], tile: Box, low: int, *, pieces: NDArray[np.int64]) -> RunTable:
     """Return the runs of a tile's pieces; pieces: first pixel (row, col) of each, (N, 2) in the scene."""
-    runs = find_runs(probability, low)
+    runs = inside_runs(probability, low)
     found = find_components(runs)
     wanted = np.isin(pixel_key(found.first_pixel + np.array([tile.row0, tile.col0])), pixel_key(pieces))
     chosen = wanted[found.of_run]
@@ -81,7 +81,8 @@ def oversized_outlines(
     """
     height = int(runs.row[-1]) + 1 if len(runs) else 0
     start = np.searchsorted(runs.row, np.arange(height + 1)).astype(np.int64)
-    by_row = Runs(start, runs.first, runs.end)
+    width = int(runs.end.max(initial=0))
+    by_row = Runs(width, start, runs.first, runs.end, np.ones(len(runs), np.int32))
     rings = trace_edges(by_row, find_components(by_row))  # components and crossing come in the same order
     wanted = wanted_rings(rings, frame, min_area_m2=rules.min_area_m2, min_hole_m2=rules.min_hole_m2)
     wanted_shells = wanted[rings.parent < 0]

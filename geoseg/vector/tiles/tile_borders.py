@@ -18,14 +18,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from geoseg.values.box import Box
-from geoseg.vector.pixels.components import Components, find_components, find_root, join, sum_bytes
-from geoseg.vector.pixels.runs import Runs, find_runs
-
-OUTSIDE = -1
+from geoseg.vector.pixels.components import OUTSIDE, Components, find_components, join_pairs, sum_bytes
+from geoseg.vector.pixels.runs import Runs, inside_runs
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,7 +78,7 @@ class TileBorder:
 
 def tile_border(probability: NDArray[np.uint8], tile: Box, low: int) -> TileBorder:
     """Find the pieces of inside pixels (bytes >= ``low``) on the border of a ``tile`` that holds ``probability``."""
-    runs = find_runs(probability, low)
+    runs = inside_runs(probability, low)
     found = find_components(runs)
     height, width = tile.shape
     sides = [_along_row(runs, found, 0, width), _along_row(runs, found, height - 1, width)]
@@ -140,7 +137,7 @@ def join_tiles(
         if len(border.pieces):
             tiles.append((border.tile, border.pieces))
         total += len(border.pieces)
-    component = _numbered(total, np.concatenate(pairs))
+    component = join_pairs(total, np.concatenate(pairs))
     ends = np.cumsum([len(pieces) for _, pieces in tiles], dtype=np.int64)
     components, order = _components_of([pieces for _, pieces in tiles], component)
     component = order[component] if len(order) else component
@@ -153,21 +150,6 @@ def _facing_pairs(one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[n
     """Return the pairs of pieces that face each other across a border, (P, 2)."""
     both = (one != OUTSIDE) & (other != OUTSIDE)
     return np.unique(np.stack([one[both], other[both]], axis=1), axis=0)
-
-
-@njit(cache=True, nogil=True)
-def _numbered(count: int, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the set of each of ``count`` pieces that ``pairs`` join, (count,), numbered by smallest member."""
-    parent = np.arange(count)
-    for k in range(len(pairs)):
-        join(parent, pairs[k, 0], pairs[k, 1])
-    out = np.empty(count, np.int64)
-    n = 0
-    for i in range(count):
-        root = find_root(parent, i)
-        out[i] = n if root == i else out[root]
-        n += root == i
-    return out
 
 
 def _components_of(

@@ -8,13 +8,13 @@ from numba import njit
 from numpy.typing import NDArray
 
 from geoseg.values.box import Box
-from geoseg.vector.adjacent.overlaps import REACH_PX, linked, reach_boxes
+from geoseg.vector.adjacent.overlaps import REACH_PX, linked_boxes, reach_boxes
 from geoseg.vector.adjacent.tolerance import simplified
 from geoseg.vector.footprints.extract import FootprintRules, draw_outlines
 from geoseg.vector.ground import GroundFrame
 from geoseg.vector.pixels.components import Components, find_components
 from geoseg.vector.pixels.instances import border_probability, label_instances
-from geoseg.vector.pixels.runs import find_runs, threshold_byte
+from geoseg.vector.pixels.runs import inside_runs, threshold_byte
 from geoseg.vector.tiles.outlines import Outlines
 from geoseg.vector.tiles.oversized import RunTable
 from geoseg.vector.tiles.tile_borders import pixel_key
@@ -68,7 +68,7 @@ def draw_task(
     """
     low = threshold_byte(rules.threshold)
     origin = task.window.row0, task.window.col0
-    runs = find_runs(probability, low)
+    runs = inside_runs(probability, low)
     found = find_components(runs)
     first_pixel = found.first_pixel + origin
     drawn_here = _drawn_here(found, first_pixel, task)
@@ -141,7 +141,7 @@ def _out_of_reach(reach: NDArray[np.float64], task: TileTask) -> NDArray[np.bool
     far = REACH_PX + 1  # a contour leaves the box of its pixels by half a pixel
     others = shapely.box(col0 - far, row0 - far, col1 + far, row1 + far)
     resolvable[shapely.STRtree(shapely.box(*reach.T)).query(others)[1]] = False
-    group = linked(reach)
+    group = linked_boxes(reach)
     return np.bincount(group, weights=~resolvable)[group] == 0
 
 

@@ -4,14 +4,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
-from test_coverage_runs import painted, runs_of
+from test_coverage_runs import NODATA, painted, runs_of
 
-from geoseg.vector.coverage.runs import NODATA
 from geoseg.vector.coverage.sieve import sieve
 
-MAPS = arrays(
-    np.int32, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.sampled_from([0, 1, 2, int(NODATA)])
-)
+MAPS = arrays(np.int32, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.sampled_from([0, 1, 2, NODATA]))
 PIXEL = (2.0, 1.0)  # metres high and wide: an edge to the side is twice as long as one above
 
 
@@ -19,7 +16,7 @@ def sieved(classes: np.ndarray, min_area_m2: float) -> np.ndarray:
     runs = runs_of(classes, classes != NODATA)
     row_areas_m2 = np.full(len(classes), 2.0)
     found = sieve(runs, min_area_m2, row_areas_m2=row_areas_m2, pixel_size_m=PIXEL)
-    again = runs_of(painted(found, found.value))
+    again = runs_of(painted(found, found.value), classes != NODATA)
     assert found.first.tolist() == again.first.tolist()  # no two neighbours alike
     return painted(found, found.value)
 
@@ -69,7 +66,7 @@ def test_sieve_equals_the_rule_taken_one_merge_at_a_time(classes, min_area_m2):
 )
 def test_small_patches_go_to_the_longest_border(before, min_area_m2, after):
     def read(text: str) -> np.ndarray:
-        return np.array([[int(NODATA) if c == "-" else int(c) for c in row] for row in text.split("/")], np.int32)
+        return np.array([[NODATA if c == "-" else int(c) for c in row] for row in text.split("/")], np.int32)
 
     np.testing.assert_array_equal(sieved(read(before), min_area_m2), read(after))
 

@@ -10,7 +10,7 @@ from rasterio.features import shapes
 from shapely import affinity
 
 from geoseg.vector.footprints.staircase import Steps, find_steps, step_contours
-from geoseg.vector.pixels.runs import find_runs
+from geoseg.vector.pixels.runs import inside_runs
 from geoseg.vector.pixels.subpixel import trace_rings
 
 
@@ -62,7 +62,7 @@ def test_the_points_are_those_of_marching_squares_on_the_mask(mask):
     middles, ends = step_contours(xy, start, Steps(0.0, 1.0, 1.0))
     assert ends[-1] == len(middles)
     data = np.where(mask, 200, 55).astype(np.uint8)  # symmetric about the threshold: crossings half-way
-    traced = trace_rings(data, find_runs(data, 128), 128)
+    traced = trace_rings(data, inside_runs(data, 128), 128)
     placed = traced.xy + np.repeat(traced.first_pixel[:, ::-1], np.diff(traced.start), axis=0)
     assert sorted(map(tuple, (np.rint(middles * 2) / 2).tolist())) == sorted(map(tuple, placed.tolist()))
 

@@ -5,7 +5,7 @@ from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
 from geoseg.vector.pixels.components import Components, find_components, sum_bytes
-from geoseg.vector.pixels.runs import find_runs, threshold_byte
+from geoseg.vector.pixels.runs import inside_runs, threshold_byte
 
 RASTERS = arrays(
     np.uint8, st.tuples(st.integers(1, 14), st.integers(1, 14)), elements=st.sampled_from([0, 1, 90, 200, 255])
@@ -13,7 +13,7 @@ RASTERS = arrays(
 
 
 def components_at(probability: np.ndarray, threshold: float) -> tuple[Components, np.ndarray]:
-    runs = find_runs(probability, threshold_byte(threshold))
+    runs = inside_runs(probability, threshold_byte(threshold))
     found = find_components(runs)
     return found, sum_bytes(probability, runs, found)
 

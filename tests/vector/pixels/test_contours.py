@@ -8,11 +8,11 @@ from scipy import ndimage
 
 from geoseg.vector.pixels.components import find_components
 from geoseg.vector.pixels.contours import simplify_apart, trace_edges
-from geoseg.vector.pixels.runs import find_runs
+from geoseg.vector.pixels.runs import inside_runs
 
 
 def contours_of(inside):
-    runs = find_runs(np.where(inside, 255, 7).astype(np.uint8), 128)
+    runs = inside_runs(np.where(inside, 255, 7).astype(np.uint8), 128)
     rings = trace_edges(runs, find_components(runs))
     return rings.polygons(np.ones(len(rings), bool)), rings
 

@@ -5,12 +5,12 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from geoseg.errors import ConfigError
-from geoseg.vector.pixels.runs import find_runs, threshold_byte
+from geoseg.vector.pixels.runs import inside_runs, threshold_byte
 
 
 @given(arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.sampled_from([0, 9, 10, 255])))
 def test_runs_cover_exactly_the_inside_pixels_and_never_touch(probability):
-    runs = find_runs(probability, 10)
+    runs = inside_runs(probability, 10)
     again = np.zeros(probability.shape, bool)
     for row in range(len(probability)):
         ends = -1

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
-from geoseg.vector.pixels.runs import find_runs
+from geoseg.vector.pixels.runs import inside_runs
 from geoseg.vector.pixels.subpixel import trace_rings
 
 LOW = 128
@@ -14,7 +14,7 @@ LOW = 128
 
 def traced(probability):
     """The rings as shapely polygons with holes, in raster order."""
-    rings = trace_rings(probability, find_runs(probability, LOW), LOW)
+    rings = trace_rings(probability, inside_runs(probability, LOW), LOW)
     points = [
         rings.xy[rings.start[k] : rings.start[k + 1]].astype(float) + rings.first_pixel[k, ::-1]
         for k in range(len(rings))

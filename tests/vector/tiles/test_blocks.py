@@ -6,7 +6,7 @@ from hypothesis.extra.numpy import arrays
 
 from geoseg.values.box import Box
 from geoseg.vector.pixels.components import find_components, sum_bytes
-from geoseg.vector.pixels.runs import find_runs
+from geoseg.vector.pixels.runs import inside_runs
 from geoseg.vector.tiles.tile_borders import join_tiles, tile_border
 
 LOW = 128
@@ -33,7 +33,7 @@ def joined(probability, size):
     st.integers(1, 9),
 )
 def test_blocks_are_the_components_that_touch_a_tile_border(probability, size):
-    runs = find_runs(probability, LOW)
+    runs = inside_runs(probability, LOW)
     whole = find_components(runs)
     byte_sum = sum_bytes(probability, runs, whole)
     blocks, tiles = joined(probability, size)

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from geoseg.vector.footprints.links import linked_boxes
+from geoseg.vector.adjacent.overlaps import linked_boxes
 
 BOXES = st.lists(st.tuples(*(st.integers(0, 40),) * 2, *(st.integers(0, 6),) * 2), max_size=30)
 
