@@ -22,7 +22,7 @@ from geoseg.jobs.options import (
     RunOptions,
     Split,
 )
-from geoseg.tasks import RASTERS
+from geoseg.values.layers import RASTERS
 from geoseg.values.resampling import Rule
 
 if TYPE_CHECKING:

@@ -120,7 +120,8 @@ def _polygons(
     job: Job, folder: JobFolder, parts: Mapping[Box, Path], path: Path, options: PolygonOptions, *, each: "ParallelMap"
 ) -> dict[str, Any]:
     """Write the polygons of the model's polygon class; returns what run.json tells of them."""
-    from geoseg.vector.tiles.draw import Drawing, draw_polygons  # OGR, pandas, shapely: a map needs none of them
+    from geoseg.jobs.drawing import drawing_of  # OGR, pandas, shapely: a map needs none of them
+    from geoseg.vector.tiles.draw import draw_polygons
 
     spec = job.spec
     assert spec.polygon_class is not None  # make_plan has refused other models
@@ -135,13 +136,7 @@ def _polygons(
         band=bands[surface],
         interior=None if interior is None else bands[interior],
     )
-    drawing = Drawing(
-        pixels=pixels,
-        grid=job.scene.grid,
-        rules=options.rules(job.threshold),
-        target=target,
-        max_component_px=options.max_component_px,
-    )
+    drawing = drawing_of(pixels, job.scene.grid, target, options=options, threshold=job.threshold)
     return draw_polygons(path, drawing, classes=spec.class_map, provenance=provenance(job), each=each)
 
 

@@ -19,11 +19,10 @@ from geoseg.jobs.plan import make_plan
 from geoseg.models.bundle import ModelBundle
 from geoseg.scenes.scene import Scene
 from geoseg.scenes.xarray_view import georeferenced
-from geoseg.tasks import RASTERS
 from geoseg.tasks.base import Rows
 from geoseg.tiling.memory import BASE_BYTES, GDAL_CACHE_BYTES
 from geoseg.values.box import Box
-from geoseg.values.layers import Pixels
+from geoseg.values.layers import RASTERS, Pixels
 
 if TYPE_CHECKING:
     import dask.array as da

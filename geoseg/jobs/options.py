@@ -4,19 +4,16 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from math import inf
-from typing import TYPE_CHECKING, Literal, Self, get_args
+from typing import Literal, Self, get_args
 
 from geoseg.errors import ConfigError
-from geoseg.tasks import RASTERS
-from geoseg.tiling.views import VIEWS
-
-if TYPE_CHECKING:
-    from geoseg.vector import FootprintRules
+from geoseg.values.layers import RASTERS
 
 Engines = Literal["threads", "sync", "local", "cuda", "dask"]
 OnFailure = Literal["stop", "fill"]
 Method = Literal["regular", "contour"]
 Split = Literal["borders", "necks", "none"]
+Views = Literal["none", "rotate", "d4"]  # keys of ``geoseg.tiling.views.VIEWS``
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +93,7 @@ class RunOptions(EngineOptions):
     device: auto, cpu or cuda; batch: windows per network call; chunk_px: side of a chunk, 512 x 2^n (None: chosen by
     the budget); tta: test-time augmentation, a key of ``geoseg.tiling.views.VIEWS`` (None: the model's own); threshold:
     for the model's polygon class (None: the model's own); layers: names of the rasters that are written, of
-    ``geoseg.tasks.RASTERS``, classes among them; probabilities: short for "probabilities" among ``layers``; aoi: "FILE"
+    ``geoseg.values.layers.RASTERS``, classes among them; probabilities: short for that name among them; aoi: "FILE"
     or "FILE:layer" of polygons outside of which nothing is computed; any_scale: take scenes whose pixels differ more
     than 64 times from the model's; shard: (i, n), the i-th of n, counted from 1: run every n-th chunk from the i-th on,
     and leave the outputs to ``finish``; on_failure: "fill" writes chunks that failed as nodata and says so in the
@@ -126,8 +123,8 @@ class RunOptions(EngineOptions):
             yield f"batch {self.batch}: at least 1 is needed"
         if self.aoi is not None and not self.aoi.strip():
             yield "aoi: is empty; name a file, or leave it out"
-        if self.tta is not None and self.tta not in VIEWS:
-            yield f"tta {self.tta!r}: choose {', '.join(VIEWS)}"
+        if self.tta is not None and self.tta not in get_args(Views):
+            yield f"tta {self.tta!r}: choose {', '.join(get_args(Views))}"
         if self.threshold is not None and not 0 < self.threshold < 1:
             yield f"threshold {self.threshold}: it lies between 0 and 1"
         unknown = [name for name in self.layers if name not in RASTERS]
@@ -150,7 +147,7 @@ class RunOptions(EngineOptions):
 
     @property
     def rasters(self) -> tuple[str, ...]:
-        """Names of the rasters that are written, in the order of ``geoseg.tasks.RASTERS``."""
+        """Names of the rasters that are written, in the order of ``geoseg.values.layers.RASTERS``."""
         asked = {*self.layers, *(("probabilities",) if self.probabilities else ())}
         return tuple(name for name in RASTERS if name in asked)
 
@@ -192,20 +189,6 @@ class PolygonOptions(_Checked):
     def splits(self) -> bool:
         """Whether touching buildings are cut apart."""
         return self.split == "borders"
-
-    def rules(self, threshold: float) -> "FootprintRules":
-        """Return the rules of the polygons at ``threshold``; raises ConfigError for numbers that make no sense."""
-        from geoseg.vector import FootprintRules  # numba and shapely: `geoseg --help` needs neither
-
-        return FootprintRules(
-            threshold=threshold,
-            min_area_m2=self.min_area_m2,
-            min_hole_m2=self.min_hole_m2,
-            tolerance_m=self.tolerance_m,
-            method=self.method,
-            split_necks=self.split == "necks",
-            **({} if self.diagonal_penalty is None else {"diagonal_penalty": self.diagonal_penalty}),
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

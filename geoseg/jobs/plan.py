@@ -175,8 +175,6 @@ def make_job(
     if polygons is not None and spec.polygon_class is None:
         raise ConfigError(f"model {spec.name!r} names no class to draw polygons of; use geoseg predict")
     threshold = spec.threshold if options.threshold is None else options.threshold
-    if polygons is not None:
-        polygons.rules(threshold)  # refuses what makes no sense before any work
     resampling = Resampling.to_resolution(scene.grid, spec.gsd_m)
     if _times(scene, spec) > MOST_TIMES and not options.any_scale:
         raise InputError(f"{_far(scene, spec)}; take a model for such pixels, or pass --any-scale")

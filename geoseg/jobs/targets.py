@@ -12,7 +12,7 @@ from pathlib import Path
 from geoseg.disk.places import file_key
 from geoseg.errors import OutputError
 from geoseg.jobs.folder import JobFolder
-from geoseg.tasks import RASTERS
+from geoseg.values.layers import RASTERS
 
 RUN_FILE = "run.json"
 FILES = tuple(f"{name}.tif" for name in RASTERS)

@@ -14,6 +14,7 @@ from geoseg.disk.places import refuse_file
 from geoseg.errors import InputError, MemoryBudgetError, TryAgainError
 from geoseg.executors.base import Engine, Room
 from geoseg.executors.open import open_engine
+from geoseg.jobs.drawing import drawing_of
 from geoseg.jobs.options import EngineOptions, PolygonOptions
 from geoseg.jobs.run import Stop
 from geoseg.outputs.class_table import read_classes, tagged_names
@@ -23,6 +24,7 @@ from geoseg.scenes.reads import files_read
 from geoseg.tiling.memory import MIB, PLAIN_BASE_BYTES
 from geoseg.values.classes import BUILDING_CLASSES, ClassInfo, ClassMap
 from geoseg.values.grid import Grid
+from geoseg.vector.pixels.runs import threshold_byte
 from geoseg.vector.tiles.draw import Drawing, draw_polygons, projected_polygon_bytes
 
 log = logging.getLogger(__name__)
@@ -54,20 +56,15 @@ def vectorize(
     path = new_geopackage(out, overwrite=overwrite)
     refuse_file(path, overwrite=overwrite, inputs=files_read([str(raster)]))
     options, run = options or PolygonOptions(), run or EngineOptions()
-    rules = options.rules(0.5 if class_id is not None else threshold)
+    threshold = 0.5 if class_id is not None else threshold
+    threshold_byte(threshold)  # refuses what is no probability before anything is opened
     with open_raster(str(raster)) as src:
         if src.crs is None:
             raise InputError(f"{raster}: no CRS; assign one with gdal_edit.py -a_srs")
         grid = Grid(src.crs, src.transform, src.shape)
         pixels = open_probabilities(str(raster), src, band=band, class_id=class_id, full_scale=full_scale)
         target, classes = _target(src, pixels.band, class_id)
-    drawing = Drawing(
-        pixels=pixels,
-        grid=grid,
-        rules=rules,
-        target=target,
-        max_component_px=options.max_component_px,
-    )
+    drawing = drawing_of(pixels, grid, target, options=options, threshold=threshold)
     source = {"software": "geoseg", "version": __version__, "model": None, "input": [Path(raster).name]}
     with open_engine(run) as engine:
         planned = _planned_bytes(drawing, engine.room(), run, name=Path(raster).name)

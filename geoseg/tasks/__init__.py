@@ -6,10 +6,8 @@ from geoseg.models.spec import ModelSpec
 from geoseg.tasks.base import Task
 from geoseg.tasks.buildings import Buildings
 from geoseg.tasks.semantic import Semantic
-from geoseg.values.layers import Kind
 
 TASKS: Mapping[str, Task] = {"semantic": Semantic(), "buildings": Buildings()}
-RASTERS: Mapping[str, Kind] = {name: kind for task in TASKS.values() for name, kind in task.rasters.items()}
 
 
 def task_of(spec: ModelSpec) -> Task:

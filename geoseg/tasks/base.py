@@ -1,6 +1,5 @@
 """Task: what the channels of a network become. A job asks its task what layers it has, and makes their pixels by it."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -8,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geoseg.models.spec import ModelSpec
-from geoseg.values.layers import Kind, Layer, Pixels
+from geoseg.values.layers import Layer, Pixels
 
 Rows = dict[str, Pixels]  # finished rows (n, w) of every layer, by name
 
@@ -17,7 +16,7 @@ Rows = dict[str, Pixels]  # finished rows (n, w) of every layer, by name
 class Wanted:
     """What a run asks its task for."""
 
-    rasters: tuple[str, ...]  # names of rasters to write, of those that the task has
+    rasters: tuple[str, ...]  # names of rasters to write, of ``geoseg.values.layers.RASTERS``
     polygons: bool = False  # whether polygons are drawn of the layers
     borders: bool = False  # whether touching polygons are parted where the model sees a border
 
@@ -50,11 +49,6 @@ class Asked(Protocol):
 
 class Task(Protocol):
     """What channels become; a value without state. Tables, second passes and surveys come with their first user."""
-
-    @property
-    def rasters(self) -> Mapping[str, Kind]:
-        """What it can write, in this order: the kind of NAME.tif by NAME."""
-        ...
 
     def layers(self, spec: ModelSpec, wanted: Wanted) -> tuple[Layer, ...]:
         """Return the layers of a job: those that are written, then those that only its polygons need."""

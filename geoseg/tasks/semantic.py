@@ -11,23 +11,17 @@ from numpy.typing import NDArray
 from geoseg.models.spec import ModelSpec
 from geoseg.tasks.base import Asked, Bytes, Rows, Wanted
 from geoseg.tasks.entropy import entropy
-from geoseg.values.layers import Kind, Layer, Pixels, class_layer, probability_layer
+from geoseg.values.layers import Layer, Pixels, class_layer, probability_layer
 
 if TYPE_CHECKING:
     from geoseg.tiling.blend import Finished
 
-# What each raster holds; to add one: a line here, and one in ``Semantic.made``.
-RASTERS: Mapping[str, tuple[Kind, Callable[[ModelSpec], tuple[Layer, ...]]]] = {
-    "classes": ("category", lambda spec: (class_layer("classes", spec.class_map),)),
-    "confidence": (
-        "probability",
-        lambda _: (probability_layer("confidence", "Probability of the class in classes.tif"),),
-    ),
-    "entropy": (
-        "probability",
-        lambda _: (probability_layer("entropy", "Entropy of the class probabilities, 1 where all are equal"),),
-    ),
-    "probabilities": ("probability", lambda spec: tuple(probability_of(c.name) for c in spec.classes)),
+# What each of ``geoseg.values.layers.RASTERS`` holds; to add one: a line there, one here and one in ``Semantic.made``.
+HELD: Mapping[str, Callable[[ModelSpec], tuple[Layer, ...]]] = {
+    "classes": lambda spec: (class_layer("classes", spec.class_map),),
+    "confidence": lambda _: (probability_layer("confidence", "Probability of the class in classes.tif"),),
+    "entropy": lambda _: (probability_layer("entropy", "Entropy of the class probabilities, 1 where all are equal"),),
+    "probabilities": lambda spec: tuple(probability_of(c.name) for c in spec.classes),
 }
 
 
@@ -39,11 +33,9 @@ def probability_of(class_name: str) -> Layer:
 class Semantic:
     """One class a pixel: the likeliest."""
 
-    rasters: Mapping[str, Kind] = {name: kind for name, (kind, _) in RASTERS.items()}
-
     def layers(self, spec: ModelSpec, wanted: Wanted) -> tuple[Layer, ...]:
         """See ``Task``."""
-        asked = {name: made_of(spec) for name, (_, made_of) in RASTERS.items() if name in wanted.rasters}
+        asked = {name: held(spec) for name, held in HELD.items() if name in wanted.rasters}
         return tuple(replace(layer, file=f"{name}.tif") for name, layers in asked.items() for layer in layers)
 
     def reduce(self, sums: NDArray[np.uint32], valid: NDArray[np.bool_], job: Asked) -> Rows:

@@ -33,6 +33,13 @@ TREATMENT: Mapping[Kind, Treatment] = {
     "probability": Treatment("mean", "AVERAGE", 4, run_lengths=True),
     "number": Treatment("mean", "AVERAGE", 4, run_lengths=True),
 }
+# The rasters that a run may write, as NAME.tif, in this order; tasks make them.
+RASTERS: Mapping[str, Kind] = {
+    "classes": "category",
+    "confidence": "probability",
+    "entropy": "probability",
+    "probabilities": "probability",
+}
 # TIFF's differences along a row before deflate: 2 of whole values, 3 of the bytes of floats, the highest ones first.
 PREDICTOR: Mapping[Dtype, int] = {"uint8": 2, "uint16": 2, "uint32": 2, "int16": 2, "float32": 3}
 

@@ -1,10 +1,15 @@
 """Options of runs: what is wrong with them is told all at once."""
 
+from typing import get_args
+
 import pytest
 
 from geoseg.cli import main
 from geoseg.errors import ConfigError
-from geoseg.jobs.options import PolygonOptions, RegularizeOptions, RunOptions
+from geoseg.jobs.options import PolygonOptions, RegularizeOptions, RunOptions, Views
+from geoseg.tasks.semantic import HELD
+from geoseg.tiling.views import VIEWS
+from geoseg.values.layers import RASTERS
 
 
 @pytest.mark.parametrize(
@@ -42,3 +47,8 @@ def test_vectorize_refuses_numbers_that_are_none(tiny_scene, tmp_path, capsys, f
 def test_evaluate_refuses_a_tolerance_that_is_none(tmp_path, capsys, value):
     assert main(["evaluate", "p.tif", "--truth", "t.tif", "--tolerance-m", value]) == 2
     assert f"tolerance-m {value}" in capsys.readouterr().err
+
+
+def test_the_names_of_views_and_rasters_are_those_that_are_made():
+    assert tuple(VIEWS) == get_args(Views)
+    assert tuple(HELD) == tuple(RASTERS)
