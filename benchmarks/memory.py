@@ -28,7 +28,7 @@ import geoseg.jobs.predict as run
 import stubs
 from functools import partial
 from geoseg import RunOptions, predict
-from geoseg.config.load import parse_bytes
+from geoseg.options.parse import parse_bytes
 run.load_networks = partial(stubs.network, 0.0)
 scene, out, chunk, memory = sys.argv[2:]
 options = RunOptions(chunk_px=int(chunk), lanes=2, memory_bytes=parse_bytes(memory))

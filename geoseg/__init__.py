@@ -15,23 +15,24 @@ from geoseg.numba_cache import ensure_numba_cache
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from geoseg.jobs.options import ClusterOptions, EngineOptions, PolygonOptions, RegularizeOptions, RunOptions
     from geoseg.jobs.predict import Result, finish, lazy_map, predict
     from geoseg.jobs.vectorize import vectorize
     from geoseg.models.bundle import ModelBundle, load_model
+    from geoseg.options.polygons import PolygonOptions, RegularizeOptions
+    from geoseg.options.run import ClusterOptions, EngineOptions, RunOptions
     from geoseg.scenes.open import open_scene
     from geoseg.scenes.scene import Scene
     from geoseg.vector.footprints.regularize import regularize
 
 # Loaded at first use: `geoseg --help` and a worker that only reads pay for neither torch nor geopandas.
 _HOMES = {
-    "ClusterOptions": "geoseg.jobs.options",
-    "EngineOptions": "geoseg.jobs.options",
+    "ClusterOptions": "geoseg.options.run",
+    "EngineOptions": "geoseg.options.run",
     "ModelBundle": "geoseg.models.bundle",
-    "PolygonOptions": "geoseg.jobs.options",
-    "RegularizeOptions": "geoseg.jobs.options",
+    "PolygonOptions": "geoseg.options.polygons",
+    "RegularizeOptions": "geoseg.options.polygons",
     "Result": "geoseg.jobs.predict",
-    "RunOptions": "geoseg.jobs.options",
+    "RunOptions": "geoseg.options.run",
     "Scene": "geoseg.scenes.scene",
     "finish": "geoseg.jobs.predict",
     "lazy_map": "geoseg.jobs.predict",

@@ -17,6 +17,7 @@ LAYERS = (
     {"untrusted"},
     {"disk"},
     {"values"},
+    {"options"},
     {"tiling"},
     {"vector"},
     {"trust"},

@@ -21,10 +21,11 @@ from geoseg.cli.options import (
 )
 from geoseg.cli.stopping import stoppable
 from geoseg.cli.table import table
-from geoseg.config.load import BatchConfig, load_config, parse_seconds
+from geoseg.config.load import BatchConfig, load_config
 from geoseg.config.permissions import Allowed
 from geoseg.errors import ConfigError
-from geoseg.jobs.options import ClusterOptions
+from geoseg.options.parse import parse_seconds
+from geoseg.options.run import ClusterOptions
 
 if TYPE_CHECKING:
     from geoseg.jobs.batch_log import Report

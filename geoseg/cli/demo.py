@@ -10,7 +10,7 @@ from geoseg.cli.options import Overwrite, TalkFlags, named_path, spread
 from geoseg.cli.predict import DEFAULT_MODEL
 from geoseg.cli.table import print_result, table
 from geoseg.config.load import DEMO_SCENE, BuildingsConfig
-from geoseg.jobs.options import RunOptions
+from geoseg.options.run import RunOptions
 
 DEMO_TRUTH = "buildings_truth.gpkg"
 

@@ -11,17 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 
 from geoseg.cli.progress import ProgressStyle, set_up_logging, shown
-from geoseg.config.load import SceneInput, parse_bytes, parse_config, parse_names, parse_seconds, parse_shard
-from geoseg.jobs.options import (
-    ClusterOptions,
-    EngineOptions,
-    Engines,
-    Method,
-    OnFailure,
-    PolygonOptions,
-    RunOptions,
-    Split,
-)
+from geoseg.config.load import SceneInput, parse_config
+from geoseg.options.parse import parse_bytes, parse_names, parse_seconds, parse_shard
+from geoseg.options.polygons import Method, PolygonOptions, Split
+from geoseg.options.run import ClusterOptions, EngineOptions, Engines, OnFailure, RunOptions
 from geoseg.values.layers import RASTERS
 from geoseg.values.resampling import Rule
 

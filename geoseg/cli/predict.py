@@ -10,7 +10,7 @@ from geoseg.cli.stopping import stoppable
 from geoseg.cli.table import print_result
 from geoseg.config.load import BuildingsConfig, LandCoverConfig, parse_config
 from geoseg.errors import ConfigError, IncompleteError
-from geoseg.jobs.options import PolygonOptions, Split
+from geoseg.options.polygons import PolygonOptions, Split
 
 if TYPE_CHECKING:
     from geoseg.jobs.predict import Result

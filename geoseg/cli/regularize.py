@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from geoseg.cli.options import JsonOut, Overwrite, named_path, spread
-from geoseg.jobs.options import RegularizeOptions
+from geoseg.options.polygons import RegularizeOptions
 
 _DEFAULT = RegularizeOptions()
 

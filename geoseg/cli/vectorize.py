@@ -9,7 +9,7 @@ from geoseg.cli.options import EngineFlags, Overwrite, PolygonFlags, named_path,
 from geoseg.cli.stopping import stoppable, terminable
 from geoseg.cli.table import table
 from geoseg.errors import ConfigError
-from geoseg.jobs.options import EngineOptions
+from geoseg.options.run import EngineOptions
 
 Kind = Literal["buildings", "coverage"]
 OF_BUILDINGS = ("class_id", "full_scale", "threshold", "min_hole_m2", "method", "diagonal_penalty", "split")

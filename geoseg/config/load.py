@@ -1,6 +1,5 @@
 """Configs: what a YAML file or a run.json asks for, typed and strict."""
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib import resources
@@ -12,9 +11,11 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationError, field_va
 from geoseg.config.permissions import NOTHING, Allowed, refuse_what_is_not_allowed
 from geoseg.disk.places import located
 from geoseg.errors import ConfigError, InputError, OutputError
-from geoseg.jobs.options import PolygonOptions, RunOptions
 from geoseg.models.bundle import bundled_models
 from geoseg.models.spec import Value
+from geoseg.options.parse import parse_bytes, parse_names, parse_seconds, parse_shard
+from geoseg.options.polygons import PolygonOptions
+from geoseg.options.run import RunOptions
 from geoseg.scenes.lists import ListedScene, ListKeys
 from geoseg.scenes.local_only import is_elsewhere
 from geoseg.training.spec import TrainSpec
@@ -35,7 +36,6 @@ def _named(text: str) -> str:
 
 PathText = Annotated[str, AfterValidator(_named)]  # an empty one would mean the config's own folder
 DEMO_SCENE = "demo"  # a scene's name, as "buildings" is a model's: the one that comes with geoseg
-UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
 OWN_FILES = ("run.json", "plan.json")  # geoseg writes them: they hold a config beside other things
 WANTED = {  # keys whose text is read, and how to write it
     "memory_bytes": "a size such as 4GB, 512MB or 1.5GiB",
@@ -46,51 +46,6 @@ WANTED = {  # keys whose text is read, and how to write it
     "model": "a bundle's folder or name, or a list of them",
 }
 LARGEST_CONFIG, LARGEST_RECORD = 4 * 2**20, 256 * 2**20  # bytes of a config, and of a file that geoseg wrote
-
-
-def parse_bytes(text: str) -> int:
-    """Return a size in bytes; raises ConfigError.
-
-    >>> parse_bytes("4GB"), parse_bytes("1.5 GiB"), parse_bytes("512M")
-    (4000000000, 1610612736, 512000000)
-    """
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?I?)B?\s*", text.upper())
-    if found is None or found[2] not in UNITS:
-        raise ConfigError(f"memory {text!r}: write a size such as 4GB, 512MB or 1.5GiB")
-    return int(float(found[1]) * UNITS[found[2]])
-
-
-def parse_seconds(text: str) -> float:
-    """Return a duration in seconds; raises ConfigError.
-
-    >>> parse_seconds("90"), parse_seconds("55m"), parse_seconds("1.5h")
-    (90.0, 3300.0, 5400.0)
-    """
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh]?)\s*", text.lower())
-    if found is None:
-        raise ConfigError(f"max-runtime {text!r}: write a duration such as 3600, 55m or 12h")
-    return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
-
-
-def parse_shard(text: str) -> tuple[int, int]:
-    """Return (i, n) of "i/n", the i-th of n, counted from 1; raises ConfigError.
-
-    >>> parse_shard("1/8")
-    (1, 8)
-    """
-    found = re.fullmatch(r"(\d+)/(\d+)", text.strip())
-    if found is None:
-        raise ConfigError(f"shard {text!r}: write i/n, 1/8 for the first of eight, 8/8 for the last")
-    return int(found[1]), int(found[2])
-
-
-def parse_names(text: str) -> tuple[str, ...]:
-    """Return the names of a list with commas.
-
-    >>> parse_names("classes, confidence")
-    ('classes', 'confidence')
-    """
-    return tuple(name.strip() for name in text.split(","))
 
 
 READERS: dict[str, Callable[[str], object]] = {

@@ -40,7 +40,7 @@ from geoseg.executors.worker import (
     versions,
 )
 from geoseg.jobs.chunk import ChunkRecord
-from geoseg.jobs.options import EngineOptions
+from geoseg.options.run import EngineOptions
 
 log = logging.getLogger(__name__)
 

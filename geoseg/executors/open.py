@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from geoseg.executors.base import Engine
 from geoseg.executors.heap import freed_memory_kept
 from geoseg.executors.threads import SyncEngine, ThreadsEngine
-from geoseg.jobs.options import EngineOptions
+from geoseg.options.run import EngineOptions
 
 
 @contextmanager

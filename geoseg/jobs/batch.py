@@ -18,13 +18,14 @@ from geoseg.jobs.batch_log import LOG_FILE, SUMMARY_FILE, Ledger, Report, SceneO
 from geoseg.jobs.build import remove_if_spent, sha256_of
 from geoseg.jobs.folder import JobFolder
 from geoseg.jobs.job import Platform, differences
-from geoseg.jobs.options import PolygonOptions, RunOptions
 from geoseg.jobs.plan import Plan, make_job, make_plan
 from geoseg.jobs.predict import Result, predict
 from geoseg.jobs.run import Listener, Stop
 from geoseg.jobs.targets import RUN_FILE
 from geoseg.jobs.timing import estimated_total_seconds
 from geoseg.models.bundle import ModelBundle
+from geoseg.options.polygons import PolygonOptions
+from geoseg.options.run import RunOptions
 from geoseg.scenes.scene import Scene
 from geoseg.tiling.memory import LEAST_CHUNK_PX
 

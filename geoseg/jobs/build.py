@@ -13,9 +13,9 @@ from geoseg.disk.files import move, sync, write_json
 from geoseg.jobs.chunk import ChunkRecord
 from geoseg.jobs.folder import JobFolder
 from geoseg.jobs.job import Job
-from geoseg.jobs.options import PolygonOptions
 from geoseg.jobs.run import Listener, Outcome, Progress
 from geoseg.jobs.targets import POLYGONS, RUN_FILE, own_files, refuse_foreign
+from geoseg.options.polygons import PolygonOptions
 from geoseg.outputs.cog.cog import assemble
 from geoseg.outputs.cog.vrt import shown, write_parts_vrt
 from geoseg.outputs.geopackage.side_files import refuse_if_in_use

@@ -1,6 +1,6 @@
 """Drawing of a job: the polygons that its options ask for, as the polygons' own package takes them."""
 
-from geoseg.jobs.options import PolygonOptions
+from geoseg.options.polygons import PolygonOptions
 from geoseg.values.classes import ClassInfo
 from geoseg.values.grid import Grid
 from geoseg.vector.footprints.extract import FootprintRules

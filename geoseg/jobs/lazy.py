@@ -14,9 +14,9 @@ from geoseg.executors.worker import refuse_if_different
 from geoseg.jobs.chunk import ChunkWalk, read_strip
 from geoseg.jobs.job import Job
 from geoseg.jobs.networks import load_networks
-from geoseg.jobs.options import RunOptions
 from geoseg.jobs.plan import make_plan
 from geoseg.models.bundle import ModelBundle
+from geoseg.options.run import RunOptions
 from geoseg.scenes.scene import Scene
 from geoseg.scenes.xarray_view import georeferenced
 from geoseg.tasks.base import Rows

@@ -10,11 +10,12 @@ import numpy as np
 from geoseg.errors import ConfigError, InputError, MemoryBudgetError
 from geoseg.executors.base import Room, Site
 from geoseg.jobs.job import Job, Platform
-from geoseg.jobs.options import PolygonOptions, RunOptions
 from geoseg.models.architectures import check_architecture
 from geoseg.models.bundle import ModelBundle
 from geoseg.models.fitness import refuse_unfit
 from geoseg.models.spec import ModelSpec
+from geoseg.options.polygons import PolygonOptions
+from geoseg.options.run import RunOptions
 from geoseg.scenes.aoi import read_area
 from geoseg.scenes.reads import files_read
 from geoseg.scenes.sample import empty_areas, sample

@@ -19,7 +19,6 @@ from geoseg.jobs.build import build_outputs, publish, remove_if_spent
 from geoseg.jobs.folder import JobFolder
 from geoseg.jobs.job import listed, refuse_if_source_changed
 from geoseg.jobs.networks import load_networks
-from geoseg.jobs.options import PolygonOptions, RunOptions
 from geoseg.jobs.plan import Plan, make_job, make_plan, plan_finish
 from geoseg.jobs.record import Circumstances, config_of_call, of_job, of_run
 from geoseg.jobs.run import Listener, Outcome, Progress, Stop, refuse_if_failed, run_job
@@ -32,6 +31,8 @@ from geoseg.jobs.targets import (
     target_names,
 )
 from geoseg.models.bundle import ModelBundle, load_model
+from geoseg.options.polygons import PolygonOptions
+from geoseg.options.run import RunOptions
 from geoseg.scenes.open import open_scene
 from geoseg.scenes.reads import files_read
 from geoseg.scenes.scene import Scene

@@ -13,9 +13,10 @@ from geoseg.disk.places import located
 from geoseg.executors.peak import peak_memory_bytes
 from geoseg.jobs.build import provenance
 from geoseg.jobs.job import Job
-from geoseg.jobs.options import PolygonOptions, RunOptions
 from geoseg.jobs.plan import Plan
 from geoseg.models.bundle import ModelBundle
+from geoseg.options.polygons import PolygonOptions
+from geoseg.options.run import RunOptions
 
 
 @dataclass(frozen=True, slots=True)

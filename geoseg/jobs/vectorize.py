@@ -15,8 +15,9 @@ from geoseg.errors import InputError, MemoryBudgetError, TryAgainError
 from geoseg.executors.base import Engine, Room
 from geoseg.executors.open import open_engine
 from geoseg.jobs.drawing import drawing_of
-from geoseg.jobs.options import EngineOptions, PolygonOptions
 from geoseg.jobs.run import Stop
+from geoseg.options.polygons import PolygonOptions
+from geoseg.options.run import EngineOptions
 from geoseg.outputs.class_table import read_classes, tagged_names
 from geoseg.outputs.probabilities import open_probabilities
 from geoseg.scenes.reading import open_raster

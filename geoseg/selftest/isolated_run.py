@@ -13,9 +13,10 @@ from typing import Self
 
 from geoseg.errors import TryAgainError
 from geoseg.executors.peak import peak_memory_bytes
-from geoseg.jobs.options import PolygonOptions, RunOptions
 from geoseg.jobs.predict import predict
 from geoseg.jobs.run import Progress, Stop
+from geoseg.options.polygons import PolygonOptions
+from geoseg.options.run import RunOptions
 from geoseg.scenes.scene import Scene
 
 POLL_S = 0.1  # between looks at the processes of a run; what is asked for is their high-water mark, so little is missed

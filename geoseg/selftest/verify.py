@@ -11,11 +11,12 @@ import numpy as np
 import rasterio
 
 from geoseg.executors.threads import local_site
-from geoseg.jobs.options import ClusterOptions, PolygonOptions, RunOptions
 from geoseg.jobs.plan import make_plan
 from geoseg.jobs.predict import Model, load_models
 from geoseg.jobs.run import Listener, Progress
 from geoseg.models.bundle import ModelBundle
+from geoseg.options.polygons import PolygonOptions
+from geoseg.options.run import ClusterOptions, RunOptions
 from geoseg.outputs.check import Finding
 from geoseg.scenes.aoi import read_area
 from geoseg.scenes.reading import read

@@ -16,7 +16,8 @@ from conftest import write_tif
 from geoseg import __version__
 from geoseg.cli import main
 from geoseg.cli.verbs import VERBS, command
-from geoseg.jobs.options import PolygonOptions, RunOptions
+from geoseg.options.polygons import PolygonOptions
+from geoseg.options.run import RunOptions
 
 
 @pytest.fixture

@@ -13,14 +13,15 @@ from geoseg.config.load import (
     LandCoverConfig,
     TrainConfig,
     load_config,
-    parse_bytes,
     shipped_configs,
 )
 from geoseg.config.permissions import ANYTHING
 from geoseg.disk.places import located
 from geoseg.errors import ConfigError, InputError, OutputError
-from geoseg.jobs.options import PolygonOptions, RunOptions
 from geoseg.jobs.record import config_of_call
+from geoseg.options.parse import parse_bytes
+from geoseg.options.polygons import PolygonOptions
+from geoseg.options.run import RunOptions
 from geoseg.scenes.lists import ListedScene, ListKeys
 from geoseg.training.spec import TrainSpec
 

@@ -6,7 +6,7 @@ import pytest
 
 from geoseg.errors import ConfigError, TryAgainError
 from geoseg.executors import dask as cluster
-from geoseg.jobs.options import ClusterOptions, EngineOptions
+from geoseg.options.run import ClusterOptions, EngineOptions
 
 
 def open_by(file):

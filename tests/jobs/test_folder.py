@@ -9,7 +9,7 @@ import pytest
 
 from geoseg.errors import ConfigError, OutputError
 from geoseg.jobs.folder import JobFolder
-from geoseg.jobs.options import RunOptions
+from geoseg.options.run import RunOptions
 
 
 def job(fingerprint="f", **identity):

@@ -19,8 +19,8 @@ from geoseg.cli import main
 from geoseg.cli.stopping import terminable
 from geoseg.errors import TryAgainError
 from geoseg.executors.peak import peak_memory_bytes
-from geoseg.jobs.options import RunOptions
 from geoseg.models.bundle import load_model
+from geoseg.options.run import RunOptions
 from geoseg.outputs.check import Finding
 from geoseg.scenes.open import open_scene
 from geoseg.scenes.reading import read

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from geoseg import __version__
 from geoseg.disk.places import refuse_file, vector_files
 from geoseg.errors import InputError
-from geoseg.jobs.options import RegularizeOptions
+from geoseg.options.polygons import RegularizeOptions
 from geoseg.outputs.disk_list import Spool, spooled
 from geoseg.outputs.geopackage.columns import fitted_batch, fitted_features, fitted_layer
 from geoseg.outputs.geopackage.layer import driver_of, write_layer

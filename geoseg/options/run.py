@@ -6,33 +6,16 @@ from dataclasses import dataclass, fields, replace
 from math import inf
 from typing import Literal, Self, get_args
 
-from geoseg.errors import ConfigError
+from geoseg.options.checked import Checked
 from geoseg.values.layers import RASTERS
 
 Engines = Literal["threads", "sync", "local", "cuda", "dask"]
 OnFailure = Literal["stop", "fill"]
-Method = Literal["regular", "contour"]
-Split = Literal["borders", "necks", "none"]
 Views = Literal["none", "rotate", "d4"]  # keys of ``geoseg.tiling.views.VIEWS``
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Checked:
-    """Options that are refused, with all their faults at once, when they are made."""
-
-    def __post_init__(self) -> None:
-        faults = list(self._faults())
-        if faults:
-            count = f"{len(faults)} faults: " if len(faults) > 1 else ""
-            raise ConfigError(count + "; ".join(faults))
-
-    def _faults(self) -> Iterator[str]:
-        """Yield what is wrong with the values, each with what is right."""
-        raise NotImplementedError
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClusterOptions(_Checked):
+class ClusterOptions(Checked):
     """Where the engine ``dask`` finds its workers, and how many the engines ``local`` and ``cuda`` start.
 
     address: of a scheduler, e.g. tcp://host:8786; scheduler_file: written by one; factory: "module:function" that
@@ -60,7 +43,7 @@ class ClusterOptions(_Checked):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EngineOptions(_Checked):
+class EngineOptions(Checked):
     """Where work is done, and with how much.
 
     engine: threads or sync in this process, local or cuda for worker processes on this machine, dask for a cluster that
@@ -154,61 +137,3 @@ class RunOptions(EngineOptions):
     def at(self, where: EngineOptions) -> Self:
         """Return the same run done elsewhere, or with more or less."""
         return replace(self, **{f.name: getattr(where, f.name) for f in fields(EngineOptions)})
-
-
-LEAST_COMPONENT_PX = 512**2
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PolygonOptions(_Checked):
-    """Options of the polygons, in true ground metres; see ``geoseg.vector.FootprintRules`` for all but the last two.
-
-    split: "borders" cuts touching buildings apart where the model sees a border between them, "none" leaves them
-    merged, "necks" parts them where what is connected is narrow; a model without an interior channel sees no borders.
-    max_component_px: what is connected and whose box holds more
-    pixels is drawn by its pixels' edges, not fitted.
-    """
-
-    min_area_m2: float = 5.0
-    min_hole_m2: float = 2.0
-    tolerance_m: float | None = None
-    method: Method = "regular"
-    diagonal_penalty: float | None = None
-    split: Split = "borders"
-    max_component_px: int = 2**23  # memory of a lane is planned for so many
-
-    def _faults(self) -> Iterator[str]:
-        for name in ("min_area_m2", "min_hole_m2", "tolerance_m", "diagonal_penalty"):
-            value = getattr(self, name)
-            if value is not None and not 0 <= value < inf:
-                yield f"{name.replace('_', '-')} {value}: choose 0 or more"
-        if self.max_component_px < LEAST_COMPONENT_PX:
-            yield f"max_component_px {self.max_component_px}: give {LEAST_COMPONENT_PX} or more"
-
-    @property
-    def splits(self) -> bool:
-        """Whether touching buildings are cut apart."""
-        return self.split == "borders"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RegularizeOptions(_Checked):
-    """Options of footprints that come from elsewhere, in true ground metres; see ``geoseg.vector.footprints.imported``.
-
-    pixel_m: side of the pixels the outlines were drawn from, or how exact they are; None: found from their steps, and
-    0.25 m for outlines without. tolerance_m: how far a wall may be from the outline (None: four pixels). Smaller holes
-    than min_hole_m2 are filled, then smaller footprints than min_area_m2 left out.
-    """
-
-    pixel_m: float | None = None
-    tolerance_m: float | None = None
-    min_area_m2: float = 0.0
-    min_hole_m2: float = 0.0
-
-    def _faults(self) -> Iterator[str]:
-        if self.pixel_m is not None and not 0.01 <= self.pixel_m <= 100:
-            yield f"pixel-m {self.pixel_m}: choose 0.01 to 100"
-        for name in ("tolerance_m", "min_area_m2", "min_hole_m2"):
-            value = getattr(self, name)
-            if value is not None and not 0 <= value < inf:
-                yield f"{name.replace('_', '-')} {value}: choose 0 or more"

@@ -6,7 +6,8 @@ import pytest
 
 from geoseg.cli import main
 from geoseg.errors import ConfigError
-from geoseg.jobs.options import PolygonOptions, RegularizeOptions, RunOptions, Views
+from geoseg.options.polygons import PolygonOptions, RegularizeOptions
+from geoseg.options.run import RunOptions, Views
 from geoseg.tasks.semantic import HELD
 from geoseg.tiling.views import VIEWS
 from geoseg.values.layers import RASTERS

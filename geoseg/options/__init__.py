@@ -1,0 +1,1 @@
+"""Options: what a user chooses for scenes, runs and polygons, each declared once."""

@@ -1,0 +1,52 @@
+"""Texts of options: sizes, durations, shards and lists of names."""
+
+import re
+
+from geoseg.errors import ConfigError
+
+UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
+
+
+def parse_bytes(text: str) -> int:
+    """Return a size in bytes; raises ConfigError.
+
+    >>> parse_bytes("4GB"), parse_bytes("1.5 GiB"), parse_bytes("512M")
+    (4000000000, 1610612736, 512000000)
+    """
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?I?)B?\s*", text.upper())
+    if found is None or found[2] not in UNITS:
+        raise ConfigError(f"memory {text!r}: write a size such as 4GB, 512MB or 1.5GiB")
+    return int(float(found[1]) * UNITS[found[2]])
+
+
+def parse_seconds(text: str) -> float:
+    """Return a duration in seconds; raises ConfigError.
+
+    >>> parse_seconds("90"), parse_seconds("55m"), parse_seconds("1.5h")
+    (90.0, 3300.0, 5400.0)
+    """
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh]?)\s*", text.lower())
+    if found is None:
+        raise ConfigError(f"max-runtime {text!r}: write a duration such as 3600, 55m or 12h")
+    return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
+
+
+def parse_shard(text: str) -> tuple[int, int]:
+    """Return (i, n) of "i/n", the i-th of n, counted from 1; raises ConfigError.
+
+    >>> parse_shard("1/8")
+    (1, 8)
+    """
+    found = re.fullmatch(r"(\d+)/(\d+)", text.strip())
+    if found is None:
+        raise ConfigError(f"shard {text!r}: write i/n, 1/8 for the first of eight, 8/8 for the last")
+    return int(found[1]), int(found[2])
+
+
+def parse_names(text: str) -> tuple[str, ...]:
+    """Return the names of a list with commas.
+
+    >>> parse_names("classes, confidence")
+    ('classes', 'confidence')
+    """
+    return tuple(name.strip() for name in text.split(","))
