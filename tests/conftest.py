@@ -1,4 +1,8 @@
-"""What many tests need: a tiny untrained bundle, a tiny scene of houses, and its truth."""
+"""What many tests need: a tiny untrained bundle, a scene of houses, its truth and a finished run, and a full disk."""
+
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import geopandas as gpd
 import numpy as np
@@ -26,6 +30,17 @@ def write_tif(path, data, *, crs="EPSG:32645", transform=None, **profile):
     ) as dst:  # fmt: skip
         dst.write(data)
     return path
+
+
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """No file may grow beyond ``size`` bytes: what a full disk does, without needing one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.fixture(scope="session")
@@ -84,7 +99,8 @@ def write_bundle(folder, *, widths, **changes):
     }
     spec = ModelSpec(**usual | changes)
     torch.manual_seed(3)
-    save_model(folder, build_network(spec.arch, in_channels=3, out_channels=3), spec=spec)
+    network = build_network(spec.arch, in_channels=len(spec.bands), out_channels=len(spec.channels))
+    save_model(folder, network, spec=spec)
     return folder
 
 
@@ -92,6 +108,17 @@ def write_bundle(folder, *, widths, **changes):
 def tiny_bundle(tmp_path_factory):
     """An untrained building model for red, green and blue at half a metre; returns its folder."""
     return write_bundle(tmp_path_factory.mktemp("bundle") / "tiny", widths=[8, 16])
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory, tiny_scene, tiny_bundle):
+    """The folder of ``geoseg buildings --probabilities --split none`` on ``tiny_scene``; copy it before changing it."""
+    from geoseg.cli import main
+
+    out = tmp_path_factory.mktemp("finished") / "out"
+    flags = ["-q", "--probabilities", "--split", "none"]
+    assert main(["buildings", str(tiny_scene), "-m", str(tiny_bundle), "-o", str(out), *flags]) == 0
+    return out
 
 
 collect_ignore = ["qgis_probe.py"]  # a program for QGIS's own Python, which alone has its modules

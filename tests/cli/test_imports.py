@@ -6,8 +6,6 @@ import sys
 
 import pytest
 
-from geoseg.cli import main
-
 VECTORS = {"geopandas", "pandas", "pyarrow", "pyogrio", "shapely", "xarray"}  # pyogrio loads geopandas where it is
 # What a verb may load of the libraries that take long to load. numba loads scipy by itself.
 MAY_LOAD: dict[str, set[str]] = {
@@ -42,20 +40,19 @@ print(json.dumps([code, asked]), file=sys.stderr)
 
 
 @pytest.fixture(scope="module")
-def arguments(tiny_scene, tiny_bundle, tiny_truth, tmp_path_factory):
+def arguments(tiny_scene, tiny_bundle, tiny_truth, finished_run, tmp_path_factory):
     """The arguments of each verb on small inputs, of a run that is finished."""
     folder = tmp_path_factory.mktemp("imports")
     run = ["predict", tiny_scene, "-m", tiny_bundle, "--device", "cpu", "-q"]
-    assert main([str(a) for a in (*run, "-o", folder / "out")]) == 0
     return {
         "--help": ["--help"],
         "info": ["info", tiny_scene],
-        "check": ["check", folder / "out"],
+        "check": ["check", finished_run],
         "predict": [*run, "-o", folder / "second"],
-        "evaluate": ["evaluate", folder / "out", "--truth", tiny_truth],
+        "evaluate": ["evaluate", finished_run, "--truth", tiny_truth],
         "vectorize": [
             "vectorize",
-            folder / "out" / "classes.tif",
+            finished_run / "classes.tif",
             "-o",
             folder / "drawn.gpkg",
             "--class-id",

@@ -107,23 +107,43 @@ def large_scene(tmp_path_factory):
     return write_tif(path, pixels, photometric="RGB", tiled=True, blockxsize=256, blockysize=256)
 
 
-@pytest.fixture
-def shell(tmp_path):
-    """Start a recipe with this geoseg and stand-ins of SLURM's own commands on PATH; returns the process."""
-    stubs = tmp_path / "bin"
+def executable(path, text):
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+
+
+@pytest.fixture(params=["here", pytest.param("processes", marks=pytest.mark.nightly)])
+def start(request, tmp_path, capsys):
+    """Start a recipe with stand-ins of SLURM's own commands on PATH; returns what waits for its (code, stdout, stderr).
+
+    Here, geoseg's command line is run in this process as the recipe calls it, and then the recipe gets its exit code.
+    """
+    stubs, called, code = tmp_path / "bin", tmp_path / "called", tmp_path / "code"
     stubs.mkdir()
-    for name, text in (("srun", 'exec "$@"'), ("scontrol", f'echo "$@" >> {tmp_path}/scontrol.log')):
-        (stubs / name).write_text(f"#!/bin/sh\n{text}\n")
-        (stubs / name).chmod(0o755)
+    executable(stubs / "srun", 'exec "$@"')
+    executable(stubs / "scontrol", f'echo "$@" >> {tmp_path}/scontrol.log')
     path = f"{stubs}:{Path(sys.executable).parent}:{os.environ['PATH']}"
 
-    def start(script, *argv, **variables):
-        return subprocess.Popen(
+    def process(script, *argv, **variables):
+        started = subprocess.Popen(
             ["bash", FOLDER / script, *map(str, argv)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             env={**os.environ, "PATH": path, **variables},
         )  # fmt: skip
+        return lambda: finished(started)
 
-    return start
+    def here(script, *argv, **variables):
+        executable(stubs / "geoseg", f"""printf '%s\\0' "$@" > {called}; exit $(cat {code})""")
+        code.write_text("0")
+        called.unlink(missing_ok=True)
+        ended = process(script, *argv, **variables)()
+        if not called.exists():
+            return lambda: ended
+        capsys.readouterr()
+        code.write_text(str(main(called.read_text().split("\0")[:-1])))
+        told = capsys.readouterr()
+        return lambda: (process(script, *argv, **variables)()[0], *told)
+
+    return process if request.param == "processes" else here
 
 
 def finished(process, seconds=240):
@@ -147,53 +167,51 @@ def undisturbed(scene, bundle, out, *, verb="predict"):
     return {name: (out / name).read_bytes() for name in RASTERS}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
+@pytest.mark.parametrize("start", ["processes"], indirect=True)
 def test_scheduler_and_workers_by_hand_give_the_bytes_of_threads(
-    tmp_path, shell, batch_config, large_scene, tiny_bundle
+    tmp_path, start, batch_config, large_scene, tiny_bundle
 ):
-    code, out, err = finished(shell("dask_by_hand.sh", 2, batch_config))
+    code, out, err = start("dask_by_hand.sh", 2, batch_config)()
     assert code == 0, err
     assert "1 scenes: 1 done" in out
     expected = undisturbed(large_scene, tiny_bundle, tmp_path / "threads")
     assert {name: (tmp_path / "out/large" / name).read_bytes() for name in RASTERS} == expected
 
 
-@pytest.mark.slow
-def test_shards_side_by_side_and_finish_give_the_bytes_of_one_run(tmp_path, shell, large_scene, tiny_bundle):
+def test_shards_side_by_side_and_finish_give_the_bytes_of_one_run(tmp_path, start, large_scene, tiny_bundle):
     out = tmp_path / "out"
     argv = [large_scene, out, "-m", tiny_bundle, "--chunk-px", "512"]
-    both = [shell("slurm_shards.sh", *argv, SLURM_ARRAY_TASK_ID=str(i), SLURM_ARRAY_TASK_COUNT="2") for i in (1, 2)]
-    ended = [finished(process) for process in both]
+    both = [start("slurm_shards.sh", *argv, SLURM_ARRAY_TASK_ID=str(i), SLURM_ARRAY_TASK_COUNT="2") for i in (1, 2)]
+    ended = [end() for end in both]
     assert [code for code, _, _ in ended] == [0, 0], ended
     assert not list(out.glob("*.tif"))
-    code, _, err = finished(shell("slurm_finish.sh", out))
+    code, _, err = start("slurm_finish.sh", out)()
     assert code == 0, err
     expected = undisturbed(large_scene, tiny_bundle, tmp_path / "one", verb="buildings")
     assert {name: (out / name).read_bytes() for name in RASTERS} == expected
     assert (out / "buildings.gpkg").read_bytes() == (tmp_path / "one/buildings.gpkg").read_bytes()
 
 
-@pytest.mark.slow
 def test_a_shard_whose_time_is_over_is_queued_again_and_finish_says_what_is_missing(
-    tmp_path, shell, large_scene, tiny_bundle
+    tmp_path, start, large_scene, tiny_bundle
 ):
     out = tmp_path / "out"
     argv = [large_scene, out, "-m", tiny_bundle, "--max-runtime", "0.001s"]
-    one = shell("slurm_shards.sh", *argv, SLURM_ARRAY_TASK_ID="1", SLURM_ARRAY_TASK_COUNT="1", SLURM_JOB_ID="71")
-    assert finished(one)[0] == 75
+    one = start("slurm_shards.sh", *argv, SLURM_ARRAY_TASK_ID="1", SLURM_ARRAY_TASK_COUNT="1", SLURM_JOB_ID="71")
+    assert one()[0] == 75
     assert (tmp_path / "scontrol.log").read_text() == "requeue 71\n"
-    code, _, err = finished(shell("slurm_finish.sh", out))
+    code, _, err = start("slurm_finish.sh", out)()
     assert (code, "chunks are missing" in err) == (7, True)
 
 
-@pytest.mark.slow
-def test_cron_runs_a_batch_once_at_a_time(tmp_path, shell, batch_config):
+def test_cron_runs_a_batch_once_at_a_time(tmp_path, start, batch_config):
     import fcntl
 
     with Path(f"{batch_config}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        assert finished(shell("cron.sh", batch_config)) == (0, "", "")
+        assert start("cron.sh", batch_config)() == (0, "", "")
     assert not (tmp_path / "out").exists()
-    assert finished(shell("cron.sh", batch_config))[0] == 0
-    code, out, _ = finished(shell("cron.sh", batch_config))
+    assert start("cron.sh", batch_config)()[0] == 0
+    code, out, _ = start("cron.sh", batch_config)()
     assert (code, "1 skipped" in out) == (0, True)

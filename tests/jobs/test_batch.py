@@ -2,11 +2,9 @@
 
 import errno
 import json
+import os
 import shutil
 import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
@@ -282,35 +280,33 @@ def test_run_takes_a_batch_as_well(tmp_path, config):
     assert states(tmp_path / "out")[1] == {"a": ("done", 0)}
 
 
-@pytest.mark.slow
-def test_a_terminated_batch_is_75_and_goes_on_to_the_same_bytes(tmp_path, config, batch):
-    """A real process and a real SIGTERM, sent when the log says that the first scene is done."""
-    names = "abcdef"
-    write_scenes(tmp_path / "in", names, size=(600, 1100))
-    path = config(options={"lanes": 1})
-    process = subprocess.Popen([sys.executable, "-m", "geoseg", "batch", path, "-q"], stdout=subprocess.PIPE, text=True)
-    try:
-        until = time.monotonic() + 120
-        while time.monotonic() < until and process.poll() is None:
-            if (tmp_path / "out/batch.log.jsonl").exists() and any(
-                e.get("state") == "done" for e in events(tmp_path / "out")
-            ):
-                break
-            time.sleep(0.02)
-        process.send_signal(signal.SIGTERM)
-        out, _ = process.communicate(timeout=60)
-    finally:
-        process.kill()
-    assert process.returncode == 75
-    assert "6 scenes: " in out
-    code, told = states(tmp_path / "out")
+def test_a_terminated_batch_is_75_and_goes_on_to_the_same_bytes(tmp_path, config, batch, monkeypatch):
+    """SIGTERM comes when the first of the two chunks of the second scene is done."""
+    from geoseg.jobs import batch as module
+
+    real, sent = module.predict, []
+
+    def terminated(scene, models, out, *, listen, **more):
+        def tell(progress):
+            listen(progress)
+            if (out.name, progress.stage, progress.done, sent) == ("b", "predict", 1, []):
+                sent.append(progress)
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        return real(scene, models, out, listen=tell, **more)
+
+    write_scenes(tmp_path / "in", "abc")
+    path = config(options={"engine": "sync"})
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "predict", terminated)
+        code, out, _ = batch(path)
     assert code == 75
-    assert told["a"] == ("done", 0)
-    assert told["f"][0] in ("not tried", "stopped")
+    assert "3 scenes: 1 done, 1 stopped, 1 not tried" in out
+    assert states(tmp_path / "out") == (75, {"a": ("done", 0), "b": ("stopped", 75), "c": ("not tried", 0)})
     first = (tmp_path / "out/a/run.json").read_bytes()
     assert batch(path)[0] == 0
     assert (tmp_path / "out/a/run.json").read_bytes() == first
-    interrupted = bytes_of(tmp_path / "out", names)
+    interrupted = bytes_of(tmp_path / "out", "abc")
     shutil.rmtree(tmp_path / "out")
     assert batch(path)[0] == 0
-    assert bytes_of(tmp_path / "out", names) == interrupted
+    assert bytes_of(tmp_path / "out", "abc") == interrupted

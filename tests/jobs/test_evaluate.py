@@ -422,13 +422,10 @@ def test_the_verb_tells_the_shapes_of_polygons(capsys, truth):
     assert "AP" not in out  # without confidences there is none
 
 
-def test_the_output_folder_of_a_run_is_scored_with_its_polygons(capsys, tmp_path, tiny_scene, tiny_bundle, tiny_truth):
-    out = tmp_path / "o"
-    assert main(["buildings", str(tiny_scene), "-m", str(tiny_bundle), "-o", str(out), "-q"]) == 0
-    capsys.readouterr()
-    assert main(["evaluate", str(out), "--truth", str(tiny_truth), "--json", "-"]) == 0
+def test_the_output_folder_of_a_run_is_scored_with_its_polygons(capsys, finished_run, tiny_truth):
+    assert main(["evaluate", str(finished_run), "--truth", str(tiny_truth), "--json", "-"]) == 0
     scores = json.loads(capsys.readouterr().out)
     houses = len(gpd.read_file(tiny_truth))
     assert scores["objects"]["found"] + scores["objects"]["missed"] == houses
-    made = len(gpd.read_file(out / "buildings.gpkg", layer="buildings"))
+    made = len(gpd.read_file(finished_run / "buildings.gpkg", layer="buildings"))
     assert scores["objects"]["found"] + scores["objects"]["invented"] == made

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
+from conftest import write_bundle
 from rasterio.windows import Window
 
 RUN = """
@@ -49,23 +50,19 @@ def write_scene(path: Path, size: int) -> Path:
 
 @pytest.fixture
 def four_band_bundle(tmp_path):
-    from geoseg.models.architectures.build import build_network
-    from geoseg.models.bundle import save_model
-    from geoseg.models.spec import Architecture, Channel, ModelSpec, Normalisation
+    from geoseg.models.spec import Channel, Normalisation
     from geoseg.values.bands import BandSet
-    from geoseg.values.classes import BUILDING_CLASSES
 
-    spec = ModelSpec(
-        name="stub",
-        arch=Architecture(name="compact-unet", options={"widths": [8, 16]}),
+    return write_bundle(
+        tmp_path / "stub",
+        widths=[8, 16],
         bands=BandSet.parse("red,green,blue,nir").bands,
         gsd_m=1.0,
         normalisation=Normalisation(mean=(100.0,) * 4, std=(50.0,) * 4),
+        window_px=512,
+        margin_px=32,
         channels=(Channel(name="background", class_id=1), Channel(name="building", class_id=2)),
-        classes=BUILDING_CLASSES,
-        polygon_class="building",
     )
-    return save_model(tmp_path / "model", build_network(spec.arch, in_channels=4, out_channels=2), spec=spec)
 
 
 @pytest.mark.memory
@@ -73,7 +70,7 @@ def test_peak_memory_is_planned_and_does_not_grow_with_the_scene(tmp_path, four_
     found = {}
     for size in (3000, 7500):
         scene = write_scene(tmp_path / f"{size}.tif", size)
-        command = [sys.executable, "-c", RUN, str(scene), four_band_bundle.path, str(tmp_path / f"out{size}")]
+        command = [sys.executable, "-c", RUN, str(scene), four_band_bundle, str(tmp_path / f"out{size}")]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         found[size] = json.loads(done.stdout)
         assert found[size]["valid"] == size**2

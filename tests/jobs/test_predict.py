@@ -9,7 +9,7 @@ import rasterio
 import rasterio.features
 import torch
 from affine import Affine
-from conftest import write_tif
+from conftest import write_bundle, write_tif
 
 from geoseg import PolygonOptions, RunOptions, finish, load_model, open_scene, predict
 from geoseg.errors import ConfigError, IncompleteError, InputError, MemoryBudgetError, OutputError
@@ -17,9 +17,7 @@ from geoseg.executors.threads import local_site
 from geoseg.jobs.plan import make_plan
 from geoseg.models.architectures.build import build_network
 from geoseg.models.bundle import save_model
-from geoseg.models.spec import Architecture, Channel, ModelSpec, Normalisation
-from geoseg.values.bands import BandSet
-from geoseg.values.classes import BUILDING_CLASSES
+from geoseg.models.spec import Normalisation
 from geoseg.vector.pixels.runs import threshold_byte
 
 RASTERS = ("classes.tif", "confidence.tif")
@@ -28,26 +26,10 @@ RASTERS = ("classes.tif", "confidence.tif")
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory):
     """An untrained building model: its answers mean nothing, its bytes must be right all the same."""
-    spec = ModelSpec(
-        name="untrained",
-        arch=Architecture(name="compact-unet", options={"widths": [8, 16]}),
-        bands=BandSet.parse("red,green,blue").bands,
-        gsd_m=0.5,
-        normalisation=Normalisation(mean=(100.0, 100.0, 100.0), std=(50.0, 50.0, 50.0)),
-        window_px=128,
-        margin_px=16,
-        ramp_px=32,
-        channels=(
-            Channel(name="background", class_id=1),
-            Channel(name="interior", class_id=2),
-            Channel(name="border", class_id=2),
-        ),
-        classes=BUILDING_CLASSES,
-        polygon_class="building",
+    normal = Normalisation(mean=(100.0, 100.0, 100.0), std=(50.0, 50.0, 50.0))
+    return load_model(
+        write_bundle(tmp_path_factory.mktemp("model") / "untrained", widths=[8, 16], normalisation=normal)
     )
-    torch.manual_seed(3)
-    network = build_network(spec.arch, in_channels=3, out_channels=3)
-    return save_model(tmp_path_factory.mktemp("model"), network, spec=spec)
 
 
 def write_scene(path, *, size=(700, 900), gsd=0.5, nodata=0):

@@ -36,17 +36,10 @@ def run(tiny_scene, tiny_bundle, tmp_path):
     return call
 
 
-@pytest.fixture(scope="module")
-def finished(tiny_scene, tiny_bundle, tmp_path_factory):
-    out = tmp_path_factory.mktemp("finished") / "out"
-    predict(tiny_scene, tiny_bundle, out, options=RunOptions(**SYNC, probabilities=True), polygons=PolygonOptions())
-    return out
-
-
 @pytest.fixture
-def out(finished, tmp_path):
+def out(finished_run, tmp_path):
     """A copy of a finished run that has all outputs."""
-    return shutil.copytree(finished, tmp_path / "out")
+    return shutil.copytree(finished_run, tmp_path / "out")
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
@@ -182,9 +175,9 @@ def test_an_input_in_the_job_folder_is_refused(run, tmp_path, tiny_scene):
 
 @pytest.mark.parametrize("name", ["plan.json", "parts/a.tif", "outputs/b.tif", "notes.txt", "spent"])
 @pytest.mark.parametrize("with_run", [False, True])
-def test_a_foreign_job_folder_is_refused_and_left_alone(run, finished, tmp_path, name, with_run):
+def test_a_foreign_job_folder_is_refused_and_left_alone(run, finished_run, tmp_path, name, with_run):
     if with_run:
-        shutil.copytree(finished, tmp_path / "out")
+        shutil.copytree(finished_run, tmp_path / "out")
     theirs = tmp_path / "out/.job" / name
     theirs.parent.mkdir(parents=True)
     theirs.write_bytes(THEIRS)

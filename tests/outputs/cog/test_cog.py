@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
+from conftest import largest_file
 from make_outputs import CLASSES, GRID, LAYERS, layers_of, write_parts
 from rasterio.crs import CRS
 from rio_cogeo.cogeo import cog_validate
-from test_parts import largest_file
 
 from geoseg import __version__
 from geoseg.errors import OutputError

@@ -1,13 +1,11 @@
 import os
-import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 import rasterio
 from affine import Affine
+from conftest import largest_file
 from rasterio.crs import CRS
 
 from geoseg.disk.files import atomic, write_json
@@ -33,17 +31,6 @@ def write(path: Path, *, overviews: int = 1, tables: dict[str, bytes] | None = N
     encoder = PartEncoder(GRID.shape, LAYERS, overviews=overviews)
     encoder.add(layers())
     write_part(path, encoder.finish(), grid=GRID, record=RECORD, tables=tables or {})
-
-
-@contextmanager
-def largest_file(size: int) -> Iterator[None]:
-    """No file may grow beyond ``size`` bytes: what a full disk does, without needing one."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_part_gives_back_its_record_and_its_layers(tmp_path: Path) -> None:

@@ -12,10 +12,10 @@ import pyogrio
 import pytest
 import shapely
 from affine import Affine
+from conftest import largest_file
 from make_outputs import CLASSES, GRID, PROVENANCE, houses
 from pyproj import Geod
 from rasterio.crs import CRS
-from test_parts import largest_file
 
 from geoseg.errors import InputError, OutputError
 from geoseg.jobs.build import publish
