@@ -78,7 +78,7 @@ def write_bundle(folder, *, widths, **changes):
     """
     import torch
 
-    from geoseg.models.architectures.build import build_network
+    from geoseg.models.architectures import build_network
     from geoseg.models.bundle import save_model
     from geoseg.models.spec import Architecture, Channel, ModelSpec, Normalisation
     from geoseg.values.bands import BandSet

@@ -10,7 +10,7 @@ import numpy as np
 from geoseg.errors import ConfigError, InputError, MemoryBudgetError
 from geoseg.executors.base import Room, Site
 from geoseg.jobs.job import Job, Platform
-from geoseg.models.architectures import check_architecture
+from geoseg.models.architectures import build_network, check_architecture
 from geoseg.models.bundle import ModelBundle
 from geoseg.models.fitness import refuse_unfit
 from geoseg.models.spec import ModelSpec
@@ -339,8 +339,6 @@ def values_of_a_run(spec: ModelSpec) -> Fraction:
     torch's meta device would not compute, and takes twice as long to load.
     """
     import torch
-
-    from geoseg.models.architectures.build import build_network
 
     size = 4 * spec.multiple_px
     total = 0

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from geoseg.disk.files import atomic
 from geoseg.errors import ConfigError, ModelError, OutputError
-from geoseg.models.architectures import LEAST_BYTES_PER_VALUE, check_architecture
+from geoseg.models.architectures import LEAST_BYTES_PER_VALUE, build_network, check_architecture
 from geoseg.models.spec import ModelSpec, Weights
 from geoseg.untrusted.text import parse_json, read_text_file
 from geoseg.untrusted.validation import in_words
@@ -45,8 +45,6 @@ class ModelBundle:
         import torch
         from safetensors import SafetensorError
         from safetensors.torch import load
-
-        from geoseg.models.architectures.build import build_network
 
         content = _checked_bytes(Path(self.path) / self.weights.file, self.weights)
         try:

@@ -31,12 +31,11 @@ def _a_text(text: str) -> str:
 LEAST_STD = 1e-30  # what float32 divides by
 Name = Annotated[str, AfterValidator(_a_name)]
 Text = Annotated[str, AfterValidator(_a_text)]
-Width = Annotated[int, Field(ge=1, le=4096)]  # channels of a layer
 Physical = Annotated[float, Field(ge=-1e30, le=1e30)]  # float32 holds it, and what a scene's values are off it
 
 
 class Architecture(Value):
-    """Which network: a key of ``geoseg.models.architectures.build.NETWORKS`` and the options of its builder."""
+    """Which network: a key of ``geoseg.models.architectures.ARCHITECTURES`` and its options."""
 
     name: Name
     options: dict[str, Any] = Field(default_factory=dict)

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from geoseg.models.architectures import build_network
+from geoseg.models.architectures.probes import COL_SHARE, CONSTANT, ROW_SHARE, band_shares
 from geoseg.models.bundle import ModelBundle, save_model
 from geoseg.models.spec import Architecture, Channel, ModelSpec, Normalisation
 from geoseg.scenes.scene import Scene
@@ -44,8 +46,6 @@ class Probe:
 
     def bundle(self, folder: Path, spec: ModelSpec, normalisation: Normalisation) -> ModelBundle:
         """Write the probe as a bundle with the windows and bands of ``spec``."""
-        from geoseg.models.architectures.build import build_network
-
         arch = Architecture(name=f"probe-{self.name}")
         own = ModelSpec(
             name=arch.name,
@@ -97,23 +97,17 @@ def deviation_steps(found: NDArray[np.uint8], expected: NDArray[np.float64], val
 
 
 def _identity(seen: Seen, normalisation: Normalisation) -> NDArray[np.float64]:
-    from geoseg.models.architectures.probes_torch import band_shares
-
     mean, std = (np.array(v, np.float32)[:, None, None] for v in (normalisation.mean, normalisation.std))
     p = np.tensordot(band_shares(len(mean)), ((seen.physical() - mean) / std).astype(np.float64), 1)
     return np.clip(p, 0, 1)
 
 
 def _constant(seen: Seen, _normalisation: Normalisation) -> NDArray[np.float64]:
-    from geoseg.models.architectures.probes_torch import CONSTANT
-
     return np.full(seen.scene.grid.shape, CONSTANT)
 
 
 def _ramp(seen: Seen, _normalisation: Normalisation) -> NDArray[np.float64]:
     """Blend the ramp along each axis by itself, window by window: weights sum to one along the other."""
-    from geoseg.models.architectures.probes_torch import COL_SHARE, ROW_SHARE
-
     return ROW_SHARE * _blended_ramp(seen.windows.rows)[:, None] + COL_SHARE * _blended_ramp(seen.windows.cols)
 
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from geoseg.errors import ConfigError
 from geoseg.models.adapt import start_from
-from geoseg.models.architectures.build import build_network
+from geoseg.models.architectures import build_network
 from geoseg.models.backends.torch import choose_precision
 from geoseg.models.bundle import load_model
 from geoseg.models.spec import ModelSpec, Normalisation

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from geoseg.untrusted.text import shown
 
 QUOTES = "'"
-MOST = 12  # faults that one line tells
+MOST = 12  # faults, or names, that one line tells
 UNKNOWN_KEY = ("extra_forbidden", "unexpected_keyword_argument")  # pydantic's names for it, in models and dataclasses
 NOT_GIVEN = ("missing", "missing_argument", "missing_keyword_only_argument")
 KEYS_EXPECTED = ("model_type", "model_attributes_type", "dataclass_type", "dict_type", "mapping_type")
@@ -81,10 +81,20 @@ def in_words(kind: type, error: ValidationError, *, wanted: Mapping[str, str] | 
     return " ".join((count + "; ".join(lines[:MOST] + more)).split())
 
 
+def near_or_known(name: str, known: Iterable[str]) -> str:
+    """Return which of the known names is meant, or the first of them where none is like it.
+
+    >>> near_or_known("smp-net", ["compact-unet", "smp-unet"]), near_or_known("vit", ["compact-unet", "smp-unet"])
+    ('did you mean smp-unet?', 'there are compact-unet, smp-unet')
+    """
+    names = list(known)
+    near = difflib.get_close_matches(name, names, n=1)
+    return f"did you mean {near[0]}?" if near else f"there are {', '.join(names[:MOST])}{', …' * (len(names) > MOST)}"
+
+
 def _say(fault: Any, path: list[str], known: list[str]) -> str:
     if fault["type"] in UNKNOWN_KEY:
-        near = difflib.get_close_matches(path[-1], known, n=1)
-        return "unknown key; " + (f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}")
+        return f"unknown key; {near_or_known(path[-1], known)}"
     value = shown(fault["input"])
     if fault["type"] in KEYS_EXPECTED:
         return f"{value}: write keys" + (f" ({', '.join(known)})" if known else "")

@@ -15,7 +15,7 @@ from geoseg import PolygonOptions, RunOptions, finish, load_model, open_scene, p
 from geoseg.errors import ConfigError, IncompleteError, InputError, MemoryBudgetError, OutputError
 from geoseg.executors.threads import local_site
 from geoseg.jobs.plan import make_plan
-from geoseg.models.architectures.build import build_network
+from geoseg.models.architectures import build_network
 from geoseg.models.bundle import save_model
 from geoseg.models.spec import Normalisation
 from geoseg.vector.pixels.runs import threshold_byte

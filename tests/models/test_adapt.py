@@ -6,7 +6,7 @@ import torch
 
 from geoseg.errors import ModelError
 from geoseg.models.adapt import CORRELATION, adapt_input_weight, start_from
-from geoseg.models.architectures.build import build_network
+from geoseg.models.architectures import build_network
 from geoseg.models.spec import Architecture
 from geoseg.values.bands import BandSet
 

@@ -10,7 +10,7 @@ import torch
 
 from geoseg.errors import ModelError, OutputError
 from geoseg.models import bundle as bundles
-from geoseg.models.architectures.build import build_network
+from geoseg.models.architectures import build_network
 from geoseg.models.bundle import load_model, save_model
 from geoseg.models.spec import Architecture, Channel, ModelSpec, Normalisation
 from geoseg.values.bands import BandSet

@@ -1,31 +1,56 @@
 """Architectures: which networks a bundle or a config may name, and the options that each takes. No torch in here.
 
 The table is an allow-list: what a library takes beyond it (timm's names of hubs and folders, ``pretrained``,
-``checkpoint_path``) would fetch files or read pickles.
+``checkpoint_path``) would fetch files or read pickles. A new family is a file, and a line in the table.
 """
+
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
 from geoseg.errors import ConfigError
+from geoseg.models.architectures.base import Options
 from geoseg.models.architectures.compact_unet import CompactUNetOptions
-from geoseg.models.architectures.probes import ProbeOptions
+from geoseg.models.architectures.probes import ConstantProbe, IdentityProbe, RampProbe
 from geoseg.models.architectures.smp import SmpUNetOptions
 from geoseg.models.spec import Architecture
-from geoseg.untrusted.validation import in_words
+from geoseg.untrusted.validation import in_words, near_or_known
 
+if TYPE_CHECKING:
+    from torch import nn
+
+ARCHITECTURES: dict[str, type[Options]] = {
+    "compact-unet": CompactUNetOptions,
+    "smp-unet": SmpUNetOptions,
+    "probe-identity": IdentityProbe,
+    "probe-constant": ConstantProbe,
+    "probe-ramp": RampProbe,
+}
 LEAST_BYTES_PER_VALUE = 2  # of weights: fp16
-
-Options = CompactUNetOptions | SmpUNetOptions | ProbeOptions
-ARCHITECTURES: dict[str, type[Options]] = {"compact-unet": CompactUNetOptions, "smp-unet": SmpUNetOptions}
-PROBE_NAMES = ("probe-identity", "probe-constant", "probe-ramp")
+MOST_TOLD = 200  # characters of a library's own words
 
 
 def check_architecture(arch: Architecture) -> Options:
     """Return the options of an architecture, checked; raises ConfigError for what is not in the table."""
-    kind = {**ARCHITECTURES, **dict.fromkeys(PROBE_NAMES, ProbeOptions)}.get(arch.name)
+    kind = ARCHITECTURES.get(arch.name)
     if kind is None:
-        raise ConfigError(f"unknown architecture {arch.name!r}; known: {', '.join(ARCHITECTURES)}")
+        raise ConfigError(f"unknown architecture {arch.name!r}; {near_or_known(arch.name, ARCHITECTURES)}")
     try:
         return kind.model_validate(arch.options)
     except ValidationError as error:
         raise ConfigError(f"architecture {arch.name} does not take these options: {in_words(kind, error)}") from error
+
+
+def build_network(arch: Architecture, *, in_channels: int, out_channels: int) -> "nn.Module":
+    """Build the network of ``arch`` with random weights; it maps (B, in, h, w) to logits (B, out, h, w).
+
+    Raises ConfigError for an unknown name or options that its family does not take.
+    """
+    options = check_architecture(arch)
+    try:
+        return options.build(in_channels, out_channels)
+    except MemoryError:
+        raise
+    except Exception as error:  # libraries raise whatever they like for options that do not go together
+        told = str(error) if isinstance(error, ConfigError) else f"{type(error).__name__}: {error}"[:MOST_TOLD]
+        raise ConfigError(f"architecture {arch.name} does not take {arch.options}: {told}") from error

@@ -1,13 +1,17 @@
 """The compact U-Net's options, and what follows from them. No torch in here: its layers are in compact_unet_torch."""
 
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from geoseg.models.spec import Value, Width
+from geoseg.models.architectures.base import Options, Width
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
-class CompactUNetOptions(Value):
+class CompactUNetOptions(Options):
     """widths: channels per level; dropout: share of the deepest channels that training leaves out."""
 
     widths: tuple[Width, ...] = Field(min_length=1, max_length=8)
@@ -15,7 +19,7 @@ class CompactUNetOptions(Value):
 
     @property
     def stride_px(self) -> int:
-        """Windows are multiples of it."""
+        """See ``Options``."""
         return int(2 ** (len(self.widths) - 1))
 
     @property
@@ -35,3 +39,9 @@ class CompactUNetOptions(Value):
         )
         decoder = sum((3 * width * part for width, part in zip(before[1:], share[:-1], strict=True)), Fraction(0))
         return encoder + 2 * self.widths[-1] * share[-1] + decoder + out_channels
+
+    def build(self, in_channels: int, out_channels: int) -> "nn.Module":
+        """See ``Options``."""
+        from geoseg.models.architectures.compact_unet_torch import CompactUNet
+
+        return CompactUNet(in_channels, out_channels, widths=self.widths, dropout=self.dropout)

@@ -1,12 +1,9 @@
-"""Probes: networks whose answer is known, so that a run over any scene can be held against what it must give."""
-
-from collections.abc import Callable
+"""The probes' layers."""
 
 import torch
 from torch import Tensor, nn
 
-CONSTANT = 0.7  # what the constant probe answers everywhere
-ROW_SHARE, COL_SHARE = 0.8, 0.2  # what the ramp probe rises by from a window's top to its bottom, and from side to side
+from geoseg.models.architectures.probes import COL_SHARE, CONSTANT, ROW_SHARE, band_shares
 
 
 class _Probe(nn.Module):
@@ -56,19 +53,3 @@ class Ramp(_Probe):
         rows = ROW_SHARE * torch.linspace(0, 1, height, device=x.device, dtype=torch.float32)
         cols = COL_SHARE * torch.linspace(0, 1, width, device=x.device, dtype=torch.float32)
         return (rows[:, None] + cols).expand(len(x), height, width)
-
-
-def band_shares(bands: int) -> list[float]:
-    """Return what each band counts in the identity probe: half as much as the one before, so that order matters.
-
-    >>> band_shares(2)
-    [0.6666666666666666, 0.3333333333333333]
-    """
-    return [2.0 ** (bands - 1 - i) / (2**bands - 1) for i in range(bands)]
-
-
-PROBES: dict[str, Callable[..., nn.Module]] = {
-    "probe-identity": Identity,
-    "probe-constant": Constant,
-    "probe-ramp": Ramp,
-}

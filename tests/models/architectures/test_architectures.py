@@ -4,13 +4,13 @@ import pytest
 import torch
 
 from geoseg.errors import ConfigError
-from geoseg.models.architectures.build import NETWORKS, build_network
+from geoseg.models.architectures import ARCHITECTURES, build_network, check_architecture
 from geoseg.models.spec import Architecture
 
 SMALL = {"compact-unet": {"widths": [4, 8, 12]}, "smp-unet": {"encoder_name": "resnet18"}}
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", SMALL)
 @pytest.mark.parametrize("size", [(32, 32), (64, 96)])
 def test_logits_have_the_image_s_size(name, size):
     net = build_network(Architecture(name=name, options=SMALL[name]), in_channels=5, out_channels=4).eval()
@@ -44,14 +44,25 @@ def test_dropout_changes_training_alone():
 @pytest.mark.parametrize(
     ("name", "options", "words"),
     [
-        ("unet", {}, "unknown architecture 'unet'; known: compact-unet, smp-unet"),
+        ("unet", {}, r"unknown architecture 'unet'; did you mean smp-unet\?"),
+        ("vit", {}, "unknown architecture 'vit'; there are compact-unet, smp-unet, probe-identity"),
         ("compact-unet", {}, "does not take"),
         ("compact-unet", {"widths": []}, "does not take"),
         ("compact-unet", {"widths": [4, 8], "heads": 2}, "does not take"),
-        ("smp-unet", {"encoder_name": "resnet9000"}, "does not take"),
+        ("smp-unet", {"encoder_name": "resnet1010"}, r"unknown encoder_name 'resnet1010'; did you mean resnet101\?"),
+        ("smp-unet", {"encoder_name": "tu-resnet9000"}, r"unknown encoder_name .*; did you mean tu-res\w+\?"),
+        ("smp-unet", {"decoder_channel": [8]}, r"decoder_channel: unknown key; did you mean decoder_channels\?"),
         ("smp-unet", {"encoder_weights": "imagenet"}, "does not take"),  # weights come from bundles, never from a hub
     ],
 )
 def test_what_cannot_be_built(name, options, words):
     with pytest.raises(ConfigError, match=words):
         build_network(Architecture(name=name, options=options), in_channels=3, out_channels=2)
+
+
+def test_what_a_bundle_s_check_asks_is_known_of_every_architecture():
+    for name, family in ARCHITECTURES.items():
+        options = check_architecture(Architecture(name=name, options=SMALL.get(name, {})))
+        assert isinstance(options, family)
+        assert options.stride_px >= 1
+        assert options.least_values >= 0
