@@ -9,6 +9,7 @@ import numpy as np
 from geoseg.executors.base import Task
 from geoseg.jobs.folder import JobFolder
 from geoseg.jobs.job import Job
+from geoseg.models.backends.base import Answer
 from geoseg.models.bundle import ModelBundle
 from geoseg.models.spec import Architecture, Channel, ModelSpec, Normalisation, Weights
 from geoseg.values.bands import BandSet
@@ -28,11 +29,11 @@ SPEC = ModelSpec(
 BUNDLE = ModelBundle("stub", SPEC, Weights(sha256="", bytes=0), "stub")
 
 
-def answer(seconds: float, _member: int, windows: np.ndarray) -> np.ndarray:
+def answer(seconds: float, _member: int, windows: np.ndarray) -> Answer:
     """Sleep, then answer by the first band alone."""
     time.sleep(seconds)
     inside = np.clip(windows[:, :1] / 4 + 0.5, 0, 1)
-    return np.concatenate([1 - inside, inside], 1)
+    return Answer(np.concatenate([1 - inside, inside], 1))
 
 
 def network(seconds: float, _job: Job):

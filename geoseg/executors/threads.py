@@ -1,15 +1,21 @@
 """Engines in this process: reading ahead, networks on several lanes, encoding behind; or one thing after the other."""
 
 import os
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from itertools import islice
 
+import numpy as np
+import rasterio
+
 from geoseg.errors import GeosegError, TryAgainError
 from geoseg.executors.base import Cause, Chunk, ChunkFailure, ChunkProgress, Outcome, Room, Sink, Site, Task
-from geoseg.jobs.chunk import ChunkRecord, ChunkWalk, ForwardAll, StripPixels, Windows, read_strip
+from geoseg.jobs.chunk import ChunkRecord, ChunkWalk, ForwardAll, StripPixels, read_strip
 from geoseg.jobs.job import Platform, refuse_if_source_changed
+from geoseg.models.backends import library
+from geoseg.models.backends.base import Windows
 from geoseg.tasks.base import Rows
 from geoseg.tiling.strips import Strip
 
@@ -29,10 +35,8 @@ class SyncEngine:
 
     def run(self, task: Task, todo: Iterable[Chunk]) -> Iterator[Outcome]:
         """See ``Engine.run``."""
-        from geoseg.models.backends.torch import one_thread_per_network
-
         at_once = AtOnce()
-        with one_thread_per_network():
+        with library().one_thread_per_network():
             yield from run_chunks(task, todo, reader=at_once, lanes=at_once, encoder=at_once, ahead=1)
 
     def map[T, R](self, call: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
@@ -63,9 +67,7 @@ class ThreadsEngine:
 
     def run(self, task: Task, todo: Iterable[Chunk]) -> Iterator[Outcome]:
         """See ``Engine.run``."""
-        from geoseg.models.backends.torch import one_thread_per_network
-
-        with one_thread_per_network(), ExitStack() as pools:
+        with library().one_thread_per_network(), ExitStack() as pools:
             reader, lanes, encoder = (
                 pools.enter_context(ThreadPoolExecutor(count, name))
                 for count, name in ((1, "reader"), (self.lanes, "lane"), (1, "encoder"))
@@ -87,11 +89,11 @@ def local_room(*, lanes: int) -> Room:
 
 def local_site(device: str, *, lanes: int | None = None) -> Site:
     """Return this process as a site; device: auto, cpu or cuda. Raises ConfigError where cuda is not there."""
-    from geoseg.models.backends.torch import choose_device, choose_precision, describe_device, devices
-
-    chosen = choose_device(device)
-    lanes = lanes or (len(devices(chosen)) if chosen == "cuda" else usable_cpus())
-    platform = Platform(chosen, choose_precision(chosen), describe_device(chosen))
+    runs = library()
+    chosen = runs.choose_device(device)
+    lanes = lanes or (len(runs.devices(chosen)) if chosen == "cuda" else usable_cpus())
+    others = f"numpy {np.__version__}, GDAL {rasterio.__gdal_version__}, zlib {zlib.ZLIB_RUNTIME_VERSION}"
+    platform = Platform(chosen, runs.choose_precision(chosen), f"{runs.identity(chosen)}, {others}")
     return Site(lanes, local_room(lanes=lanes).free_bytes, platform)
 
 

@@ -4,6 +4,7 @@ import pickle
 import platform
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import lru_cache
 from importlib.metadata import version
@@ -18,10 +19,12 @@ from geoseg.executors.heap import keep_freed_memory
 from geoseg.executors.threads import AtOnce, local_room, local_site, run_chunks
 from geoseg.jobs.chunk import ChunkRecord
 from geoseg.jobs.job import Job, differences, listed, source_changes
+from geoseg.models.backends import library
 from geoseg.tiling.memory import GDAL_CACHE_BYTES
 
 Toolchain = dict[str, str]
 INSTRUCTION_SET = "instruction set"
+_for_good = ExitStack()  # contexts that last as long as the process
 LIBRARIES = ("numpy", "numba", "shapely", "pyproj", "rasterio")
 
 
@@ -104,9 +107,7 @@ def _shared[R: Room](room: R, workers: int) -> R:
 
 @lru_cache(maxsize=4)
 def _site(device: str) -> Site:
-    import torch
-
-    torch.set_num_threads(1)  # for good: a worker's network calls have one thread each, whatever else it runs
+    _for_good.enter_context(library().one_thread_per_network())  # whatever else this worker runs
     keep_freed_memory()
     return local_site(device, lanes=1)
 

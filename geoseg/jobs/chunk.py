@@ -7,7 +7,9 @@ from itertools import batched
 import numpy as np
 from numpy.typing import NDArray
 
+from geoseg.errors import ModelError
 from geoseg.jobs.job import Job
+from geoseg.models.backends.base import Answer, Windows
 from geoseg.models.spec import Normalisation
 from geoseg.scenes.reading import read
 from geoseg.tasks.base import Rows
@@ -20,9 +22,8 @@ from geoseg.tiling.views import VIEWS
 from geoseg.values.box import Box
 from geoseg.values.raster import Raster
 
-Windows = NDArray[np.float32]  # (B, C, h, w)
-Forward = Callable[[int, Windows], NDArray[np.float32]]  # (member, windows) -> (B, K, h, w) probabilities
-ForwardAll = Callable[[Iterable[tuple[int, Windows]]], Iterator[NDArray[np.float32]]]  # keeps the order
+Forward = Callable[[int, Windows], Answer]  # (member, windows)
+ForwardAll = Callable[[Iterable[tuple[int, Windows]]], Iterator[Answer]]  # keeps the order
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -154,7 +155,7 @@ class ChunkWalk:
         inputs = ((m, _stack(job, group, image, strip.seen)) for group in groups for m, image in enumerate(images))
         answers = forward_all((m, view.apply(stack)) for m, stack in inputs for view in views)
         for group in groups:
-            said = [quantise(view.undo(next(answers))) for _ in images for view in views]
+            said = [quantise(view.undo(_values(next(answers)))) for _ in images for view in views]
             for window, probs in zip(group, mean_members(said), strict=False):  # the last batch is padded
                 accumulate(sums, strip.sums, probs=probs, window=window, weights=job.windows.weights(window))
 
@@ -184,6 +185,13 @@ class ChunkWalk:
         """Count the pixels of each class in rows that leave."""
         self._class_rows.append(row_counts(layers[self.job.class_layer.name], [c.id for c in self.job.spec.classes]))
         return layers
+
+
+def _values(answer: Answer) -> NDArray[np.float32]:
+    """Return what is blended; raises ModelError where an answer holds what would be lost."""
+    if answer.objects:
+        raise ModelError("the network answers objects, which no task of geoseg keeps yet; take a model of values alone")
+    return answer.values
 
 
 def _positive(weights: NDArray[np.uint16]) -> slice:

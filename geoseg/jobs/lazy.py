@@ -15,6 +15,7 @@ from geoseg.jobs.chunk import ChunkWalk, read_strip
 from geoseg.jobs.job import Job
 from geoseg.jobs.networks import load_networks
 from geoseg.jobs.plan import make_plan
+from geoseg.models.backends import library
 from geoseg.models.bundle import ModelBundle
 from geoseg.options.run import RunOptions
 from geoseg.scenes.scene import Scene
@@ -98,10 +99,8 @@ def compute_chunk(job: Job, box: Box) -> Rows:
 
     Raises PlanChangedError where the scene was changed, or this machine would give other bytes than planned.
     """
-    from geoseg.models.backends.torch import one_thread_per_network
-
     refuse_if_different(job, local_site)
-    with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES), one_thread_per_network():
+    with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES), library().one_thread_per_network():
         forward = load_networks(job)
         walk = ChunkWalk(job, "", box)
         done = [

@@ -1,47 +1,66 @@
-"""Networks of a job, loaded once per process and shared by its threads."""
+"""Networks of a job, opened once per process and shared by its threads."""
 
 import threading
 from itertools import count
-from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
+from geoseg.errors import PlanChangedError
 from geoseg.jobs.chunk import Forward
 from geoseg.jobs.job import Job
-
-if TYPE_CHECKING:
-    pass
+from geoseg.models.backends import library
+from geoseg.models.backends.base import Answer, Backend, Windows
 
 _lock = threading.Lock()
-_loaded: dict[object, "_Members"] = {}  # one entry: the networks of another job leave when a new one comes
+_opened: dict[object, "_Members"] = {}  # one entry: the networks of another job leave when a new one comes
 
 
 def load_networks(job: Job) -> Forward:
-    """Return the call that runs a member of a job's ensemble; raises ModelError where a bundle is damaged."""
-    key = tuple(b.digest for b in job.bundles), job.platform
+    """Return the call that runs a member of a job's ensemble; raises ModelError where a bundle is damaged.
+
+    Raises PlanChangedError where this process would run it otherwise than planned.
+    """
     with _lock:
-        if key not in _loaded:
-            _loaded.clear()
-            _loaded[key] = _Members(job)
-        return _loaded[key]
+        members = _of(job)
+        members.load()
+        return members
+
+
+def call_bytes(job: Job) -> int:
+    """Return what a call for a batch of a job's windows holds in this process, inside the member that needs most."""
+    shape = (job.batch, len(job.spec.bands), *job.windows.window_shape)
+    with _lock:
+        return max((member.peak_bytes(shape) for replica in _of(job).replicas for member in replica), default=0)
+
+
+def _of(job: Job) -> "_Members":
+    key = tuple((b.path, b.digest) for b in job.bundles), job.platform
+    if key not in _opened:
+        _opened.clear()
+        _opened[key] = _Members(job)
+    return _opened[key]
 
 
 class _Members:
     """Every member on every GPU (or once on the CPU); each thread that calls keeps to one GPU."""
 
     def __init__(self, job: Job) -> None:
-        from geoseg.models.backends.torch import TorchBackend, devices
-
-        self._replicas: list[list[TorchBackend]] = [
-            [TorchBackend(b, device=device, precision=job.platform.precision) for b in job.bundles]
-            for device in devices(job.platform.device)
+        runs, platform = library(), job.platform
+        self.replicas: list[list[Backend]] = [
+            [runs.open_backend(b, device=device, precision=platform.precision) for b in job.bundles]
+            for device in runs.devices(platform.device)
         ]
+        self._planned = platform.libraries
         self._turn = count()
         self._own = threading.local()
 
-    def __call__(self, member: int, windows: NDArray[np.float32]) -> NDArray[np.float32]:
+    def load(self) -> None:
+        for replica in self.replicas:
+            for member in replica:
+                if member.identity() not in self._planned:
+                    raise PlanChangedError(f"networks run on {member.identity()} here, planned was {self._planned}")
+                member.load()
+
+    def __call__(self, member: int, windows: Windows) -> Answer:
         if not hasattr(self._own, "replica"):
-            self._own.replica = self._replicas[next(self._turn) % len(self._replicas)]
-        out: NDArray[np.float32] = self._own.replica[member](windows)
-        return out
+            self._own.replica = self.replicas[next(self._turn) % len(self.replicas)]
+        answer: Answer = self._own.replica[member](windows)
+        return answer

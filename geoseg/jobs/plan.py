@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy as np
 from geoseg.errors import ConfigError, InputError, MemoryBudgetError
 from geoseg.executors.base import Room, Site
 from geoseg.jobs.job import Job, Platform
-from geoseg.models.architectures import build_network, check_architecture
+from geoseg.jobs.networks import call_bytes
 from geoseg.models.bundle import ModelBundle
 from geoseg.models.fitness import refuse_unfit
 from geoseg.models.spec import ModelSpec
@@ -42,7 +41,6 @@ from geoseg.tiling.windows import WindowGrid, redundancy
 # (``redundancy`` on 30,000 px square); larger chunks take more memory and resume in coarser steps.
 DEFAULT_CHUNK_PX = 4096
 MANY_TIMES, MOST_TIMES = 4, 64  # finer or coarser than the model's: worth a warning; never meant
-VALUE_BYTES = {"fp32": 4, "bf16": 2}
 SHARED = ("window_px", "margin_px", "ramp_px", "bands", "gsd_m", "channels", "classes", "polygon_class")
 
 
@@ -223,9 +221,7 @@ def _load(job: Job, *, lanes: int) -> Load:
         images=len({str(b.spec.normalisation) for b in job.bundles}),
         lanes=lanes,
         weights_bytes=weights_bytes([b.weights.bytes for b in job.bundles]),
-        activation_bytes_per_px=0
-        if job.platform.device == "cuda"
-        else activation_bytes_per_px(spec, itemsize=VALUE_BYTES[job.platform.precision]),
+        call_bytes=call_bytes(job),
     )
 
 
@@ -318,39 +314,7 @@ def _notes(scene: Scene, spec: ModelSpec, resampling: Resampling) -> list[str]:
 def weights_bytes(stored: Sequence[int]) -> int:
     """Return what the weights of an ensemble hold at most while they are loaded; ``stored``: bytes of each file.
 
-    All of them as fp32, stored as fp16; beside the largest the untrained network that tells of its activations, and
-    what its file held. Measured with resnet34 (24 M parameters): 272 MiB with one, 96 with each other one.
+    All of them as fp32, stored as fp16; beside the largest what its file held, as bytes and as tensors, and its tensors
+    as fp32 once more. Measured with resnet34 (24 M parameters): 272 MiB with one, 96 with each other one.
     """
     return 2 * sum(stored) + 4 * max(stored)
-
-
-def activation_bytes_per_px(spec: ModelSpec, *, itemsize: int) -> int:
-    """Return what all convolutions of a network call give per pixel of its window, in bytes; ``itemsize`` of a value.
-
-    Counted from the options where the architecture is our own, else by a run of the network.
-    """
-    values = check_architecture(spec.arch).values_per_px(len(spec.bands), len(spec.channels))
-    return int((values_of_a_run(spec) if values is None else values) * itemsize)
-
-
-def values_of_a_run(spec: ModelSpec) -> Fraction:
-    """Return how many values all convolutions give per pixel, by running a small window through an untrained network.
-
-    torch's meta device would not compute, and takes twice as long to load.
-    """
-    import torch
-
-    size = 4 * spec.multiple_px
-    total = 0
-
-    def count(_module: object, _inputs: object, output: torch.Tensor) -> None:
-        nonlocal total
-        total += output.numel()
-
-    with torch.inference_mode():
-        network = build_network(spec.arch, in_channels=len(spec.bands), out_channels=len(spec.channels)).eval()
-        for module in network.modules():
-            if isinstance(module, torch.nn.Conv2d):
-                module.register_forward_hook(count)
-        network(torch.zeros(1, len(spec.bands), size, size))
-    return Fraction(total, size**2)

@@ -20,11 +20,7 @@ PLAIN_BASE_BYTES = 512 * MIB
 # What drawing's first run in an environment takes beyond BASE_BYTES while numba compiles: a small run held 1124 MiB,
 # 873 where all was compiled.
 COMPILING_BYTES = 192 * MIB
-# A call frees its tensors as it goes, but the heap that keeps them for the next call is in pieces: it took at most 1.45
-# times what all convolutions of the call give, in 25 measurements with compact U-Nets and U-Nets with resnet34 and
-# efficientnet-b0, windows of 256..1024, batches of 1..8, one and two lanes, fp32 and bf16.
-HEAP_SHARE = 1.5
-LANE_BYTES = 64 * MIB  # scratch of a lane
+LANE_BYTES = 64 * MIB  # scratch of a lane, beside what its network says of a call
 FREE_SHARE = 0.8  # of the memory that is free when the plan is made
 GDAL_CACHE_BYTES = 64 * MIB  # what the engine allows GDAL's block cache (GDAL_CACHEMAX)
 
@@ -36,8 +32,8 @@ class Load:
     bands, itemsize: of the scene as it is stored; channels: of the network's answer; reducing_bytes, leaving_bytes: of
     a pixel while sums become layers, and of its layers while they are encoded; layer_bytes: of a pixel in all layers of
     a part; batch: windows per network call; lanes: calls at once; answers: views and members that are averaged; images:
-    differently normalised ones; weights_bytes: of all members, while they are loaded; activation_bytes_per_px: what all
-    convolutions of a call give in this process, per pixel of its windows, 0 on a GPU.
+    differently normalised ones; weights_bytes: of all members, while they are loaded; call_bytes: inside
+    the network, as ``Backend.peak_bytes`` says of a batch.
     """
 
     grid: WindowGrid
@@ -50,7 +46,7 @@ class Load:
     layer_bytes: int
     batch: int
     lanes: int
-    activation_bytes_per_px: int
+    call_bytes: int
     answers: int = 1
     images: int = 1
     weights_bytes: int = 0
@@ -96,7 +92,7 @@ def projected_bytes(load: Load, chunk_px: int) -> MemoryPlan:
     | busy: image | seen px x 4 x bands | once more while it is scaled |
     | busy: network | (lanes + answers) x batch px x 4 x (bands + 2 x channels) | inputs, answers, integers |
     | | (1, or 3 of several answers) x batch px x 4 x channels | integers of the batch before, and of a mean in work |
-    | | lanes x (batch px x activation_bytes_per_px x HEAP_SHARE + LANE_BYTES) | inside the network |
+    | | lanes x (call_bytes + LANE_BYTES) | inside the network |
     | busy: finishing | row px x reducing_bytes | layers, masks and decisions beside them |
     | | row px x (4 x channels + 1) | sums brought to the scene's grid, where it is another |
     | outputs | row px x leaving_bytes | rows that are being encoded |
@@ -119,7 +115,7 @@ def projected_bytes(load: Load, chunk_px: int) -> MemoryPlan:
             seen * 4 * load.bands,
             (load.lanes + load.answers) * batch_px * 4 * (load.bands + 2 * load.channels)
             + (1 if load.answers == 1 else 3) * batch_px * 4 * load.channels
-            + load.lanes * (int(HEAP_SHARE * batch_px * load.activation_bytes_per_px) + LANE_BYTES),
+            + load.lanes * (load.call_bytes + LANE_BYTES),
             rows * load.reducing_bytes + resampled,
         ),
         outputs=rows * load.leaving_bytes,

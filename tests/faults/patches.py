@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from geoseg.models.backends.base import Answer
 from geoseg.values.box import Box
 
 MARK = 255  # the red of one pixel of the scene, in the middle of a chunk: networks that raise look for it
@@ -27,10 +28,19 @@ class BrightIsBuilding:
     def __init__(self, _bundle: object, *, device: str, precision: str) -> None:
         pass
 
-    def __call__(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
+    def load(self) -> None:
+        pass
+
+    def identity(self) -> str:
+        return "cpu"
+
+    def peak_bytes(self, _shape: object) -> int:
+        return 0
+
+    def __call__(self, windows: NDArray[np.float32]) -> Answer:
         time.sleep(self.pause_s)
         light = np.clip(windows[:, 0] / 4 + np.float32(0.4), 0, 1)
-        return np.stack([1 - light, light * np.float32(0.9), light * np.float32(0.1)], 1)
+        return Answer(np.stack([1 - light, light * np.float32(0.9), light * np.float32(0.1)], 1))
 
 
 class Fragile(BrightIsBuilding):
@@ -39,7 +49,7 @@ class Fragile(BrightIsBuilding):
     healed: Path
     heals = False
 
-    def __call__(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
+    def __call__(self, windows: NDArray[np.float32]) -> Answer:
         if not self.healed.exists() and (windows[:, 0] > (MARK - 0.5 - MEAN) / STD).any():
             if self.heals:
                 self.healed.touch()

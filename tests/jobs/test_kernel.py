@@ -10,6 +10,7 @@ from geoseg.errors import ModelError
 from geoseg.executors.base import Cause, ChunkFailure, ChunkProgress, Task
 from geoseg.executors.threads import SyncEngine, ThreadsEngine
 from geoseg.jobs.job import Job, Platform
+from geoseg.models.backends.base import Answer
 from geoseg.models.bundle import ModelBundle
 from geoseg.models.spec import Architecture, Channel, ModelSpec, Normalisation, Weights
 from geoseg.scenes.aoi import Area
@@ -109,7 +110,7 @@ class Rows:
 
 def outcomes_of(job, forward, engine):
     store = Memory(job)
-    network = lambda _job: lambda _member, windows: forward(windows)  # noqa: E731
+    network = lambda _job: lambda _member, windows: Answer(forward(windows))  # noqa: E731
     return store.layers, [
         o for o in engine.run(Task(job, network, store), job.chunks()) if not isinstance(o, ChunkProgress)
     ]
@@ -197,6 +198,18 @@ def test_nan_from_the_network_fails_the_chunk_and_not_the_map(scene_file):
         assert outcomes[0].cause is Cause.NETWORK
 
 
+def test_what_a_network_finds_beside_its_values_is_never_lost_in_silence(scene_file):
+    path, _ = scene_file
+    store = Memory(job := make_job(path, chunk_px=512))
+
+    def forward(_member, windows):
+        return Answer(identity(windows), ("a house",) * len(windows))
+
+    (outcome,) = SyncEngine().run(Task(job, lambda _job: forward, store), job.chunks())
+    assert isinstance(outcome, ChunkFailure)
+    assert "answers objects, which no task" in str(outcome.error)
+
+
 def test_a_network_that_raises_on_one_chunk_fails_that_chunk_alone(scene_file):
     path, pixels = scene_file
     job = make_job(path, chunk_px=50)
@@ -246,7 +259,7 @@ def test_members_are_averaged_in_probability(scene_file):
     store = Memory(job)
 
     def forward(member, windows):
-        return identity(windows if member == 0 else 1 - windows)
+        return Answer(identity(windows if member == 0 else 1 - windows))
 
     outcomes = list(ThreadsEngine(lanes=2).run(Task(job, lambda _job: forward, store), job.chunks()))
     assert not any(isinstance(o, ChunkFailure) for o in outcomes)

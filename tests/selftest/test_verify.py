@@ -230,13 +230,14 @@ def test_a_sound_engine_has_no_fault(wide_scene, tiny_bundle, in_this_process, t
 
 
 def test_a_network_that_answers_differently_each_time_is_found(wide_scene, tiny_bundle, in_this_process, monkeypatch):
+    from geoseg.models.backends.base import Answer
     from geoseg.models.backends.torch import TorchBackend
 
     answer, calls = TorchBackend.__call__, []
 
     def moody(self, windows):
         calls.append(1)
-        return np.roll(answer(self, windows), len(calls) % 2, axis=1)
+        return Answer(np.roll(answer(self, windows).values, len(calls) % 2, axis=1))
 
     monkeypatch.setattr(TorchBackend, "__call__", moody)
     report = verify.verify(open_scene(wide_scene), tiny_bundle, options=RunOptions(device="cpu", lanes=2), crop_px=700)

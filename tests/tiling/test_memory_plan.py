@@ -9,9 +9,7 @@ from geoseg import PolygonOptions, RunOptions, load_model, open_scene
 from geoseg.errors import MemoryBudgetError
 from geoseg.executors.base import Site
 from geoseg.jobs.job import Platform
-from geoseg.jobs.plan import activation_bytes_per_px, make_plan, values_of_a_run, weights_bytes
-from geoseg.models.architectures import check_architecture
-from geoseg.models.spec import Architecture
+from geoseg.jobs.plan import make_plan, weights_bytes
 from geoseg.tiling.memory import COMPILING_BYTES, LEAST_CHUNK_PX, Load, largest_chunk_that_fits, projected_bytes
 from geoseg.tiling.resample import Resampling
 from geoseg.tiling.strips import strips
@@ -32,7 +30,7 @@ def load_of(shape, *, working=None, **changes):
         layer_bytes=4,
         batch=1,
         lanes=2,
-        activation_bytes_per_px=1000,
+        call_bytes=10**9,
     )
     return replace(base, **changes)
 
@@ -67,7 +65,7 @@ def test_memory_does_not_grow_with_the_scene():
         ("layer_bytes", 9, "encoder"),
         ("leaving_bytes", 12, "outputs"),
         ("answers", 80, "busy"),
-        ("activation_bytes_per_px", 2000, "busy"),
+        ("call_bytes", 2 * 10**9, "busy"),
         ("weights_bytes", 10**8, "base"),
     ],
 )
@@ -94,18 +92,8 @@ def test_the_first_run_of_an_environment_compiles_within_its_plan(tiny_scene, ti
     assert planned.polygon_bytes >= planned.memory.base + COMPILING_BYTES
 
 
-def test_values_of_half_the_size_take_half_the_memory_and_every_member_counts(tiny_bundle):
-    spec = load_model(tiny_bundle).spec
-    assert activation_bytes_per_px(spec, itemsize=4) == 2 * activation_bytes_per_px(spec, itemsize=2) > 0
+def test_every_member_of_an_ensemble_counts():
     assert weights_bytes([100]) < weights_bytes([100, 60]) < weights_bytes([100, 100])
-
-
-@pytest.mark.parametrize("widths", [[8], [8, 16], [3, 8, 8, 20]])
-def test_values_are_counted_as_a_run_of_the_network_gives_them(tiny_bundle, widths):
-    spec = load_model(tiny_bundle).spec
-    own = spec.model_copy(update={"arch": Architecture(name="compact-unet", options={"widths": widths})})
-    counted = check_architecture(own.arch).values_per_px(len(own.bands), len(own.channels))
-    assert counted == values_of_a_run(own) > 0
 
 
 def test_memory_counts_the_larger_reading_of_a_finer_scene():
