@@ -2,14 +2,17 @@
 
 import numpy as np
 import shapely
+from affine import Affine
 from numba import njit
 from numpy.typing import NDArray
 
+from geoseg.vector.coverage.arcs import find_arcs, find_corners
+from geoseg.vector.coverage.rings import RaggedPolygons, find_rings
 from geoseg.vector.ground import GroundFrame
-from geoseg.vector.pixels.components import Components, component_at
+from geoseg.vector.pixels.components import Components
 from geoseg.vector.pixels.rings import Rings
-from geoseg.vector.pixels.runs import Runs, run_at
-from geoseg.vector.pixels.subpixel import AHEAD, LEFT, OUT, doubled, signed_area
+from geoseg.vector.pixels.runs import Runs
+from geoseg.vector.pixels.subpixel import signed_area
 from geoseg.vector.tiles.outlines import ComponentTable, Outlines
 
 DEFAULT_TOLERANCE_PX = 2.0  # takes the steps out of slanted walls: a third of the vertices for 0.001 of IoU
@@ -20,8 +23,29 @@ def trace_edges(runs: Runs, components: Components) -> Rings:
 
     Needs no pixels, so memory grows with the runs. Each ring follows the pixels of its own component and no others;
     where one touches itself in a corner, a hole touches its shell there, so polygons made from the rings are valid.
+    A ring begins at the corner that is first in raster order, a hole at the one before that, whatever else is there.
     """
-    return Rings(*_trace_edges(runs.start, runs.first, runs.end, components.of_run, len(components)))
+    closed = _closed_rings(runs, components)
+    count = len(closed.ends) - 1
+    is_shell = np.zeros(count, np.bool_)
+    is_shell[closed.shells[:-1]] = True
+    begin, first_pixel, area = _begins(closed.xy, closed.ends, is_shell)
+    order = np.lexsort((first_pixel[:, 1], first_pixel[:, 0]))
+    place = np.empty(count, np.int32)
+    place[order] = np.arange(count)
+    shell = place[np.repeat(closed.shells[:-1], np.diff(closed.shells))]
+    parent = np.where(is_shell, np.int32(-1), shell)
+    length = np.diff(closed.ends)[order] - 1
+    start = np.concatenate([np.zeros(1, np.int64), np.cumsum(length)])
+    xy = _opened(closed.xy, closed.ends[:-1][order], begin[order], start, first_pixel[order])
+    return Rings(xy, start, parent[order], area[order], first_pixel[order])
+
+
+def _closed_rings(runs: Runs, components: Components) -> RaggedPolygons:
+    """Return the rings of all components; what they were found from is not held any longer."""
+    corners = find_corners(runs, components.of_run)
+    found = find_rings(corners, find_arcs(corners, runs, components.of_run), len(components))
+    return found.polygons(slice(0, len(found)), Affine.identity())
 
 
 def edge_outlines(
@@ -77,79 +101,38 @@ def _shifted(polygons: NDArray[np.object_], by: NDArray[np.float64]) -> NDArray[
 
 
 @njit(cache=True, nogil=True)
-def _follow_edges(
-    start: NDArray[np.int64],
-    first: NDArray[np.int32],
-    end: NDArray[np.int32],
-    of_run: NDArray[np.int32],
-    seen: NDArray[np.bool_],
-    run0: int,
-    row0: int,
-    xy: NDArray[np.float32],
-    n: int,
-) -> int:
-    """Write the ring that begins at the left side of a run to xy[n:]; return its end, or -1 where xy is too short."""
-    own, col0 = of_run[run0], first[run0]
-    row, col, side = row0, col0, LEFT
-    while True:
-        if side == LEFT:
-            seen[run_at(start, first, row, col)] = True
-        here_row, here_col, here_side = row, col, side
-        ahead_row, ahead_col = row + AHEAD[side, 1], col + AHEAD[side, 0]
-        beyond_row, beyond_col = ahead_row + OUT[side, 1], ahead_col + OUT[side, 0]
-        if component_at(start, first, end, of_run, beyond_row, beyond_col) == own:
-            row, col, side = beyond_row, beyond_col, (side + 3) % 4
-        elif component_at(start, first, end, of_run, ahead_row, ahead_col) == own:
-            row, col = ahead_row, ahead_col
-        else:
-            side = (side + 1) % 4
-        if side != here_side:
-            if n == len(xy):
-                return -1
-            xy[n, 0] = (here_col - col0) + 0.5 + 0.5 * (OUT[here_side, 0] + AHEAD[here_side, 0])
-            xy[n, 1] = (here_row - row0) + 0.5 + 0.5 * (OUT[here_side, 1] + AHEAD[here_side, 1])
-            n += 1
-        if row == row0 and col == col0 and side == LEFT:
-            return n
+def _begins(
+    xy: NDArray[np.float64], ends: NDArray[np.int64], is_shell: NDArray[np.bool_]
+) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float64]]:
+    """Return the corner at which each closed ring begins, its first pixel, and its signed area."""
+    count = len(is_shell)
+    begin, first_pixel, area = np.empty(count, np.int64), np.empty((count, 2), np.int32), np.empty(count)
+    for k in range(count):
+        low, high = ends[k], ends[k + 1] - 1
+        top = low
+        for i in range(low + 1, high):
+            if xy[i, 1] < xy[top, 1] or (xy[i, 1] == xy[top, 1] and xy[i, 0] < xy[top, 0]):
+                top = i
+        begin[k] = top if is_shell[k] else (top if top > low else high) - 1  # to the right of a hole's first row
+        first_pixel[k, 0], first_pixel[k, 1] = xy[begin[k], 1], xy[begin[k], 0]
+        area[k] = signed_area(xy[low:high])
+    return begin, first_pixel, area
 
 
 @njit(cache=True, nogil=True)
-def _trace_edges(
+def _opened(
+    xy: NDArray[np.float64],
+    low: NDArray[np.int64],
+    begin: NDArray[np.int64],
     start: NDArray[np.int64],
-    first: NDArray[np.int32],
-    end: NDArray[np.int32],
-    of_run: NDArray[np.int32],
-    components: int,
-) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int32], NDArray[np.float64], NDArray[np.int32]]:
-    seen = np.zeros(len(first), np.bool_)
-    xy = np.empty((4096, 2), np.float32)
-    ends = np.zeros(len(first) + 1, np.int64)
-    parent = np.full(len(first), -1, np.int32)
-    area = np.empty(len(first))
-    first_pixel = np.empty((len(first), 2), np.int32)
-    shell = np.full(components, -1, np.int32)
-    rings = 0
-    for row in range(len(start) - 1):
-        for k in range(start[row], start[row + 1]):
-            if seen[k]:
-                continue
-            begin = ends[rings]
-            stop = _follow_edges(start, first, end, of_run, seen, k, row, xy, begin)
-            while stop < 0:
-                xy = doubled(xy)
-                stop = _follow_edges(start, first, end, of_run, seen, k, row, xy, begin)
-            if shell[of_run[k]] < 0:  # the first pixel of a component is on its shell
-                shell[of_run[k]] = rings
-            else:
-                parent[rings] = shell[of_run[k]]
-            area[rings] = signed_area(xy[begin:stop])
-            first_pixel[rings, 0], first_pixel[rings, 1] = row, first[k]
-            rings += 1
-            ends[rings] = stop
-    return (
-        xy[: ends[rings]].copy(),
-        ends[: rings + 1].copy(),
-        parent[:rings].copy(),
-        area[:rings].copy(),
-        first_pixel[:rings].copy(),
-    )
+    first_pixel: NDArray[np.int32],
+) -> NDArray[np.float32]:
+    """Return the rings from ``begin`` on, each relative to its first pixel and without its first corner again."""
+    out = np.empty((start[-1], 2), np.float32)
+    for k in range(len(low)):
+        length = start[k + 1] - start[k]
+        for i in range(length):
+            at = low[k] + (begin[k] - low[k] + i) % length
+            out[start[k] + i, 0] = xy[at, 0] - first_pixel[k, 1]
+            out[start[k] + i, 1] = xy[at, 1] - first_pixel[k, 0]
+    return out

@@ -182,7 +182,7 @@ def projected_polygon_bytes(
     """Return the bytes that one process needs to draw the polygons of a scene, with ``lanes`` tasks at once.
 
     base_bytes: of the process before it draws. An upper bound where buildings are drawn; oversized components add
-    about 100 bytes a run, connected noise exceeds it.
+    about 200 bytes a run, connected noise exceeds it.
     """
     side = min(TILE_PX, isqrt(max_component_px))
     window_px = (side + 2 * OVERHANG_PX) * (side + OVERHANG_PX)
