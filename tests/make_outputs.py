@@ -105,13 +105,11 @@ def finished_folder(
     layers = layers_of(grid)
     parts = write_parts(folder.parent / f"{folder.name}_parts", grid, layers, chunk_px=512)
     folder.mkdir()
-    wanted = {
-        "classes.tif": {0: overviews_of(LAYERS[0])},
-        "confidence.tif": {1: LAYERS[1]},
-        "probabilities.tif": {i - 1: probability_layer(f"probability_{i}", "p") for i in (2, 3)},
-    }
+    p = (probability_layer(f"probability_{c.name}", "p", file="probabilities.tif") for c in CLASSES)
+    wanted = {"classes.tif": {0: LAYERS[0]}, "confidence.tif": {1: LAYERS[1]}, "probabilities.tif": dict(enumerate(p))}
     for name, made_of in wanted.items():
-        assemble(parts, grid, made_of, folder / name, tags={"GEOSEG_MODEL": "test"})
+        bands = {i: overviews_of(layer) if layer.classes else layer for i, layer in made_of.items()}
+        assemble(parts, grid, bands, folder / name, tags={"GEOSEG_MODEL": "test"})
     per_row = np.array([np.bincount(row, minlength=256) for row in layers["classes"]])
     counts = {c.id: int(per_row[:, c.id].sum()) for c in CLASSES}
     area_ha = {c.id: float(grid.row_areas_m2() @ per_row[:, c.id]) / 1e4 for c in CLASSES}
@@ -129,6 +127,7 @@ def finished_folder(
     run = {
         **PROVENANCE,
         "grid": {"crs": grid.crs.to_string(), "transform": list(grid.transform)[:6], "shape": list(grid.shape)},
+        "layers": [layer.as_json() for bands in wanted.values() for layer in bands.values()],
         "classes": [{**row, "pixels": counts[c.id]} for row, c in zip(CLASSES.as_json(), CLASSES, strict=True)],
         "polygons": {"file": "buildings.gpkg", "count": count},
     }

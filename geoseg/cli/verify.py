@@ -1,6 +1,7 @@
 """geoseg verify: does this scene, on this machine, come out the same however it is run?"""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,11 +17,7 @@ if TYPE_CHECKING:
     from geoseg.selftest.isolated_run import Ran
     from geoseg.selftest.verify import Report
 
-FILES = ("classes.tif", "confidence.tif", "probabilities.tif", "buildings.gpkg")
-HEAD = (
-    "network", "engine", "chunk px", "chunks", *(Path(name).stem for name in FILES), "peak MB", "planned MB",
-    "missing", "s",
-)  # fmt: skip
+COLUMNS = ("network", "engine", "chunk px", "chunks"), ("peak MB", "planned MB", "missing", "s")  # outputs between them
 DIGITS = 8  # of a hash, in the table; --json has all
 
 
@@ -63,11 +60,13 @@ def as_text(report: "Report") -> str:
     crop = report.crop
     told = f"{report.scene}: rows {crop.row0}..{crop.row1}, columns {crop.col0}..{crop.col1}"
     findings = table([["ok" if f.ok else "FAULT", f.name, f.detail] for f in report.findings])
-    return "\n\n".join((told, table([_row(ran) for ran in report.runs], head=HEAD), findings))
+    files = sorted({name for ran in report.runs for name in ran.hashes if not name.endswith(".xml")})
+    head = (*COLUMNS[0], *(Path(name).stem for name in files), *COLUMNS[1])
+    return "\n\n".join((told, table([_row(ran, files) for ran in report.runs], head=head), findings))
 
 
-def _row(ran: "Ran") -> list[object]:
-    hashes = [ran.hashes.get(name, "–")[:DIGITS] for name in FILES]
+def _row(ran: "Ran", files: Sequence[str]) -> list[object]:
+    hashes = [ran.hashes.get(name, "–")[:DIGITS] for name in files]
     peak = "–" if ran.peak_bytes is None else f"{ran.peak_bytes / 1e6:.0f}"
     missing = "–" if ran.error else f"{len(ran.missing)}"
     return [

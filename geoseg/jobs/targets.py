@@ -12,9 +12,9 @@ from pathlib import Path
 from geoseg.disk.places import file_key
 from geoseg.errors import OutputError
 from geoseg.jobs.folder import JobFolder
+from geoseg.outputs.run_json import RUN_FILE
 from geoseg.values.layers import RASTERS
 
-RUN_FILE = "run.json"
 FILES = tuple(f"{name}.tif" for name in RASTERS)
 POLYGONS = "buildings.gpkg"
 TARGETS = (*FILES, *(f"{name}.aux.xml" for name in FILES), POLYGONS)

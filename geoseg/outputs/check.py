@@ -3,9 +3,10 @@
 import hashlib
 import json
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -14,11 +15,10 @@ import numpy as np
 import pyogrio
 import rasterio
 import shapely
-from affine import Affine
 from rasterio.crs import CRS
 from rasterio.io import DatasetReader
 
-from geoseg.disk.files import refuse_special, write_errors
+from geoseg.disk.files import write_errors
 from geoseg.errors import GeosegError
 from geoseg.outputs.cog.cog import strips
 from geoseg.outputs.cog.tiff import TILE_PX
@@ -26,16 +26,15 @@ from geoseg.outputs.geopackage.footprints import LAYER
 from geoseg.outputs.geopackage.layer import OGR_ERRORS
 from geoseg.outputs.geopackage.side_files import SIDECARS
 from geoseg.outputs.pam import pam_path
+from geoseg.outputs.run_json import RUN_FILE, RunJson
 from geoseg.values.box import Box
-from geoseg.values.classes import NODATA, ClassMap
 from geoseg.values.grid import Grid
-from geoseg.values.layers import PROBABILITY_OFFSET, PROBABILITY_SCALE
+from geoseg.values.layers import Layer, Pixels
 from geoseg.vector.ground import geodesic_area_m2
 
-RUN_FILE = "run.json"
-RUN_KEYS = ("software", "version", "model", "input", "grid", "classes", "outputs")
 PROVENANCE_KEYS = ("software", "version", "model", "input")
 AREA_TOLERANCE = 1e-3  # of the area
+ROUNDING = 1e-6  # of means of floats, relative
 FAULTS = (*write_errors(), *OGR_ERRORS, GeosegError, sqlite3.Error, ET.ParseError, KeyError, TypeError, ValueError)
 
 
@@ -48,16 +47,6 @@ class Finding:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class _Run:
-    """What run.json says."""
-
-    facts: Mapping[str, Any]
-    grid: Grid
-    classes: ClassMap
-    pixels: Mapping[int, int]
-
-
 def check_outputs(folder: Path) -> list[Finding]:
     """Return everything that was looked at in a finished output folder; an unreadable file is a finding, not an error.
 
@@ -65,18 +54,16 @@ def check_outputs(folder: Path) -> list[Finding]:
     and all of the GeoPackage. Rasters are read in strips of blocks, polygons in batches.
     """
     try:
-        run = _read_run(folder / RUN_FILE)
+        run = RunJson.read(folder)
+        findings = [Finding(f"{RUN_FILE}: present and complete", ok=True), *_files(folder, run)]
     except FAULTS as error:
         return [Finding(f"{RUN_FILE}: present and complete", ok=False, detail=_said(error))]
-    findings = [Finding(f"{RUN_FILE}: present and complete", ok=True)]
-    findings += _files(folder, run)
-    others = {name: _probabilities for name in run.facts["outputs"] if name.endswith(".tif")}
-    for name, check in {**others, **_CHECKS}.items():
-        path = folder / name
-        if name not in run.facts["outputs"] and name not in _ALWAYS:
-            continue
+    checks: dict[str, Callable[[Path, RunJson], Iterator[Finding]]] = dict.fromkeys(run.files, _raster)
+    if run.polygons is not None:
+        checks[run.polygons] = _geopackage
+    for name, check in checks.items():
         try:
-            for found in check(path, run):
+            for found in check(folder / name, run):
                 findings.append(Finding(f"{name}: {found.name}", found.ok, found.detail))
         except FAULTS as error:
             findings.append(Finding(f"{name}: readable", ok=False, detail=_said(error)))
@@ -87,23 +74,12 @@ def _said(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _read_run(path: Path) -> _Run:
-    refuse_special(path)
-    facts = json.loads(path.read_text(encoding="utf-8"))
-    missing = [key for key in RUN_KEYS if key not in facts]
-    if missing:
-        raise ValueError(f"lacks {', '.join(missing)}")
-    height, width = facts["grid"]["shape"]
-    return _Run(
-        facts=facts,
-        grid=Grid(CRS.from_string(facts["grid"]["crs"]), Affine(*facts["grid"]["transform"]), (height, width)),
-        classes=ClassMap.from_json(facts["classes"]),
-        pixels={row["id"]: row["pixels"] for row in facts["classes"]},
-    )
-
-
-def _files(folder: Path, run: _Run) -> Iterator[Finding]:
-    """Every listed file is there with its digest, and nothing unfinished lies beside."""
+def _files(folder: Path, run: RunJson) -> Iterator[Finding]:
+    """Every listed file is there with its digest, layers and polygons are what is listed, and nothing lies beside."""
+    listed, expected = set(run.facts["outputs"]), set(run.expected)
+    odd = [*(f"{name} is not listed" for name in sorted(expected - listed)),
+           *(f"{name} is of no layer" for name in sorted(listed - expected))]  # fmt: skip
+    yield Finding(f"{RUN_FILE}: outputs are those of its layers and polygons", not odd, ", ".join(odd))
     for name, stated in run.facts["outputs"].items():
         path = folder / name
         if not path.is_file():
@@ -160,45 +136,109 @@ def _tiff_number(src: DatasetReader, key: str, level: int | None) -> int:
     return int(src.get_tag_item(key, "TIFF", bidx=1, ovr=level) or 0)
 
 
-def _raster(path: Path, run: _Run) -> Iterator[Finding]:
-    """Say what holds for every output raster."""
+def _raster(path: Path, run: RunJson) -> Iterator[Finding]:
+    """Say what holds for a raster of the run, by its layers."""
+    layers = run.files[path.name]
     faults = cog_faults(path)
     yield Finding("valid COG", not faults, "; ".join(faults))
     with rasterio.open(path) as src:
         same = src.crs is not None and Grid(src.crs, src.transform, src.shape).same_as(run.grid)
         yield Finding(f"grid as in {RUN_FILE}", same, f"{src.height} x {src.width} px, {src.crs}")
-        yield Finding("uint8, 0 is nodata", set(src.dtypes) == {"uint8"} and set(src.nodatavals) == {NODATA})
-        yield Finding("bands are named", all(src.descriptions), ", ".join(map(str, src.descriptions)))
+        yield from _bands(src, layers)
         tags = src.tags()
         yield Finding("software tag", tags.get("TIFFTAG_SOFTWARE", "").startswith("geoseg"))
         yield Finding("pixels are areas", tags.get("AREA_OR_POINT") == "Area")
+    yield from _pixels(path, run, layers)
+    if run.class_layer in layers:
+        yield from _counted(path, run)
 
 
-def _classes(path: Path, run: _Run) -> Iterator[Finding]:
-    yield from _raster(path, run)
-    ids = {c.id for c in run.classes}
+def _bands(src: DatasetReader, layers: Sequence[Layer]) -> Iterator[Finding]:
+    """Say whether the bands are described as their layers."""
+    types = f"{', '.join(sorted({*src.dtypes}))}, nodata {src.nodatavals[0]}"
+    stated, found = [layer.nodata for layer in layers], [np.nan if n is None else n for n in src.nodatavals]
+    same = src.dtypes == tuple(layer.dtype for layer in layers) and np.array_equal(stated, found, equal_nan=True)
+    yield Finding(f"type and nodata as in {RUN_FILE}", same and None not in src.nodatavals, types)
+    named = src.descriptions == tuple(layer.name for layer in layers)
+    yield Finding(f"bands are named as in {RUN_FILE}", named, ", ".join(map(str, src.descriptions)))
+    scaled = np.allclose((src.scales, src.offsets), [[x.scale for x in layers], [x.offset for x in layers]], atol=0)
+    yield Finding(f"values scaled as in {RUN_FILE}", scaled, f"scale {src.scales[0]}, offset {src.offsets[0]}")
+    for band, layer in enumerate(layers, 1):
+        if layer.classes is not None:
+            palette = src.colormap(band)
+            right = all(palette[c.id] == (*c.color, 255) for c in layer.classes)
+            yield Finding("palette as the table", right)
+
+
+def _pixels(path: Path, run: RunJson, layers: Sequence[Layer]) -> Iterator[Finding]:
+    """Say whether pixels are what their layers may hold, at every level.
+
+    Where the class layer says nothing, no layer does; only ids of objects may say nothing elsewhere.
+    """
+    held = [np.empty(0, layer.dtype) for layer in layers]
+    differ, class_band = 0, run.band(run.class_layer.name)[1]
+    with rasterio.open(path) as src, rasterio.open(path.with_name(run.class_file)) as classes:
+        levels = len(src.overviews(1))
+        for window in strips(src):
+            unknown = run.class_layer.is_nodata(classes.read(class_band, window=window))
+            for i, layer in enumerate(layers):
+                pixels = src.read(i + 1, window=window)
+                silent = layer.is_nodata(pixels)
+                differ += int((unknown & ~silent if layer.kind == "ids" else unknown ^ silent).sum())
+                held[i] = _joined(layer, held[i], pixels[~silent])
+    if run.class_layer not in layers:
+        yield Finding(f"nodata exactly where {run.class_file} has it", differ == 0, f"{differ} pixels differ")
+    for layer, present in zip(layers, held, strict=True):
+        if layer.classes is not None:
+            only = {*present.tolist()} <= {c.id for c in layer.classes}
+            yield Finding("only classes of the table", only, f"values {_some(present)}")
+    for level in range(levels):
+        seen = [np.empty(0, layer.dtype) for layer in layers]
+        with rasterio.open(path, overview_level=level) as overview:
+            for window, (i, layer) in product(strips(overview), enumerate(layers)):
+                pixels = overview.read(i + 1, window=window)
+                seen[i] = _joined(layer, seen[i], pixels[~layer.is_nodata(pixels)])
+        real = all(_within(layer, *pair) for layer, *pair in zip(layers, seen, held, strict=True))
+        yield Finding(f"overview {level} shows only what the raster holds", real, f"values {_some(seen[0])}")
+
+
+def _joined(layer: Layer, held: Pixels, known: Pixels) -> Pixels:
+    """Return which values there are in both, ascending; of what is averaged, the least and the greatest."""
+    if layer.treatment.overview == "mode":
+        return np.union1d(held, known)
+    both = np.concatenate([held, known.ravel()])
+    return np.array([both.min(), both.max()]) if len(both) else both
+
+
+def _within(layer: Layer, seen: Pixels, held: Pixels) -> bool:
+    """Whether an overview's values are some that the raster has, or lie between its least and its greatest."""
+    if layer.treatment.overview == "mode" or not (len(seen) and len(held)):
+        return bool(np.isin(seen, held).all())
+    least, greatest = held.astype(np.float64)
+    rounding = ROUNDING * max(abs(least), abs(greatest))
+    return bool(least - rounding <= seen[0] and seen[1] <= greatest + rounding)
+
+
+def _some(values: Pixels) -> str:
+    return ", ".join(map(str, values[:10].tolist())) + (", …" if len(values) > 10 else "")
+
+
+def _counted(path: Path, run: RunJson) -> Iterator[Finding]:
+    """Say whether the classes cover as many pixels, and as much ground, as run.json and the table beside say."""
+    ids, band = {c.id for c in run.classes}, run.band(run.class_layer.name)[1]
     with rasterio.open(path) as src:
-        palette = src.colormap(1)
         total, area_m2 = np.zeros(256, np.int64), np.zeros(256)
         for window in strips(src):
-            counts = np.array([np.bincount(row, minlength=256) for row in src.read(1, window=window)])
+            counts = np.array([np.bincount(row, minlength=256) for row in src.read(band, window=window)])
             total += counts.sum(0)
             rows = Box(window.row_off, 0, window.row_off + window.height, run.grid.width)
             area_m2 += run.grid.crop(rows).row_areas_m2() @ counts
-        levels = len(src.overviews(1))
-    present = set(np.flatnonzero(total).tolist())
-    yield Finding("only classes of the table", present <= ids | {NODATA}, f"values {sorted(present)}")
     yield Finding(f"pixel counts as in {RUN_FILE}", all(total[i] == run.pixels[i] for i in ids))
-    yield Finding("palette as the table", all(palette[c.id] == (*c.color, 255) for c in run.classes))
-    for level in range(levels):
-        with rasterio.open(path, overview_level=level) as overview:
-            seen = {int(v) for w in strips(overview) for v in np.unique(overview.read(1, window=w))}
-        yield Finding(f"overview {level} shows only real classes", seen <= present, f"values {sorted(seen)}")
     totals, area_ha = {i: int(total[i]) for i in ids}, {i: area_m2[i] / 1e4 for i in ids}
     yield from _names(pam_path(path), run, total=totals, area_ha=area_ha)
 
 
-def _names(path: Path, run: _Run, *, total: Mapping[int, int], area_ha: Mapping[int, float]) -> Iterator[Finding]:
+def _names(path: Path, run: RunJson, *, total: Mapping[int, int], area_ha: Mapping[int, float]) -> Iterator[Finding]:
     """Say whether the names, colours, counts and areas beside the class raster are right."""
     root = ET.fromstring(path.read_bytes())
     entries = root.findall("PAMRasterBand/ColorTable/Entry")
@@ -224,19 +264,7 @@ def _names(path: Path, run: _Run, *, total: Mapping[int, int], area_ha: Mapping[
         yield Finding("attribute table areas are true hectares", measured)
 
 
-def _probabilities(path: Path, run: _Run) -> Iterator[Finding]:
-    yield from _raster(path, run)
-    with rasterio.open(path) as src, rasterio.open(path.with_name("classes.tif")) as classes:
-        scaled = np.allclose(src.scales, PROBABILITY_SCALE) and np.allclose(src.offsets, PROBABILITY_OFFSET)
-        yield Finding("bytes are scaled to probabilities", scaled, f"scale {src.scales[0]}, offset {src.offsets[0]}")
-        differ = 0
-        for window in strips(src):
-            nodata = classes.read(1, window=window) == NODATA
-            differ += sum(int(((src.read(band, window=window) == NODATA) != nodata).sum()) for band in src.indexes)
-        yield Finding("nodata exactly where classes.tif has it", differ == 0, f"{differ} pixels differ")
-
-
-def _geopackage(path: Path, run: _Run) -> Iterator[Finding]:
+def _geopackage(path: Path, run: RunJson) -> Iterator[Finding]:
     with path.open("rb") as file:
         header = file.read(100)
     fine = header[:16] == b"SQLite format 3\0" and header[68:72] == b"GPKG" and header[18:20] == b"\1\1"
@@ -261,7 +289,7 @@ def _all(db: sqlite3.Connection, query: str) -> list[tuple[Any, ...]]:
     return db.execute(query).fetchall()
 
 
-def _description(db: sqlite3.Connection, run: _Run) -> Iterator[Finding]:
+def _description(db: sqlite3.Connection, run: RunJson) -> Iterator[Finding]:
     """Say whether style, class domain and provenance are right."""
     styles = _all(db, f"SELECT styleQML FROM layer_styles WHERE f_table_name = '{LAYER}' AND useAsDefault = 1")
     yield Finding("one default style", len(styles) == 1, f"{len(styles)} styles")
@@ -281,7 +309,7 @@ def _description(db: sqlite3.Connection, run: _Run) -> Iterator[Finding]:
     yield Finding(f"provenance as in {RUN_FILE}", same, ", ".join(stated))
 
 
-def _features(path: Path, run: _Run) -> Iterator[Finding]:
+def _features(path: Path, run: RunJson) -> Iterator[Finding]:
     """Read all features in batches and say whether geometries and areas are right."""
     crs = CRS.from_user_input(pyogrio.read_info(path, layer=LAYER)["crs"])
     yield Finding(f"CRS as in {RUN_FILE}", crs == run.grid.crs, str(crs))
@@ -298,10 +326,3 @@ def _features(path: Path, run: _Run) -> Iterator[Finding]:
     yield Finding("geometries are valid", invalid == 0, f"{invalid} are not")
     yield Finding("geometries are MultiPolygons", other_types == 0, f"{other_types} are not")
     yield Finding("areas are geodesic", wrong_areas == 0, f"{wrong_areas} are off by more than {AREA_TOLERANCE:.1%}")
-
-
-_ALWAYS = ("classes.tif",)
-_CHECKS: Mapping[str, Callable[[Path, _Run], Iterator[Finding]]] = {
-    "classes.tif": _classes,
-    "buildings.gpkg": _geopackage,
-}

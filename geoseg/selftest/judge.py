@@ -12,6 +12,7 @@ from geoseg.models.architectures.probes import COL_SHARE, CONSTANT, ROW_SHARE, b
 from geoseg.models.bundle import ModelBundle, save_model
 from geoseg.models.spec import Architecture, Channel, ModelSpec, Normalisation
 from geoseg.scenes.scene import Scene
+from geoseg.tasks.semantic import probability_of
 from geoseg.tiling.axis import Axis
 from geoseg.tiling.ramp import RAMP_ONE
 from geoseg.tiling.windows import WindowGrid
@@ -20,7 +21,7 @@ from geoseg.values.raster import Raster
 
 STEP = 4e-6  # of the integers that probabilities are summed as, 2^-18, rounded up; float32's own error is far below
 CLASSES = (ClassInfo(1, "rest", (230, 230, 230)), ClassInfo(2, "probe", (200, 66, 46)))
-BAND = 2  # of probabilities.tif, where p(probe) stands
+LAYER = probability_of(CLASSES[1].name).name  # what is judged
 
 
 @dataclass(frozen=True, slots=True, eq=False)

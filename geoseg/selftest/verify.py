@@ -18,11 +18,12 @@ from geoseg.models.bundle import ModelBundle
 from geoseg.options.polygons import PolygonOptions
 from geoseg.options.run import ClusterOptions, RunOptions
 from geoseg.outputs.check import Finding
+from geoseg.outputs.run_json import RunJson
 from geoseg.scenes.aoi import read_area
 from geoseg.scenes.reading import read
 from geoseg.scenes.scene import Scene
 from geoseg.selftest.isolated_run import Ran, Trial, run_apart
-from geoseg.selftest.judge import BAND, PROBES, Probe, Seen, deviation_steps, full_range, see
+from geoseg.selftest.judge import LAYER, PROBES, Probe, Seen, deviation_steps, full_range, see
 from geoseg.tiling.memory import LEAST_CHUNK_PX
 from geoseg.values.box import Box
 
@@ -158,8 +159,9 @@ def _called(ran: Ran) -> str:
 
 def _judged_probe(trial: Trial, out: Path, seen: Seen) -> Finding:
     probe = next(p for p in PROBES if p.name == trial.network)
-    with rasterio.open(out / "probabilities.tif") as src:
-        found = src.read(BAND)
+    file, band = RunJson.read(out).band(LAYER)
+    with rasterio.open(out / file) as src:
+        found = src.read(band)
     name, valid = f"{trial.network}: {trial.way} {trial.options.chunk_px} px is exact", seen.raster.valid
     if (wrong := (found > 0) != valid).any():
         row, col = np.argwhere(wrong)[0]

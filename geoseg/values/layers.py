@@ -1,8 +1,8 @@
 """Layers: one raster of a job, and all that anybody needs to know to compress, shrink, describe and read it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,6 +79,18 @@ class Layer:
     def is_nodata(self, pixels: Pixels) -> NDArray[np.bool_]:
         """Return which pixels say nothing, in the shape of ``pixels``."""
         return np.isnan(pixels) if np.isnan(self.nodata) else pixels == pixels.dtype.type(self.nodata)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the layer as JSON values, read back by ``from_json``."""
+        nodata = "nan" if np.isnan(self.nodata) else self.nodata  # JSON has no NaN
+        return {**asdict(self), "nodata": nodata, "classes": self.classes and self.classes.as_json()}
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> Self:
+        """Return the layer that ``as_json`` has told of; raises a builtin error for anything else."""
+        classes = row["classes"]
+        known = {"nodata": float(row["nodata"]), "classes": None if classes is None else ClassMap.from_json(classes)}
+        return cls(**{**row, **known})
 
 
 def class_layer(name: str, classes: ClassMap, *, file: str | None = None) -> Layer:

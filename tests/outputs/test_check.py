@@ -11,12 +11,19 @@ import numpy as np
 import pytest
 import rasterio
 import shapely
-from make_outputs import GRID, finished_folder, restate, sql
+from make_outputs import GRID, LAYERS, finished_folder, restate, sql
+from numpy.typing import NDArray
 from rasterio.windows import Window
 from rio_cogeo.cogeo import cog_validate
 
 from geoseg.outputs.check import Finding, check_outputs, cog_faults
+from geoseg.outputs.cog.cog import assemble
+from geoseg.outputs.cog.parts import PartEncoder, write_part
 from geoseg.values.layers import Layer
+
+LISTED = "run.json: outputs are those of its layers and polygons"
+HEIGHT = Layer("height", "number", "height.tif", dtype="int16", nodata=-9999, scale=0.1, offset=5, unit="m")
+IDS = Layer("ids", "ids", "ids.tif", dtype="uint32")
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +40,11 @@ def faults(folder: Path) -> list[str]:
     return [f.name for f in check_outputs(folder) if not f.ok]
 
 
+def layers_of_run(folder: Path) -> list[dict[str, object]]:
+    layers: list[dict[str, object]] = json.loads((folder / "run.json").read_text())["layers"]
+    return layers
+
+
 def test_sound_folder_has_no_faults(sound: Path) -> None:
     findings = check_outputs(sound)
     assert [f for f in findings if not f.ok] == []
@@ -43,8 +55,19 @@ def test_sound_folder_has_no_faults(sound: Path) -> None:
 def test_run_without_polygons_is_sound(out: Path) -> None:
     for name in ("buildings.gpkg", "probabilities.tif"):
         (out / name).unlink()
+    restate(out, polygons=None, layers=layers_of_run(out)[:2])
+    assert faults(out) == []
+
+
+def test_a_run_of_before_layers_were_told_is_judged_by_the_names_of_its_files(out: Path) -> None:
+    restate(out, layers=None)
+    assert faults(out) == []
+    (out / "probabilities.tif").unlink()
     restate(out)
     assert faults(out) == []
+    _edit_confidence(out)
+    restate(out)
+    assert faults(out) == ["confidence.tif: nodata exactly where classes.tif has it"]
 
 
 def test_empty_layer_is_sound(tmp_path: Path) -> None:
@@ -77,7 +100,20 @@ def test_altered_and_missing_files_are_found(out: Path, name: str) -> None:
 def test_required_raster_is_missed_though_run_json_does_not_list_it(out: Path) -> None:
     (out / "classes.tif").unlink()
     restate(out)
-    assert "classes.tif: readable" in faults(out)
+    assert {"classes.tif: readable", LISTED} <= {*faults(out)}
+
+
+def test_a_raster_of_no_layer_is_found(out: Path) -> None:
+    shutil.copy(out / "confidence.tif", out / "more.tif")
+    restate(out)
+    assert faults(out) == [LISTED]
+
+
+@pytest.mark.parametrize("name", ["/vsicurl/http://example.org/a.tif", "../a.tif", ".."])
+def test_names_that_lead_elsewhere_are_not_opened(out: Path, name: str) -> None:
+    layers = layers_of_run(out)
+    restate(out, layers=[*layers, {**layers[1], "name": "more", "file": name}])
+    assert faults(out) == ["run.json: present and complete"]
 
 
 @pytest.mark.parametrize("name", ["buildings.gpkg-wal", "classes.tif.ovr", ".classes.tif.x1y2"])
@@ -125,7 +161,7 @@ def _plain_tiff(out: Path) -> None:
         (_edit_confidence, "confidence.tif: nodata exactly where classes.tif has it"),
         (_plain_tiff, "confidence.tif: valid COG"),
         (_plain_tiff, "confidence.tif: software tag"),
-        (_plain_tiff, "confidence.tif: bytes are scaled to probabilities"),
+        (_plain_tiff, "confidence.tif: values scaled as in run.json"),
         (_edit_pam("<Category>building</Category>", "<Category />"), "classes.tif: every class is named"),
         (_edit_pam('<Entry c1="200"', '<Entry c1="201"'), "classes.tif: legend colours as the table"),
         (_edit_pam("<Category>No data</Category>", ""), "classes.tif: names and colours for exactly the classes"),
@@ -181,7 +217,7 @@ def test_overviews_that_mix_classes_are_found(tmp_path: Path) -> None:
     def averaged(layer: Layer) -> Layer:
         return replace(layer, kind="probability")  # as if the ids were probabilities
 
-    assert "classes.tif: overview 0 shows only real classes" in faults(
+    assert "classes.tif: overview 0 shows only what the raster holds" in faults(
         finished_folder(tmp_path / "out", overviews_of=averaged)
     )
 
@@ -223,3 +259,69 @@ def test_findings_say_what_was_found(sound: Path) -> None:
 def test_a_job_folder_that_was_kept_is_no_fault(out: Path) -> None:
     (out / ".job").mkdir()
     assert faults(out) == []
+
+
+@pytest.fixture
+def bare(out: Path) -> Path:
+    """A run of classes alone."""
+    for name in ("buildings.gpkg", "probabilities.tif", "confidence.tif"):
+        (out / name).unlink()
+    restate(out, polygons=None, layers=layers_of_run(out)[:1])
+    return out
+
+
+def add_raster(out: Path, layer: Layer, pixels: NDArray[np.generic], *, told: Layer | None = None) -> None:
+    """Write a layer into a finished folder as a run would; told: what run.json says of it, where that is not so."""
+    encoder = PartEncoder(GRID.shape, [layer], overviews=2)
+    encoder.add({layer.name: pixels})
+    part = out.parent / f"{layer.name}_part.tif"
+    write_part(part, encoder.finish(), grid=GRID, record={"id": layer.name})
+    (out / str(layer.file)).unlink(missing_ok=True)
+    assemble({GRID.box: part}, GRID, {0: layer}, out / str(layer.file), tags={"GEOSEG_MODEL": "test"})
+    others = [row for row in layers_of_run(out) if row["name"] != layer.name]
+    restate(out, layers=[*others, (told or layer).as_json()])
+
+
+def known_pixels(out: Path) -> NDArray[np.bool_]:
+    with rasterio.open(out / "classes.tif") as src:
+        return src.read(1) > 0
+
+
+def test_a_number_layer_of_int16_is_judged_as_its_layer_says(bare: Path) -> None:
+    known = known_pixels(bare)
+    pixels = np.where(known, np.random.default_rng(3).integers(-300, 3000, GRID.shape), -9999).astype(np.int16)
+    add_raster(bare, HEIGHT, pixels)
+    assert faults(bare) == []
+    assert sum(f.name.startswith("height.tif") for f in check_outputs(bare)) > 8
+    for told, fault in [
+        (replace(HEIGHT, nodata=0), "type and nodata as in run.json"),
+        (replace(HEIGHT, dtype="float32"), "type and nodata as in run.json"),
+        (replace(HEIGHT, scale=1.0), "values scaled as in run.json"),
+    ]:
+        add_raster(bare, HEIGHT, pixels, told=told)
+        assert f"height.tif: {fault}" in faults(bare)
+    add_raster(bare, HEIGHT, np.where(np.arange(GRID.width) == 700, -9999, pixels).astype(np.int16))
+    assert faults(bare) == ["height.tif: nodata exactly where classes.tif has it"]
+    shutil.copy(bare.parent / "height_part.tif", bare / "height.tif")  # a part bears neither
+    restate(bare)
+    assert {"height.tif: software tag", "height.tif: values scaled as in run.json"} < {*faults(bare)}
+
+
+def test_a_layer_of_ids_of_uint32_is_judged_as_its_layer_says(bare: Path) -> None:
+    known = known_pixels(bare)
+    rows, cols = np.mgrid[: GRID.height, : GRID.width]
+    ids = np.where(known & (rows % 7 < 5), 70_000 + rows // 7 * 2000 + cols // 7 * 10, 0).astype(np.uint32)
+    add_raster(bare, IDS, ids)
+    assert faults(bare) == []  # unlike a number, an id may be missing where there is a class
+    add_raster(bare, replace(IDS, kind="number"), ids, told=IDS)  # averages of ids are ids of nothing
+    assert "ids.tif: overview 0 shows only what the raster holds" in faults(bare)
+    add_raster(bare, IDS, np.where(known, ids, 5).astype(np.uint32))
+    assert faults(bare) == ["ids.tif: nodata exactly where classes.tif has it"]
+    add_raster(bare, IDS, ids, told=replace(IDS, kind="number"))
+    assert faults(bare) == ["ids.tif: nodata exactly where classes.tif has it"]
+
+
+def test_a_layer_comes_back_from_json() -> None:
+    for layer in (HEIGHT, IDS, Layer("change", "number", dtype="float32", nodata=float("nan")), LAYERS[0]):
+        text = json.dumps(layer.as_json(), allow_nan=False)
+        assert repr(Layer.from_json(json.loads(text))) == repr(replace(layer, nodata=float(layer.nodata)))

@@ -1,6 +1,5 @@
 """The two sides of an evaluation: what was predicted and what is right, and the classes that their values stand for."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +8,8 @@ import geopandas as gpd
 
 from geoseg.errors import ConfigError, InputError
 from geoseg.outputs.class_raster import ClassRaster, NoNodata
+from geoseg.outputs.geopackage.footprints import LAYER
+from geoseg.outputs.run_json import RUN_FILE, RunJson
 from geoseg.scenes.labelled import class_text
 from geoseg.scenes.polygons import read_polygons, split_layer
 from geoseg.values.classes import BUILDING_CLASSES, ClassMap
@@ -17,7 +18,6 @@ from geoseg.values.grid import Grid
 BUILDINGS = ClassMap(BUILDING_CLASSES)
 BACKGROUND, BUILDING = (c.id for c in BUILDING_CLASSES)
 VECTORS = (".gpkg", ".geojson", ".json", ".shp", ".shz", ".zip", ".fgb", ".kml", ".gml", ".sqlite", ".parquet")
-RUN_FILE = "run.json"
 _WAYS = "Say with --nodata N which one means unknown"
 
 
@@ -53,10 +53,10 @@ class Prediction:
         """
         folder = Path(path)
         if folder.is_dir():
-            classes = _classes_of_run(folder / RUN_FILE)
-            raster, polygons = ClassRaster.open(folder / "classes.tif"), folder / "buildings.gpkg"
-            layer = Layer(str(polygons), "buildings") if polygons.exists() else None
-            return cls(raster, layer, classes, _own_ids(raster, classes))
+            run = _run_in(folder)
+            raster = ClassRaster.open(folder / run.class_file)
+            polygons = None if run.polygons is None else Layer(str(folder / run.polygons), LAYER)
+            return cls(raster, polygons, run.classes, _own_ids(raster, run.classes))
         file, _ = split_layer(path)
         if not file.exists():
             raise InputError(f"{file}: no such file")
@@ -67,16 +67,15 @@ class Prediction:
         return cls(raster, None, classes, _own_ids(raster, classes))
 
 
-def _classes_of_run(run_file: Path) -> ClassMap:
-    if not run_file.exists():
-        raise InputError(
-            f"{run_file.parent}: no finished run ({run_file.name} is not there); name its folder, or a file"
-        )
+def _run_in(folder: Path) -> RunJson:
+    if not (folder / RUN_FILE).exists():
+        raise InputError(f"{folder}: no finished run ({RUN_FILE} is not there); name its folder, or a file")
     try:
-        return ClassMap.from_json(json.loads(run_file.read_text(encoding="utf-8"))["classes"])
+        return RunJson.read(folder)
     except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:  # ConfigError is a ValueError
         raise InputError(
-            f"{run_file}: is no run.json of a prediction ({error!r}); run it again, or name its classes.tif"
+            f"{folder / RUN_FILE}: is no run.json of a prediction ({error!r}); run it again, or name its raster of "
+            f"classes"
         ) from error
 
 

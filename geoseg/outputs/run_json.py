@@ -1,0 +1,109 @@
+"""run.json for its readers: what it says of the rasters, classes and polygons beside it. ``jobs/record`` writes it."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from affine import Affine
+from rasterio.crs import CRS
+
+from geoseg.disk.files import refuse_special
+from geoseg.outputs.pam import pam_path
+from geoseg.values.classes import ClassMap
+from geoseg.values.grid import Grid
+from geoseg.values.layers import Layer, class_layer, probability_layer
+
+RUN_FILE = "run.json"
+KEYS = ("software", "version", "model", "input", "grid", "classes", "outputs")
+
+
+@dataclass(frozen=True, slots=True)
+class RunJson:
+    """What the run.json of a finished run says."""
+
+    facts: Mapping[str, Any]
+    """All of it."""
+    grid: Grid
+    """Of the rasters."""
+    classes: ClassMap
+    """What is mapped."""
+    layers: tuple[Layer, ...]
+    """What the rasters hold, in the order of their bands."""
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read run.json in ``folder``; raises OSError, InputError, and a builtin error for what is no run.json."""
+        refuse_special(folder / RUN_FILE)
+        facts = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
+        if missing := [key for key in KEYS if key not in facts]:
+            raise ValueError(f"lacks {', '.join(missing)}")
+        classes, grid = ClassMap.from_json(facts["classes"]), facts["grid"]
+        height, width = grid["shape"]
+        known = facts.get("layers")
+        run = cls(
+            facts=facts,
+            grid=Grid(CRS.from_string(grid["crs"]), Affine(*grid["transform"]), (height, width)),
+            classes=classes,
+            layers=_older(classes, facts["outputs"]) if known is None else tuple(map(Layer.from_json, known)),
+        )
+        _refuse_paths([*facts["outputs"], *run.files, *([run.polygons] if run.polygons else [])])
+        return run
+
+    @property
+    def files(self) -> dict[str, tuple[Layer, ...]]:
+        """The bands of every raster, by its name."""
+        names = dict.fromkeys(layer.file for layer in self.layers if layer.file is not None)
+        return {name: tuple(layer for layer in self.layers if layer.file == name) for name in names}
+
+    @property
+    def class_layer(self) -> Layer:
+        """The layer whose ids were counted; raises ValueError where there is none."""
+        found = next((layer for layer in self.layers if layer.classes is not None and layer.file), None)
+        if found is None:
+            raise ValueError("has no layer of classes")
+        return found
+
+    @property
+    def class_file(self) -> str:
+        """Name of the raster of the classes."""
+        return str(self.class_layer.file)
+
+    @property
+    def polygons(self) -> str | None:
+        """Name of the file of polygons, None where there is none."""
+        stated = self.facts.get("polygons")
+        return None if stated is None else str(stated["file"])
+
+    @property
+    def pixels(self) -> dict[int, int]:
+        """Number of pixels by class id."""
+        return {row["id"]: row["pixels"] for row in self.facts["classes"]}
+
+    @property
+    def expected(self) -> tuple[str, ...]:
+        """Names of all outputs that layers and polygons make."""
+        return (*self.files, pam_path(Path(self.class_file)).name, *([self.polygons] if self.polygons else []))
+
+    def band(self, name: str) -> tuple[str, int]:
+        """Return the file and the 1-based band of a layer; raises KeyError."""
+        places = {layer.name: (file, i) for file, layers in self.files.items() for i, layer in enumerate(layers, 1)}
+        return places[name]
+
+
+def _older(classes: ClassMap, outputs: Iterable[str]) -> tuple[Layer, ...]:
+    """Return the layers of a run.json that does not tell of them, as geoseg wrote until 0.1."""
+    every = (
+        class_layer("classes", classes, file="classes.tif"),
+        *(probability_layer(name, "", file=f"{name}.tif") for name in ("confidence", "entropy")),
+        *(probability_layer(f"probability_{c.name}", "", file="probabilities.tif") for c in classes),
+    )
+    return tuple(layer for layer in every if layer.file in {"classes.tif", *outputs})
+
+
+def _refuse_paths(names: Iterable[str]) -> None:
+    """Raise ValueError for a name that leads out of the folder: GDAL would open it, wherever it is."""
+    for name in names:
+        if name in ("", ".", "..") or Path(name).name != name:
+            raise ValueError(f"{name!r} is no name of a file in the folder")
