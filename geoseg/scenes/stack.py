@@ -1,5 +1,6 @@
 """Several files, mostly of one band each, as one scene: on the grid of the first."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from geoseg.errors import InputError
@@ -14,15 +15,18 @@ def recipe(given: Given) -> Described | None:
     if len(given.paths) == 1:
         return None
     parts = [describe_file(path, given) for path in given.paths]
-    first = parts[0]
-    onto = [_onto(first.grid, part, given) for part in parts]
+    return joined([_onto(parts[0].grid, part, given) for part in parts])
+
+
+def joined(parts: Sequence[Described]) -> Described:
+    """Return the bands of files on one grid as those of one input."""
     return Described(
-        grid=first.grid,
-        sources=tuple(source for part in onto for source in part.sources),
+        grid=parts[0].grid,
+        sources=tuple(source for part in parts for source in part.sources),
         labels=tuple(label for part in parts for label in part.labels),
         dtypes=tuple(dtype for part in parts for dtype in part.dtypes),
-        block=first.block,
-        notes=tuple(note for part in onto for note in part.notes),
+        block=parts[0].block,
+        notes=tuple(note for part in parts for note in part.notes),
     )
 
 
@@ -40,7 +44,8 @@ def _onto(grid: Grid, part: Described, given: Given) -> Described:
         )
     t = part.grid.transform
     note = f"{path}: pixels of {t.a:g} x {t.e:g} are brought to those of {given.paths[0]} ({rule})"
-    return replace(part, sources=tuple(replace(s, placing=placing) for s in part.sources), notes=(*part.notes, note))
+    sources = tuple(replace(s, placing=placing) for s in part.sources)
+    return replace(part, grid=grid, sources=sources, notes=(*part.notes, note))
 
 
 def in_words(grid: Grid) -> str:
