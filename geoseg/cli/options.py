@@ -109,6 +109,13 @@ class SceneFlags:
             rich_help_panel=SCENE_PANEL,
         ),
     ] = None
+    warp_to: Annotated[
+        str | None,
+        typer.Option(
+            help="CRS that a scene placed by ground control points, or in another CRS, is warped to, e.g. EPSG:32633.",
+            rich_help_panel=SCENE_PANEL,
+        ),
+    ] = None
     local_only: Annotated[
         bool,
         typer.Option(
@@ -128,6 +135,7 @@ class SceneFlags:
             "mask": self.mask,
             "assume_crs": self.assume_crs,
             "resampling": self.resampling,
+            "warp_to": self.warp_to,
             "local_only": self.local_only,
         }
 

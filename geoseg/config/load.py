@@ -73,6 +73,7 @@ class SceneReading(Value):
     mask: PathText | None = None
     assume_crs: str | None = None
     resampling: Rule | None = None
+    warp_to: str | None = None
     local_only: bool = False
 
 
@@ -93,6 +94,7 @@ class SceneInput(SceneReading):
             mask=self.mask,
             assume_crs=self.assume_crs,
             resampling=self.resampling,
+            warp_to=self.warp_to,
             local_only=self.local_only,
         )
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from geoseg.errors import ConfigError, InputError
-from geoseg.scenes import geotiff, stack
+from geoseg.scenes import geotiff, stack, warped
 from geoseg.scenes.band_names import name_bands
 from geoseg.scenes.geotiff import describe_file
 from geoseg.scenes.recipe import Given, Recipe
@@ -17,6 +17,7 @@ from geoseg.values.grid import Grid
 from geoseg.values.resampling import Rule
 
 RECIPES: tuple[Recipe, ...] = (  # the first that knows the input makes the scene
+    warped.recipe,
     stack.recipe,
     geotiff.recipe,
 )
@@ -31,6 +32,7 @@ def open_scene(
     mask: str | Path | None = None,
     assume_crs: str | None = None,
     resampling: Rule | None = None,
+    warp_to: str | None = None,
     local_only: bool = False,
 ) -> Scene:
     """Open a GeoTIFF, COG, VRT or any raster GDAL reads, or several single-band files of one place, as one scene.
@@ -40,6 +42,7 @@ def open_scene(
     gives the bands wavelengths; nodata: overrides the tag; mask: a raster on the scene's grid, pixels where its first
     band is 0, nodata or NaN are invalid; assume_crs: for files without one; resampling: "nearest", "bilinear" or
     "average", by which files of other pixel sizes become bands on the grid of the first one;
+    warp_to: a CRS, such as "EPSG:32633", that a scene placed by ground control points, or in another CRS, is warped to;
     local_only: names and formats that make GDAL read further files or URLs (VRT, WMS, …) are refused.
     Raises InputError (not there, not a raster, no CRS, complex pixels, grids that differ) and ConfigError.
 
@@ -51,7 +54,7 @@ def open_scene(
     paths = tuple(str(p) for p in ([source] if isinstance(source, str | Path) else source))
     if not paths:
         raise ConfigError("no scene given")
-    given = Given(paths, assume_crs, resampling, local_only)
+    given = Given(paths, assume_crs, resampling, warp_to, local_only)
     found = next(known for recipe in RECIPES if (known := recipe(given)) is not None)
     every = [s if nodata is None else replace(s, nodata=nodata) for s in found.sources]
     is_alpha = [s.index == s.alpha for s in every]

@@ -15,6 +15,7 @@ class Given:
     paths: tuple[str, ...]  # at least one
     assume_crs: str | None = None  # of files that have none
     resampling: Rule | None = None  # by which files of other grids become pixels of the scene; None: they do not
+    warp_to: str | None = None  # CRS on a grid of which the scene is to lie; None: on that of its first file
     local_only: bool = False  # names and formats that make GDAL read further files or URLs are refused
 
 
