@@ -22,10 +22,12 @@ LARGEST = float(np.finfo(np.float32).max)  # pixels are worked with as float32
 def own_grid(src: DatasetReader, given: Given) -> Grid:
     """Return the grid that a file's CRS and geotransform give; raises InputError where it has none."""
     path = src.name
-    if src.transform.is_identity and (src.gcps[0] or src.rpcs):
+    if src.transform.is_identity and src.gcps[0]:
         raise InputError(
-            f"{path}: placed by ground control points or RPCs only; rectify it first (gdalwarp, gdalwarp -rpc)"
+            f"{path}: placed by ground control points only; name the CRS to warp it to, e.g. --warp-to EPSG:32633"
         )
+    if src.transform.is_identity and src.rpcs:
+        raise InputError(f"{path}: placed by RPCs only; rectify it first (gdalwarp -rpc)")
     if src.transform.is_identity:  # what rasterio gives for a missing or empty one
         raise InputError(
             f"{path}: no geotransform, so nobody knows where its pixels lie or how large they are; give it one "

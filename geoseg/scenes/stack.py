@@ -37,7 +37,11 @@ def _onto(grid: Grid, part: Described, given: Given) -> Described:
     path, rule = part.sources[0].file, given.resampling
     placing = Regridded.between(part.grid, grid, rule or "bilinear")
     if rule is None or placing is None:
-        way = "gdalwarp -t_srs -te -tr" if placing is None else "--resampling bilinear, nearest or average"
+        way = (
+            f"--warp-to {_code(grid)}, or gdalwarp -t_srs -te -tr"
+            if placing is None
+            else "--resampling bilinear, nearest or average"
+        )
         raise InputError(
             f"{path}: its grid ({in_words(part.grid)}) differs from that of {given.paths[0]} ({in_words(grid)}). "
             f"Bring the bands to one grid first ({way})"
@@ -46,6 +50,11 @@ def _onto(grid: Grid, part: Described, given: Given) -> Described:
     note = f"{path}: pixels of {t.a:g} x {t.e:g} are brought to those of {given.paths[0]} ({rule})"
     sources = tuple(replace(s, placing=placing) for s in part.sources)
     return replace(part, grid=grid, sources=sources, notes=(*part.notes, note))
+
+
+def _code(grid: Grid) -> str:
+    code = grid.crs.to_epsg()
+    return "CRS" if code is None else f"EPSG:{code}"
 
 
 def in_words(grid: Grid) -> str:

@@ -154,7 +154,7 @@ def test_what_lies_beyond_a_file_is_invalid(tmp_path):
     ids=["turned", "upside down", "another CRS", "elsewhere", "far finer"],
 )
 def test_what_no_rule_brings_together_is_refused(tmp_path, transform, crs):
-    with pytest.raises(InputError, match=r"B05.tif: its grid .*\(gdalwarp"):
+    with pytest.raises(InputError, match=r"B05.tif: its grid .*\(--warp-to EPSG:32632"):
         open_scene(pair(tmp_path, noise((30, 45)), transform=transform, crs=crs), resampling="nearest")
 
 

@@ -330,7 +330,9 @@ def test_masks_of_all_files_count(tmp_path):
 def test_files_on_different_grids_are_told_apart(tmp_path, other):
     first = write(tmp_path / "a_B4.tif", noise("uint8", 1))
     second = write(tmp_path / "b_B8.tif", noise("uint8", 1, other.pop("shape", SHAPE)), **other)
-    with pytest.raises(InputError, match=r"b_B8.tif: its grid \(.*\) differs from that of .*a_B4.tif .*(gdalw|--res)"):
+    with pytest.raises(
+        InputError, match=r"b_B8.tif: its grid \(.*\) differs from that of .*a_B4.tif .*(--warp-to|--res)"
+    ):
         open_scene([first, second])
 
 
@@ -370,7 +372,7 @@ def test_ground_control_points_and_rpcs_are_no_grid(tmp_path, kind, assume):
         else:
             ones = [1.0] + [0.0] * 19
             dst.rpcs = RPC(0, 1, 27, 1, ones, ones, 18, 18, 85, 1, ones, ones, 26, 26)
-    with pytest.raises(InputError, match="control points or RPCs only; rectify it first"):
+    with pytest.raises(InputError, match="--warp-to EPSG:" if kind == "gcps" else "RPCs only; rectify it first"):
         open_scene(path, assume_crs=assume)
 
 
