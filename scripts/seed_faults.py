@@ -65,7 +65,7 @@ FAULTS = (
         "stale part: a part of another job counts as done",
         'if found is not None and found["fingerprint"] == job.fingerprint:',
         "if found is not None:",
-        ("test_folder.py",),
+        ("test_folder.py", "test_shared_folder.py"),
     ),
     Fault(
         "wrong overview: of equally common classes the last one",
@@ -89,7 +89,7 @@ FAULTS = (
         "dropped part: a chunk without a part is left out of the map",
         "if not whole or len(parts) != len(rows) * len(cols):",
         "if not whole:",
-        ("test_assembly.py",),
+        ("test_cog.py",),
     ),
 )
 

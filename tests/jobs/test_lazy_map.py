@@ -124,10 +124,11 @@ def test_a_task_s_share_counts_the_base_once(monkeypatch):
     assert lazy._share_of_a_task(base - 1) == base - 1  # refused with the number that was given
 
 
-@pytest.mark.slow
-def test_workers_of_a_cluster_give_the_same(scene_file, tiny_bundle, run):
+@pytest.mark.parametrize("processes", [False, pytest.param(True, marks=pytest.mark.nightly)])
+def test_workers_of_a_cluster_give_the_same(scene_file, tiny_bundle, run, processes):
     from distributed import Client, LocalCluster
 
-    with LocalCluster(n_workers=1, threads_per_worker=2, dashboard_address=None) as cluster, Client(cluster):
+    workers = {"n_workers": 1, "threads_per_worker": 2, "processes": processes}
+    with LocalCluster(**workers, dashboard_address=":0") as cluster, Client(cluster):
         values = geoseg.predict(scene_file, tiny_bundle, options=OPTIONS, layer="confidence").values
     np.testing.assert_array_equal(values, run.to_xarray("confidence").values)

@@ -1,6 +1,7 @@
 """Several runs and one job folder: shards that plan with different memory, workers of a job that was started over."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -111,14 +112,24 @@ def test_finish_draws_polygons_where_it_is_told(scene, tiny_bundle, tmp_path, ca
     assert "the outputs of" in capsys.readouterr().err
 
 
-def stopped_after_one(scene, bundle, out):
+def stopped_after_one(scene, bundle, out, *, threshold=0.6):
     def stop(progress):
         if progress.stage == "predict" and progress.done:
             raise KeyboardInterrupt
 
-    options = RunOptions(device="cpu", engine="sync", chunk_px=512, threshold=0.6)
+    options = RunOptions(device="cpu", engine="sync", chunk_px=512, threshold=threshold)
     with pytest.raises(KeyboardInterrupt):
         predict(scene, bundle, out, options=options, listen=stop)
+
+
+def test_a_part_of_another_job_is_made_anew(scene, tiny_bundle, whole, tmp_path):
+    stopped_after_one(scene, tiny_bundle, tmp_path / "other")
+    stopped_after_one(scene, tiny_bundle, tmp_path / "out", threshold=None)
+    (other,), (part,) = ((tmp_path / name).glob(".job/parts/*/*.tif") for name in ("other", "out"))
+    shutil.copyfile(other, part)
+    told, options = [], RunOptions(device="cpu", engine="sync", chunk_px=512)
+    assert_same(predict(scene, tiny_bundle, tmp_path / "out", options=options, listen=told.append), whole)
+    assert told[0].done == 0
 
 
 def test_a_worker_of_a_job_that_was_started_over_cannot_touch_the_parts_of_the_new_one(
