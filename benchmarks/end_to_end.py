@@ -24,8 +24,8 @@ import numpy as np
 from scenes import repeated
 
 from geoseg import RunOptions, predict
-from geoseg.executors import threads as local
-from geoseg.jobs import folder
+from geoseg.executors.threads import usable_cpus
+from geoseg.jobs import chunk, folder
 from geoseg.jobs import predict as run
 from geoseg.jobs.networks import load_networks
 from geoseg.jobs.run import Progress
@@ -77,7 +77,7 @@ def instrumented(clock: Clock, scene: Path, model: str, out: Path, options: RunO
     sink = folder._PartSink
     with (
         patch.object(run, "load_networks", clock.networks),
-        patch.object(local, "read_strip", clock.timed("read", local.read_strip)),
+        patch.object(chunk, "read_strip", clock.timed("read", chunk.read_strip)),
         patch.object(sink, "add", clock.timed("encode", sink.add)),
         patch.object(sink, "commit", clock.timed("encode", sink.commit)),
         patch.object(run, "build_outputs", clock.timed("finish", run.build_outputs)),
@@ -127,7 +127,7 @@ def main() -> None:
         print(f"{mpx:.2f} Mpx, {len(clock.calls)} network calls of {clock.calls[0][1]}; CPU s per Mpx, engine sync:")
         for name in ("read", "network", "blend", "encode", "finish"):
             print(f"  {name:8} {seconds.get(name, 0) / mpx:8.4f}")
-        lanes = local.usable_cpus()
+        lanes = usable_cpus()
         runs, alone = [], []
         for i in range(arguments.runs):
             options = RunOptions(lanes=lanes, tta=arguments.tta)

@@ -20,9 +20,9 @@ import stubs
 from scenes import write_scene
 
 from geoseg import ClusterOptions, RunOptions, load_model, open_scene
-from geoseg.executors.base import ChunkProgress, Engine, Task
+from geoseg.executors.base import ChunkProgress, ChunkRecord, Engine
 from geoseg.executors.open import open_engine
-from geoseg.jobs.chunk import ChunkRecord
+from geoseg.jobs.chunk import ChunkTask
 from geoseg.jobs.folder import JobFolder
 from geoseg.jobs.networks import load_networks
 from geoseg.jobs.plan import make_plan
@@ -30,7 +30,7 @@ from geoseg.jobs.plan import make_plan
 os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
 
 
-def seconds_of(engine: Engine, task: Task) -> float:
+def seconds_of(engine: Engine, task: ChunkTask) -> float:
     """Run all chunks of a task; raises where one fails."""
     began = time.perf_counter()
     for outcome in engine.run(task, list(task.job.chunks())):
@@ -69,13 +69,13 @@ def main() -> None:
         scene = open_scene(write_scene(folder / "scene.tif", arguments.side))
         buildings = load_model("buildings")
 
-        def real(engine: Engine) -> Task:
+        def real(engine: Engine) -> ChunkTask:
             options = RunOptions(chunk_px=512, tta="none")
             bundle = replace(buildings, spec=buildings.spec.model_copy(update={"gsd_m": None}))
             job = make_plan(scene, [bundle], site=engine.site("cpu"), options=options).job
-            return Task(job, load_networks, adopted(folder / f"real{id(engine)}", job))
+            return ChunkTask(job, load_networks, adopted(folder / f"real{id(engine)}", job))
 
-        def sleeping(engine: Engine) -> Task:
+        def sleeping(engine: Engine) -> ChunkTask:
             job = make_plan(scene, [stubs.BUNDLE], site=engine.site("cpu"), options=RunOptions(chunk_px=512)).job
             return stubs.task(job, folder / f"sleep{id(engine)}", seconds=0.1)
 

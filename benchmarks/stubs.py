@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from geoseg.executors.base import Task
+from geoseg.jobs.chunk import ChunkTask
 from geoseg.jobs.folder import JobFolder
 from geoseg.jobs.job import Job
 from geoseg.models.backends.base import Answer
@@ -41,9 +41,9 @@ def network(seconds: float, _job: Job):
     return partial(answer, seconds)
 
 
-def task(job: Job, folder: Path, *, seconds: float = 0.0) -> Task:
+def task(job: Job, folder: Path, *, seconds: float = 0.0) -> ChunkTask:
     """Return a task that runs the stub and writes parts to ``folder``."""
     work = JobFolder(folder)
     with work.locked():
         work.adopt(job, fresh=True, config=None)
-    return Task(job, partial(network, seconds), work)
+    return ChunkTask(job, partial(network, seconds), work)

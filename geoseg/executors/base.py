@@ -1,17 +1,48 @@
-"""Engines: ways to walk the chunks of a job. Each yields records as parts are committed, and failures as values."""
+"""Engines: ways to walk the chunks of a task. Each yields records as parts are committed, and failures as values.
 
-from collections.abc import Callable, Iterable, Iterator
+No job is known here: a task says what is done to a chunk, where that goes, and what must not have changed.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
-from geoseg.jobs.chunk import ChunkRecord, ChunkWalk, Forward
-from geoseg.jobs.job import Job, Platform
+import numpy as np
+from numpy.typing import NDArray
+
+from geoseg.models.backends.base import Answer, Windows
 from geoseg.tasks.base import Rows
 from geoseg.tiling.memory import FREE_SHARE
+from geoseg.tiling.strips import Strip
 from geoseg.values.box import Box
 
 Chunk = tuple[str, Box]
+Forward = Callable[[int, Windows], Answer]  # (member, windows)
+ForwardAll = Callable[[Iterable[tuple[int, Windows]]], Iterator[Answer]]  # keeps the order
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """What besides the job decides the bits of a result; two workers of one run must agree on it.
+
+    device: "cpu" or "cuda"; precision: "fp32" or "bf16"; libraries: device kind, instruction set, versions.
+    """
+
+    device: str
+    precision: str
+    libraries: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ChunkRecord:
+    """What became of a chunk: the windows run and skipped, and the pixels of each class in each row, (N, h) int32."""
+
+    id: str
+    box: Box
+    windows: int
+    skipped: int
+    class_rows: NDArray[np.int32]
 
 
 class Cause(StrEnum):
@@ -56,21 +87,64 @@ class Sink(Protocol):
         ...
 
 
-class Store(Protocol):
-    """Where parts go; picklable for engines with other processes."""
+class Walk(Protocol):
+    """A chunk on its way, strip by strip."""
 
-    def sink(self, job: Job, walk: ChunkWalk) -> Sink:
-        """Open the part of a chunk."""
+    @property
+    def id(self) -> str:
+        """The chunk's."""
+        ...
+
+    @property
+    def box(self) -> Box:
+        """The chunk's."""
+        ...
+
+    @property
+    def strips(self) -> Sequence[Strip]:
+        """From top to bottom."""
+        ...
+
+    def read(self, strip: Strip) -> Any:
+        """Return what a strip needs from disk; strips may be read ahead."""
+        ...
+
+    def advance(self, strip: Strip, pixels: Any, forward_all: ForwardAll) -> Rows:
+        """Run the next strip over what was read for it; returns the rows that are complete now."""
+        ...
+
+    def record(self) -> ChunkRecord:
+        """Return what became of the chunk, once all strips are through."""
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
-    """What is done to every chunk. network: makes the job's networks ready, once per process; picklable."""
+class Task(Protocol):
+    """What is done to every chunk; picklable for engines with other processes."""
 
-    job: Job
-    network: Callable[[Job], Forward]
-    store: Store
+    @property
+    def key(self) -> str:
+        """A short name, another one for another job."""
+        ...
+
+    def forward(self) -> Forward:
+        """Make the networks ready, once per process, and return their call."""
+        ...
+
+    def walk(self, chunk: Chunk) -> Walk:
+        """Begin a chunk."""
+        ...
+
+    def sink(self, walk: Walk) -> Sink:
+        """Open the part of a chunk."""
+        ...
+
+    def refuse_if_changed(self) -> None:
+        """Raise PlanChangedError where an input is no longer as it was planned with."""
+        ...
+
+    def refuse_if_different(self, site: "Callable[[str], Site]") -> None:
+        """Raise PlanChangedError where this process, a ``site`` for a device, would not give the bytes planned."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from distributed import Client, Future, KilledWorker, LocalCluster
 from distributed.comm import CommClosedError
 
 from geoseg.errors import ConfigError, GeosegError, PlanChangedError, TryAgainError
-from geoseg.executors.base import Cause, Chunk, ChunkFailure, Room, Site, Task
+from geoseg.executors.base import Cause, Chunk, ChunkFailure, ChunkRecord, Room, Site, Task
 from geoseg.executors.threads import usable_cpus
 from geoseg.executors.worker import (
     INSTRUCTION_SET,
@@ -39,7 +39,6 @@ from geoseg.executors.worker import (
     perform,
     versions,
 )
-from geoseg.jobs.chunk import ChunkRecord
 from geoseg.options.run import EngineOptions
 
 log = logging.getLogger(__name__)
@@ -231,7 +230,7 @@ class DaskEngine:
 
 def _key(task: Task, chunk: Chunk) -> str:
     """Return a key of one prefix for all chunks: the scheduler keeps statistics per prefix for ever."""
-    return f"geoseg-{task.job.fingerprint[:8]}{chunk[0]}{time.monotonic_ns()}"
+    return f"geoseg-{task.key}{chunk[0]}{time.monotonic_ns()}"
 
 
 @contextmanager

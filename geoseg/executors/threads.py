@@ -6,14 +6,27 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import rasterio
 
 from geoseg.errors import GeosegError, TryAgainError
-from geoseg.executors.base import Cause, Chunk, ChunkFailure, ChunkProgress, Outcome, Room, Sink, Site, Task
-from geoseg.jobs.chunk import ChunkRecord, ChunkWalk, ForwardAll, StripPixels, read_strip
-from geoseg.jobs.job import Platform, refuse_if_source_changed
+from geoseg.executors.base import (
+    Cause,
+    Chunk,
+    ChunkFailure,
+    ChunkProgress,
+    ChunkRecord,
+    ForwardAll,
+    Outcome,
+    Platform,
+    Room,
+    Sink,
+    Site,
+    Task,
+    Walk,
+)
 from geoseg.models.backends import library
 from geoseg.models.backends.base import Windows
 from geoseg.tasks.base import Rows
@@ -109,9 +122,9 @@ def run_chunks(
 ) -> Iterator[Outcome]:
     """Run chunks strip by strip through three pools; ``ahead``: network calls under way beside the one in use.
 
-    Raises what ends the whole job: OutputError where a part cannot be written, and whatever ``task.network`` raises.
+    Raises what ends the whole job: OutputError where a part cannot be written, and whatever ``task.forward`` raises.
     """
-    forward = task.network(task.job)
+    forward = task.forward()
 
     def forward_all(batches: Iterable[tuple[int, Windows]]):  # type: ignore[no-untyped-def]
         return _ahead(batches, lambda batch: lanes.submit(forward, *batch), keep=ahead)
@@ -119,12 +132,12 @@ def run_chunks(
     failed: set[str] = set()
     behind = _Behind(encoder)
     sink: Sink | None = None
-    reads = _ahead(_strips(task, todo), lambda item: reader.submit(_try_read, task, *item), keep=READ_AHEAD)
+    reads = _ahead(_strips(task, todo), lambda item: reader.submit(_try_read, *item), keep=READ_AHEAD)
     for walk, strip, pixels in reads:
         if walk.id in failed:
             continue
         if strip is walk.strips[0]:
-            sink = task.store.sink(task.job, walk)
+            sink = task.sink(walk)
         assert sink is not None  # every walk begins with its first strip
         rows = pixels if isinstance(pixels, ChunkFailure) else _try_advance(walk, strip, pixels, forward_all)
         if isinstance(rows, ChunkFailure):
@@ -135,26 +148,26 @@ def run_chunks(
             yield from behind.submit(sink.add, rows)
         yield ChunkProgress(walk.id, round((walk.strips.index(strip) + 1) / len(walk.strips), 3))
         if strip is walk.strips[-1]:
-            refuse_if_source_changed(task.job)  # else pixels that were read since the change would count as done
+            task.refuse_if_changed()  # else pixels that were read since the change would count as done
             yield from behind.submit(sink.commit, walk.record())
     yield from behind.wait()
 
 
-def _strips(task: Task, todo: Iterable[Chunk]) -> Iterator[tuple[ChunkWalk, Strip]]:
-    for chunk_id, box in todo:
-        refuse_if_source_changed(task.job)
-        walk = ChunkWalk(task.job, chunk_id, box)
+def _strips(task: Task, todo: Iterable[Chunk]) -> Iterator[tuple[Walk, Strip]]:
+    for chunk in todo:
+        task.refuse_if_changed()
+        walk = task.walk(chunk)
         yield from ((walk, strip) for strip in walk.strips)
 
 
-def _try_read(task: Task, walk: ChunkWalk, strip: Strip) -> tuple[ChunkWalk, Strip, StripPixels | ChunkFailure]:
+def _try_read(walk: Walk, strip: Strip) -> tuple[Walk, Strip, Any]:
     try:
-        return walk, strip, read_strip(task.job, strip)
+        return walk, strip, walk.read(strip)
     except (GeosegError, MemoryError) as error:
         return walk, strip, _failure(walk, error, Cause.READING)
 
 
-def _try_advance(walk: ChunkWalk, strip: Strip, pixels: StripPixels, forward_all: ForwardAll) -> Rows | ChunkFailure:
+def _try_advance(walk: Walk, strip: Strip, pixels: Any, forward_all: ForwardAll) -> Rows | ChunkFailure:
     try:
         return walk.advance(strip, pixels, forward_all)
     except TryAgainError:  # a signal's handler has raised it, here by chance
@@ -163,7 +176,7 @@ def _try_advance(walk: ChunkWalk, strip: Strip, pixels: StripPixels, forward_all
         return _failure(walk, error, Cause.NETWORK)
 
 
-def _failure(walk: ChunkWalk, error: Exception, cause: Cause) -> ChunkFailure:
+def _failure(walk: Walk, error: Exception, cause: Cause) -> ChunkFailure:
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's, not imported here
         cause = Cause.MEMORY
     return ChunkFailure(walk.id, walk.box, cause, error)

@@ -2,7 +2,6 @@
 
 import pickle
 import platform
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
@@ -13,12 +12,10 @@ from typing import Any
 import rasterio
 
 from geoseg import __version__
-from geoseg.errors import ConfigError, GeosegError, PlanChangedError
-from geoseg.executors.base import Chunk, ChunkFailure, ChunkProgress, Room, Site, Task
+from geoseg.errors import GeosegError, PlanChangedError
+from geoseg.executors.base import Chunk, ChunkFailure, ChunkProgress, ChunkRecord, Room, Site, Task
 from geoseg.executors.heap import keep_freed_memory
 from geoseg.executors.threads import AtOnce, local_room, local_site, run_chunks
-from geoseg.jobs.chunk import ChunkRecord
-from geoseg.jobs.job import Job, differences, listed, source_changes
 from geoseg.models.backends import library
 from geoseg.tiling.memory import GDAL_CACHE_BYTES
 
@@ -36,7 +33,7 @@ def execute(planned: Toolchain, payload: bytes, chunk: Chunk) -> ChunkRecord | C
     """
     _refuse_other_tools(planned)
     task: Task = pickle.loads(payload)
-    refuse_if_different(task.job, _site)
+    task.refuse_if_different(_site)
     with (
         rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES),
         ThreadPoolExecutor(1, "reader") as reader,
@@ -110,19 +107,3 @@ def _site(device: str) -> Site:
     _for_good.enter_context(library().one_thread_per_network())  # whatever else this worker runs
     keep_freed_memory()
     return local_site(device, lanes=1)
-
-
-def refuse_if_different(job: Job, site: Callable[[str], Site]) -> None:
-    """Raise PlanChangedError where this process (as a ``site`` for a device) would not give the job's bytes."""
-    try:
-        here = replace(job, platform=site(job.platform.device).platform, reads=()).identity
-    except ConfigError as error:
-        raise PlanChangedError(f"worker {platform.node()}: {error}") from error
-    here["source"] = job.identity["source"]  # compared below, where this machine's inodes do not count
-    changed = [f"{key} ({here[key]} instead of {job.identity[key]})" for key in differences(here, job.identity)]
-    changed += [f"source {name}" for name in source_changes(job)]
-    if changed:
-        raise PlanChangedError(
-            f"worker {platform.node()}: {listed(changed)} not as planned; "
-            f"give every worker the same files, versions and kind of device"
-        )

@@ -11,13 +11,13 @@ from typing import Any
 
 from geoseg.disk.files import locked
 from geoseg.errors import ConfigError, DiskFullError, IncompleteError, OutputError, TryAgainError
-from geoseg.executors.base import Engine
+from geoseg.executors.base import Engine, Platform
 from geoseg.executors.open import open_engine
 from geoseg.failures import disk_is_full
 from geoseg.jobs.batch_log import LOG_FILE, SUMMARY_FILE, Ledger, Report, SceneOutcome, State, kept, refuse_foreign_log
 from geoseg.jobs.build import remove_if_spent, sha256_of
 from geoseg.jobs.folder import JobFolder
-from geoseg.jobs.job import Platform, differences
+from geoseg.jobs.job import differences
 from geoseg.jobs.plan import Plan, make_job, make_plan
 from geoseg.jobs.predict import Result, predict
 from geoseg.jobs.run import Listener, Stop

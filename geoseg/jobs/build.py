@@ -10,7 +10,7 @@ import numpy as np
 
 from geoseg import __version__
 from geoseg.disk.files import move, sync, write_json
-from geoseg.jobs.chunk import ChunkRecord
+from geoseg.executors.base import ChunkRecord
 from geoseg.jobs.folder import JobFolder
 from geoseg.jobs.job import Job
 from geoseg.jobs.run import Listener, Outcome, Progress

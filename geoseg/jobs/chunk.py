@@ -1,14 +1,16 @@
 """The one task: a chunk's pixels in, its layers out, strip by strip. The same bytes wherever and however it runs."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import batched
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geoseg.errors import ModelError
-from geoseg.jobs.job import Job
+from geoseg.executors.base import Chunk, ChunkRecord, Forward, ForwardAll, Sink, Site, Walk
+from geoseg.jobs.job import Job, refuse_if_different, refuse_if_source_changed
 from geoseg.models.backends.base import Answer, Windows
 from geoseg.models.spec import Normalisation
 from geoseg.scenes.reading import read
@@ -21,20 +23,6 @@ from geoseg.tiling.taps import source_box
 from geoseg.tiling.views import VIEWS
 from geoseg.values.box import Box
 from geoseg.values.raster import Raster
-
-Forward = Callable[[int, Windows], Answer]  # (member, windows)
-ForwardAll = Callable[[Iterable[tuple[int, Windows]]], Iterator[Answer]]  # keeps the order
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ChunkRecord:
-    """What became of a chunk: the windows run and skipped, and the pixels of each class in each row, (N, h) int32."""
-
-    id: str
-    box: Box
-    windows: int
-    skipped: int
-    class_rows: NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,6 +69,10 @@ class ChunkWalk:
         self._held: tuple[Box, NDArray[np.uint32], NDArray[np.bool_]] | None = None
         self._windows = self._skipped = 0
         self._class_rows: list[NDArray[np.int32]] = []
+
+    def read(self, strip: Strip) -> StripPixels:
+        """Read what a strip needs."""
+        return read_strip(self.job, strip)
 
     def advance(self, strip: Strip, pixels: StripPixels, forward_all: ForwardAll) -> Rows:
         """Run the next strip over the pixels that ``read_strip`` gave; returns the rows that are complete now."""
@@ -225,3 +217,46 @@ def _stack(job: Job, group: Sequence[Box], image: NDArray[np.float32], seen: Box
         cols = job.windows.cols.fold(np.arange(window.col0, window.col1)) - seen.col0
         slot[:] = image[:, rows[:, None], cols]
     return out
+
+
+class Store(Protocol):
+    """Where parts go; picklable for engines with other processes."""
+
+    def sink(self, job: Job, walk: Walk) -> Sink:
+        """Open the part of a chunk."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkTask:
+    """What engines do to every chunk of a job: see ``geoseg.executors.base.Task``."""
+
+    job: Job
+    network: Callable[[Job], Forward]
+    """Makes the job's networks ready, once per process; picklable."""
+    store: Store
+
+    @property
+    def key(self) -> str:
+        """The beginning of the job's fingerprint."""
+        return self.job.fingerprint[:8]
+
+    def forward(self) -> Forward:
+        """Return the call of the job's networks."""
+        return self.network(self.job)
+
+    def walk(self, chunk: Chunk) -> ChunkWalk:
+        """Begin a chunk."""
+        return ChunkWalk(self.job, *chunk)
+
+    def sink(self, walk: Walk) -> Sink:
+        """Open the part of a chunk."""
+        return self.store.sink(self.job, walk)
+
+    def refuse_if_changed(self) -> None:
+        """See ``refuse_if_source_changed``."""
+        refuse_if_source_changed(self.job)
+
+    def refuse_if_different(self, site: Callable[[str], Site]) -> None:
+        """See ``geoseg.jobs.job.refuse_if_different``."""
+        refuse_if_different(self.job, site)

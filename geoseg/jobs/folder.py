@@ -14,9 +14,8 @@ import numpy as np
 
 from geoseg.disk.files import locked, write_json
 from geoseg.errors import OutputError
-from geoseg.executors.base import Sink
-from geoseg.jobs.chunk import ChunkRecord, ChunkWalk
-from geoseg.jobs.job import Job, Platform, differences
+from geoseg.executors.base import ChunkRecord, Platform, Sink, Walk
+from geoseg.jobs.job import Job, differences
 from geoseg.outputs.cog.parts import PartEncoder, read_record, write_part
 from geoseg.outputs.cog.tiff import TILE_PX
 from geoseg.outputs.cog.vrt import shown, write_parts_vrt
@@ -191,7 +190,7 @@ class JobFolder:
         found = self.plan()
         return None if found is None else found.chunk_px
 
-    def sink(self, job: Job, walk: ChunkWalk) -> Sink:
+    def sink(self, job: Job, walk: Walk) -> Sink:
         """Open the part of a chunk."""
         return _PartSink(self.part(job, walk.id), job, walk.box)
 

@@ -2,13 +2,15 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+import platform
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from geoseg import __version__
-from geoseg.errors import PlanChangedError
+from geoseg.errors import ConfigError, PlanChangedError
+from geoseg.executors.base import Platform, Site
 from geoseg.models.bundle import ModelBundle
 from geoseg.models.spec import ModelSpec
 from geoseg.scenes.aoi import Area
@@ -20,18 +22,6 @@ from geoseg.tiling.resample import Resampling
 from geoseg.tiling.windows import WindowGrid, chunks
 from geoseg.values.box import Box
 from geoseg.values.layers import Layer, Pixels
-
-
-@dataclass(frozen=True, slots=True)
-class Platform:
-    """What besides the job decides the bits of a result; two workers of one run must agree on it.
-
-    device: "cpu" or "cuda"; precision: "fp32" or "bf16"; libraries: device kind, instruction set, versions.
-    """
-
-    device: str
-    precision: str
-    libraries: str
 
 
 @dataclass(frozen=True)
@@ -141,6 +131,22 @@ def refuse_if_source_changed(job: Job) -> None:
         raise PlanChangedError(
             f"{job.scene.name}: {listed(files)} changed while the run went on; what is done belongs to the scene as it "
             f"was. Start over with --fresh"
+        )
+
+
+def refuse_if_different(job: Job, site: Callable[[str], Site]) -> None:
+    """Raise PlanChangedError where this process (as a ``site`` for a device) would not give the job's bytes."""
+    try:
+        here = replace(job, platform=site(job.platform.device).platform, reads=()).identity
+    except ConfigError as error:
+        raise PlanChangedError(f"worker {platform.node()}: {error}") from error
+    here["source"] = job.identity["source"]  # compared below, where this machine's inodes do not count
+    changed = [f"{key} ({here[key]} instead of {job.identity[key]})" for key in differences(here, job.identity)]
+    changed += [f"source {name}" for name in source_changes(job)]
+    if changed:
+        raise PlanChangedError(
+            f"worker {platform.node()}: {listed(changed)} not as planned; "
+            f"give every worker the same files, versions and kind of device"
         )
 
 

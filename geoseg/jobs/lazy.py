@@ -10,9 +10,8 @@ import rasterio
 
 from geoseg.errors import ConfigError
 from geoseg.executors.threads import local_site, usable_cpus
-from geoseg.executors.worker import refuse_if_different
-from geoseg.jobs.chunk import ChunkWalk, read_strip
-from geoseg.jobs.job import Job
+from geoseg.jobs.chunk import ChunkWalk
+from geoseg.jobs.job import Job, refuse_if_different
 from geoseg.jobs.networks import load_networks
 from geoseg.jobs.plan import make_plan
 from geoseg.models.backends import library
@@ -104,7 +103,7 @@ def compute_chunk(job: Job, box: Box) -> Rows:
         forward = load_networks(job)
         walk = ChunkWalk(job, "", box)
         done = [
-            walk.advance(strip, read_strip(job, strip), lambda batches: (forward(*batch) for batch in batches))
+            walk.advance(strip, walk.read(strip), lambda batches: (forward(*batch) for batch in batches))
             for strip in walk.strips
         ]
     names = [layer.name for layer in job.layers]

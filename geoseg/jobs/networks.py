@@ -4,7 +4,7 @@ import threading
 from itertools import count
 
 from geoseg.errors import PlanChangedError
-from geoseg.jobs.chunk import Forward
+from geoseg.executors.base import Forward
 from geoseg.jobs.job import Job
 from geoseg.models.backends import library
 from geoseg.models.backends.base import Answer, Backend, Windows

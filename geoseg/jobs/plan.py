@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from geoseg.errors import ConfigError, InputError, MemoryBudgetError
-from geoseg.executors.base import Room, Site
-from geoseg.jobs.job import Job, Platform
+from geoseg.executors.base import Platform, Room, Site
+from geoseg.jobs.job import Job
 from geoseg.jobs.networks import call_bytes
 from geoseg.models.bundle import ModelBundle
 from geoseg.models.fitness import refuse_unfit

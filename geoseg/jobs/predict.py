@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, overload
 import rasterio
 
 from geoseg.errors import ConfigError, IncompleteError, InputError
-from geoseg.executors.base import Engine, Task
+from geoseg.executors.base import Engine
 from geoseg.executors.open import open_engine
 from geoseg.jobs import lazy
 from geoseg.jobs.build import build_outputs, publish, remove_if_spent
+from geoseg.jobs.chunk import ChunkTask
 from geoseg.jobs.folder import JobFolder
 from geoseg.jobs.job import listed, refuse_if_source_changed
 from geoseg.jobs.networks import load_networks
@@ -171,7 +172,7 @@ def predict(
         )
         for note in plan.notes:
             log.info(note)
-        task = Task(plan.job, load_networks, work)
+        task = ChunkTask(plan.job, load_networks, work)
         chunks = list(plan.job.chunks())
         mine = chunks if options.shard is None else chunks[options.shard[0] - 1 :: options.shard[1]]
         outcome = run_job(task, work, engine=running, only=mine, stop=stop, listen=listen)

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from geoseg.errors import IncompleteError, InputError, TryAgainError
-from geoseg.executors.base import Cause, Chunk, ChunkFailure, ChunkProgress, Engine, Task
-from geoseg.jobs.chunk import ChunkRecord
+from geoseg.executors.base import Cause, Chunk, ChunkFailure, ChunkProgress, ChunkRecord, Engine
+from geoseg.jobs.chunk import ChunkTask
 from geoseg.jobs.folder import JobFolder
 from geoseg.jobs.job import Job, listed
 
@@ -70,7 +70,13 @@ class Outcome:
 
 
 def run_job(
-    task: Task, folder: JobFolder, *, engine: Engine, only: Sequence[Chunk] | None = None, stop: Stop, listen: Listener
+    task: ChunkTask,
+    folder: JobFolder,
+    *,
+    engine: Engine,
+    only: Sequence[Chunk] | None = None,
+    stop: Stop,
+    listen: Listener,
 ) -> Outcome:
     """Run what is missing of a job.
 

@@ -7,9 +7,10 @@ import shapely
 from affine import Affine
 
 from geoseg.errors import ModelError
-from geoseg.executors.base import Cause, ChunkFailure, ChunkProgress, Task
+from geoseg.executors.base import Cause, ChunkFailure, ChunkProgress, Platform
 from geoseg.executors.threads import SyncEngine, ThreadsEngine
-from geoseg.jobs.job import Job, Platform
+from geoseg.jobs.chunk import ChunkTask
+from geoseg.jobs.job import Job
 from geoseg.models.backends.base import Answer
 from geoseg.models.bundle import ModelBundle
 from geoseg.models.spec import Architecture, Channel, ModelSpec, Normalisation, Weights
@@ -112,7 +113,7 @@ def outcomes_of(job, forward, engine):
     store = Memory(job)
     network = lambda _job: lambda _member, windows: Answer(forward(windows))  # noqa: E731
     return store.layers, [
-        o for o in engine.run(Task(job, network, store), job.chunks()) if not isinstance(o, ChunkProgress)
+        o for o in engine.run(ChunkTask(job, network, store), job.chunks()) if not isinstance(o, ChunkProgress)
     ]
 
 
@@ -205,7 +206,7 @@ def test_what_a_network_finds_beside_its_values_is_never_lost_in_silence(scene_f
     def forward(_member, windows):
         return Answer(identity(windows), ("a house",) * len(windows))
 
-    (outcome,) = SyncEngine().run(Task(job, lambda _job: forward, store), job.chunks())
+    (outcome,) = SyncEngine().run(ChunkTask(job, lambda _job: forward, store), job.chunks())
     assert isinstance(outcome, ChunkFailure)
     assert "answers objects, which no task" in str(outcome.error)
 
@@ -261,7 +262,7 @@ def test_members_are_averaged_in_probability(scene_file):
     def forward(member, windows):
         return Answer(identity(windows if member == 0 else 1 - windows))
 
-    outcomes = list(ThreadsEngine(lanes=2).run(Task(job, lambda _job: forward, store), job.chunks()))
+    outcomes = list(ThreadsEngine(lanes=2).run(ChunkTask(job, lambda _job: forward, store), job.chunks()))
     assert not any(isinstance(o, ChunkFailure) for o in outcomes)
     valid = store.layers["classes"] > 0
     assert set(np.unique(store.layers["probability_building"][valid])) <= {127, 128}

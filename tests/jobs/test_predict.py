@@ -121,7 +121,7 @@ def test_a_finished_run_is_refused_and_replaced_only_when_told(scene_file, bundl
 
 
 def test_an_interrupted_run_does_only_what_is_missing(scene_file, bundle, tmp_path, monkeypatch):
-    from geoseg.executors import threads as local
+    from geoseg.jobs import chunk as local
 
     expected = predict(scene_file, bundle, tmp_path / "expected", options=RunOptions(chunk_px=512))
     done = []
