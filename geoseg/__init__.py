@@ -15,7 +15,8 @@ from geoseg.numba_cache import ensure_numba_cache
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from geoseg.jobs.predict import Result, finish, lazy_map, predict
+    from geoseg.jobs.predict import finish, lazy_map, predict
+    from geoseg.jobs.result import Result
     from geoseg.jobs.vectorize import vectorize
     from geoseg.models.bundle import ModelBundle, load_model
     from geoseg.options.polygons import PolygonOptions, RegularizeOptions
@@ -31,7 +32,7 @@ _HOMES = {
     "ModelBundle": "geoseg.models.bundle",
     "PolygonOptions": "geoseg.options.polygons",
     "RegularizeOptions": "geoseg.options.polygons",
-    "Result": "geoseg.jobs.predict",
+    "Result": "geoseg.jobs.result",
     "RunOptions": "geoseg.options.run",
     "Scene": "geoseg.scenes.scene",
     "finish": "geoseg.jobs.predict",

@@ -1,7 +1,7 @@
 """What a prompt or a notebook shows of a scene and of a result is five lines at most."""
 
 from geoseg import open_scene
-from geoseg.jobs.predict import Result
+from geoseg.jobs.result import Result
 
 
 def test_a_scene_is_shown_in_five_lines(tiny_scene):

@@ -13,7 +13,7 @@ from geoseg.errors import ConfigError, IncompleteError
 from geoseg.options.polygons import PolygonOptions, Split
 
 if TYPE_CHECKING:
-    from geoseg.jobs.predict import Result
+    from geoseg.jobs.result import Result
 
 Models = Annotated[
     list[str] | None,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from geoseg.jobs.predict import Result
+    from geoseg.jobs.result import Result
 
 
 def table(rows: Sequence[Sequence[object]], *, head: Sequence[str] | None = None) -> str:

@@ -19,7 +19,8 @@ from geoseg.jobs.build import remove_if_spent, sha256_of
 from geoseg.jobs.folder import JobFolder
 from geoseg.jobs.job import differences
 from geoseg.jobs.plan import Plan, make_job, make_plan
-from geoseg.jobs.predict import Result, predict
+from geoseg.jobs.predict import predict
+from geoseg.jobs.result import Result
 from geoseg.jobs.run import Listener, Stop
 from geoseg.jobs.targets import RUN_FILE
 from geoseg.jobs.timing import estimated_total_seconds

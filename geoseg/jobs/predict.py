@@ -4,7 +4,6 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -22,6 +21,7 @@ from geoseg.jobs.job import listed, refuse_if_source_changed
 from geoseg.jobs.networks import load_networks
 from geoseg.jobs.plan import Plan, make_job, make_plan, plan_finish
 from geoseg.jobs.record import Circumstances, config_of_call, of_job, of_run
+from geoseg.jobs.result import Result
 from geoseg.jobs.run import Listener, Outcome, Progress, Stop, refuse_if_failed, run_job
 from geoseg.jobs.targets import (
     old_statistics,
@@ -40,7 +40,6 @@ from geoseg.scenes.scene import Scene
 from geoseg.tiling.memory import GDAL_CACHE_BYTES
 
 if TYPE_CHECKING:
-    import geopandas as gpd
     import xarray as xr
 
     from geoseg.vector.tiles.draw import ParallelMap
@@ -52,50 +51,6 @@ Input = Scene | str | Path | Sequence[str | Path]
 
 def _silent(progress: Progress) -> None:
     """Listen to nothing."""
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """A finished run: its folder, its files by name, and the content of run.json."""
-
-    folder: Path
-    paths: dict[str, Path]
-    run: dict[str, Any]
-
-    def __repr__(self) -> str:
-        """Return where the run is and what came of it, in at most five lines."""
-        files = ", ".join(self.paths) or "no outputs yet"
-        areas = ", ".join(f"{c['name']} {c['area_ha']:.2f} ha" for c in self.run.get("classes", []))
-        missing = len(self.run.get("missing_chunks", []))
-        lines = [
-            f"Result {self.folder}",
-            f"  files    {files}",
-            f"  classes  {areas}" if areas else "",
-            f"  polygons {self.run['polygons']['count']}" if "polygons" in self.run else "",
-            f"  missing  {missing} chunks are nodata" if missing else "",
-        ]
-        return "\n".join(filter(None, lines))
-
-    def to_xarray(self, name: str = "classes") -> "xr.DataArray":
-        """Open a raster output, e.g. "confidence", lazily: dask-backed, georeferenced, ``.rio``-ready."""
-        import rioxarray
-        import xarray as xr
-
-        path = self.paths.get(f"{name}.tif")
-        if path is None:
-            raise ConfigError(f"this run has no {name}.tif; it has {', '.join(self.paths)}")
-        array = rioxarray.open_rasterio(path, chunks={"band": 1, "x": 2048, "y": 2048})
-        assert isinstance(array, xr.DataArray)  # a GeoTIFF has no subdatasets
-        return array.squeeze("band", drop=True).rename(name) if array.sizes["band"] == 1 else array.rename(name)
-
-    def polygons(self) -> "gpd.GeoDataFrame":
-        """Read the building polygons."""
-        import geopandas as gpd
-
-        path = self.paths.get("buildings.gpkg")
-        if path is None:
-            raise ConfigError("this run made no polygons; pass polygons=PolygonOptions()")
-        return gpd.read_file(path, layer="buildings")
 
 
 @overload
@@ -348,4 +303,4 @@ def _opened(scene: Input) -> Scene:
     return scene if isinstance(scene, Scene) else open_scene(scene)
 
 
-__all__ = ["Plan", "Result", "predict"]
+__all__ = ["Plan", "predict"]
