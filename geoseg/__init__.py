@@ -14,52 +14,37 @@ from geoseg.numba_cache import ensure_numba_cache
 
 __version__ = "0.1.0"
 
-if TYPE_CHECKING:
-    from geoseg.jobs.predict import finish, lazy_map, predict
-    from geoseg.jobs.result import Result
-    from geoseg.jobs.vectorize import vectorize
-    from geoseg.models.bundle import ModelBundle, load_model
-    from geoseg.options.polygons import PolygonOptions, RegularizeOptions
-    from geoseg.options.run import ClusterOptions, EngineOptions, RunOptions
-    from geoseg.scenes.open import open_scene
-    from geoseg.scenes.scene import Scene
-    from geoseg.vector.footprints.regularize import regularize
+if TYPE_CHECKING:  # for type checkers; ``_NAMES`` says the same to Python, and a test holds both equal
+    from geoseg.jobs.predict import finish as finish
+    from geoseg.jobs.predict import lazy_map as lazy_map
+    from geoseg.jobs.predict import predict as predict
+    from geoseg.jobs.result import Result as Result
+    from geoseg.jobs.vectorize import vectorize as vectorize
+    from geoseg.models.bundle import ModelBundle as ModelBundle
+    from geoseg.models.bundle import load_model as load_model
+    from geoseg.options.polygons import PolygonOptions as PolygonOptions
+    from geoseg.options.polygons import RegularizeOptions as RegularizeOptions
+    from geoseg.options.run import ClusterOptions as ClusterOptions
+    from geoseg.options.run import EngineOptions as EngineOptions
+    from geoseg.options.run import RunOptions as RunOptions
+    from geoseg.scenes.open import open_scene as open_scene
+    from geoseg.scenes.scene import Scene as Scene
+    from geoseg.vector.footprints.regularize import regularize as regularize
 
 # Loaded at first use: `geoseg --help` and a worker that only reads pay for neither torch nor geopandas.
-_HOMES = {
-    "ClusterOptions": "geoseg.options.run",
-    "EngineOptions": "geoseg.options.run",
-    "ModelBundle": "geoseg.models.bundle",
-    "PolygonOptions": "geoseg.options.polygons",
-    "RegularizeOptions": "geoseg.options.polygons",
-    "Result": "geoseg.jobs.result",
-    "RunOptions": "geoseg.options.run",
-    "Scene": "geoseg.scenes.scene",
-    "finish": "geoseg.jobs.predict",
-    "lazy_map": "geoseg.jobs.predict",
-    "load_model": "geoseg.models.bundle",
-    "open_scene": "geoseg.scenes.open",
-    "predict": "geoseg.jobs.predict",
-    "regularize": "geoseg.vector.footprints.regularize",
-    "vectorize": "geoseg.jobs.vectorize",
+_NAMES = {
+    "geoseg.jobs.predict": ("finish", "lazy_map", "predict"),
+    "geoseg.jobs.result": ("Result",),
+    "geoseg.jobs.vectorize": ("vectorize",),
+    "geoseg.models.bundle": ("ModelBundle", "load_model"),
+    "geoseg.options.polygons": ("PolygonOptions", "RegularizeOptions"),
+    "geoseg.options.run": ("ClusterOptions", "EngineOptions", "RunOptions"),
+    "geoseg.scenes.open": ("open_scene",),
+    "geoseg.scenes.scene": ("Scene",),
+    "geoseg.vector.footprints.regularize": ("regularize",),
 }
-__all__ = [
-    "ClusterOptions",
-    "EngineOptions",
-    "ModelBundle",
-    "PolygonOptions",
-    "RegularizeOptions",
-    "Result",
-    "RunOptions",
-    "Scene",
-    "finish",
-    "lazy_map",
-    "load_model",
-    "open_scene",
-    "predict",
-    "regularize",
-    "vectorize",
-]
+_HOMES = {name: module for module, names in _NAMES.items() for name in names}
+__all__ = sorted(_HOMES)  # noqa: PLE0605 - names, in a list
 
 ensure_numba_cache()
 
