@@ -8,7 +8,7 @@ from geoseg.config.load import BatchConfig, Buildings
 from geoseg.errors import InputError
 from geoseg.jobs.batch import OWN_FILES, Batch, BatchScene, run_batch
 from geoseg.jobs.batch_log import Report
-from geoseg.jobs.predict import load_models
+from geoseg.jobs.request import load_models
 from geoseg.jobs.run import Listener, Stop
 from geoseg.scenes.lists import ListedScene, list_scenes
 

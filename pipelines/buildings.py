@@ -1,7 +1,8 @@
 """Buildings: a scene becomes a class map, its confidence, and the polygons of its buildings."""
 
 from geoseg.config.load import BuildingsConfig
-from geoseg.jobs.predict import load_models, predict
+from geoseg.jobs.predict import predict
+from geoseg.jobs.request import load_models
 from geoseg.jobs.result import Result
 from geoseg.jobs.run import Listener, Stop
 

@@ -1,7 +1,8 @@
 """Land cover: a scene becomes a class map with its confidence."""
 
 from geoseg.config.load import LandCoverConfig
-from geoseg.jobs.predict import load_models, predict
+from geoseg.jobs.predict import predict
+from geoseg.jobs.request import load_models
 from geoseg.jobs.result import Result
 from geoseg.jobs.run import Listener, Stop
 

@@ -29,7 +29,7 @@ def finish(
 
     from geoseg.jobs.folder import PLAN_FILE, JobFolder
     from geoseg.jobs.predict import finish as conclude
-    from geoseg.jobs.predict import load_models
+    from geoseg.jobs.request import load_models
 
     work = JobFolder(folder / ".job")
     if work.plan() is None:

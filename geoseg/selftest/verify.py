@@ -12,7 +12,7 @@ import rasterio
 
 from geoseg.executors.threads import local_site
 from geoseg.jobs.plan import make_plan
-from geoseg.jobs.predict import Model, load_models
+from geoseg.jobs.request import Model, load_models
 from geoseg.jobs.run import Listener, Progress
 from geoseg.models.bundle import ModelBundle
 from geoseg.options.polygons import PolygonOptions
