@@ -107,18 +107,18 @@ def training_files(spec: "TrainSpec") -> list[str]:
 
 def split_lines(spec: "TrainSpec") -> list[str]:
     """Return one line per area of every scene: what it is for, and its pixels."""
-    from geoseg.scenes.open import open_scene
-    from geoseg.training.split import split_scene
+    from geoseg.training.samples import areas_of, open_labelled
 
     lines = []
     for item in spec.data:
-        source = [item.scene] if isinstance(item.scene, str) else list(item.scene)
-        scene = open_scene(source, bands=item.bands, sensor=item.sensor, nodata=item.nodata)
-        for area in sorted(split_scene(scene.grid.shape, spec.split), key=lambda a: a.role):
+        scene = open_labelled(item)
+        for area in sorted(areas_of(item, scene, spec), key=lambda a: a.role):
             b, (height, width) = area.box, area.box.shape
             place = f"rows {b.row0}..{b.row1}, columns {b.col0}..{b.col1}"
             lines.append(f"{scene.name}: {area.role:<10} {height} x {width} px  ({place})")
-    return [*lines, f"buffer between training and the other areas: {spec.split.buffer_px} px"]
+    if spec.split is not None:
+        lines.append(f"buffer between training and the other areas: {spec.split.buffer_px} px")
+    return lines
 
 
 def table_head(names: Sequence[str]) -> str:

@@ -232,8 +232,10 @@ class TrainConfig(TrainSpec):
 
     def based_on(self, folder: Path) -> Self:
         """Return the same job with its relative paths taken from ``folder``."""
+        encoder = self.encoder and self.encoder.model_copy(update={"weights": str(folder / self.encoder.weights)})
         return self.model_copy(
             update={
+                "encoder": encoder,
                 "data_folder": str(folder / self.data_folder),
                 "out": str(folder / self.out),
                 "start_from": None if self.start_from is None else _bundle(self.start_from, folder),

@@ -41,7 +41,7 @@ from geoseg.tiling.windows import WindowGrid, redundancy
 # (``redundancy`` on 30,000 px square); larger chunks take more memory and resume in coarser steps.
 DEFAULT_CHUNK_PX = 4096
 MANY_TIMES, MOST_TIMES = 4, 64  # finer or coarser than the model's: worth a warning; never meant
-SHARED = ("window_px", "margin_px", "ramp_px", "bands", "gsd_m", "channels", "classes", "polygon_class")
+SHARED = ("window_px", "margin_px", "ramp_px", "bands", "gsd_m", "gsd_range_m", "channels", "classes", "polygon_class")
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +174,7 @@ def make_job(
     if polygons is not None and spec.polygon_class is None:
         raise ConfigError(f"model {spec.name!r} names no class to draw polygons of; use geoseg predict")
     threshold = spec.threshold if options.threshold is None else options.threshold
-    resampling = Resampling.to_resolution(scene.grid, spec.gsd_m)
+    resampling = Resampling.to_resolution(scene.grid, spec.reading_gsd_m(scene.grid))
     if _times(scene, spec) > MOST_TIMES and not options.any_scale:
         raise InputError(f"{_far(scene, spec)}; take a model for such pixels, or pass --any-scale")
     return Job(
@@ -276,16 +276,17 @@ def _chunk_px(load: Load, asked: int | None, before: int | None, budget: int) ->
 
 def _times(scene: Scene, spec: ModelSpec) -> float:
     """Return how many times finer or coarser a scene's pixels are than the model's, on the axis that differs more."""
-    if spec.gsd_m is None:
+    read_m = spec.reading_gsd_m(scene.grid)
+    if read_m is None:
         return 1.0
-    return max(max(size / spec.gsd_m, spec.gsd_m / size) for size in scene.grid.ground_resolution_m())
+    return max(max(size / read_m, read_m / size) for size in scene.grid.ground_resolution_m())
 
 
 def _far(scene: Scene, spec: ModelSpec) -> str:
     height_m, width_m = scene.grid.ground_resolution_m()
     return (
         f"{scene.name}: pixels of {height_m:.3g} x {width_m:.3g} m differ {_times(scene, spec):,.1f} times from the "
-        f"{spec.gsd_m:g} m of the model"
+        f"{spec.trained_m} of the model"
     )
 
 
@@ -302,10 +303,11 @@ def _notes(scene: Scene, spec: ModelSpec, resampling: Resampling) -> list[str]:
             else f"{scene.name}: bands have no names; taken in order as {bands}"
         )
     if not resampling.is_identity:
+        read_m = spec.reading_gsd_m(scene.grid)
         height_m, width_m = scene.grid.ground_resolution_m()
         notes.append(
-            f"{scene.name}: pixels of {height_m:.3g} x {width_m:.3g} m, the model was trained at {spec.gsd_m:g} m: "
-            f"it runs on {resampling.working_shape[0]} x {resampling.working_shape[1]} px of that size, "
+            f"{scene.name}: pixels of {height_m:.3g} x {width_m:.3g} m, the model was trained at {spec.trained_m}: "
+            f"it runs on {resampling.working_shape[0]} x {resampling.working_shape[1]} px of {read_m:.3g} m, "
             f"outputs come back on the scene's grid"
         )
     return notes

@@ -83,7 +83,7 @@ def start_from(network, donor, *, source: BandSet, target: BandSet):  # type: ig
     import torch
 
     state, given = network.state_dict(), donor.state_dict()
-    stems = _input_layers(donor, len(source))
+    stems = input_layers(donor, len(source))
     origins: tuple[Origin, ...] = ()
     matched = 0
     for name, tensor in state.items():
@@ -100,7 +100,7 @@ def start_from(network, donor, *, source: BandSet, target: BandSet):  # type: ig
     return origins
 
 
-def _input_layers(network, channels: int):  # type: ignore[no-untyped-def]
+def input_layers(network, channels: int):  # type: ignore[no-untyped-def]
     """Return the weight names of the convolutions that see the input itself, found by running one small image."""
     import torch
 

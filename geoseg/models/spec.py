@@ -8,6 +8,7 @@ from geoseg.tiling.axis import Axis
 from geoseg.untrusted.text import fault_of_name, fault_of_text
 from geoseg.values.bands import Band, BandSet
 from geoseg.values.classes import ClassInfo, ClassMap
+from geoseg.values.grid import Grid
 
 
 class Value(BaseModel):
@@ -84,6 +85,9 @@ class ModelSpec(Value):
     gsd_m: float | None = Field(
         description="ground resolution it was trained at; None where any will do", ge=1e-3, le=1e5
     )
+    gsd_range_m: tuple[float, float] | None = Field(
+        None, description="scenes between these resolutions are read at their own, others at the nearer end"
+    )
     normalisation: Normalisation
     window_px: int = Field(512, gt=0, le=2**16)
     margin_px: int = Field(32, ge=0)
@@ -99,6 +103,13 @@ class ModelSpec(Value):
     licence: Text = ""
     attribution: Text = ""
     training: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("gsd_range_m")
+    @classmethod
+    def _rising(cls, span: tuple[float, float] | None) -> tuple[float, float] | None:
+        if span is not None and not 1e-3 <= span[0] <= span[1] <= 1e5:
+            raise ValueError(f"{span[0]:g}, {span[1]:g} is no range of metres from 0.001 to 100000, low before high")
+        return span
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
@@ -122,6 +133,15 @@ class ModelSpec(Value):
             raise ValueError(f"polygon_class {self.polygon_class!r} is not a class")
         return self
 
+    def reading_gsd_m(self, grid: Grid) -> float | None:
+        """Return the resolution in metres at which a scene of ``grid`` is read; None for its own."""
+        return reading_gsd_m(self.gsd_m, self.gsd_range_m, grid)
+
+    @property
+    def trained_m(self) -> str:
+        """In words, the resolutions that it was trained at."""
+        return " to ".join(f"{m:g}" for m in self.gsd_range_m or (self.gsd_m,) if m is not None) + " m"
+
     @property
     def band_set(self) -> BandSet:
         """The input bands in channel order."""
@@ -137,3 +157,12 @@ class ModelSpec(Value):
         """For each channel, the position of its class in the class table."""
         position = {c.id: i for i, c in enumerate(self.classes)}
         return tuple(position[c.class_id] for c in self.channels)
+
+
+def reading_gsd_m(gsd_m: float | None, span_m: tuple[float, float] | None, grid: Grid) -> float | None:
+    """Return the resolution in metres at which a scene of ``grid`` is read; None for its own.
+
+    gsd_m: the one that a network was trained at; span_m: the range that it was trained over, instead. Raises InputError
+    where the grid has no place on Earth and the range asks for its resolution.
+    """
+    return gsd_m if span_m is None else min(max(grid.mean_resolution_m(), span_m[0]), span_m[1])

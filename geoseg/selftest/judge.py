@@ -53,6 +53,7 @@ class Probe:
             arch=arch,
             bands=spec.bands,
             gsd_m=spec.gsd_m if self.resampled else None,
+            gsd_range_m=spec.gsd_range_m if self.resampled else None,
             normalisation=normalisation,
             window_px=spec.window_px,
             margin_px=spec.margin_px,

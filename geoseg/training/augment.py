@@ -1,4 +1,7 @@
-"""Random windows of an area: geometry by one affine resampling, radiometry by gains, and rectangles of nodata."""
+"""Random windows of an area: geometry by one affine resampling, radiometry by gains, and rectangles of nodata.
+
+What mixes windows of several areas (cutmix) is in batches.py.
+"""
 
 from dataclasses import dataclass
 
@@ -6,38 +9,50 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, map_coordinates
 
-from geoseg.training.labels import IGNORE
 from geoseg.training.spec import Augmentation
+from geoseg.training.targets import IGNORE, UNKNOWN, BuildingTarget, ClassTarget, Raw
+
+MOST_ENLARGED = 3.0  # a window shows pixels at most so many times larger than the scene has them
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AreaPixels:
-    """The pixels of one area at the model's resolution.
+    """The pixels of one area, at one resolution."""
 
-    image: (C, H, W) in physical units, 0 where invalid; valid: (H, W); labels: (H, W), IGNORE where invalid or unknown.
-    """
+    image: NDArray[np.float32]  # (C, H, W) in physical units, 0 where invalid
+    valid: NDArray[np.bool_]  # (H, W)
+    labels: Raw  # (H, W) raw labels of the target, UNKNOWN where invalid or not known
+    gsd_m: float = 1.0  # true side of a pixel
+    site: str = ""  # the scene it is of: windows are drawn by site, scores are means over sites
+    share: float = 1.0  # weight of its site among those that windows are drawn from
+    span_m: tuple[float, float] | None = None  # resolutions of its windows, instead of the augmentation's
 
-    image: NDArray[np.float32]
-    valid: NDArray[np.bool_]
-    labels: NDArray[np.uint8]
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Recipe:
+    """How every window is cut."""
+
+    size: int  # side in pixels
+    change: Augmentation
+    target: BuildingTarget | ClassTarget
+    mean: NDArray[np.float32]  # (C,) of the model's normalisation
+    std: NDArray[np.float32]  # (C,)
+    span: tuple[NDArray[np.float32], NDArray[np.float32]]  # (C,) values from dark to bright: what changes are shares of
 
 
 def random_window(
-    area: AreaPixels,
-    *,
-    size: int,
-    change: Augmentation,
-    mean: NDArray[np.float32],
-    std: NDArray[np.float32],
-    rng: np.random.Generator,
+    area: AreaPixels, recipe: Recipe, rng: np.random.Generator
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     """Cut one changed window: normalised image (C, size, size), 0 where invalid, and labels (size, size).
 
     The window's centre lies near a labelled pixel; beyond the area's edge pixels are mirrored and labels ignored, so no
     pixel outside the area is ever seen.
     """
-    image, valid, labels = _geometry(area, size, change, rng)
-    image = _radiometry(image, change, mean, std, rng)
+    size, change = recipe.size, recipe.change
+    zoom = _zoom(area, change, rng)
+    image, valid, raw = _geometry(area, size, zoom, rotate=change.rotate, rng=rng)
+    labels = recipe.target.labels(raw, gsd_m=area.gsd_m / zoom)
+    image = _radiometry(image, recipe, rng)
     if rng.random() < change.erase:
         h, w = rng.integers(size // 16, size // 3, 2)
         r, c = rng.integers(0, size - h), rng.integers(0, size - w)
@@ -46,50 +61,79 @@ def random_window(
     return image, np.where(valid, labels, IGNORE).astype(np.uint8)
 
 
+def _zoom(area: AreaPixels, change: Augmentation, rng: np.random.Generator) -> float:
+    """Return how many times larger than in the area things look in a window."""
+    span = area.span_m or change.gsd_m
+    if span is None:
+        return float(np.exp(rng.uniform(*np.log(change.scale))))
+    low = max(span[0], area.gsd_m / MOST_ENLARGED)
+    return area.gsd_m / float(np.exp(rng.uniform(np.log(low), np.log(max(span[1], low)))))
+
+
 def _geometry(
-    area: AreaPixels, size: int, change: Augmentation, rng: np.random.Generator
-) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.uint8]]:
+    area: AreaPixels, size: int, zoom: float, *, rotate: bool, rng: np.random.Generator
+) -> tuple[NDArray[np.float32], NDArray[np.bool_], Raw]:
     height, width = area.labels.shape
     row, col = _centre(area.labels, rng)
-    row, col = row + rng.uniform(-size / 4, size / 4), col + rng.uniform(-size / 4, size / 4)
-    zoom = float(np.exp(rng.uniform(*np.log(change.scale))))  # > 1: objects look larger
-    angle = rng.uniform(0, 2 * np.pi) if change.rotate else rng.integers(4) * np.pi / 2
+    away = size / 4 / zoom
+    row, col = row + rng.uniform(-away, away), col + rng.uniform(-away, away)
+    angle = rng.uniform(0, 2 * np.pi) if rotate else rng.integers(4) * np.pi / 2
     flip = rng.choice([-1.0, 1.0])
     ramp = (np.arange(size) - (size - 1) / 2) / zoom
     dy, dx = np.meshgrid(ramp, ramp * flip, indexing="ij")
     y = row + dy * np.cos(angle) - dx * np.sin(angle)
     x = col + dy * np.sin(angle) + dx * np.cos(angle)
-    at = np.stack([y, x])
-    present = area.valid.view(np.uint8)
-    valid = map_coordinates(present, at, order=0, mode="reflect") > 0
-    image = np.stack([map_coordinates(band, at, order=1, mode="reflect") for band in area.image])
-    if not valid.all():  # invalid pixels are 0: without them in the weights too, they darken none of their neighbours
-        image /= np.maximum(map_coordinates(present, at, np.float32, order=1, mode="reflect"), 1e-3)
-    labels = map_coordinates(area.labels, at, order=0, mode="reflect")
+    labels = map_coordinates(area.labels, np.stack([y, x]), order=0, mode="reflect")
     inside = (x >= -0.5) & (x < width - 0.5) & (y >= -0.5) & (y < height - 0.5)
-    return image, valid, np.where(inside, labels, IGNORE).astype(np.uint8)
+    image, share, at = _seen(area, y, x, zoom)
+    valid = map_coordinates(share, at, order=0, mode="reflect") > 0
+    image = np.stack([map_coordinates(band, at, order=1, mode="reflect") for band in image])
+    if not valid.all():  # invalid pixels are 0: without them in the weights too, they darken none of their neighbours
+        image /= np.maximum(map_coordinates(share, at, np.float32, order=1, mode="reflect"), 1e-3)
+    return image, valid, np.where(inside, labels, UNKNOWN).astype(np.int32)
 
 
-def _centre(labels: NDArray[np.uint8], rng: np.random.Generator) -> tuple[float, float]:
+def _seen(
+    area: AreaPixels, y: NDArray[np.float64], x: NDArray[np.float64], zoom: float
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float64]]:
+    """Return (image, share of valid pixels, places in them) of the ground a window sees.
+
+    Where it shows things smaller than half of their size, pixels are averaged in blocks first: nothing is skipped.
+    """
+    times = int(1 / zoom)
+    if times < 2:
+        return area.image, area.valid.astype(np.float32), np.stack([y, x])
+    top, left = (max(0, int(v.min()) // times * times) for v in (y, x))
+    bottom, right = (
+        max(first + times, min(n // times * times, -(-int(v.max() + 2) // times) * times))
+        for v, n, first in ((y, area.labels.shape[0], top), (x, area.labels.shape[1], left))
+    )
+    share = _block_means(area.valid[top:bottom, left:right].astype(np.float32), times)
+    image = np.stack([_block_means(band[top:bottom, left:right], times) for band in area.image])
+    return image, share, np.stack([(y - top + 0.5) / times - 0.5, (x - left + 0.5) / times - 0.5])
+
+
+def _block_means(band: NDArray[np.float32], times: int) -> NDArray[np.float32]:
+    """Return the means of blocks of ``times`` x ``times`` pixels; what is left over at the far edges is cut off."""
+    h, w = (n // times for n in band.shape)
+    return band[: h * times, : w * times].reshape(h, times, w, times).mean((1, 3), dtype=np.float32)
+
+
+def _centre(labels: Raw, rng: np.random.Generator) -> tuple[float, float]:
     for _ in range(50):  # dense labels hit at once; sparse ones are listed below
         r, c = rng.integers(labels.shape[0]), rng.integers(labels.shape[1])
-        if labels[r, c] != IGNORE:
+        if labels[r, c] != UNKNOWN:
             return float(r), float(c)
-    known = np.flatnonzero(labels.ravel() != IGNORE)
+    known = np.flatnonzero(labels.ravel() != UNKNOWN)
     r, c = divmod(int(rng.choice(known)), labels.shape[1])
     return float(r), float(c)
 
 
-def _radiometry(
-    image: NDArray[np.float32],
-    change: Augmentation,
-    mean: NDArray[np.float32],
-    std: NDArray[np.float32],
-    rng: np.random.Generator,
-) -> NDArray[np.float32]:
-    """Gain, gamma, offset, blur and noise on physical values; returns normalised ones."""
+def _radiometry(image: NDArray[np.float32], recipe: Recipe, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Gamma, gain, offset, blur, sharpening, gray and noise on physical values; returns normalised ones."""
+    change, mean, std = recipe.change, recipe.mean, recipe.std
     bands = len(image)
-    low, high = (mean - 2.5 * std)[:, None, None], (mean + 2.5 * std)[:, None, None]
+    low, high = (v[:, None, None] for v in recipe.span)
     unit = np.clip((image - low) / (high - low), 0, 1.2)
     unit **= np.float32(np.exp(rng.uniform(*np.log(change.gamma))))
     gain = rng.uniform(1 - change.gain, 1 + change.gain) * rng.uniform(
@@ -100,6 +144,11 @@ def _radiometry(
     if rng.random() < change.blur:
         sigma = rng.uniform(0.3, 1.2)
         unit = gaussian_filter(unit, (0, sigma, sigma))
+    if change.sharpen > 0 and rng.random() < change.sharpen:
+        unit = unit + np.float32(rng.uniform(0.2, 1.0)) * (unit - gaussian_filter(unit, (0, 1.5, 1.5)))
+    if change.gray > 0 and rng.random() < change.gray:
+        share = np.float32(rng.uniform(0.2, 1.0))
+        unit = unit * (1 - share) + unit.mean(0, keepdims=True) * share
     if change.noise > 0:
         unit = unit + rng.standard_normal(unit.shape, np.float32) * np.float32(rng.uniform(0, change.noise))
     value = unit * (high - low) + low

@@ -3,8 +3,7 @@
 import copy
 import logging
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from math import inf, isfinite, isnan
@@ -20,14 +19,18 @@ from geoseg.models.architectures import build_network
 from geoseg.models.backends.torch import choose_precision
 from geoseg.models.bundle import load_model
 from geoseg.models.spec import ModelSpec, Normalisation
-from geoseg.training.augment import AreaPixels, random_window
-from geoseg.training.labels import IGNORE
-from geoseg.training.losses import border_weights, cross_entropy_dice, dice_groups
+from geoseg.training.augment import AreaPixels, Recipe
+from geoseg.training.batches import batches
+from geoseg.training.encoder import EncoderWeights, read_encoder, start_encoder
+from geoseg.training.losses import border_weights, cross_entropy_dice
 from geoseg.training.samples import Samples
-from geoseg.training.spec import BuildingTarget, TrainSpec
+from geoseg.training.spec import TrainSpec
+from geoseg.training.targets import IGNORE
+from geoseg.values.bands import BandSet
 
 log = logging.getLogger(__name__)
 VALIDATION_BLOCK_PX = 1024
+MOST_COMPILING = 4  # times a step in fp32: a first step in bf16 that takes longer is not saved by its kernels
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +64,13 @@ class Fitted:
     epochs: tuple[Epoch, ...]
 
 
-def model_spec(spec: TrainSpec, samples: Samples) -> ModelSpec:
-    """Return what the bundle will say of the network; its normalisation comes from the training areas."""
+def model_spec(spec: TrainSpec, samples: Samples, encoder: EncoderWeights | None = None) -> ModelSpec:
+    """Return what the bundle will say of the network; its normalisation is given, the encoder's, or the data's."""
+    if spec.normalisation is not None:
+        return spec.of_model(spec.normalisation)
+    if spec.encoder is not None and encoder is not None:
+        bands = BandSet.parse(spec.bands, sensor=spec.sensor)
+        return spec.of_model(encoder.normalisation(bands, white=spec.encoder.white))
     mean, std = samples.statistics()
     return spec.of_model(Normalisation(mean=_six_digits(mean), std=_six_digits(std)))
 
@@ -82,31 +90,38 @@ def fit(
     areas lack classes without which no epoch can be told from another.
     """
     torch.manual_seed(spec.schedule.seed)
-    model = model_spec(spec, samples)
-    check_labels(model, samples)
+    encoder = None if spec.encoder is None else read_encoder(spec.encoder.weights)
+    model = model_spec(spec, samples, encoder)
+    check_labels(spec, model, samples)
     network = build_network(model.arch, in_channels=len(model.bands), out_channels=len(model.channels))
+    training: dict[str, object] = {
+        "config": spec.model_dump(
+            mode="json", exclude={"data": {"__all__": {"scene", "labels", "ignore"}}, "encoder": {"weights"}}
+        ),
+        "scenes": len(spec.data),
+        "parameters": sum(p.numel() for p in network.parameters()),
+    }
+    slow: frozenset[str] = frozenset()
+    if spec.encoder is not None and encoder is not None:
+        slow = frozenset(start_encoder(network, encoder, model.band_set, source=spec.encoder.weights))
+        training["encoder"] = encoder.about
     if spec.start_from is not None:
         donor = load_model(spec.start_from)
         origins = start_from(network, donor.network(), source=donor.spec.band_set, target=model.band_set)
         log.info("started from %s: %s", donor.spec.name, "; ".join(f"{o.band}: {o.how}" for o in origins))
     network = network.to(memory_format=torch.channels_last)
-    training = {
-        "config": spec.model_dump(mode="json", exclude={"data": {"__all__": {"scene", "labels", "ignore"}}}),
-        "scenes": len(spec.data),
-        "parameters": sum(p.numel() for p in network.parameters()),
-    }
     model = model.model_copy(update={"training": training})
-    return _Loop(spec, samples, model, network).run(on_epoch, on_step)
+    return _Loop(spec, samples, model, network, slow).run(on_epoch, on_step)
 
 
-def check_labels(model: ModelSpec, samples: Samples) -> None:
+def check_labels(spec: TrainSpec, model: ModelSpec, samples: Samples) -> None:
     """Warn of classes that training or validation has no label of.
 
     Raises ConfigError where the polygon class is one of them, or where validation has a single class: a network that
     always answers the same would score best.
     """
     for role, areas in (("train", samples.train), ("validation", samples.validation)):
-        lacking = _lacking(areas, model)
+        lacking = _lacking(areas, spec, model)
         if not lacking:
             continue
         told = f"the {role} areas hold no label of {', '.join(lacking)}"
@@ -116,11 +131,12 @@ def check_labels(model: ModelSpec, samples: Samples) -> None:
         log.warning("%s: %s", told, "it cannot be learnt" if role == "train" else "scores say nothing of it")
 
 
-def _lacking(areas: Sequence[AreaPixels], model: ModelSpec) -> list[str]:
+def _lacking(areas: Sequence[AreaPixels], spec: TrainSpec, model: ModelSpec) -> list[str]:
     """Return the names of the classes that no valid pixel of the areas has as its label."""
     counts = np.zeros(IGNORE + 1, np.int64)
     for area in areas:
-        counts += np.bincount(area.labels[area.valid], minlength=IGNORE + 1)
+        labels = spec.target.labels(area.labels, gsd_m=area.gsd_m)
+        counts += np.bincount(labels.ravel(), minlength=IGNORE + 1)
     seen = {class_index for channel, class_index in enumerate(model.class_of_channel) if counts[channel]}
     return [c.name for i, c in enumerate(model.classes) if i not in seen]
 
@@ -132,15 +148,25 @@ def _six_digits(values: NDArray[np.float32]) -> tuple[float, ...]:
 class _Loop:
     """The state of one training run."""
 
-    def __init__(self, spec: TrainSpec, samples: Samples, model: ModelSpec, network: nn.Module) -> None:
+    def __init__(
+        self, spec: TrainSpec, samples: Samples, model: ModelSpec, network: nn.Module, slow: frozenset[str]
+    ) -> None:
         self.spec, self.samples, self.model, self.network = spec, samples, model, network
         self.average = copy.deepcopy(network).eval().requires_grad_(requires_grad=False)
         plan = spec.schedule
-        self.optimiser = torch.optim.AdamW(network.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay)
-        self.rate = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimiser, max_lr=plan.learning_rate, total_steps=plan.epochs * plan.steps_per_epoch, pct_start=0.08
+        named = dict(network.named_parameters())
+        self.encoder = [p for name, p in named.items() if name in slow]
+        groups = [([p for name, p in named.items() if name not in slow], 1.0)]
+        if spec.encoder is not None:
+            groups.append((self.encoder, spec.encoder.rate))
+        rates = [plan.learning_rate * share for _, share in groups]
+        self.optimiser = torch.optim.AdamW(
+            [{"params": parameters, "lr": rate} for (parameters, _), rate in zip(groups, rates, strict=True)],
+            weight_decay=plan.weight_decay,
         )
-        self.groups = dice_groups(len(model.channels), buildings=isinstance(spec.target, BuildingTarget))
+        self.rate = torch.optim.lr_scheduler.OneCycleLR(
+            self.optimiser, max_lr=rates, total_steps=plan.epochs * plan.steps_per_epoch, pct_start=0.08
+        )
         self.precision = _precision(network, len(model.bands), plan.crop_px)
         self.steps = 0
 
@@ -150,13 +176,16 @@ class _Loop:
         table: list[Epoch] = []
         best = Fitted(copy.deepcopy(self.average), self.model, ())
         since = 0
-        batches = self._batches()
+        drawn = batches(
+            self.samples.train, self._recipe(), batch=self.spec.schedule.batch, seed=self.spec.schedule.seed
+        )
         try:
             for number in range(1, self.spec.schedule.epochs + 1):
                 started = time.perf_counter()
                 losses: list[float] = []
+                self._freeze(number)
                 for step in range(1, self.spec.schedule.steps_per_epoch + 1):
-                    losses.append(self._step(*next(batches)))
+                    losses.append(self._step(*next(drawn)))
                     if on_step is not None:
                         on_step(number, step, f"loss {losses[-1]:.4f}")
                 train_loss = float(np.mean(losses))
@@ -179,7 +208,7 @@ class _Loop:
             if not table:
                 raise
         finally:
-            batches.close()
+            drawn.close()
         return best
 
     def _score(self, iou: tuple[float, ...]) -> float:
@@ -199,43 +228,27 @@ class _Loop:
         history = [_history(e) for e in table]
         return self.model.model_copy(update={"training": {**self.model.training, **facts, "history": history}})
 
-    def _batches(self) -> Generator[tuple[Tensor, Tensor]]:
-        """Yield (images, labels) forever, made two steps ahead in a thread; windows depend on seed and step only."""
-        plan = self.spec.schedule
-        mean = np.array(self.model.normalisation.mean, np.float32)
-        std = np.array(self.model.normalisation.std, np.float32)
-        share = np.array([(a.labels != IGNORE).sum() for a in self.samples.train], np.float64)
-        share /= share.sum()
+    def _recipe(self) -> Recipe:
+        mean, std = (np.array(v, np.float32) for v in (self.model.normalisation.mean, self.model.normalisation.std))
+        centre, spread = self.samples.statistics()
+        span = (centre - 2.5 * spread, centre + 2.5 * spread)
+        return Recipe(self.spec.schedule.crop_px, self.spec.augmentation, self.spec.target, mean, std, span)
 
-        def make(step: int) -> tuple[Tensor, Tensor]:
-            rng = np.random.default_rng((plan.seed, step))
-            pairs = [
-                random_window(
-                    self.samples.train[rng.choice(len(share), p=share)],
-                    size=plan.crop_px, change=self.spec.augmentation, mean=mean, std=std, rng=rng,
-                )
-                for _ in range(plan.batch)
-            ]  # fmt: skip
-            images = torch.from_numpy(np.stack([p[0] for p in pairs])).contiguous(memory_format=torch.channels_last)
-            return images, torch.from_numpy(np.stack([p[1] for p in pairs]))
-
-        with ThreadPoolExecutor(1) as pool:
-            ahead = [pool.submit(make, step) for step in range(2)]
-            step = 2
-            while True:
-                yield ahead.pop(0).result()
-                ahead.append(pool.submit(make, step))
-                step += 1
+    def _freeze(self, epoch: int) -> None:
+        """Let the encoder learn once its frozen epochs are over."""
+        frozen = self.spec.encoder is not None and epoch <= self.spec.encoder.freeze_epochs
+        for parameter in self.encoder:
+            parameter.requires_grad = not frozen
 
     def _step(self, images: Tensor, labels: Tensor) -> float:
         self.network.train()
-        weights = None
-        if isinstance(self.spec.target, BuildingTarget) and self.spec.schedule.border_weight > 1:
-            weights = border_weights(labels, weight=self.spec.schedule.border_weight)
+        weights, border = None, self.spec.target.border
+        if border is not None and self.spec.schedule.border_weight > 1:
+            weights = border_weights(labels, border=border, weight=self.spec.schedule.border_weight)
         self.optimiser.zero_grad(set_to_none=True)
         with _autocast(self.precision):
             logits = self.network(images)
-        loss = cross_entropy_dice(logits, labels, weights=weights, groups=self.groups)
+        loss = cross_entropy_dice(logits, labels, weights=weights, groups=self.spec.target.dice_groups)
         loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimiser.step()
@@ -245,16 +258,26 @@ class _Loop:
         return float(loss.detach())
 
     def _validate(self) -> tuple[float, tuple[float, ...]]:
-        """Return the loss and the IoU of every class over the validation areas."""
+        """Return the loss and the IoU of every class, as means over the sites of the validation areas."""
+        losses: list[float] = []
+        sites = list(dict.fromkeys(a.site for a in self.samples.validation))
+        ious = [self._iou([a for a in self.samples.validation if a.site == site], losses) for site in sites]
+        known = ~np.isnan(ious)
+        mean = np.nansum(ious, 0) / np.maximum(known.sum(0), 1)
+        return float(np.mean(losses)), tuple(np.where(known.any(0), mean, np.nan).tolist())
+
+    def _iou(self, areas: Sequence[AreaPixels], losses: list[float]) -> NDArray[np.float64]:
+        """Return the IoU of every class over a site's areas, NaN without truth; appends the loss of every block."""
         classes = len(self.model.classes)
         position = torch.tensor(self.model.class_of_channel)
         confusion = np.zeros((classes, classes), np.int64)
-        losses = []
-        for area in self.samples.validation:
-            for images, labels in _blocks(area, self.model):
+        for area in areas:
+            for images, labels in _blocks(area, self.spec.target.labels(area.labels, gsd_m=area.gsd_m), self.model):
                 with torch.inference_mode(), _autocast(self.precision):
                     logits = self.average(images)
-                losses.append(float(cross_entropy_dice(logits, labels, weights=None, groups=self.groups)))
+                losses.append(
+                    float(cross_entropy_dice(logits, labels, weights=None, groups=self.spec.target.dice_groups))
+                )
                 p = torch.softmax(logits.float(), 1)
                 per_class = torch.stack([p[:, position == c].sum(1) for c in range(classes)], 1)
                 known = labels != IGNORE
@@ -264,8 +287,7 @@ class _Loop:
                 ).reshape(classes, classes)
         hit = np.diag(confusion)
         union = confusion.sum(0) + confusion.sum(1) - hit
-        iou = np.where(confusion.sum(1) > 0, hit / np.maximum(union, 1), np.nan)
-        return float(np.mean(losses)), tuple(iou.tolist())
+        return np.where(confusion.sum(1) > 0, hit / np.maximum(union, 1), np.nan)
 
 
 def _history(epoch: Epoch) -> dict[str, object]:
@@ -274,12 +296,12 @@ def _history(epoch: Epoch) -> dict[str, object]:
     return row | {"iou": [None if isnan(v) else v for v in epoch.iou]}
 
 
-def _blocks(area: AreaPixels, model: ModelSpec) -> Iterator[tuple[Tensor, Tensor]]:
+def _blocks(area: AreaPixels, labels: NDArray[np.uint8], model: ModelSpec) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield an area in blocks, padded to the network's stride with ignored pixels; edge effects are accepted here."""
     mean = np.array(model.normalisation.mean, np.float32)[:, None, None]
     std = np.array(model.normalisation.std, np.float32)[:, None, None]
     image: NDArray[np.float32] = np.where(area.valid, (area.image - mean) / std, np.float32(0)).astype(np.float32)
-    labels = np.where(area.valid, area.labels, IGNORE).astype(np.uint8)
+    labels = np.where(area.valid, labels, IGNORE).astype(np.uint8)
     for r in range(0, labels.shape[0], VALIDATION_BLOCK_PX):
         for c in range(0, labels.shape[1], VALIDATION_BLOCK_PX):
             part = image[:, r : r + VALIDATION_BLOCK_PX, c : c + VALIDATION_BLOCK_PX]
@@ -313,13 +335,14 @@ def _precision(network: nn.Module, channels: int, size: int) -> str:
         return "fp32"
     images = torch.zeros(2, channels, size, size).contiguous(memory_format=torch.channels_last)
     probe = copy.deepcopy(network).train()
-    seconds = {}
-    for precision in ("fp32", "bf16"):
-        for _ in range(2):  # the first call compiles kernels
-            started = time.perf_counter()
-            with _autocast(precision):
-                out = probe(images)
-            out.float().sum().backward()
-            seconds[precision] = time.perf_counter() - started
+    seconds: dict[str, float] = {}
+    for precision in ("fp32", "fp32", "bf16", "bf16"):  # the first call compiles kernels
+        started = time.perf_counter()
+        with _autocast(precision):
+            out = probe(images)
+        out.float().sum().backward()
+        seconds[precision] = time.perf_counter() - started
+        if seconds[precision] > MOST_COMPILING * seconds["fp32"]:
+            break  # depthwise convolutions have no bf16 kernel for their gradient: one step takes a minute
     log.info("training step: fp32 %.2f s, bf16 %.2f s", seconds["fp32"], seconds["bf16"])
     return min(seconds, key=lambda k: seconds[k])

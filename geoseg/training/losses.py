@@ -3,13 +3,13 @@
 import torch
 from torch import Tensor
 
-from geoseg.training.labels import BACKGROUND, BORDER, IGNORE
+from geoseg.training.targets import IGNORE
 
 
-def border_weights(labels: Tensor, *, weight: float, reach_px: int = 3) -> Tensor:
-    """Return weights (B, H, W) for a building target: ``weight`` on and within ``reach_px`` of borders, else 1."""
-    border = (labels == BORDER).float()[:, None]
-    near = torch.nn.functional.max_pool2d(border, 2 * reach_px + 1, stride=1, padding=reach_px)[:, 0]
+def border_weights(labels: Tensor, *, border: int, weight: float, reach_px: int = 3) -> Tensor:
+    """Return weights (B, H, W): ``weight`` on and within ``reach_px`` of the channel ``border``, else 1."""
+    border_px = (labels == border).float()[:, None]
+    near = torch.nn.functional.max_pool2d(border_px, 2 * reach_px + 1, stride=1, padding=reach_px)[:, 0]
     return 1 + (weight - 1) * near
 
 
@@ -37,10 +37,3 @@ def cross_entropy_dice(
         if t.sum() > 0:
             terms.append(1 - (2 * (p * t).sum() + 1) / (p.sum() + t.sum() + 1))
     return total + torch.stack(terms).mean() if terms else total
-
-
-def dice_groups(channels: int, *, buildings: bool) -> tuple[tuple[int, ...], ...]:
-    """Return the Dice groups of a target: building and border, or every class on its own."""
-    if buildings:
-        return (tuple(c for c in range(channels) if c != BACKGROUND), (BORDER,))
-    return tuple((c,) for c in range(channels))

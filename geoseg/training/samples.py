@@ -1,23 +1,26 @@
 """Labelled scenes to pixels in memory, area by area, at the model's resolution."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geoseg.errors import ConfigError
+from geoseg.models.spec import reading_gsd_m
 from geoseg.scenes.open import open_scene
 from geoseg.scenes.reading import read
 from geoseg.scenes.scene import Scene
 from geoseg.tiling.resample import Resampling, resample_valid
 from geoseg.tiling.taps import Taps, source_box
 from geoseg.training.augment import AreaPixels
-from geoseg.training.labels import IGNORE, crop, label_raster
-from geoseg.training.spec import TrainSpec
+from geoseg.training.labels import label_raster
+from geoseg.training.spec import LabelledScene, TrainSpec
 from geoseg.training.split import Area, Role, split_scene
+from geoseg.training.targets import UNKNOWN, Raw
 from geoseg.values.bands import BandSet
 from geoseg.values.box import Box
+from geoseg.values.grid import Grid
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,26 +44,51 @@ class Samples:
 def load_samples(spec: TrainSpec) -> Samples:
     """Read the training and validation areas of every scene; test areas are left unread.
 
+    Training areas come at the finest resolution that windows are drawn at, validation areas as a run would read them.
     Raises ConfigError where no training area holds a label.
     """
-    bands = BandSet.parse(spec.bands, sensor=spec.sensor)
     found: dict[Role, list[AreaPixels]] = {"train": [], "validation": [], "test": []}
     for item in spec.data:
-        source = [item.scene] if isinstance(item.scene, str) else list(item.scene)
-        scene = open_scene(source, bands=item.bands, sensor=item.sensor, nodata=item.nodata).select(bands)
-        resampling = Resampling.to_resolution(scene.grid, spec.gsd_m)
-        labels = label_raster(item, spec.target, scene.grid.resized(resampling.working_shape))
-        for area in split_scene(scene.grid.shape, spec.split):
-            if area.role != "test":
-                found[area.role].append(area_pixels(scene, resampling, working_box(area, resampling), labels))
+        scene = open_labelled(item).select(BandSet.parse(spec.bands, sensor=spec.sensor))
+        labels: dict[tuple[int, int], Raw] = {}
+        for area in areas_of(item, scene, spec):
+            if area.role == "test":
+                continue
+            resampling = Resampling.to_resolution(scene.grid, _gsd_m(item, spec, area.role, scene.grid))
+            shape = resampling.working_shape
+            if shape not in labels:
+                labels[shape] = label_raster(item, spec.target, scene.grid.resized(shape))
+            pixels = area_pixels(item, scene, resampling, working_box(area, resampling), labels[shape])
+            if (pixels.labels != UNKNOWN).any():
+                found[area.role].append(pixels)
     for role in ("train", "validation"):
-        if not any((a.labels != IGNORE).any() for a in found[role]):
+        if not found[role]:
             raise ConfigError(f"the {role} areas hold no label; move the split or add labels")
-    return Samples(_labelled(found["train"]), _labelled(found["validation"]))
+    return Samples(tuple(found["train"]), tuple(found["validation"]))
 
 
-def _labelled(areas: Sequence[AreaPixels]) -> tuple[AreaPixels, ...]:
-    return tuple(a for a in areas if (a.labels != IGNORE).any())
+def open_labelled(item: LabelledScene) -> Scene:
+    """Open the scene of an entry of the training data."""
+    source = [item.scene] if isinstance(item.scene, str) else list(item.scene)
+    return open_scene(source, bands=item.bands, sensor=item.sensor, nodata=item.nodata)
+
+
+def areas_of(item: LabelledScene, scene: Scene, spec: TrainSpec) -> Iterator[Area]:
+    """Yield what parts of a scene are for: the whole of it, or the strips of its split."""
+    split = item.split or spec.split
+    if item.use == "split":
+        assert split is not None  # TrainSpec refuses it
+        yield from split_scene(scene.grid.shape, split)
+    else:
+        yield Area(item.use, Box(0, 0, *scene.grid.shape))
+
+
+def _gsd_m(item: LabelledScene, spec: TrainSpec, role: Role, grid: Grid) -> float | None:
+    """Return the resolution at which an area of ``role`` is read; None for the scene's own."""
+    span = item.gsd_m or spec.augmentation.gsd_m
+    if role == "train" and span is not None:
+        return max(grid.mean_resolution_m(), span[0])
+    return reading_gsd_m(spec.gsd_m, spec.gsd_range_m, grid)
 
 
 def working_box(area: Area, resampling: Resampling) -> Box:
@@ -83,11 +111,19 @@ def _made_of(taps: Taps, lo: int, hi: int) -> tuple[int, int]:
     return (int(found[0]), int(found[-1]) + 1) if len(found) else (0, 0)
 
 
-def area_pixels(scene: Scene, resampling: Resampling, box: Box, labels: NDArray[np.uint8]) -> AreaPixels:
+def area_pixels(item: LabelledScene, scene: Scene, resampling: Resampling, box: Box, labels: Raw) -> AreaPixels:
     """Read the working pixels of ``box``, as a run would, with their labels; ``labels`` covers the working grid."""
     taps = resampling.to_working(box)
     raster = read(scene, source_box(taps))
     image, valid = resample_valid(raster.data, raster.valid, taps)
     image = scene.physical(image)
-    own = np.where(valid, crop(labels, box), IGNORE).astype(np.uint8)
-    return AreaPixels(np.where(valid, image, np.float32(0)), valid, own)
+    own = labels[box.row0 : box.row1, box.col0 : box.col1]
+    return AreaPixels(
+        image=np.where(valid, image, np.float32(0)),
+        valid=valid,
+        labels=np.where(valid, own, UNKNOWN).astype(np.int32),
+        gsd_m=scene.grid.resized(resampling.working_shape).mean_resolution_m(),
+        site=str(item.scene),
+        share=item.share,
+        span_m=item.gsd_m,
+    )

@@ -1,79 +1,25 @@
 """What a training run is told: data, target, split, augmentation, schedule. Frozen, and strict about unknown keys."""
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
-from geoseg.models.spec import Architecture, Channel, ModelSpec, Normalisation, Value
-from geoseg.scenes.labelled import class_text
+from geoseg.models.spec import Architecture, ModelSpec, Normalisation, Value
+from geoseg.training.targets import BuildingTarget, ClassTarget
 from geoseg.untrusted.validation import in_words
 from geoseg.values.bands import BandSet
-from geoseg.values.classes import BUILDING_CLASSES, ClassInfo, parse_color
 
-BUILDING_CHANNELS = (
-    Channel(name="background", class_id=1),
-    Channel(name="interior", class_id=2),
-    Channel(name="border", class_id=2),
-)
 Side = Literal["north", "south", "east", "west"]
 
 
-class LabelledScene(Value):
-    """A scene with its labels; paths are relative to the data folder."""
-
-    scene: str | tuple[str, ...]
-    labels: str = Field(description="vector file whose polygons are the truth")
-    layer: str | None = None
-    ignore: str | None = Field(None, description="vector file of ground that no label covers: it counts for nothing")
-    bands: str | None = None
-    sensor: str | None = None
-    nodata: float | None = None
+def _rising(span: tuple[float, float] | None) -> tuple[float, float] | None:
+    if span is not None and not 0 < span[0] <= span[1]:
+        raise ValueError(f"{span[0]:g}, {span[1]:g} is no range of positive numbers, low before high")
+    return span
 
 
-class BuildingTarget(Value):
-    """Footprints as background / interior / border; p(building) = p(interior) + p(border)."""
-
-    kind: Literal["buildings"] = "buildings"
-    border_m: float = Field(0.5, gt=0, description="width of the border inside each footprint's edge")
-
-
-class ClassTarget(Value):
-    """Polygons with a class attribute; ground without a polygon is ignored, or is one of the classes."""
-
-    kind: Literal["classes"] = "classes"
-    column: str
-    values: dict[str, int] = Field(description="attribute value -> class id")
-    classes: tuple[ClassInfo, ...]
-    elsewhere: int | None = Field(None, description="class id of ground without a polygon; None ignores it")
-
-    @field_validator("values", mode="before")
-    @classmethod
-    def _as_texts(cls, values: object) -> object:
-        """Take numbers, true and false for what they look like in a table."""
-        return (
-            {class_text(value): class_id for value, class_id in values.items()} if isinstance(values, dict) else values
-        )
-
-    @field_validator("classes", mode="before")
-    @classmethod
-    def _hex_colors(cls, classes: object) -> object:
-        return [_with_color(row) for row in classes] if isinstance(classes, list | tuple) else classes
-
-    @model_validator(mode="after")
-    def _ids_exist(self) -> Self:
-        named = {*self.values.values()} if self.elsewhere is None else {*self.values.values(), self.elsewhere}
-        stray = named - {c.id for c in self.classes}
-        if stray:
-            raise ValueError(f"class ids {sorted(stray)} are not in classes")
-        return self
-
-
-def _with_color(row: object) -> object:
-    """Return a class with the colour that its ``#rrggbb`` means; everything else as it is."""
-    if isinstance(row, dict) and isinstance(row.get("color"), str):
-        return {**row, "color": parse_color(row["color"])}
-    return row
+Range = Annotated[tuple[float, float], AfterValidator(_rising)]
 
 
 class Cut(Value):
@@ -91,25 +37,49 @@ class Split(Value):
     buffer_px: int = Field(128, ge=0, description="scene pixels")
 
 
+class LabelledScene(Value):
+    """A scene with its labels; paths are relative to the data folder."""
+
+    scene: str | tuple[str, ...]
+    labels: str = Field(description="polygons that are the truth, or a raster of class values (buildings: 0 is none)")
+    layer: str | None = None
+    ignore: str | None = Field(None, description="vector file of ground that no label covers: it counts for nothing")
+    bands: str | None = None
+    sensor: str | None = None
+    nodata: float | None = None
+    use: Literal["split", "train", "validation", "test"] = Field(
+        "split", description="what the whole scene is for; split cuts it into strips for each"
+    )
+    split: Split | None = Field(None, description="strips of this scene, instead of the run's")
+    share: float = Field(1.0, gt=0, description="weight of the scene among those that windows are drawn from")
+    gsd_m: Range | None = Field(None, description="resolutions of its windows, instead of augmentation.gsd_m")
+
+
+class EncoderStart(Value):
+    """Weights that the network's encoder starts from, and how it is trained."""
+
+    weights: str = Field(description="safetensors file; its metadata say bands, mean, std and range of its input")
+    rate: float = Field(0.3, gt=0, le=1, description="its learning rate, as a share of the decoder's")
+    white: float = Field(255.0, gt=0, description="value of the scenes that is the end of the encoder's input range")
+    freeze_epochs: int = Field(0, ge=0, description="epochs in which it stays as it is")
+
+
 class Augmentation(Value):
     """Random changes of a training window; the dihedral group D4 is always in."""
 
-    scale: tuple[float, float] = (0.7, 1.4)
+    scale: Range = (0.7, 1.4)
+    gsd_m: Range | None = Field(None, description="ground resolution of a window, drawn evenly by ratio; null: scale")
     rotate: bool = True
     gain: float = 0.25
     band_gain: float = 0.1
     offset: float = 0.1
-    gamma: tuple[float, float] = (0.7, 1.4)
+    gamma: Range = (0.7, 1.4)
     noise: float = 0.05
     blur: float = Field(0.2, ge=0, le=1, description="share of windows that are blurred")
+    sharpen: float = Field(0.0, ge=0, le=1, description="share of windows whose edges are sharpened")
+    gray: float = Field(0.0, ge=0, le=1, description="share of windows whose bands are mixed with their mean")
+    cutmix: float = Field(0.0, ge=0, le=1, description="share of windows that get a rectangle of another")
     erase: float = Field(0.3, ge=0, le=1, description="share of windows in which a rectangle becomes nodata")
-
-    @field_validator("scale", "gamma")
-    @classmethod
-    def _rising(cls, span: tuple[float, float]) -> tuple[float, float]:
-        if not 0 < span[0] <= span[1]:
-            raise ValueError(f"{span[0]:g}, {span[1]:g} is no range of positive factors, low before high")
-        return span
 
 
 class Schedule(Value):
@@ -136,9 +106,12 @@ class TrainSpec(Value):
     bands: str = Field(description="the model's input bands, e.g. red,green,blue")
     sensor: str | None = None
     gsd_m: float | None = Field(None, gt=0)
+    gsd_range_m: Range | None = Field(None, description="scenes in this range are read at their own resolution")
     arch: Architecture = Architecture(name="compact-unet", options={"widths": [24, 48, 96, 160, 240]})
     start_from: str | None = Field(None, description="a bundle whose weights to start from; its input layer is adapted")
-    split: Split
+    encoder: EncoderStart | None = None
+    normalisation: Normalisation | None = Field(None, description="null: the encoder's, else that of the training data")
+    split: Split | None = None
     augmentation: Augmentation = Augmentation()
     schedule: Schedule = Schedule()
     window_px: int = 512
@@ -147,6 +120,13 @@ class TrainSpec(Value):
     tta: Literal["none", "rotate", "d4"] = Field("none", description="views of a window that runs average by default")
     licence: str = ""
     attribution: str = ""
+
+    @model_validator(mode="after")
+    def _has_splits(self) -> Self:
+        open_ends = [d.labels for d in self.data if d.use == "split" and (d.split or self.split) is None]
+        if open_ends:
+            raise ValueError(f"split is missing, and {open_ends[0]} says neither use nor a split of its own")
+        return self
 
     @model_validator(mode="after")
     def _makes_a_model(self) -> Self:
@@ -160,21 +140,20 @@ class TrainSpec(Value):
 
     def of_model(self, normalisation: Normalisation) -> ModelSpec:
         """Return what the bundle will say of its network; raises ValidationError."""
-        buildings = isinstance(self.target, BuildingTarget)
-        classes = BUILDING_CLASSES if isinstance(self.target, BuildingTarget) else self.target.classes
         return ModelSpec(
             name=self.name,
             arch=self.arch,
             bands=BandSet.parse(self.bands, sensor=self.sensor).bands,
             gsd_m=self.gsd_m,
+            gsd_range_m=self.gsd_range_m,
             normalisation=normalisation,
             window_px=self.window_px,
             margin_px=self.margin_px,
             ramp_px=self.ramp_px,
             tta=self.tta,
-            channels=BUILDING_CHANNELS if buildings else tuple(Channel(name=c.name, class_id=c.id) for c in classes),
-            classes=classes,
-            polygon_class="building" if buildings else None,
+            channels=self.target.channels,
+            classes=self.target.class_table,
+            polygon_class=self.target.polygon_class,
             licence=self.licence,
             attribution=self.attribution,
         )

@@ -1,7 +1,7 @@
 """Grid: where pixels are. Rows go down; (row, col) order everywhere."""
 
 from dataclasses import dataclass
-from math import degrees, hypot
+from math import degrees, hypot, sqrt
 
 import numpy as np
 from affine import Affine
@@ -81,6 +81,11 @@ class Grid:
                 f"give it its true CRS (gdal_edit -a_srs) or reproject it (gdalwarp)"
             )
         return float(size[0]), float(size[1])
+
+    def mean_resolution_m(self) -> float:
+        """Return the side of a square as large as the central pixel, in true metres; see ``ground_resolution_m``."""
+        height_m, width_m = self.ground_resolution_m()
+        return sqrt(height_m * width_m)
 
     def pixel_sizes_m(self, rows: NDArray[np.float64], cols: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the true ground (height, width) in metres of a pixel around each place, (N, 2).

@@ -7,6 +7,8 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from affine import Affine
+from rasterio.crs import CRS
 
 from geoseg.errors import ModelError, OutputError
 from geoseg.models import bundle as bundles
@@ -15,6 +17,7 @@ from geoseg.models.bundle import load_model, save_model
 from geoseg.models.spec import Architecture, Channel, ModelSpec, Normalisation
 from geoseg.values.bands import BandSet
 from geoseg.values.classes import BUILDING_CLASSES
+from geoseg.values.grid import Grid
 
 WEIGHTS = "weights.safetensors"
 
@@ -31,6 +34,21 @@ def spec(**changes):
         "polygon_class": "building",
     }
     return ModelSpec(**{**values, **changes})
+
+
+@pytest.mark.parametrize(
+    ("range_m", "native_m", "read_m"),
+    [(None, 0.1, 0.5), ((0.3, 0.6), 0.1, 0.3), ((0.3, 0.6), 0.4, 0.4), ((0.3, 0.6), 2.0, 0.6)],
+)
+def test_a_model_of_several_resolutions_reads_what_lies_between_as_it_is(range_m, native_m, read_m):
+    grid = Grid(CRS.from_epsg(32633), Affine(native_m, 0, 5e5, 0, -native_m, 5.3e6), (10, 10))
+    assert spec(gsd_range_m=range_m).reading_gsd_m(grid) == pytest.approx(read_m, rel=1e-3)
+
+
+@pytest.mark.parametrize("range_m", [(0.6, 0.3), (0.0, 0.3), (0.3, 1e300)])
+def test_a_range_of_resolutions_that_is_none_is_refused(range_m):
+    with pytest.raises(ValueError, match="is no range of metres"):
+        spec(gsd_range_m=range_m)
 
 
 def network(seed=0, widths=(4, 8)):

@@ -4,25 +4,32 @@ import numpy as np
 import pytest
 from scipy.ndimage import maximum_filter, minimum_filter
 
-from geoseg.training.augment import AreaPixels, random_window
-from geoseg.training.labels import IGNORE
+from geoseg.training.augment import AreaPixels, Recipe, random_window
 from geoseg.training.spec import Augmentation
+from geoseg.training.targets import IGNORE, UNKNOWN, BuildingTarget, ClassTarget
 
 MEAN, STD = np.array([100, 50], np.float32), np.array([20, 10], np.float32)
 PLAIN = Augmentation(gain=0, band_gain=0, offset=0, gamma=(1, 1), noise=0, blur=0, erase=0)
+
+
+CLASSES = ClassTarget(
+    values={"0": 1, "1": 2},
+    classes=[{"id": i, "name": name, "color": (i, i, i)} for i, name in ((1, "dark"), (2, "bright"))],
+)
 
 
 def area(shape=(90, 120), seed=0):
     """An image whose value says its label: 80 or 120 in the first band."""
     rng = np.random.default_rng(seed)
     coarse = rng.random((shape[0] // 10 + 1, shape[1] // 10 + 1)) < 0.5
-    labels = np.kron(coarse, np.ones((10, 10)))[: shape[0], : shape[1]].astype(np.uint8)
+    labels = np.kron(coarse, np.ones((10, 10)))[: shape[0], : shape[1]].astype(np.int32)
     image = np.stack([80 + 40 * labels, np.full(shape, 50)]).astype(np.float32)
     return AreaPixels(image, np.ones(shape, bool), labels)
 
 
-def cut(pixels, seed, change=PLAIN, size=64):
-    return random_window(pixels, size=size, change=change, mean=MEAN, std=STD, rng=np.random.default_rng(seed))
+def cut(pixels, seed, change=PLAIN, size=64, target=CLASSES):
+    recipe = Recipe(size, change, target, MEAN, STD, (MEAN - 2.5 * STD, MEAN + 2.5 * STD))
+    return random_window(pixels, recipe, np.random.default_rng(seed))
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -39,7 +46,7 @@ def test_labels_move_with_their_pixels(seed):
 def test_without_rotation_and_scale_windows_are_turned_by_quarters_and_flipped():
     rigid = PLAIN.model_copy(update={"rotate": False, "scale": (1.0, 1.0)})
     rows = np.repeat(np.arange(90, dtype=np.float32)[:, None], 90, 1) + 60
-    field = AreaPixels(np.stack([rows, rows]), np.ones((90, 90), bool), np.zeros((90, 90), np.uint8))
+    field = AreaPixels(np.stack([rows, rows]), np.ones((90, 90), bool), np.zeros((90, 90), np.int32))
     seen = set()
     for seed in range(40):
         image, labels = cut(field, seed, rigid, size=32)
@@ -65,7 +72,7 @@ def test_invalid_pixels_are_neutral_ignored_and_darken_no_neighbour(seed):
     holes = AreaPixels(
         np.where(valid, np.float32(100), np.float32(0)) * np.ones((2, 1, 1), np.float32),
         valid,
-        np.where(valid, pixels.labels, IGNORE).astype(np.uint8),
+        np.where(valid, pixels.labels, UNKNOWN).astype(np.int32),
     )
     image, labels = cut(holes, seed)
     assert (image[:, labels == IGNORE] == 0).sum() > 100
@@ -81,7 +88,7 @@ def test_beyond_the_area_labels_are_ignored():
 
 def test_sparse_labels_are_found():
     pixels = area()
-    labels = np.full((90, 120), IGNORE, np.uint8)
+    labels = np.full((90, 120), UNKNOWN, np.int32)
     labels[71, 13] = 1
     rigid = PLAIN.model_copy(update={"scale": (1.4, 1.4)})
     for seed in range(5):
@@ -97,9 +104,57 @@ def test_erasing_hides_a_rectangle():
 
 
 def test_gains_offsets_and_noise_stay_within_their_range():
-    flat = AreaPixels(np.full((2, 64, 64), 100, np.float32), np.ones((64, 64), bool), np.zeros((64, 64), np.uint8))
+    flat = AreaPixels(np.full((2, 64, 64), 100, np.float32), np.ones((64, 64), bool), np.zeros((64, 64), np.int32))
     change = PLAIN.model_copy(update={"gain": 0.2, "offset": 0.1})
     levels = [cut(flat, seed, change)[0][0].mean() for seed in range(40)]
     # 100 lies at 0.5 of the unit range of 5 std: +-20 % and +-0.15 of it are at most (0.5 * 0.2 + 0.15) * 5 std
     assert np.ptp(levels) > 0.3
     assert np.abs(levels).max() <= 1.25 + 1e-3
+
+
+def test_windows_come_at_every_resolution_of_their_range():
+    rows = 60 + np.repeat(np.arange(400, dtype=np.float32)[:, None], 400, 1) * 0.2
+    ramp = AreaPixels(np.stack([rows, rows]), np.ones((400, 400), bool), np.zeros((400, 400), np.int32), gsd_m=0.5)
+    change = PLAIN.model_copy(update={"gsd_m": (0.2, 4.0), "rotate": False})
+    steps = []
+    for seed in range(30):
+        image, labels = cut(ramp, seed, change, size=32)
+        if (labels != IGNORE).all():  # the ramp rises by 0.2 a pixel of 0.5 m
+            steps.append(max(np.abs(np.diff(image[0] * 20, axis=axis)).mean() for axis in (0, 1)) / 0.2 * 0.5)
+    assert min(steps) < 0.4
+    assert max(steps) > 2
+    assert all(0.19 < step < 4.1 for step in steps)
+
+
+def test_what_is_shown_smaller_is_averaged_not_skipped():
+    """Stripes of one pixel become grey at an eighth of their size, where single pixels would be 80 or 120."""
+    stripes = np.tile(np.array([80, 120], np.float32), (256, 128))
+    area_ = AreaPixels(np.stack([stripes, stripes]), np.ones((256, 256), bool), np.zeros((256, 256), np.int32))
+    change = PLAIN.model_copy(update={"scale": (0.125, 0.125), "rotate": False})
+    image, labels = cut(area_, 3, change, size=32)
+    np.testing.assert_allclose((image[0] * 20 + 100)[labels != IGNORE], 100, atol=3)  # blocks of 7 or 8
+
+
+@pytest.mark.parametrize("scale", [0.5, 1.0, 2.0])
+def test_borders_keep_their_width_on_the_ground(scale):
+    ids = np.zeros((128, 128), np.int32)
+    ids[34:94, 34:94] = 1
+    roof = AreaPixels(np.full((2, 128, 128), 100, np.float32), np.ones((128, 128), bool), ids, gsd_m=0.5)
+    change = PLAIN.model_copy(update={"scale": (scale, scale), "rotate": False})
+    widths = []
+    for seed in range(8):
+        _, labels = cut(roof, seed, change, size=64, target=BuildingTarget(border_m=2.0))
+        row = labels[32]
+        runs = np.flatnonzero(np.diff(np.concatenate([[0], (row == 2).astype(int), [0]])))
+        widths += [b - a for a, b in zip(runs[::2], runs[1::2], strict=True) if a > 0 and b < 64]
+    assert np.median(widths) == pytest.approx(2.0 / 0.5 * scale, abs=1)
+
+
+def test_sharpening_and_gray_change_edges_and_colours_only():
+    flat = np.stack([np.full((64, 64), v, np.float32) for v in (90, 55)])
+    plain = AreaPixels(flat, np.ones((64, 64), bool), np.zeros((64, 64), np.int32))
+    for change in ({"sharpen": 1.0}, {"gray": 1.0}):
+        image, _ = cut(plain, 1, PLAIN.model_copy(update=change))
+        assert np.ptp(image, axis=(1, 2)) == pytest.approx(0, abs=1e-4)  # what is flat stays flat
+    unit = [(cut(plain, 1, PLAIN.model_copy(update={"gray": share}))[0][:, 0, 0] + 2.5) / 5 for share in (0.0, 1.0)]
+    assert abs(np.diff(unit[1])[0]) < abs(np.diff(unit[0])[0])

@@ -3,13 +3,15 @@
 import geopandas as gpd
 import numpy as np
 import pytest
+import rasterio
 import shapely
 from affine import Affine
 from rasterio.crs import CRS
 
 from geoseg.errors import ConfigError, InputError
-from geoseg.training.labels import BACKGROUND, BORDER, IGNORE, INTERIOR, label_raster
-from geoseg.training.spec import BuildingTarget, ClassTarget, LabelledScene
+from geoseg.training.labels import label_raster
+from geoseg.training.spec import LabelledScene
+from geoseg.training.targets import BACKGROUND, BORDER, IGNORE, INTERIOR, BuildingTarget, ClassTarget
 from geoseg.values.classes import ClassInfo
 from geoseg.values.grid import Grid
 
@@ -27,9 +29,9 @@ def write(path, shapes, *, crs=32645, **columns):
 
 
 def labels(path, target=None, grid=GRID, **options):
-    return label_raster(
-        LabelledScene(scene="scene.tif", labels=path, **options), target or BuildingTarget(border_m=0.5), grid
-    )
+    target = target or BuildingTarget(border_m=0.5)
+    raw = label_raster(LabelledScene(scene="scene.tif", labels=path, **options), target, grid)
+    return target.labels(raw, gsd_m=grid.mean_resolution_m())
 
 
 def test_the_border_lies_inside_each_footprint(tmp_path):
@@ -185,3 +187,58 @@ def test_classes_that_do_not_fit_the_labels(tmp_path, changes, words):
     path = write(tmp_path / "a.gpkg", [box(0, 0, 10, 10), box(20, 20, 30, 30)], kind=["lake", "wood"])
     with pytest.raises(ConfigError, match=words):
         labels(path, target(**changes))
+
+
+def write_raster(path, values, *, grid=GRID, nodata=None, count=1):
+    with rasterio.open(
+        path, "w", driver="GTiff", count=count, height=grid.height, width=grid.width, dtype=values.dtype,
+        nodata=nodata, crs=grid.crs, transform=grid.transform,
+    ) as dst:  # fmt: skip
+        for band in range(1, count + 1):
+            dst.write(values, band)
+    return str(path)
+
+
+def test_a_mask_is_buildings_by_what_is_connected(tmp_path):
+    mask = np.zeros((60, 80), np.uint8)
+    mask[10:20, 10:20] = mask[10:20, 30:40] = 255
+    mask[50:, 70:] = 7
+    path = write_raster(tmp_path / "mask.tif", mask, nodata=7)
+    out = labels(path)
+    assert (out[11:19, 11:19] == INTERIOR).all()
+    assert (out[10, 10:20] == BORDER).all()
+    assert (out[50:, 70:] == IGNORE).all()
+    assert (out[40] == BACKGROUND).all()
+    raw = label_raster(LabelledScene(scene="scene.tif", labels=path), BuildingTarget(), GRID)
+    assert sorted(np.unique(raw)) == [-1, 0, 1, 2]
+
+
+def test_a_raster_of_class_values_may_lie_on_another_grid(tmp_path):
+    fine = GRID.resized((120, 160))
+    values = np.full((120, 160), 12, np.int16)
+    values[:60] = 40
+    values[:, 150:] = -5
+    path = write_raster(tmp_path / "classes.tif", values, grid=fine)
+    out = labels(path, target(column=None, values={12: 3, 40: 9, -5: None}))
+    assert (out[:30, :75] == 2).all()
+    assert (out[30:, :75] == 0).all()
+    assert (out[:, 75:] == IGNORE).all()
+    with pytest.raises(ConfigError, match=r"classes.tif: value = -5, which values do not name"):
+        labels(path, target(column=None, values={12: 3, 40: 9}))
+
+
+def test_rasters_that_are_no_labels(tmp_path):
+    away = Grid(GRID.crs, Affine(0.5, 0, 4e5, 0, -0.5, 3.06e6), GRID.shape)
+    ones = np.ones(GRID.shape, np.uint8)
+    words = tmp_path / "words.tif"
+    words.write_text("nothing")
+    for path, message in (
+        (write_raster(tmp_path / "away.tif", ones, grid=away), "no pixel lies on the scene scene.tif"),
+        (write_raster(tmp_path / "float.tif", ones.astype(np.float32)), "1 bands of float32; labels are one band"),
+        (write_raster(tmp_path / "rgb.tif", ones, count=3), "3 bands of uint8; labels are one band"),
+        (words, "cannot be read as a raster of labels"),
+    ):
+        with pytest.raises(InputError, match=message):
+            labels(str(path))
+    with pytest.raises(ConfigError, match=r"target\.column is missing"):
+        labels(write(tmp_path / "a.gpkg", [box(10, 20, 20, 40)]), target(column=None))

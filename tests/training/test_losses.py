@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from geoseg.training.labels import BORDER, IGNORE
-from geoseg.training.losses import border_weights, cross_entropy_dice, dice_groups
+from geoseg.training.losses import border_weights, cross_entropy_dice
+from geoseg.training.targets import BORDER, IGNORE
 
 
 @pytest.fixture
@@ -85,12 +85,7 @@ def test_a_right_answer_costs_nothing():
 def test_border_weights_reach_around_borders():
     labels = torch.zeros(1, 20, 20, dtype=torch.uint8)
     labels[0, 10, 10] = BORDER
-    weights = border_weights(labels, weight=3.0, reach_px=3)
+    weights = border_weights(labels, border=BORDER, weight=3.0, reach_px=3)
     expected = np.ones((20, 20))
     expected[7:14, 7:14] = 3
     np.testing.assert_array_equal(weights[0], expected)
-
-
-def test_groups():
-    assert dice_groups(3, buildings=True) == ((1, 2), (2,))
-    assert dice_groups(4, buildings=False) == ((0,), (1,), (2,), (3,))

@@ -9,9 +9,9 @@ from affine import Affine
 
 from geoseg.errors import ConfigError, InputError
 from geoseg.training import samples as module
-from geoseg.training.labels import IGNORE, INTERIOR
 from geoseg.training.samples import Samples, load_samples
-from geoseg.training.spec import BuildingTarget, Cut, LabelledScene, Split, TrainSpec
+from geoseg.training.spec import Augmentation, Cut, LabelledScene, Split, TrainSpec
+from geoseg.training.targets import UNKNOWN, BuildingTarget
 
 NORTH_UP = Affine(0.5, 0, 3e5, 0, -0.5, 3.06e6)
 BUILDINGS = [(10 * i, 20 + 30 * j, 10 * i + 6, 30 + 30 * j) for i in range(1, 9) for j in range(4)]
@@ -55,9 +55,9 @@ def test_areas_hold_the_scene_s_pixels_in_physical_units(files):
     np.testing.assert_array_equal(train.image[:, train.valid], data[:, :60, :110][:, train.valid] * 0.5 + 7)
     np.testing.assert_array_equal(validation.image, data[:, 70:, :110] * 0.5 + 7)
     assert not train.valid[:12, :12].any()
-    assert (train.labels[:12, :12] == IGNORE).all()
+    assert (train.labels[:12, :12] == UNKNOWN).all()
     assert (train.image[:, ~train.valid] == 0).all()
-    assert train.labels[13, 25] == INTERIOR
+    assert train.labels[13, 25] > 0
 
 
 def test_the_test_area_is_never_read(files, monkeypatch):
@@ -78,7 +78,7 @@ def test_another_resolution_resamples_pixels_and_labels_alike(files, gsd_m):
     (train,) = load_samples(spec(folder, gsd_m=gsd_m)).train
     scale = 0.5 / gsd_m
     assert train.labels.shape == pytest.approx((60 * scale, 110 * scale), abs=1)
-    roofs = (train.labels == INTERIOR) | (train.labels == 2)
+    roofs = train.labels > 0
     inside = sum(1 for r0, c0, r1, c1 in BUILDINGS if r1 <= 60 and c1 <= 110)
     assert roofs.sum() == pytest.approx(inside * 60 * scale**2, rel=0.12)
 
@@ -103,3 +103,31 @@ def test_a_split_without_labels_and_a_scene_without_the_bands(files):
         load_samples(spec(folder, data=data))
     with pytest.raises(InputError, match="band nir not found"):
         load_samples(spec(folder, bands="red,green,nir"))
+
+
+def test_whole_scenes_may_be_for_one_thing(files):
+    folder, _ = files
+    one = {"scene": "scene.tif", "labels": "roofs.gpkg"}
+    parts = (
+        LabelledScene(**one, use="train"),
+        LabelledScene(**one, use="validation"),
+        LabelledScene(**one, use="test"),
+        LabelledScene(**one, split=Split(validation=Cut(side="north", share=0.5), buffer_px=0)),
+    )
+    found = load_samples(spec(folder, data=parts, split=None))
+    assert [a.image.shape[1:] for a in found.train] == [(100, 160), (50, 160)]
+    assert [a.image.shape[1:] for a in found.validation] == [(100, 160), (50, 160)]
+    with pytest.raises(ValueError, match=r"split is missing, and roofs\.gpkg says neither use nor a split"):
+        spec(folder, split=None)
+
+
+def test_training_areas_are_as_fine_as_windows_need_and_validation_as_a_run_reads(files):
+    folder, _ = files
+    jitter = Augmentation(gsd_m=(0.2, 1.5))
+    found = load_samples(spec(folder, gsd_range_m=(0.9, 1.2), augmentation=jitter))
+    assert found.train[0].gsd_m == pytest.approx(0.5, rel=0.01)  # the scene's own: nothing finer is in it
+    assert found.validation[0].gsd_m == pytest.approx(0.9, rel=0.05)
+    data = (LabelledScene(scene="scene.tif", labels="roofs.gpkg", gsd_m=(1.0, 1.5), share=0.3),)
+    coarse = load_samples(spec(folder, data=data, augmentation=jitter)).train[0]
+    assert coarse.gsd_m == pytest.approx(1.0, rel=0.05)
+    assert (coarse.span_m, coarse.share) == ((1.0, 1.5), 0.3)

@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 from geoseg.errors import ConfigError
 from geoseg.tiling.resample import Resampling
 from geoseg.tiling.taps import source_box
-from geoseg.training.augment import AreaPixels, random_window
+from geoseg.training.augment import AreaPixels, Recipe, random_window
 from geoseg.training.samples import working_box
 from geoseg.training.spec import Augmentation, Cut, Split
 from geoseg.training.split import split_scene
+from geoseg.training.targets import BuildingTarget
 
 cuts = st.builds(Cut, side=st.sampled_from(["north", "south", "east", "west"]), share=st.floats(0.05, 0.6))
 splits = st.builds(Split, test=st.none() | cuts, validation=cuts, buffer_px=st.integers(0, 12))
@@ -87,10 +88,11 @@ def test_augmented_windows_see_their_area_alone(seed, height, width):
     """The area's pixels lie around 100; whatever else were read (zeros, neighbours) would show."""
     rng = np.random.default_rng(seed)
     image = rng.uniform(90, 110, (2, height, width)).astype(np.float32)
-    area = AreaPixels(image, np.ones((height, width), bool), np.zeros((height, width), np.uint8))
+    area = AreaPixels(image, np.ones((height, width), bool), np.zeros((height, width), np.int32))
     plain = Augmentation(gain=0, band_gain=0, offset=0, gamma=(1, 1), noise=0, blur=0, erase=0)
     mean, std = np.full(2, 100, np.float32), np.full(2, 20, np.float32)
-    window, _ = random_window(area, size=64, change=plain, mean=mean, std=std, rng=rng)
+    recipe = Recipe(64, plain, BuildingTarget(), mean, std, (mean - 2.5 * std, mean + 2.5 * std))
+    window, _ = random_window(area, recipe, rng)
     assert window.shape == (2, 64, 64)
     assert image.min() - 0.01 <= (window * 20 + 100).min()
     assert (window * 20 + 100).max() <= image.max() + 0.01

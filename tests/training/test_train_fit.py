@@ -11,19 +11,17 @@ from geoseg.models.bundle import save_model
 from geoseg.models.spec import Architecture
 from geoseg.training import loop
 from geoseg.training.augment import AreaPixels
-from geoseg.training.labels import building_labels
 from geoseg.training.loop import fit
 from geoseg.training.samples import Samples
 from geoseg.training.spec import (
     Augmentation,
-    BuildingTarget,
-    ClassTarget,
     Cut,
     LabelledScene,
     Schedule,
     Split,
     TrainSpec,
 )
+from geoseg.training.targets import BuildingTarget, ClassTarget
 
 
 def area(shape, seed):
@@ -34,7 +32,7 @@ def area(shape, seed):
         r, c = rng.integers(0, shape[0] - h), rng.integers(0, shape[1] - w)
         ids[r : r + h, c : c + w] = i
     image = rng.normal(90, 25, (3, *shape)).astype(np.float32) + 60 * (ids > 0)
-    return AreaPixels(image.astype(np.float32), np.ones(shape, bool), building_labels(ids, border_px=1))
+    return AreaPixels(image.astype(np.float32), np.ones(shape, bool), ids, gsd_m=0.5)
 
 
 def spec(**schedule):
@@ -124,7 +122,7 @@ def classes_spec(names):
 
 
 def labelled(*channels):
-    labels = np.repeat(np.array(channels, np.uint8), 64)[None].repeat(64, 0)
+    labels = np.repeat(np.array(channels, np.int32), 64)[None].repeat(64, 0)
     image = np.random.default_rng(0).normal(size=(3, *labels.shape)).astype(np.float32)
     return (AreaPixels(image, np.ones(labels.shape, bool), labels),)
 
@@ -157,7 +155,7 @@ def test_areas_that_can_tell_no_epoch_from_another_are_refused(made, areas, told
 def test_it_starts_from_a_bundle_with_other_bands(samples, tmp_path):
     donor = fit(spec(epochs=3), samples)
     save_model(tmp_path / "donor", donor.network, spec=donor.spec)
-    grey = Samples(*(tuple(AreaPixels(a.image[::-1].copy(), a.valid, a.labels) for a in areas) for areas in
+    grey = Samples(*(tuple(AreaPixels(a.image[::-1].copy(), a.valid, a.labels, gsd_m=0.5) for a in areas) for areas in
                      (samples.train, samples.validation)))  # fmt: skip
     again = spec(epochs=1, steps_per_epoch=1).model_copy(
         update={"bands": "blue,green,red", "start_from": str(tmp_path / "donor")}
@@ -174,5 +172,5 @@ def test_a_training_spec_that_contradicts_itself_is_refused():
         with pytest.raises(ValidationError, match="are not in classes"):
             ClassTarget(column="kind", classes=(one,), **wrong)
     for wrong in ((1.4, 0.7), (0.0, 1.0)):
-        with pytest.raises(ValidationError, match="no range of positive factors"):
+        with pytest.raises(ValidationError, match="no range of positive numbers"):
             Augmentation(scale=wrong)

@@ -1,0 +1,139 @@
+"""Building models side by side on every labelled place: pixels, boundaries, objects, and whether confidence sifts.
+
+usage: python benchmarks/building_places.py --data FOLDER --model buildings --model OTHER [--place NAME ...]
+FOLDER holds banepa_np/, massachusetts_us/ and so on; nothing of it is copied. Places that a model was trained on say
+so: their figures are no measure of other ground. With fewer than 50 buildings only IoU and counts are of use.
+"""
+
+import argparse
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import rasterio
+import rasterio.features
+import shapely
+from machine import describe
+
+from geoseg import PolygonOptions, RunOptions, predict
+from geoseg.jobs.evaluate import evaluate
+from geoseg.scenes.labelled import burn
+from geoseg.scenes.open import open_scene
+from geoseg.values.grid import Grid
+
+SIFTED = (0.0, 0.5, 0.8)  # confidences from which polygons count
+VEGAS = "vegas_us_rgbn/SpaceNet_AOI_2_Las_Vegas-056155973080_01_P001-WV03"
+
+
+@dataclass(frozen=True)
+class Place:
+    """A labelled scene, and the part of it that is judged."""
+
+    scene: tuple[str, ...]
+    truth: str
+    columns: tuple[int, int] | None = None  # the part that is judged; None: all of it
+    bands: str | None = None
+
+
+PLACES = {
+    "banepa (test quarter)": Place(("banepa_np/banepa.tif",), "banepa_np/banepa_buildings.gpkg", (2304, 3072)),
+    "massachusetts": Place(("massachusetts_us/22978945_15.tif",), "massachusetts_us/22978945_15_buildings.gpkg"),
+    "quebec": Place(("quebec_ca/tiled_image_1.tif",), "quebec_ca/tiled_label_1.tif"),
+    "vegas": Place(tuple(f"{VEGAS}-{b}.tif" for b in "RGB"), f"{VEGAS}.gpkg", bands="red,green,blue"),
+    "tanzania": Place(("tanzania_tz/tanzania.tif",), "tanzania_tz/tanzania_buildings.gpkg"),
+    "austin": Place(("austin_us/austin.tif",), "austin_us/austin_buildings.gpkg"),
+    "chicago": Place(("chicago_us/chicago_strip.tif",), "chicago_us/chicago_strip_buildings.gpkg"),
+    "kitsap": Place(("kitsap_us/kitsap.tif",), "kitsap_us/kitsap_buildings.gpkg"),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--model", action="append", required=True)
+    parser.add_argument("--place", action="append", choices=PLACES)
+    args = parser.parse_args()
+    print(describe())
+    sifted = " | ".join(f"P/R of polygons, confidence ≥ {c:g}" for c in SIFTED)
+    print(f"| place | model | IoU | boundary F1 at 1 m | object F1 | {sifted} | ECE |")
+    print("|---" * (6 + len(SIFTED)) + "|")
+    for name in args.place or PLACES:
+        for model in args.model:
+            with tempfile.TemporaryDirectory() as folder:
+                row = score(PLACES[name], args.data, model, Path(folder))
+            print(f"| {name} | {Path(model).name} | {' | '.join(row)} |", flush=True)
+
+
+def score(place: Place, data: Path, model: str, folder: Path) -> list[str]:
+    """Run a model over a place and return the cells of its row."""
+    scene = open_scene([str(data / name) for name in place.scene], bands=place.bands)
+    result = predict(scene, model, folder / "out", options=RunOptions(probabilities=True), polygons=PolygonOptions())
+    with rasterio.open(folder / "out" / "classes.tif") as src:
+        grid = Grid(src.crs, src.transform, src.shape)
+    ground = judged(place, grid)
+    aoi = folder / "ground.gpkg"
+    gpd.GeoSeries([ground], crs=grid.crs).to_file(aoi)
+    found = evaluate(result.folder, data / place.truth, aoi=aoi, nodata="none").as_json()
+    building, objects = found["classes"][-1], found["objects"]
+    truth = true_polygons(data / place.truth, grid, ground)
+    predicted = gpd.read_file(folder / "out" / "buildings.gpkg", layer="buildings").to_crs(grid.crs)
+    predicted = predicted[predicted.representative_point().within(ground)]
+    cells = [f"{building['iou']:.3f}", f"{building['boundary_f1']:.3f}"]
+    cells.append("–" if objects is None else f"{objects['f1']:.3f}")
+    for least in SIFTED:
+        cells.append(precision_recall(truth, predicted[predicted.confidence >= least]))
+    return [*cells, f"{calibration_error(folder / 'out', truth, grid, ground):.3f}"]
+
+
+def judged(place: Place, grid: Grid) -> Any:
+    """Return the polygon of the ground that is judged."""
+    first, last = place.columns or (0, grid.width)
+    corners = [(first, 0), (last, 0), (last, grid.height), (first, grid.height)]
+    return shapely.Polygon([grid.transform @ c for c in corners])
+
+
+def true_polygons(path: Path, grid: Grid, ground: Any) -> Any:
+    """Return the true buildings on the ground that is judged; of a mask, what is connected."""
+    if path.suffix == ".tif":
+        with rasterio.open(path) as src:
+            mask = (src.read(1) > 0).astype(np.uint8)
+            shapes = [
+                shapely.geometry.shape(s) for s, v in rasterio.features.shapes(mask, transform=src.transform) if v
+            ]
+        polygons = gpd.GeoSeries(shapes, crs=grid.crs)
+    else:
+        polygons = gpd.read_file(path).to_crs(grid.crs).geometry
+    parts = shapely.get_parts(shapely.make_valid(polygons.values))
+    parts = parts[shapely.get_type_id(parts) == shapely.GeometryType.POLYGON]
+    return parts[shapely.within(shapely.point_on_surface(parts), ground)]
+
+
+def precision_recall(truth: Any, predicted: Any) -> str:
+    """Return precision / recall of polygons: each matches at most one true building, with IoU of 0.5 or more."""
+    shapes = shapely.make_valid(predicted.geometry.values)
+    i, j = shapely.STRtree(shapes).query(truth, predicate="intersects")
+    shared = shapely.area(shapely.intersection(truth[i], shapes[j]))
+    iou = shared / np.maximum(shapely.area(truth[i]) + shapely.area(shapes[j]) - shared, 1e-9)
+    hits = int((iou >= 0.5).sum())  # polygons of one side hardly overlap: an IoU of 0.5 is had once
+    return f"{hits / max(len(shapes), 1):.2f}/{hits / max(len(truth), 1):.2f} ({len(shapes)} of {len(truth)})"
+
+
+def calibration_error(out: Path, truth: Any, grid: Grid, ground: Any, bins: int = 15) -> float:
+    """Return the expected calibration error of p(building) over pixels (Naeini et al. 2015), equal-width bins."""
+    with rasterio.open(out / "probabilities.tif") as src:
+        names = [src.descriptions[i] or "" for i in range(src.count)]
+        band = next((i for i, n in enumerate(names) if "building" in n.lower()), src.count - 1) + 1
+        value = src.read(band)
+    known = (value > 0) & (burn([ground], [1], grid) > 0)
+    p = (value[known].astype(np.float64) - 1) / 254
+    right = burn(truth, [1] * len(truth), grid)[known] > 0
+    at = np.minimum((p * bins).astype(int), bins - 1)
+    count, said, seen = (np.bincount(at, w, bins) for w in (None, p, right))
+    return float(np.abs(said - seen).sum() / max(count.sum(), 1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""Batches of random windows: drawn by site, made ahead in a thread, the same for every run of one seed."""
+
+from collections.abc import Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from geoseg.training.augment import AreaPixels, Recipe, random_window
+from geoseg.training.targets import UNKNOWN
+
+AHEAD = 2  # batches that are made before they are asked for
+
+
+def area_shares(areas: Sequence[AreaPixels]) -> NDArray[np.float64]:
+    """Return the chance of every area: sites by their share, areas of one site by their labelled pixels."""
+    known = np.array([(a.labels != UNKNOWN).sum() for a in areas], np.float64)
+    of_site: dict[str, float] = {}
+    for area, n in zip(areas, known, strict=True):
+        of_site[area.site] = of_site.get(area.site, 0.0) + n
+    chance = np.array([a.share * n / of_site[a.site] for a, n in zip(areas, known, strict=True)])
+    return chance / chance.sum()
+
+
+def batches(areas: Sequence[AreaPixels], recipe: Recipe, *, batch: int, seed: int) -> Generator[tuple[Tensor, Tensor]]:
+    """Yield images (B, C, size, size) and labels (B, size, size) forever; windows depend on seed and step alone."""
+    chance = area_shares(areas)
+
+    def make(step: int) -> tuple[Tensor, Tensor]:
+        rng = np.random.default_rng((seed, step))
+        pairs = [random_window(areas[rng.choice(len(areas), p=chance)], recipe, rng) for _ in range(batch)]
+        images, labels = (np.stack(arrays) for arrays in zip(*pairs, strict=True))
+        if recipe.change.cutmix > 0:
+            images, labels = _cutmix(images, labels, recipe.change.cutmix, rng)
+        return torch.from_numpy(images).contiguous(memory_format=torch.channels_last), torch.from_numpy(labels)
+
+    with ThreadPoolExecutor(1) as pool:
+        ahead = [pool.submit(make, step) for step in range(AHEAD)]
+        step = AHEAD
+        while True:
+            yield ahead.pop(0).result()
+            ahead.append(pool.submit(make, step))
+            step += 1
+
+
+def _cutmix(
+    images: NDArray[np.float32], labels: NDArray[np.uint8], share: float, rng: np.random.Generator
+) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """Give a share of the windows a rectangle of the next one, pixels and labels (Yun et al. 2019, CutMix)."""
+    size = labels.shape[1]
+    mixed, known = images.copy(), labels.copy()
+    for i in range(len(images)):
+        if rng.random() < share:
+            h, w = rng.integers(size // 4, size * 3 // 4, 2)
+            r, c = rng.integers(0, size - h), rng.integers(0, size - w)
+            other = (i + 1) % len(images)
+            mixed[i, :, r : r + h, c : c + w] = images[other, :, r : r + h, c : c + w]
+            known[i, r : r + h, c : c + w] = labels[other, r : r + h, c : c + w]
+    return mixed, known

@@ -1,0 +1,77 @@
+"""Encoder weights from a file: they arrive unchanged, adapted to other bands, or are refused in one line."""
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from geoseg.errors import ModelError
+from geoseg.models.architectures import build_network
+from geoseg.models.spec import Architecture
+from geoseg.training.encoder import read_encoder, start_encoder
+from geoseg.values.bands import BandSet
+
+ARCH = Architecture(
+    name="smp-unet",
+    options={"encoder_name": "resnet18", "encoder_depth": 3, "decoder_channels": [16, 8, 8]},
+)
+RGB = BandSet.parse("red,green,blue")
+ABOUT = {"bands": "red,green,blue", "mean": "0.5,0.4,0.3", "std": "0.2,0.2,0.2", "licence": "Apache-2.0"}
+
+
+@pytest.fixture(scope="module")
+def donor():
+    torch.manual_seed(1)
+    network = build_network(ARCH, in_channels=3, out_channels=2)
+    return {k.removeprefix("encoder."): v for k, v in network.state_dict().items() if k.startswith("encoder.")}
+
+
+@pytest.fixture
+def file(tmp_path, donor):
+    save_file({k: v.clone() for k, v in donor.items()}, tmp_path / "encoder.safetensors", metadata=ABOUT)
+    return str(tmp_path / "encoder.safetensors")
+
+
+def test_the_encoder_is_the_file_s_and_its_input_is_normalised_as_it_knows(file, donor):
+    weights = read_encoder(file)
+    network = build_network(ARCH, in_channels=3, out_channels=2)
+    own = start_encoder(network, weights, RGB, source=file)
+    state = network.state_dict()
+    assert set(own) == {f"encoder.{name}" for name in donor}
+    assert all(torch.equal(state[f"encoder.{name}"], value) for name, value in donor.items())
+    assert weights.about.keys() == {"licence", "sha256"}
+    assert weights.normalisation(RGB, white=255).mean == pytest.approx((127.5, 102.0, 76.5))
+    assert weights.normalisation(RGB, white=255).std == pytest.approx((51.0,) * 3)
+
+
+def test_other_bands_get_filters_by_wavelength(file, donor):
+    network = build_network(ARCH, in_channels=4, out_channels=2)
+    bands = BandSet.parse("blue,green,red,nir")
+    weights = read_encoder(file)
+    start_encoder(network, weights, bands, source=file)
+    stem = network.state_dict()["encoder.conv1.weight"]
+    blue, red = stem[:, 0].numpy(), stem[:, 2].numpy()
+    given = donor["conv1.weight"].numpy()
+    assert np.corrcoef(blue.ravel(), given[:, 2].ravel())[0, 1] > 0.95
+    assert np.corrcoef(red.ravel(), given[:, 0].ravel())[0, 1] > 0.95
+    assert weights.normalisation(bands, white=1).mean == pytest.approx((0.3, 0.4, 0.5, 0.4))
+
+
+def test_files_that_are_no_such_encoder(tmp_path, file, donor):
+    words = tmp_path / "words.safetensors"
+    words.write_text("nothing")
+    bare = tmp_path / "bare.safetensors"
+    save_file({k: v.clone() for k, v in donor.items()}, bare)
+    short = tmp_path / "short.safetensors"
+    save_file({k: v.clone() for k, v in donor.items()}, short, metadata={**ABOUT, "mean": "0.5"})
+    for path, message in (
+        (words, "no safetensors file"),
+        (tmp_path / "none.safetensors", "no safetensors file"),
+        (bare, "do not say mean and std"),
+        (short, "3 bands, but 1 means and 3 stds"),
+    ):
+        with pytest.raises(ModelError, match=message):
+            read_encoder(str(path))
+    other = Architecture(name="smp-unet", options={**ARCH.options, "encoder_name": "resnet34"})
+    with pytest.raises(ModelError, match=r"of the encoder's \d+ tensors are in it .*encoder that arch names"):
+        start_encoder(build_network(other, in_channels=3, out_channels=2), read_encoder(file), RGB, source=file)
