@@ -105,7 +105,7 @@ def test_every_box_gives_the_same_pixels(tmp_path, monkeypatch, case):
 
 
 def probe(folder):
-    from geoseg.models.architectures.build import build_network
+    from geoseg.models.architectures import build_network
 
     from geoseg.models.bundle import save_model
     from geoseg.models.spec import Architecture, Channel, ModelSpec, Normalisation
