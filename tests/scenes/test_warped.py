@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
+from conftest import write_bundle
 from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 from rasterio.enums import Resampling
@@ -13,12 +14,12 @@ from rasterio.warp import reproject
 
 import geoseg
 from geoseg.errors import ConfigError, InputError, OutputError
+from geoseg.models.spec import Architecture, Channel, Normalisation
 from geoseg.scenes import reading, warped
 from geoseg.scenes.open import open_scene
 from geoseg.scenes.reading import read
 from geoseg.values.bands import BandSet
 from geoseg.values.box import Box
-from geoseg.values.classes import ClassInfo
 
 UTM, DEGREES = "EPSG:32632", "EPSG:4326"
 SHAPE = (150, 210)
@@ -95,7 +96,6 @@ def test_every_box_gives_the_same_pixels(tmp_path, monkeypatch, case):
     scene = open_scene(path, warp_to=UTM)
     whole = read(scene, scene.grid.box)
     monkeypatch.setattr(reading, "BLOCK_PX", 37)
-    monkeypatch.setattr(warped, "MOST_TIMES", 1)  # boxes of turned files are split
     rng = np.random.default_rng(1)
     for _ in range(10):
         (r0, r1), (c0, c1) = (sorted(rng.choice(n + 1, 2, replace=False).tolist()) for n in scene.grid.shape)
@@ -104,33 +104,40 @@ def test_every_box_gives_the_same_pixels(tmp_path, monkeypatch, case):
         np.testing.assert_array_equal(part.valid, whole.valid[r0:r1, c0:c1])
 
 
-def probe(folder):
-    from geoseg.models.architectures import build_network
+def test_a_box_that_is_read_in_parts_has_the_same_pixels(tmp_path, monkeypatch):
+    scene = open_scene(write(tmp_path / "a.tif", smooth()), warp_to=UTM)
+    box = Box(80, 60, 100, 77)
+    whole = read(scene, box)
+    monkeypatch.setattr(warped, "MOST_TIMES", 1)  # boxes of turned files are split
+    parts = read(scene, box)
+    np.testing.assert_array_equal(parts.data, whole.data)
+    np.testing.assert_array_equal(parts.valid, whole.valid)
 
-    from geoseg.models.bundle import save_model
-    from geoseg.models.spec import Architecture, Channel, ModelSpec, Normalisation
 
-    arch = Architecture(name="probe-identity")
-    spec = ModelSpec(
-        name="probe", arch=arch, bands=BandSet.parse("red").bands, gsd_m=None,
-        normalisation=Normalisation(mean=(0.0,), std=(255.0,)), window_px=128, margin_px=16, ramp_px=32,
+@pytest.fixture
+def probe(tmp_path):
+    """The identity probe for one band of bytes, at any resolution."""
+    return write_bundle(
+        tmp_path / "probe",
+        widths=None,
+        arch=Architecture(name="probe-identity"),
+        bands=BandSet.parse("red").bands,
+        gsd_m=None,
+        normalisation=Normalisation(mean=(0.0,), std=(255.0,)),
         channels=(Channel(name="dark", class_id=1), Channel(name="bright", class_id=2)),
-        classes=(ClassInfo(1, "dark", (0, 0, 0)), ClassInfo(2, "bright", (255, 255, 255))),
-    )  # fmt: skip
-    save_model(folder, build_network(arch, in_channels=1, out_channels=2), spec=spec)
-    return folder
+    )
 
 
-def test_chunks_decide_no_byte_of_the_map_of_a_scene_with_control_points(tmp_path):
+def test_chunks_decide_no_byte_of_the_map_of_a_scene_with_control_points(tmp_path, probe):
     rows, cols = np.mgrid[:500, :560]
     data = (120 + 60 * np.sin(rows / 17) + 50 * np.cos(cols / 23)).astype("uint8")[None]
     path = write(tmp_path / "a.tif", data, points=9)
-    bundle, found = probe(tmp_path / "probe"), []
+    found = []
     scene = open_scene(path, bands="red", warp_to=UTM)
     assert min(scene.grid.shape) > 512  # several chunks, in both directions
     for chunk_px in (512, 1024):
         options = geoseg.RunOptions(chunk_px=chunk_px, layers=("classes", "probabilities"), device="cpu")
-        done = geoseg.predict(scene, bundle, tmp_path / f"out{chunk_px}", options=options)
+        done = geoseg.predict(scene, probe, tmp_path / f"out{chunk_px}", options=options)
         found.append({n: hashlib.sha256(p.read_bytes()).hexdigest() for n, p in done.paths.items() if n != "run.json"})
         assert "9 ground control points to EPSG:32632 (bilinear)" in done.run["plan"]["notes"][0]
     assert len(found[0]) > 1
@@ -143,17 +150,16 @@ def test_chunks_decide_no_byte_of_the_map_of_a_scene_with_control_points(tmp_pat
     assert np.abs(p.astype(int) - exact)[raster.valid].max() <= 1
 
 
-def test_a_job_knows_how_its_scene_was_warped(tmp_path):
+def test_a_job_knows_how_its_scene_was_warped(tmp_path, probe):
     path = write(tmp_path / "a.tif", smooth(), points=7)
-    bundle = probe(tmp_path / "probe")
     stop = geoseg.RunOptions(device="cpu", shard=(1, 1))
     for rule in ("nearest", "bilinear"):
         scene = open_scene(path, bands="red", warp_to=UTM, resampling=rule)
         if rule == "nearest":
-            geoseg.predict(scene, bundle, tmp_path / "out", options=stop)
+            geoseg.predict(scene, probe, tmp_path / "out", options=stop)
             continue
         with pytest.raises(OutputError, match=r"another plan \(bands changed"):
-            geoseg.predict(scene, bundle, tmp_path / "out", options=stop)
+            geoseg.predict(scene, probe, tmp_path / "out", options=stop)
 
 
 def test_what_lies_in_the_crs_stays_as_it_is(tmp_path):
