@@ -53,7 +53,7 @@ def read_layer(source: str | Path, *, layer: str | None = None, columns: list[st
         raise InputError(f"{path}: no such file")
     refuse_special(path)
     try:
-        name = _layer_name(path, layer or named)
+        name = layer_name(path, layer or named)
         frame = gpd.read_file(path, layer=name, columns=columns)
     except (DataSourceError, DataLayerError, FeatureError, GEOSException, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not a vector file that can be read ({str(error).splitlines()[0]})") from error
@@ -65,8 +65,11 @@ def read_layer(source: str | Path, *, layer: str | None = None, columns: list[st
     return frame.set_geometry(polygonal(np.asarray(frame.geometry.array, object), source), crs=frame.crs)
 
 
-def _layer_name(path: Path, wanted: str | None) -> str:
-    """Return the layer that is wanted, or the only one with geometries; a GeoPackage may hold tables beside it."""
+def layer_name(path: Path, wanted: str | None) -> str:
+    """Return the layer that is wanted, or the only one with geometries; a GeoPackage may hold tables beside it.
+
+    Raises InputError where it has to be named, and what pyogrio does where the file cannot be read.
+    """
     import pyogrio
 
     names = [str(name) for name, kind in pyogrio.list_layers(path) if kind is not None]

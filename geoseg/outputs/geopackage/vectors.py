@@ -19,9 +19,9 @@ from rasterio.crs import CRS
 from shapely.errors import GEOSException
 
 from geoseg.disk.files import refuse_special
-from geoseg.errors import ConfigError, InputError
+from geoseg.errors import InputError
 from geoseg.outputs.geopackage.layer import OGR_ERRORS
-from geoseg.scenes.polygons import CURVED, polygonal
+from geoseg.scenes.polygons import CURVED, layer_name, polygonal, split_layer
 
 BATCH_ROWS = 20_000
 WKB = (b"ogc.wkb", b"geoarrow.wkb")
@@ -56,11 +56,17 @@ class VectorLayer:
 
 
 def open_vectors(path: str | Path, *, layer: str | None = None) -> VectorLayer:
-    """Open a layer of a vector file, zipped or not; None is the only one that has geometries.
+    """Open a layer of a vector file, zipped or not; ``path`` may name it, see ``split_layer``; None is the only one.
 
-    Raises InputError for what cannot be read or has no CRS, ConfigError where the layer has to be named.
+    Raises InputError for what cannot be read or has no CRS, and where the layer has to be named.
     """
-    name = _layer_name(str(path), layer)
+    path, named = split_layer(path)
+    refuse_special(path)
+    try:
+        name = layer_name(path, layer or named)
+    except OGR_ERRORS as error:
+        said = "no such file" if not path.exists() else "not a vector file that can be read"
+        raise InputError(f"{path}: {said} ({str(error).splitlines()[0]})") from error
     with _opened(str(path), name) as (meta, reader):
         schema = reader.schema.remove(_geometry_field(reader.schema)).remove_metadata()
     if meta["crs"] is None:
@@ -79,22 +85,6 @@ def _decoded(wkb: NDArray[np.object_], path: str) -> NDArray[np.object_]:
         return np.asarray(shapely.from_wkb(wkb, on_invalid="fix"))
     except NotImplementedError as error:  # shapely's word for curves
         raise InputError(f"{path}: {CURVED}") from error
-
-
-def _layer_name(path: str, layer: str | None) -> str:
-    refuse_special(path)
-    try:
-        found = pyogrio.list_layers(path)
-    except OGR_ERRORS as error:
-        said = "no such file" if not Path(path).exists() else "not a vector file that can be read"
-        raise InputError(f"{path}: {said} ({str(error).splitlines()[0]})") from error
-    names = [str(name) for name, kind in found if kind is not None]
-    if layer is None and len(names) == 1:
-        return names[0]
-    if layer in names:
-        return str(layer)
-    told = f"no layer {layer!r}" if layer else "several layers" if names else "no layer with geometries"
-    raise ConfigError(f"{path}: {told}; name one with --layer: {', '.join(names) or 'there is none'}")
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from geoseg.outputs.disk_list import Spool, spooled
 from geoseg.outputs.geopackage.columns import fitted_batch, fitted_features, fitted_layer
 from geoseg.outputs.geopackage.layer import driver_of, write_layer
 from geoseg.outputs.geopackage.vectors import VectorLayer, open_vectors
+from geoseg.scenes.polygons import split_layer
 from geoseg.values.grid import lonlat
 from geoseg.vector.adjacent.overlaps import REACH_PX, linked_boxes
 from geoseg.vector.fit.fit import UNCHANGED
@@ -90,7 +91,7 @@ def regularize(
     """
     path = Path(out)
     driver_of(path)
-    refuse_file(path, overwrite=overwrite, inputs=vector_files(source))
+    refuse_file(path, overwrite=overwrite, inputs=vector_files(split_layer(source)[0]))
     given = open_vectors(source, layer=layer)
     with spooled(path.parent) as outlines, spooled(path.parent) as drawn:
         work = _Work(given, options or RegularizeOptions(), outlines, drawn)

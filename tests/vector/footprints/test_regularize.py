@@ -291,7 +291,7 @@ def test_what_is_refused(tmp_path, capsys):
         (unplaced, InputError, "no CRS"),
         (lost, InputError, "no place on Earth"),
         (tmp_path / "gone.gpkg", InputError, "no such file"),
-        (several, ConfigError, "several layers; name one with --layer: several, second"),
+        (several, InputError, r"holds 2 layers \(several, second\); name one as .*gpkg\|layername=several"),
     ]:
         with pytest.raises(error, match=told):
             regularize(source, out)
