@@ -36,13 +36,7 @@ class Strip:
     @property
     def decided(self) -> Box:
         """The scene pixels to read and those its windows count for: upsampled ones hang over what the windows see."""
-        boxes = (self.pixels, *self.reaches)
-        return Box(
-            min(b.row0 for b in boxes),
-            min(b.col0 for b in boxes),
-            max(b.row1 for b in boxes),
-            max(b.col1 for b in boxes),
-        )
+        return self.pixels.union(*self.reaches)
 
 
 def strips(grid: WindowGrid, resampling: Resampling, chunk: Box) -> tuple[Strip, ...]:

@@ -39,6 +39,24 @@ class Box:
             slice(self.col0 - outer.col0, self.col1 - outer.col0),
         )
 
+    def union(self, *others: "Box") -> "Box":
+        """Return the smallest box that holds this one and the others.
+
+        >>> Box(0, 0, 1, 1).union(Box(3, 2, 4, 3)).grown(1)
+        Box(row0=-1, col0=-1, row1=5, col1=4)
+        """
+        boxes = (self, *others)
+        return Box(
+            min(b.row0 for b in boxes),
+            min(b.col0 for b in boxes),
+            max(b.row1 for b in boxes),
+            max(b.col1 for b in boxes),
+        )
+
+    def grown(self, px: int) -> "Box":
+        """Return the box with ``px`` more pixels on all sides."""
+        return Box(self.row0 - px, self.col0 - px, self.row1 + px, self.col1 + px)
+
     def shifted(self, rows: int, cols: int) -> "Box":
         """Return the box moved by whole pixels."""
         return Box(self.row0 + rows, self.col0 + cols, self.row1 + rows, self.col1 + cols)

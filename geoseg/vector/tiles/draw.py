@@ -113,11 +113,8 @@ class Drawing:
         return min(self.tile_px, isqrt(self.max_component_px))
 
     def tiles(self) -> Iterator[Box]:
-        """Yield the tiles row by row, from left to right."""
-        height, width = self.grid.shape
-        for row in range(0, height, self.side_px):
-            for col in range(0, width, self.side_px):
-                yield Box(row, col, min(row + self.side_px, height), min(col + self.side_px, width))
+        """Return the tiles row by row, from left to right."""
+        return self.grid.box.blocks(self.side_px)
 
 
 def draw_polygons(

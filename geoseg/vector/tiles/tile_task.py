@@ -153,10 +153,7 @@ def rectangles(boxes: NDArray[np.int64], *, grown: int = 0) -> NDArray[np.object
 
 def enclosing_window(boxes: NDArray[np.int64], scene: Box, *tiles: Box) -> Box:
     """Return the smallest box in the scene that holds the tiles, and the boxes with a pixel around them."""
-    held = [Box(*(int(v) for v in box + np.array([-1, -1, 1, 1]))) for box in boxes] + list(tiles)
-    around = Box(
-        min(b.row0 for b in held), min(b.col0 for b in held), max(b.row1 for b in held), max(b.col1 for b in held)
-    )
-    inside = around.clip(scene)
+    held = [*tiles, *(Box(*box).grown(1) for box in boxes.tolist())]
+    inside = held[0].union(*held[1:]).clip(scene)
     assert inside is not None
     return inside
