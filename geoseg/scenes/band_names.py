@@ -8,7 +8,8 @@ from rasterio.enums import ColorInterp
 from rasterio.io import DatasetReader
 
 from geoseg.errors import ConfigError
-from geoseg.values.bands import SENSORS, Band, BandSet, resolve_band, sensor_bands
+from geoseg.values.bands import Band, BandSet, resolve_band
+from geoseg.values.sensors import SENSORS, sensor_bands
 
 COLORS = {ColorInterp.red: "red", ColorInterp.green: "green", ColorInterp.blue: "blue"}
 AROUND_NAMES = re.compile(r"^(band|layer|channel)[\s_-]*\d+|[\s_]*\(?\d+(\.\d+)?\s*(nm|µm)\)?$", re.IGNORECASE)

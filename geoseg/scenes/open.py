@@ -38,7 +38,7 @@ def open_scene(
     """Open a GeoTIFF, COG, VRT or any raster GDAL reads, or several single-band files of one place, as one scene.
 
     bands: the bands' names in file order ("B02,B03,…"), or 1-based numbers to pick ("3,2,1"); a band marked as alpha
-    is one of them when it is named or picked, else it masks. sensor: a key of ``geoseg.values.bands.SENSORS`` that
+    is one of them when it is named or picked, else it masks. sensor: a key of ``geoseg.values.sensors.SENSORS`` that
     gives the bands wavelengths; nodata: overrides the tag; mask: a raster on the scene's grid, pixels where its first
     band is 0, nodata or NaN are invalid; assume_crs: for files without one; resampling: "nearest", "bilinear" or
     "average", by which files of other pixel sizes become bands on the grid of the first one;

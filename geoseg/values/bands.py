@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from geoseg.errors import ConfigError, InputError
+from geoseg.values.sensors import sensor_bands
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +30,7 @@ class Band:
         return self.name.lower() == other.name.lower()
 
 
-# Centre wavelengths in nm. Sentinel-2: ESA MSI User Guide (S2A); Landsat 8/9 OLI and TIRS: USGS; NAIP: Leica ADS
-# nominal; WorldView-3 and PlanetScope (SuperDove): vendors' data sheets. Common names: STAC eo extension, mid-range.
+# Common names and mid-range wavelengths in nm: STAC eo extension.
 COMMON: dict[str, float] = {
     "coastal": 443.0, "blue": 490.0, "green": 560.0, "yellow": 605.0, "red": 665.0, "rededge": 705.0,
     "rededge071": 705.0, "rededge075": 740.0, "rededge078": 783.0, "nir": 842.0, "nir08": 865.0, "nir09": 945.0,
@@ -40,32 +40,6 @@ ALIASES: dict[str, str] = {
     "b": "blue", "g": "green", "r": "red", "n": "nir", "re": "rededge", "nir1": "nir", "infrared": "nir",
     "swir1": "swir16", "swir2": "swir22", "coastal aerosol": "coastal", "near infrared": "nir",
 }  # fmt: skip
-SENSORS: dict[str, dict[str, float]] = {
-    "sentinel-2": {
-        "B01": 442.7, "B02": 492.4, "B03": 559.8, "B04": 664.6, "B05": 704.1, "B06": 740.5, "B07": 782.8,
-        "B08": 832.8, "B8A": 864.7, "B09": 945.1, "B10": 1373.5, "B11": 1613.7, "B12": 2202.4,
-    },
-    "landsat-8": {
-        "B1": 443.0, "B2": 482.0, "B3": 561.4, "B4": 654.6, "B5": 864.7, "B6": 1608.9, "B7": 2200.7, "B8": 589.5,
-        "B9": 1373.4, "B10": 10895.0, "B11": 12005.0,
-    },
-    "landsat-7": {
-        "B1": 478.0, "B2": 560.0, "B3": 661.0, "B4": 835.0, "B5": 1648.0, "B6": 11450.0, "B7": 2206.0, "B8": 706.0,
-    },
-    "naip": {"R": 635.0, "G": 555.0, "B": 460.0, "N": 845.0},
-    "worldview-3": {"C": 427.0, "B": 482.0, "G": 547.0, "Y": 604.0, "R": 660.0, "RE": 723.0, "N": 824.0, "N2": 914.0},
-    "planetscope": {"CB": 443.0, "B": 490.0, "GI": 531.0, "G": 565.0, "Y": 610.0, "R": 665.0, "RE": 705.0, "N": 865.0},
-    "rgb": {"red": 665.0, "green": 560.0, "blue": 490.0},
-}  # fmt: skip
-SENSORS["landsat-9"] = SENSORS["landsat-8"]
-
-
-def sensor_bands(sensor: str) -> dict[str, float]:
-    """Return the bands of a sensor in its own order, name -> wavelength; raises ConfigError naming those there are."""
-    table = SENSORS.get(sensor.lower())
-    if table is None:
-        raise ConfigError(f"unknown sensor {sensor!r}; known: {', '.join(sorted(SENSORS))}")
-    return table
 
 
 def reach_nm(wavelength_nm: float) -> float:

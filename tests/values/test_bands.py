@@ -3,7 +3,8 @@
 import pytest
 
 from geoseg.errors import ConfigError, InputError
-from geoseg.values.bands import COMMON, SENSORS, Band, BandSet, reach_nm, resolve_band
+from geoseg.values.bands import COMMON, Band, BandSet, reach_nm, resolve_band
+from geoseg.values.sensors import SENSORS
 
 
 def every(sensor):
