@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from rasterio.enums import ColorInterp
@@ -37,6 +38,16 @@ def label_of(src: DatasetReader, i: int, path: str) -> str | None:
             if token.lower() in known:
                 return token
     return None
+
+
+def overruled(src: DatasetReader, labels: Sequence[str | None]) -> list[str]:
+    """Return "description as label" of the bands that are taken for what their colour interpretation says."""
+    pairs = zip(src.descriptions, src.colorinterp, labels, strict=True)
+    return [
+        f"{told.strip()!r} as {label}"
+        for told, color, label in pairs
+        if told and label == COLORS.get(color) and not NUMBERED.fullmatch(told.strip()) and _known(told) != label
+    ]
 
 
 def _known(told: str) -> str | None:

@@ -8,7 +8,7 @@ from rasterio.enums import ColorInterp
 from rasterio.io import DatasetReader
 
 from geoseg.errors import ConfigError, InputError
-from geoseg.scenes.band_names import label_of
+from geoseg.scenes.band_names import label_of, overruled
 from geoseg.scenes.reading import first_line, open_raster
 from geoseg.scenes.reads import files_read
 from geoseg.scenes.recipe import Described, Given
@@ -80,6 +80,9 @@ def _file(src: DatasetReader, path: str, given: Given, grid_of: GridOf) -> Descr
         labels=labels,
         dtypes=src.dtypes,
         block=src.block_shapes[0],
+        notes=(f"{path}: takes {', '.join(taken)}, by colour interpretation; if they are not, name them with --bands",)
+        if (taken := overruled(src, labels))
+        else (),
     )
 
 

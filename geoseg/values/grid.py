@@ -12,6 +12,7 @@ from geoseg.errors import InputError
 from geoseg.values.box import Box
 
 MOST_ROWS = 2**16  # that are measured one by one where only their sum counts
+EARTH_RADIUS_M = 6_378_137.0
 WEB_MERCATOR = "1024"  # EPSG's code of the method: a sphere's formulas on an ellipsoid's latitudes
 
 
@@ -157,7 +158,9 @@ def pyproj_crs(crs: CRS):  # type: ignore[no-untyped-def]  # pyproj.CRS, importe
     out = pyproj.CRS.from_wkt(crs.to_wkt())
     out = out.sub_crs_list[0] if out.is_compound else out
     out = out.source_crs if out.is_bound else out  # type: ignore[assignment]
-    if out.geodetic_crs is None or out.is_geocentric:
+    ellipsoid = None if out.geodetic_crs is None or out.is_geocentric else out.geodetic_crs.ellipsoid
+    # Spheres of 6,371 km are models of the Earth, Venus is 5 % smaller.
+    if ellipsoid is None or abs(ellipsoid.semi_major_metre / EARTH_RADIUS_M - 1) > 0.01:
         raise InputError(
             f"the CRS {out.name!r} places nothing on the Earth's surface; give the file its true one (gdal_edit -a_srs)"
         )

@@ -404,6 +404,8 @@ def test_rgb_is_known_by_colour_interpretation_where_no_description_speaks_again
             scene.select(BandSet.parse("red,green,blue"))
     else:
         assert [s.index for s in scene.select(BandSet.parse("red,green,blue")).sources] == [1, 2, 3]
+        told = "" if found[0] == "Red" else f"'{names[0]}' as red, '{names[1]}' as green, '{names[2]}' as blue"
+        assert [note.partition("takes ")[2].partition(", by")[0] for note in scene.notes] == [told] * bool(told)
 
 
 def test_grey_is_equal_parts_of_red_green_and_blue_and_palettes_are_not(tmp_path):
@@ -459,7 +461,10 @@ def test_scales_that_leave_no_value_are_refused(tmp_path, scale, offset):
         open_scene(path)
 
 
-@pytest.mark.parametrize("crs", ["EPSG:4978", "EPSG:5703", 'LOCAL_CS["site",UNIT["metre",1]]'])
+MOON, MARS = "IAU_2015:30100", "IAU_2015:49900"
+
+
+@pytest.mark.parametrize("crs", ["EPSG:4978", "EPSG:5703", 'LOCAL_CS["site",UNIT["metre",1]]', MOON, MARS])
 def test_a_crs_that_places_nothing_on_the_ground_is_refused(tmp_path, crs):
     with pytest.raises(InputError, match=r"a.tif: the CRS .* places nothing on the Earth's surface"):
         open_scene(write(tmp_path / "a.tif", noise("uint8"), crs=crs))
