@@ -1,9 +1,5 @@
 """A cluster that falls apart: workers killed, paused, or of another geoseg; a scheduler that is gone."""
 
-import os
-import signal
-import subprocess
-import sys
 from functools import partial
 from signal import SIGCONT, SIGKILL, SIGSTOP, SIGTERM
 
@@ -14,8 +10,8 @@ from conftest import write_tif
 from scipy import ndimage
 
 from faults.conftest import CHUNKS, outputs, parts, write_scene
-from faults.patches import dask_settings, other_version, slow_reading, smaller_tiles
-from faults.processes import TESTS, wait_for
+from faults.patches import dask_settings, network, other_version, slow_reading, smaller_tiles
+from faults.processes import wait_for
 
 TTL = {"distributed__scheduler__worker_ttl": "2s"}  # the scheduler waits for ten heartbeats, 5 s, all the same
 
@@ -25,33 +21,13 @@ def stage(slow_stage):
     return slow_stage
 
 
-@pytest.fixture
-def executables(tmp_path):
-    """Start ``dask scheduler`` and ``dask worker`` as a user does; returns how, and ends them."""
-    started = []
-
-    def start(*arguments):
-        paths = os.pathsep.join(filter(None, [TESTS, os.environ.get("PYTHONPATH")]))
-        command = [sys.executable, "-m", "dask", *map(str, arguments)]
-        with (tmp_path / f"executable{len(started)}.txt").open("w") as log:
-            started.append(subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, "PYTHONPATH": paths}))
-        return started[-1]
-
-    yield start
-    for process in started:
-        process.kill()
-        process.wait()
-
-
-def test_a_killed_worker_is_not_missed(executables, stage, job, same, tmp_path, out):
-    told = tmp_path / "scheduler.json"
-    executables("scheduler", "--host", "127.0.0.1", "--port", 0, "--no-dashboard", "--scheduler-file", told)
-    flags = ["--scheduler-file", told, "--nthreads", 1, "--no-nanny", "--no-dashboard", "--preload", "faults.stand_in"]
-    wait_for(told.exists)
-    victim, _ = executables("worker", *flags), executables("worker", *flags)
+def test_a_killed_worker_is_not_missed(stage, job, same, tmp_path, out):
+    _, address = stage.scheduler()
+    (told,) = (tmp_path / "stage").glob("scheduler*.json")
+    victim, _ = stage.worker(address), stage.worker(address)
     run = stage.geoseg(*job, "--scheduler-file", told, "--workers", 2)
     wait_for(lambda: parts(out), while_running=run)
-    victim.send_signal(signal.SIGKILL)
+    assert victim.kill() == -SIGKILL
     assert 0 < len(parts(out)) < CHUNKS
     same(run)
 
@@ -118,7 +94,7 @@ def test_a_local_worker_killed_from_outside_is_started_again(stage, job, same, o
 def test_no_chunk_fails_where_a_worker_with_a_queue_dies_four_times(stage, model, tmp_path, out):
     scene = write_scene(tmp_path / "wide.tif", (4 * 512 + 40, 7 * 512 + 40))  # 5 x 8 chunks
     job = ["predict", scene, "-m", model, "--chunk-px", 512, "--progress", "json", "-o"]
-    alone = stage.geoseg(*job, tmp_path / "alone")
+    alone = stage.geoseg(*job, tmp_path / "alone", patches=[partial(network, pause_s=0)])
     assert alone.exit_code() == 0, alone.log
     assert alone.chunks_run == 40
     _, address = stage.scheduler()

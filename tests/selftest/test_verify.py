@@ -268,8 +268,15 @@ def test_too_little_memory_is_said_before_anything_runs(tiny_scene, tiny_bundle,
 
 
 @pytest.mark.memory
-def test_a_scene_is_verified_in_processes_of_their_own(wide_scene, tiny_bundle, capsys):
+@pytest.mark.parametrize("every", [False, pytest.param(True, marks=pytest.mark.nightly)], ids=["two ways", "every"])
+def test_a_scene_is_verified_in_processes_of_their_own(every, wide_scene, tiny_bundle, monkeypatch, capsys):
+    """In `make test` the model alone, by workers, by threads, and interrupted; each loads torch anew."""
+    if not every:
+        ways = verify._ways
+        monkeypatch.setattr(verify, "PROBES", ())
+        monkeypatch.setattr(verify, "_ways", lambda *args: ways(*args)[:0:-2])  # local, then threads
     assert main(["verify", str(wide_scene), "-m", str(tiny_bundle), "--crop-px", "700", "-q"]) == 0
     out = capsys.readouterr().out
     assert "local" in out
+    assert "threads, resumed" in out
     assert "FAULT" not in out
