@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from geoseg.vector.adjacent.borders import fit_borders, wall_directions
-from geoseg.vector.adjacent.label_arcs import trace_arcs
+from geoseg.vector.adjacent.label_arcs import trace_borders
 from geoseg.vector.adjacent.repair import Tolerance
 from geoseg.vector.adjacent.split import Split, split_block
 from geoseg.vector.pixels.components import Components
@@ -89,7 +89,7 @@ def find_block(
     corner = np.array([col0 + origin[1], row0 + origin[0]], np.float64)
     _fill(crop, contour, corner)
     directions = wall_directions(shapely.transform(outline, lambda xy: (xy - corner) * scale))
-    fitted = fit_borders(trace_arcs(crop), directions, scale=scale, penalty=penalty)
+    fitted = fit_borders(trace_borders(crop), directions, scale=scale, penalty=penalty)
     borders = [border.moved(corner) for border in fitted]
     anchors = _deepest(crop, members)[:, ::-1] + 0.5 + corner
     return Block(

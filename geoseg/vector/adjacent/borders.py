@@ -10,7 +10,7 @@ import shapely
 from numba import njit
 from numpy.typing import NDArray
 
-from geoseg.vector.adjacent.label_arcs import Arcs
+from geoseg.vector.adjacent.label_arcs import TracedBorders
 from geoseg.vector.fit.costs import MISFIT_COST, NOISE_RANGE, Costs
 from geoseg.vector.fit.ring import best_angle, find_breaks, find_vertices, sample_arc, scatter
 from geoseg.vector.fit.walls import best_walls, regular_axes
@@ -40,8 +40,10 @@ class Border:
         return replace(self, fitted=self.fitted + by, traced=self.traced + by)
 
 
-def fit_borders(arcs: Arcs, directions: Sequence[float], *, scale: NDArray[np.float64], penalty: float) -> list[Border]:
-    """Fit a few straight walls to each arc of a block, in the arcs' pixel coordinates.
+def fit_borders(
+    lines: TracedBorders, directions: Sequence[float], *, scale: NDArray[np.float64], penalty: float
+) -> list[Border]:
+    """Fit a few straight walls to each line of a block, in the lines' pixel coordinates.
 
     directions: of the block's outline walls in square pixels, radians, the strongest first.
     scale: (2,) factors of x and y that make pixels square.
@@ -50,13 +52,13 @@ def fit_borders(arcs: Arcs, directions: Sequence[float], *, scale: NDArray[np.fl
     Where three or more borders meet, the point nearest to all their lines is their common end.
     """
     axes = np.array(list(directions) or [0.0])
-    points = [arcs.points(k).astype(np.float64) for k in range(len(arcs))]
-    paths = [_fit_arc(xy * scale, axes, penalty) for xy in points]
+    points = [lines.points(k).astype(np.float64) for k in range(len(lines))]
+    paths = [_fit_line(xy * scale, axes, penalty) for xy in points]
     ends = defaultdict(list)
     for k, xy in enumerate(points):
         if (xy[0] != xy[-1]).any():
             for at in (0, -1):
-                if arcs.inner[k, at]:
+                if lines.inner[k, at]:
                     ends[tuple(xy[at] * scale)].append((k, at))
     for node, incident in ends.items():
         place = _meeting(np.array(node), [(paths[k][at], paths[k][1 if at == 0 else -2]) for k, at in incident])
@@ -64,8 +66,8 @@ def fit_borders(arcs: Arcs, directions: Sequence[float], *, scale: NDArray[np.fl
             paths[k][at] = place
     borders = []
     for k, xy in enumerate(points):
-        first, last = (~arcs.inner[k] & (xy[0] != xy[-1]).any()).tolist()
-        traced = [*arcs.beyond[k, :1][:first], *xy, *arcs.beyond[k, 1:][:last]]
+        first, last = (~lines.inner[k] & (xy[0] != xy[-1]).any()).tolist()
+        traced = [*lines.beyond[k, :1][:first], *xy, *lines.beyond[k, 1:][:last]]
         borders.append(Border(paths[k] / scale, np.array(traced), (first, last)))
     return borders
 
@@ -86,7 +88,7 @@ def _meeting(
 
 
 @njit(cache=True, nogil=True)
-def _fit_arc(points: NDArray[np.float64], directions: NDArray[np.float64], penalty: float) -> NDArray[np.float64]:
+def _fit_line(points: NDArray[np.float64], directions: NDArray[np.float64], penalty: float) -> NDArray[np.float64]:
     """Return the corners (K, 2), K >= 2, of the walls fitted to traced ``points``, from end to end."""
     last = len(points) - 1
     closed = points[0, 0] == points[last, 0] and points[0, 1] == points[last, 1]

@@ -4,7 +4,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from geoseg.vector.pixels.subpixel import SUBPIXELS
+from geoseg.vector.pixels.places import SUBPIXELS
 
 UNASSIGNED = -1  # no building owns the face
 PENDING = -2  # a neighbour will own it; ``assign_pending`` says which

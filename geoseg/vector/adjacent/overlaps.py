@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from geoseg.vector.adjacent.tolerance import simplified
 from geoseg.vector.pixels.components import find_root, join
-from geoseg.vector.pixels.subpixel import SUBPIXELS
+from geoseg.vector.pixels.places import SUBPIXELS, moved, rounded
 
 TRIM_GAP_PX = 20 / SUBPIXELS  # left between a trimmed polygon and its neighbour, so that rounding makes no overlap
 TRIM_REACH_PX = 2.0  # no more of a neighbour is looked at: it may be a block of a thousand houses
@@ -134,16 +134,13 @@ def _trimmed(polygon: shapely.Polygon, neighbour: shapely.Polygon) -> shapely.Po
     no bit.
     """
     corner = np.floor(shapely.bounds(polygon)[:2])
-    near = shapely.transform(neighbour, lambda xy: xy - corner)
-    own = shapely.transform(polygon, lambda xy: xy - corner)
+    near, own = moved(neighbour, -corner), moved(polygon, -corner)
     around = shapely.box(*(shapely.bounds(own) + TRIM_REACH_PX * np.array([-1, -1, 1, 1])))
     walls = shapely.buffer(shapely.intersection(near, around), TRIM_GAP_PX, join_style="mitre")
     remainder = shapely.difference(own, walls)
     parts = shapely.get_parts(remainder)
     if len(parts) == 0:
         return None
-    largest = shapely.transform(
-        parts[np.argmax(shapely.area(parts))], lambda xy: np.rint(xy * SUBPIXELS) / SUBPIXELS + corner
-    )
+    largest = moved(shapely.transform(parts[np.argmax(shapely.area(parts))], rounded), corner)
     sound = largest.is_valid and len(largest.interiors) == len(polygon.interiors)
     return largest if sound and largest.area >= (1 - TRIM_SHARE) * polygon.area else None

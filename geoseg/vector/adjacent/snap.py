@@ -9,7 +9,7 @@ import shapely
 from numpy.typing import NDArray
 
 from geoseg.vector.adjacent.borders import SHORTEST_PX, Border
-from geoseg.vector.pixels.subpixel import SUBPIXELS
+from geoseg.vector.pixels.places import SUBPIXELS, rounded
 
 CORNER_SNAP_PX = 2.0  # a border that meets the outline this close to a corner ends in that corner
 SNAP_PX = 8.0  # how far the end of a border may move to meet the outline
@@ -25,11 +25,6 @@ class WallPoint(NamedTuple):
     """Index of the wall."""
     place: NDArray[np.float64]
     """The point, (2,)."""
-
-
-def rounded(xy: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Round pixel coordinates to multiples of 1/1024."""
-    return np.rint(xy * SUBPIXELS) / SUBPIXELS
 
 
 def walls_of(polygon: shapely.Polygon) -> NDArray[np.float64]:

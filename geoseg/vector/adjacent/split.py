@@ -33,6 +33,7 @@ from geoseg.vector.adjacent.faces import (
 from geoseg.vector.adjacent.repair import Tolerance, enforce_tolerance, neighbours_of
 from geoseg.vector.adjacent.snap import alternative_snaps, snap_to_outline, walls_of
 from geoseg.vector.adjacent.tolerance import Closeness
+from geoseg.vector.pixels.places import moved
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,14 +87,14 @@ def split_block(
     """
     corner = np.floor(shapely.bounds(contour)[:2])
     places = anchors - corner
-    contour, polygon = _moved(contour, -corner), _moved(polygon, -corner)
-    moved = [border.moved(-corner) for border in borders]
-    contours = _cut(contour, walls_of(contour), [border.traced for border in moved], places)
+    contour, polygon = moved(contour, -corner), moved(polygon, -corner)
+    near = [border.moved(-corner) for border in borders]
+    contours = _cut(contour, walls_of(contour), [border.traced for border in near], places)
     if shapely.is_empty(contours).any():
         return None
-    fitted = _fitted(polygon, moved, contours, places)
+    fitted = _fitted(polygon, near, contours, places)
     checked = enforce_tolerance(fitted, contours, places, tolerance)
-    polygons, contours = _moved(checked.polygons, corner), _moved(contours, corner)
+    polygons, contours = moved(checked.polygons, corner), moved(contours, corner)
     return Split(polygons, contours, checked.unchanged, neighbours_of(contours, checked.unchanged), checked.closeness)
 
 
@@ -105,9 +106,9 @@ def cut_along(
     A shift by whole pixels changes no bit.
     """
     corner = np.floor(shapely.bounds(polygon)[:2])
-    polygon = _moved(polygon, -corner)
+    polygon = moved(polygon, -corner)
     parts = _cut(polygon, walls_of(polygon), [xy - corner for xy in lines], anchors - corner)
-    return None if shapely.is_empty(parts).any() else _moved(parts, corner)
+    return None if shapely.is_empty(parts).any() else moved(parts, corner)
 
 
 def _fitted(
@@ -123,10 +124,6 @@ def _fitted(
         return polygons
     resnapped = _cut(polygon, walls, _resnapped(polygon, walls, lines, borders, contours, places), places)
     return min(resnapped, polygons, key=lambda parts: int(shapely.is_empty(parts).sum()))
-
-
-def _moved[T](shapes: T, by: NDArray[np.float64]) -> T:
-    return shapely.transform(shapes, lambda xy: xy + by)
 
 
 def _cut(

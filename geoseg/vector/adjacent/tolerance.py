@@ -7,6 +7,7 @@ import shapely
 from numpy.typing import NDArray
 
 from geoseg.vector.fit.fit import LEAST_IOU
+from geoseg.vector.pixels.places import moved
 
 SIMPLIFY_PX = 1.0  # root of the area of the triangles that a kept contour loses
 LARGE = 10**6  # vertices times corners from which an index of the walls pays
@@ -33,7 +34,7 @@ class Closeness:
         corner, so a shift by whole pixels changes no bit.
         """
         iou, corner = ious(polygons, contours), np.floor(shapely.bounds(contours)[:, :2])
-        polygons, contours = _moved(polygons, -corner, pixel_m), _moved(contours, -corner, pixel_m)
+        polygons, contours = moved(polygons, -corner, pixel_m), moved(contours, -corner, pixel_m)
         of = np.repeat(np.arange(len(contours)), shapely.get_num_coordinates(contours))
         far = _vertices_from(polygons, contours)
         farthest = np.zeros(len(polygons))
@@ -72,18 +73,9 @@ def _vertices_from(polygons: NDArray[np.object_], contours: NDArray[np.object_])
 def ious(a: NDArray[np.object_], b: NDArray[np.object_]) -> NDArray[np.float64]:
     """Return the IoU of each pair a[i], b[i], (N,), computed relative to the corner of b[i]."""
     corner = np.floor(shapely.bounds(b)[:, :2])
-    a, b = _moved(a, -corner), _moved(b, -corner)
+    a, b = moved(a, -corner), moved(b, -corner)
     shared = shapely.area(shapely.intersection(a, b))
     return np.asarray(shared / (shapely.area(a) + shapely.area(b) - shared))
-
-
-def _moved(
-    shapes: NDArray[np.object_], by: NDArray[np.float64], scale: NDArray[np.float64] | float = 1.0
-) -> NDArray[np.object_]:
-    """Move each shape by its own (x, y) and then scale it."""
-    of = np.repeat(np.arange(len(shapes)), shapely.get_num_coordinates(shapes))
-    scale = np.broadcast_to(scale, by.shape)
-    return shapely.transform(shapes, lambda xy: (xy + by[of]) * scale[of])
 
 
 def simplified[T](contours: T) -> T:

@@ -28,8 +28,9 @@ from geoseg.vector.fit.ring import (
     squared_distance,
 )
 from geoseg.vector.fit.walls import best_walls, find_directions, free_axes, regular_axes, turn_axes
+from geoseg.vector.pixels.places import SUBPIXELS
 from geoseg.vector.pixels.rings import Rings
-from geoseg.vector.pixels.subpixel import SUBPIXELS, doubled, signed_area
+from geoseg.vector.pixels.subpixel import doubled, signed_area
 
 ORTHO, MULTI, CIRCLE, FREE, UNCHANGED = range(5)
 STATUS = ("ortho", "multi", "circle", "free", "unchanged")

@@ -5,11 +5,11 @@ import shapely
 from numpy.typing import NDArray
 
 from geoseg.vector.adjacent.repair import simplified_contours
-from geoseg.vector.adjacent.snap import rounded
 from geoseg.vector.fit.costs import DIAGONAL_PENALTY
 from geoseg.vector.fit.fit import SIZE_SHARE, fit_rings
 from geoseg.vector.fit.ring import STEP_PX
 from geoseg.vector.ground import GroundFrame
+from geoseg.vector.pixels.places import moved, rounded
 from geoseg.vector.pixels.rings import Rings
 from geoseg.vector.tiles.outlines import ComponentTable, Fit, Outlines
 
@@ -96,7 +96,7 @@ def _verified(outlines: Outlines, fit: Fit) -> Outlines:
 def _uncrossed(polygon: shapely.Polygon) -> shapely.Polygon:
     """Return the largest part of a polygon whose rings cross; computed relative to its own corner."""
     corner = np.floor(shapely.bounds(polygon)[:2])
-    valid = shapely.make_valid(shapely.transform(polygon, lambda xy: xy - corner), method="structure")
+    valid = shapely.make_valid(moved(polygon, -corner), method="structure")
     parts = shapely.get_parts(valid)
     largest = shapely.transform(parts[np.argmax(shapely.area(parts))], rounded)
-    return shapely.transform(largest, lambda xy: xy + corner)
+    return moved(largest, corner)

@@ -12,8 +12,8 @@ from geoseg.vector.fit.costs import DIAGONAL_PENALTY
 from geoseg.vector.fit.fit import LEAST_IOU, UNCHANGED, FittedRings, fit_rings
 from geoseg.vector.fit.polygons import DEFAULT_TOLERANCE_PX
 from geoseg.vector.footprints.staircase import Steps, step_contours
+from geoseg.vector.pixels.places import rounded
 from geoseg.vector.pixels.rings import Rings
-from geoseg.vector.pixels.subpixel import SUBPIXELS
 from geoseg.vector.tiles.outlines import Fit
 
 SMALLEST_PX = 1.0  # of area: what is smaller has no shape
@@ -86,7 +86,7 @@ def settle_polygons(
     result depends on those alone that are linked by overlaps.
     """
     contours = shapely.transform(outlines, lambda xy: xy / rules.pixel_m)
-    scaled = shapely.transform(polygons, lambda xy: np.rint(xy / rules.pixel_m * SUBPIXELS) / SUBPIXELS)
+    scaled = shapely.transform(polygons, lambda xy: rounded(xy / rules.pixel_m))
     exempt = _nested(contours)
     locked, drawn = fit.status == UNCHANGED, scaled
     while True:  # what fails is locked: an outline from elsewhere is kept as it is, never simplified
@@ -123,7 +123,7 @@ def _rings(outlines: NDArray[np.object_], rules: VectorRules) -> Rings:
         xy, start = step_contours(xy, start, rules.steps)
     pixels = _from_the_top(xy / (rules.pixel_m, -rules.pixel_m), start)
     corner = np.floor(pixels[start[:-1] + 1])  # of the highest point: that of the first pixel in a raster
-    relative = np.rint((pixels - np.repeat(corner, np.diff(start), axis=0)) * SUBPIXELS) / SUBPIXELS
+    relative = rounded(pixels - np.repeat(corner, np.diff(start), axis=0))
     first = np.diff(polygon, prepend=-1) > 0
     shell = np.flatnonzero(first)[polygon] if len(lines) else np.empty(0, np.intp)
     area_px = shapely.area(shapely.polygons(lines)) / rules.pixel_m**2

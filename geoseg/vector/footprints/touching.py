@@ -5,14 +5,14 @@ import shapely
 from numpy.typing import NDArray
 
 from geoseg.vector.adjacent.borders import Border, fit_borders, wall_directions
-from geoseg.vector.adjacent.label_arcs import Arcs
+from geoseg.vector.adjacent.label_arcs import TracedBorders
 from geoseg.vector.adjacent.overlaps import REACH_PX
-from geoseg.vector.adjacent.snap import rounded
 from geoseg.vector.adjacent.split import split_block
 from geoseg.vector.adjacent.tolerance import Closeness
 from geoseg.vector.fit.fit import LEAST_IOU, UNCHANGED
 from geoseg.vector.footprints.imported import VectorRules, fit_polygons
 from geoseg.vector.pixels.components import join_pairs
+from geoseg.vector.pixels.places import rounded
 from geoseg.vector.tiles.outlines import Fit
 
 SAME_PX = 1 / 32  # corners and walls so close are one: projected, a corner on a longer wall comes to lie beside it
@@ -93,20 +93,18 @@ def _borders(outlines: NDArray[np.object_], whole: shapely.Polygon, penalty: flo
     i, j = shapely.STRtree(outlines).query(outlines, predicate="intersects")
     i, j = i[i < j], j[i < j]
     common = shapely.line_merge(shapely.intersection(shapely.boundary(outlines[i]), shapely.boundary(outlines[j])))
-    lines, pair = shapely.get_parts(common, return_index=True)
-    is_line = shapely.get_dimensions(lines) == 1
-    lines, pair = lines[is_line], pair[is_line]
+    lines = shapely.get_parts(common)
+    lines = lines[shapely.get_dimensions(lines) == 1]
     ends = np.array([[line.coords[0], line.coords[-1]] for line in lines])
     union = shapely.coverage_union_all(outlines)
     points = [shapely.get_coordinates(line) for line in shapely.segmentize(lines, 1.0)]
-    arcs = Arcs(
+    traced = TracedBorders(
         xy=np.concatenate(points),
         start=np.cumsum([0, *map(len, points)]),
-        sides=np.stack([i[pair], j[pair]], axis=1).astype(np.int32),
         inner=shapely.distance(shapely.points(ends), union.boundary) > 0,
         beyond=_outside(ends, union),
     )
-    return fit_borders(arcs, wall_directions(whole), scale=np.ones(2), penalty=penalty)
+    return fit_borders(traced, wall_directions(whole), scale=np.ones(2), penalty=penalty)
 
 
 def _outside(ends: NDArray[np.float64], union: shapely.Polygon) -> NDArray[np.float64]:

@@ -10,6 +10,7 @@ from geoseg.vector.coverage.arcs import find_arcs, find_corners
 from geoseg.vector.coverage.rings import RaggedPolygons, find_rings
 from geoseg.vector.ground import GroundFrame
 from geoseg.vector.pixels.components import Components
+from geoseg.vector.pixels.places import moved
 from geoseg.vector.pixels.rings import Rings
 from geoseg.vector.pixels.runs import Runs
 from geoseg.vector.pixels.subpixel import signed_area
@@ -88,16 +89,11 @@ def simplify_apart(polygons: NDArray[np.object_], tolerance_px: NDArray[np.float
     box = shapely.bounds(polygons)
     width = box[:, 2] - box[:, 0] + 1
     aside = np.stack([np.cumsum(width) - width - box[:, 0], -box[:, 1]], axis=1)  # one coverage, nothing in it touches
-    out = _shifted(polygons, aside)
+    out = moved(polygons, aside)
     for tolerance in np.unique(tolerance_px[tolerance_px > 0]):
         same = tolerance_px == tolerance
         out[same] = shapely.coverage_simplify(out[same], tolerance)
-    return _shifted(out, -aside)
-
-
-def _shifted(polygons: NDArray[np.object_], by: NDArray[np.float64]) -> NDArray[np.object_]:
-    each = np.repeat(by, shapely.get_num_coordinates(polygons), axis=0)
-    return shapely.transform(polygons, lambda xy: xy + each)
+    return moved(out, -aside)
 
 
 @njit(cache=True, nogil=True)

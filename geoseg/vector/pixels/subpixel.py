@@ -4,6 +4,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from geoseg.vector.pixels.places import SUBPIXELS
 from geoseg.vector.pixels.rings import Rings
 from geoseg.vector.pixels.runs import Runs, run_at
 
@@ -23,7 +24,6 @@ def trace_rings(probability: NDArray[np.uint8], runs: Runs, low: int) -> Rings:
 OUT = np.array([[1, 0], [0, 1], [-1, 0], [0, -1]])
 AHEAD = np.array([[0, 1], [-1, 0], [0, -1], [1, 0]])
 LEFT = 2
-SUBPIXELS = 1024  # coordinates are whole 1024ths of a pixel: moving them by whole pixels is exact in any order
 
 
 @njit(cache=True, nogil=True)

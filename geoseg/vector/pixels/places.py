@@ -1,0 +1,24 @@
+"""Places in pixels: whole 1024ths, and shapes that move with their coordinates."""
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+SUBPIXELS = 1024  # coordinates are whole 1024ths of a pixel: moving them by whole pixels is exact in any order
+
+
+def rounded(xy: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Round pixel coordinates to whole 1024ths."""
+    return np.rint(xy * SUBPIXELS) / SUBPIXELS
+
+
+def moved[T](shapes: T, by: NDArray[np.float64], scale: NDArray[np.float64] | float = 1.0) -> T:
+    """Move one shape or (N,) of them by (x, y), then scale them; by, scale: (2,) for all, or (N, 2) for each.
+
+    >>> moved(shapely.Point(1, 2), np.array([3, 4]), 10)
+    <POINT (40 60)>
+    """
+    if by.ndim == 2:
+        count = shapely.get_num_coordinates(shapes)
+        by, scale = (np.repeat(np.broadcast_to(value, by.shape), count, axis=0) for value in (by, scale))
+    return shapely.transform(shapes, lambda xy: (xy + by) * scale)
