@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from geoseg.vector.adjacent.borders import fit_borders, wall_directions
-from geoseg.vector.adjacent.label_arcs import trace_borders
 from geoseg.vector.adjacent.repair import Tolerance
 from geoseg.vector.adjacent.split import Split, split_block
+from geoseg.vector.adjacent.traced_borders import trace_borders
 from geoseg.vector.pixels.components import Components
 from geoseg.vector.pixels.runs import Runs
 

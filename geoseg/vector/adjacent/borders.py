@@ -10,7 +10,7 @@ import shapely
 from numba import njit
 from numpy.typing import NDArray
 
-from geoseg.vector.adjacent.label_arcs import TracedBorders
+from geoseg.vector.adjacent.traced_borders import TracedBorders
 from geoseg.vector.fit.costs import MISFIT_COST, NOISE_RANGE, Costs
 from geoseg.vector.fit.ring import best_angle, find_breaks, find_vertices, sample_arc, scatter
 from geoseg.vector.fit.walls import best_walls, regular_axes

@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 
 from geoseg.errors import ConfigError
 from geoseg.values.grid import Grid
-from geoseg.vector.coverage.arcs import NODE, count_corners, find_arcs, find_corners
-from geoseg.vector.coverage.rings import PatchRings, RaggedPolygons, find_rings
-from geoseg.vector.coverage.runs import RUN_BYTES, measure_patches
+from geoseg.vector.coverage.patches import RUN_BYTES, measure_patches
 from geoseg.vector.coverage.sieve import sieve
 from geoseg.vector.coverage.simplify import simplify
+from geoseg.vector.pixels.arcs import NODE, count_corners, find_arcs, find_corners
 from geoseg.vector.pixels.components import label_runs
+from geoseg.vector.pixels.patch_rings import PatchRings, RaggedPolygons, find_rings
 from geoseg.vector.pixels.runs import Runs
 
 # At the peak of all stages after the sieve. Measured with 3000 x 3000 px: at most 65 bytes for a corner of lone squares

@@ -7,7 +7,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from geoseg.vector.coverage.runs import measure_patches, merge_runs
+from geoseg.vector.coverage.patches import measure_patches, merge_runs
 from geoseg.vector.pixels.components import find_root, label_runs
 from geoseg.vector.pixels.runs import Runs
 

@@ -7,7 +7,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from geoseg.vector.coverage.arcs import NODE, Arcs, Corners
+from geoseg.vector.pixels.arcs import NODE, Arcs, Corners
 
 LEAST_CLOSED = 4  # corners of a closed arc: a lone pixel stays a square
 

@@ -5,10 +5,10 @@ import shapely
 from numpy.typing import NDArray
 
 from geoseg.vector.adjacent.borders import Border, fit_borders, wall_directions
-from geoseg.vector.adjacent.label_arcs import TracedBorders
 from geoseg.vector.adjacent.overlaps import REACH_PX
 from geoseg.vector.adjacent.split import split_block
 from geoseg.vector.adjacent.tolerance import Closeness
+from geoseg.vector.adjacent.traced_borders import TracedBorders
 from geoseg.vector.fit.fit import LEAST_IOU, UNCHANGED
 from geoseg.vector.footprints.imported import VectorRules, fit_polygons
 from geoseg.vector.pixels.components import join_pairs

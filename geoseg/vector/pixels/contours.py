@@ -6,10 +6,10 @@ from affine import Affine
 from numba import njit
 from numpy.typing import NDArray
 
-from geoseg.vector.coverage.arcs import find_arcs, find_corners
-from geoseg.vector.coverage.rings import RaggedPolygons, find_rings
 from geoseg.vector.ground import GroundFrame
+from geoseg.vector.pixels.arcs import find_arcs, find_corners
 from geoseg.vector.pixels.components import Components
+from geoseg.vector.pixels.patch_rings import RaggedPolygons, find_rings
 from geoseg.vector.pixels.places import moved
 from geoseg.vector.pixels.rings import Rings
 from geoseg.vector.pixels.runs import Runs

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
-from geoseg.vector.coverage.runs import measure_patches, merge_runs
+from geoseg.vector.coverage.patches import measure_patches, merge_runs
 from geoseg.vector.pixels.components import OUTSIDE, label_runs
 from geoseg.vector.pixels.runs import Runs, find_runs, joined_strips
 

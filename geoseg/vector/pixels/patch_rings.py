@@ -8,7 +8,7 @@ from affine import Affine
 from numba import njit
 from numpy.typing import NDArray
 
-from geoseg.vector.coverage.arcs import Arcs, Corners
+from geoseg.vector.pixels.arcs import Arcs, Corners
 
 
 @dataclass(frozen=True, slots=True, eq=False)

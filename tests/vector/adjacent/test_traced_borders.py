@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from geoseg.vector.adjacent.label_arcs import trace_borders
+from geoseg.vector.adjacent.traced_borders import trace_borders
 
 labelled = arrays(np.int32, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.integers(0, 3))
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from geoseg.vector.coverage.arcs import find_arcs, find_corners
+from geoseg.vector.pixels.arcs import find_arcs, find_corners
 from geoseg.vector.pixels.components import OUTSIDE, label_runs
 from geoseg.vector.pixels.runs import find_runs
 
