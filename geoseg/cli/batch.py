@@ -7,25 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from geoseg.cli.options import (
-    Address,
-    AllowFactory,
-    AllowNetwork,
-    MaxRuntime,
-    Overwrite,
-    SchedulerFile,
-    TalkFlags,
-    Workers,
-    named_path,
-    spread,
-)
+from geoseg.cli.options import AllowFactory, AllowNetwork, TalkFlags, named_path, spread
 from geoseg.cli.stopping import stoppable
 from geoseg.cli.table import table
 from geoseg.config.load import BatchConfig, load_config
 from geoseg.config.permissions import Allowed
 from geoseg.errors import ConfigError
-from geoseg.options.parse import parse_seconds
-from geoseg.options.run import ClusterOptions
+from geoseg.options.run import BatchOptions
 
 if TYPE_CHECKING:
     from geoseg.jobs.batch_log import Report
@@ -42,16 +30,9 @@ def batch(
         Path | None,
         typer.Option("-o", "--output", parser=named_path, metavar="PATH", help="Instead of the config's out."),
     ] = None,
-    max_failures: Annotated[
-        int | None, typer.Option(min=0, help="Leave the rest alone when more scenes than this have failed.")
-    ] = None,
-    max_runtime: MaxRuntime = None,
-    address: Address = None,
-    scheduler_file: SchedulerFile = None,
-    workers: Workers = None,
+    options: BatchOptions,
     allow_factory: AllowFactory = False,
     allow_network: AllowNetwork = False,
-    overwrite: Overwrite = False,
     dry_run: Annotated[
         bool, typer.Option("-n", "--dry-run", help="Print the plan of every scene as JSON, and do nothing.")
     ] = False,
@@ -60,20 +41,20 @@ def batch(
 
     One scene's fault never stops the others: exit code 7 tells of it at the end.
     """
-    changes = {"out": output and str(output), "max_failures": max_failures}
+    changes = {"out": output and str(output), "max_failures": options.max_failures}
     allowed = Allowed(factory=allow_factory, network=allow_network, clusters=allow_network)
     loaded = load_config(config, changes={k: v for k, v in changes.items() if v is not None}, allowed=allowed)
     if not isinstance(loaded, BatchConfig):
         raise ConfigError(f"{config}: job: {loaded.job}; geoseg batch runs job: batch, geoseg run the others")
-    cluster = ClusterOptions(address=address, scheduler_file=scheduler_file, workers=workers)
-    told: dict[str, Any] = {"overwrite": True} if overwrite else {}
+    cluster, workers = options.cluster, options.cluster.workers
+    asked: dict[str, Any] = {"overwrite": True} if options.overwrite else {}
     if cluster.ways:
-        told |= {"engine": "dask", "cluster": cluster}
+        asked |= {"engine": "dask", "cluster": cluster}
     elif workers is not None:
-        told["cluster"] = replace(loaded.each.options.cluster, workers=workers)
-    if max_runtime is not None:
-        told["max_runtime_s"] = parse_seconds(max_runtime)
-    start(loaded.with_options(**told), talk, dry_run=dry_run)
+        asked["cluster"] = replace(loaded.each.options.cluster, workers=workers)
+    if options.max_runtime_s is not None:
+        asked["max_runtime_s"] = options.max_runtime_s
+    start(loaded.with_options(**asked), talk, dry_run=dry_run)
 
 
 def start(config: BatchConfig, talk: TalkFlags, *, dry_run: bool = False) -> None:

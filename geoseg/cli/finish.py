@@ -5,18 +5,19 @@ from typing import Annotated
 
 import typer
 
-from geoseg.cli.options import AllowNetwork, EngineFlags, Overwrite, TalkFlags, spread
+from geoseg.cli.options import AllowNetwork, Overwrite, TalkFlags, spread
 from geoseg.cli.predict import tell
 from geoseg.config.load import BuildingsConfig, LandCoverConfig, load_config
 from geoseg.config.permissions import Allowed
 from geoseg.errors import InputError
+from geoseg.options.run import EngineOptions
 
 
 @spread
 def finish(
     folder: Annotated[Path, typer.Argument(metavar="OUT", help="Folder that the shards were given as -o.")],
     *,
-    where: EngineFlags,
+    where: EngineOptions,
     talk: TalkFlags,
     allow_network: AllowNetwork = False,
     overwrite: Overwrite = False,
@@ -37,7 +38,7 @@ def finish(
     allowed = Allowed(factory=True, clusters=True, network=allow_network)  # flags say where polygons are drawn
     config = load_config(work.path / PLAN_FILE, allowed=allowed)
     assert isinstance(config, LandCoverConfig | BuildingsConfig)  # nothing else has a job folder
-    options = replace(config.options.at(where.engine_options()), overwrite=overwrite)
+    options = replace(config.options.at(where), overwrite=overwrite)
     with talk.listener() as listen:
         result = conclude(
             config.open(),

@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from geoseg.cli.options import Output, PolygonFlags, RunFlags, SceneFlags, TalkFlags, spread
+from geoseg.cli.options import Output, SceneFlags, TalkFlags, spread
 from geoseg.cli.stopping import stoppable
 from geoseg.cli.table import print_result
 from geoseg.config.load import BuildingsConfig, LandCoverConfig, parse_config
 from geoseg.errors import ConfigError, IncompleteError
-from geoseg.options.polygons import PolygonOptions, Split
+from geoseg.options.polygons import PolygonOptions
+from geoseg.options.run import RunOptions
 
 if TYPE_CHECKING:
     from geoseg.jobs.result import Result
@@ -27,14 +28,14 @@ Models = Annotated[
 DryRun = Annotated[
     bool, typer.Option("-n", "--dry-run", help="Print windows, chunks, memory and disk as JSON, and do nothing.")
 ]
-DEFAULT_MODEL, SPLIT = "buildings", PolygonOptions().split
+DEFAULT_MODEL = "buildings"
 
 
 @spread
 def predict(
     scene: SceneFlags,
     *,
-    run: RunFlags,
+    run: RunOptions,
     output: Output,
     talk: TalkFlags,
     model: Models = None,
@@ -44,7 +45,7 @@ def predict(
 
     An unfinished run in the output folder is resumed.
     """
-    content = {**scene.as_config(), "model": named(model), "out": str(output), "options": run.options()}
+    content = {**scene.as_config(), "model": named(model), "out": str(output), "options": run}
     start(parse_config(LandCoverConfig, content, where="flags"), talk, dry_run=dry_run)
 
 
@@ -52,18 +53,11 @@ def predict(
 def buildings(
     scene: SceneFlags,
     *,
-    run: RunFlags,
-    polygons: PolygonFlags,
+    run: RunOptions,
+    polygons: PolygonOptions,
     output: Output,
     talk: TalkFlags,
     model: Models = None,
-    split: Annotated[
-        Split,
-        typer.Option(
-            help="borders: touching buildings apart, where the model sees a border; necks: where they are narrow; "
-            "none: merged."
-        ),
-    ] = SPLIT,
     dry_run: DryRun = False,
 ) -> None:
     """Map the buildings of a scene: classes.tif, confidence.tif, and buildings.gpkg with their polygons.
@@ -74,8 +68,8 @@ def buildings(
         **scene.as_config(),
         "model": model or [DEFAULT_MODEL],
         "out": str(output),
-        "options": run.options(),
-        "polygons": polygons.options(split=split),
+        "options": run,
+        "polygons": polygons,
     }
     start(parse_config(BuildingsConfig, content, where="flags"), talk, dry_run=dry_run)
 
@@ -84,13 +78,13 @@ def buildings(
 def plan(
     scene: SceneFlags,
     *,
-    run: RunFlags,
+    run: RunOptions,
     model: Models = None,
     polygons: Annotated[bool, typer.Option("--polygons", help="Plan geoseg buildings, not geoseg predict.")] = False,
 ) -> None:
     """Print what a run would do and hold, as JSON: windows, chunks, resolution, memory, disk."""
     kind: type[LandCoverConfig] | type[BuildingsConfig] = BuildingsConfig if polygons else LandCoverConfig
-    content = {**scene.as_config(), "model": named(model), "out": ".", "options": run.options()}
+    content = {**scene.as_config(), "model": named(model), "out": ".", "options": run}
     print_plan(parse_config(kind, content, where="flags"))
 
 

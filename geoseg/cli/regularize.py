@@ -9,8 +9,6 @@ import typer
 from geoseg.cli.options import JsonOut, Overwrite, named_path, spread
 from geoseg.options.polygons import RegularizeOptions
 
-_DEFAULT = RegularizeOptions()
-
 
 @spread
 def regularize(
@@ -30,24 +28,13 @@ def regularize(
         ),
     ],
     layer: Annotated[str | None, typer.Option(help="Layer to read, where there are several.")] = None,
-    pixel_m: Annotated[
-        float | None,
-        typer.Option(help="Pixel size the outlines were drawn from (default: from their steps, else 0.25)."),
-    ] = _DEFAULT.pixel_m,
-    tolerance_m: Annotated[
-        float | None, typer.Option(help="How far a wall may stray from the outline (default: four pixels).")
-    ] = _DEFAULT.tolerance_m,
-    min_area_m2: Annotated[float, typer.Option(help="Smaller footprints are left out.")] = _DEFAULT.min_area_m2,
-    min_hole_m2: Annotated[float, typer.Option(help="Smaller holes are filled.")] = _DEFAULT.min_hole_m2,
+    options: RegularizeOptions,
     overwrite: Overwrite = False,
     json_out: JsonOut = False,
 ) -> None:
     """Regularise building footprints that come from elsewhere; their attributes stay, and columns say what was done."""
     from geoseg.vector.footprints.regularize import regularize as straighten
 
-    options = RegularizeOptions(
-        pixel_m=pixel_m, tolerance_m=tolerance_m, min_area_m2=min_area_m2, min_hole_m2=min_hole_m2
-    )
     made = straighten(footprints, output, layer=layer, options=options, overwrite=overwrite)
     if json_out:
         print(json.dumps(made, indent=1))

@@ -1,19 +1,21 @@
 """geoseg vectorize: polygons of a raster that is there already."""
 
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from geoseg.cli.options import EngineFlags, Overwrite, PolygonFlags, named_path, spread
+from geoseg.cli.options import Overwrite, TalkFlags, named_path, spread
 from geoseg.cli.stopping import stoppable, terminable
 from geoseg.cli.table import table
 from geoseg.errors import ConfigError
+from geoseg.options.polygons import PolygonOptions
 from geoseg.options.run import EngineOptions
 
 Kind = Literal["buildings", "coverage"]
-OF_BUILDINGS = ("class_id", "full_scale", "threshold", "min_hole_m2", "method", "diagonal_penalty", "split")
-OF_ENGINES = ("engine", "lanes", "workers", "address", "scheduler_file", "factory")
+OF_COVERAGES = {"raster", "output", "overwrite", "kind", "band", "min_area_m2", "tolerance_m", "memory_bytes"}
+OF_COVERAGES |= {f.name for f in fields(TalkFlags)}
 
 
 @spread
@@ -30,7 +32,7 @@ def vectorize(
     kind: Annotated[
         Kind, typer.Option(help="buildings: one class, straightened; coverage: all classes, without gap or overlap.")
     ] = "buildings",
-    polygons: PolygonFlags,
+    polygons: PolygonOptions,
     band: Annotated[
         str | None, typer.Option(help="Band number or name (default: the only one, or the last of probabilities.tif).")
     ] = None,
@@ -43,7 +45,7 @@ def vectorize(
     split: Annotated[
         Literal["necks", "none"], typer.Option(help="necks: part what is connected where it is narrow; none: merged.")
     ] = "none",
-    where: EngineFlags,
+    run: EngineOptions,
     overwrite: Overwrite = False,
 ) -> None:
     """Draw the polygons of a raster and write them as a styled GeoPackage: buildings, or all classes as a coverage.
@@ -53,10 +55,9 @@ def vectorize(
     """
     from geoseg.disk.files import new_geopackage
 
-    run = where.engine_options()
     new_geopackage(output, overwrite=overwrite)  # before the libraries that draw are loaded
     if kind == "coverage":
-        for name in (name for name in (*OF_BUILDINGS, *OF_ENGINES) if _given(ctx, name)):
+        for name in (name for name in ctx.params if name not in OF_COVERAGES and _given(ctx, name)):
             raise ConfigError(f"--{name.replace('_', '-')} means nothing to --kind {kind}; leave it out")
         min_area_m2 = polygons.min_area_m2 if _given(ctx, "min_area_m2") else 0.0
         rules = {"min_area_m2": min_area_m2, "tolerance_m": polygons.tolerance_m or 0.0}
@@ -72,7 +73,7 @@ def vectorize(
             class_id=class_id,
             full_scale=full_scale,
             threshold=threshold,
-            options=polygons.options(split=split),
+            options=replace(polygons, split=split),
             run=run,
             stop=stop,
             overwrite=overwrite,
@@ -93,12 +94,7 @@ def _coverage(
 
     with terminable():
         made = draw_coverage(
-            raster,
-            output,
-            band=band,
-            rules=CoverageRules(**rules),
-            memory_bytes=run.memory_bytes,
-            overwrite=overwrite,
+            raster, output, band=band, rules=CoverageRules(**rules), memory_bytes=run.memory_bytes, overwrite=overwrite
         )
     rows = [[c["name"], f"{c['area_m2'] / 1e4:.2f}", f"{c['polygons']}"] for c in made["classes"]]
     print(f"{table(rows, head=['class', 'ha', 'polygons'])}\n\n{made['file']}")

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from geoseg.cli.options import JsonOut, RunFlags, SceneFlags, TalkFlags, spread
+from geoseg.cli.options import JsonOut, SceneFlags, TalkFlags, spread
 from geoseg.cli.predict import Models, named
 from geoseg.cli.stopping import terminable
 from geoseg.cli.table import table
 from geoseg.errors import FaultFoundError
+from geoseg.options.run import RunOptions
 
 if TYPE_CHECKING:
     from geoseg.selftest.isolated_run import Ran
@@ -25,7 +26,7 @@ DIGITS = 8  # of a hash, in the table; --json has all
 def verify(
     scene: SceneFlags,
     *,
-    run: RunFlags,
+    run: RunOptions,
     talk: TalkFlags,
     model: Models = None,
     crop_px: Annotated[int, typer.Option(min=1, help="Side of the square in the scene's middle that is run.")] = 1536,
@@ -43,9 +44,7 @@ def verify(
     from geoseg.selftest.verify import verify as run_verify
 
     with terminable(), talk.listener() as listen:
-        report = run_verify(
-            scene.open(), named(model), options=run.options(), crop_px=crop_px, scratch=scratch, listen=listen
-        )
+        report = run_verify(scene.open(), named(model), options=run, crop_px=crop_px, scratch=scratch, listen=listen)
     print(json.dumps(report.as_json(), indent=1, ensure_ascii=False) if json_out else as_text(report))
     if report.faults:
         first = report.faults[0]

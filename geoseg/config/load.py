@@ -1,6 +1,6 @@
 """Configs: what a YAML file or a run.json asks for, typed and strict."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
@@ -13,16 +13,16 @@ from geoseg.disk.places import located
 from geoseg.errors import ConfigError, InputError, OutputError
 from geoseg.models.bundle import bundled_models
 from geoseg.models.spec import Value
-from geoseg.options.parse import parse_bytes, parse_names, parse_seconds, parse_shard
+from geoseg.options.option import declared
 from geoseg.options.polygons import PolygonOptions
 from geoseg.options.run import RunOptions
+from geoseg.options.scene import SceneOptions
 from geoseg.scenes.lists import ListedScene, ListKeys
 from geoseg.scenes.local_only import is_elsewhere
 from geoseg.training.spec import TrainSpec
 from geoseg.untrusted.strict_yaml import parse_yaml
 from geoseg.untrusted.text import parse_json, read_text_file, shown
 from geoseg.untrusted.validation import in_words
-from geoseg.values.resampling import Rule
 
 if TYPE_CHECKING:
     from geoseg.scenes.scene import Scene
@@ -37,10 +37,9 @@ def _named(text: str) -> str:
 PathText = Annotated[str, AfterValidator(_named)]  # an empty one would mean the config's own folder
 DEMO_SCENE = "demo"  # a scene's name, as "buildings" is a model's: the one that comes with geoseg
 OWN_FILES = ("run.json", "plan.json")  # geoseg writes them: they hold a config beside other things
+TEXTS = {option.name: option.said.text for option in declared(RunOptions) if option.said.text is not None}
 WANTED = {  # keys whose text is read, and how to write it
-    "memory_bytes": "a size such as 4GB, 512MB or 1.5GiB",
-    "max_runtime_s": "a duration such as 3600, 55m or 12h",
-    "shard": "i/n, e.g. 1/8",
+    **{name: text.form for name, text in TEXTS.items()},
     "scene": "a path, or a list of paths",
     "scenes": "a glob, a table's path, or a list of them",
     "model": "a bundle's folder or name, or a list of them",
@@ -48,33 +47,21 @@ WANTED = {  # keys whose text is read, and how to write it
 LARGEST_CONFIG, LARGEST_RECORD = 4 * 2**20, 256 * 2**20  # bytes of a config, and of a file that geoseg wrote
 
 
-READERS: dict[str, Callable[[str], object]] = {
-    "memory_bytes": parse_bytes,
-    "max_runtime_s": parse_seconds,
-    "shard": parse_shard,
-    "layers": parse_names,
-}
-
-
 def _read(key: object, text: str) -> object:
-    """Return what an option's text means; text that means nothing stays, and is told with all other faults."""
+    """Return what an option's text means; text that means nothing stays, and is named with all other faults."""
     try:
-        return READERS[str(key)](text) if key in READERS else text
+        return TEXTS[str(key)].read(text) if key in TEXTS else text
     except ConfigError:
         return text
 
 
-class SceneReading(Value):
-    """What a scene's file does not say of itself; the keys are the flags of the command line."""
+class SceneReading(Value, SceneOptions):
+    """What a scene's file does not say of itself: keys beside the scene."""
 
-    bands: str | None = None
-    sensor: str | None = None
-    nodata: float | None = None
-    mask: PathText | None = None
-    assume_crs: str | None = None
-    resampling: Rule | None = None
-    warp_to: str | None = None
-    local_only: bool = False
+    @model_validator(mode="after")
+    def _sound(self) -> Self:
+        self.check()
+        return self
 
 
 class SceneInput(SceneReading):
@@ -86,17 +73,7 @@ class SceneInput(SceneReading):
         """Open the scene; see ``geoseg.scenes.open.open_scene``."""
         from geoseg.scenes.open import open_scene
 
-        return open_scene(
-            self.scene,
-            bands=self.bands,
-            sensor=self.sensor,
-            nodata=self.nodata,
-            mask=self.mask,
-            assume_crs=self.assume_crs,
-            resampling=self.resampling,
-            warp_to=self.warp_to,
-            local_only=self.local_only,
-        )
+        return open_scene(self.scene, **{option.name: getattr(self, option.name) for option in declared(SceneOptions)})
 
     @field_validator("scene", mode="before")
     @classmethod

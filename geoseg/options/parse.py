@@ -3,6 +3,7 @@
 import re
 
 from geoseg.errors import ConfigError
+from geoseg.options.option import Text
 
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
 
@@ -15,7 +16,7 @@ def parse_bytes(text: str) -> int:
     """
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?I?)B?\s*", text.upper())
     if found is None or found[2] not in UNITS:
-        raise ConfigError(f"memory {text!r}: write a size such as 4GB, 512MB or 1.5GiB")
+        raise ConfigError(f"{text!r}: write {SIZE.form}")
     return int(float(found[1]) * UNITS[found[2]])
 
 
@@ -27,7 +28,7 @@ def parse_seconds(text: str) -> float:
     """
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh]?)\s*", text.lower())
     if found is None:
-        raise ConfigError(f"max-runtime {text!r}: write a duration such as 3600, 55m or 12h")
+        raise ConfigError(f"{text!r}: write {DURATION.form}")
     return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
 
 
@@ -39,7 +40,7 @@ def parse_shard(text: str) -> tuple[int, int]:
     """
     found = re.fullmatch(r"(\d+)/(\d+)", text.strip())
     if found is None:
-        raise ConfigError(f"shard {text!r}: write i/n, 1/8 for the first of eight, 8/8 for the last")
+        raise ConfigError(f"{text!r}: write {SHARD.form}")
     return int(found[1]), int(found[2])
 
 
@@ -50,3 +51,9 @@ def parse_names(text: str) -> tuple[str, ...]:
     ('classes', 'confidence')
     """
     return tuple(name.strip() for name in text.split(","))
+
+
+SIZE = Text("SIZE", "a size such as 4GB, 512MB or 1.5GiB", parse_bytes)
+DURATION = Text("TIME", "a duration such as 3600, 55m or 12h", parse_seconds)
+SHARD = Text("I/N", "i/n, e.g. 1/8", parse_shard)
+NAMES = Text("NAMES", "names with commas between them", parse_names)

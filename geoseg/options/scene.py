@@ -1,0 +1,40 @@
+"""What a scene's file does not say of itself, as its user says it."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from geoseg.options.option import NAMED, NUMBER, Checked, Option
+from geoseg.values.resampling import Rule
+
+
+@dataclass(frozen=True, kw_only=True)
+class SceneOptions(Checked):
+    """What a scene's file does not say of itself. Without slots: the keys of configs inherit its defaults."""
+
+    TOPIC = "Scene"
+
+    bands: Annotated[
+        str | None,
+        Option(
+            "Names of the file's bands in order, e.g. B02,B03,B04,B08; or numbers to pick, e.g. 3,2,1.",
+            unset="as the file says",
+        ),
+    ] = None
+    sensor: Annotated[str | None, Option("Sensor that gives the bands wavelengths, e.g. sentinel-2 or naip.")] = None
+    nodata: Annotated[float | None, Option("Nodata value.", unset="the file's own", limit=NUMBER)] = None
+    mask: Annotated[
+        str | None,
+        Option("Raster on the scene's grid; pixels where it is 0 or nodata are invalid.", limit=NAMED, metavar="FILE"),
+    ] = None
+    assume_crs: Annotated[str | None, Option("CRS of a file that has none, e.g. EPSG:32633.")] = None
+    resampling: Annotated[
+        Rule | None,
+        Option("How files of other pixel sizes are brought to the grid of the first.", unset="they are refused"),
+    ] = None
+    warp_to: Annotated[
+        str | None,
+        Option("CRS that a scene placed by ground control points, or in another CRS, is warped to, e.g. EPSG:32633."),
+    ] = None
+    local_only: Annotated[bool, Option("Refuse URLs, VRTs and other formats that make GDAL read further files.")] = (
+        False
+    )
