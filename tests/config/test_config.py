@@ -1,5 +1,6 @@
 import json
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,6 @@ import yaml
 from geoseg.cli import main
 from geoseg.config.load import (
     BatchConfig,
-    Buildings,
     BuildingsConfig,
     LandCoverConfig,
     TrainConfig,
@@ -21,7 +21,7 @@ from geoseg.errors import ConfigError, InputError, OutputError
 from geoseg.jobs.record import config_of_call
 from geoseg.options.parse import parse_bytes
 from geoseg.options.polygons import PolygonOptions
-from geoseg.options.run import RunOptions
+from geoseg.options.run import ClusterOptions, RunOptions
 from geoseg.scenes.lists import ListedScene, ListKeys
 from geoseg.training.spec import TrainSpec
 
@@ -54,21 +54,18 @@ def test_every_shipped_config_is_loaded_and_every_key_in_it_is_explained(path):
             assert "#" in line, f"{path.name}: {line.strip()} has no comment"
 
 
-def test_the_shipped_run_configs_name_every_key_with_its_default():
-    for name, kind in (("buildings", BuildingsConfig), ("land_cover", LandCoverConfig)):
-        content = yaml.safe_load(shipped_configs()[name].read_text())
-        assert set(content) == set(kind.model_fields)
-        config = load_config(name)
-        assert config.options == RunOptions()
-        assert set(content["options"]) == set(RunOptions.__dataclass_fields__)
-    assert load_config("buildings").polygons == PolygonOptions()
+def test_the_shipped_configs_have_the_defaults_and_buildings_names_every_key():
+    content = yaml.safe_load(shipped_configs()["buildings"].read_text())
+    assert set(content) == set(BuildingsConfig.model_fields)
+    for key, group in (("options", RunOptions), ("polygons", PolygonOptions)):
+        assert set(content[key]) == {field.name for field in fields(group)}
+    assert set(content["options"]["cluster"]) == {field.name for field in fields(ClusterOptions)}
+    for config in (load_config("buildings"), load_config("land_cover"), load_config("batch").each):
+        plain = type(config).model_validate({**config.model_dump(include={"scene", "out"}), "model": "buildings"})
+        assert config.model_copy(update={"model": plain.model}) == plain
     content = yaml.safe_load(shipped_configs()["batch"].read_text())
     assert set(content) == set(BatchConfig.model_fields)
     assert set(content["lists"]) == set(ListKeys.__dataclass_fields__)
-    assert set(content["each"]) == set(Buildings.model_fields)
-    each = load_config("batch").each
-    assert (each.options, each.polygons, each.model) == (RunOptions(), PolygonOptions(), ("buildings",))
-    assert set(content["each"]["options"]) == set(RunOptions.__dataclass_fields__)
 
 
 @pytest.mark.parametrize(
