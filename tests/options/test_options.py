@@ -7,7 +7,8 @@ import pytest
 from geoseg.cli import main
 from geoseg.errors import ConfigError
 from geoseg.options.polygons import PolygonOptions, RegularizeOptions
-from geoseg.options.run import RunOptions, Views
+from geoseg.options.run import ClusterOptions, EngineOptions, RunOptions, Views
+from geoseg.options.scene import SceneOptions
 from geoseg.tasks.semantic import HELD
 from geoseg.tiling.views import VIEWS
 from geoseg.values.layers import RASTERS
@@ -53,3 +54,30 @@ def test_evaluate_refuses_a_tolerance_that_is_none(tmp_path, capsys, value):
 def test_the_names_of_views_and_rasters_are_those_that_are_made():
     assert tuple(VIEWS) == get_args(Views)
     assert tuple(HELD) == tuple(RASTERS)
+
+
+def test_an_engine_that_is_not_named_is_that_of_the_cluster():
+    assert EngineOptions().engine == "threads"
+    assert EngineOptions(cluster=ClusterOptions(address="tcp://h:1")).engine == "dask"
+    with pytest.raises(ConfigError, match="address is for the engine dask, not for sync"):
+        EngineOptions(engine="sync", cluster=ClusterOptions(address="tcp://h:1"))
+    with pytest.raises(ConfigError, match=r"^factory 'x': write module:function$"):
+        ClusterOptions(factory="x")
+
+
+@pytest.mark.parametrize(
+    ("group", "values", "told"),
+    [
+        (RunOptions, {"tta": "d5"}, "tta 'd5': choose none, rotate, d4"),
+        (RunOptions, {"max_runtime_s": 0.0}, "max-runtime 0.0: give more than 0"),
+        (RunOptions, {"threshold": 1.0}, "threshold 1.0: it lies between 0 and 1"),
+        (PolygonOptions, {"max_component_px": 5}, "max-component-px 5: at least 262144 is needed"),
+        (RegularizeOptions, {"pixel_m": 200.0}, "pixel-m 200.0: choose 0.01 to 100"),
+        (SceneOptions, {"nodata": float("nan")}, "nodata nan: give a finite number"),
+        (SceneOptions, {"mask": ""}, "mask: is empty; name a file or folder, or leave it out"),
+    ],
+)
+def test_a_value_beyond_its_limit_is_refused_with_what_is_right(group, values, told):
+    with pytest.raises(ConfigError) as error:
+        group(**values)
+    assert str(error.value) == told
