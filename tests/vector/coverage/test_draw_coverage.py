@@ -186,7 +186,10 @@ def measured(raster: Path, out: Path, *, min_area_m2: float = 0, tolerance_m: fl
 
 
 @pytest.mark.memory
-@pytest.mark.parametrize("rules", [{}, {"tolerance_m": 20}, {"min_area_m2": 1000, "tolerance_m": 20}])
+@pytest.mark.parametrize(
+    "rules",
+    [{}, {"min_area_m2": 1000, "tolerance_m": 20}, pytest.param({"tolerance_m": 20}, marks=pytest.mark.nightly)],
+)
 def test_peak_memory_is_planned_for_noise_and_for_patches(tmp_path, rules):
     noise = np.random.default_rng(0).integers(0, 4, (1, 600, 600), np.uint8)
     for name, classes in (("noise", noise), ("patches", np.tile(land((500, 500)), (4, 4))[None])):
