@@ -1,6 +1,7 @@
 """geoseg predict, buildings and plan: a scene through a model, with polygons, or on paper only."""
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -125,6 +126,7 @@ def print_plan(config: LandCoverConfig | BuildingsConfig) -> None:
     """Print the plan of a run as JSON, with the time that a short calibration promises."""
     from geoseg.executors.open import open_engine
     from geoseg.jobs.plan import make_plan
+    from geoseg.jobs.targets import refuse_if_disk_is_short
     from geoseg.jobs.timing import estimated_seconds
     from geoseg.models.bundle import load_model
 
@@ -134,6 +136,7 @@ def print_plan(config: LandCoverConfig | BuildingsConfig) -> None:
         site = engine.site(config.options.device)
         made = make_plan(config.open(), bundles, site=site, options=config.options, polygons=polygons)
         seconds = estimated_seconds(made)
+    refuse_if_disk_is_short(Path(config.out), made.disk_bytes)
     told: dict[str, Any] = {**made.as_json(), "estimated_seconds": seconds, "config": config.recorded()}
     print(json.dumps(told, indent=1, ensure_ascii=False))
 

@@ -60,6 +60,13 @@ class Plan:
         return max(self.memory.total, self.polygon_bytes)
 
     @property
+    def disk_bytes(self) -> int:
+        """What parts and outputs take at most, with overviews, where nothing can be compressed."""
+        height, width = self.job.scene.grid.shape
+        px = height * width if self.job.area is None else min(height * width, self.job.area.px)
+        return px * self.job.bytes_per_px * 8 // 3
+
+    @property
     def redundancy(self) -> float:
         """Windows run, as chunks repeat those at their borders, over windows that exist."""
         boxes = [source_box(self.job.resampling.to_scene(box)) for _, box in self.job.chunks()]
@@ -68,7 +75,6 @@ class Plan:
     def as_json(self) -> dict[str, Any]:
         """Return the plan as JSON values, for ``--dry-run`` and run.json."""
         job = self.job
-        scene_px = int(np.prod(job.scene.grid.shape))
         return {
             "scene_px": list(job.scene.grid.shape),
             "working_px": list(job.resampling.working_shape),
@@ -87,10 +93,7 @@ class Plan:
             "layers": [layer.name for layer in job.layers],
             "memory_bytes": {**asdict(self.memory), "chunks_total": self.memory.total, "polygons": self.polygon_bytes},
             "peak_memory_bytes": self.peak_bytes,
-            "disk_bytes_at_most": scene_px
-            * job.bytes_per_px
-            * 8
-            // 3,  # parts and outputs, with overviews, incompressible
+            "disk_bytes_at_most": self.disk_bytes,
             "fingerprint": job.fingerprint,
             "notes": list(self.notes),
         }

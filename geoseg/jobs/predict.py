@@ -24,6 +24,7 @@ from geoseg.jobs.record import Circumstances, of_job, of_run
 from geoseg.jobs.request import Input, Model, RunRequest, load_models, opened_scene
 from geoseg.jobs.result import Result
 from geoseg.jobs.run import Listener, Outcome, Progress, Stop, refuse_if_failed, run_job
+from geoseg.jobs.targets import refuse_if_disk_is_short
 from geoseg.options.polygons import PolygonOptions
 from geoseg.options.run import RunOptions
 from geoseg.tiling.memory import GDAL_CACHE_BYTES
@@ -108,6 +109,7 @@ def _run(request: RunRequest, *, engine: Engine | None, listen: Listener, stop: 
         site = running.site(options.device)
         make = partial(make_plan, asked.scene, asked.bundles, site=site, options=options, polygons=request.polygons)
         plan = _adopted(work, make, fresh=options.fresh, config=asked.config)
+        refuse_if_disk_is_short(work.path.parent, plan.disk_bytes)
         for note in plan.notes:
             log.info(note)
         task = ChunkTask(plan.job, load_networks, work)

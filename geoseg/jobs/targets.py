@@ -6,13 +6,15 @@ else belongs to somebody and stays as it is: inputs above all, whatever they are
 
 import json
 import os
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
 from geoseg.disk.places import file_key
-from geoseg.errors import OutputError
+from geoseg.errors import DiskFullError, OutputError
 from geoseg.jobs.folder import JobFolder
 from geoseg.outputs.run_json import RUN_FILE
+from geoseg.tiling.memory import MIB
 from geoseg.values.layers import RASTERS
 
 FILES = tuple(f"{name}.tif" for name in RASTERS)
@@ -26,6 +28,18 @@ def target_names(rasters: Iterable[str], *, polygons: bool) -> tuple[str, ...]:
     """Return the names of a run's outputs beside run.json; rasters: names of those that are written."""
     tables = (f"{name}.tif.aux.xml" for name in rasters if RASTERS[name] == "category")
     return (*(f"{name}.tif" for name in rasters), *tables, *([POLYGONS] if polygons else []))
+
+
+def refuse_if_disk_is_short(out: Path, needed: int) -> None:
+    """Raise DiskFullError where the disk of ``out`` has less room than ``needed`` bytes, less what its parts hold."""
+    there = next(folder for folder in (out.absolute(), *out.absolute().parents) if folder.is_dir())
+    ready = sum(part.stat().st_size for part in (out / ".job").glob("parts/*/*.tif"))
+    free = shutil.disk_usage(there).free
+    if needed - ready > free:
+        raise DiskFullError(
+            f"{out}: parts and outputs may take {(needed - ready) / MIB:,.0f} MiB, but {free / MIB:,.0f} MiB are free; "
+            f"free space there, or choose a folder on another disk"
+        )
 
 
 def refuse_if_finished(out: Path, *, overwrite: bool) -> None:

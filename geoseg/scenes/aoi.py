@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from math import ceil
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,6 +36,11 @@ class Area:
     def digest(self) -> str:
         """Sha256 of the polygon."""
         return hashlib.sha256(self.wkb).hexdigest()
+
+    @property
+    def px(self) -> int:
+        """How many pixels it covers, beyond the scene too."""
+        return ceil(shapely.area(shapely.from_wkb(self.wkb)))
 
     def wanted(self, box: Box) -> NDArray[np.bool_]:
         """Return which pixels of ``box`` have their centre inside, (h, w).

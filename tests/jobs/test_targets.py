@@ -10,9 +10,10 @@ from conftest import SCENE_SHAPE, write_tif
 from geoseg import EngineOptions, PolygonOptions, RunOptions, predict, regularize, vectorize
 from geoseg.cli import main
 from geoseg.disk.places import refuse_file
-from geoseg.errors import ConfigError, OutputError
+from geoseg.errors import ConfigError, DiskFullError, OutputError
+from geoseg.jobs import targets
 from geoseg.jobs.folder import JobFolder
-from geoseg.jobs.targets import own_files, refuse_foreign
+from geoseg.jobs.targets import own_files, refuse_foreign, refuse_if_disk_is_short
 from geoseg.models.bundle import load_model, refuse_bundle
 from geoseg.outputs.check import check_outputs
 from geoseg.vector.coverage.draw import draw_coverage
@@ -297,3 +298,24 @@ def test_layers_that_are_asked_for_are_written_and_no_others(tiny_scene, tiny_bu
 def test_layers_that_do_not_exist_or_lack_the_classes_are_refused(layers, said):
     with pytest.raises(ConfigError, match=said):
         RunOptions(layers=layers)
+
+
+def test_a_disk_that_is_too_small_is_told_before_the_first_pixel(tiny_scene, tiny_bundle, tmp_path, monkeypatch, run):
+    monkeypatch.setattr(targets.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(2**30, 2**30, 2**16))
+    with pytest.raises(DiskFullError, match=r"out: parts and outputs may take 0 MiB, but 0 MiB are free; free space"):
+        run()
+    assert not any((tmp_path / "out").rglob("*.tif"))
+    argv = ["predict", str(tiny_scene), "-m", str(tiny_bundle), "-o", str(tmp_path / "new"), "--device", "cpu", "-n"]
+    assert main(argv) == 5
+
+
+def test_parts_that_are_there_need_no_more_room(tmp_path, monkeypatch):
+    monkeypatch.setattr(targets.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(2**30, 2**30, 1000))
+    part = tmp_path / "out" / ".job" / "parts" / "0123" / "r00000_c00000.tif"
+    part.parent.mkdir(parents=True)
+    part.write_bytes(bytes(500))
+    refuse_if_disk_is_short(tmp_path / "out", 1500)
+    with pytest.raises(DiskFullError):
+        refuse_if_disk_is_short(tmp_path / "out", 1501)
+    with pytest.raises(DiskFullError):
+        refuse_if_disk_is_short(tmp_path / "elsewhere", 1001)
