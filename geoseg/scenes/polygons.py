@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 LAYER_KEY = "|layername="  # as QGIS writes it
 CURVED = "holds curves; make straight polygons of them (ogr2ogr -nlt CONVERT_TO_LINEAR)"
+PARQUET = (".parquet", ".geoparquet")
 AREAL = (shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON)
 
 
@@ -72,6 +73,8 @@ def layer_name(path: Path, wanted: str | None) -> str:
     """
     import pyogrio
 
+    if path.suffix.lower() in PARQUET:
+        raise InputError(f"{path}: GeoParquet, which is not read; make a GeoPackage of it (geopandas.read_parquet)")
     names = [str(name) for name, kind in pyogrio.list_layers(path) if kind is not None]
     if wanted in names:
         return str(wanted)

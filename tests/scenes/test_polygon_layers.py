@@ -76,3 +76,10 @@ def test_a_ring_of_one_edge_is_refused_in_one_line(tmp_path):
     path.write_text('{"type": "Polygon", "coordinates": [[[0, 0], [1, 1]]]}')
     with pytest.raises(InputError, match=r"^[^\n]*ring\.geojson: not a vector file that can be read[^\n]*$"):
         read_layer(path)
+
+
+def test_geoparquet_is_called_what_it_is(tmp_path):
+    path = tmp_path / "areas.parquet"
+    path.write_bytes(b"PAR1")
+    with pytest.raises(InputError, match=r"areas\.parquet: GeoParquet, which is not read; make a GeoPackage"):
+        read_layer(path)
