@@ -41,6 +41,7 @@ from geoseg.tiling.windows import WindowGrid, redundancy
 # (``redundancy`` on 30,000 px square); larger chunks take more memory and resume in coarser steps.
 DEFAULT_CHUNK_PX = 4096
 MANY_TIMES, MOST_TIMES = 4, 64  # finer or coarser than the model's: worth a warning; never meant
+LONGEST_PX = 2**24  # along an axis: every row and column of chunks is looked at for the plan
 SHARED = ("window_px", "margin_px", "ramp_px", "bands", "gsd_m", "gsd_range_m", "channels", "classes", "polygon_class")
 
 
@@ -174,6 +175,11 @@ def make_job(
     Raises InputError where the scene lacks the model's bands, and ConfigError for options that make no sense.
     """
     spec = _shared_spec(bundles)
+    if max(scene.grid.shape) > LONGEST_PX:
+        raise InputError(
+            f"{scene.name}: {scene.grid.height} x {scene.grid.width} px, and at most {LONGEST_PX} along an axis are "
+            f"planned; map parts of it (gdal_translate -srcwin)"
+        )
     if polygons is not None and spec.polygon_class is None:
         raise ConfigError(f"model {spec.name!r} names no class to draw polygons of; use geoseg predict")
     threshold = spec.threshold if options.threshold is None else options.threshold

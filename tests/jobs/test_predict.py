@@ -219,6 +219,14 @@ def test_too_little_memory_is_said_at_once_with_the_way_out(scene_file, bundle, 
     assert not any((tmp_path / "out").glob("*.tif"))
 
 
+def test_a_raster_that_declares_billions_of_rows_is_refused_at_once(scene_file, bundle):
+    scene = open_scene(scene_file)
+    endless = replace(scene, grid=replace(scene.grid, shape=(2**31 - 1, 10)))
+    site = local_site("cpu", lanes=1)
+    with pytest.raises(InputError, match=r"2147483647 x 10 px, and at most 16777216 along an axis"):
+        make_plan(endless, [bundle], site=site, options=RunOptions())
+
+
 def test_polygons_need_a_model_that_names_their_class(scene_file, bundle, tmp_path):
     plain = replace(bundle, spec=bundle.spec.model_copy(update={"polygon_class": None}))
     with pytest.raises(ConfigError, match="no class to draw polygons of"):
