@@ -4,7 +4,7 @@ import hashlib
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from geoseg.executors.base import ChunkRecord
 from geoseg.jobs.folder import JobFolder
 from geoseg.jobs.job import Job
 from geoseg.jobs.run import Listener, Outcome, Progress
+from geoseg.jobs.stages import ParallelMap
 from geoseg.jobs.targets import POLYGONS, RUN_FILE, own_files, refuse_foreign
 from geoseg.options.polygons import PolygonOptions
 from geoseg.outputs.cog.cog import assemble
@@ -23,9 +24,6 @@ from geoseg.outputs.pam import write_pam
 from geoseg.outputs.probabilities import ProbabilityBands
 from geoseg.tasks.buildings import drawn_layers
 from geoseg.values.box import Box
-
-if TYPE_CHECKING:
-    from geoseg.vector.tiles.draw import ParallelMap
 
 
 def remove_if_spent(work: JobFolder) -> None:
@@ -58,7 +56,7 @@ def build_outputs(
     *,
     polygons: PolygonOptions | None,
     listen: Listener,
-    each: "ParallelMap" = map,
+    each: ParallelMap = map,
 ) -> tuple[Path, dict[str, Any]]:
     """Build all outputs in the job folder; returns their folder and the facts that run.json tells of them.
 
@@ -117,7 +115,7 @@ def class_totals(job: Job, records: Iterable[ChunkRecord]) -> tuple[dict[int, in
 
 
 def _polygons(
-    job: Job, folder: JobFolder, parts: Mapping[Box, Path], path: Path, options: PolygonOptions, *, each: "ParallelMap"
+    job: Job, folder: JobFolder, parts: Mapping[Box, Path], path: Path, options: PolygonOptions, *, each: ParallelMap
 ) -> dict[str, Any]:
     """Write the polygons of the model's polygon class; returns what run.json tells of them."""
     from geoseg.jobs.drawing import drawing_of  # OGR, pandas, shapely: a map needs none of them

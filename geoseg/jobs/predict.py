@@ -24,6 +24,7 @@ from geoseg.jobs.record import Circumstances, of_job, of_run
 from geoseg.jobs.request import Input, Model, RunRequest, load_models, opened_scene
 from geoseg.jobs.result import Result
 from geoseg.jobs.run import Listener, Outcome, Progress, Stop, refuse_if_failed, run_job
+from geoseg.jobs.stages import ParallelMap
 from geoseg.jobs.targets import refuse_if_disk_is_short
 from geoseg.options.polygons import PolygonOptions
 from geoseg.options.run import RunOptions
@@ -31,8 +32,6 @@ from geoseg.tiling.memory import GDAL_CACHE_BYTES
 
 if TYPE_CHECKING:
     import xarray as xr
-
-    from geoseg.vector.tiles.draw import ParallelMap
 
 log = logging.getLogger(__name__)
 
@@ -205,7 +204,7 @@ def _conclude(
     *,
     told: Circumstances,
     listen: Listener,
-    each: "ParallelMap",
+    each: ParallelMap,
 ) -> Result:
     """Build the outputs and make them visible; the job folder goes, unless something in it is still wanted."""
     job, work = plan.job, JobFolder(request.out / ".job")

@@ -1,17 +1,16 @@
 """Polygons of a scene of any size, drawn tile by tile with the bytes of a scene drawn in one piece.
 
-Three passes over the tiles, each with a bounded part of the scene in memory:
+Three stages over the tiles, each with a bounded part of the scene in memory:
 
 1. ``find_crossing_components`` joins the components that cross tile borders,
 2. and gathers the runs of oversized ones, whose outlines are the edges of their pixels;
-3. ``PolygonRows`` draws, in each task, the components of a tile and the crossing components that begin in it.
-
-Overlaps between tasks are resolved here, row of tiles by row of tiles. Polygons are written in raster order of first
-pixels, so neither tiles nor tasks nor their order show in the file.
+3. ``polygon_stage`` draws, in each task, the components of a tile and the crossing components that begin in it.
+``PolygonRows`` resolves overlaps between tasks, row of tiles by row of tiles. Polygons are written in raster order of
+first pixels, so neither tiles nor tasks nor their order show in the file.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from math import isqrt
@@ -23,6 +22,7 @@ import pyarrow as pa
 import shapely
 from numpy.typing import NDArray
 
+from geoseg.jobs.stages import ParallelMap, Stage
 from geoseg.outputs.geopackage.footprints import buildings_batch, write_buildings
 from geoseg.outputs.geopackage.side_files import refuse_if_in_use
 from geoseg.tiling.memory import BASE_BYTES, GDAL_CACHE_BYTES
@@ -57,14 +57,6 @@ UNDONE = {
 }
 
 log = logging.getLogger(__name__)
-
-
-class ParallelMap(Protocol):
-    """Calls a picklable function on each item, several at once, and yields the results in order."""
-
-    def __call__[T, R](self, call: Callable[[T], R], items: Iterable[T], /) -> Iterator[R]:
-        """Yield the results."""
-        ...
 
 
 class PixelReader(Protocol):
@@ -128,21 +120,26 @@ def draw_polygons(
     refuse_if_in_use(path)
     compile_drawing(drawing.rules, drawing.frame, parted=drawing.pixels(Box(0, 0, 1, 1))[1] is not None)
     crossing = find_crossing_components(drawing, each=each)
-    rows = PolygonRows(drawing, crossing, each=each)
-    count, area_m2 = write_buildings(
-        path,
-        rows,
-        fitted=drawing.rules.method == "regular",
-        crs=drawing.grid.crs,
-        target=drawing.target,
-        classes=classes,
-        provenance=provenance,
-    )
-    undone = {"streamed": len(crossing.oversized), "merged": rows.merged}
-    for what, number in undone.items():
-        if number:
-            log.warning("%s: %d polygons %s", path.name, number, UNDONE[what])
-    return {"file": path.name, "count": count, "area_m2": round(area_m2, 3), **undone}
+
+    def write(drawn: Iterator[Drawn]) -> dict[str, Any]:
+        rows = PolygonRows(drawing, crossing, drawn)
+        count, area_m2 = write_buildings(
+            path,
+            rows,
+            fitted=drawing.rules.method == "regular",
+            crs=drawing.grid.crs,
+            target=drawing.target,
+            classes=classes,
+            provenance=provenance,
+        )
+        undone = {"streamed": len(crossing.oversized), "merged": rows.merged}
+        return {"file": path.name, "count": count, "area_m2": round(area_m2, 3), **undone}
+
+    made = polygon_stage(drawing, crossing, write).walk(each)
+    for what, why in UNDONE.items():
+        if made[what]:
+            log.warning("%s: %d polygons %s", path.name, made[what], why)
+    return made
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -161,11 +158,18 @@ class CrossTileComponents:
 
 def find_crossing_components(drawing: Drawing, *, each: ParallelMap = map) -> CrossTileComponents:
     """Find the components that cross tile borders, and draw the oversized ones among them."""
-    components, tiles = join_tiles(each(partial(_border, drawing), drawing.tiles()))
+    components, tiles = Stage("tile borders", drawing.tiles, partial(_border, drawing), join_tiles).walk(each)
     large = components.box_px > drawing.max_component_px
-    runs = joined_runs(each(partial(_runs, drawing), _pieces_of(tiles, large)))
+    runs = Stage("oversized", partial(_pieces_of, tiles, large), partial(_runs, drawing), joined_runs).walk(each)
     outlines, filled = oversized_outlines(runs, components.take(large), drawing.frame, drawing.rules)
     return CrossTileComponents(components.take(~large), runs, outlines, filled)
+
+
+def polygon_stage[C](
+    drawing: Drawing, crossing: CrossTileComponents, collect: Callable[[Iterator["Drawn"]], C]
+) -> Stage[tuple[int, TileTask], "Drawn", C]:
+    """Return the stage that draws the polygons of every tile; collect: takes them, see ``PolygonRows``."""
+    return Stage("polygons", partial(_tasks, drawing, crossing), partial(_draw, drawing), collect)
 
 
 def projected_polygon_bytes(
@@ -273,7 +277,10 @@ def _finished(drawing: Drawing, outlines: Outlines, *, rules: FootprintRules | N
     return _Finished(pixel_key(outlines.components.first_pixel), batch, outlines.merged)
 
 
-def _draw(drawing: Drawing, task: tuple[int, TileTask]) -> tuple[int, _Finished, _Unresolved]:
+Drawn = tuple[int, _Finished, _Unresolved]  # by a task; all that starts above its first row is drawn before
+
+
+def _draw(drawing: Drawing, task: tuple[int, TileTask]) -> Drawn:
     row, tile_task = task
     probability, interior = drawing.pixels(tile_task.window)
     drawn = draw_task(
@@ -289,19 +296,17 @@ class PolygonRows:
     rows, yielded or waiting, hold several buildings that could not be separated.
     """
 
-    def __init__(self, drawing: Drawing, crossing: CrossTileComponents, *, each: ParallelMap = map) -> None:
-        self.merged = 0
-        self._drawing, self._crossing, self._each = drawing, crossing, each
+    def __init__(self, drawing: Drawing, crossing: CrossTileComponents, drawn: Iterator[Drawn]) -> None:
+        self.merged = self._row = 0
+        self._drawing, self._drawn = drawing, drawn
         edges = replace(drawing.rules, min_hole_m2=0.0)  # what lies in holes of oversized components is not at hand
         self._finished = [_finished(drawing, crossing.oversized, rules=edges)]
         self._pending = [crossing.oversized.take(np.empty(0, np.intp))]
         self._swallowed = np.empty(0, np.int64)
-        self._row = 0
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
-        """Draw and yield the rows; once only."""
-        tasks = _tasks(self._drawing, self._crossing)
-        for row, finished, unresolved in self._each(partial(_draw, self._drawing), tasks):
+        """Yield the rows; once only."""
+        for row, finished, unresolved in self._drawn:
             yield from self._up_to(row)
             self._add(finished)
             self._pending.append(unresolved.pending)

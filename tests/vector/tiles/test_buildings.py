@@ -29,6 +29,7 @@ from geoseg.vector.tiles.draw import (
     PolygonRows,
     draw_polygons,
     find_crossing_components,
+    polygon_stage,
     projected_polygon_bytes,
 )
 
@@ -58,9 +59,9 @@ def drawing(probability, interior=None, *, crs="EPSG:32633", transform=METRES, r
 
 def drawn(what, *, each=map):
     schema = buildings_schema(fitted=what.rules.method == "regular")
-    return pa.Table.from_batches(
-        iter(PolygonRows(what, find_crossing_components(what, each=each), each=each)), schema=schema
-    )
+    crossing = find_crossing_components(what, each=each)
+    stage = polygon_stage(what, crossing, lambda drawn: [*PolygonRows(what, crossing, drawn)])
+    return pa.Table.from_batches(stage.walk(each), schema=schema)
 
 
 def in_one_piece(what):
