@@ -48,7 +48,7 @@ class Asked(Protocol):
 
 
 class Task(Protocol):
-    """What channels become; a value without state. Tables, second passes and surveys come with their first user."""
+    """What channels become; a value without state. Tables and surveys come with their first user."""
 
     def layers(self, spec: ModelSpec, wanted: Wanted) -> tuple[Layer, ...]:
         """Return the layers of a job: those that are written, then those that only its polygons need."""
