@@ -10,9 +10,8 @@ import shapely
 from numba import njit
 from numpy.typing import NDArray
 
-from geoseg.vector.adjacent.tolerance import simplified
 from geoseg.vector.pixels.components import find_root, join
-from geoseg.vector.pixels.places import SUBPIXELS, moved, rounded
+from geoseg.vector.pixels.places import SUBPIXELS, moved, rounded, simplified
 
 TRIM_GAP_PX = 20 / SUBPIXELS  # left between a trimmed polygon and its neighbour, so that rounding makes no overlap
 TRIM_REACH_PX = 2.0  # no more of a neighbour is looked at: it may be a block of a thousand houses

@@ -16,8 +16,8 @@ from geoseg.vector.adjacent.faces import (
     is_coverage,
     unions,
 )
-from geoseg.vector.adjacent.tolerance import Closeness, simplified
-from geoseg.vector.pixels.places import rounded
+from geoseg.vector.adjacent.tolerance import Closeness
+from geoseg.vector.pixels.places import rounded, simplified
 
 NODE_TOLERANCE_PX = 0.25  # area of the corners that crossing lines leave, and that are removed
 

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from geoseg.vector.fit.fit import LEAST_IOU
 from geoseg.vector.pixels.places import moved
 
-SIMPLIFY_PX = 1.0  # root of the area of the triangles that a kept contour loses
 LARGE = 10**6  # vertices times corners from which an index of the walls pays
 
 
@@ -76,12 +75,3 @@ def ious(a: NDArray[np.object_], b: NDArray[np.object_]) -> NDArray[np.float64]:
     a, b = moved(a, -corner), moved(b, -corner)
     shared = shapely.area(shapely.intersection(a, b))
     return np.asarray(shared / (shapely.area(a) + shapely.area(b) - shared))
-
-
-def simplified[T](contours: T) -> T:
-    """Remove the corners of contours that form a triangle of less than a square pixel with their neighbours.
-
-    contours: one polygon, or an array (M,) that is a coverage, whose shared walls stay shared. The other corners do not
-    move (Visvalingam and Whyatt 1993). Every contour that replaces a fit is simplified in this way or not at all.
-    """
-    return shapely.coverage_simplify(contours, SIMPLIFY_PX)

@@ -1,10 +1,11 @@
 """Regular outlines: each contour is replaced by the simplest shape that stays within a bound, or kept and marked so."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import acos, atan2, ceil, cos, hypot, pi, sin, sqrt
 from typing import NamedTuple
 
 import numpy as np
+import shapely
 from numba import njit
 from numpy.typing import NDArray
 
@@ -19,7 +20,6 @@ from geoseg.vector.fit.costs import (
     least_jog_px,
 )
 from geoseg.vector.fit.ring import (
-    BREAK_TOLERANCE_PX,
     Ring,
     centre,
     find_breaks,
@@ -28,7 +28,7 @@ from geoseg.vector.fit.ring import (
     squared_distance,
 )
 from geoseg.vector.fit.walls import best_walls, find_directions, free_axes, regular_axes, turn_axes
-from geoseg.vector.pixels.places import SUBPIXELS
+from geoseg.vector.pixels.places import SUBPIXELS, moved, simplified
 from geoseg.vector.pixels.rings import Rings
 from geoseg.vector.pixels.subpixel import doubled, signed_area
 
@@ -49,7 +49,7 @@ class FittedRings:
 
     status: (R,) index into STATUS, -1 where left out. direction: (R,) radians from the columns' axis, NaN without one.
     misfit: (R, 4) largest distance from contour to outline, the distance and the squared distance integrated along the
-    contour, and its length, in scaled pixels.
+    contour, and its length, in scaled pixels; zeros but for the length where the contour is drawn, to be measured anew.
     """
 
     xy: NDArray[np.float64]
@@ -95,7 +95,19 @@ def fit_rings(
     penalty: corners that a wall off the main direction must save.
     """
     tolerances = np.broadcast_to(np.float64(tolerance), len(rings)).copy()
-    return FittedRings(*_fit_rings(rings.xy, rings.start, rings.parent, wanted, scale, tolerances, float(penalty)))
+    fitted = FittedRings(*_fit_rings(rings.xy, rings.start, rings.parent, wanted, scale, tolerances, float(penalty)))
+    return _with_contours(fitted, rings) if (fitted.status == UNCHANGED).any() else fitted
+
+
+def _with_contours(fitted: FittedRings, rings: Rings) -> FittedRings:
+    """Draw the rings that nothing fits along their contours, simplified."""
+    unchanged = np.flatnonzero(fitted.status == UNCHANGED)
+    drawn = np.split(fitted.xy, fitted.start[1:-1])
+    for k, contour in zip(unchanged, rings.filled(fitted.status == UNCHANGED), strict=True):
+        corner = rings.first_pixel[k, ::-1].astype(np.float64)
+        drawn[k] = shapely.get_coordinates(simplified(moved(contour, -corner)))[:-1]
+    start = np.concatenate([np.zeros(1, np.int64), np.cumsum([len(xy) for xy in drawn], dtype=np.int64)])
+    return replace(fitted, xy=np.concatenate(drawn), start=start)
 
 
 @njit(cache=True, nogil=True)
@@ -145,17 +157,16 @@ def fit_ring(
 
     Tried in this order: a circle; walls along the building's directions, of which a coarse and a fine first description
     suggest some each, and the cheaper outcome counts; walls with directions of their own. The first within the bounds
-    is taken; else the ring is kept, with half a pixel of simplification.
+    is taken; there is no outline where all fail.
     """
     area = signed_area(ring.xy)
     bound = tolerance + SIZE_SHARE * sqrt(abs(area))
-    vertices = find_vertices(ring)
     if len(ring.xy) <= LARGEST_RING:
         outline = _circle(ring, area)
         misfit = _checked(ring, outline, area)
         if misfit.far <= bound:
             return outline, CIRCLE, np.nan, misfit
-        breaks = find_breaks(ring, vertices)
+        breaks = find_breaks(ring, find_vertices(ring))
         coarse = best_walls(ring, breaks, free_axes(), first_costs(ring, COARSE_MISFIT_COST))
         fine = best_walls(ring, breaks, free_axes(), first_costs(ring, MISFIT_COST))
         costs = learnt_costs(ring, coarse, free_axes())
@@ -170,10 +181,7 @@ def fit_ring(
         misfit = _checked(ring, outline, area)
         if misfit.far <= bound:
             return outline, FREE, np.nan, misfit
-    outline = ring.xy[vertices] if len(vertices) > 2 else ring.xy  # a speck has no shape to simplify
-    if len(ring.xy) > LARGEST_RING:
-        return outline, UNCHANGED, np.nan, Misfit(BREAK_TOLERANCE_PX, 0.0, 0.0)
-    return outline, UNCHANGED, np.nan, _misfit(ring, outline)
+    return ring.xy[:0], UNCHANGED, np.nan, Misfit(0.0, 0.0, 0.0)
 
 
 @njit(cache=True, nogil=True)

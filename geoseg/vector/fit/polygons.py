@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from geoseg.vector.adjacent.repair import simplified_contours
 from geoseg.vector.fit.costs import DIAGONAL_PENALTY
-from geoseg.vector.fit.fit import SIZE_SHARE, fit_rings
+from geoseg.vector.fit.fit import SIZE_SHARE, UNCHANGED, fit_rings
 from geoseg.vector.fit.ring import STEP_PX
 from geoseg.vector.ground import GroundFrame
 from geoseg.vector.pixels.places import moved, rounded
@@ -76,15 +76,16 @@ def regular_outlines(
         components=components,
         fit=fit,
     )
-    return _verified(outlines, fit)
+    drawn_as_contour = fitted.status == UNCHANGED
+    return _verified(outlines, fit, np.bincount(rings.shell[drawn_as_contour], minlength=len(rings))[shells] > 0)
 
 
-def _verified(outlines: Outlines, fit: Fit) -> Outlines:
+def _verified(outlines: Outlines, fit: Fit, unmeasured: NDArray[np.bool_]) -> Outlines:
     """Resolve crossings, measure polygons where that matters, and replace those out of tolerance by contours."""
     polygons, contours = outlines.polygons.copy(), outlines.contours
     crossed = ~shapely.is_valid(polygons)
     polygons[crossed] = [_uncrossed(polygon) for polygon in polygons[crossed]]
-    doubtful = crossed | (outlines.iou < DOUBTFUL_IOU) | (shapely.area(contours) < DOUBTFUL_PX)
+    doubtful = crossed | unmeasured | (outlines.iou < DOUBTFUL_IOU) | (shapely.area(contours) < DOUBTFUL_PX)
     between_samples_m = STEP_PX / 2 * outlines.pixel_m.max(axis=1)  # no point is farther from those that were judged
     doubtful |= fit.deviation_m + between_samples_m > outlines.bound_m
     measured = outlines.redrawn(polygons, np.zeros_like(doubtful), doubtful)

@@ -6,6 +6,8 @@ from numpy.typing import NDArray
 
 SUBPIXELS = 1024  # coordinates are whole 1024ths of a pixel: moving them by whole pixels is exact in any order
 
+SIMPLIFY_PX = 1.0  # root of the area of the triangles that a kept contour loses
+
 
 def rounded(xy: NDArray[np.float64]) -> NDArray[np.float64]:
     """Round pixel coordinates to whole 1024ths."""
@@ -22,3 +24,12 @@ def moved[T](shapes: T, by: NDArray[np.float64], scale: NDArray[np.float64] | fl
         count = shapely.get_num_coordinates(shapes)
         by, scale = (np.repeat(np.broadcast_to(value, by.shape), count, axis=0) for value in (by, scale))
     return shapely.transform(shapes, lambda xy: (xy + by) * scale)
+
+
+def simplified[T](contours: T) -> T:
+    """Remove the corners of contours that form a triangle of less than a square pixel with their neighbours.
+
+    contours: one polygon, or an array (M,) that is a coverage, whose shared walls stay shared. The other corners do not
+    move (Visvalingam and Whyatt 1993). Every contour that replaces a fit is simplified in this way or not at all.
+    """
+    return shapely.coverage_simplify(contours, SIMPLIFY_PX)

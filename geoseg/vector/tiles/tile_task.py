@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from geoseg.values.box import Box
 from geoseg.vector.adjacent.overlaps import REACH_PX, linked_boxes, reach_boxes
-from geoseg.vector.adjacent.tolerance import simplified
 from geoseg.vector.footprints.extract import FootprintRules, draw_outlines
 from geoseg.vector.ground import GroundFrame
 from geoseg.vector.pixels.components import Components, find_components
 from geoseg.vector.pixels.instances import border_probability, label_instances
+from geoseg.vector.pixels.places import simplified
 from geoseg.vector.pixels.runs import inside_runs, threshold_byte
 from geoseg.vector.tiles.outlines import Outlines
 from geoseg.vector.tiles.oversized import RunTable

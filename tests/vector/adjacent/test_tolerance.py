@@ -5,7 +5,8 @@ import pytest
 import shapely
 from shapely import affinity, box
 
-from geoseg.vector.adjacent.tolerance import Closeness, ious, simplified
+from geoseg.vector.adjacent.tolerance import Closeness, ious
+from geoseg.vector.pixels.places import simplified
 
 SQUARE = np.ones(2)
 

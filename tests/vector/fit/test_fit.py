@@ -15,6 +15,8 @@ from geoseg.vector.fit.costs import COARSE_MISFIT_COST, DIAGONAL_PENALTY, MISFIT
 from geoseg.vector.fit.fit import CIRCLE, FREE, ORTHO, UNCHANGED, _is_cheaper, _regular, fit_ring
 from geoseg.vector.fit.ring import find_breaks, find_vertices, least_scatter, sample_ring, scatter
 from geoseg.vector.fit.walls import best_walls, find_directions, free_axes
+from geoseg.vector.footprints.extract import draw_outlines
+from geoseg.vector.ground import GroundFrame
 from geoseg.vector.pixels.subpixel import signed_area
 
 PIXEL_M = 0.3
@@ -219,3 +221,20 @@ def test_the_walls_are_the_cheapest_of_all(seed):
             choices.append((cost + misfit + costs.corner * (begin > 0), [*before, begin]))
         best.append(min(choices))
     assert best_walls(ring, breaks, free_axes(), costs).begin.tolist() == best[-1][1]
+
+
+def test_what_nothing_fits_keeps_corners_of_its_contour_and_fewer():
+    noise = ndimage.gaussian_filter(np.random.default_rng(5).standard_normal((80, 80)), 2)
+    probability = np.clip(np.rint((0.5 + 2 * noise) * 254) + 1, 1, 255).astype(np.uint8)
+    rules = FootprintRules(tolerance_m=0.8)
+    found = draw_outlines(probability, GroundFrame.of_metric(Affine.scale(1, -1)), rules)
+    kept = np.flatnonzero(found.fit.status == UNCHANGED)
+    assert len(kept) > 3
+    assert (found.fit.deviation_m[kept] <= found.bound_m[kept]).all()
+    assert (
+        shapely.get_num_coordinates(found.polygons[kept]).sum()
+        < shapely.get_num_coordinates(found.contours[kept]).sum() / 2
+    )
+    for polygon, contour in zip(found.polygons[kept], found.contours[kept], strict=True):
+        corners = {tuple(xy) for xy in shapely.get_coordinates(shapely.Polygon(polygon.exterior)).tolist()}
+        assert corners <= {tuple(xy) for xy in shapely.get_coordinates(contour).tolist()}
