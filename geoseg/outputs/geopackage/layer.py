@@ -155,7 +155,8 @@ def write_layer(path: Path, layer: PolygonLayer, batches: Iterable[pa.RecordBatc
             features += len(batch)
             yield batch
 
-    with atomic(path) as temporary, _for_ogr(counted()) as asked:
+    with atomic(path) as target, _for_ogr(counted()) as asked:
+        temporary = target.with_name(target.name.replace(";", "_"))  # which begins parameters, pyogrio believes
         try:
             _write_features(temporary, layer, pa.RecordBatchReader.from_batches(layer.schema, asked), driver)
             if driver == "GPKG":
@@ -167,6 +168,7 @@ def write_layer(path: Path, layer: PolygonLayer, batches: Iterable[pa.RecordBatc
                 raise DataLayerError(f"holds {written} features instead of {features}")
         except (*OGR_ERRORS, sqlite3.Error) as error:
             raise OutputError(f"{path}: could not be written ({error}); check the disk, then run again") from error
+        temporary.rename(target)
     return features
 
 

@@ -278,6 +278,13 @@ def test_a_geopackage_is_coloured_by_status_and_an_old_qgis_does_not_warn(tmp_pa
     assert vectors.open_vectors(tmp_path / "out.gpkg").name == "raw"  # styles are no layer
 
 
+def test_a_semicolon_in_the_name_of_an_output(tmp_path):
+    source = write(tmp_path / "raw.gpkg", town(count=1))
+    for suffix in (".gpkg", ".fgb"):
+        assert regularize(source, tmp_path / f"a;b{suffix}")["count"] == 1
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a;b.fgb", "a;b.gpkg", "raw.gpkg"]
+
+
 def test_what_is_refused(tmp_path, capsys):
     points = write(tmp_path / "points.gpkg", [shapely.Point(LEFT, TOP)])
     unplaced = tmp_path / "unplaced.gpkg"
