@@ -1,6 +1,6 @@
 """ModelSpec: what a model bundle says about its network; the typed content of model.json."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -8,7 +8,9 @@ from geoseg.tiling.axis import Axis
 from geoseg.untrusted.text import fault_of_name, fault_of_text
 from geoseg.values.bands import Band, BandSet
 from geoseg.values.classes import ClassInfo, ClassMap
-from geoseg.values.grid import Grid
+
+if TYPE_CHECKING:
+    from geoseg.values.grid import Grid  # rasterio: `geoseg --help` needs none
 
 
 class Value(BaseModel):
@@ -133,7 +135,7 @@ class ModelSpec(Value):
             raise ValueError(f"polygon_class {self.polygon_class!r} is not a class")
         return self
 
-    def reading_gsd_m(self, grid: Grid) -> float | None:
+    def reading_gsd_m(self, grid: "Grid") -> float | None:
         """Return the resolution in metres at which a scene of ``grid`` is read; None for its own."""
         return reading_gsd_m(self.gsd_m, self.gsd_range_m, grid)
 
@@ -159,7 +161,7 @@ class ModelSpec(Value):
         return tuple(position[c.class_id] for c in self.channels)
 
 
-def reading_gsd_m(gsd_m: float | None, span_m: tuple[float, float] | None, grid: Grid) -> float | None:
+def reading_gsd_m(gsd_m: float | None, span_m: tuple[float, float] | None, grid: "Grid") -> float | None:
     """Return the resolution in metres at which a scene of ``grid`` is read; None for its own.
 
     gsd_m: the one that a network was trained at; span_m: the range that it was trained over, instead. Raises InputError

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
-from scipy.ndimage import label, maximum_filter, minimum_filter
 
 from geoseg.errors import ConfigError
 from geoseg.models.spec import Channel, Value
@@ -74,6 +73,8 @@ class BuildingTarget(Value):
 
     def of_raster(self, values: Raw, *, source: str) -> Raw:  # noqa: ARG002  # ClassTarget names it
         """Return building numbers from a mask: what is connected and not 0 is one building; UNKNOWN stays."""
+        from scipy.ndimage import label  # configs are read without it
+
         return np.where(values == UNKNOWN, UNKNOWN, label(values > 0)[0]).astype(np.int32)
 
     def labels(self, raw: Raw, *, gsd_m: float) -> NDArray[np.uint8]:
@@ -186,6 +187,8 @@ def building_labels(ids: Raw, *, border_px: float) -> NDArray[np.uint8]:
     yy, xx = np.mgrid[-reach : reach + 1, -reach : reach + 1]
     disk = yy**2 + xx**2 <= reach**2 + 0.5
     most = np.where(ids == UNKNOWN, np.iinfo(ids.dtype).max, ids)  # what is unknown makes no edge
+    from scipy.ndimage import maximum_filter, minimum_filter
+
     edge = maximum_filter(ids, footprint=disk, mode="nearest") != minimum_filter(most, footprint=disk, mode="nearest")
     labels = np.where(ids == 0, BACKGROUND, np.where(edge, BORDER, INTERIOR))
     return np.where(ids == UNKNOWN, IGNORE, labels).astype(np.uint8)
