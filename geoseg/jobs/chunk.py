@@ -101,7 +101,12 @@ class ChunkWalk:
             return [], np.zeros(strip.seen.shape, np.bool_)
         taps = self.job.resampling.to_working(strip.seen)
         part = source_box(taps).within(strip.pixels)
-        image, usable = resample_valid(pixels.block.data[:, *part], pixels.block.valid[part], taps)
+        data, usable = pixels.block.data[:, *part], pixels.block.valid[part]
+        if self.job.resampling.is_identity:
+            image = np.zeros(data.shape, np.float32)
+            np.copyto(image, data, where=usable, casting="unsafe")
+        else:
+            image, usable = resample_valid(data, usable, taps)
         image = self.job.scene.physical(image)
         wanted = [b.spec.normalisation for b in self.job.bundles]
         return normalised(image, usable, wanted), usable

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geoseg.scenes.scene import Fetch
+from geoseg.tiling.resample import resample_stored
 from geoseg.tiling.taps import AxisMap, source_box
 from geoseg.values.box import Box
 from geoseg.values.grid import Grid
@@ -42,8 +43,6 @@ class Regridded:
 
     def bring(self, box: Box, fetch: Fetch) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """See ``Placing``."""
-        from geoseg.tiling.resample import resample_stored  # numba: a look at a scene without such bands needs none
-
         taps = self.rows.taps(box.row0, box.row1, self.rule), self.cols.taps(box.col0, box.col1, self.rule)
         data, known = fetch(source_box(taps))
         bands = [resample_stored(band[None], mask, taps) for band, mask in zip(data, known, strict=True)]

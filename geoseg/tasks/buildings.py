@@ -1,7 +1,6 @@
 """Buildings: a map of which one class becomes polygons; of two classes, that class is decided by a threshold."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,10 +8,8 @@ from numpy.typing import NDArray
 from geoseg.models.spec import ModelSpec
 from geoseg.tasks.base import Asked, Wanted
 from geoseg.tasks.semantic import Semantic, probability_of
+from geoseg.tiling.blend import Finished, to_bytes
 from geoseg.values.layers import Layer, Pixels, probability_layer
-
-if TYPE_CHECKING:
-    from geoseg.tiling.blend import Finished
 
 INTERIOR = "interior"  # the channel that tells touching buildings apart, and its layer
 
@@ -33,13 +30,11 @@ class Buildings(Semantic):
 
     def made(self, sums: NDArray[np.uint32], valid: NDArray[np.bool_], job: Asked) -> dict[str, Callable[[], Pixels]]:
         """Return what makes each layer, by name."""
-        from geoseg.tiling.blend import to_bytes
-
         channels = [c.name for c in job.spec.channels]
         interior = {INTERIOR: lambda: to_bytes(sums[channels.index(INTERIOR)], valid)}
         return {**super().made(sums, valid, job), **interior}
 
-    def decided(self, done: "Finished", job: Asked) -> "Finished":
+    def decided(self, done: Finished, job: Asked) -> Finished:
         """Decide a two-class map by the polygon class's byte: raster and polygons then agree to the pixel."""
         from geoseg.vector.pixels.runs import threshold_byte
 

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +10,8 @@ from numpy.typing import NDArray
 from geoseg.models.spec import ModelSpec
 from geoseg.tasks.base import Asked, Bytes, Rows, Wanted
 from geoseg.tasks.entropy import entropy
+from geoseg.tiling.blend import Finished, finish
 from geoseg.values.layers import Layer, Pixels, class_layer, probability_layer
-
-if TYPE_CHECKING:
-    from geoseg.tiling.blend import Finished
 
 # What each of ``geoseg.values.layers.RASTERS`` holds; to add one: a line there, one here and one in ``Semantic.made``.
 HELD: Mapping[str, Callable[[ModelSpec], tuple[Layer, ...]]] = {
@@ -45,8 +42,6 @@ class Semantic:
 
     def made(self, sums: NDArray[np.uint32], valid: NDArray[np.bool_], job: Asked) -> dict[str, Callable[[], Pixels]]:
         """Return what makes each layer, by name."""
-        from geoseg.tiling.blend import finish  # numba: `geoseg --help` does not need it
-
         ids = [c.id for c in job.spec.classes]
         done = finish(sums, valid, class_of_channel=job.spec.class_of_channel, class_ids=ids)
         done = self.decided(done, job)
@@ -58,7 +53,7 @@ class Semantic:
             **{name: partial(np.asarray, p) for name, p in zip(names, done.probabilities, strict=True)},
         }
 
-    def decided(self, done: "Finished", job: Asked) -> "Finished":  # noqa: ARG002 - other tasks decide by the job
+    def decided(self, done: Finished, job: Asked) -> Finished:  # noqa: ARG002 - other tasks decide by the job
         """Return what is finished with the classes that the task decides for."""
         return done
 

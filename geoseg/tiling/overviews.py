@@ -6,7 +6,6 @@ GDAL's COG driver; elsewhere GDAL rounds sizes down, and its cells drift off the
 
 from collections.abc import Callable, Mapping
 
-import numba
 import numpy as np
 
 from geoseg.values.layers import Layer, Pixels
@@ -54,8 +53,10 @@ def mode(pixels: Pixels, nodata: np.generic) -> Pixels:
     >>> mode(np.array([[1, 2, 0], [2, 1, 0], [0, 0, 3]], np.uint8), np.uint8(0)).tolist()
     [[2, 0], [0, 3]]
     """
+    from geoseg.tiling import compiled
+
     out = np.empty(halved(pixels.shape), pixels.dtype)
-    _mode(pixels, nodata, out)
+    compiled.mode(pixels, nodata, out)
     return out
 
 
@@ -65,82 +66,11 @@ def mean(pixels: Pixels, nodata: np.generic) -> Pixels:
     >>> mean(np.array([[1, 2, 0], [2, 1, 0], [0, 0, 3]], np.uint8), np.uint8(0)).tolist()
     [[2, 0], [0, 3]]
     """
+    from geoseg.tiling import compiled
+
     out = np.empty(halved(pixels.shape), pixels.dtype)
-    (_mean_of_floats if pixels.dtype.kind == "f" else _mean_of_integers)(pixels, nodata, out)
+    (compiled.mean_of_floats if pixels.dtype.kind == "f" else compiled.mean_of_integers)(pixels, nodata, out)
     return out
 
 
 _OVERVIEWS: Mapping[str, Callable[[Pixels, np.generic], Pixels]] = {"mode": mode, "mean": mean}
-
-
-@numba.njit(nogil=True, cache=True)
-def _mode(pixels, nodata, out):  # type: ignore[no-untyped-def]
-    height, width = pixels.shape
-    seen = np.empty(4, pixels.dtype)
-    for row in range(out.shape[0]):
-        for col in range(out.shape[1]):
-            r, c = 2 * row, 2 * col
-            if r + 1 < height and c + 1 < width:
-                first = pixels[r, c]
-                if first == pixels[r, c + 1] == pixels[r + 1, c] == pixels[r + 1, c + 1]:  # most cells of a map
-                    out[row, col] = first
-                    continue
-            out[row, col] = _commonest(pixels[r : r + 2, c : c + 2], nodata, seen)
-
-
-@numba.njit(nogil=True, cache=True)
-def _commonest(cell, nodata, seen):  # type: ignore[no-untyped-def]
-    count, most, best = 0, 0, nodata
-    for r in range(cell.shape[0]):
-        for c in range(cell.shape[1]):
-            value = cell[r, c]
-            if value == nodata:
-                continue
-            votes = 1
-            for i in range(count):
-                votes += seen[i] == value
-            seen[count] = value
-            count += 1
-            if votes > most:
-                most, best = votes, value
-    return best
-
-
-@numba.njit(nogil=True, cache=True)
-def _mean_of_integers(pixels, nodata, out):  # type: ignore[no-untyped-def]
-    height, width = pixels.shape
-    even = width // 2
-    for row in range(out.shape[0]):
-        top, bottom = pixels[2 * row], pixels[min(2 * row + 1, height - 1)]
-        rows = min(2, height - 2 * row)
-        for col in range(even):
-            a, b, c, d = top[2 * col], top[2 * col + 1], bottom[2 * col], bottom[2 * col + 1]
-            out[row, col] = _mean(a, b, c, d, rows, nodata)
-        if width % 2:
-            out[row, even] = _mean(top[-1], nodata, bottom[-1], nodata, rows, nodata)
-
-
-@numba.njit(nogil=True, cache=True)
-def _mean(a, b, c, d, rows, nodata):  # type: ignore[no-untyped-def]  # noqa: PLR0917
-    """Mean of the known ones of two pixels, or four where there are two ``rows``."""
-    total = np.int64(a if a != nodata else 0) + np.int64(b if b != nodata else 0)
-    known = np.int64(a != nodata) + np.int64(b != nodata)
-    if rows == 2:
-        total += np.int64(c if c != nodata else 0) + np.int64(d if d != nodata else 0)
-        known += np.int64(c != nodata) + np.int64(d != nodata)
-    return (2 * total + known) // (2 * known) if known else np.int64(nodata)
-
-
-@numba.njit(nogil=True, cache=True)
-def _mean_of_floats(pixels, nodata, out):  # type: ignore[no-untyped-def]
-    height, width = pixels.shape
-    for row in range(out.shape[0]):
-        for col in range(out.shape[1]):
-            total, known = 0.0, 0
-            for r in range(2 * row, min(2 * row + 2, height)):
-                for c in range(2 * col, min(2 * col + 2, width)):
-                    value = pixels[r, c]
-                    if value != nodata and not np.isnan(value):
-                        total += value
-                        known += 1
-            out[row, col] = total / known if known else nodata

@@ -6,7 +6,6 @@ values as the whole scene would.
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -97,45 +96,12 @@ def _resample[T: np.generic](
     out: np.dtype[T],
 ) -> tuple[NDArray[T], NDArray[np.bool_]]:
     """Return means of (C, H, W) data, summed in the type ``weights``, in the type ``out``; and the mask."""
+    from geoseg.tiling import compiled
+
     rows, cols = taps
     shape = (len(rows.index), len(cols.index))
     means, mask = np.zeros((len(data), *shape), out), np.zeros(shape, np.bool_)
     row_weights, col_weights = (t.weight.astype(weights) for t in taps)
     by_tap = np.ascontiguousarray(cols.index.T), np.ascontiguousarray(col_weights.T)  # a tap of all columns in a row
-    _means(data, valid, rows.index, row_weights, *by_tap, means, mask, np.issubdtype(out, np.integer))
+    compiled.means(data, valid, rows.index, row_weights, *by_tap, means, mask, np.issubdtype(out, np.integer))
     return means, mask
-
-
-@numba.njit(nogil=True, cache=True)
-def _means(data, valid, ri, rw, ci, cw, out, mask, whole):  # type: ignore[no-untyped-def]  # noqa: PLR0917
-    total, value = np.empty(out.shape[2], rw.dtype), np.empty(out.shape[2], rw.dtype)
-    for y in range(out.shape[1]):
-        _weigh(valid, valid, ri[y], rw[y], ci, cw, total)
-        if not total.any():
-            continue
-        for x in range(out.shape[2]):
-            mask[y, x] = total[x] > 0
-        for c in range(out.shape[0]):
-            _weigh(data[c], valid, ri[y], rw[y], ci, cw, value)
-            for x in range(out.shape[2]):
-                if mask[y, x]:
-                    mean = value[x] / total[x]
-                    out[c, y, x] = min(np.rint(mean), 4294967295.0) if whole else mean
-
-
-@numba.njit(nogil=True, cache=True)
-def _weigh(pixels, valid, rows, row_weights, ci, cw, out):  # type: ignore[no-untyped-def]  # noqa: PLR0917
-    """Sum what the valid pixels of a target row's taps hold, by their weights; column by column, so that it vectorises.
-
-    Every pixel's terms are added in the order of its taps, rows outside; adding 0 for what is left out changes no bit.
-    """
-    out[:] = 0
-    for a in range(len(rows)):
-        row, known, row_weight = pixels[rows[a]], valid[rows[a]], row_weights[a]
-        if row_weight == 0:
-            continue
-        for b in range(len(ci)):
-            for x in range(len(out)):
-                weight = row_weight * cw[b, x]
-                term = weight * out.dtype.type(row[ci[b, x]])
-                out[x] += term if known[ci[b, x]] & (weight > 0) else out.dtype.type(0)
