@@ -3,8 +3,10 @@
 import hashlib
 import json
 import os
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 SPEC_FILE = "model.json"
+RACY_NS = 2 * 10**9  # a file changed so lately may change again without a new time: clocks of file systems are coarse
 LARGEST_SPEC = 16 * 2**20  # bytes of model.json
 
 
@@ -46,10 +49,11 @@ class ModelBundle:
         from safetensors import SafetensorError
         from safetensors.torch import load
 
-        content = _checked_bytes(Path(self.path) / self.weights.file, self.weights)
+        file = Path(self.path) / self.weights.file
+        _check_weights(file, self.weights)
         try:
             net = build_network(self.spec.arch, in_channels=len(self.spec.bands), out_channels=len(self.spec.channels))
-            state = load(content)
+            state = load(file.read_bytes())
         except ConfigError as error:
             raise ModelError(f"{self.path}: {error}") from error
         except SafetensorError as error:
@@ -94,7 +98,7 @@ def load_model(model: str | Path) -> ModelBundle:
         raise ModelError(f"{spec_file}: not a model description ({error})") from error
     spec, weights = _described(spec_file, text)
     _check_network(spec_file, spec, weights)
-    _checked_bytes(folder / weights.file, weights)
+    _check_weights(folder / weights.file, weights)
     return ModelBundle(str(folder), spec, weights, hashlib.sha256(text).hexdigest())
 
 
@@ -143,22 +147,35 @@ def _check_network(path: Path, spec: ModelSpec, weights: Weights) -> None:
         )
 
 
-def _checked_bytes(path: Path, weights: Weights) -> bytes:
-    """Return the weights' bytes; raises ModelError where they are missing or are not those of model.json."""
+def _check_weights(path: Path, weights: Weights) -> None:
+    """Check the weights' file; raises ModelError where it is missing or is not that of model.json."""
     if not path.is_file():
         raise ModelError(f"{path}: the bundle's weights are missing; copy the whole folder")
     try:
-        size = path.stat().st_size
-        if size != weights.bytes:
+        info = path.stat()
+        if info.st_size != weights.bytes:
             raise ModelError(
-                f"{path}: holds {size} bytes, {SPEC_FILE} says {weights.bytes}; the bundle is damaged, fetch it again"
+                f"{path}: holds {info.st_size} bytes, {SPEC_FILE} says {weights.bytes}; "
+                f"the bundle is damaged, fetch it again"
             )
-        content = path.read_bytes()
+        found = _sha256(path, info)
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({error.strerror}); see to its permissions") from error
-    if hashlib.sha256(content).hexdigest() != weights.sha256:
+    if found != weights.sha256:
         raise ModelError(f"{path}: sha256 differs from the one in {SPEC_FILE}; the bundle is damaged, fetch it again")
-    return content
+
+
+def _sha256(path: Path, info: os.stat_result) -> str:
+    """Return the sha256 of a file, once as long as it stays as it is."""
+    stamp = info.st_size, info.st_mtime_ns, info.st_ctime_ns, info.st_ino
+    just_written = time.time_ns() - info.st_mtime_ns < RACY_NS
+    return (_hashed.__wrapped__ if just_written else _hashed)(path, stamp)
+
+
+@lru_cache(maxsize=64)
+def _hashed(path: Path, _stamp: tuple[int, ...]) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def refuse_bundle(folder: Path, *, overwrite: bool, beside: Sequence[str] = ()) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import pickle
 
 import numpy as np
@@ -131,6 +132,20 @@ def test_weights_that_change_after_opening_are_found(folder):
     (folder / WEIGHTS).write_bytes(b"")
     with pytest.raises(ModelError, match=r"holds 0 bytes, model.json says \d+; the bundle is damaged"):
         bundle.network()
+
+
+def test_weights_are_hashed_once_as_long_as_they_stay_as_they_are(folder, monkeypatch):
+    hashed = []
+    digest = bundles.hashlib.file_digest
+    monkeypatch.setattr(bundles.hashlib, "file_digest", lambda *told: hashed.append(told) or digest(*told))
+    for changed_ns, count in ((1, 1), (2, 2)):
+        os.utime(folder / WEIGHTS, ns=(changed_ns, changed_ns))
+        for _ in range(2):
+            load_model(folder).network()
+        assert len(hashed) == count
+    (folder / WEIGHTS).touch()  # just now: the next write may leave no trace
+    load_model(folder).network()
+    assert len(hashed) == 4
 
 
 def test_missing_pieces(folder, tmp_path):
