@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from geoseg.cli.options import JsonOut, Overwrite, named_path, spread
+from geoseg.disk.places import VECTOR_DRIVERS, refuse_file, vector_files
 from geoseg.options.polygons import RegularizeOptions
 
 
@@ -33,7 +34,8 @@ def regularize(
     json_out: JsonOut = False,
 ) -> None:
     """Regularise building footprints that come from elsewhere; their attributes stay, and columns say what was done."""
-    from geoseg.vector.footprints.regularize import regularize as straighten
+    refuse_file(output, overwrite=overwrite, inputs=vector_files(footprints), suffixes=VECTOR_DRIVERS)
+    from geoseg.vector.footprints.regularize import regularize as straighten  # numba: a refusal does not wait for it
 
     made = straighten(footprints, output, layer=layer, options=options, overwrite=overwrite)
     if json_out:

@@ -59,10 +59,7 @@ def train(
 
 def run(config: TrainConfig, *, overwrite: bool = False, listen: "Listener | None" = None) -> Path:
     """Train what ``config`` says; returns the bundle's folder. Raises OutputError where it holds a model already."""
-    from geoseg.jobs.run import Progress
     from geoseg.models.bundle import refuse_bundle, save_model
-    from geoseg.training.loop import fit, model_spec
-    from geoseg.training.samples import load_samples
 
     folder = Path(config.out)
     refuse_bundle(folder, overwrite=overwrite, beside=(TABLE_FILE, PLOT_FILE))
@@ -72,6 +69,10 @@ def run(config: TrainConfig, *, overwrite: bool = False, listen: "Listener | Non
         refuse_file(folder / name, overwrite=overwrite, inputs=inputs)
     for line in split_lines(spec):
         print(line)
+    from geoseg.jobs.run import Progress
+    from geoseg.training.loop import fit, model_spec  # torch: what is refused above does not wait for it
+    from geoseg.training.samples import load_samples
+
     samples = load_samples(spec)
     names = [c.name for c in model_spec(spec, samples).classes]
     print(table_head(names), flush=True)

@@ -7,6 +7,13 @@ from pathlib import Path
 
 from geoseg.errors import ConfigError, OutputError
 
+VECTOR_DRIVERS = {  # what polygons are written as: OGR's name of the format by suffix
+    ".gpkg": "GPKG",
+    ".geojson": "GeoJSON",
+    ".json": "GeoJSON",
+    ".fgb": "FlatGeobuf",
+    ".shz": "ESRI Shapefile",
+}
 CONNECTION = re.compile(r"/vsi|[A-Za-z]\w+:")  # /vsicurl/…, https://…, NETCDF:"file.nc":variable
 ARCHIVES = re.compile(r"(?:/vsi(?:zip|gzip|tar|7z|rar)/)+")
 LAYERED_SOURCE = re.compile(r"<SrcDataSource[^>]*>([^<]+)</SrcDataSource>")  # of an OGR VRT

@@ -24,18 +24,12 @@ from numpy.typing import NDArray
 from pyogrio.errors import DataLayerError, DataSourceError, FeatureError
 
 from geoseg.disk.files import atomic
-from geoseg.errors import ConfigError, OutputError
+from geoseg.disk.places import VECTOR_DRIVERS
+from geoseg.errors import OutputError
 from geoseg.outputs.geopackage.side_files import refuse_if_in_use
 from geoseg.outputs.geopackage.styles import Category, Style, polygon_qml, polygon_sld
 from geoseg.values.classes import ClassInfo
 
-DRIVERS = {
-    ".gpkg": "GPKG",
-    ".geojson": "GeoJSON",
-    ".json": "GeoJSON",
-    ".fgb": "FlatGeobuf",
-    ".shz": "ESRI Shapefile",
-}
 OGR_ERRORS = (DataSourceError, DataLayerError, FeatureError)
 FIXED_TIME = "1970-01-01T00:00:00.000Z"  # the format asks for times, but the same job gives the same bytes
 GEOMETRY = pa.field("geom", pa.binary(), metadata={"ARROW:extension:name": "geoarrow.wkb"})
@@ -108,13 +102,6 @@ class PolygonLayer:
         return self.schema.names[-1]
 
 
-def driver_of(path: Path) -> str:
-    """Return OGR's name of the format that the file's suffix says; raises ConfigError."""
-    if path.suffix.lower() not in DRIVERS:
-        raise ConfigError(f"{path}: cannot write {path.suffix or 'a name without suffix'}; choose {', '.join(DRIVERS)}")
-    return DRIVERS[path.suffix.lower()]
-
-
 def free_name(wanted: str, taken: list[str]) -> str:
     """Return ``wanted``, or that with a number, so that it is not ``taken`` in any case.
 
@@ -141,11 +128,11 @@ def class_style(classes: Sequence[ClassInfo]) -> Style:
 def write_layer(path: Path, layer: PolygonLayer, batches: Iterable[pa.RecordBatch]) -> int:
     """Write the features as the only layer of ``path`` in one pass, and return how many there are.
 
-    The suffix is one of DRIVERS; only a GeoPackage keeps aliases, style and provenance. No features give an empty
-    layer, styled all the same. Equal arguments give equal bytes, whatever the batches' sizes. Raises OutputError where
-    the file is open elsewhere or cannot be written, ConfigError for other suffixes, and what the batches raise.
+    The suffix is one of VECTOR_DRIVERS; only a GeoPackage keeps aliases, style and provenance. No features give an
+    empty layer, styled all the same. Equal arguments give equal bytes, whatever the batches' sizes. Raises
+    OutputError where the file is open elsewhere or cannot be written, and what the batches raise.
     """
-    driver = driver_of(path)
+    driver = VECTOR_DRIVERS[path.suffix.lower()]
     refuse_if_in_use(path)
     features = 0
 

@@ -17,12 +17,12 @@ import shapely
 from numpy.typing import NDArray
 
 from geoseg import __version__
-from geoseg.disk.places import refuse_file, vector_files
+from geoseg.disk.places import VECTOR_DRIVERS, refuse_file, vector_files
 from geoseg.errors import InputError
 from geoseg.options.polygons import RegularizeOptions
 from geoseg.outputs.disk_list import Spool, spooled
 from geoseg.outputs.geopackage.columns import fitted_batch, fitted_features, fitted_layer
-from geoseg.outputs.geopackage.layer import driver_of, write_layer
+from geoseg.outputs.geopackage.layer import write_layer
 from geoseg.outputs.geopackage.vectors import VectorLayer, open_vectors
 from geoseg.scenes.polygons import split_layer
 from geoseg.values.grid import lonlat
@@ -90,8 +90,7 @@ def regularize(
     vertex where they touched all along. Raises InputError, OutputError and ConfigError.
     """
     path = Path(out)
-    driver_of(path)
-    refuse_file(path, overwrite=overwrite, inputs=vector_files(split_layer(source)[0]))
+    refuse_file(path, overwrite=overwrite, inputs=vector_files(split_layer(source)[0]), suffixes=VECTOR_DRIVERS)
     given = open_vectors(source, layer=layer)
     with spooled(path.parent) as outlines, spooled(path.parent) as drawn:
         work = _Work(given, options or RegularizeOptions(), outlines, drawn)
