@@ -110,6 +110,7 @@ def row_counts(classes: NDArray[np.generic], class_ids: Sequence[int]) -> NDArra
 def to_bytes(sums: NDArray[np.uint32], valid: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """Return 1 + round(254 x probability) of accumulators (h, w), halves up, in integers; 0 where not ``valid``.
 
+    >>> from geoseg.tiling.ramp import FULL
     >>> to_bytes(np.uint32([[0, FULL // 2, FULL, FULL]]), np.array([[True, True, True, False]])).tolist()
     [[1, 128, 255, 0]]
     """
