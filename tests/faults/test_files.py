@@ -9,7 +9,7 @@ from signal import SIGKILL
 import pytest
 
 from faults.conftest import CHUNKS, MARKED, PAUSE_S, outputs, parts
-from faults.patches import Fragile, die_at, network, small_files
+from faults.patches import Fragile, die_at, network, others_fill_the_disk, small_files
 from faults.processes import wait_for
 
 
@@ -63,7 +63,7 @@ def test_a_full_disk_is_said_and_what_fits_is_kept(stage, job, same, disk, undis
     step = sum(map(len, undisturbed.values())) // 2
     for size in range(step, 20 * step, step):  # parts take about three times what the outputs take
         disk(f"size={size}")
-        run = stage.geoseg(*job)
+        run = stage.geoseg(*job, patches=[others_fill_the_disk])
         if run.exit_code() == 0:
             break
         assert run.exit_code() == 5, run.log
