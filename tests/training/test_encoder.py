@@ -8,7 +8,13 @@ from safetensors.torch import save_file
 from geoseg.errors import ModelError
 from geoseg.models.architectures import build_network
 from geoseg.models.spec import Architecture
+from geoseg.training import loop
+from geoseg.training.augment import AreaPixels
 from geoseg.training.encoder import read_encoder, start_encoder
+from geoseg.training.loop import fit
+from geoseg.training.samples import Samples
+from geoseg.training.spec import EncoderStart, LabelledScene, Schedule, TrainSpec
+from geoseg.training.targets import BuildingTarget
 from geoseg.values.bands import BandSet
 
 ARCH = Architecture(
@@ -75,3 +81,27 @@ def test_files_that_are_no_such_encoder(tmp_path, file, donor):
     other = Architecture(name="smp-unet", options={**ARCH.options, "encoder_name": "resnet34"})
     with pytest.raises(ModelError, match=r"of the encoder's \d+ tensors are in it .*encoder that arch names"):
         start_encoder(build_network(other, in_channels=3, out_channels=2), read_encoder(file), RGB, source=file)
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_a_frozen_encoder_keeps_its_weights_while_the_decoder_learns(file, donor, frozen, monkeypatch):
+    monkeypatch.setattr(loop, "_precision", lambda *_: "fp32")  # the probe measures time
+    labels = np.zeros((64, 64), np.int32)
+    labels[16:40, 16:40] = 1
+    image = np.random.default_rng(0).normal(100, 30, (3, 64, 64)).astype(np.float32) + 50 * labels
+    area = AreaPixels(image.astype(np.float32), np.ones((64, 64), bool), labels, gsd_m=0.5)
+    spec = TrainSpec(
+        name="t",
+        data=(LabelledScene(scene="scene.tif", labels="labels.gpkg", use="train"),),
+        target=BuildingTarget(),
+        bands="red,green,blue",
+        arch=ARCH,
+        encoder=EncoderStart(weights=file, freeze_epochs=int(frozen)),
+        schedule=Schedule(epochs=1, steps_per_epoch=2, batch=2, crop_px=32, ema=0.0),
+    )
+    fitted = fit(spec, Samples((area,), (area,)))
+    assert fitted.spec.normalisation.mean == pytest.approx((127.5, 102.0, 76.5))
+    assert fitted.spec.training["encoder"]["licence"] == "Apache-2.0"
+    state = fitted.network.state_dict()
+    same = torch.equal(state["encoder.layer1.0.conv1.weight"], donor["layer1.0.conv1.weight"])
+    assert same == frozen
