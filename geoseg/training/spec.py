@@ -1,25 +1,16 @@
 """What a training run is told: data, target, split, augmentation, schedule. Frozen, and strict about unknown keys."""
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-from geoseg.models.spec import Architecture, ModelSpec, Normalisation, Value
+from geoseg.models.spec import Architecture, ModelSpec, Normalisation, Range, Value
 from geoseg.training.targets import BuildingTarget, ClassTarget
 from geoseg.untrusted.validation import in_words
 from geoseg.values.bands import BandSet
 
 Side = Literal["north", "south", "east", "west"]
-
-
-def _rising(span: tuple[float, float] | None) -> tuple[float, float] | None:
-    if span is not None and not 0 < span[0] <= span[1]:
-        raise ValueError(f"{span[0]:g}, {span[1]:g} is no range of positive numbers, low before high")
-    return span
-
-
-Range = Annotated[tuple[float, float], AfterValidator(_rising)]
 
 
 class Cut(Value):

@@ -1,5 +1,6 @@
 """Options: what a family of networks takes, and what is known of a network by its options alone. No torch in here."""
 
+from abc import abstractmethod
 from fractions import Fraction
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,9 +18,9 @@ class Options(Value):
     """The options of one architecture, checked; a family derives its own."""
 
     @property
+    @abstractmethod
     def stride_px(self) -> int:
         """Windows are multiples of it."""
-        raise NotImplementedError
 
     @property
     def least_values(self) -> int:
@@ -30,6 +31,6 @@ class Options(Value):
         """Return how many values all convolutions give per pixel of a window; None where only a run tells."""
         return None
 
+    @abstractmethod
     def build(self, in_channels: int, out_channels: int) -> "nn.Module":
         """Return the network with random weights; it maps (B, in, h, w) to logits (B, out, h, w)."""
-        raise NotImplementedError
