@@ -23,10 +23,10 @@ from geoseg.errors import GeosegError
 from geoseg.outputs.cog.cog import strips
 from geoseg.outputs.cog.tiff import TILE_PX
 from geoseg.outputs.geopackage.footprints import LAYER
-from geoseg.outputs.geopackage.layer import OGR_ERRORS
 from geoseg.outputs.geopackage.side_files import SIDECARS
 from geoseg.outputs.pam import pam_path
 from geoseg.outputs.run_json import RUN_FILE, RunJson
+from geoseg.scenes.vectors import OGR_ERRORS
 from geoseg.values.box import Box
 from geoseg.values.grid import Grid
 from geoseg.values.layers import Layer, Pixels

@@ -13,7 +13,7 @@ from scipy.spatial import cKDTree
 from geoseg.outputs.geopackage.footprints import COLUMNS as BUILDINGS
 from geoseg.outputs.geopackage.layer import GEOMETRY, PolygonLayer, free_name, polygon_column
 from geoseg.outputs.geopackage.styles import Category, Style
-from geoseg.outputs.geopackage.vectors import VectorLayer
+from geoseg.scenes.vectors import VectorLayer
 from geoseg.vector.fit.fit import STATUS
 from geoseg.vector.ground import geodesic_measures
 from geoseg.vector.tiles.outlines import Fit

@@ -3,7 +3,7 @@
 OGR writes features and spatial index; the tables of the schema and metadata extensions and QGIS's layer_styles are
 added with SQLite. Version 1.3, because GDAL 3.6 (QGIS of Debian 12) warns about 1.4 on each opening.
 
-Not here: what the columns are (footprints.py, coverage.py, columns.py), and how layers are read (vectors.py).
+Not here: what the columns are (footprints.py, coverage.py, columns.py), and how layers are read (scenes/vectors.py).
 """
 
 import json
@@ -21,16 +21,16 @@ import pyarrow as pa
 import pyogrio
 import shapely
 from numpy.typing import NDArray
-from pyogrio.errors import DataLayerError, DataSourceError, FeatureError
+from pyogrio.errors import DataLayerError
 
 from geoseg.disk.files import atomic
 from geoseg.disk.places import VECTOR_DRIVERS
 from geoseg.errors import OutputError
 from geoseg.outputs.geopackage.side_files import refuse_if_in_use
 from geoseg.outputs.geopackage.styles import Category, Style, polygon_qml, polygon_sld
+from geoseg.scenes.vectors import OGR_ERRORS
 from geoseg.values.classes import ClassInfo
 
-OGR_ERRORS = (DataSourceError, DataLayerError, FeatureError)
 FIXED_TIME = "1970-01-01T00:00:00.000Z"  # the format asks for times, but the same job gives the same bytes
 GEOMETRY = pa.field("geom", pa.binary(), metadata={"ARROW:extension:name": "geoarrow.wkb"})
 CLASS_COLUMNS = {  # alias, description

@@ -23,8 +23,8 @@ from geoseg.options.polygons import RegularizeOptions
 from geoseg.outputs.disk_list import Spool, spooled
 from geoseg.outputs.geopackage.columns import fitted_batch, fitted_features, fitted_layer
 from geoseg.outputs.geopackage.layer import write_layer
-from geoseg.outputs.geopackage.vectors import VectorLayer, open_vectors
 from geoseg.scenes.polygons import split_layer
+from geoseg.scenes.vectors import VectorLayer, open_vectors
 from geoseg.values.grid import lonlat
 from geoseg.vector.adjacent.overlaps import REACH_PX, linked_boxes
 from geoseg.vector.fit.fit import UNCHANGED

@@ -18,8 +18,8 @@ from shapely import affinity
 from geoseg import RegularizeOptions, __version__, regularize
 from geoseg.cli import main
 from geoseg.errors import ConfigError, InputError, OutputError
-from geoseg.outputs.geopackage import vectors
 from geoseg.outputs.geopackage.columns import COLUMNS
+from geoseg.scenes import vectors
 from geoseg.trust import overlap_area, right_angle_shares
 from geoseg.vector.adjacent.overlaps import TRIM_GAP_PX
 from geoseg.vector.fit.fit import STATUS

@@ -1,6 +1,6 @@
 """Vector files with all their attributes, read batch by batch, in the formats that OGR knows.
 
-Not here: how layers are written, see layer.py; layers read at once, see geoseg/scenes/polygons.py.
+Not here: how layers are written, see outputs/geopackage/layer.py; layers read at once, see polygons.py.
 """
 
 from collections.abc import Iterator
@@ -14,15 +14,15 @@ import pyarrow as pa
 import pyogrio
 import shapely
 from numpy.typing import NDArray
-from pyogrio.errors import CRSError
+from pyogrio.errors import CRSError, DataLayerError, DataSourceError, FeatureError
 from rasterio.crs import CRS
 from shapely.errors import GEOSException
 
 from geoseg.disk.files import refuse_special
 from geoseg.errors import InputError
-from geoseg.outputs.geopackage.layer import OGR_ERRORS
 from geoseg.scenes.polygons import CURVED, layer_name, polygonal, split_layer
 
+OGR_ERRORS = (DataSourceError, DataLayerError, FeatureError)
 BATCH_ROWS = 20_000
 WKB = (b"ogc.wkb", b"geoarrow.wkb")
 
