@@ -46,7 +46,8 @@ def train(
 ) -> None:
     """Train a model on labelled scenes and write it as a bundle.
 
-    The bundle is saved at every epoch that is better than all before it, with metrics.csv and training.png beside it.
+    The bundle is saved at every epoch that is better than all before it (schedule.keep: last saves each), with
+    metrics.csv and training.png beside it.
     """
     changes = {k: str(v) for k, v in {"data_folder": data, "out": output}.items() if v is not None}
     allowed = Allowed(factory=allow_factory, network=allow_network, clusters=allow_network)
@@ -79,7 +80,7 @@ def run(config: TrainConfig, *, overwrite: bool = False, listen: "Listener | Non
 
     def on_epoch(epoch: "Epoch", fitted: "Fitted") -> None:
         print(table_row(epoch), flush=True)
-        if epoch.best:
+        if epoch.best or spec.schedule.keep == "last":
             save_model(folder, fitted.network, spec=fitted.spec, overwrite=True)
         write_table(folder / TABLE_FILE, fitted.epochs, names)
 
@@ -90,8 +91,8 @@ def run(config: TrainConfig, *, overwrite: bool = False, listen: "Listener | Non
     fitted = fit(spec, samples, on_epoch=on_epoch, on_step=on_step)
     bundle = save_model(folder, fitted.network, spec=fitted.spec, overwrite=True)
     plot(folder / PLOT_FILE, fitted.epochs, names, title=f"Training of {spec.name}")
-    best = max(fitted.epochs, key=lambda e: e.rank)
-    print(f"model {folder} (epoch {best.number}, {bundle.weights.bytes / 1e6:.1f} MB), {TABLE_FILE}, {PLOT_FILE}")
+    kept, size = fitted.spec.training["kept_epoch"], f"{bundle.weights.bytes / 1e6:.1f} MB"
+    print(f"model {folder} (epoch {kept}, {size}), {TABLE_FILE}, {PLOT_FILE}")
     return folder
 
 

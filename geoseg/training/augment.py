@@ -4,14 +4,19 @@ What mixes windows of several areas (cutmix) is in batches.py.
 """
 
 from dataclasses import dataclass
+from io import BytesIO
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from PIL import Image
 from scipy.ndimage import gaussian_filter, map_coordinates
 
 from geoseg.training.spec import Augmentation
 from geoseg.training.targets import IGNORE, UNKNOWN, BuildingTarget, ClassTarget, Raw
 
+COARSER = (1.3, 3.5)  # how many times coarser the pixels of a coarser sensor are
+JPEG_QUALITY = (25, 90)
 MOST_ENLARGED = 3.0  # a window shows pixels at most so many times larger than the scene has them
 
 
@@ -130,7 +135,7 @@ def _centre(labels: Raw, rng: np.random.Generator) -> tuple[float, float]:
 
 
 def _radiometry(image: NDArray[np.float32], recipe: Recipe, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Gamma, gain, offset, blur, sharpening, gray and noise on physical values; returns normalised ones."""
+    """Gamma, gain, offset, blur, coarse pixels, sharpening, gray, noise, JPEG of physical values, then normalised."""
     change, mean, std = recipe.change, recipe.mean, recipe.std
     bands = len(image)
     low, high = (v[:, None, None] for v in recipe.span)
@@ -144,6 +149,8 @@ def _radiometry(image: NDArray[np.float32], recipe: Recipe, rng: np.random.Gener
     if rng.random() < change.blur:
         sigma = rng.uniform(0.3, 1.2)
         unit = gaussian_filter(unit, (0, sigma, sigma))
+    if change.coarse > 0 and rng.random() < change.coarse:
+        unit = _coarser(unit, float(np.exp(rng.uniform(*np.log(COARSER)))))
     if change.sharpen > 0 and rng.random() < change.sharpen:
         unit = unit + np.float32(rng.uniform(0.2, 1.0)) * (unit - gaussian_filter(unit, (0, 1.5, 1.5)))
     if change.gray > 0 and rng.random() < change.gray:
@@ -151,5 +158,31 @@ def _radiometry(image: NDArray[np.float32], recipe: Recipe, rng: np.random.Gener
         unit = unit * (1 - share) + unit.mean(0, keepdims=True) * share
     if change.noise > 0:
         unit = unit + rng.standard_normal(unit.shape, np.float32) * np.float32(rng.uniform(0, change.noise))
+    if change.jpeg > 0 and rng.random() < change.jpeg:
+        unit = _compressed(unit, int(rng.integers(*JPEG_QUALITY)))
     value = unit * (high - low) + low
     return ((value - mean[:, None, None]) / std[:, None, None]).astype(np.float32)
+
+
+def _coarser(unit: NDArray[np.float32], times: float) -> NDArray[np.float32]:
+    """Return the image (C, H, W) as pixels ``times`` larger show it, brought back to its grid linearly."""
+    height, width = unit.shape[1:]
+    size = (max(2, round(height / times)), max(2, round(width / times)))
+    image = torch.from_numpy(unit)[None]
+    seen = torch.nn.functional.interpolate(image, size, mode="bilinear", antialias=True)
+    return torch.nn.functional.interpolate(seen, (height, width), mode="bilinear")[0].numpy()
+
+
+def _compressed(unit: NDArray[np.float32], quality: int) -> NDArray[np.float32]:
+    """Return the image (C, H, W) after JPEG: three bands as a colour image, others one by one."""
+    image = np.clip(unit * 255, 0, 255).astype(np.uint8)
+    parts = [image.transpose(1, 2, 0)] if len(image) == 3 else list(image)
+    seen = [_through_jpeg(part, quality) for part in parts]
+    return seen[0].transpose(2, 0, 1) if len(image) == 3 else np.stack(seen)
+
+
+def _through_jpeg(image: NDArray[np.uint8], quality: int) -> NDArray[np.float32]:
+    """Return the image (H, W) or (H, W, 3) as a JPEG file of ``quality`` holds it, 0 to 1."""
+    file = BytesIO()
+    Image.fromarray(image).save(file, "JPEG", quality=quality)
+    return np.asarray(Image.open(file)).astype(np.float32) / np.float32(255)

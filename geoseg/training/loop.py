@@ -57,7 +57,7 @@ class Epoch:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fitted:
-    """The best network (moving average of the weights), its spec without file facts, and the table."""
+    """The network that is kept (moving average of the weights), its spec without file facts, and the table."""
 
     network: nn.Module
     spec: ModelSpec
@@ -169,6 +169,7 @@ class _Loop:
         )
         self.precision = _precision(network, len(model.bands), plan.crop_px)
         self.steps = 0
+        self._keeps_last = plan.keep == "last"
 
     def run(
         self, on_epoch: Callable[[Epoch, Fitted], None] | None, on_step: Callable[[int, int, str], None] | None
@@ -196,7 +197,7 @@ class _Loop:
                 better = not table or epoch.rank > max(e.rank for e in table)
                 table.append(replace(epoch, best=better))
                 since = 0 if better else since + 1
-                network = copy.deepcopy(self.average) if better else best.network
+                network = copy.deepcopy(self.average) if better or self._keeps_last else best.network
                 best = Fitted(network, self._told(table), tuple(table))
                 if on_epoch is not None:
                     on_epoch(table[-1], best)
@@ -218,11 +219,12 @@ class _Loop:
         return iou[[c.name for c in self.model.classes].index(self.model.polygon_class)]
 
     def _told(self, table: list[Epoch]) -> ModelSpec:
-        best = max(table, key=lambda e: e.rank)
+        kept = table[-1] if self._keeps_last else max(table, key=lambda e: e.rank)
         facts = {
-            "best_epoch": best.number,
-            "validation_iou": [None if isnan(v) else round(v, 4) for v in best.iou],
-            "classes_not_validated": [c.name for c, v in zip(self.model.classes, best.iou, strict=True) if isnan(v)],
+            "best_epoch": max(table, key=lambda e: e.rank).number,
+            "kept_epoch": kept.number,
+            "validation_iou": [None if isnan(v) else round(v, 4) for v in kept.iou],
+            "classes_not_validated": [c.name for c, v in zip(self.model.classes, kept.iou, strict=True) if isnan(v)],
             "precision": self.precision,
         }
         history = [_history(e) for e in table]

@@ -68,6 +68,8 @@ class Augmentation(Value):
     noise: float = 0.05
     blur: float = Field(0.2, ge=0, le=1, description="share of windows that are blurred")
     sharpen: float = Field(0.0, ge=0, le=1, description="share of windows whose edges are sharpened")
+    coarse: float = Field(0.0, ge=0, le=1, description="share of windows shown as a coarser sensor would see them")
+    jpeg: float = Field(0.0, ge=0, le=1, description="share of windows compressed as JPEG")
     gray: float = Field(0.0, ge=0, le=1, description="share of windows whose bands are mixed with their mean")
     cutmix: float = Field(0.0, ge=0, le=1, description="share of windows that get a rectangle of another")
     erase: float = Field(0.3, ge=0, le=1, description="share of windows in which a rectangle becomes nodata")
@@ -83,6 +85,7 @@ class Schedule(Value):
     learning_rate: float = Field(2e-3, gt=0)
     weight_decay: float = 1e-2
     ema: float = Field(0.995, ge=0, lt=1)
+    keep: Literal["best", "last"] = Field("best", description="the epoch whose averaged weights become the model")
     patience: int = Field(10, gt=0, description="epochs without a better validation score after which it stops")
     border_weight: float = Field(2.0, ge=1, description="weight of pixels at and near borders in the cross entropy")
     seed: int = 0

@@ -158,3 +158,32 @@ def test_sharpening_and_gray_change_edges_and_colours_only():
         assert np.ptp(image, axis=(1, 2)) == pytest.approx(0, abs=1e-4)  # what is flat stays flat
     unit = [(cut(plain, 1, PLAIN.model_copy(update={"gray": share}))[0][:, 0, 0] + 2.5) / 5 for share in (0.0, 1.0)]
     assert abs(np.diff(unit[1])[0]) < abs(np.diff(unit[0])[0])
+
+
+def test_a_coarser_sensor_keeps_means_and_loses_detail():
+    rng = np.random.default_rng(0)
+    noisy = AreaPixels(
+        rng.normal(100, 4, (2, 96, 96)).astype(np.float32), np.ones((96, 96), bool), np.zeros((96, 96), np.int32)
+    )
+    still = PLAIN.model_copy(update={"rotate": False, "scale": (1.0, 1.0)})
+    plain, _ = cut(noisy, 3, still)
+    coarse, _ = cut(noisy, 3, still.model_copy(update={"coarse": 1.0}))
+    assert coarse.shape == plain.shape
+    assert coarse[0].std() < 0.75 * plain[0].std()
+    assert coarse[0].mean() == pytest.approx(plain[0].mean(), abs=0.02)
+
+
+@pytest.mark.parametrize("bands", [2, 3])
+def test_jpeg_changes_pixels_a_little_whatever_the_bands(bands):
+    mean, std = np.full(bands, 100, np.float32), np.full(bands, 20, np.float32)
+    rng = np.random.default_rng(0)
+    image = rng.normal(100, 15, (bands, 96, 96)).astype(np.float32)
+    noisy = AreaPixels(image, np.ones((96, 96), bool), np.zeros((96, 96), np.int32))
+    still = PLAIN.model_copy(update={"rotate": False, "scale": (1.0, 1.0)})
+    seen = []
+    for change in (still, still.model_copy(update={"jpeg": 1.0})):
+        recipe = Recipe(64, change, CLASSES, mean, std, (mean - 2.5 * std, mean + 2.5 * std))
+        seen.append(random_window(noisy, recipe, np.random.default_rng(3))[0])
+    away = np.abs(seen[1] - seen[0])
+    assert away.shape == (bands, 64, 64)
+    assert 0.01 < away.mean() < 0.5

@@ -82,6 +82,19 @@ def test_it_learns_rectangles_and_the_bundle_says_how(samples, tmp_path):
     assert len(bundle.spec.training["history"]) == 4
 
 
+def test_the_last_epoch_is_kept_where_the_schedule_says_so(samples, monkeypatch):
+    """Scores that fall from epoch to epoch: the best is the first, the kept one the last."""
+    scores = iter([0.9, 0.5, 0.9, 0.5])
+    monkeypatch.setattr(loop._Loop, "_validate", lambda _: (1.0, (0.9, next(scores))))
+    few = {"epochs": 2, "steps_per_epoch": 2, "batch": 2}
+    with one_thread_per_network():
+        best, last = (fit(spec(**few, keep=keep), samples) for keep in ("best", "last"))
+    assert [f.spec.training["kept_epoch"] for f in (best, last)] == [1, 2]
+    assert [f.spec.training["validation_iou"][1] for f in (best, last)] == [0.9, 0.5]
+    kept = [next(f.network.parameters()).sum().item() for f in (best, last)]
+    assert kept[0] != kept[1]
+
+
 def test_two_runs_are_alike(samples):
     with one_thread_per_network():  # several threads may sum in another order
         table = [fit(spec(epochs=2, steps_per_epoch=3, batch=2), samples).epochs for _ in range(2)]
