@@ -10,6 +10,7 @@ from typing import Any, get_type_hints
 
 from geoseg.cli.options import TalkFlags
 from geoseg.cli.verbs import VERBS, command
+from geoseg.options.evaluate import EvaluateOptions
 from geoseg.options.option import Declared, declared, groups
 from geoseg.options.polygons import PolygonOptions, RegularizeOptions
 from geoseg.options.run import BatchOptions, ClusterOptions, EngineOptions, RunOptions
@@ -32,6 +33,7 @@ TABLES: tuple[tuple[str, Any, str | None], ...] = (
     ("Polygons", PolygonOptions, "polygons."),
     ("Regularize", RegularizeOptions, None),
     ("Batch", BatchOptions, None),
+    ("Evaluate", EvaluateOptions, None),
 )
 
 

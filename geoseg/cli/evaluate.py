@@ -2,16 +2,13 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from geoseg.cli.options import spread
 from geoseg.cli.table import table
-from geoseg.errors import ConfigError
-
-if TYPE_CHECKING:
-    from geoseg.outputs.class_raster import NoNodata
+from geoseg.options.evaluate import EvaluateOptions
 
 
 @spread
@@ -26,28 +23,7 @@ def evaluate(
             metavar="FILE[:LAYER]", help="Polygons, or a class raster on the prediction's grid.", show_default=False
         ),
     ],
-    aoi: Annotated[
-        str | None, typer.Option(metavar="FILE[:LAYER]", help="Polygons of the ground to judge (default: all).")
-    ] = None,
-    layer: Annotated[str | None, typer.Option(help="Layer of the truth's file (default: its only one).")] = None,
-    column: Annotated[
-        str | None, typer.Option(help="Column of the truth's polygons that holds class names or ids.")
-    ] = None,
-    values: Annotated[
-        str | None,
-        typer.Option(
-            metavar="VALUE=CLASS,…",
-            help="What values of the truth mean: names or ids of classes, or nodata, e.g. 0=background,7=building.",
-        ),
-    ] = None,
-    nodata: Annotated[
-        str | None,
-        typer.Option(
-            metavar="N|none",
-            help="Value that means unknown, instead of what a raster says (default: that; 0 in geoseg's own maps).",
-        ),
-    ] = None,
-    tolerance_m: Annotated[float, typer.Option(help="How far apart boundaries may be and still agree.")] = 1.0,
+    options: EvaluateOptions,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the scores as JSON to this file; - is stdout, without a table.")
     ] = None,
@@ -58,42 +34,20 @@ def evaluate(
     scores = score(
         prediction,
         truth,
-        aoi=aoi,
-        column=column,
-        layer=layer,
-        values=None if values is None else parse_values(values),
-        nodata=None if nodata is None else parse_nodata(nodata),
-        tolerance_m=tolerance_m,
+        aoi=options.aoi,
+        column=options.column,
+        layer=options.layer,
+        values=options.values,
+        nodata=options.nodata,
+        tolerance_m=options.tolerance_m,
     ).as_json()
-    text = json.dumps({"prediction": prediction, "truth": truth, "aoi": aoi, **scores}, indent=1)
+    text = json.dumps({"prediction": prediction, "truth": truth, "aoi": options.aoi, **scores}, indent=1)
     if json_file == Path("-"):
         print(text)
         return
     print(as_text(scores))
     if json_file is not None:
         json_file.write_text(text + "\n", encoding="utf-8")
-
-
-def parse_values(text: str) -> dict[str, str]:
-    """Return what values mean; raises ConfigError.
-
-    >>> parse_values("0=background, 7=building")
-    {'0': 'background', '7': 'building'}
-    """
-    pairs = [part.partition("=") for part in text.split(",")]
-    if not all(value.strip() and name.strip() for value, _, name in pairs):
-        raise ConfigError(f"--values {text}: write VALUE=CLASS,VALUE=CLASS, e.g. 0=background,1=building")
-    return {value.strip(): name.strip() for value, _, name in pairs}
-
-
-def parse_nodata(text: str) -> "float | NoNodata":
-    """Return a nodata value, or that there is none; raises ConfigError."""
-    if text == "none":
-        return "none"
-    try:
-        return float(text)
-    except ValueError as error:
-        raise ConfigError(f"--nodata {text}: neither a number nor none") from error
 
 
 def as_text(scores: dict[str, Any]) -> str:

@@ -136,7 +136,7 @@ def print_plan(config: LandCoverConfig | BuildingsConfig) -> None:
         site = engine.site(config.options.device)
         made = make_plan(config.open(), bundles, site=site, options=config.options, polygons=polygons)
         seconds = estimated_seconds(made)
-    refuse_if_disk_is_short(Path(config.out), made.disk_bytes)
+    refuse_if_disk_is_short(Path(config.out), made.disk_bytes, config.options)
     told: dict[str, Any] = {**made.as_json(), "estimated_seconds": seconds, "config": config.recorded()}
     print(json.dumps(told, indent=1, ensure_ascii=False))
 

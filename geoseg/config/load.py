@@ -13,9 +13,9 @@ from geoseg.disk.places import located
 from geoseg.errors import ConfigError, InputError, OutputError
 from geoseg.models.bundle import bundled_models
 from geoseg.models.spec import Value
-from geoseg.options.option import declared
+from geoseg.options.option import Checked, declared
 from geoseg.options.polygons import PolygonOptions
-from geoseg.options.run import RunOptions
+from geoseg.options.run import BatchLimits, RunOptions
 from geoseg.options.scene import SceneOptions
 from geoseg.scenes.lists import ListedScene, ListKeys
 from geoseg.scenes.local_only import is_elsewhere
@@ -55,13 +55,17 @@ def _read(key: object, text: str) -> object:
         return text
 
 
-class SceneReading(Value, SceneOptions):
-    """What a scene's file does not say of itself: keys beside the scene."""
+class OptionKeys(Value, Checked):
+    """Keys that are options, with the limits that these declare."""
 
     @model_validator(mode="after")
     def _sound(self) -> Self:
         self.check()
         return self
+
+
+class SceneReading(OptionKeys, SceneOptions):
+    """What a scene's file does not say of itself: keys beside the scene."""
 
 
 class SceneInput(SceneReading):
@@ -157,7 +161,7 @@ class BuildingsConfig(Buildings, RunConfig):
     """A class map of a scene, and the polygons of its buildings."""
 
 
-class BatchConfig(Value):
+class BatchConfig(OptionKeys, BatchLimits):
     """Many scenes, to each of which the same is done, by one engine."""
 
     job: Literal["batch"] = "batch"
@@ -165,7 +169,6 @@ class BatchConfig(Value):
     lists: ListKeys = ListKeys()
     out: PathText
     each: LandCover | Buildings = Field(discriminator="job", description="what is done to every scene")
-    max_failures: int | None = Field(None, ge=0)
 
     @field_validator("scenes", mode="before")
     @classmethod

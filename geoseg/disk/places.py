@@ -14,6 +14,8 @@ VECTOR_DRIVERS = {  # what polygons are written as: OGR's name of the format by 
     ".fgb": "FlatGeobuf",
     ".shz": "ESRI Shapefile",
 }
+# Suffixes of files that hold polygons: those that are written, and others that OGR reads.
+VECTORS = (*VECTOR_DRIVERS, ".shp", ".kml", ".kmz", ".gml", ".sqlite", ".parquet")
 CONNECTION = re.compile(r"/vsi|[A-Za-z]\w+:")  # /vsicurl/…, https://…, NETCDF:"file.nc":variable
 ARCHIVES = re.compile(r"(?:/vsi(?:zip|gzip|tar|7z|rar)/)+")
 LAYERED_SOURCE = re.compile(r"<SrcDataSource[^>]*>([^<]+)</SrcDataSource>")  # of an OGR VRT

@@ -1,6 +1,5 @@
 """Batch: many scenes through one engine. What is complete is skipped, what fails is counted, all of it is logged."""
 
-import json
 import logging
 import time
 from collections import Counter
@@ -22,11 +21,12 @@ from geoseg.jobs.plan import Plan, make_job, make_plan
 from geoseg.jobs.predict import predict
 from geoseg.jobs.result import Result
 from geoseg.jobs.run import Listener, Stop
-from geoseg.jobs.targets import RUN_FILE
+from geoseg.jobs.targets import RUN_FILE, refuse_if_disk_is_short
 from geoseg.jobs.timing import estimated_total_seconds
 from geoseg.models.bundle import ModelBundle
 from geoseg.options.polygons import PolygonOptions
 from geoseg.options.run import RunOptions
+from geoseg.outputs.run_json import UNREADABLE, RunJson
 from geoseg.scenes.scene import Scene
 from geoseg.tiling.memory import LEAST_CHUNK_PX
 
@@ -165,6 +165,7 @@ def plan_batch(batch: Batch) -> dict[str, Any]:
                     rows.append({**row, "state": "complete"})
                     continue
                 plan = make_plan(scene.open(), batch.bundles, site=site, options=options, polygons=batch.polygons)
+                refuse_if_disk_is_short(scene.out, plan.disk_bytes, options)
             except Exception as error:  # as in the run: it is told, and stops no other scene
                 rows.append({**row, "state": "refused", "told": str(error)})
             else:
@@ -175,6 +176,7 @@ def plan_batch(batch: Batch) -> dict[str, Any]:
         "scenes": dict(Counter(row["state"] for row in rows)),
         "windows": sum(plan.job.windows.count for plan in plans),
         "peak_memory_bytes": max((plan.peak_bytes for plan in plans), default=0),
+        "disk_bytes_at_most": sum(plan.disk_bytes for plan in plans),
         "estimated_seconds": seconds,
     }
     return {"sums": sums, "scenes": rows}
@@ -212,12 +214,12 @@ def _finished_run(out: Path) -> dict[str, Any] | None:
     if not file.is_file():
         return None
     try:
-        run = json.loads(file.read_text(encoding="utf-8"))
+        run = RunJson.read(out).facts
         return {
             "identity": run.get("identity", {}),
             **{key: run[key] for key in ("config", "missing_chunks", "outputs")},
         }
-    except (OSError, ValueError, LookupError, AttributeError, TypeError) as error:
+    except UNREADABLE as error:
         raise OutputError(f"{file}: is no run.json of geoseg ({error!r}); move it away") from error
 
 

@@ -108,7 +108,7 @@ def _run(request: RunRequest, *, engine: Engine | None, listen: Listener, stop: 
         site = running.site(options.device)
         make = partial(make_plan, asked.scene, asked.bundles, site=site, options=options, polygons=request.polygons)
         plan = _adopted(work, make, fresh=options.fresh, config=asked.config)
-        refuse_if_disk_is_short(work.path.parent, plan.disk_bytes)
+        refuse_if_disk_is_short(request.out, plan.disk_bytes, options)
         for note in plan.notes:
             log.info(note)
         task = ChunkTask(plan.job, load_networks, work)
@@ -170,6 +170,7 @@ def finish(
     )
     with work.locked(), rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES), open_engine(options) as engine:
         plan = plan_finish(asked.scene, job, room=engine.room(), options=options, polygons=polygons)
+        refuse_if_disk_is_short(request.out, plan.disk_bytes, options)
         with work.adopting():
             work.adopt(job, fresh=False, config=asked.config)
         records = work.finished(job)

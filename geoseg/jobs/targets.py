@@ -4,7 +4,6 @@ Its own is what the folder's run.json lists, or what a publication that was cut 
 else belongs to somebody and stays as it is: inputs above all, whatever they are called.
 """
 
-import json
 import os
 import shutil
 from collections.abc import Iterable
@@ -13,7 +12,8 @@ from pathlib import Path
 from geoseg.disk.places import file_key
 from geoseg.errors import DiskFullError, OutputError
 from geoseg.jobs.folder import JobFolder
-from geoseg.outputs.run_json import RUN_FILE
+from geoseg.options.run import RunOptions
+from geoseg.outputs.run_json import RUN_FILE, UNREADABLE, RunJson
 from geoseg.tiling.memory import MIB
 from geoseg.values.layers import RASTERS
 
@@ -30,15 +30,20 @@ def target_names(rasters: Iterable[str], *, polygons: bool) -> tuple[str, ...]:
     return (*(f"{name}.tif" for name in rasters), *tables, *([POLYGONS] if polygons else []))
 
 
-def refuse_if_disk_is_short(out: Path, needed: int) -> None:
-    """Raise DiskFullError where the disk of ``out`` has less room than ``needed`` bytes, less what its parts hold."""
+def refuse_if_disk_is_short(out: Path, needed: int, options: RunOptions) -> None:
+    """Raise DiskFullError where the disk of ``out`` has less room than ``needed`` bytes, less what its parts hold.
+
+    ``needed`` is what can be at most, so ``options.any_disk`` lets the run try.
+    """
+    if options.any_disk:
+        return
     there = next(folder for folder in (out.absolute(), *out.absolute().parents) if folder.is_dir())
     ready = sum(part.stat().st_size for part in (out / ".job").glob("parts/*/*.tif"))
     free = shutil.disk_usage(there).free
     if needed - ready > free:
         raise DiskFullError(
             f"{out}: parts and outputs may take {(needed - ready) / MIB:,.0f} MiB, but {free / MIB:,.0f} MiB are free; "
-            f"free space there, or choose a folder on another disk"
+            f"free space there, choose a folder on another disk, or pass --any-disk where the map compresses well"
         )
 
 
@@ -59,14 +64,12 @@ def own_files(out: Path) -> frozenset[str]:
     if not os.path.lexists(file):
         return JobFolder(out / ".job").shown()
     try:
-        run = json.loads(file.read_text(encoding="utf-8"))
-        listed = dict(run["outputs"])
-        is_own = run["software"] == "geoseg"
-    except (OSError, ValueError, LookupError, TypeError) as error:
+        run = RunJson.read(out).facts
+    except UNREADABLE as error:
         raise OutputError(f"{file}: is no run.json of geoseg, or damaged ({error!r}); {AWAY}") from error
-    if not is_own:
+    if run["software"] != "geoseg":
         raise OutputError(f"{file}: is no run.json of geoseg, but of {run['software']!r}; {AWAY}")
-    return frozenset(name for name in listed if name in TARGETS)
+    return frozenset(name for name in run["outputs"] if name in TARGETS)
 
 
 def refuse_foreign(out: Path, names: Iterable[str]) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from math import inf
+from types import NoneType
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 from geoseg.errors import ConfigError
@@ -77,8 +78,9 @@ class Declared(NamedTuple):
     @property
     def choices(self) -> tuple[str, ...]:
         """The only values of its type; none: there are others."""
-        kinds = (self.kind, *get_args(self.kind))
-        return next((get_args(kind) for kind in kinds if get_origin(kind) is Literal), ())
+        alone = [kind for kind in get_args(self.kind) if kind is not NoneType]
+        kind = alone[0] if len(alone) == 1 else self.kind
+        return get_args(kind) if get_origin(kind) is Literal else ()
 
     def read(self, given: Any) -> Any:
         """Return what a flag's value means; raises ConfigError."""

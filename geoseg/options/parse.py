@@ -1,6 +1,7 @@
-"""Texts of options: sizes, durations, shards and lists of names."""
+"""Texts of options: sizes, durations, shards, lists of names, meanings of values, and nodata."""
 
 import re
+from typing import Literal
 
 from geoseg.errors import ConfigError
 from geoseg.options.option import Text
@@ -53,7 +54,31 @@ def parse_names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(","))
 
 
+def parse_values(text: str) -> dict[str, str]:
+    """Return what values mean; raises ConfigError.
+
+    >>> parse_values("0=background, 7=building")
+    {'0': 'background', '7': 'building'}
+    """
+    pairs = [part.partition("=") for part in text.split(",")]
+    if not all(value.strip() and name.strip() for value, _, name in pairs):
+        raise ConfigError(f"{text}: write {VALUES.form}")
+    return {value.strip(): name.strip() for value, _, name in pairs}
+
+
+def parse_nodata(text: str) -> float | Literal["none"]:
+    """Return a nodata value, or that there is none; raises ConfigError."""
+    if text == "none":
+        return "none"
+    try:
+        return float(text)
+    except ValueError as error:
+        raise ConfigError(f"{text}: write {NODATA.form}") from error
+
+
 SIZE = Text("SIZE", "a size such as 4GB, 512MB or 1.5GiB", parse_bytes)
 DURATION = Text("TIME", "a duration such as 3600, 55m or 12h", parse_seconds)
 SHARD = Text("I/N", "i/n, e.g. 1/8", parse_shard)
 NAMES = Text("NAMES", "names with commas between them", parse_names)
+VALUES = Text("VALUE=CLASS,…", "VALUE=CLASS,VALUE=CLASS, e.g. 0=background,1=building", parse_values)
+NODATA = Text("N|none", "a number, or none", parse_nodata)

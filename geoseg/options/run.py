@@ -119,6 +119,9 @@ class RunOptions(EngineOptions):
     any_scale: Annotated[
         bool, Option("Take a scene whose pixels differ more than 64 times from the model's.", topic="Scene")
     ] = False
+    any_disk: Annotated[
+        bool, Option("Run even where parts and outputs, if nothing in them can be compressed, exceed the free disk.")
+    ] = False
     shard: Annotated[
         tuple[int, int] | None,
         Option(
@@ -161,9 +164,9 @@ class RunOptions(EngineOptions):
         return replace(self, **{f.name: getattr(where, f.name) for f in fields(EngineOptions)})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BatchOptions(Checked):
-    """What a command line says of a batch, instead of its config."""
+@dataclass(frozen=True, kw_only=True)
+class BatchLimits(Checked):
+    """When a batch stops. Without slots: the keys of configs inherit its defaults."""
 
     TOPIC = "Run"
 
@@ -171,6 +174,12 @@ class BatchOptions(Checked):
         int | None,
         Option("Leave the rest alone when more scenes than this have failed.", unset="never", limit=at_least(0)),
     ] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchOptions(BatchLimits):
+    """What a command line says of a batch, instead of its config."""
+
     max_runtime_s: Annotated[float | None, _MAX_RUNTIME] = None
     overwrite: Annotated[bool, _OVERWRITE] = False
     cluster: ClusterOptions = ClusterOptions()

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +12,7 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from geoseg.errors import InputError
+from geoseg.options.evaluate import NoNodata
 from geoseg.outputs.class_table import read_classes, tagged_names
 from geoseg.scenes.reading import open_raster
 from geoseg.values.box import Box
@@ -22,7 +22,6 @@ from geoseg.values.grid import Grid
 STRIP_ROWS = 512
 MAX_CLASSES = 254
 MASKS = ({0, 1}, {0, 255})  # the values of masks, 0 where the thing is not
-NoNodata = Literal["none"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -16,6 +16,8 @@ from geoseg.values.grid import Grid
 from geoseg.values.layers import Layer, class_layer, probability_layer
 
 RUN_FILE = "run.json"
+# What ``RunJson.read`` raises for a damaged file, or one of somebody else; RecursionError: a million brackets.
+UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
 KEYS = ("software", "version", "model", "input", "grid", "classes", "outputs")
 
 

@@ -3,7 +3,8 @@
 import zipfile
 from pathlib import Path
 
-VECTORS = (".parquet", ".gpkg", ".geojson", ".json", ".shp", ".shz", ".kml", ".kmz", ".gml", ".fgb", ".csv")
+from geoseg.disk.places import VECTORS
+
 ARCHIVES = {".zip": "vsizip", ".tar": "vsitar", ".tgz": "vsitar", ".gz": "vsigzip", ".7z": "vsi7z"}
 RASTERS = (".tif", ".tiff", ".jp2", ".vrt", ".img", ".png", ".jpg")
 
@@ -17,7 +18,7 @@ def way_out(path: str) -> str:
     suffix = Path(path).suffix.lower()
     if Path(path).is_dir():
         return "it is a folder: name its rasters, or a VRT of them"
-    if suffix in VECTORS:
+    if suffix in {*VECTORS, ".csv"}:
         return "it holds vectors or a table, and a scene is a raster: name one"
     if suffix in ARCHIVES:
         inside = _rasters_of(path) or ["NAME.tif"]

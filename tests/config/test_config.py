@@ -121,7 +121,7 @@ def test_a_wrong_key_of_a_training_is_named_with_its_path(tmp_path, keys, told):
             "each.options.chunkpx: unknown key; did you mean",
         ),
         ({"max_failure": 2}, "max_failure: unknown key; did you mean max_failures?"),
-        ({"max_failures": -1}, "max_failures: -1: give 0 or more"),
+        ({"max_failures": -1}, "max-failures -1: at least 0 is needed"),
         ({"lists": {"asset": "b"}}, "lists.asset: unknown key; did you mean assets?"),
     ],
 )

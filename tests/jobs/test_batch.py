@@ -13,6 +13,7 @@ from conftest import write_tif
 
 from geoseg.cli import main
 from geoseg.errors import IncompleteError
+from geoseg.jobs import targets
 
 RASTERS = ("classes.tif", "confidence.tif")
 
@@ -248,7 +249,7 @@ def test_faults_of_the_batch_itself_are_found_before_any_scene(tmp_path, config,
     assert not (tmp_path / "out").exists()
 
 
-def test_a_dry_run_plans_every_scene_and_writes_nothing(tmp_path, config, batch):
+def test_a_dry_run_plans_every_scene_and_writes_nothing(tmp_path, config, batch, monkeypatch):
     scenes = write_scenes(tmp_path / "in", "ab")
     (scenes / "c.tif").write_text("no raster")
     code, out, _ = batch(config(), "-n")
@@ -261,6 +262,10 @@ def test_a_dry_run_plans_every_scene_and_writes_nothing(tmp_path, config, batch)
     assert "not a raster" in c["told"]
     assert not (tmp_path / "out").exists()
     (scenes / "c.tif").unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(targets.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(2**30, 2**30, 1000))
+        short = json.loads(batch(config(), "-n")[1])["scenes"]
+    assert [row["told"].partition("; ")[2].partition(",")[0] for row in short] == ["free space there"] * 2
     assert batch(config())[0] == 0
     assert json.loads(batch(config(), "-n")[1])["sums"]["scenes"] == {"complete": 2}
 

@@ -383,8 +383,8 @@ def test_class_columns_of_any_type(tmp_path):
 @pytest.mark.parametrize(
     ("flags", "told"),
     [
-        (["--values", "0background"], "--values 0background: write VALUE=CLASS"),
-        (["--nodata", "x"], "--nodata x: neither a number nor none"),
+        (["--values", "0background"], "values 0background: write VALUE=CLASS"),
+        (["--nodata", "x"], "nodata x: write a number, or none"),
         (["--tolerance-m", "inf"], "tolerance-m inf"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from geoseg import EngineOptions, PolygonOptions, RunOptions, predict, regulariz
 from geoseg.cli import main
 from geoseg.disk.places import refuse_file
 from geoseg.errors import ConfigError, DiskFullError, OutputError
+from geoseg.jobs import predict as run_module
 from geoseg.jobs import targets
 from geoseg.jobs.folder import JobFolder
 from geoseg.jobs.targets import own_files, refuse_foreign, refuse_if_disk_is_short
@@ -120,11 +122,15 @@ def test_a_foreign_run_json_is_refused(tmp_path, text):
 
 def test_a_run_json_lists_nothing_outside_its_folder(out):
     run = json.loads((out / "run.json").read_text())
-    run["outputs"] |= {"../scene.tif": {}, "/etc/hosts": {}, "notes.txt": {}, "run.json": {}}
+    run["outputs"] |= {"notes.txt": {}, "run.json": {}}
     (out / "run.json").write_text(json.dumps(run))
     assert own_files(out) == {
         "buildings.gpkg", "classes.tif", "classes.tif.aux.xml", "confidence.tif", "probabilities.tif",
     }  # fmt: skip
+    for name in ("../scene.tif", "/etc/hosts"):
+        (out / "run.json").write_text(json.dumps(run | {"outputs": run["outputs"] | {name: {}}}))
+        with pytest.raises(OutputError, match=f"'{name}' is no name of a file in the folder"):
+            own_files(out)
 
 
 def test_a_scene_that_bears_the_name_of_an_output_is_never_a_target(run, out, tiny_scene, tmp_path):
@@ -307,6 +313,16 @@ def test_a_disk_that_is_too_small_is_told_before_the_first_pixel(tiny_scene, tin
     assert not any((tmp_path / "out").rglob("*.tif"))
     argv = ["predict", str(tiny_scene), "-m", str(tiny_bundle), "-o", str(tmp_path / "new"), "--device", "cpu", "-n"]
     assert main(argv) == 5
+    assert main([*argv, "--any-disk"]) == 0
+
+
+def test_finish_too_tells_of_a_disk_that_is_too_small(tiny_scene, tiny_bundle, tmp_path, monkeypatch, run):
+    run(shard=(1, 1))
+    monkeypatch.setattr(targets.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(2**30, 2**30, 1000))
+    finish = partial(run_module.finish, tiny_scene, tiny_bundle, tmp_path / "out")
+    with pytest.raises(DiskFullError, match="--any-disk"):
+        finish(options=RunOptions(**SYNC))
+    assert finish(options=RunOptions(**SYNC, any_disk=True)).paths
 
 
 def test_parts_that_are_there_need_no_more_room(tmp_path, monkeypatch):
@@ -314,8 +330,8 @@ def test_parts_that_are_there_need_no_more_room(tmp_path, monkeypatch):
     part = tmp_path / "out" / ".job" / "parts" / "0123" / "r00000_c00000.tif"
     part.parent.mkdir(parents=True)
     part.write_bytes(bytes(500))
-    refuse_if_disk_is_short(tmp_path / "out", 1500)
+    refuse_if_disk_is_short(tmp_path / "out", 1500, RunOptions())
     with pytest.raises(DiskFullError):
-        refuse_if_disk_is_short(tmp_path / "out", 1501)
+        refuse_if_disk_is_short(tmp_path / "out", 1501, RunOptions())
     with pytest.raises(DiskFullError):
-        refuse_if_disk_is_short(tmp_path / "elsewhere", 1001)
+        refuse_if_disk_is_short(tmp_path / "elsewhere", 1001, RunOptions())

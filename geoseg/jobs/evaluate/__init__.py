@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import ceil, isinf
+from math import ceil
 from pathlib import Path
 
 import geopandas as gpd
@@ -25,7 +25,8 @@ from geoseg.jobs.evaluate.sides import (
     listed,
     mask_ids,
 )
-from geoseg.outputs.class_raster import ClassRaster, NoNodata
+from geoseg.options.evaluate import EvaluateOptions, NoNodata
+from geoseg.outputs.class_raster import ClassRaster
 from geoseg.scenes.labelled import burn, class_texts
 from geoseg.trust import (
     BoundaryMatch,
@@ -65,8 +66,7 @@ def evaluate(
     the truth's file. values: name or id of the class, or nodata, by value of the truth's raster or column. nodata: of
     rasters that geoseg did not write, instead of what they say. Raises InputError and ConfigError.
     """
-    if not tolerance_m > 0 or isinf(tolerance_m):
-        raise ConfigError(f"tolerance-m {tolerance_m:g}: boundaries need a tolerance above 0, e.g. 1.0")
+    EvaluateOptions(tolerance_m=tolerance_m)  # refuses what is none
     found = Prediction.find(prediction, nodata=nodata)
     right = Truth.find(truth, layer=layer, column=column, values=values or {}, nodata=nodata)
     ground = _Ground.of(found, right, aoi=aoi, tolerance_m=tolerance_m)

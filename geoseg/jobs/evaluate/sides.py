@@ -6,10 +6,12 @@ from pathlib import Path
 
 import geopandas as gpd
 
+from geoseg.disk.places import VECTORS
 from geoseg.errors import ConfigError, InputError
-from geoseg.outputs.class_raster import ClassRaster, NoNodata
+from geoseg.options.evaluate import NoNodata
+from geoseg.outputs.class_raster import ClassRaster
 from geoseg.outputs.geopackage.footprints import LAYER
-from geoseg.outputs.run_json import RUN_FILE, RunJson
+from geoseg.outputs.run_json import RUN_FILE, UNREADABLE, RunJson
 from geoseg.scenes.labelled import class_text
 from geoseg.scenes.polygons import read_polygons, split_layer
 from geoseg.values.classes import BUILDING_CLASSES, ClassMap
@@ -17,7 +19,6 @@ from geoseg.values.grid import Grid
 
 BUILDINGS = ClassMap(BUILDING_CLASSES)
 BACKGROUND, BUILDING = (c.id for c in BUILDING_CLASSES)
-VECTORS = (".gpkg", ".geojson", ".json", ".shp", ".shz", ".zip", ".fgb", ".kml", ".gml", ".sqlite", ".parquet")
 _WAYS = "Say with --nodata N which one means unknown"
 
 
@@ -72,7 +73,7 @@ def _run_in(folder: Path) -> RunJson:
         raise InputError(f"{folder}: no finished run ({RUN_FILE} is not there); name its folder, or a file")
     try:
         return RunJson.read(folder)
-    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:  # ConfigError is a ValueError
+    except UNREADABLE as error:  # ConfigError is a ValueError
         raise InputError(
             f"{folder / RUN_FILE}: is no run.json of a prediction ({error!r}); run it again, or name its raster of "
             f"classes"
@@ -161,4 +162,4 @@ class Truth:
 
 def is_vector(path: str | Path) -> bool:
     """Whether a file's name says that it holds polygons."""
-    return split_layer(path)[0].suffix.lower() in VECTORS
+    return split_layer(path)[0].suffix.lower() in {*VECTORS, ".zip"}
