@@ -134,7 +134,10 @@ def _polygons(
         band=bands[surface],
         interior=None if interior is None else bands[interior],
     )
-    drawing = drawing_of(pixels, job.scene.grid, target, options=options, threshold=job.threshold)
+    confidence = spec.polygon_confidence if len(job.bundles) == 1 else None  # fitted to one network's answers
+    drawing = drawing_of(
+        pixels, job.scene.grid, target, options=options, threshold=job.threshold, confidence=confidence
+    )
     return draw_polygons(path, drawing, classes=spec.class_map, provenance=provenance(job), each=each)
 
 

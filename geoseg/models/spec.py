@@ -8,6 +8,7 @@ from geoseg.tiling.axis import Axis
 from geoseg.untrusted.text import fault_of_name, fault_of_text
 from geoseg.values.bands import Band, BandSet
 from geoseg.values.classes import ClassInfo, ClassMap
+from geoseg.values.confidence import PolygonConfidence
 
 if TYPE_CHECKING:
     from geoseg.values.grid import Grid  # rasterio: `geoseg --help` needs none
@@ -109,6 +110,7 @@ class ModelSpec(Value):
     polygon_class: str | None = None
     tta: Literal["none", "rotate", "d4"] = Field("none", description="views of a window that a run averages by default")
     threshold: float = Field(0.5, gt=0, lt=1, description="p(polygon_class) from which a pixel belongs to it")
+    polygon_confidence: PolygonConfidence | None = Field(None, description="how likely its polygons are right")
     licence: Text = ""
     attribution: Text = ""
     training: dict[str, Any] = Field(default_factory=dict)

@@ -18,6 +18,7 @@ from geoseg.jobs.plan import make_plan
 from geoseg.models.architectures import build_network
 from geoseg.models.bundle import save_model
 from geoseg.models.spec import Normalisation
+from geoseg.values.confidence import PolygonConfidence, polygon_features
 from geoseg.vector.pixels.runs import threshold_byte
 
 RASTERS = ("classes.tif", "confidence.tif")
@@ -231,6 +232,23 @@ def test_polygons_need_a_model_that_names_their_class(scene_file, bundle, tmp_pa
     plain = replace(bundle, spec=bundle.spec.model_copy(update={"polygon_class": None}))
     with pytest.raises(ConfigError, match="no class to draw polygons of"):
         predict(scene_file, plain, tmp_path / "out", polygons=PolygonOptions())
+
+
+def test_polygons_have_the_confidence_that_their_model_was_fitted_with(scene_file, bundle, tmp_path):
+    rule = PolygonConfidence(constant=-1, probability=0.5, area=0.2, area_squared=0, compactness=1, misfit=-2)
+    fitted = replace(bundle, spec=bundle.spec.model_copy(update={"polygon_confidence": rule}))
+    plain, told = (
+        predict(scene_file, model, tmp_path / name, polygons=PolygonOptions(min_area_m2=0)).polygons()
+        for name, model in (("plain", bundle), ("told", fitted))
+    )
+    features = polygon_features(
+        mean_probability=plain.confidence.to_numpy(float),
+        area_m2=plain.area_m2.to_numpy(),
+        perimeter_m=plain.perimeter_m.to_numpy(),
+        iou_contour=plain.iou_contour.to_numpy(float),
+    )
+    np.testing.assert_allclose(told.confidence, rule.of(features), rtol=1e-5)
+    assert told.geometry.geom_equals(plain.geometry).all()
 
 
 def test_run_json_tells_all_and_rasters_tell_nothing_of_the_machine(scene_file, bundle, tmp_path):

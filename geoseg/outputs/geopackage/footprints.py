@@ -19,6 +19,7 @@ from geoseg.outputs.geopackage.layer import (
     write_layer,
 )
 from geoseg.values.classes import ClassInfo, ClassMap
+from geoseg.values.confidence import PolygonConfidence, polygon_features
 from geoseg.vector.fit.fit import STATUS
 from geoseg.vector.footprints.extract import Footprints
 from geoseg.vector.ground import geodesic_measures
@@ -27,7 +28,7 @@ LAYER = "buildings"
 COLUMNS = {
     **CLASS_COLUMNS,
     "perimeter_m": ("Perimeter [m]", "Geodesic length of the outline, courtyards included, in metres"),
-    "confidence": ("Confidence", "Mean probability of the class over the polygon's pixels, 0 to 1"),
+    "confidence": ("Confidence", "Chance that it is a building, where the model was calibrated, else mean probability"),
     "status": (
         "Shape",
         "ortho: right angles; multi: several directions; circle; free: neither; unchanged: the contour as it was",
@@ -55,15 +56,26 @@ def buildings_schema(*, fitted: bool) -> pa.Schema:
     return pa.schema([*_COMMON, *(_OF_FIT if fitted else []), GEOMETRY])
 
 
-def buildings_batch(found: Footprints, *, crs: CRS, target: ClassInfo) -> pa.RecordBatch:
-    """Return polygons of class ``target`` as rows of the layer, with their true areas and perimeters."""
+def buildings_batch(
+    found: Footprints, *, crs: CRS, target: ClassInfo, confidence: PolygonConfidence | None = None
+) -> pa.RecordBatch:
+    """Return polygons of class ``target`` as rows of the layer, with their true areas and perimeters.
+
+    confidence: that of the model; None gives the mean probability over the polygon's pixels.
+    """
     areas, perimeters = geodesic_measures(found.geometries, crs)
+    sure = found.mean_probability
+    if confidence is not None:
+        fitted = None if found.fit is None else found.fit.iou_contour
+        sure = confidence.of(
+            polygon_features(mean_probability=sure, area_m2=areas, perimeter_m=perimeters, iou_contour=fitted)
+        )
     columns = [
         pa.array(np.full(len(found), target.id, np.int16)),
         pa.array([target.name] * len(found), pa.string()),
         pa.array(areas),
         pa.array(perimeters),
-        pa.array(found.mean_probability.astype(np.float32)),
+        pa.array(sure.astype(np.float32)),
     ]
     if found.fit is not None:
         columns.append(pa.array([STATUS[code] for code in found.fit.status], pa.string()))

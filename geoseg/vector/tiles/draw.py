@@ -28,6 +28,7 @@ from geoseg.outputs.geopackage.side_files import refuse_if_in_use
 from geoseg.tiling.memory import BASE_BYTES, GDAL_CACHE_BYTES
 from geoseg.values.box import Box
 from geoseg.values.classes import ClassInfo, ClassMap
+from geoseg.values.confidence import PolygonConfidence
 from geoseg.values.grid import Grid
 from geoseg.vector.adjacent.overlaps import REACH_PX, linked_boxes, reach_boxes
 from geoseg.vector.footprints.extract import FootprintRules, to_footprints
@@ -79,6 +80,8 @@ class Drawing:
     """What becomes a polygon."""
     target: ClassInfo
     """The polygons' class."""
+    confidence: PolygonConfidence | None = None
+    """How likely a polygon is right; None: its mean probability."""
     max_component_px: int = MAX_COMPONENT_PX
     """Components whose box holds more pixels are oversized and keep their pixel edges."""
     tile_px: int = TILE_PX
@@ -273,7 +276,7 @@ class _Unresolved:
 def _finished(drawing: Drawing, outlines: Outlines, *, rules: FootprintRules | None = None) -> _Finished:
     outlines = (rules or drawing.rules).of_size(outlines, drawing.frame)
     found = to_footprints(outlines, drawing.frame)
-    batch = buildings_batch(found, crs=drawing.grid.crs, target=drawing.target)
+    batch = buildings_batch(found, crs=drawing.grid.crs, target=drawing.target, confidence=drawing.confidence)
     return _Finished(pixel_key(outlines.components.first_pixel), batch, outlines.merged)
 
 
