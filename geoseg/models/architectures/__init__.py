@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from geoseg.errors import ConfigError
 from geoseg.models.architectures.base import Options
 from geoseg.models.architectures.compact_unet import CompactUNetOptions
+from geoseg.models.architectures.pixel_mlp import PixelMlpOptions
 from geoseg.models.architectures.probes import ConstantProbe, IdentityProbe, RampProbe
 from geoseg.models.architectures.smp import SmpUNetOptions
 from geoseg.models.spec import Architecture
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 ARCHITECTURES: dict[str, type[Options]] = {
     "compact-unet": CompactUNetOptions,
     "smp-unet": SmpUNetOptions,
+    "pixel-mlp": PixelMlpOptions,
     "probe-identity": IdentityProbe,
     "probe-constant": ConstantProbe,
     "probe-ramp": RampProbe,

@@ -7,7 +7,11 @@ from geoseg.errors import ConfigError
 from geoseg.models.architectures import ARCHITECTURES, build_network, check_architecture
 from geoseg.models.spec import Architecture
 
-SMALL = {"compact-unet": {"widths": [4, 8, 12]}, "smp-unet": {"encoder_name": "resnet18"}}
+SMALL = {
+    "compact-unet": {"widths": [4, 8, 12]},
+    "smp-unet": {"encoder_name": "resnet18"},
+    "pixel-mlp": {"boxes": [3, 7], "widths": [8]},
+}
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -45,10 +49,11 @@ def test_dropout_changes_training_alone():
     ("name", "options", "words"),
     [
         ("unet", {}, r"unknown architecture 'unet'; did you mean smp-unet\?"),
-        ("vit", {}, "unknown architecture 'vit'; there are compact-unet, smp-unet, probe-identity"),
+        ("vit", {}, "unknown architecture 'vit'; there are compact-unet, smp-unet, pixel-mlp, probe-identity"),
         ("compact-unet", {}, "does not take"),
         ("compact-unet", {"widths": []}, "does not take"),
         ("compact-unet", {"widths": [4, 8], "heads": 2}, "does not take"),
+        ("pixel-mlp", {"boxes": [4]}, "4 is even: a box has a pixel in its middle"),
         ("smp-unet", {"encoder_name": "resnet1010"}, r"unknown encoder_name 'resnet1010'; did you mean resnet101\?"),
         ("smp-unet", {"encoder_name": "tu-resnet9000"}, r"unknown encoder_name .*; did you mean tu-res\w+\?"),
         ("smp-unet", {"decoder_channel": [8]}, r"decoder_channel: unknown key; did you mean decoder_channels\?"),
