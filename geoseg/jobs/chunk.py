@@ -109,7 +109,7 @@ class ChunkWalk:
             image, usable = resample_valid(data, usable, taps)
         image = self.job.scene.physical(image)
         wanted = [b.spec.normalisation for b in self.job.bundles]
-        return normalised(image, usable, wanted), usable
+        return normalised(image, usable, wanted, self.job.spec.inputs_of(self.job.scene.bands)), usable
 
     def _take_over(self, strip: Strip, usable: NDArray[np.bool_]) -> tuple[NDArray[np.uint32], NDArray[np.bool_]]:
         """Return this strip's sums and their validity, with what the strip before left of them."""
@@ -198,16 +198,23 @@ def _positive(weights: NDArray[np.uint16]) -> slice:
 
 
 def normalised(
-    image: NDArray[np.float32], usable: NDArray[np.bool_], wanted: Sequence[Normalisation]
+    image: NDArray[np.float32], usable: NDArray[np.bool_], wanted: Sequence[Normalisation], inputs: Sequence[int]
 ) -> list[NDArray[np.float32]]:
-    """Return (C, h, w) physical values as each of ``wanted`` asks, 0 where not usable; equal ones are one array."""
+    """Return (C, h, w) physical values as each of ``wanted`` asks, 0 where not usable; equal ones are one array.
+
+    inputs: the input channel that each band of the image is; channels that none is stay 0, their mean.
+    """
     done: list[NDArray[np.float32]] = []
     for i, normal in enumerate(wanted):
         if normal in wanted[:i]:
             done.append(done[wanted.index(normal)])
             continue
-        mean, std = (np.array(v, np.float32) for v in (normal.mean, normal.std))
-        done.append(normalise(image, usable, mean=mean, std=std))
+        mean, std = (np.array(v, np.float32)[list(inputs)] for v in (normal.mean, normal.std))
+        held = normalise(image, usable, mean=mean, std=std)
+        if len(held) < len(normal.mean):
+            held, seen = np.zeros((len(normal.mean), *usable.shape), np.float32), held
+            held[list(inputs)] = seen
+        done.append(held)
     return done
 
 

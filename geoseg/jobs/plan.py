@@ -42,7 +42,10 @@ from geoseg.tiling.windows import WindowGrid, redundancy
 DEFAULT_CHUNK_PX = 4096
 MANY_TIMES, MOST_TIMES = 4, 64  # finer or coarser than the model's: worth a warning; never meant
 LONGEST_PX = 2**24  # along an axis: every row and column of chunks is looked at for the plan
-SHARED = ("window_px", "margin_px", "ramp_px", "bands", "gsd_m", "gsd_range_m", "channels", "classes", "polygon_class")
+SHARED = (
+    "window_px", "margin_px", "ramp_px", "bands", "optional", "gsd_m", "gsd_range_m", "channels", "classes",
+    "polygon_class",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +134,7 @@ def make_plan(
         0
         if polygons is None
         else _polygon_bytes(job, polygons, lanes=site.lanes, budget=budget, base=load.base_bytes + COMPILING_BYTES),
-        (*_notes(scene, job.spec, job.resampling), *empty_areas(job.scene, seen)),
+        (*_notes(scene, job), *empty_areas(job.scene, seen)),
     )
 
 
@@ -157,7 +160,7 @@ def plan_finish(
     polygon_bytes = (
         0 if polygons is None else _polygon_bytes(job, polygons, lanes=room.lanes, budget=budget, base=PLAIN_BASE_BYTES)
     )
-    notes = (*_notes(scene, job.spec, job.resampling), *empty_areas(job.scene, sample(job.scene)))
+    notes = (*_notes(scene, job), *empty_areas(job.scene, sample(job.scene)))
     return Plan(job, room.lanes, memory, polygon_bytes, notes)
 
 
@@ -187,7 +190,7 @@ def make_job(
     if _times(scene, spec) > MOST_TIMES and not options.any_scale:
         raise InputError(f"{_far(scene, spec)}; take a model for such pixels, or pass --any-scale")
     return Job(
-        scene=scene.select(spec.band_set),
+        scene=scene.select(spec.band_set, optional=spec.optional),
         bundles=tuple(bundles),
         windows=WindowGrid.fit(
             resampling.working_shape,
@@ -299,17 +302,22 @@ def _far(scene: Scene, spec: ModelSpec) -> str:
     )
 
 
-def _notes(scene: Scene, spec: ModelSpec, resampling: Resampling) -> list[str]:
-    notes = list(scene.notes)
+def _notes(scene: Scene, job: Job) -> list[str]:
+    spec, resampling, notes = job.spec, job.resampling, list(scene.notes)
     if _times(scene, spec) > MANY_TIMES:
         notes.append(f"{_far(scene, spec)}; what it was trained to see may not be there")
     if not scene.named:
-        bands = ", ".join(spec.band_set.names)
-        grey = len(scene.bands) < len(spec.bands)
+        bands = ", ".join(job.scene.bands.names)
+        grey = len(scene.bands) < len(job.scene.bands)
         notes.append(
             f"{scene.name}: its one band without a name is taken as grey, for each of {bands}"
             if grey
             else f"{scene.name}: bands have no names; taken in order as {bands}"
+        )
+    if lacking := [b.name for b in spec.bands if b not in job.scene.bands]:
+        notes.append(
+            f"{scene.name}: no {', '.join(lacking)} among {', '.join(scene.bands.names)}; model {spec.name!r} does "
+            f"without, less well; name the file's bands in order with --bands where it has them"
         )
     if not resampling.is_identity:
         read_m = spec.reading_gsd_m(scene.grid)

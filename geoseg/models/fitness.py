@@ -25,7 +25,8 @@ def refuse_unfit(scene: Scene, spec: ModelSpec, seen: Sample) -> None:
     stored_plain = all((s.scale, s.offset) == (1, 0) for s in scene.sources)
     if (bytes_wanted and scene.dtype == "uint8" and stored_plain) or (found := seen.quantiles(scene, TAIL)) is None:
         return
-    for band, quantiles, mean, std in zip(spec.bands, found, normal.mean, normal.std, strict=True):
+    for i, quantiles in zip(spec.inputs_of(scene.bands), found, strict=True):
+        band, mean, std = spec.bands[i], normal.mean[i], normal.std[i]
         if not (_fits_bytes(quantiles) if bytes_wanted else _fits(quantiles, mean, std)):
             trained = "0 to 255, " if bytes_wanted else ""
             raise InputError(

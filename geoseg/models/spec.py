@@ -92,6 +92,7 @@ class ModelSpec(Value):
     task: Literal["semantic"] = "semantic"
     arch: Architecture
     bands: tuple[Band, ...] = Field(max_length=MOST_CHANNELS)
+    optional: tuple[Name, ...] = Field((), description="bands that a scene may lack: the network sees their mean")
     gsd_m: float | None = Field(
         description="ground resolution it was trained at; None where any will do", ge=1e-3, le=1e5
     )
@@ -121,6 +122,9 @@ class ModelSpec(Value):
         ClassMap(self.classes)
         for name in (*(b.name for b in self.bands), *(c.name for c in self.classes)):
             _a_name(name)
+        stray = set(self.optional) - {b.name for b in self.bands}
+        if stray or len(set(self.optional)) >= len(self.bands):
+            raise ValueError(f"optional {', '.join(self.optional)}: some, and not all, of the bands")
         axis = Axis(self.window_px, self.window_px, margin=self.margin_px, ramp=self.ramp_px)
         axis.check_alignment(self.multiple_px)
         n = len(self.bands)
@@ -150,6 +154,10 @@ class ModelSpec(Value):
     def band_set(self) -> BandSet:
         """The input bands in channel order."""
         return BandSet(self.bands)
+
+    def inputs_of(self, bands: BandSet) -> tuple[int, ...]:
+        """Return the input channel of each of ``bands``, which a scene was reduced to."""
+        return tuple(self.band_set.names.index(name) for name in bands.names)
 
     @property
     def class_map(self) -> ClassMap:

@@ -1,6 +1,6 @@
 """Scene: a raster (or several files of one grid) that may be read by windows; nothing is loaded, cheap to pickle."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -106,12 +106,13 @@ class Scene:
         row, col = self.origin
         return replace(self, grid=self.grid.crop(box), origin=(row + box.row0, col + box.col0))
 
-    def select(self, wanted: BandSet) -> "Scene":
+    def select(self, wanted: BandSet, *, optional: Collection[str] = ()) -> "Scene":
         """Return the scene reduced to the bands that a model wants, in its order.
 
         By name and wavelength where the scene's bands are named; a scene without names is taken in order when the
-        count fits. Raises InputError otherwise.
+        count fits. What it lacks of the bands that ``optional`` names is left out. Raises InputError otherwise.
         """
+        wanted = self._without_lacking(wanted, optional)
         if self.named:
             order = self.bands.indices_of(wanted, where=self.name)
         elif len(self.bands) == len(wanted):
@@ -124,3 +125,10 @@ class Scene:
                 f"({', '.join(wanted.names)}). Name them in file order with --bands, or pick by number: --bands 3,2,1"
             )
         return replace(self, bands=wanted, named=True, sources=tuple(self.sources[i] for i in order))
+
+    def _without_lacking(self, wanted: BandSet, optional: Collection[str]) -> BandSet:
+        """Return ``wanted`` without the optional bands that the scene lacks; unnamed, it has all of them or none."""
+        if not optional or (not self.named and len(self.bands) == len(wanted)):
+            return wanted
+        held = [b for b in wanted if b.name not in optional or (self.named and self.bands.holds(b))]
+        return BandSet(tuple(held))

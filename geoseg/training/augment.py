@@ -24,7 +24,7 @@ MOST_ENLARGED = 3.0  # a window shows pixels at most so many times larger than t
 class AreaPixels:
     """The pixels of one area, at one resolution."""
 
-    image: NDArray[np.float32]  # (C, H, W) in physical units, 0 where invalid
+    image: NDArray[np.float32]  # (C, H, W) in physical units, 0 where invalid; NaN in bands that the scene lacks
     valid: NDArray[np.bool_]  # (H, W)
     labels: Raw  # (H, W) raw labels of the target, UNKNOWN where invalid or not known
     gsd_m: float = 1.0  # true side of a pixel
@@ -43,12 +43,13 @@ class Recipe:
     mean: NDArray[np.float32]  # (C,) of the model's normalisation
     std: NDArray[np.float32]  # (C,)
     span: tuple[NDArray[np.float32], NDArray[np.float32]]  # (C,) values from dark to bright: what changes are shares of
+    optional: tuple[int, ...] = ()  # channels that windows may lack
 
 
 def random_window(
     area: AreaPixels, recipe: Recipe, rng: np.random.Generator
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """Cut one changed window: normalised image (C, size, size), 0 where invalid, and labels (size, size).
+    """Cut one changed window: normalised image (C, size, size), 0 where not known, and labels (size, size).
 
     The window's centre lies near a labelled pixel; beyond the area's edge pixels are mirrored and labels ignored, so no
     pixel outside the area is ever seen.
@@ -57,12 +58,15 @@ def random_window(
     zoom = _zoom(area, change, rng)
     image, valid, raw = _geometry(area, size, zoom, rotate=change.rotate, rng=rng)
     labels = recipe.target.labels(raw, gsd_m=area.gsd_m / zoom)
+    if change.drop > 0 and rng.random() < change.drop:
+        image[list(recipe.optional)] = np.nan
+    lacking = np.isnan(image)
     image = _radiometry(image, recipe, rng)
     if rng.random() < change.erase:
         h, w = rng.integers(size // 16, size // 3, 2)
         r, c = rng.integers(0, size - h), rng.integers(0, size - w)
         valid[r : r + h, c : c + w] = False
-    image = np.where(valid, image, np.float32(0))
+    image = np.where(valid & ~lacking, image, np.float32(0))
     return image, np.where(valid, labels, IGNORE).astype(np.uint8)
 
 
@@ -155,7 +159,7 @@ def _radiometry(image: NDArray[np.float32], recipe: Recipe, rng: np.random.Gener
         unit = unit + np.float32(rng.uniform(0.2, 1.0)) * (unit - gaussian_filter(unit, (0, 1.5, 1.5)))
     if change.gray > 0 and rng.random() < change.gray:
         share = np.float32(rng.uniform(0.2, 1.0))
-        unit = unit * (1 - share) + unit.mean(0, keepdims=True) * share
+        unit = unit * (1 - share) + np.nanmean(unit, 0, keepdims=True) * share
     if change.noise > 0:
         unit = unit + rng.standard_normal(unit.shape, np.float32) * np.float32(rng.uniform(0, change.noise))
     if change.jpeg > 0 and rng.random() < change.jpeg:
@@ -175,7 +179,7 @@ def _coarser(unit: NDArray[np.float32], times: float) -> NDArray[np.float32]:
 
 def _compressed(unit: NDArray[np.float32], quality: int) -> NDArray[np.float32]:
     """Return the image (C, H, W) after JPEG: three bands as a colour image, others one by one."""
-    image = np.clip(unit * 255, 0, 255).astype(np.uint8)
+    image = np.clip(np.nan_to_num(unit) * 255, 0, 255).astype(np.uint8)
     parts = [image.transpose(1, 2, 0)] if len(image) == 3 else list(image)
     seen = [_through_jpeg(part, quality) for part in parts]
     return seen[0].transpose(2, 0, 1) if len(image) == 3 else np.stack(seen)

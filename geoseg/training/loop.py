@@ -22,11 +22,10 @@ from geoseg.models.spec import ModelSpec, Normalisation
 from geoseg.training.augment import AreaPixels, Recipe
 from geoseg.training.batches import batches
 from geoseg.training.encoder import EncoderWeights, read_encoder, start_encoder
-from geoseg.training.losses import border_weights, cross_entropy_dice
+from geoseg.training.losses import border_weights, class_weights, cross_entropy_dice
 from geoseg.training.samples import Samples
 from geoseg.training.spec import TrainSpec
 from geoseg.training.targets import IGNORE
-from geoseg.values.bands import BandSet
 
 log = logging.getLogger(__name__)
 VALIDATION_BLOCK_PX = 1024
@@ -69,8 +68,7 @@ def model_spec(spec: TrainSpec, samples: Samples, encoder: EncoderWeights | None
     if spec.normalisation is not None:
         return spec.of_model(spec.normalisation)
     if spec.encoder is not None and encoder is not None:
-        bands = BandSet.parse(spec.bands, sensor=spec.sensor)
-        return spec.of_model(encoder.normalisation(bands, white=spec.encoder.white))
+        return spec.of_model(encoder.normalisation(spec.band_set, white=spec.encoder.white))
     mean, std = samples.statistics()
     return spec.of_model(Normalisation(mean=_six_digits(mean), std=_six_digits(std)))
 
@@ -234,7 +232,8 @@ class _Loop:
         mean, std = (np.array(v, np.float32) for v in (self.model.normalisation.mean, self.model.normalisation.std))
         centre, spread = self.samples.statistics()
         span = (centre - 2.5 * spread, centre + 2.5 * spread)
-        return Recipe(self.spec.schedule.crop_px, self.spec.augmentation, self.spec.target, mean, std, span)
+        optional = tuple(self.model.band_set.names.index(name) for name in self.model.optional)
+        return Recipe(self.spec.schedule.crop_px, self.spec.augmentation, self.spec.target, mean, std, span, optional)
 
     def _freeze(self, epoch: int) -> None:
         """Let the encoder learn once its frozen epochs are over."""
@@ -244,13 +243,12 @@ class _Loop:
 
     def _step(self, images: Tensor, labels: Tensor) -> float:
         self.network.train()
-        weights, border = None, self.spec.target.border
-        if border is not None and self.spec.schedule.border_weight > 1:
-            weights = border_weights(labels, border=border, weight=self.spec.schedule.border_weight)
         self.optimiser.zero_grad(set_to_none=True)
         with _autocast(self.precision):
             logits = self.network(images)
-        loss = cross_entropy_dice(logits, labels, weights=weights, groups=self.spec.target.dice_groups)
+        loss = cross_entropy_dice(
+            logits, labels, weights=self._pixel_weights(labels), groups=self.spec.target.dice_groups
+        )
         loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimiser.step()
@@ -258,6 +256,17 @@ class _Loop:
         self.steps += 1
         _follow(self.average, self.network, min(self.spec.schedule.ema, 1 - 1 / (1 + self.steps / 10)))
         return float(loss.detach())
+
+    def _pixel_weights(self, labels: Tensor) -> Tensor | None:
+        """Return what each pixel (B, H, W) counts in the cross entropy; None where all count the same."""
+        plan, border = self.spec.schedule, self.spec.target.border
+        weights = None
+        if border is not None and plan.border_weight > 1:
+            weights = border_weights(labels, border=border, weight=plan.border_weight)
+        if plan.class_weights:
+            per_class = class_weights(labels, [plan.class_weights.get(c.name, 1.0) for c in self.model.channels])
+            weights = per_class if weights is None else weights * per_class
+        return weights
 
     def _validate(self) -> tuple[float, tuple[float, ...]]:
         """Return the loss and the IoU of every class, as means over the sites of the validation areas."""
@@ -302,7 +311,9 @@ def _blocks(area: AreaPixels, labels: NDArray[np.uint8], model: ModelSpec) -> It
     """Yield an area in blocks, padded to the network's stride with ignored pixels; edge effects are accepted here."""
     mean = np.array(model.normalisation.mean, np.float32)[:, None, None]
     std = np.array(model.normalisation.std, np.float32)[:, None, None]
-    image: NDArray[np.float32] = np.where(area.valid, (area.image - mean) / std, np.float32(0)).astype(np.float32)
+    image: NDArray[np.float32] = np.where(
+        area.valid & ~np.isnan(area.image), (area.image - mean) / std, np.float32(0)
+    ).astype(np.float32)
     labels = np.where(area.valid, labels, IGNORE).astype(np.uint8)
     for r in range(0, labels.shape[0], VALIDATION_BLOCK_PX):
         for c in range(0, labels.shape[1], VALIDATION_BLOCK_PX):

@@ -1,5 +1,7 @@
 """Cross entropy plus Dice over labelled pixels, finite on batches without any."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -11,6 +13,13 @@ def border_weights(labels: Tensor, *, border: int, weight: float, reach_px: int 
     border_px = (labels == border).float()[:, None]
     near = torch.nn.functional.max_pool2d(border_px, 2 * reach_px + 1, stride=1, padding=reach_px)[:, 0]
     return 1 + (weight - 1) * near
+
+
+def class_weights(labels: Tensor, weights: Sequence[float]) -> Tensor:
+    """Return (B, H, W) ``weights`` of the channel that each label is; of no account where labels are ignored."""
+    table = torch.ones(IGNORE + 1)
+    table[: len(weights)] = torch.tensor(weights)
+    return table[labels.long()]
 
 
 def cross_entropy_dice(

@@ -1,7 +1,7 @@
 """Labelled scenes to pixels in memory, area by area, at the model's resolution."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,11 +33,11 @@ class Samples:
     def statistics(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return (mean, std) per band over the valid training pixels."""
         values = [area.image[:, area.valid] for area in self.train]
-        count = sum(v.shape[1] for v in values)
-        if count == 0:
-            raise ConfigError("the training areas hold no valid pixel; see nodata, masks and the split")
-        mean = sum(v.sum(1, dtype=np.float64) for v in values) / count
-        square = sum(((v - mean[:, None]) ** 2).sum(1, dtype=np.float64) for v in values) / count
+        count = np.sum([(~np.isnan(v)).sum(1) for v in values], 0)
+        if not np.all(count):
+            raise ConfigError("the training areas hold no valid pixel of every band; see nodata, masks and the split")
+        mean = np.sum([np.nansum(v, 1, dtype=np.float64) for v in values], 0) / count
+        square = np.sum([np.nansum((v - mean[:, None]) ** 2, 1, dtype=np.float64) for v in values], 0) / count
         return mean.astype(np.float32), np.maximum(np.sqrt(square), 1e-6).astype(np.float32)
 
 
@@ -49,7 +49,7 @@ def load_samples(spec: TrainSpec) -> Samples:
     """
     found: dict[Role, list[AreaPixels]] = {"train": [], "validation": [], "test": []}
     for item in spec.data:
-        scene = open_labelled(item).select(BandSet.parse(spec.bands, sensor=spec.sensor))
+        scene = open_labelled(item).select(spec.band_set, optional=spec.optional_bands)
         labels: dict[tuple[int, int], Raw] = {}
         for area in areas_of(item, scene, spec):
             if area.role == "test":
@@ -59,6 +59,7 @@ def load_samples(spec: TrainSpec) -> Samples:
             if shape not in labels:
                 labels[shape] = label_raster(item, spec.target, scene.grid.resized(shape))
             pixels = area_pixels(item, scene, resampling, working_box(area, resampling), labels[shape])
+            pixels = replace(pixels, image=_spread(pixels.image, scene.bands, spec.band_set))
             if (pixels.labels != UNKNOWN).any():
                 found[area.role].append(pixels)
     for role in ("train", "validation"):
@@ -89,6 +90,15 @@ def _gsd_m(item: LabelledScene, spec: TrainSpec, role: Role, grid: Grid) -> floa
     if role == "train" and span is not None:
         return max(grid.mean_resolution_m(), span[0])
     return reading_gsd_m(spec.gsd_m, spec.gsd_range_m, grid)
+
+
+def _spread(image: NDArray[np.float32], held: BandSet, wanted: BandSet) -> NDArray[np.float32]:
+    """Return (C, H, W) pixels of the bands ``held`` as channels of ``wanted``, NaN in those that are lacking."""
+    if held == wanted:
+        return image
+    out = np.full((len(wanted), *image.shape[1:]), np.nan, np.float32)
+    out[[wanted.names.index(name) for name in held.names]] = image
+    return out
 
 
 def working_box(area: Area, resampling: Resampling) -> Box:

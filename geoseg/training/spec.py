@@ -1,7 +1,7 @@
 """What a training run is told: data, target, split, augmentation, schedule. Frozen, and strict about unknown keys."""
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -71,6 +71,7 @@ class Augmentation(Value):
     coarse: float = Field(0.0, ge=0, le=1, description="share of windows shown as a coarser sensor would see them")
     jpeg: float = Field(0.0, ge=0, le=1, description="share of windows compressed as JPEG")
     gray: float = Field(0.0, ge=0, le=1, description="share of windows whose bands are mixed with their mean")
+    drop: float = Field(0.0, ge=0, le=1, description="share of windows that lack the optional bands")
     cutmix: float = Field(0.0, ge=0, le=1, description="share of windows that get a rectangle of another")
     erase: float = Field(0.3, ge=0, le=1, description="share of windows in which a rectangle becomes nodata")
 
@@ -88,6 +89,9 @@ class Schedule(Value):
     keep: Literal["best", "last"] = Field("best", description="the epoch whose averaged weights become the model")
     patience: int = Field(10, gt=0, description="epochs without a better validation score after which it stops")
     border_weight: float = Field(2.0, ge=1, description="weight of pixels at and near borders in the cross entropy")
+    class_weights: dict[str, Annotated[float, Field(gt=0)]] = Field(
+        default_factory=dict, description="weights of pixels by channel in the cross entropy; 1 where none is named"
+    )
     seed: int = 0
 
 
@@ -98,6 +102,7 @@ class TrainSpec(Value):
     data: tuple[LabelledScene, ...] = Field(min_length=1)
     target: BuildingTarget | ClassTarget = Field(discriminator="kind")
     bands: str = Field(description="the model's input bands, e.g. red,green,blue")
+    optional: str = Field("", description="those of the bands that a scene may lack, e.g. nir; see augmentation.drop")
     sensor: str | None = None
     gsd_m: float | None = Field(None, gt=0)
     gsd_range_m: Range | None = Field(None, description="scenes in this range are read at their own resolution")
@@ -125,19 +130,33 @@ class TrainSpec(Value):
     @model_validator(mode="after")
     def _makes_a_model(self) -> Self:
         """Refuse before the first epoch what the bundle would refuse after it."""
-        bands = len(BandSet.parse(self.bands, sensor=self.sensor).bands)
+        bands = len(self.band_set)
         try:
             self.of_model(Normalisation(mean=(0.0,) * bands, std=(1.0,) * bands))
         except ValidationError as error:
             raise ValueError(in_words(ModelSpec, error)) from error
+        stray = sorted(set(self.schedule.class_weights) - {c.name for c in self.target.channels})
+        if stray:
+            raise ValueError(f"class_weights of {', '.join(stray)}, which no channel is called")
         return self
+
+    @property
+    def band_set(self) -> BandSet:
+        """The input bands in channel order."""
+        return BandSet.parse(self.bands, sensor=self.sensor)
+
+    @property
+    def optional_bands(self) -> tuple[str, ...]:
+        """Names of the bands that a scene may lack."""
+        return BandSet.parse(self.optional, sensor=self.sensor).names if self.optional else ()
 
     def of_model(self, normalisation: Normalisation) -> ModelSpec:
         """Return what the bundle will say of its network; raises ValidationError."""
         return ModelSpec(
             name=self.name,
             arch=self.arch,
-            bands=BandSet.parse(self.bands, sensor=self.sensor).bands,
+            bands=self.band_set.bands,
+            optional=self.optional_bands,
             gsd_m=self.gsd_m,
             gsd_range_m=self.gsd_range_m,
             normalisation=normalisation,

@@ -149,6 +149,10 @@ class BandSet:
             )
         return tuple(found)
 
+    def holds(self, band: Band) -> bool:
+        """Whether one of the bands measures what ``band`` does."""
+        return self._nearest(band) is not None
+
     def _nearest(self, band: Band) -> int | None:
         for i, own in enumerate(self.bands):
             if own.name.lower() == band.name.lower() and own.same(band):

@@ -18,6 +18,7 @@ from geoseg.jobs.plan import make_plan
 from geoseg.models.architectures import build_network
 from geoseg.models.bundle import save_model
 from geoseg.models.spec import Normalisation
+from geoseg.values.bands import BandSet
 from geoseg.values.confidence import PolygonConfidence, polygon_features
 from geoseg.vector.pixels.runs import threshold_byte
 
@@ -375,3 +376,23 @@ def test_a_scene_of_other_pixels_is_warned_of_and_of_quite_others_refused(tmp_pa
         with pytest.raises(InputError, match=r"a.tif: pixels of .* times from the 0.5 m .*--any-scale"):
             notes(gsd_m)
     assert any("differ 65.0 times" in note for note in notes(0.5 * 65, any_scale=True))
+
+
+def test_a_scene_without_an_optional_band_is_mapped_as_if_that_band_were_its_mean_everywhere(tmp_path):
+    bands = BandSet.parse("red,green,blue,nir").bands
+    normal = Normalisation(mean=(100.0, 110.0, 120.0, 90.0), std=(50.0, 50.0, 50.0, 40.0))
+    kind = {"widths": [8, 16], "bands": bands, "normalisation": normal, "polygon_class": None}
+    rgb_will_do = load_model(write_bundle(tmp_path / "free", optional=("nir",), **kind))
+    strict = load_model(write_bundle(tmp_path / "strict", **kind))
+    pixels = np.random.default_rng(2).integers(20, 250, (3, 90, 130), np.uint8)
+    rgb = write_tif(tmp_path / "rgb.tif", pixels, photometric="RGB")
+    mean = np.full((1, 90, 130), 90, np.uint8)
+    four = write_tif(tmp_path / "four.tif", np.concatenate([pixels, mean]), photometric="MINISBLACK")
+    options = RunOptions(probabilities=True)
+    lacking = predict(rgb, rgb_will_do, tmp_path / "a", options=options)
+    predict(open_scene(four, bands="red,green,blue,nir"), strict, tmp_path / "b", options=options)
+    with rasterio.open(tmp_path / "a/probabilities.tif") as a, rasterio.open(tmp_path / "b/probabilities.tif") as b:
+        np.testing.assert_array_equal(a.read(), b.read())
+    assert any("no nir among red, green, blue" in note and "--bands" in note for note in lacking.run["plan"]["notes"])
+    with pytest.raises(InputError, match="band nir not found"):
+        predict(rgb, strict, tmp_path / "c", options=options)

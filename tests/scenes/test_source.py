@@ -605,3 +605,17 @@ def test_a_mask_hides_where_it_is_not_a_number(tmp_path):
         mask = write(tmp_path / f"m{nodata}.tif", shown, nodata=nodata)
         scene = open_scene(path, mask=mask)
         assert read(scene, scene.grid.box).valid.tolist() == [[True, False, False], [True, False, nodata != -1]]
+
+
+@pytest.mark.parametrize(
+    ("bands", "held"),
+    [("R,G,B,N", "red,green,blue,nir"), ("R,G,B,extra", "red,green,blue"), ("1,2,3,4", "red,green,blue,nir"),
+     ("3,2,1", "red,green,blue")],
+)  # fmt: skip
+def test_of_optional_bands_a_scene_is_reduced_to_those_that_it_has(bands, held, tmp_path):
+    scene = open_scene(write(tmp_path / "a.tif", noise("uint8", 4), photometric="MINISBLACK"), bands=bands)
+    reduced = scene.select(BandSet.parse("red,green,blue,nir"), optional=("nir",))
+    assert reduced.bands == BandSet.parse(held)
+    assert len(reduced.sources) == len(reduced.bands)
+    with pytest.raises(InputError, match=r"swir16|without names"):
+        scene.select(BandSet.parse("red,green,blue,swir16,swir22,nir"), optional=("nir",))

@@ -187,3 +187,16 @@ def test_jpeg_changes_pixels_a_little_whatever_the_bands(bands):
     away = np.abs(seen[1] - seen[0])
     assert away.shape == (bands, 64, 64)
     assert 0.01 < away.mean() < 0.5
+
+
+def test_optional_bands_are_dropped_as_often_as_told_and_a_band_that_the_scene_lacks_is_never_seen():
+    change = Augmentation(drop=0.5, gray=0.5, blur=0.5, coarse=0.5, noise=0.02, jpeg=0.5)
+    recipe = Recipe(32, change, CLASSES, MEAN, STD, (MEAN - 2.5 * STD, MEAN + 2.5 * STD), optional=(1,))
+    held, lacking = area(), area()
+    lacking.image[1] = np.nan
+    seen = [random_window(held, recipe, np.random.default_rng(seed))[0] for seed in range(60)]
+    dropped = [not window[1].any() for window in seen]
+    assert 15 <= sum(dropped) <= 45
+    assert all(window[0].any() and np.isfinite(window).all() for window in seen)
+    without = [random_window(lacking, recipe, np.random.default_rng(seed))[0] for seed in range(5)]
+    assert all(window[0].any() and not window[1].any() and np.isfinite(window).all() for window in without)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from geoseg.training.losses import border_weights, cross_entropy_dice
+from geoseg.training.losses import border_weights, class_weights, cross_entropy_dice
 from geoseg.training.targets import BORDER, IGNORE
 
 
@@ -89,3 +89,15 @@ def test_border_weights_reach_around_borders():
     expected = np.ones((20, 20))
     expected[7:14, 7:14] = 3
     np.testing.assert_array_equal(weights[0], expected)
+
+
+def test_class_weights_say_what_an_error_in_a_class_costs():
+    labels = torch.tensor([[[0, 1, 2, IGNORE]]])
+    assert class_weights(labels, [1.0, 4.0, 0.5])[0, 0, :3].tolist() == [1.0, 4.0, 0.5]
+    logits = torch.zeros(1, 3, 1, 4)
+    logits[0, 0] = 5.0  # says the first class everywhere: the second is an error
+
+    def loss(weights):
+        return cross_entropy_dice(logits, labels, weights=class_weights(labels, weights), groups=((0,),))
+
+    assert loss([1.0, 4.0, 1.0]) > loss([1.0, 1.0, 1.0]) > loss([4.0, 1.0, 1.0])

@@ -1,5 +1,7 @@
 """Samples: what a run would read of each area, at the model's resolution, and nothing of the test area."""
 
+from dataclasses import replace
+
 import geopandas as gpd
 import numpy as np
 import pytest
@@ -131,3 +133,18 @@ def test_training_areas_are_as_fine_as_windows_need_and_validation_as_a_run_read
     coarse = load_samples(spec(folder, data=data, augmentation=jitter)).train[0]
     assert coarse.gsd_m == pytest.approx(1.0, rel=0.05)
     assert (coarse.span_m, coarse.share) == ((1.0, 1.5), 0.3)
+
+
+def test_an_optional_band_that_a_scene_lacks_is_nan_and_counts_in_no_statistics(files):
+    folder, data = files
+    found = load_samples(spec(folder, bands="red,nir,blue", optional="nir"))
+    (train,) = found.train
+    assert np.isnan(train.image[1]).all()
+    np.testing.assert_array_equal(train.image[::2, train.valid], data[::2, :60, :110][:, train.valid] * 0.5 + 7)
+    mean, std = Samples((train, replace(train, image=np.full_like(train.image, 9))), ()).statistics()
+    assert mean[1] == 9
+    assert std[1] <= 1e-6
+    with pytest.raises(ConfigError, match="no valid pixel of every band"):
+        found.statistics()
+    with pytest.raises(InputError, match="band nir not found"):
+        load_samples(spec(folder, bands="red,nir,blue"))
