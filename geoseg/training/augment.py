@@ -87,6 +87,8 @@ def _geometry(
     away = size / 4 / zoom
     row, col = row + rng.uniform(-away, away), col + rng.uniform(-away, away)
     angle = rng.uniform(0, 2 * np.pi) if rotate else rng.integers(4) * np.pi / 2
+    if not rotate and zoom == 1:  # pixels as they are: between them they would be smoother than a run sees them
+        row, col = np.floor(row) + (size + 1) % 2 / 2, np.floor(col) + (size + 1) % 2 / 2
     flip = rng.choice([-1.0, 1.0])
     ramp = (np.arange(size) - (size - 1) / 2) / zoom
     dy, dx = np.meshgrid(ramp, ramp * flip, indexing="ij")
