@@ -17,6 +17,7 @@ from geoseg.options.polygons import PolygonOptions
 from geoseg.options.run import RunOptions
 from geoseg.scenes.aoi import read_area
 from geoseg.scenes.reads import files_read
+from geoseg.scenes.reflectance import as_reflectance
 from geoseg.scenes.sample import empty_areas, sample
 from geoseg.scenes.scene import Scene
 from geoseg.tasks import task_of
@@ -189,8 +190,9 @@ def make_job(
     resampling = Resampling.to_resolution(scene.grid, spec.reading_gsd_m(scene.grid))
     if _times(scene, spec) > MOST_TIMES and not options.any_scale:
         raise InputError(f"{_far(scene, spec)}; take a model for such pixels, or pass --any-scale")
+    selected = scene.select(spec.band_set, optional=spec.optional)
     return Job(
-        scene=scene.select(spec.band_set, optional=spec.optional),
+        scene=as_reflectance(selected) if spec.quantity == "reflectance" else selected,
         bundles=tuple(bundles),
         windows=WindowGrid.fit(
             resampling.working_shape,
@@ -303,7 +305,7 @@ def _far(scene: Scene, spec: ModelSpec) -> str:
 
 
 def _notes(scene: Scene, job: Job) -> list[str]:
-    spec, resampling, notes = job.spec, job.resampling, list(scene.notes)
+    spec, resampling, notes = job.spec, job.resampling, list(job.scene.notes)
     if _times(scene, spec) > MANY_TIMES:
         notes.append(f"{_far(scene, spec)}; what it was trained to see may not be there")
     if not scene.named:

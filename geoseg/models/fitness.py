@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from geoseg.errors import InputError
 from geoseg.models.spec import ModelSpec, Normalisation
+from geoseg.scenes.reflectance import BRIGHT, CODINGS
 from geoseg.scenes.sample import Sample
 from geoseg.scenes.scene import Scene
 
@@ -12,6 +13,7 @@ TAIL = 0.01  # share of the pixels at either end that may be anything
 BYTE = 255.0
 BYTE_SPAN = 320.0  # mean + 3 std of a model of bytes stays below
 BYTE_LEAST = 16.0  # and its means above
+LEAST_REFLECTANCE = -0.3  # dark pixels after atmospheric correction, at the very least
 FAR_STD, NARROW_STD, LOW_MEAN = 12.0, 0.02, 0.05  # other models: so far off, so narrow and low is another unit
 
 
@@ -20,6 +22,9 @@ def refuse_unfit(scene: Scene, spec: ModelSpec, seen: Sample) -> None:
 
     Bytes in a model of bytes are not looked at, and a normalisation with a mean of 0 says nothing.
     """
+    if spec.quantity == "reflectance":
+        _refuse_no_reflectance(scene, spec, seen)
+        return
     normal = spec.normalisation
     bytes_wanted = _of_bytes(normal)
     stored_plain = all((s.scale, s.offset) == (1, 0) for s in scene.sources)
@@ -34,6 +39,17 @@ def refuse_unfit(scene: Scene, spec: ModelSpec, seen: Sample) -> None:
                 f"{spec.name!r} was trained on values of {trained}mean {mean:.4g} and spread {std:.4g}; bring the "
                 f"scene to that range first (gdal_translate -scale) or take a model of its own range"
             )
+
+
+def _refuse_no_reflectance(scene: Scene, spec: ModelSpec, seen: Sample) -> None:
+    found = seen.quantiles(scene, TAIL)
+    if found is None or (0 < found[:, 2].max() <= BRIGHT and found[:, 0].min() >= LEAST_REFLECTANCE):
+        return
+    raise InputError(
+        f"{scene.name}: its values run from {found[:, 0].min():.4g} to {found[:, 2].max():.4g} ({scene.dtype}), model "
+        f"{spec.name!r} takes reflectance 0 to 1; say how they stand for it: "
+        f"{', or '.join(f'{c.flags} ({c.name})' for c in CODINGS)}"
+    )
 
 
 def _of_bytes(normal: Normalisation) -> bool:

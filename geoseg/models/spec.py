@@ -99,6 +99,12 @@ class ModelSpec(Value):
     gsd_range_m: Range | None = Field(
         None, description="scenes between these resolutions are read at their own, others at the nearer end"
     )
+    suits_m: Range | None = Field(
+        None, description="resolutions of the scenes it is for; None: those that it was trained at"
+    )
+    quantity: Literal["reflectance"] | None = Field(
+        None, description="what the bands hold, where scenes may store it as whole numbers that stand for it"
+    )
     normalisation: Normalisation
     window_px: int = Field(512, gt=0, le=2**16)
     margin_px: int = Field(32, ge=0)
@@ -112,6 +118,8 @@ class ModelSpec(Value):
     tta: Literal["none", "rotate", "d4"] = Field("none", description="views of a window that a run averages by default")
     threshold: float = Field(0.5, gt=0, lt=1, description="p(polygon_class) from which a pixel belongs to it")
     polygon_confidence: PolygonConfidence | None = Field(None, description="how likely its polygons are right")
+    ground: Text = Field("", description="what ground it was trained or tuned on")
+    scores: tuple[Text, ...] = Field((), max_length=64, description="places and their figures, a line each")
     licence: Text = ""
     attribution: Text = ""
     training: dict[str, Any] = Field(default_factory=dict)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from geoseg.options.option import NAMED, NUMBER, Checked, Option
+from geoseg.options.option import NAMED, NUMBER, Checked, Option, span
 from geoseg.values.resampling import Rule
 
 
@@ -22,6 +22,17 @@ class SceneOptions(Checked):
     ] = None
     sensor: Annotated[str | None, Option("Sensor that gives the bands wavelengths, e.g. sentinel-2 or naip.")] = None
     nodata: Annotated[float | None, Option("Nodata value.", unset="the file's own", limit=NUMBER)] = None
+    scale: Annotated[
+        float | None,
+        Option(
+            "Physical value = stored value x scale + offset, e.g. 0.0001.",
+            unset="the file's own",
+            limit=span(1e-9, 1e9),
+        ),
+    ] = None
+    offset: Annotated[float | None, Option("See scale, e.g. -0.1.", unset="the file's own", limit=span(-1e9, 1e9))] = (
+        None
+    )
     mask: Annotated[
         str | None,
         Option("Raster on the scene's grid; pixels where it is 0 or nodata are invalid.", limit=NAMED, metavar="FILE"),

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -29,6 +30,8 @@ def open_scene(
     bands: str | None = None,
     sensor: str | None = None,
     nodata: float | None = None,
+    scale: float | None = None,
+    offset: float | None = None,
     mask: str | Path | None = None,
     assume_crs: str | None = None,
     resampling: Rule | None = None,
@@ -39,7 +42,8 @@ def open_scene(
 
     bands: the bands' names in file order ("B02,B03,…"), or 1-based numbers to pick ("3,2,1"); a band marked as alpha
     is one of them when it is named or picked, else it masks. sensor: a key of ``geoseg.values.sensors.SENSORS`` that
-    gives the bands wavelengths; nodata: overrides the tag; mask: a raster on the scene's grid, pixels where its first
+    gives the bands wavelengths; nodata: overrides the tag; scale, offset: override the tags,
+    physical value = stored value x scale + offset; mask: a raster on the scene's grid, pixels where its first
     band is 0, nodata or NaN are invalid; assume_crs: for files without one; resampling: "nearest", "bilinear" or
     "average", by which files of other pixel sizes become bands on the grid of the first one;
     warp_to: a CRS, such as "EPSG:32633", that a scene placed by ground control points, or in another CRS, is warped to;
@@ -56,7 +60,9 @@ def open_scene(
         raise ConfigError("no scene given")
     given = Given(paths, assume_crs, resampling, warp_to, local_only)
     found = next(known for recipe in RECIPES if (known := recipe(given)) is not None)
-    every = [s if nodata is None else replace(s, nodata=nodata) for s in found.sources]
+    given_values = {"nodata": nodata, "scale": scale, "offset": offset}
+    told: dict[str, Any] = {name: value for name, value in given_values.items() if value is not None}
+    every = [replace(s, **told) for s in found.sources]
     is_alpha = [s.index == s.alpha for s in every]
     band_set, named, picked = name_bands(list(found.labels), is_alpha, bands, sensor, paths[0])
     if mask is not None:

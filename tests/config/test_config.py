@@ -115,7 +115,7 @@ def test_a_wrong_key_of_a_training_is_named_with_its_path(tmp_path, keys, told):
     [
         ({"each": {"job": "land_cover"}}, "each.model: missing"),
         ({"each": {"job": "train"}}, "each: job: 'train' is not known; choose 'land_cover', 'buildings'"),
-        ({"each": {"job": "buildings", "scene": "s.tif"}}, "each.scene: unknown key; there are bands,"),
+        ({"each": {"job": "buildings", "picture": "s.tif"}}, "each.picture: unknown key; there are bands,"),
         (
             {"each": {"job": "buildings", "options": {"chunkpx": 512}}},
             "each.options.chunkpx: unknown key; did you mean",

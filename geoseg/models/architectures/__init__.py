@@ -14,6 +14,7 @@ from geoseg.models.architectures.compact_unet import CompactUNetOptions
 from geoseg.models.architectures.pixel_mlp import PixelMlpOptions
 from geoseg.models.architectures.probes import ConstantProbe, IdentityProbe, RampProbe
 from geoseg.models.architectures.smp import SmpUNetOptions
+from geoseg.models.architectures.spectral_rules import SpectralRulesOptions
 from geoseg.models.spec import Architecture
 from geoseg.untrusted.validation import in_words, near_or_known
 
@@ -24,6 +25,7 @@ ARCHITECTURES: dict[str, type[Options]] = {
     "compact-unet": CompactUNetOptions,
     "smp-unet": SmpUNetOptions,
     "pixel-mlp": PixelMlpOptions,
+    "spectral-rules": SpectralRulesOptions,
     "probe-identity": IdentityProbe,
     "probe-constant": ConstantProbe,
     "probe-ramp": RampProbe,

@@ -11,6 +11,7 @@ SMALL = {
     "compact-unet": {"widths": [4, 8, 12]},
     "smp-unet": {"encoder_name": "resnet18"},
     "pixel-mlp": {"boxes": [3, 7], "widths": [8]},
+    "spectral-rules": {"indices": ["ndvi", "mndwi"]},
 }
 
 
@@ -49,7 +50,7 @@ def test_dropout_changes_training_alone():
     ("name", "options", "words"),
     [
         ("unet", {}, r"unknown architecture 'unet'; did you mean smp-unet\?"),
-        ("vit", {}, "unknown architecture 'vit'; there are compact-unet, smp-unet, pixel-mlp, probe-identity"),
+        ("vit", {}, "unknown architecture 'vit'; there are compact-unet, smp-unet, pixel-mlp, spectral-rules, probe-"),
         ("compact-unet", {}, "does not take"),
         ("compact-unet", {"widths": []}, "does not take"),
         ("compact-unet", {"widths": [4, 8], "heads": 2}, "does not take"),
