@@ -8,7 +8,8 @@ from geoseg.jobs.run import Listener, Stop
 
 
 def run(config: LandCoverConfig, *, listen: Listener, stop: Stop | None = None) -> Result:
-    """Open the scene, load the model, and write the class map and its confidence to the config's folder."""
+    """Open the scene, load the model, or the one that fits it, and write class map and confidence to the folder."""
     scene = config.open()
+    config = config.decided(scene)
     model = load_models(config.model)
     return predict(scene, model, config.out, options=config.options, config=config.recorded(), listen=listen, stop=stop)

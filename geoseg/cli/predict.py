@@ -22,7 +22,7 @@ Models = Annotated[
     typer.Option(
         "-m",
         "--model",
-        help="A model bundle's folder, or the name of one that comes with geoseg; several are averaged.",
+        help="A model bundle's folder, or a name that geoseg models lists; several are averaged.",
         show_default=False,
     ),
 ]
@@ -44,9 +44,10 @@ def predict(
 ) -> None:
     """Map the classes of a scene: classes.tif and confidence.tif, georeferenced, with names and colours.
 
-    An unfinished run in the output folder is resumed.
+    Without a model: land-cover or spectral, whichever fits the scene's bands, values and resolution. An unfinished run
+    in the output folder is resumed.
     """
-    content = {**scene.as_config(), "model": named(model), "out": str(output), "options": run}
+    content = {**scene.as_config(), "model": model or [], "out": str(output), "options": run}
     start(parse_config(LandCoverConfig, content, where="flags"), talk, dry_run=dry_run)
 
 
@@ -85,7 +86,7 @@ def plan(
 ) -> None:
     """Print what a run would do and hold, as JSON: windows, chunks, resolution, memory, disk."""
     kind: type[LandCoverConfig] | type[BuildingsConfig] = BuildingsConfig if polygons else LandCoverConfig
-    content = {**scene.as_config(), "model": named(model), "out": ".", "options": run}
+    content = {**scene.as_config(), "model": model or ([DEFAULT_MODEL] if polygons else []), "out": ".", "options": run}
     print_plan(parse_config(kind, content, where="flags"))
 
 
@@ -131,10 +132,13 @@ def print_plan(config: LandCoverConfig | BuildingsConfig) -> None:
     from geoseg.models.bundle import load_model
 
     polygons = config.polygons if isinstance(config, BuildingsConfig) else None
+    scene = config.open()
+    if isinstance(config, LandCoverConfig):
+        config = config.decided(scene)
     bundles = [load_model(model) for model in config.model]
     with open_engine(config.options) as engine:
         site = engine.site(config.options.device)
-        made = make_plan(config.open(), bundles, site=site, options=config.options, polygons=polygons)
+        made = make_plan(scene, bundles, site=site, options=config.options, polygons=polygons)
         seconds = estimated_seconds(made)
     refuse_if_disk_is_short(Path(config.out), made.disk_bytes, config.options)
     told: dict[str, Any] = {**made.as_json(), "estimated_seconds": seconds, "config": config.recorded()}
@@ -144,8 +148,8 @@ def print_plan(config: LandCoverConfig | BuildingsConfig) -> None:
 def named(models: list[str] | None) -> list[str]:
     """Return the models that are named; raises ConfigError where none is."""
     if not models:
-        from geoseg.models.bundle import bundled_models
+        from geoseg.models.bundle import known_models
 
-        own = ", ".join(f"{name} ({path})" for name, path in bundled_models().items())
-        raise ConfigError(f"no model: pass -m FOLDER or -m NAME; bundles that come with geoseg: {own or 'none'}")
+        own = ", ".join(f"{name} ({path})" for name, path in known_models().items())
+        raise ConfigError(f"no model: pass -m FOLDER or -m NAME; bundles known by name: {own or 'none'}")
     return models

@@ -41,6 +41,7 @@ VERBS = {
         "evaluate",
         "Score a prediction: IoU, F1, confusion, boundary F1; objects and their shapes where both sides are polygons.",
     ),
+    "models": ("models", "List the models that are here: task, bands, resolution, ground, scores, licence."),
     "check": (
         "check",
         "Re-read the outputs of a run and say whether they are sound; exit code 8 where one is not.",

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationError, field_va
 from geoseg.config.permissions import NOTHING, Allowed, refuse_what_is_not_allowed
 from geoseg.disk.places import located
 from geoseg.errors import ConfigError, InputError, OutputError
-from geoseg.models.bundle import bundled_models
+from geoseg.models.bundle import known_models
 from geoseg.models.spec import Value
 from geoseg.options.option import Checked, declared
 from geoseg.options.polygons import PolygonOptions
@@ -155,6 +155,14 @@ class Buildings(RunKeys):
 
 class LandCoverConfig(LandCover, RunConfig):
     """A class map of a scene."""
+
+    model: tuple[PathText, ...] = Field((), description="as everywhere; none: the one that fits the scene")
+
+    def decided(self, scene: "Scene") -> Self:
+        """Return the same with a model; see ``geoseg.models.choice.chosen``."""
+        from geoseg.models.choice import chosen
+
+        return self if self.model else self.model_copy(update={"model": (chosen(scene),)})
 
 
 class BuildingsConfig(Buildings, RunConfig):
@@ -324,7 +332,7 @@ def _located(scene: str, folder: Path) -> str:
 
 def _bundle(model: str, folder: Path) -> str:
     """Return a name that geoseg knows as it is, whatever lies here: ``-o buildings`` makes a folder of that name."""
-    return model if model in bundled_models() else str((folder / model).absolute())
+    return model if model in known_models() else str((folder / model).absolute())
 
 
 def _one_line(error: Exception) -> str:

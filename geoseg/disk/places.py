@@ -7,6 +7,7 @@ from pathlib import Path
 
 from geoseg.errors import ConfigError, OutputError
 
+MODELS = "GEOSEG_MODELS"  # variable of the environment: the folder of a user's own models
 VECTOR_DRIVERS = {  # what polygons are written as: OGR's name of the format by suffix
     ".gpkg": "GPKG",
     ".geojson": "GeoJSON",
@@ -19,6 +20,14 @@ VECTORS = (*VECTOR_DRIVERS, ".shp", ".kml", ".kmz", ".gml", ".sqlite", ".parquet
 CONNECTION = re.compile(r"/vsi|[A-Za-z]\w+:")  # /vsicurl/…, https://…, NETCDF:"file.nc":variable
 ARCHIVES = re.compile(r"(?:/vsi(?:zip|gzip|tar|7z|rar)/)+")
 LAYERED_SOURCE = re.compile(r"<SrcDataSource[^>]*>([^<]+)</SrcDataSource>")  # of an OGR VRT
+
+
+def models_folder() -> Path:
+    """Return the folder of the user's own models, there or not: $GEOSEG_MODELS, else one in the user's data folder."""
+    if named := os.environ.get(MODELS):
+        return Path(named).absolute()
+    data = os.environ.get("XDG_DATA_HOME")
+    return (Path(data) if data else Path.home() / ".local" / "share") / "geoseg" / "models"
 
 
 def located(path: str | Path, folder: Path | None = None) -> str:

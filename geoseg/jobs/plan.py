@@ -188,11 +188,11 @@ def make_job(
         raise ConfigError(f"model {spec.name!r} names no class to draw polygons of; use geoseg predict")
     threshold = spec.threshold if options.threshold is None else options.threshold
     resampling = Resampling.to_resolution(scene.grid, spec.reading_gsd_m(scene.grid))
-    if _times(scene, spec) > MOST_TIMES and not options.any_scale:
+    if spec.times_off(scene.grid) > MOST_TIMES and not options.any_scale:
         raise InputError(f"{_far(scene, spec)}; take a model for such pixels, or pass --any-scale")
     selected = scene.select(spec.band_set, optional=spec.optional)
     return Job(
-        scene=as_reflectance(selected) if spec.quantity == "reflectance" else selected,
+        scene=as_reflectance(selected, sample(selected)) if spec.quantity == "reflectance" else selected,
         bundles=tuple(bundles),
         windows=WindowGrid.fit(
             resampling.working_shape,
@@ -288,25 +288,17 @@ def _chunk_px(load: Load, asked: int | None, before: int | None, budget: int) ->
     return chosen
 
 
-def _times(scene: Scene, spec: ModelSpec) -> float:
-    """Return how many times finer or coarser a scene's pixels are than the model's, on the axis that differs more."""
-    read_m = spec.reading_gsd_m(scene.grid)
-    if read_m is None:
-        return 1.0
-    return max(max(size / read_m, read_m / size) for size in scene.grid.ground_resolution_m())
-
-
 def _far(scene: Scene, spec: ModelSpec) -> str:
     height_m, width_m = scene.grid.ground_resolution_m()
     return (
-        f"{scene.name}: pixels of {height_m:.3g} x {width_m:.3g} m differ {_times(scene, spec):,.1f} times from the "
-        f"{spec.trained_m} of the model"
+        f"{scene.name}: pixels of {height_m:.3g} x {width_m:.3g} m differ {spec.times_off(scene.grid):,.1f} times from "
+        f"the {spec.trained_m} of the model"
     )
 
 
 def _notes(scene: Scene, job: Job) -> list[str]:
     spec, resampling, notes = job.spec, job.resampling, list(job.scene.notes)
-    if _times(scene, spec) > MANY_TIMES:
+    if spec.times_off(scene.grid) > MANY_TIMES:
         notes.append(f"{_far(scene, spec)}; what it was trained to see may not be there")
     if not scene.named:
         bands = ", ".join(job.scene.bands.names)

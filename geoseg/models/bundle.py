@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from geoseg.disk.files import atomic
+from geoseg.disk.places import models_folder
 from geoseg.errors import ConfigError, ModelError, OutputError
 from geoseg.models.architectures import LEAST_BYTES_PER_VALUE, build_network, check_architecture
 from geoseg.models.spec import ModelSpec, Weights
@@ -76,8 +77,18 @@ def bundled_models() -> dict[str, Path]:
     return {p.parent.name: p.parent for p in sorted(folder.glob(f"*/{SPEC_FILE}"))}
 
 
+def known_models() -> dict[str, Path]:
+    """Return the bundles that a name means: those that come with geoseg, then those in ``models_folder``.
+
+    A bundle of the user's never takes a name that geoseg has.
+    """
+    own = bundled_models()
+    found = {p.parent.name: p.parent for p in sorted(models_folder().glob(f"*/{SPEC_FILE}"))}
+    return {**own, **{name: folder for name, folder in found.items() if name not in own}}
+
+
 def load_model(model: str | Path) -> ModelBundle:
-    """Open a bundle by path, or one that comes with geoseg by name, and check its sha256.
+    """Open a bundle by path, or one of ``known_models`` by name, and check its sha256.
 
     A name that geoseg knows is never a folder here, so a job means the same wherever it is started; write ./buildings
     for a folder of that name. Raises ModelError where it is missing, incomplete, damaged or of another schema.
@@ -85,7 +96,7 @@ def load_model(model: str | Path) -> ModelBundle:
     >>> load_model("buildings").spec.band_set.names
     ('red', 'green', 'blue')
     """
-    own = bundled_models()
+    own = known_models()
     folder = own[model] if isinstance(model, str) and model in own else Path(model)
     spec_file = folder / SPEC_FILE
     if not spec_file.is_file():
@@ -112,7 +123,7 @@ def _no_bundle(model: str | Path, folder: Path, own: Mapping[str, Path]) -> Mode
     if inside:
         return ModelError(f"{model}: a folder that holds model bundles, e.g. {inside[0]}; name one of them")
     return ModelError(
-        f"{model}: no model bundle ({SPEC_FILE} not found). Those that come with geoseg: {', '.join(own) or 'none'}"
+        f"{model}: no model bundle ({SPEC_FILE} not found). Those known by name: {', '.join(own) or 'none'}"
     )
 
 

@@ -154,9 +154,25 @@ class ModelSpec(Value):
         return reading_gsd_m(self.gsd_m, self.gsd_range_m, grid)
 
     @property
+    def span_m(self) -> tuple[float, float] | None:
+        """The resolutions of the scenes that it is for, in metres; None where any will do."""
+        return self.suits_m or self.gsd_range_m or (None if self.gsd_m is None else (self.gsd_m, self.gsd_m))
+
+    @property
     def trained_m(self) -> str:
-        """In words, the resolutions that it was trained at."""
-        return " to ".join(f"{m:g}" for m in self.gsd_range_m or (self.gsd_m,) if m is not None) + " m"
+        """In words, the resolutions that it was trained at or made for."""
+        span = self.span_m
+        return "any resolution" if span is None else " to ".join(f"{m:g}" for m in dict.fromkeys(span)) + " m"
+
+    def times_off(self, grid: "Grid") -> float:
+        """Return how many times finer or coarser a grid's pixels are than those it is for, on the worse axis; 1: not.
+
+        Raises InputError where the grid has no place on Earth and the model is not for any resolution.
+        """
+        if self.span_m is None:
+            return 1.0
+        low, high = self.span_m
+        return max(max(low / size, size / high, 1.0) for size in grid.ground_resolution_m())
 
     @property
     def band_set(self) -> BandSet:

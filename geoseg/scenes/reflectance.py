@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from geoseg.scenes.sample import Sample, sample
+from geoseg.scenes.sample import Sample
 from geoseg.scenes.scene import Scene
 
 TAIL = 0.01  # share of the pixels at either end that may be anything
@@ -55,14 +55,14 @@ def coding_of(darkest: float, brightest: float) -> Coding | None:
     return coding if DIM < brightest * coding.scale + coding.offset < BRIGHT else None
 
 
-def as_reflectance(scene: Scene) -> Scene:
+def as_reflectance(scene: Scene, seen: Sample) -> Scene:
     """Return a scene of optical bands alone with the scale and offset by which its numbers are reflectance, and a note.
 
-    A scene that holds reflectance, says how, or is of no known coding is returned as it is.
+    seen: pixels of it. A scene that holds reflectance, says how, or is of no known coding is returned as it is.
     """
     if any((s.scale, s.offset) != (1, 0) for s in scene.sources):
         return scene
-    found = extremes(sample(scene))
+    found = extremes(seen)
     if found is None:
         return scene
     darkest, brightest = found

@@ -96,7 +96,7 @@ def unknown_key(tmp_path, scene, bundle):
 
 
 def no_model(tmp_path, scene, bundle):
-    return ["predict", scene, "-o", tmp_path / "o"]
+    return ["verify", scene]
 
 
 def odd_chunk(tmp_path, scene, bundle):
@@ -145,11 +145,11 @@ def wrong_job(tmp_path, scene, bundle):
         (no_crs, 3, ["nocrs.tif", "no CRS", "--assume-crs"]),
         (complex_pixels, 3, ["slc.tif", "complex", "convert"]),
         (other_grid, 3, ["B03.tif", "B02.tif", "65 x 65", "one grid"]),
-        (unknown_model, 4, ["no_model", "no model bundle", "come with geoseg"]),
+        (unknown_model, 4, ["no_model", "no model bundle", "known by name"]),
         (flipped_byte, 4, ["weights.safetensors", "sha256", "fetch it again"]),
         (output_exists, 5, ["/o:", "finished run", "--overwrite"]),
         (unknown_key, 2, ["c.yaml", "options.treshold", "did you mean threshold?"]),
-        (no_model, 2, ["no model", "-m", "come with geoseg"]),
+        (no_model, 2, ["no model", "-m", "known by name"]),
         (odd_chunk, 2, ["chunk-px 700", "512"]),
         (odd_memory, 2, ["'plenty'", "4GB"]),
         (little_memory, 6, ["MiB", "--memory"]),

@@ -149,9 +149,7 @@ def test_weights_are_hashed_once_as_long_as_they_stay_as_they_are(folder, monkey
 
 
 def test_missing_pieces(folder, tmp_path):
-    with pytest.raises(
-        ModelError, match=r"nowhere: no model bundle \(model.json not found\). Those that come with geoseg: "
-    ):
+    with pytest.raises(ModelError, match=r"nowhere: no model bundle \(model.json not found\). Those known by name: "):
         load_model(tmp_path / "nowhere")
     (folder / WEIGHTS).unlink()
     with pytest.raises(ModelError, match=r"weights are missing; copy the whole folder"):

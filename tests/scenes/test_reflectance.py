@@ -7,7 +7,9 @@ from affine import Affine
 
 from geoseg.scenes.open import open_scene
 from geoseg.scenes.reading import read
-from geoseg.scenes.reflectance import CODINGS, as_reflectance, coding_of
+from geoseg.scenes.reflectance import CODINGS, coding_of
+from geoseg.scenes.reflectance import as_reflectance as by_sample
+from geoseg.scenes.sample import sample
 
 NAMES = ("blue", "green", "red", "nir", "swir16")
 
@@ -27,6 +29,10 @@ def scene_of(path, values, dtype, **opened):
         out.write(values.astype(dtype))
         out.descriptions = NAMES
     return open_scene(path, **opened)
+
+
+def as_reflectance(scene):
+    return by_sample(scene, sample(scene))
 
 
 def physical(scene):

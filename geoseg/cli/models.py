@@ -1,0 +1,69 @@
+"""geoseg models: which models are here, and what they are for."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from geoseg.cli.options import JsonOut, spread
+from geoseg.cli.table import table
+from geoseg.errors import ModelError
+
+if TYPE_CHECKING:
+    from geoseg.models.bundle import ModelBundle
+
+
+@spread
+def models(*, json_out: JsonOut = False) -> None:
+    """List the models that are here: task, bands, resolution, ground, scores, licence.
+
+    Those that come with geoseg, and those in $GEOSEG_MODELS, or in the user's data folder where that is not set.
+    """
+    from geoseg.models.bundle import known_models
+
+    listed = {name: facts(name, folder) for name, folder in known_models().items()}
+    print(json.dumps(listed, indent=1, ensure_ascii=False) if json_out else "\n\n".join(map(as_text, listed.values())))
+
+
+def facts(name: str, folder: Path) -> dict[str, Any]:
+    """Return what is known of a bundle; of one that cannot be opened, its fault."""
+    from geoseg.models.bundle import load_model
+
+    try:
+        bundle = load_model(folder)
+    except ModelError as error:
+        return {"name": name, "folder": str(folder), "fault": str(error)}
+    return {"name": name, "folder": str(folder), **of_bundle(bundle)}
+
+
+def of_bundle(bundle: "ModelBundle") -> dict[str, Any]:
+    """Return what a sound bundle says of itself, as JSON values."""
+    spec = bundle.spec
+    return {
+        "task": spec.task,
+        "classes": [c.name for c in spec.classes],
+        "bands": list(spec.band_set.names),
+        "quantity": spec.quantity,
+        "resolution_m": None if spec.span_m is None else list(spec.span_m),
+        "ground": spec.ground or spec.attribution,
+        "scores": list(spec.scores),
+        "licence": spec.licence,
+        "bytes": bundle.weights.bytes,
+        "digest": bundle.digest,
+    }
+
+
+def as_text(known: dict[str, Any]) -> str:
+    """Return what is known of a bundle as a small table under its name."""
+    if "fault" in known:
+        return f"{known['name']}\n{table([('fault', known['fault'])])}"
+    span = known["resolution_m"]
+    rows = [
+        ("task", f"{known['task']}: {', '.join(known['classes'])}"),
+        ("bands", ", ".join(known["bands"]) + (f", as {known['quantity']}" if known["quantity"] else "")),
+        ("resolution", "any" if span is None else f"{' to '.join(f'{m:g}' for m in dict.fromkeys(span))} m"),
+        ("ground", known["ground"] or "not told"),
+        *(("scores" if i == 0 else "", line) for i, line in enumerate(known["scores"] or ["none told"])),
+        ("licence", known["licence"] or "not told"),
+        ("folder", known["folder"]),
+    ]
+    return f"{known['name']}\n{table([(f'  {key}', value) for key, value in rows])}"
