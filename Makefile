@@ -1,6 +1,6 @@
 # Needs git, make and any python3. The first target that is made builds .venv (scripts/environment.py), the others use it.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint bench lock clean
+.PHONY: help demo test test-fast test-faults test-all lint bench lock clean
 BIN := .venv/bin
 READY := .venv/.ready
 
@@ -10,13 +10,18 @@ help: ## list the targets
 demo: $(READY) ## map a real scene and its buildings into demo/
 	$(BIN)/geoseg demo -o demo --overwrite
 
-# Two processes share all but what measures memory, which has the machine for itself; who is done takes from the other.
-SHARED := -n 2 --dist worksteal
+# Runs that are killed wait more than they compute, so they go beside the other tests, of which two processes take from
+# each other. What measures memory has the machine for itself.
 MEMORY = $$(grep -rl --include='*.py' 'mark\.memory' tests)
 test: lint ## lint, then all tests that a change must pass
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(SHARED) -m "not memory and not faults and not nightly"
-	$(BIN)/python -m pytest $(SHARED) -m "not nightly" tests/faults
+	$(MAKE) --jobs=2 test-fast test-faults
 	$(BIN)/python -m pytest -m "memory and not nightly" $(MEMORY)
+
+test-fast: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not memory and not faults and not nightly"
+
+test-faults: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not nightly" tests/faults
 
 test-all: lint ## lint and all tests, with many examples and a kill before every file operation
 	$(BIN)/python -m pytest --hypothesis-profile nightly -m "not memory and not faults"

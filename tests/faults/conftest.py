@@ -11,7 +11,7 @@ from faults.patches import MARK, MEAN, STD, network
 from faults.processes import Stage
 
 collect_ignore = ["preloaded.py", "stand_in.py"]  # they change the process that imports them
-SHAPE, CHUNKS, MARKED = (1100, 1300), 9, "r00001_c00001"
+SHAPE, CHUNKS, MARKED = (1056, 1088), 9, "r00001_c00001"
 PAUSE_S = 0.02  # for each of about ten windows of a chunk
 
 
@@ -25,8 +25,8 @@ def write_scene(path, shape):
     """Bright houses on dark, noisy ground with a hole in it; written without compression."""
     rng = np.random.default_rng(0)
     pixels = rng.integers(40, 90, (3, *shape), np.uint8)
-    for row in range(20, shape[0] - 60, 80):
-        for col in range(20, shape[1] - 60, 80):
+    for row in range(20, shape[0] - 60, 160):
+        for col in range(20, shape[1] - 60, 160):
             pixels[:, row : row + 40, col : col + 30] += 120
     pixels[:, 250:400, 600:700] = 0
     pixels[:, 768, 768] = MARK
@@ -40,15 +40,15 @@ def scene(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def model(tmp_path_factory):
-    """A bundle; its network is never run, ``BrightIsBuilding`` takes its place."""
+    return stand_in_bundle(tmp_path_factory.mktemp("faults") / "stand-in")
+
+
+def stand_in_bundle(folder):
+    """Save a bundle; its network is never run, ``BrightIsBuilding`` takes its place."""
     from geoseg.models.spec import Normalisation
 
-    return write_bundle(
-        tmp_path_factory.mktemp("faults") / "stand-in",
-        widths=[4, 8],
-        normalisation=Normalisation(mean=(MEAN,) * 3, std=(STD,) * 3),
-        window_px=256,
-    )
+    normal = Normalisation(mean=(MEAN,) * 3, std=(STD,) * 3)
+    return write_bundle(folder, widths=[4, 8], normalisation=normal, window_px=256)
 
 
 @pytest.fixture

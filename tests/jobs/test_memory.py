@@ -69,11 +69,11 @@ def four_band_bundle(tmp_path):
 @pytest.mark.memory
 def test_peak_memory_is_planned_and_does_not_grow_with_the_scene(tmp_path, four_band_bundle):
     found = {}
-    for size in (3000, 7500):
+    for size in (2500, 5000):
         scene = write_scene(tmp_path / f"{size}.tif", size)
         command = [sys.executable, "-c", RUN, str(scene), four_band_bundle, str(tmp_path / f"out{size}")]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         found[size] = json.loads(done.stdout)
         assert found[size]["valid"] == size**2
         assert found[size]["peak"] <= found[size]["planned"], found
-    assert found[7500]["peak"] <= 1.15 * found[3000]["peak"], found
+    assert found[5000]["peak"] <= 1.15 * found[2500]["peak"], found

@@ -274,6 +274,7 @@ def test_a_scene_is_verified_in_processes_of_their_own(every, wide_scene, tiny_b
     if not every:
         ways = verify._ways
         monkeypatch.setattr(verify, "PROBES", ())
+        monkeypatch.setattr(verify, "LOCAL_WORKERS", 1)
         monkeypatch.setattr(verify, "_ways", lambda *args: ways(*args)[:0:-2])  # local, then threads
     assert main(["verify", str(wide_scene), "-m", str(tiny_bundle), "--crop-px", "700", "-q"]) == 0
     out = capsys.readouterr().out

@@ -170,18 +170,21 @@ def test_command_line(raster, tmp_path, capsys):
 
 DRAW = """
 import json, sys
-from geoseg.vector.coverage.draw import draw_coverage
+from geoseg.vector.coverage import draw
 from geoseg.vector.coverage.coverage import CoverageRules
-raster, out, min_area_m2, tolerance_m = sys.argv[1:]
+raster, out, strip_px, min_area_m2, tolerance_m = sys.argv[1:]
+draw.STRIP_PX = int(strip_px)
 rules = CoverageRules(min_area_m2=float(min_area_m2), tolerance_m=float(tolerance_m))
-made = draw_coverage(raster, out, rules=rules)
+made = draw.draw_coverage(raster, out, rules=rules)
 peak, = (int(line.split()[1]) * 1024 for line in open("/proc/self/status") if line.startswith("VmHWM"))
 print(json.dumps({"peak": peak, "planned": made["planned_memory_bytes"], "count": made["count"]}))
 """
 
 
-def measured(raster: Path, out: Path, *, min_area_m2: float = 0, tolerance_m: float = 0) -> dict[str, int]:
-    command = [sys.executable, "-c", DRAW, str(raster), str(out), str(min_area_m2), str(tolerance_m)]
+def measured(
+    raster: Path, out: Path, *, strip_px: int = engine.STRIP_PX, min_area_m2: float = 0, tolerance_m: float = 0
+) -> dict[str, int]:
+    command = [sys.executable, "-c", DRAW, *map(str, (raster, out, strip_px, min_area_m2, tolerance_m))]
     return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
@@ -202,9 +205,9 @@ def test_peak_memory_is_planned_for_noise_and_for_patches(tmp_path, rules):
 @pytest.mark.memory
 def test_peak_memory_does_not_grow_with_the_pixels(tmp_path):
     found = {}
-    for size in (6000, 12000):  # both are more than one strip
+    for size in (3000, 6000):
         classes = np.kron(land((300, 300)), np.ones((size // 300, size // 300), np.uint8))[None]
         raster = write_tif(tmp_path / f"{size}.tif", classes, transform=FLAT, compress="deflate", tiled=True)
-        found[size] = measured(raster, tmp_path / f"{size}.gpkg")
-    assert found[6000]["count"] == found[12000]["count"]
-    assert found[12000]["peak"] <= 1.25 * found[6000]["peak"], found
+        found[size] = measured(raster, tmp_path / f"{size}.gpkg", strip_px=2**22)  # both are several strips
+    assert found[3000]["count"] == found[6000]["count"]
+    assert found[6000]["peak"] <= 1.25 * found[3000]["peak"], found
