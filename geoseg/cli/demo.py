@@ -28,7 +28,6 @@ def demo(
 
     The scene was cut from ground that the model has never seen.
     """
-    from geoseg.jobs.evaluate import evaluate
     from geoseg.pipelines import buildings
 
     config = BuildingsConfig(
@@ -36,6 +35,8 @@ def demo(
     ).based_on(Path())
     with talk.listener() as listen:
         result = buildings.run(config, listen=listen)
+    from geoseg.jobs.evaluate import evaluate  # geopandas: what is refused above does not wait for it
+
     truth = resources.files("geoseg") / "demo" / DEMO_TRUTH
     scores = evaluate(result.folder, Path(str(truth))).as_json()
     print_result(result)

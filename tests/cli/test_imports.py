@@ -3,12 +3,17 @@
 import json
 import subprocess
 import sys
+from itertools import chain, pairwise
 
 import pytest
 import yaml
 
+from geoseg.cli import main
+from geoseg.cli.verbs import VERBS
+
 VECTORS = {"geopandas", "pandas", "pyarrow", "pyogrio", "shapely", "xarray"}  # pyogrio loads geopandas where it is
 COMPILED = {"numba", "scipy"}  # numba loads scipy by itself
+POLYGONS, NETWORK = {*COMPILED, *VECTORS}, {*COMPILED, "shapely", "torch"}
 # What a verb may load of the libraries that take long to load, and the exit code of its arguments below. A refusal of
 # flags loads none.
 MAY_LOAD: dict[str, tuple[set[str], int]] = {
@@ -16,22 +21,36 @@ MAY_LOAD: dict[str, tuple[set[str], int]] = {
     "info": (set(), 0),
     "train, refused": (set(), 5),
     "regularize, refused": (set(), 2),
-    "check": ({*COMPILED, *VECTORS}, 0),
-    "evaluate": ({*COMPILED, *VECTORS}, 0),
-    "vectorize": ({*COMPILED, *VECTORS}, 0),
-    "regularize": ({*COMPILED, *VECTORS}, 0),
-    "predict": ({*COMPILED, "shapely", "torch"}, 0),
+    "demo, refused": (set(), 5),
+    "check": (POLYGONS, 0),
+    "evaluate": (POLYGONS, 0),
+    "vectorize": (POLYGONS, 0),
+    "regularize": (POLYGONS, 0),
+    "buildings": ({*POLYGONS, "torch"}, 0),
+    "train": ({*POLYGONS, "torch", "matplotlib"}, 0),
+    "finish": (set(), 0),
+    "predict": (NETWORK, 0),
+    "plan": (NETWORK, 0),
+    "run": (NETWORK, 0),
+    "batch": (NETWORK, 0),
+    "verify, refused": (NETWORK, 6),
 }
-GROUPS: dict[frozenset[str], list[str]] = {}  # verbs that may load the same share a process
-for _verb, (_may, _) in MAY_LOAD.items():
-    GROUPS.setdefault(frozenset(_may), []).append(_verb)
+# Verbs that run one after the other in one process: a later one may load all that those before it may.
+CHAINS = (
+    ("--help",),
+    (
+        "info", "train, refused", "regularize, refused", "demo, refused", "check", "evaluate", "vectorize",
+        "regularize", "buildings", "train",
+    ),
+    ("finish", "predict", "plan", "run", "batch", "verify, refused"),
+)  # fmt: skip
 SLOW = {
     "dask", "distributed", "matplotlib", "numba", "rich", "scipy", "segmentation_models_pytorch", "sklearn", "timm",
     "torch", "torchgeo", "torchvision", *VECTORS,
 }  # fmt: skip
 HIDE = """
 import json, sys
-hidden, asked = set(json.loads(sys.argv[1])), []
+hidden, asked, ends = set(), [], []
 class Hider:
     def find_spec(self, name, path=None, target=None):
         if name in hidden:
@@ -41,9 +60,12 @@ class Hider:
             asked.append(f"{name} by {frame.f_globals.get('__name__')}")
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 sys.meta_path.insert(0, Hider())
-from geoseg.cli import main
-codes = [main(argv) for argv in json.loads(sys.argv[2])]
-print(json.dumps([codes, asked]), file=sys.stderr)
+for verb, hides, argv in json.loads(sys.argv[1]):
+    hidden = set(hides)
+    from geoseg.cli import main
+    ends.append([verb, main(argv), asked])
+    asked = []
+print(json.dumps(ends), file=sys.stderr)
 """
 
 
@@ -52,6 +74,11 @@ def arguments(tiny_scene, tiny_bundle, tiny_truth, finished_run, tmp_path_factor
     """The arguments of each verb on small inputs."""
     folder = tmp_path_factory.mktemp("imports")
     model = ["-m", tiny_bundle, "--device", "cpu"]
+    parts = ["predict", tiny_scene, *model, "-q", "-o", folder / "parts", "--shard", "1/1"]
+    assert main(list(map(str, parts))) == 0
+    each = {"job": "land_cover", "model": str(tiny_bundle)}
+    batch = {"job": "batch", "scenes": str(tiny_scene), "out": "batch", "each": each}
+    (folder / "batch.yaml").write_text(yaml.safe_dump(batch))
     train = {
         "job": "train", "name": "houses", "data": [{"scene": str(tiny_scene), "labels": str(tiny_truth)}],
         "target": {"kind": "buildings", "border_m": 0.5}, "bands": "red,green,blue", "gsd_m": 0.5,
@@ -69,6 +96,14 @@ def arguments(tiny_scene, tiny_bundle, tiny_truth, finished_run, tmp_path_factor
         "info": ["info", tiny_scene],
         "check": ["check", finished_run],
         "predict": ["predict", tiny_scene, *model, "-q", "-o", folder / "second"],
+        "plan": ["plan", tiny_scene, *model],
+        "buildings": ["buildings", tiny_scene, *model, "-q", "-o", folder / "third"],
+        "finish": ["finish", folder / "parts", "-q"],
+        "run": ["run", folder / "parts" / "run.json", "-q", "-o", folder / "again"],
+        "batch": ["batch", folder / "batch.yaml", "-q"],
+        "verify, refused": ["verify", tiny_scene, *model, "--memory", "1MB", "-q"],
+        "demo, refused": ["demo", "-o", finished_run],
+        "train": ["train", folder / "train.yaml", "-o", folder / "trained", "-q"],
         "train, refused": ["train", folder / "train.yaml", "-o", tiny_bundle],
         "evaluate": ["evaluate", finished_run, "--truth", tiny_truth],
         "vectorize": ["vectorize", classes, "-o", folder / "drawn.gpkg", "--class-id", "2", "-q"],
@@ -77,11 +112,16 @@ def arguments(tiny_scene, tiny_bundle, tiny_truth, finished_run, tmp_path_factor
     }
 
 
-@pytest.mark.parametrize("verbs", GROUPS.values(), ids=", ".join)
+@pytest.mark.parametrize("verbs", CHAINS, ids=lambda verbs: f"{verbs[0]} to {verbs[-1]}")
 def test_verbs_load_what_they_need(verbs, arguments):
-    may_load, _ = MAY_LOAD[verbs[0]]
-    calls = json.dumps([[str(a) for a in arguments[verb]] for verb in verbs])
-    command = [sys.executable, "-c", HIDE, json.dumps(sorted(SLOW - may_load)), calls]
+    calls = [[verb, sorted(SLOW - MAY_LOAD[verb][0]), list(map(str, arguments[verb]))] for verb in verbs]
+    command = [sys.executable, "-c", HIDE, json.dumps(calls)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    codes, asked = json.loads(done.stderr.splitlines()[-1])
-    assert (codes, asked) == ([MAY_LOAD[verb][1] for verb in verbs], []), done.stderr
+    ends = json.loads(done.stderr.splitlines()[-1])
+    assert ends == [[verb, MAY_LOAD[verb][1], []] for verb in verbs], done.stderr
+
+
+def test_every_verb_is_tried():
+    assert {verb.partition(",")[0] for verb in chain(*CHAINS)} == {"--help", *VERBS}
+    for verbs in CHAINS:
+        assert all(MAY_LOAD[one][0] <= MAY_LOAD[next_one][0] for one, next_one in pairwise(verbs))
