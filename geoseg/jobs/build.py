@@ -22,6 +22,7 @@ from geoseg.outputs.cog.vrt import shown, write_parts_vrt
 from geoseg.outputs.geopackage.side_files import refuse_if_in_use
 from geoseg.outputs.pam import write_pam
 from geoseg.outputs.probabilities import ProbabilityBands
+from geoseg.outputs.provenance import model_tags
 from geoseg.tasks.buildings import drawn_layers
 from geoseg.values.box import Box
 
@@ -35,10 +36,7 @@ def remove_if_spent(work: JobFolder) -> None:
 
 def provenance(job: Job) -> dict[str, Any]:
     """Return where the outputs come from: nothing in it differs between two runs of one job."""
-    models = [
-        {"name": b.spec.name, "sha256": b.digest, "licence": b.spec.licence, "attribution": b.spec.attribution}
-        for b in job.bundles
-    ]
+    models = _models(job)
     return {
         "software": "geoseg",
         "version": __version__,
@@ -47,6 +45,13 @@ def provenance(job: Job) -> dict[str, Any]:
         "bands": list(job.scene.bands.names),
         "threshold": job.threshold,
     }
+
+
+def _models(job: Job) -> list[dict[str, str]]:
+    return [
+        {"name": b.spec.name, "sha256": b.digest, "licence": b.spec.licence, "attribution": b.spec.attribution}
+        for b in job.bundles
+    ]
 
 
 def build_outputs(
@@ -72,7 +77,7 @@ def build_outputs(
     classes = job.spec.class_map
     files = list(dict.fromkeys(layer.file for layer in job.layers if layer.file is not None))
     steps = len(files) + (polygons is not None)
-    tags = {"GEOSEG_MODEL": ", ".join(b.spec.name for b in job.bundles), "GEOSEG_MODEL_SHA256": job.model_digest}
+    tags = model_tags(_models(job), digest=job.model_digest)
     if outcome.failures:
         tags["GEOSEG_MISSING_CHUNKS"] = " ".join(sorted(f.id for f in outcome.failures))
     counts, areas_m2 = class_totals(job, records.values())

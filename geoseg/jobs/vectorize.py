@@ -20,6 +20,7 @@ from geoseg.options.polygons import PolygonOptions
 from geoseg.options.run import EngineOptions
 from geoseg.outputs.class_table import read_classes, tagged_names
 from geoseg.outputs.probabilities import open_probabilities
+from geoseg.outputs.provenance import model_of_tags
 from geoseg.scenes.reading import open_raster
 from geoseg.scenes.reads import files_read
 from geoseg.tiling.memory import MIB, PLAIN_BASE_BYTES
@@ -65,8 +66,9 @@ def vectorize(
         grid = Grid(src.crs, src.transform, src.shape)
         pixels = open_probabilities(str(raster), src, band=band, class_id=class_id, full_scale=full_scale)
         target, classes = _target(src, pixels.band, class_id)
+        model = model_of_tags(src.tags())
     drawing = drawing_of(pixels, grid, target, options=options, threshold=threshold)
-    source = {"software": "geoseg", "version": __version__, "model": None, "input": [Path(raster).name]}
+    source = {"software": "geoseg", "version": __version__, "model": model, "input": [Path(raster).name]}
     with open_engine(run) as engine:
         planned = _planned_bytes(drawing, engine.room(), run, name=Path(raster).name)
         each = _Stoppable(engine, stop or Stop(), path)

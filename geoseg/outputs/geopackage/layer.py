@@ -28,6 +28,7 @@ from geoseg.disk.places import VECTOR_DRIVERS
 from geoseg.errors import OutputError
 from geoseg.outputs.geopackage.side_files import refuse_if_in_use
 from geoseg.outputs.geopackage.styles import Category, Style, polygon_qml, polygon_sld
+from geoseg.outputs.provenance import PROVENANCE
 from geoseg.scenes.vectors import OGR_ERRORS
 from geoseg.values.classes import ClassInfo
 
@@ -238,9 +239,7 @@ def _describe(db: sqlite3.Connection, layer: PolygonLayer) -> None:
         [(str(c.id), c.name) for c in layer.classes],
     )
     text = json.dumps(layer.provenance, sort_keys=True, ensure_ascii=False)
-    db.execute(
-        "INSERT INTO gpkg_metadata VALUES (1, 'dataset', 'urn:geoseg:provenance', 'application/json', ?)", (text,)
-    )
+    db.execute("INSERT INTO gpkg_metadata VALUES (1, 'dataset', ?, 'application/json', ?)", (PROVENANCE, text))
     db.execute("INSERT INTO gpkg_metadata_reference VALUES ('geopackage', NULL, NULL, NULL, ?, 1, NULL)", (FIXED_TIME,))
     db.execute("COMMIT")
 

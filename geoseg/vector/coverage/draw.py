@@ -18,6 +18,7 @@ from geoseg.outputs.class_table import read_classes
 from geoseg.outputs.geopackage.coverage import write_coverage
 from geoseg.outputs.geopackage.side_files import refuse_if_in_use
 from geoseg.outputs.probabilities import choose_band
+from geoseg.outputs.provenance import model_of_tags
 from geoseg.scenes.reading import open_raster
 from geoseg.scenes.reads import files_read
 from geoseg.tiling.memory import FREE_SHARE, GDAL_CACHE_BYTES, MIB
@@ -61,9 +62,7 @@ def draw_coverage(
     source = {
         "software": "geoseg",
         "version": __version__,
-        "model": {"name": tags["GEOSEG_MODEL"], "sha256": tags.get("GEOSEG_MODEL_SHA256")}
-        if "GEOSEG_MODEL" in tags
-        else None,
+        "model": model_of_tags(tags),
         "input": [Path(raster).name],
         "min_area_m2": rules.min_area_m2,
         "tolerance_m": rules.tolerance_m,

@@ -23,6 +23,7 @@ from geoseg.options.polygons import RegularizeOptions
 from geoseg.outputs.disk_list import Spool, spooled
 from geoseg.outputs.geopackage.columns import fitted_batch, fitted_features, fitted_layer
 from geoseg.outputs.geopackage.layer import write_layer
+from geoseg.outputs.provenance import model_of_layers
 from geoseg.scenes.polygons import split_layer
 from geoseg.scenes.vectors import VectorLayer, open_vectors
 from geoseg.values.grid import lonlat
@@ -245,6 +246,8 @@ def _write(work: _Work, features: _Features, parts: _Parts, path: Path) -> dict[
     layer = work.layer
     start = np.searchsorted(parts.feature, np.arange(len(features.repaired) + 1))
     source = {"software": "geoseg", "version": __version__, "input": [Path(layer.path).name]}
+    if (model := model_of_layers(layer.path)) is not None:
+        source["model"] = model
     made = fitted_layer(layer, high=bool(features.high.any()), provenance=source | asdict(work.options))
     status: Counter[str] = Counter()
     areas, left_out = [0.0], [0]
