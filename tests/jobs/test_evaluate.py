@@ -14,6 +14,7 @@ from geoseg.cli import main
 from geoseg.errors import ConfigError, InputError
 from geoseg.jobs.evaluate import class_table, evaluate
 from geoseg.outputs.class_raster import ClassRaster
+from geoseg.scenes.labelled import class_text
 
 LEFT, TOP, CRS_NAME = 3e5, 3.06e6, "EPSG:32645"
 
@@ -174,6 +175,18 @@ def test_polygons_with_a_class_column_score_a_class_raster(tmp_path):
     odd = write_vectors(tmp_path / "o.gpkg", [house(0, 8, 0, 8)], use=["swamp"])
     with pytest.raises(ConfigError, match="use = swamp is neither name nor id"):
         evaluate(raster, odd, column="use")
+
+
+@pytest.mark.parametrize("ids", [[2, 2], [2.0, 2.0], ["building", "building"]])
+def test_a_column_that_says_building_of_all_polygons_leaves_other_ground_background(tmp_path, predicted, ids):
+    houses = [house(10, 30, 10, 40), house(60, 100, 50, 80)]
+    plain = evaluate(predicted, write_vectors(tmp_path / "t.gpkg", houses)).as_json()
+    named = evaluate(predicted, write_vectors(tmp_path / "c.gpkg", houses, kind=ids), column="kind").as_json()
+    assert named["classes"] == plain["classes"]
+    known = [*houses, house(0, 5, 0, SCENE_SHAPE[1])]
+    marked = write_vectors(tmp_path / "m.gpkg", known, kind=[*map(class_text, ids), "cloud"])
+    partly = evaluate(predicted, marked, column="kind", values={"cloud": "nodata"}).as_json()
+    assert partly["pixels"] == named["pixels"] - 5 * SCENE_SHAPE[1]
 
 
 def test_a_land_cover_map_with_buildings_is_judged_by_footprints(truth, tmp_path):

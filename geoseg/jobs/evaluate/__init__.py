@@ -227,7 +227,11 @@ def _truth(truth: Truth, ground: _Ground, classes: ClassMap) -> tuple[NDArray[np
             f"{truth.path}: {column} = {', '.join(unknown)} is neither name nor id of a class ({', '.join(ids)}); "
             f"say what it means with --values, e.g. {unknown[0]}={classes.classes[-1].name}"
         )
-    return burn(frame.geometry, [ids[text] for text in texts], ground.grid).astype(np.uint8), classes
+    geometries, values = [*frame.geometry], [ids[text] for text in texts]
+    first, last = classes.classes[0].id, classes.max_id
+    if len(classes) == 2 and {*values} - {NODATA} == {last}:  # polygons of one class alone: it could only agree
+        geometries, values = [shapely.box(*ground.grid.bounds), *geometries], [first, *values]
+    return burn(geometries, values, ground.grid).astype(np.uint8), classes
 
 
 def _ids_of_names(truth: Truth, classes: ClassMap) -> dict[str, int]:
