@@ -21,19 +21,19 @@ MAY_LOAD: dict[str, tuple[set[str], int]] = {
     "info": (set(), 0),
     "train, refused": (set(), 5),
     "regularize, refused": (set(), 2),
-    "demo, refused": (set(), 5),
+    "demo, refused": ({"shapely"}, 5),
     "check": (POLYGONS, 0),
     "evaluate": (POLYGONS, 0),
     "vectorize": (POLYGONS, 0),
     "regularize": (POLYGONS, 0),
     "buildings": ({*POLYGONS, "torch"}, 0),
-    "train": ({*POLYGONS, "torch", "matplotlib"}, 0),
-    "finish": (set(), 0),
+    "train": ({*POLYGONS, "torch", "matplotlib", "sklearn"}, 0),  # torch._dynamo asks for the last
+    "finish": ({"shapely"}, 0),
     "predict": (NETWORK, 0),
     "plan": (NETWORK, 0),
     "run": (NETWORK, 0),
     "batch": (NETWORK, 0),
-    "verify, refused": (NETWORK, 6),
+    "verify, refused": ({*POLYGONS, "torch"}, 6),
 }
 # Verbs that run one after the other in one process: a later one may load all that those before it may.
 CHAINS = (
