@@ -48,14 +48,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:  # the last stop: whatever it is becomes one line and an exit code
         if "--debug" in arguments:
             traceback.print_exc()
-        told, code = _told(error, step=arguments[0])
-        _say(told, code, arguments)
+        message, code = _message(error, step=arguments[0])
+        _say(message, code, arguments)
     if code == INTERRUPTED:
         _say("interrupted; a run goes on where it stopped when it is started again", code, arguments)
     return int(code)
 
 
-def _told(error: Exception, *, step: str) -> tuple[str, int]:
+def _message(error: Exception, *, step: str) -> tuple[str, int]:
     """Return what to say of an error, and the exit code; step: the verb that ran."""
     known = as_geoseg_error(error, step=step)
     if known is not None:
@@ -67,7 +67,7 @@ def _told(error: Exception, *, step: str) -> tuple[str, int]:
     return f"unexpected {type(error).__name__}: {error}. --debug shows where", 1
 
 
-def _say(told: str, code: int, arguments: Sequence[str]) -> None:
-    line = " ".join(told.split())
+def _say(message: str, code: int, arguments: Sequence[str]) -> None:
+    line = " ".join(message.split())
     as_json = "--progress=json" in arguments or ("--progress", "json") in pairwise(arguments)
     print(json_line(level="error", message=line, exit_code=code) if as_json else f"error: {line}", file=sys.stderr)

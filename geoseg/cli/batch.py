@@ -39,7 +39,7 @@ def batch(
 ) -> None:
     """Run the scenes of a glob, a CSV table or STAC items; skip what is complete, log and sum up the rest.
 
-    One scene's fault never stops the others: exit code 7 tells of it at the end.
+    One scene's fault never stops the others: the exit code is 7 then.
     """
     changes = {"out": output and str(output), "max_failures": options.max_failures}
     allowed = Allowed(factory=allow_factory, network=allow_network, clusters=allow_network)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from geoseg.cli.options import AllowNetwork, Overwrite, TalkFlags, spread
-from geoseg.cli.predict import tell
+from geoseg.cli.predict import report
 from geoseg.config.load import BuildingsConfig, LandCoverConfig, load_config
 from geoseg.config.permissions import Allowed
 from geoseg.errors import InputError
@@ -49,4 +49,4 @@ def finish(
             config=config.recorded(),
             listen=listen,
         )
-    tell(result)
+    report(result)

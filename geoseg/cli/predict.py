@@ -103,10 +103,10 @@ def start(config: LandCoverConfig | BuildingsConfig, talk: TalkFlags, *, dry_run
             result = buildings_recipe.run(config, listen=listen, stop=stop)
         else:
             result = land_cover.run(config, listen=listen, stop=stop)
-    tell(result)
+    report(result)
 
 
-def tell(result: "Result") -> None:
+def report(result: "Result") -> None:
     """Print what a run has made; raises IncompleteError where chunks are missing from it."""
     if not result.paths:
         print(
@@ -141,8 +141,8 @@ def print_plan(config: LandCoverConfig | BuildingsConfig) -> None:
         made = make_plan(scene, bundles, site=site, options=config.options, polygons=polygons)
         seconds = estimated_seconds(made)
     refuse_if_disk_is_short(Path(config.out), made.disk_bytes, config.options)
-    told: dict[str, Any] = {**made.as_json(), "estimated_seconds": seconds, "config": config.recorded()}
-    print(json.dumps(told, indent=1, ensure_ascii=False))
+    content: dict[str, Any] = {**made.as_json(), "estimated_seconds": seconds, "config": config.recorded()}
+    print(json.dumps(content, indent=1, ensure_ascii=False))
 
 
 def named(models: list[str] | None) -> list[str]:

@@ -81,13 +81,13 @@ class _PlainLines:
     """Prints a stage's beginning, about every twentieth of it, and its end."""
 
     def __init__(self) -> None:
-        self.stage, self.told = "", 0.0
+        self.stage, self.shown = "", 0.0
 
     def __call__(self, progress: "Progress") -> None:
         share = (progress.done + progress.within) / max(progress.total, 1)
-        if progress.stage == self.stage and share < min(1.0, self.told + PLAIN_SHARE):
+        if progress.stage == self.stage and share < min(1.0, self.shown + PLAIN_SHARE):
             return
-        self.stage, self.told = progress.stage, share
+        self.stage, self.shown = progress.stage, share
         detail = f"  {progress.detail}" if progress.detail else ""
         print(f"{progress.stage} {progress.done}/{progress.total} ({share:.0%}){detail}", file=sys.stderr, flush=True)
 

@@ -1,4 +1,4 @@
-"""Being told to stop: SIGTERM lets the chunk that is under way finish, for as long as a scheduler's grace lasts."""
+"""Stopping: SIGTERM lets the chunk that is under way finish, for as long as a scheduler's grace lasts."""
 
 import signal
 from collections.abc import Iterator

@@ -57,11 +57,11 @@ def verify(
 def as_text(report: "Report") -> str:
     """Return the runs and what follows from them as two tables."""
     crop = report.crop
-    told = f"{report.scene}: rows {crop.row0}..{crop.row1}, columns {crop.col0}..{crop.col1}"
+    judged_crop = f"{report.scene}: rows {crop.row0}..{crop.row1}, columns {crop.col0}..{crop.col1}"
     findings = table([["ok" if f.ok else "FAULT", f.name, f.detail] for f in report.findings])
     files = sorted({name for ran in report.runs for name in ran.hashes if not name.endswith(".xml")})
     head = (*COLUMNS[0], *(Path(name).stem for name in files), *COLUMNS[1])
-    return "\n\n".join((told, table([_row(ran, files) for ran in report.runs], head=head), findings))
+    return "\n\n".join((judged_crop, table([_row(ran, files) for ran in report.runs], head=head), findings))
 
 
 def _row(ran: "Ran", files: Sequence[str]) -> list[object]:

@@ -86,7 +86,7 @@ class SceneInput(SceneReading):
 
 
 class RunKeys(SceneReading):
-    """What a run is told beside its scene and its folder."""
+    """Keys of a run beside its scene and its folder."""
 
     model: tuple[PathText, ...] = Field(min_length=1, description="a model bundle, or several to be averaged")
     options: RunOptions = RunOptions()
@@ -122,7 +122,7 @@ class RunKeys(SceneReading):
 
 
 class RunConfig(RunKeys, SceneInput):
-    """What every run over a scene is told."""
+    """Keys of every run over a scene."""
 
     out: PathText
 
@@ -319,8 +319,8 @@ def _recorded(path: Path) -> dict[str, Any]:
 def _kind(path: Path, content: Mapping[str, Any]) -> type[Config]:
     job = content.get("job")
     if not isinstance(job, str) or job not in CONFIGS:
-        told = "missing" if job is None else f"{shown(job)} is not known"
-        raise ConfigError(f"{path}: job: {told}; choose {', '.join(CONFIGS)}")
+        fault = "missing" if job is None else f"{shown(job)} is not known"
+        raise ConfigError(f"{path}: job: {fault}; choose {', '.join(CONFIGS)}")
     return CONFIGS[job]
 
 

@@ -148,7 +148,7 @@ class Task(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class Resources:
     """What a process has: threads that work at once, and memory that is free for it."""
 
     lanes: int
@@ -160,7 +160,7 @@ class Room:
 
 
 @dataclass(frozen=True, slots=True)
-class Site(Room):
+class Site(Resources):
     """Where chunks are run: a process and its platform; lanes: threads that run the network."""
 
     platform: Platform
@@ -169,7 +169,7 @@ class Site(Room):
 class Engine(Protocol):
     """Something that runs chunks."""
 
-    def room(self) -> Room:
+    def resources(self) -> Resources:
         """Return what there is for work without a network; nothing is loaded for one."""
         ...
 

@@ -27,14 +27,14 @@ from distributed import Client, Future, KilledWorker, LocalCluster
 from distributed.comm import CommClosedError
 
 from geoseg.errors import ConfigError, GeosegError, PlanChangedError, TryAgainError
-from geoseg.executors.base import Cause, Chunk, ChunkFailure, ChunkRecord, Room, Site, Task
+from geoseg.executors.base import Cause, Chunk, ChunkFailure, ChunkRecord, Resources, Site, Task
 from geoseg.executors.threads import usable_cpus
 from geoseg.executors.worker import (
     INSTRUCTION_SET,
     Toolchain,
     execute,
     instruction_set,
-    own_room,
+    own_resources,
     own_site,
     perform,
     versions,
@@ -50,8 +50,8 @@ CONNECT_S = 30.0
 LEAST_ALLOWED_FAILURES = 10
 UNKNOWN = (ImportError, AttributeError, pickle.PickleError)  # what another geoseg says of our tasks
 LOST = (KilledWorker, CancelledError, CommClosedError, TimeoutError, OSError)
-# What our own clusters are told. Workers hold no Dask data, so spilling could only hurt; a first call may hold the
-# interpreter for minutes (libraries, GPU start-up) without being dead.
+# Settings of the clusters that geoseg starts. Workers hold no Dask data, so spilling could only hurt; a first call may
+# hold the interpreter for minutes (libraries, GPU start-up) without being dead.
 SETTINGS = {
     "distributed.scheduler.allowed-failures": 20,
     "distributed.scheduler.worker-ttl": "10 minutes",
@@ -82,9 +82,9 @@ class DaskEngine:
                 f"start them, then run the same command again"
             ) from error
 
-    def room(self) -> Room:
-        """See ``Engine.room``; asked of a worker."""
-        return next(self.map(own_room, [self._workers_of_a_host()]))
+    def resources(self) -> Resources:
+        """See ``Engine.resources``; asked of a worker."""
+        return next(self.map(own_resources, [self._workers_of_a_host()]))
 
     def site(self, device: str) -> Site:
         """See ``Engine.site``; asked of a worker."""
@@ -223,7 +223,7 @@ class DaskEngine:
             return ChunkFailure(*chunk, Cause.WORKER, error)
         except UNKNOWN as error:
             raise self._other_geoseg(error) from error
-        except Exception as error:  # whatever else a worker says of one chunk: the run tries again, then tells
+        except Exception as error:  # whatever else a worker says of one chunk: the run tries again, then reports it
             return ChunkFailure(*chunk, Cause.MEMORY if isinstance(error, MemoryError) else Cause.NETWORK, error)
         return outcome
 

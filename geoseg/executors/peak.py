@@ -1,4 +1,4 @@
-"""Peak: the largest resident size that a process ever had, as each system tells it."""
+"""Peak: the largest resident size that a process ever had, as each system reports it."""
 
 import sys
 from pathlib import Path
@@ -9,8 +9,8 @@ import psutil
 def peak_memory_bytes(pid: int | None = None) -> int:
     """Return the largest resident size a process ever had, by default this one's; raises psutil.Error where it is gone.
 
-    Linux and Windows tell it of every process; of others' elsewhere what they hold now is returned. Not what Linux says
-    by getrusage: that counts what the process was forked from.
+    Linux and Windows report it for every process; of others' elsewhere what they hold now is returned. Not what Linux
+    says by getrusage: that counts what the process was forked from.
     """
     process = psutil.Process(pid)
     if sys.platform == "linux":

@@ -21,7 +21,7 @@ from geoseg.executors.base import (
     ForwardAll,
     Outcome,
     Platform,
-    Room,
+    Resources,
     Sink,
     Site,
     Task,
@@ -38,9 +38,9 @@ READ_AHEAD = 1  # strips read beside the one being computed; the memory plan cou
 class SyncEngine:
     """One thing after the other in the calling thread."""
 
-    def room(self) -> Room:
-        """See ``Engine.room``."""
-        return local_room(lanes=1)
+    def resources(self) -> Resources:
+        """See ``Engine.resources``."""
+        return local_resources(lanes=1)
 
     def site(self, device: str) -> Site:
         """See ``Engine.site``."""
@@ -68,9 +68,9 @@ class ThreadsEngine:
         self._asked = lanes
         self.lanes = lanes or usable_cpus()
 
-    def room(self) -> Room:
-        """See ``Engine.room``."""
-        return local_room(lanes=self.lanes)
+    def resources(self) -> Resources:
+        """See ``Engine.resources``."""
+        return local_resources(lanes=self.lanes)
 
     def site(self, device: str) -> Site:
         """See ``Engine.site``."""
@@ -93,11 +93,11 @@ class ThreadsEngine:
             yield from _ahead(items, lambda item: pool.submit(call, item), keep=self.lanes)
 
 
-def local_room(*, lanes: int) -> Room:
+def local_resources(*, lanes: int) -> Resources:
     """Return what this process has."""
     import psutil
 
-    return Room(lanes, psutil.virtual_memory().available)
+    return Resources(lanes, psutil.virtual_memory().available)
 
 
 def local_site(device: str, *, lanes: int | None = None) -> Site:
@@ -107,7 +107,7 @@ def local_site(device: str, *, lanes: int | None = None) -> Site:
     lanes = lanes or (len(runs.devices(chosen)) if chosen == "cuda" else usable_cpus())
     others = f"numpy {np.__version__}, GDAL {rasterio.__gdal_version__}, zlib {zlib.ZLIB_RUNTIME_VERSION}"
     platform = Platform(chosen, runs.choose_precision(chosen), f"{runs.identity(chosen)}, {others}")
-    return Site(lanes, local_room(lanes=lanes).free_bytes, platform)
+    return Site(lanes, local_resources(lanes=lanes).free_bytes, platform)
 
 
 def usable_cpus() -> int:
@@ -172,7 +172,7 @@ def _try_advance(walk: Walk, strip: Strip, pixels: Any, forward_all: ForwardAll)
         return walk.advance(strip, pixels, forward_all)
     except TryAgainError:  # a signal's handler has raised it, here by chance
         raise
-    except Exception as error:  # whatever a network does to one chunk, the others go on; the run tells of it
+    except Exception as error:  # whatever a network does to one chunk, the others go on; the run reports it
         return _failure(walk, error, Cause.NETWORK)
 
 

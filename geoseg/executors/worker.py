@@ -13,9 +13,9 @@ import rasterio
 
 from geoseg import __version__
 from geoseg.errors import GeosegError, PlanChangedError
-from geoseg.executors.base import Chunk, ChunkFailure, ChunkProgress, ChunkRecord, Room, Site, Task
+from geoseg.executors.base import Chunk, ChunkFailure, ChunkProgress, ChunkRecord, Resources, Site, Task
 from geoseg.executors.heap import keep_freed_memory
-from geoseg.executors.threads import AtOnce, local_room, local_site, run_chunks
+from geoseg.executors.threads import AtOnce, local_resources, local_site, run_chunks
 from geoseg.models.backends import library
 from geoseg.tiling.memory import GDAL_CACHE_BYTES
 
@@ -82,9 +82,9 @@ def _refuse_other_tools(planned: Toolchain) -> None:
             )
 
 
-def own_room(workers: int) -> Room:
+def own_resources(workers: int) -> Resources:
     """Return what this worker has; workers: how many share its machine."""
-    return _shared(local_room(lanes=1), workers)
+    return _shared(local_resources(lanes=1), workers)
 
 
 def own_site(device: str, *, workers: int) -> Site:
@@ -92,14 +92,14 @@ def own_site(device: str, *, workers: int) -> Site:
     return _shared(_site(device), workers)
 
 
-def _shared[R: Room](room: R, workers: int) -> R:
-    """Return the room of one thread of this worker, whose machine has been taken for its own."""
+def _shared[R: Resources](resources: R, workers: int) -> R:
+    """Return the resources of one thread of this worker, whose machine has been taken for its own."""
     from distributed import get_worker
 
     worker = get_worker()
-    free = room.free_bytes // workers
+    free = resources.free_bytes // workers
     limit = worker.memory_manager.memory_limit
-    return replace(room, free_bytes=(min(free, limit) if limit else free) // max(1, worker.state.nthreads))
+    return replace(resources, free_bytes=(min(free, limit) if limit else free) // max(1, worker.state.nthreads))
 
 
 @lru_cache(maxsize=4)

@@ -13,7 +13,16 @@ from geoseg.errors import ConfigError, DiskFullError, IncompleteError, OutputErr
 from geoseg.executors.base import Engine, Platform
 from geoseg.executors.open import open_engine
 from geoseg.failures import disk_is_full
-from geoseg.jobs.batch_log import LOG_FILE, SUMMARY_FILE, Ledger, Report, SceneOutcome, State, kept, refuse_foreign_log
+from geoseg.jobs.batch_log import (
+    LOG_FILE,
+    SUMMARY_FILE,
+    BatchLog,
+    Report,
+    SceneOutcome,
+    State,
+    kept,
+    refuse_foreign_log,
+)
 from geoseg.jobs.build import remove_if_spent, sha256_of
 from geoseg.jobs.folder import JobFolder
 from geoseg.jobs.job import differences
@@ -77,22 +86,22 @@ def run_batch(batch: Batch, *, listen: Listener, stop: Stop) -> Report:
     batch.folder.mkdir(parents=True, exist_ok=True)
     refuse_foreign_log(batch.folder)
     names = [scene.name for scene in batch.scenes]
-    ledger = Ledger(batch.folder, names, max_failures=batch.max_failures)
+    batch_log = BatchLog(batch.folder, names, max_failures=batch.max_failures)
     stop = stop.within(batch.options.max_runtime_s)
-    with locked(batch.folder / LOCK_FILE, of=batch.folder), kept(ledger, options=asdict(batch.options)):
+    with locked(batch.folder / LOCK_FILE, of=batch.folder), kept(batch_log, options=asdict(batch.options)):
         try:
-            todo = list(_survey(batch, ledger))
+            todo = list(_survey(batch, batch_log))
             log.info("%d of %d scenes to run", len(todo), len(names))
             if todo:
                 with open_engine(batch.options) as engine:
-                    _run_all(batch, todo, ledger, engine=engine, listen=listen, stop=stop)
+                    _run_all(batch, todo, batch_log, engine=engine, listen=listen, stop=stop)
         except (TryAgainError, DiskFullError) as error:
-            ledger.stopped = error
-    return ledger.report()
+            batch_log.stopped = error
+    return batch_log.report()
 
 
-def _survey(batch: Batch, ledger: Ledger) -> Iterator[tuple[BatchScene, RunOptions]]:
-    """Yield the scenes to run, with their options; what is complete, or another job's, goes to the ledger."""
+def _survey(batch: Batch, batch_log: BatchLog) -> Iterator[tuple[BatchScene, RunOptions]]:
+    """Yield the scenes to run, with their options; what is complete, or another job's, goes to the log."""
     for scene in batch.scenes:
         try:
             options = options_for(scene, batch)
@@ -100,10 +109,10 @@ def _survey(batch: Batch, ledger: Ledger) -> Iterator[tuple[BatchScene, RunOptio
         except TryAgainError:
             raise
         except Exception as error:  # one scene never stops the others
-            ledger.add_failure(scene.name, error)
+            batch_log.add_failure(scene.name, error)
             continue
         if options is None:
-            ledger.add(SceneOutcome(scene.name, State.SKIPPED))
+            batch_log.add(SceneOutcome(scene.name, State.SKIPPED))
         else:
             yield scene, options
 
@@ -111,7 +120,7 @@ def _survey(batch: Batch, ledger: Ledger) -> Iterator[tuple[BatchScene, RunOptio
 def _run_all(
     batch: Batch,
     todo: Sequence[tuple[BatchScene, RunOptions]],
-    ledger: Ledger,
+    batch_log: BatchLog,
     *,
     engine: Engine,
     listen: Listener,
@@ -119,13 +128,13 @@ def _run_all(
 ) -> None:
     """Run scenes until the end or the failure budget; raises TryAgainError at ``stop``, and DiskFullError."""
     for number, (scene, options) in enumerate(todo, 1):
-        if ledger.used_up:
+        if batch_log.used_up:
             log.warning("more than %d scenes have failed; the rest is left alone", batch.max_failures)
             return
         if stop.now:
             raise TryAgainError(f"{batch.folder}: stopped before {scene.name}; the same command goes on")
         log.info("scene %d of %d: %s", number, len(todo), scene.name)
-        ledger.tell("scene started", scene=scene.name)
+        batch_log.record("scene started", scene=scene.name)
         began = time.monotonic()
         try:
             result = predict(
@@ -140,15 +149,15 @@ def _run_all(
                 stop=stop,
             )
         except TryAgainError as error:
-            ledger.add(SceneOutcome(scene.name, State.STOPPED, _since(began), error.exit_code, str(error)))
+            batch_log.add(SceneOutcome(scene.name, State.STOPPED, _since(began), error.exit_code, str(error)))
             raise
         except Exception as error:  # one scene never stops the others
-            ledger.add_failure(scene.name, error, _since(began))
+            batch_log.add_failure(scene.name, error, _since(began))
             if disk_is_full(error):
-                told = f"{batch.folder}: the disk is full, so the rest is not tried ({error})"
-                raise DiskFullError(f"{told}; free space there, then the same command goes on") from error
+                full = f"{batch.folder}: the disk is full, so the rest is not tried ({error})"
+                raise DiskFullError(f"{full}; free space there, then the same command goes on") from error
         else:
-            ledger.add(_outcome(scene, result, _since(began)))
+            batch_log.add(_outcome(scene, result, _since(began)))
 
 
 def plan_batch(batch: Batch) -> dict[str, Any]:
@@ -166,7 +175,7 @@ def plan_batch(batch: Batch) -> dict[str, Any]:
                     continue
                 plan = make_plan(scene.open(), batch.bundles, site=site, options=options, polygons=batch.polygons)
                 refuse_if_disk_is_short(scene.out, plan.disk_bytes, options)
-            except Exception as error:  # as in the run: it is told, and stops no other scene
+            except Exception as error:  # as in the run: it is reported, and stops no other scene
                 rows.append({**row, "state": "refused", "told": str(error)})
             else:
                 rows.append({**row, "state": "to run", "plan": plan.as_json()})
@@ -242,8 +251,8 @@ def _outcome(scene: BatchScene, result: Result, seconds: float) -> SceneOutcome:
     polygons = result.run["polygons"]["count"] if "polygons" in result.run else None
     missing = result.run["missing_chunks"]
     if missing:
-        told = f"{len(missing)} chunks failed and are nodata in {scene.out}"
-        return SceneOutcome(scene.name, State.INCOMPLETE, seconds, IncompleteError.exit_code, told, polygons)
+        message = f"{len(missing)} chunks failed and are nodata in {scene.out}"
+        return SceneOutcome(scene.name, State.INCOMPLETE, seconds, IncompleteError.exit_code, message, polygons)
     return SceneOutcome(scene.name, State.DONE, seconds, polygons=polygons)
 
 

@@ -1,4 +1,4 @@
-"""Ledger: what became of the scenes of a batch, as its log, its summary and its exit code tell it."""
+"""BatchLog: what became of the scenes of a batch, as its log, its summary and its exit code say it."""
 
 import json
 import logging
@@ -41,7 +41,7 @@ BAD = (State.FAILED, State.INCOMPLETE)
 
 @dataclass(frozen=True, slots=True)
 class SceneOutcome:
-    """What became of a scene, as the log and the summary tell it; code: as an exit code; told: why it failed."""
+    """What became of a scene, as the log and the summary say it; code: as an exit code; told: why it failed."""
 
     scene: str
     state: State
@@ -92,7 +92,7 @@ class Report:
         }
 
 
-class Ledger:
+class BatchLog:
     """What became of the scenes so far; every event goes to the log as it happens."""
 
     def __init__(self, folder: Path, names: Sequence[str], *, max_failures: int | None) -> None:
@@ -101,7 +101,7 @@ class Ledger:
         self._outcomes: dict[str, SceneOutcome] = {}
         self.stopped: TryAgainError | DiskFullError | None = None
 
-    def tell(self, event: str, **facts: Any) -> None:
+    def record(self, event: str, **facts: Any) -> None:
         """Append an event to the log."""
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         append_json_line(self.folder / LOG_FILE, {"time": now, "event": event, **facts})
@@ -109,7 +109,7 @@ class Ledger:
     def add(self, outcome: SceneOutcome, **more: Any) -> None:
         """Take what became of a scene; ``more`` goes to the log alone."""
         self._outcomes[outcome.scene] = outcome
-        self.tell("scene", **asdict(outcome), **more)
+        self.record("scene", **asdict(outcome), **more)
         if outcome.state in BAD:
             log.warning("%s %s: %s", outcome.scene, outcome.state, outcome.told)
 
@@ -119,8 +119,8 @@ class Ledger:
         if known is not None:
             self.add(SceneOutcome(scene, State.FAILED, seconds, known.exit_code, str(known)))
             return
-        told = f"unexpected {type(error).__name__}: {error}"
-        self.add(SceneOutcome(scene, State.FAILED, seconds, 1, told), traceback=traceback.format_exception(error))
+        message = f"unexpected {type(error).__name__}: {error}"
+        self.add(SceneOutcome(scene, State.FAILED, seconds, 1, message), traceback=traceback.format_exception(error))
 
     @property
     def used_up(self) -> bool:
@@ -150,20 +150,20 @@ def refuse_foreign_log(folder: Path) -> None:
 
 
 @contextmanager
-def kept(ledger: Ledger, **facts: Any) -> Iterator[Ledger]:
+def kept(batch_log: BatchLog, **facts: Any) -> Iterator[BatchLog]:
     """Log the start of a batch and, however it ends, its end; then its summary is written."""
-    ledger.tell("batch started", software=f"geoseg {__version__}", host=platform.node(), pid=os.getpid(), **facts)
+    batch_log.record("batch started", software=f"geoseg {__version__}", host=platform.node(), pid=os.getpid(), **facts)
     code: int | None = None
     try:
-        yield ledger
+        yield batch_log
     except BaseException as error:
         code = _code(error)
         raise
     finally:
-        content = ledger.report().as_json()
+        content = batch_log.report().as_json()
         content["code"] = content["code"] if code is None else code
-        write_json(ledger.folder / SUMMARY_FILE, content)
-        ledger.tell("batch ended", **{key: content[key] for key in ("code", "seconds", "counts")})
+        write_json(batch_log.folder / SUMMARY_FILE, content)
+        batch_log.record("batch ended", **{key: content[key] for key in ("code", "seconds", "counts")})
 
 
 def _code(error: BaseException) -> int:

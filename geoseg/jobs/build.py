@@ -63,7 +63,7 @@ def build_outputs(
     listen: Listener,
     each: ParallelMap = map,
 ) -> tuple[Path, dict[str, Any]]:
-    """Build all outputs in the job folder; returns their folder and the facts that run.json tells of them.
+    """Build all outputs in the job folder; returns their folder and what run.json holds of them.
 
     each: how polygons are drawn at several places. Chunks that failed are
     nodata, and the rasters' tags name them.
@@ -122,7 +122,7 @@ def class_totals(job: Job, records: Iterable[ChunkRecord]) -> tuple[dict[int, in
 def _polygons(
     job: Job, folder: JobFolder, parts: Mapping[Box, Path], path: Path, options: PolygonOptions, *, each: ParallelMap
 ) -> dict[str, Any]:
-    """Write the polygons of the model's polygon class; returns what run.json tells of them."""
+    """Write the polygons of the model's polygon class; returns what run.json holds of them."""
     from geoseg.jobs.drawing import drawing_of  # OGR, pandas, shapely: a map needs none of them
     from geoseg.vector.tiles.draw import draw_polygons
 

@@ -144,7 +144,7 @@ class JobFolder:
     def adopt(self, job: Job, *, fresh: bool, config: dict[str, Any] | None) -> None:
         """Make the folder that of ``job``; raises OutputError where it holds an unfinished job of another plan.
 
-        fresh: such a job, and what is done of this one, is thrown away. config: what the run was told. The caller holds
+        fresh: such a job, and what is done of this one, is thrown away. config: that of the run. The caller holds
         the plan (``adopting``).
         """
         self.spent.unlink(missing_ok=True)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from geoseg.errors import ConfigError, InputError, MemoryBudgetError
-from geoseg.executors.base import Platform, Room, Site
+from geoseg.executors.base import Platform, Resources, Site
 from geoseg.jobs.job import Job
 from geoseg.jobs.networks import call_bytes
 from geoseg.models.bundle import ModelBundle
@@ -140,7 +140,7 @@ def make_plan(
 
 
 def plan_finish(
-    scene: Scene, job: Job, *, room: Room, options: RunOptions, polygons: PolygonOptions | None = None
+    scene: Scene, job: Job, *, resources: Resources, options: RunOptions, polygons: PolygonOptions | None = None
 ) -> Plan:
     """Return the plan of putting a job's parts together and drawing its polygons, for which no network is loaded.
 
@@ -152,17 +152,19 @@ def plan_finish(
         layer_bytes=job.bytes_per_px,
         classes=len(job.spec.classes),
     )
-    budget = room.budget_bytes(options.memory_bytes)
+    budget = resources.budget_bytes(options.memory_bytes)
     if memory.total > budget:
         raise MemoryBudgetError(
             f"the outputs of {scene.name} need {memory.total / MIB:.0f} MiB, but {budget / MIB:.0f} MiB are allowed; "
             f"allow more with --memory"
         )
     polygon_bytes = (
-        0 if polygons is None else _polygon_bytes(job, polygons, lanes=room.lanes, budget=budget, base=PLAIN_BASE_BYTES)
+        0
+        if polygons is None
+        else _polygon_bytes(job, polygons, lanes=resources.lanes, budget=budget, base=PLAIN_BASE_BYTES)
     )
     notes = (*_notes(scene, job), *empty_areas(job.scene, sample(job.scene)))
-    return Plan(job, room.lanes, memory, polygon_bytes, notes)
+    return Plan(job, resources.lanes, memory, polygon_bytes, notes)
 
 
 def make_job(

@@ -20,7 +20,7 @@ from geoseg.jobs.folder import JobFolder
 from geoseg.jobs.job import listed, refuse_if_source_changed
 from geoseg.jobs.networks import load_networks
 from geoseg.jobs.plan import Plan, make_job, make_plan, plan_finish
-from geoseg.jobs.record import Circumstances, of_job, of_run
+from geoseg.jobs.record import RunContext, of_job, of_run
 from geoseg.jobs.request import Input, Model, RunRequest, load_models, opened_scene
 from geoseg.jobs.result import Result
 from geoseg.jobs.run import Listener, Outcome, Progress, Stop, refuse_if_failed, run_job
@@ -81,7 +81,7 @@ def predict(
     Without: returns ``layer`` of the map, which only then counts, as a dask-backed, georeferenced DataArray, equal to
     the raster that a run would write; see ``geoseg.jobs.lazy``.
     model: one, or several of which the probabilities are averaged. An unfinished run in ``out`` is resumed. config:
-    what a command line or file was told, kept in run.json; without it run.json says how to repeat the call, unless the
+    of the command line or file, kept in run.json; without it run.json says how to repeat the call, unless the
     scene came opened. engine: one that is open already and stays so, instead of the one that the options name. stop:
     asked before each chunk whether to go on.
     Raises InputError, ModelError, ConfigError, OutputError, MemoryBudgetError, TryAgainError and IncompleteError;
@@ -119,8 +119,8 @@ def _run(request: RunRequest, *, engine: Engine | None, listen: Listener, stop: 
             refuse_if_failed(plan.job, outcome)
         if options.shard is not None:
             return Result(request.out, {}, {"shard": list(options.shard), "chunks": len(mine)})
-        told = Circumstances(asked.config, started)
-        return _conclude(request, plan, outcome, told=told, listen=listen, each=running.map)
+        context = RunContext(asked.config, started)
+        return _conclude(request, plan, outcome, context=context, listen=listen, each=running.map)
 
 
 def lazy_map(
@@ -169,7 +169,7 @@ def finish(
         polygons=polygons,
     )
     with work.locked(), rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES), open_engine(options) as engine:
-        plan = plan_finish(asked.scene, job, room=engine.room(), options=options, polygons=polygons)
+        plan = plan_finish(asked.scene, job, resources=engine.resources(), options=options, polygons=polygons)
         refuse_if_disk_is_short(request.out, plan.disk_bytes, options)
         with work.adopting():
             work.adopt(job, fresh=False, config=asked.config)
@@ -180,8 +180,8 @@ def finish(
                 f"{out}: {len(missing)} of {len(missing) + len(records)} chunks are missing "
                 f"({listed(missing)}); run their shards again, then finish"
             )
-        told = Circumstances(asked.config, started)
-        return _conclude(request, plan, Outcome(records, ()), told=told, listen=listen, each=engine.map)
+        context = RunContext(asked.config, started)
+        return _conclude(request, plan, Outcome(records, ()), context=context, listen=listen, each=engine.map)
 
 
 def _adopted(work: JobFolder, planned: Callable[..., Plan], *, fresh: bool, config: dict[str, Any] | None) -> Plan:
@@ -203,7 +203,7 @@ def _conclude(
     plan: Plan,
     outcome: Outcome,
     *,
-    told: Circumstances,
+    context: RunContext,
     listen: Listener,
     each: ParallelMap,
 ) -> Result:
@@ -211,7 +211,7 @@ def _conclude(
     job, work = plan.job, JobFolder(request.out / ".job")
     built, facts = build_outputs(job, work, outcome, polygons=request.polygons, listen=listen, each=each)
     refuse_if_source_changed(job)
-    content = {**of_job(job), **facts, **of_run(plan, told)}
+    content = {**of_job(job), **facts, **of_run(plan, context)}
     kept = request.options.keep_parts or bool(outcome.failures)
     paths = publish(work, built, content, spent=not kept)
     if not kept:

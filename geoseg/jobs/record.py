@@ -1,4 +1,4 @@
-"""Record: what run.json tells of a run beside its outputs, and how to repeat it."""
+"""Record: what run.json holds beside the outputs, and how to repeat the run."""
 
 import os
 import platform
@@ -20,8 +20,8 @@ from geoseg.options.run import RunOptions
 
 
 @dataclass(frozen=True, slots=True)
-class Circumstances:
-    """What run.json tells beside the plan: what the run was told, and when it began (``time.perf_counter``)."""
+class RunContext:
+    """What run.json records beside the plan: the configuration, and when the run began (``time.perf_counter``)."""
 
     config: dict[str, Any] | None
     started: float
@@ -44,14 +44,14 @@ def of_job(job: Job) -> dict[str, Any]:
     }
 
 
-def of_run(plan: Plan, told: Circumstances) -> dict[str, Any]:
+def of_run(plan: Plan, context: RunContext) -> dict[str, Any]:
     """Return how a run was done that ends now; run.json is the one place for what differs between two runs of a job."""
     return {
         "plan": plan.as_json(),
         "identity": plan.job.identity,
-        "config": told.config,
+        "config": context.config,
         "run": {
-            "seconds": round(time.perf_counter() - told.started, 3),
+            "seconds": round(time.perf_counter() - context.started, 3),
             "peak_memory_bytes": peak_memory_bytes(),
             "host": platform.node(),
             "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),

@@ -74,7 +74,7 @@ class RunRequest:
         refuse_foreign(self.out, self.names)
         work.refuse_foreign()
         for name in old_statistics(self.out, self.names):
-            log.warning("%s: is not geoseg's and stays, but tells of the outputs before; remove it", self.out / name)
+            log.warning("%s: is not geoseg's and stays, but describes the outputs before; remove it", self.out / name)
         return work
 
     def opened(self) -> Opened:

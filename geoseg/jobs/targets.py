@@ -90,7 +90,7 @@ def refuse_foreign(out: Path, names: Iterable[str]) -> None:
 
 
 def old_statistics(out: Path, names: Iterable[str]) -> list[str]:
-    """Return the files in ``out`` that tell, to those who open a raster of ``names``, what was true of the one before.
+    """Return the files in ``out`` from which GDAL would read statistics of the rasters before those of ``names``.
 
     A program like QGIS writes them beside a raster that it shows; they are not geoseg's, so they stay.
     """

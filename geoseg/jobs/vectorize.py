@@ -12,7 +12,7 @@ from geoseg import __version__
 from geoseg.disk.files import new_geopackage
 from geoseg.disk.places import refuse_file
 from geoseg.errors import InputError, MemoryBudgetError, TryAgainError
-from geoseg.executors.base import Engine, Room
+from geoseg.executors.base import Engine, Resources
 from geoseg.executors.open import open_engine
 from geoseg.jobs.drawing import drawing_of
 from geoseg.jobs.run import Stop
@@ -70,7 +70,7 @@ def vectorize(
     drawing = drawing_of(pixels, grid, target, options=options, threshold=threshold)
     source = {"software": "geoseg", "version": __version__, "model": model, "input": [Path(raster).name]}
     with open_engine(run) as engine:
-        planned = _planned_bytes(drawing, engine.room(), run, name=Path(raster).name)
+        planned = _planned_bytes(drawing, engine.resources(), run, name=Path(raster).name)
         each = _Stoppable(engine, stop or Stop(), path)
         made = draw_polygons(path, drawing, classes=classes, provenance=source, each=each)
     if not made["count"]:
@@ -106,16 +106,16 @@ class _Stoppable:
             yield item
 
 
-def _planned_bytes(drawing: Drawing, room: Room, run: EngineOptions, *, name: str) -> int:
+def _planned_bytes(drawing: Drawing, resources: Resources, run: EngineOptions, *, name: str) -> int:
     """Return what a process that draws will take; raises MemoryBudgetError where that is more than it may."""
     planned = projected_polygon_bytes(
         drawing.grid.shape,
-        lanes=room.lanes,
+        lanes=resources.lanes,
         interior=drawing.rules.split_necks,
         max_component_px=drawing.max_component_px,
         base_bytes=PLAIN_BASE_BYTES,
     )
-    budget = room.budget_bytes(run.memory_bytes)
+    budget = resources.budget_bytes(run.memory_bytes)
     if planned > budget:
         raise MemoryBudgetError(
             f"polygons of {name} need {planned / MIB:.0f} MiB, but {budget / MIB:.0f} MiB are allowed; "

@@ -95,7 +95,7 @@ class RunJson:
 
 
 def _older(classes: ClassMap, outputs: Iterable[str]) -> tuple[Layer, ...]:
-    """Return the layers of a run.json that does not tell of them, as geoseg wrote until 0.1."""
+    """Return the layers of a run.json that does not list them, as geoseg wrote until 0.1."""
     every = (
         class_layer("classes", classes, file="classes.tif"),
         *(probability_layer(name, "", file=f"{name}.tif") for name in ("confidence", "entropy")),

@@ -1,4 +1,4 @@
-"""open_scene: the recipe that knows an input describes it, and what the user tells of it is laid over that."""
+"""open_scene: the recipe that knows an input describes it, and what the user says of it replaces that."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace

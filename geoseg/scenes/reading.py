@@ -39,8 +39,8 @@ def open_raster(path: str, *, local_only: bool = False) -> DatasetReader:
     try:
         return _opened_locally(path) if local_only else rasterio.open(path)
     except RasterioIOError as error:
-        told = way_out(path) or first_line(error)
-        raise InputError(f"{path}: not a raster that can be read ({told})") from error
+        reason = way_out(path) or first_line(error)
+        raise InputError(f"{path}: not a raster that can be read ({reason})") from error
 
 
 def _opened_locally(path: str) -> DatasetReader:

@@ -69,7 +69,7 @@ def run_apart(scene: Scene, trial: Trial, folder: Path) -> Ran:
         ran: Ran = answers.recv()
     except EOFError:
         ran = Ran(trial=trial, error="its process ended without an answer: killed, or out of memory")
-    except BaseException:  # interrupted, or told to stop
+    except BaseException:  # interrupted, or terminated
         process.terminate()
         raise
     finally:
@@ -91,7 +91,7 @@ def _leave(_signal: int, _frame: FrameType | None) -> None:
 def run_here(scene: Scene, trial: Trial, folder: Path) -> Ran:
     """Run a trial in this process."""
     began = time.perf_counter()
-    kept: list[int] = []  # how many chunks are done, as the run tells it
+    kept: list[int] = []  # how many chunks are done, as the run reports it
 
     def listen(progress: Progress) -> None:
         if progress.stage == "predict":

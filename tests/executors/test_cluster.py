@@ -63,9 +63,9 @@ def test_a_worker_that_is_made_of_other_libraries_is_refused(client):
 def test_the_room_of_a_worker_is_its_share_of_the_machine(client):
     import psutil
 
-    room = DaskEngine(client).room()
-    assert room.lanes == 1
-    assert 0 < room.free_bytes < 0.6 * psutil.virtual_memory().total
+    resources = DaskEngine(client).resources()
+    assert resources.lanes == 1
+    assert 0 < resources.free_bytes < 0.6 * psutil.virtual_memory().total
 
 
 def test_without_workers_it_says_try_again():

@@ -88,7 +88,7 @@ def test_statistics_of_the_outputs_before_are_warned_of(run, out, caplog):
     (out / "confidence.tif.aux.xml").write_bytes(THEIRS)
     run(overwrite=True)
     assert [r.getMessage() for r in caplog.records if r.levelname == "WARNING"] == [
-        f"{out}/confidence.tif.aux.xml: is not geoseg's and stays, but tells of the outputs before; remove it"
+        f"{out}/confidence.tif.aux.xml: is not geoseg's and stays, but describes the outputs before; remove it"
     ]
 
 

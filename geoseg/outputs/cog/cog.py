@@ -62,7 +62,7 @@ def _check_names(path: Path, grid: Grid, layers: Sequence[Layer]) -> None:
 def _check_levels(path: Path, grid: Grid) -> None:
     """Raise OutputError unless GDAL sees every level, and decodes the last tile of each.
 
-    Bytes are known to be those of the parts; this shows that the directories before them tell of them rightly.
+    Bytes are known to be those of the parts; this shows that the directories before them describe them rightly.
     """
     for level, (height, width) in enumerate(pyramid(grid.shape, TILE_PX), start=-1):
         options = {} if level < 0 else {"overview_level": level}

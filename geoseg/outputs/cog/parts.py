@@ -7,7 +7,7 @@ tiles are found, without decoding any.
     header | tiles of the layers that GDAL sees | tiles of the others | tables | index | its length, its sha256
 
 The bands of a TIFF share their dtype, so GDAL sees the layers of the first one's. Tables are bytes with a name; the
-index tells of them, and of layers that GDAL does not see, only where there are some.
+index lists them, and of layers that GDAL does not see, only where there are some.
 """
 
 import hashlib

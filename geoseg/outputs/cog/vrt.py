@@ -1,4 +1,4 @@
-"""VRT: parts shown by GDAL as one raster, and the TIFF tags by which GDAL tells names, palette and place."""
+"""VRT: parts shown by GDAL as one raster, and the TIFF tags in which GDAL keeps names, palette and place."""
 
 from collections.abc import Mapping, Sequence
 from os.path import relpath
@@ -37,7 +37,7 @@ def shown(layers: Sequence[Layer]) -> tuple[Layer, ...]:
 
 
 def bare(layer: Layer) -> Layer:
-    """Return a layer as parts tell of it: by name, dtype and nodata alone."""
+    """Return a layer as parts describe it: by name, dtype and nodata alone."""
     return Layer(layer.name, layer.kind, dtype=layer.dtype, nodata=layer.nodata)
 
 
@@ -66,7 +66,7 @@ def vrt(
 def tiff_template(
     grid: Grid, layers: Sequence[Layer], *, tags: Mapping[str, str] = MappingProxyType({}), overviews_by: str = ""
 ) -> bytes:
-    """Return a GeoTIFF of one empty tile, written by GDAL, that tells all a file of these layers has to tell.
+    """Return a GeoTIFF of one empty tile, written by GDAL, that holds all tags of a file of these layers.
 
     Its tags do not depend on the size of the grid. overviews_by: GDAL's name of how overviews were made.
     """

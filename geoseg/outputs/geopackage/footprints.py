@@ -52,7 +52,7 @@ _OF_FIT = [
 
 
 def buildings_schema(*, fitted: bool) -> pa.Schema:
-    """Return the columns of the layer; those that tell how a polygon was fitted only where it was."""
+    """Return the columns of the layer; those of the fit only where polygons were fitted."""
     return pa.schema([*_COMMON, *(_OF_FIT if fitted else []), GEOMETRY])
 
 
