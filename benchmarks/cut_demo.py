@@ -11,7 +11,7 @@ import rasterio
 from rasterio.windows import Window, bounds
 from shapely import box
 
-WINDOW = Window(2304, 768, 768, 1536)  # columns 2304.. are test ground (configs/train_buildings.yaml)
+WINDOW = Window(2304, 768, 768, 1536)  # columns 2304.. are test ground (configs/train_buildings_banepa.yaml)
 
 
 def main(source: Path, out: Path) -> None:

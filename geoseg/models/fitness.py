@@ -53,9 +53,10 @@ def _refuse_no_reflectance(scene: Scene, spec: ModelSpec, seen: Sample) -> None:
 
 
 def _of_bytes(normal: Normalisation) -> bool:
-    """Whether means and spreads are those of values 0..255."""
+    """Whether means and spreads are those of values 0..255, or bring these to -1..1."""
     mean, std = np.array(normal.mean), np.array(normal.std)
-    return bool((mean >= BYTE_LEAST).all() and (mean + 3 * std <= BYTE_SPAN).all())
+    centred = np.abs(mean - BYTE / 2).max() < 1 and np.abs(std - BYTE / 2).max() < 1
+    return bool(centred or ((mean >= BYTE_LEAST).all() and (mean + 3 * std <= BYTE_SPAN).all()))
 
 
 def _fits_bytes(quantiles: NDArray[np.float64]) -> bool:
