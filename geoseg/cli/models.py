@@ -2,24 +2,39 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from geoseg.cli.options import JsonOut, spread
+import typer
+
+from geoseg.cli.options import JsonOut, Overwrite, spread
 from geoseg.cli.table import table
+from geoseg.disk.places import models_folder
 from geoseg.errors import ModelError
 
 if TYPE_CHECKING:
     from geoseg.models.bundle import ModelBundle
 
 
+Install = Annotated[
+    Literal["clouds"] | None,
+    typer.Option(help="clouds: make models of the installed package ukis-csmask (pip install 'geoseg[clouds]')."),
+]
+
+
 @spread
-def models(*, json_out: JsonOut = False) -> None:
+def models(*, install: Install = None, overwrite: Overwrite = False, json_out: JsonOut = False) -> None:
     """List the models that are here: task, bands, resolution, ground, scores, licence.
 
     Those that come with geoseg, and those in $GEOSEG_MODELS, or in the user's data folder where that is not set.
     """
     from geoseg.models.bundle import known_models
 
+    if install == "clouds":
+        from geoseg.models import csmask
+
+        for bundle in csmask.install(models_folder(), overwrite=overwrite):
+            print(bundle.path)
+        return
     listed = {name: facts(name, folder) for name, folder in known_models().items()}
     print(json.dumps(listed, indent=1, ensure_ascii=False) if json_out else "\n\n".join(map(as_text, listed.values())))
 
