@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from geoseg.config.load import BatchConfig, Buildings
-from geoseg.errors import InputError
+from geoseg.errors import ConfigError, InputError
 from geoseg.jobs.batch import OWN_FILES, Batch, BatchScene, run_batch
 from geoseg.jobs.batch_log import Report
 from geoseg.jobs.request import load_models
@@ -20,6 +20,8 @@ def run(config: BatchConfig, *, listen: Listener, stop: Stop) -> Report:
 
 def prepare(config: BatchConfig) -> Batch:
     """Return the batch that a config means; every fault that is not one scene's own is found here."""
+    if config.each.options.mask_clouds is not None:
+        raise ConfigError("each.options.mask_clouds: masks are made scene by scene; run them alone, with --mask-clouds")
     return Batch(
         folder=Path(config.out),
         scenes=tuple(_scene(config, scene) for scene in list_scenes(config.scenes, config.lists, reserved=OWN_FILES)),

@@ -111,12 +111,16 @@ class RunKeys(SceneReading):
 
     def based_on(self, folder: Path) -> Self:
         """Return the same with relative paths taken from ``folder``; names of shipped things stay names."""
-        aoi = self.options.aoi
+        aoi, clouds = self.options.aoi, self.options.mask_clouds
         return self.model_copy(
             update={
                 "mask": None if self.mask is None else _located(self.mask, folder),
                 "model": tuple(_bundle(model, folder) for model in self.model),
-                "options": replace(self.options, aoi=None if aoi is None else located(aoi, folder)),
+                "options": replace(
+                    self.options,
+                    aoi=None if aoi is None else located(aoi, folder),
+                    mask_clouds=None if clouds is None else _bundle(clouds, folder),
+                ),
             }
         )
 

@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -16,6 +17,7 @@ from geoseg.executors.open import open_engine
 from geoseg.jobs import lazy
 from geoseg.jobs.build import build_outputs, publish
 from geoseg.jobs.chunk import ChunkTask
+from geoseg.jobs.clouds import cloud_mask
 from geoseg.jobs.folder import JobFolder
 from geoseg.jobs.job import listed, refuse_if_source_changed
 from geoseg.jobs.networks import load_networks
@@ -89,11 +91,26 @@ def predict(
     """
     options = options or RunOptions()
     if out is None:
+        if options.mask_clouds is not None:
+            raise ConfigError("clouds are masked before a whole run: name a folder for its outputs")
         if polygons is not None:
             raise ConfigError("polygons are drawn of a whole run: name a folder for its outputs")
         return lazy_map(scene, model, options=options, layer=layer)
-    request = RunRequest(scene, model, Path(out), options, polygons, config)
-    return _run(request, engine=engine, listen=listen, stop=stop or Stop())
+    request, stop = RunRequest(scene, model, Path(out), options, polygons, config), stop or Stop()
+    if options.mask_clouds is not None:
+        request = _without_clouds(request, partial(predict, engine=engine, listen=listen, stop=stop))
+    return _run(request, engine=engine, listen=listen, stop=stop)
+
+
+def _without_clouds(request: RunRequest, run: Callable[..., Result]) -> RunRequest:
+    """Return the request with the mask of clouds as that of its scene; ``run`` is ``predict`` with its engine."""
+    scene = opened_scene(request.scene)
+    mask = str(cloud_mask(request.out, request.options, lambda model, out, own: run(scene, model, out, options=own)))
+    config = request.config
+    if config is not None:
+        config = {**config, "mask": mask, "options": {**config["options"], "mask_clouds": None}}
+    masked, options = replace(scene, mask=mask), replace(request.options, mask_clouds=None)
+    return replace(request, scene=masked, options=options, config=config)
 
 
 def _run(request: RunRequest, *, engine: Engine | None, listen: Listener, stop: Stop) -> Result:

@@ -122,8 +122,9 @@ def _no_bundle(model: str | Path, folder: Path, own: Mapping[str, Path]) -> Mode
     inside = sorted(p.parent for p in folder.glob(f"*/{SPEC_FILE}")) if folder.is_dir() else []
     if inside:
         return ModelError(f"{model}: a folder that holds model bundles, e.g. {inside[0]}; name one of them")
+    hint = "; geoseg models --install clouds writes it" if str(model).startswith("clouds") else ""
     return ModelError(
-        f"{model}: no model bundle ({SPEC_FILE} not found). Those known by name: {', '.join(own) or 'none'}"
+        f"{model}: no model bundle ({SPEC_FILE} not found). Those known by name: {', '.join(own) or 'none'}{hint}"
     )
 
 

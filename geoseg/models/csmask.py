@@ -59,8 +59,7 @@ def _installed() -> Path:
     missing = [name.replace("_", "-") for name, spec in found.items() if spec is None]
     if missing:
         raise ConfigError(f"{' and '.join(missing)} not installed; type: pip install 'geoseg[clouds]'")
-    [place] = found["ukis_csmask"].submodule_search_locations  # type: ignore[union-attr]
-    return Path(place)
+    return Path(str(found["ukis_csmask"].origin)).parent  # type: ignore[union-attr]
 
 
 def convert(source: Path, folder: Path, *, level: str) -> ModelBundle:

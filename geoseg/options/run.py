@@ -116,6 +116,15 @@ class RunOptions(EngineOptions):
             metavar="FILE[:LAYER]",
         ),
     ] = None
+    mask_clouds: Annotated[
+        str | None,
+        Option(
+            "Model of clouds that runs first; what it does not call clear is masked, e.g. clouds.",
+            limit=NAMED,
+            topic="Scene",
+            metavar="MODEL",
+        ),
+    ] = None
     any_scale: Annotated[
         bool, Option("Take a scene whose pixels differ more than 64 times from the model's.", topic="Scene")
     ] = False
@@ -150,6 +159,8 @@ class RunOptions(EngineOptions):
         if self.shard is not None and not 1 <= self.shard[0] <= self.shard[1]:
             last = max(1, self.shard[1])
             yield f"shard {self.shard[0]}/{self.shard[1]}: shards count from 1: 1/{last} … {last}/{last}"
+        if self.shard is not None and self.mask_clouds is not None:
+            yield "mask-clouds: every shard would make the mask; run one job first, and give its mask with mask"
         if self.shard is not None and self.fresh:
             yield "fresh: every shard would throw away the others' chunks; remove the job folder instead"
 
