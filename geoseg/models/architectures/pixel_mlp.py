@@ -17,27 +17,31 @@ def _odd(side: int) -> int:
     return side
 
 
+SECOND_WIDTH = 16  # of the second answer's hidden layer
 Side = Annotated[int, Field(ge=1, le=255), AfterValidator(_odd)]  # of a box, in pixels
 
 
 class PixelMlpOptions(Options):
-    """boxes: around a pixel, in which means and spreads are taken; widths: of the hidden layers."""
+    """boxes: around a pixel, in which means and spreads are taken; widths: of the hidden layers.
+
+    context: boxes in which the first answer is averaged, for a second one that knows what lies around.
+    """
 
     stride_px: ClassVar[int] = 1
     boxes: tuple[Side, ...] = Field((3, 7, 15, 31), min_length=1, max_length=8)
     widths: tuple[Width, ...] = Field((64, 64), min_length=1, max_length=8)
     dropout: float = Field(0.1, ge=0, lt=1, description="share of hidden values that training leaves out")
-    black: float = Field(-2.0, description="what the network sees of a pixel without light: ratios are taken from it")
-    smooth: Side = Field(5, description="box over which probabilities are averaged")
+    black: float = Field(-2.0, description="what the network is shown of a pixel without light")
+    context: tuple[Side, ...] = Field((5, 13, 25), min_length=1, max_length=8)
 
     def features(self, in_channels: int) -> int:
-        """Return how many values describe a pixel: logarithms, spreads, and contrasts of pairs of bands."""
-        pairs = in_channels * (in_channels - 1) // 2
-        return (in_channels + pairs) * (1 + len(self.boxes)) + 2 * in_channels * len(self.boxes)
+        """Return how many values describe a pixel: logarithms at it and of every box, and spreads in every box."""
+        return in_channels * (1 + 2 * len(self.boxes))
 
     def values_per_px(self, in_channels: int, out_channels: int) -> Fraction:
-        """See ``Options``: the features three times over, as they are put together, and the layers."""
-        return Fraction(3 * self.features(in_channels) + 2 * sum(self.widths) + 3 * out_channels)
+        """See ``Options``: the features four times over, as they are put together, and the layers."""
+        answers = out_channels * (3 + 3 * len(self.context))
+        return Fraction(4 * self.features(in_channels) + 2 * sum(self.widths) + answers + SECOND_WIDTH)
 
     def build(self, in_channels: int, out_channels: int) -> "nn.Module":
         """See ``Options``."""

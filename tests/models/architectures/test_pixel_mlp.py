@@ -6,11 +6,11 @@ import torch
 from scipy.ndimage import uniform_filter
 
 from geoseg.models.architectures import build_network, check_architecture
-from geoseg.models.architectures.pixel_mlp_torch import box_mean, describe
+from geoseg.models.architectures.pixel_mlp_torch import BRIGHT, ROUGH, box_mean, describe
 from geoseg.models.spec import Architecture
 
-ARCH = Architecture(name="pixel-mlp", options={"boxes": [3, 7], "widths": [8], "smooth": 3})
-REACH_PX = 7 // 2 + 3 // 2
+ARCH = Architecture(name="pixel-mlp", options={"boxes": [3, 7], "widths": [8], "context": [3, 5]})
+REACH_PX = 7 // 2 + 5 // 2
 
 
 @pytest.fixture
@@ -26,15 +26,15 @@ def test_box_means_are_those_of_what_lies_in_the_window(side):
     np.testing.assert_allclose(box_mean(torch.from_numpy(x)[None, None], side)[0, 0], inside, rtol=1e-9)
 
 
-def test_a_pixel_is_described_by_logarithms_contrasts_and_spreads():
+def test_a_pixel_is_described_by_logarithms_and_spreads():
     x = torch.rand(1, 2, 9, 9, dtype=torch.float64) + 0.5
     seen = describe(x, (9,))[0, :, 4, 4].tolist()
     dark, light = x[0].numpy()
     means, stds = (dark.mean(), light.mean()), (dark.std(), light.std())
-    pixel = dark[4, 4], light[4, 4]
-    logs = np.log([*pixel, *means])
-    contrasts = [(a - b) / (a + b) for a, b in (pixel, means)]
-    np.testing.assert_allclose(seen, [*logs, *contrasts, *stds, *np.divide(stds, means)], rtol=1e-6)
+    logs = np.log([dark[4, 4], light[4, 4], *means])
+    rough = np.divide(stds, means)
+    expected = [*(logs - BRIGHT[0]) / BRIGHT[1], *(rough - ROUGH[0]) / ROUGH[1]]
+    np.testing.assert_allclose(seen, expected, rtol=1e-6)
     assert len(seen) == check_architecture(Architecture(name="pixel-mlp", options={"boxes": [9]})).features(2)
 
 
