@@ -117,6 +117,8 @@ class TrainSpec(Value):
     margin_px: int = 64
     ramp_px: int = 64
     tta: Literal["none", "rotate", "d4"] = Field("none", description="views of a window that runs average by default")
+    suits_m: Range | None = Field(None, description="resolutions of the scenes that the model is for")
+    ground: str = Field("", description="what ground it is trained on, in words")
     licence: str = ""
     attribution: str = ""
 
@@ -167,6 +169,8 @@ class TrainSpec(Value):
             channels=self.target.channels,
             classes=self.target.class_table,
             polygon_class=self.target.polygon_class,
+            suits_m=self.suits_m,
+            ground=self.ground,
             licence=self.licence,
             attribution=self.attribution,
         )

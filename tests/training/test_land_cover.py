@@ -79,3 +79,13 @@ def test_weights_of_a_class_that_is_none_and_optional_bands_that_are_all_are_ref
     for optional in ("swir16", "red,green,blue,nir"):
         with pytest.raises(ValueError, match=r"optional .*: some, and not all, of the bands"):
             TrainSpec.model_validate(config | {"optional": optional})
+
+
+def test_the_bundle_that_comes_with_geoseg_says_what_it_is_of():
+    bundle = load_model("land-cover")
+    assert [c.name for c in bundle.spec.classes] == ["tree", "low vegetation", "impervious"]
+    assert (bundle.spec.band_set.names, bundle.spec.optional) == (("red", "green", "blue", "nir"), ("nir",))
+    assert bundle.spec.gsd_m == 1.0
+    assert bundle.spec.licence == "Apache-2.0"
+    assert "Chesapeake Conservancy" in bundle.spec.attribution
+    assert bundle.weights.bytes < 12e6
