@@ -2,32 +2,47 @@
 
 from importlib import resources
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from geoseg.cli.options import Overwrite, TalkFlags, named_path, spread
 from geoseg.cli.table import print_result, table
-from geoseg.config.load import DEMO_SCENE, BuildingsConfig
+from geoseg.config.load import DEMO_LAND_COVER, DEMO_SCENE, BuildingsConfig, LandCoverConfig
 from geoseg.options.run import RunOptions
 
+if TYPE_CHECKING:
+    from geoseg.jobs.result import Result
+
+Job = Literal["buildings", "land-cover"]
 DEMO_TRUTH = "buildings_truth.gpkg"
 DEMO_MODEL = "buildings-banepa"  # of the town that the scene shows
+LAND_COVER_MODEL, LAND_COVER_FILE = "land-cover", "land_cover.gpkg"
+LEAST_PATCH_M2, STRAY_M = 25.0, 1.0  # of the polygons: about a tree's crown, and a pixel
 
 
 @spread
 def demo(
     *,
+    job: Annotated[Job, typer.Option(help="What is mapped: each job has a scene of its own.")] = "buildings",
     talk: TalkFlags,
     output: Annotated[
         Path, typer.Option("-o", "--output", parser=named_path, metavar="PATH", help="Folder for the outputs.")
     ] = Path("demo"),
     overwrite: Overwrite = False,
 ) -> None:
-    """Map the buildings of the scene that comes with geoseg, and score them against the truth.
+    """Map a scene that comes with geoseg: its buildings, scored against the truth, or its land cover.
 
-    The scene shows a quarter of Banepa, Nepal, that its model, buildings-banepa, has never seen.
+    Buildings: a quarter of Banepa, Nepal, that their model, buildings-banepa, has never seen. Land cover: woods in
+    Virginia that no model has seen, and that have no truth: look at the map.
     """
+    if job == "buildings":
+        _buildings(output, talk, overwrite=overwrite)
+    else:
+        _land_cover(output, talk, overwrite=overwrite)
+
+
+def _buildings(output: Path, talk: TalkFlags, *, overwrite: bool) -> None:
     from geoseg.pipelines import buildings
 
     config = BuildingsConfig(
@@ -51,6 +66,32 @@ def demo(
         "\n"
         + table([[n, _short(v), _short(b)] for n, v, b in rows], head=["against the truth", "geoseg", "all building"])
     )
+
+
+def _land_cover(output: Path, talk: TalkFlags, *, overwrite: bool) -> None:
+    from geoseg.disk.files import new_geopackage
+    from geoseg.pipelines import land_cover
+
+    polygons = new_geopackage(output / LAND_COVER_FILE, overwrite=overwrite)
+    config = LandCoverConfig(
+        scene=(DEMO_LAND_COVER,), model=LAND_COVER_MODEL, out=str(output), options=RunOptions(overwrite=overwrite)
+    ).based_on(Path())
+    with talk.listener() as listen:
+        result = land_cover.run(config, listen=listen)
+    print_result(result)
+    _print_coverage(result, polygons)
+
+
+def _print_coverage(result: "Result", polygons: Path) -> None:
+    """Draw the polygons of all classes, which share their borders, and print how many there are."""
+    from geoseg.vector.coverage.coverage import CoverageRules
+    from geoseg.vector.coverage.draw import draw_coverage
+
+    rules = CoverageRules(min_area_m2=LEAST_PATCH_M2, tolerance_m=STRAY_M)
+    made = draw_coverage(result.paths["classes.tif"], polygons, rules=rules, overwrite=True)
+    rows = [[c["name"], f"{c['area_m2'] / 1e4:.2f}", f"{c['polygons']}"] for c in made["classes"]]
+    head = [f"polygons from {LEAST_PATCH_M2:g} m²", "area ha", "polygons"]
+    print(f"{polygons}\n\n{table(rows, head=head)}")
 
 
 def _short(value: float | str | None) -> str:

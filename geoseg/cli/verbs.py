@@ -8,7 +8,7 @@ from typer.core import TyperCommand, TyperGroup
 
 # Verb: its module in geoseg.cli, and the first sentence of its docstring.
 VERBS = {
-    "demo": ("demo", "Map the buildings of the scene that comes with geoseg, and score them against the truth."),
+    "demo": ("demo", "Map a scene that comes with geoseg: its buildings, scored against the truth, or its land cover."),
     "info": ("info", "Print a scene's bands, grid, true ground resolution, nodata, masks and overviews."),
     "plan": ("predict", "Print what a run would do and hold, as JSON: windows, chunks, resolution, memory, disk."),
     "predict": (

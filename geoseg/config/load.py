@@ -35,7 +35,8 @@ def _named(text: str) -> str:
 
 
 PathText = Annotated[str, AfterValidator(_named)]  # an empty one would mean the config's own folder
-DEMO_SCENE = "demo"  # a scene's name, as "buildings" is a model's: the one that comes with geoseg
+DEMO_SCENE, DEMO_LAND_COVER = "demo", "demo-land-cover"
+DEMO_FILES = {DEMO_SCENE: "scene.tif", DEMO_LAND_COVER: "land_cover.tif"}  # scenes that come with geoseg, by name
 OWN_FILES = ("run.json", "plan.json")  # geoseg writes them: they hold a config beside other things
 TEXTS = {option.name: option.said.text for option in declared(RunOptions) if option.said.text is not None}
 WANTED = {  # keys whose text is read, and how to write it
@@ -329,8 +330,8 @@ def _kind(path: Path, content: Mapping[str, Any]) -> type[Config]:
 
 
 def _located(scene: str, folder: Path) -> str:
-    if scene == DEMO_SCENE and not (folder / scene).is_file():  # the folder that `geoseg demo` writes is no scene
-        return str(resources.files("geoseg") / "demo" / "scene.tif")
+    if scene in DEMO_FILES and not (folder / scene).is_file():  # the folder that `geoseg demo` writes is no scene
+        return str(resources.files("geoseg") / "demo" / DEMO_FILES[scene])
     return located(scene, folder)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+import shapely
 import yaml
 from conftest import write_tif
 
@@ -409,6 +410,24 @@ def test_the_demo_maps_scores_and_is_sound(cli, tmp_path):
     assert "peak memory" in out
     assert cli("check", tmp_path / "demo")[0] == 0
     assert cli("demo", "-o", tmp_path / "demo")[0] == 5
+
+
+@pytest.mark.slow
+def test_the_demo_of_land_cover_maps_and_draws_a_coverage_without_gap_or_overlap(cli, tmp_path):
+    import geopandas as gpd
+
+    code, out, err = cli("demo", "--job", "land-cover", "-o", tmp_path / "demo", "-q")
+    assert (code, err) == (0, "")
+    assert "polygons from 25 m²" in out
+    patches = gpd.read_file(tmp_path / "demo/land_cover.gpkg")
+    with rasterio.open(tmp_path / "demo/classes.tif") as src:
+        ground = shapely.box(*src.bounds)
+        assert (src.read(1) > 0).all()  # 255 is white in this scene, not nodata
+    assert set(patches["class_name"]) == {"tree", "low vegetation", "impervious"}
+    assert shapely.coverage_is_valid(patches.geometry.values)
+    assert patches.area.sum() == pytest.approx(ground.area)
+    assert cli("check", tmp_path / "demo")[0] == 0
+    assert cli("demo", "--job", "land-cover", "-o", tmp_path / "demo")[0] == 5
 
 
 def test_vectorize_draws_the_polygons_that_buildings_drew(cli, finished_run, tmp_path):
