@@ -19,6 +19,7 @@ POLYGONS, NETWORK = {*COMPILED, *VECTORS}, {*COMPILED, "shapely", "torch"}
 MAY_LOAD: dict[str, tuple[set[str], int]] = {
     "--help": ({"rich"}, 0),
     "info": (set(), 0),
+    "models": (set(), 0),
     "train, refused": (set(), 5),
     "regularize, refused": (set(), 2),
     "demo, refused": ({"shapely"}, 5),
@@ -39,7 +40,7 @@ MAY_LOAD: dict[str, tuple[set[str], int]] = {
 CHAINS = (
     ("--help",),
     (
-        "info", "train, refused", "regularize, refused", "demo, refused", "check", "evaluate", "vectorize",
+        "info", "models", "train, refused", "regularize, refused", "demo, refused", "check", "evaluate", "vectorize",
         "regularize", "buildings", "train",
     ),
     ("finish", "predict", "plan", "run", "batch", "verify, refused"),
@@ -94,6 +95,7 @@ def arguments(tiny_scene, tiny_bundle, tiny_truth, finished_run, tmp_path_factor
     return {
         "--help": ["--help"],
         "info": ["info", tiny_scene],
+        "models": ["models"],
         "check": ["check", finished_run],
         "predict": ["predict", tiny_scene, *model, "-q", "-o", folder / "second"],
         "plan": ["plan", tiny_scene, *model],
