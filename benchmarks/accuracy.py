@@ -3,8 +3,9 @@
 usage: python benchmarks/accuracy.py SCENE TRUTH [--model buildings] [--columns A:B] [--tta VIEWS] [--threshold T]
     --columns A:B    judge only these columns of the scene (banepa.tif: validation 0:435, test 2304:3072)
 
-The default model's figures, with BANEPA from benchmarks/rebuild_banepa.py:
+The specialist's figures, with BANEPA from benchmarks/rebuild_banepa.py (one line):
     python benchmarks/accuracy.py BANEPA/banepa.tif BANEPA/banepa_buildings.gpkg --columns 2304:3072
+        --model buildings-banepa
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Rebuild the training scene of the default model, banepa.tif and banepa_buildings.gpkg, from its public source.
+"""Rebuild the scene of Banepa that models are trained on, banepa.tif and banepa_buildings.gpkg, from its public source.
 
 The source is the repository hotosm/fAIr-models at commit 95f0727e8fb05816c1544766e8039f5237c3867d, folder
 data/sample/train: OpenAerialMap imagery as 512-px slippy tiles of zoom 19 (CC-BY-4.0, OpenAerialMap / HOTOSM), and

@@ -57,6 +57,7 @@ def of_bundle(bundle: "ModelBundle") -> dict[str, Any]:
         "task": spec.task,
         "classes": [c.name for c in spec.classes],
         "bands": list(spec.band_set.names),
+        "optional": list(spec.optional),
         "quantity": spec.quantity,
         "resolution_m": None if spec.span_m is None else list(spec.span_m),
         "ground": spec.ground or spec.attribution,
@@ -67,6 +68,11 @@ def of_bundle(bundle: "ModelBundle") -> dict[str, Any]:
     }
 
 
+def _bands(known: dict[str, Any]) -> str:
+    named = [f"{band} (may be lacking)" if band in known["optional"] else band for band in known["bands"]]
+    return ", ".join(named) + (f", as {known['quantity']}" if known["quantity"] else "")
+
+
 def as_text(known: dict[str, Any]) -> str:
     """Return what is known of a bundle as a small table under its name."""
     if "fault" in known:
@@ -74,7 +80,7 @@ def as_text(known: dict[str, Any]) -> str:
     span = known["resolution_m"]
     rows = [
         ("task", f"{known['task']}: {', '.join(known['classes'])}"),
-        ("bands", ", ".join(known["bands"]) + (f", as {known['quantity']}" if known["quantity"] else "")),
+        ("bands", _bands(known)),
         ("resolution", "any" if span is None else f"{' to '.join(f'{m:g}' for m in dict.fromkeys(span))} m"),
         ("ground", known["ground"] or "not told"),
         *(("scores" if i == 0 else "", line) for i, line in enumerate(known["scores"] or ["none told"])),

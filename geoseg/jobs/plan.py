@@ -12,7 +12,7 @@ from geoseg.jobs.job import Job
 from geoseg.jobs.networks import call_bytes
 from geoseg.models.bundle import ModelBundle
 from geoseg.models.fitness import refuse_unfit
-from geoseg.models.spec import ModelSpec
+from geoseg.models.spec import MANY_TIMES, ModelSpec
 from geoseg.options.polygons import PolygonOptions
 from geoseg.options.run import RunOptions
 from geoseg.scenes.aoi import read_area
@@ -41,7 +41,7 @@ from geoseg.tiling.windows import WindowGrid, redundancy
 # Windows of 768 px are run 1.68 times as often as there are in chunks of 2048 px, 1.32 times in 4096, 1.13 in 8192
 # (``redundancy`` on 30,000 px square); larger chunks take more memory and resume in coarser steps.
 DEFAULT_CHUNK_PX = 4096
-MANY_TIMES, MOST_TIMES = 4, 64  # finer or coarser than the model's: worth a warning; never meant
+MOST_TIMES = 64  # finer or coarser than the model's: never meant
 LONGEST_PX = 2**24  # along an axis: every row and column of chunks is looked at for the plan
 SHARED = (
     "window_px", "margin_px", "ramp_px", "bands", "optional", "gsd_m", "gsd_range_m", "channels", "classes",

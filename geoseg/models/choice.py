@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from geoseg.errors import InputError
 from geoseg.models.bundle import bundled_models, load_model
 from geoseg.models.fitness import refuse_unfit
-from geoseg.models.spec import ModelSpec
+from geoseg.models.spec import MANY_TIMES, ModelSpec
 from geoseg.scenes.reflectance import as_reflectance
 from geoseg.scenes.sample import Sample, sample
 from geoseg.scenes.scene import Scene
 
 log = logging.getLogger(__name__)
 DEFAULTS = ("land-cover", "spectral")
-MOST_TIMES = 4  # a scene whose pixels are so many times finer or coarser than a model's is not what it is for
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +33,7 @@ class Judged:
 def judge(scene: Scene, name: str, spec: ModelSpec, look: Callable[[Scene], Sample] = sample) -> Judged:
     """Hold a model against a scene; ``look`` gives pixels of the scene with the model's bands."""
     times = spec.times_off(scene.grid)
-    if times > MOST_TIMES:
+    if times > MANY_TIMES:
         size = max(scene.grid.ground_resolution_m())
         return Judged(name, f"pixels of {size:.3g} m, and it is for {spec.trained_m}", times)
     try:

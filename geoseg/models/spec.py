@@ -82,6 +82,7 @@ class Weights(Value):
 
 
 MOST_CHANNELS = 1024
+MANY_TIMES = 4  # pixels so many times finer or coarser than a model's are not what it is for
 
 
 class ModelSpec(Value):

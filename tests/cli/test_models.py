@@ -35,6 +35,7 @@ def test_every_model_is_listed_with_what_it_is_for(own_folder, capsys):
     text = capsys.readouterr().out
     assert "spectral\n  task        semantic: water, dense vegetation" in text
     assert "  licence     Apache-2.0" in text
+    assert "red, green, blue, nir (may be lacking)\n" in text
     assert text.count(str(own_folder)) >= 2
 
 
