@@ -25,7 +25,7 @@ LOCK = ROOT / "requirements.lock"
 MINORS = (13, 12, 14)  # geoseg is developed with 3.13
 TORCH = ("torch", "torchvision")
 CUDA = ("cuda-", "nvidia-", "triton")  # how the names of the packages begin that only torch for CUDA needs
-RESOLVE = "pip compile --universal --python-version 3.12 --generate-hashes --no-annotate --upgrade --quiet"
+RESOLVE = "pip compile --extra dev --universal --python-version 3.12 --generate-hashes --no-annotate --upgrade --quiet"
 ACCEPT = "import sys; print(sys.executable if sys.version_info >= (3, 12) else '')"
 
 

@@ -13,13 +13,13 @@ from pathlib import Path
 LOCK = Path(__file__).resolve().parent.parent / "requirements.lock"
 ALLOWED = {
     # SPDX
-    "0BSD", "Apache-2.0", "Apache-2.0 WITH LLVM-exception", "BSD-2-Clause", "BSD-3-Clause", "BSL-1.0", "CC0-1.0", "ISC",
-    "MIT", "MIT-CMU", "MPL-2.0", "PSF-2.0", "Zlib",
+    "0BSD", "Apache-2.0", "Apache-2.0 WITH LLVM-exception", "BSD-2-Clause", "BSD-3-Clause", "BSL-1.0", "CC0-1.0",
+    "CNRI-Python", "ISC", "MIT", "MIT-CMU", "MPL-2.0", "PSF-2.0", "Zlib",
     # classifiers
     "Apache Software License", "BSD License", "ISC License (ISCL)", "MIT License",
     "Mozilla Public License 2.0 (MPL 2.0)", "Python Software Foundation License",
     # texts
-    "Apache 2.0", "BSD", "BSD 3-Clause License", "FreeBSD",
+    "3-Clause BSD License", "Apache 2.0", "Apache 2.0 License", "BSD", "BSD 3-Clause License", "FreeBSD",
 }  # fmt: skip
 # torch's CUDA packages come under NVIDIA's own licences, which are not free ones: named one by one.
 NVIDIA = {
