@@ -16,7 +16,7 @@ class SceneOptions(Checked):
     bands: Annotated[
         str | None,
         Option(
-            "Names of the file's bands in order, e.g. B02,B03,B04,B08; or numbers to pick, e.g. 3,2,1.",
+            "Names of the file's bands in order, e.g. B02,B03,B04,B08; or numbers to pick, e.g. 3,2,1; gray: 1,1,1.",
             unset="as the file says",
         ),
     ] = None

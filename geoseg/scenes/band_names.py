@@ -9,14 +9,14 @@ from rasterio.enums import ColorInterp
 from rasterio.io import DatasetReader
 
 from geoseg.errors import ConfigError
-from geoseg.values.bands import Band, BandSet, resolve_band
-from geoseg.values.sensors import SENSORS, sensor_bands
+from geoseg.values.bands import Band, BandSet, may_be, resolve_band
+from geoseg.values.sensors import PAN, SENSORS, sensor_bands
 
 COLORS = {ColorInterp.red: "red", ColorInterp.green: "green", ColorInterp.blue: "blue"}
 AROUND_NAMES = re.compile(r"^(band|layer|channel)[\s_-]*\d+|[\s_]*\(?\d+(\.\d+)?\s*(nm|µm)\)?$", re.IGNORECASE)
 # What a description may not hold where the colour interpretation, which writers set by default, is to be believed.
 OTHER_BANDS = re.compile(
-    r"\d|edge|infra|ir\b|ir_|nd[vw]i|index|^v[vh]|^h[vh]|cirrus|coast|aerosol|yellow", re.IGNORECASE
+    r"edge|infra|ir\b|ir_|ir\d|nd[vwb]i|index|^v[vh]|^h[vh]|cirrus|coast|aerosol|yellow", re.IGNORECASE
 )
 NUMBERED = re.compile(r"(band|layer|channel)?[\s_-]*\d+", re.IGNORECASE)  # "Band 1", "Layer_2": a count, not a name
 
@@ -24,16 +24,18 @@ NUMBERED = re.compile(r"(band|layer|channel)?[\s_-]*\d+", re.IGNORECASE)  # "Ban
 def label_of(src: DatasetReader, i: int, path: str) -> str | None:
     """Return what band ``i`` is called, None where nothing says it or it is called alpha."""
     told = (src.descriptions[i] or "").split(",")[0].strip()  # "B4, central wavelength 665 nm"
+    color = COLORS.get(src.colorinterp[i])
     if told and not NUMBERED.fullmatch(told):
         if told.lower() in ("alpha", "mask") and src.colorinterp[i] is ColorInterp.alpha:
             return None
-        return _known(told) or (told if OTHER_BANDS.search(told) else COLORS.get(src.colorinterp[i], told))
-    if src.colorinterp[i] in COLORS:
-        return COLORS[src.colorinterp[i]]
+        return _known(told) or (color if color is not None and _may_be(told, color, i) else told)
+    if color is not None:
+        return color
     if src.colorinterp[i] is ColorInterp.palette:
         return "palette"  # numbers of colours, no grey values
     if src.count == 1:  # one band a file, as Sentinel-2 comes: T32UMA_20260101_B04_10m.jp2, scene-R.tif
-        known = {k.lower() for table in SENSORS.values() for k in table}
+        every = (band.names for table in SENSORS.values() for band in table.values() if PAN not in band.aliases)
+        known = {name.lower() for names in every for name in names}
         for token in reversed(re.split(r"[^A-Za-z0-9]+", Path(path).stem)):
             if token.lower() in known:
                 return token
@@ -50,10 +52,16 @@ def overruled(src: DatasetReader, labels: Sequence[str | None]) -> list[str]:
     ]
 
 
+def _may_be(told: str, color: str, i: int) -> bool:
+    """Whether the description of band ``i`` leaves it to be a colour: B1 of the first one is a count."""
+    counted = re.fullmatch(rf"b[\s_-]*0*{i + 1}", told, re.IGNORECASE) is not None
+    return counted or (not OTHER_BANDS.search(told) and may_be(told, color))
+
+
 def _known(told: str) -> str | None:
     """Return the common name within "Band 1 (Red)" or "Red (665 nm)", None where there is none."""
     name = AROUND_NAMES.sub("", told).strip(" ()_-:")
-    return name if resolve_band(name).wavelength_nm is not None else None
+    return next((n for n in (name, told) if resolve_band(n).wavelength_nm is not None), None)
 
 
 def name_bands(
@@ -70,7 +78,12 @@ def name_bands(
                 raise ConfigError(f"--bands {bands}: {path} has bands 1..{len(labels)}")
             if table:
                 raise ConfigError(f"--bands {bands} --sensor {sensor}: numbers pick bands, only names have wavelengths")
-            return BandSet(tuple(Band(f"band{i + 1}") for i in picked)), False, picked
+            again = [f" ({picked[:n].count(i) + 1})" if i in picked[:n] else "" for n, i in enumerate(picked)]
+            return (
+                BandSet(tuple(Band(f"band{i + 1}{nth}") for i, nth in zip(picked, again, strict=True))),
+                False,
+                picked,
+            )
         if len(given) not in (len(data), len(labels)):
             raise ConfigError(
                 f"--bands names {len(given)} bands, {path} has {len(data)}; name all in file order, or give numbers"
@@ -78,7 +91,7 @@ def name_bands(
         return BandSet.parse(bands, sensor=sensor), True, data if len(given) == len(data) else tuple(range(len(labels)))
     found = _resolved([labels[i] for i in data], sensor)
     if table and not all(found):
-        order = [Band(name, nm) for name, nm in table.items()]
+        order = [Band(one.name, one.wavelength_nm) for one in table.values()]
         if len(order) != len(data) or any(own not in (None, b) for own, b in zip(found, order, strict=True)):
             raise ConfigError(
                 f"--sensor {sensor}: {path} has {len(data)} bands, not all named; name them in file order with --bands"

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from geoseg.errors import ConfigError, InputError
-from geoseg.values.sensors import sensor_bands
+from geoseg.values.sensors import SENSORS, SensorBand, sensor_bands
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +36,13 @@ COMMON: dict[str, float] = {
     "rededge071": 705.0, "rededge075": 740.0, "rededge078": 783.0, "nir": 842.0, "nir08": 865.0, "nir09": 945.0,
     "cirrus": 1375.0, "swir16": 1610.0, "swir22": 2190.0, "lwir11": 10900.0, "lwir12": 12000.0,
 }  # fmt: skip
-ALIASES: dict[str, str] = {
+ALIASES: dict[str, str] = {  # without spaces, dashes and underscores
     "b": "blue", "g": "green", "r": "red", "n": "nir", "re": "rededge", "nir1": "nir", "infrared": "nir",
-    "swir1": "swir16", "swir2": "swir22", "coastal aerosol": "coastal", "near infrared": "nir",
+    "swir1": "swir16", "swir2": "swir22", "coastalaerosol": "coastal", "coastalblue": "coastal", "ultrablue": "coastal",
+    "nearinfrared": "nir", "rededge1": "rededge071", "rededge2": "rededge075", "rededge3": "rededge078",
+    "narrownir": "nir08", "nirnarrow": "nir08", "watervapour": "nir09", "watervapor": "nir09",
 }  # fmt: skip
+IN_NAME = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)\s*(nm|µm|um)\b", re.IGNORECASE)  # "B4 (665 nm)"
 
 
 def reach_nm(wavelength_nm: float) -> float:
@@ -53,13 +56,45 @@ def reach_nm(wavelength_nm: float) -> float:
 
 def _common(name: str) -> str:
     """Return the common name that a name stands for, or the name itself, in lower case."""
-    return ALIASES.get(name.strip().lower(), name.strip().lower())
+    plain = _plain(name)
+    return ALIASES.get(plain, plain if plain in COMMON else name.strip().lower())
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\s_-]+", "", name.lower())
 
 
 def _key(name: str) -> str:
-    """Fold a band name so that B1, b01 and B01 are one."""
-    m = re.fullmatch(r"([a-z]+)0*(\d+)([a-z]?)", name.strip().lower())
-    return f"{m[1]}{m[2]}{m[3]}" if m else name.strip().lower()
+    """Fold a band name so that B1, b01 and B_01 are one."""
+    m = re.fullmatch(r"([a-z]+)0*(\d+)([a-z]?)", _plain(name))
+    return f"{m[1]}{m[2]}{m[3]}" if m else _plain(name)
+
+
+def wavelength_in(name: str) -> float | None:
+    """Return the wavelength in nm that a name says, None where it says none.
+
+    >>> wavelength_in("B4 (665 nm)"), wavelength_in("0.84 µm"), wavelength_in("B4")
+    (665.0, 840.0, None)
+    """
+    said = IN_NAME.search(name)
+    return None if said is None else float(said[1]) * (1 if said[2].lower() == "nm" else 1000)
+
+
+def may_be(name: str, common: str) -> bool:
+    """Whether a band called ``name`` may measure what ``common`` means: as no sensor's band of that name contradicts.
+
+    >>> may_be("B4", "red"), may_be("B8", "red"), may_be("842 nm", "red"), may_be("rouge", "red")
+    (True, False, False, True)
+    """
+    said = [wavelength_in(name)] if wavelength_in(name) else [one.wavelength_nm for one in _called(name)]
+    reach = reach_nm(COMMON[common])
+    return not said or any(nm is not None and abs(nm - COMMON[common]) < reach for nm in said)
+
+
+def _called(name: str) -> list[SensorBand]:
+    """Return the bands of all sensors that are called so."""
+    every = (one for table in SENSORS.values() for one in table.values())
+    return [one for one in every if _key(name) in map(_key, one.names)]
 
 
 def resolve_band(name: str, *, sensor: str | None = None) -> Band:
@@ -71,20 +106,21 @@ def resolve_band(name: str, *, sensor: str | None = None) -> Band:
     (665.0, None)
     """
     if sensor is not None:
-        table = sensor_bands(sensor)
-        for key, nm in table.items():
-            if _key(key) == _key(name):
-                return Band(key, nm)
-        common = _common(name)
-        if common in COMMON:  # "red" asked of a sensor: its nearest band
-            key, nm = min(table.items(), key=lambda kv: abs(kv[1] - COMMON[common]))
-            if abs(nm - COMMON[common]) < reach_nm(COMMON[common]):
-                return Band(key, nm)
-        raise ConfigError(f"sensor {sensor!r} has no band {name!r}; it has {', '.join(table)}")
+        return _of_sensor(name, sensor)
     common = _common(name)
-    if common in COMMON:
-        return Band(common, COMMON[common])
-    return Band(name.strip())
+    return Band(common, COMMON[common]) if common in COMMON else Band(name.strip(), wavelength_in(name))
+
+
+def _of_sensor(name: str, sensor: str) -> Band:
+    """Return the sensor's band of a name, or the one nearest to what a common name means; raises ConfigError."""
+    table, common = sensor_bands(sensor), _common(name)
+    found = [one for one in table.values() if _key(name) in map(_key, one.names)]
+    if not found and common in COMMON:
+        off = {abs(one.wavelength_nm - COMMON[common]): one for one in table.values() if one.wavelength_nm is not None}
+        found = [off[least] for least in sorted(off) if least < reach_nm(COMMON[common])]
+    if not found:
+        raise ConfigError(f"sensor {sensor!r} has no band {name!r}; it has {', '.join(table)}")
+    return Band(found[0].name, found[0].wavelength_nm)
 
 
 @dataclass(frozen=True, slots=True)

@@ -274,10 +274,10 @@ def test_descriptions_and_sensors_name_bands(tmp_path):
         ({"bands": "0,1,2"}, r"bands 1\.\.3"),
         ({"bands": "1,2,4"}, r"bands 1\.\.3"),
         ({"bands": ""}, r"bands 1\.\.3"),
-        ({"bands": "1,1"}, "unique"),
+        ({"bands": "R,R,G"}, "unique"),
         ({"bands": "1,2,3", "sensor": "naip"}, "numbers pick"),
         ({"bands": "B1,B2,B99", "sensor": "landsat-8"}, "no band 'B99'"),
-        ({"sensor": "spot"}, "unknown sensor 'spot'; known"),
+        ({"sensor": "spot"}, "unknown sensor 'spot'; did you mean spot-"),
         ({"sensor": "sentinel-2"}, "3 bands, not all named; .*--bands"),
     ],
 )
@@ -392,7 +392,11 @@ def test_a_scene_without_a_geotransform_has_no_place(tmp_path, crs, transform):
         (("Band 1 (Red)", "Band 2 (Green)", "Band 3 (Blue)"), ("Red", "Green", "Blue")),
         (("rot", "gruen", "blau"), ("red", "green", "blue")),
         (("red_mean", "green_mean", "blue_mean"), ("red", "green", "blue")),
+        (("B4", "B3", "B2"), ("red", "green", "blue")),
+        (("B1", "B2", "B3"), ("red", "green", "blue")),
+        (("2020 r1", "2020 r2", "2020 r3"), ("red", "green", "blue")),
         (("B8", "B4", "B3"), None),
+        (("842 nm", "665 nm", "560 nm"), None),
         (("nir", "red", "green"), None),
         (("red_edge", "swir", "ndvi"), None),
     ],
@@ -412,6 +416,10 @@ def test_grey_is_equal_parts_of_red_green_and_blue_and_palettes_are_not(tmp_path
     grey = open_scene(write(tmp_path / "pan.tif", noise("uint8", 1)))
     data = whole(grey.select(BandSet.parse("red,green,blue"))).data
     np.testing.assert_array_equal(data, np.repeat(noise("uint8", 1), 3, axis=0))
+    asked = open_scene(write(tmp_path / "two.tif", noise("uint8", 2)), bands="2,2,2").select(
+        BandSet.parse("red,green,blue")
+    )
+    assert [s.index for s in asked.sources] == [2, 2, 2]
     with pytest.raises(InputError, match="1 bands without names"):
         grey.select(BandSet.parse("red,green,nir"))
     coloured = open_scene(write(tmp_path / "p.tif", noise("uint8", 1), photometric="palette", colors=["palette"]))

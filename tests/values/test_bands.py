@@ -1,10 +1,13 @@
 """Bands are found by what they measure, never by where they stand."""
 
+import tomllib
+from importlib.resources import files
+
 import pytest
 
 from geoseg.errors import ConfigError, InputError
 from geoseg.values.bands import COMMON, Band, BandSet, reach_nm, resolve_band
-from geoseg.values.sensors import SENSORS
+from geoseg.values.sensors import SENSORS, sensor_bands
 
 
 def every(sensor):
@@ -34,8 +37,44 @@ def test_a_sensor_without_the_band_says_what_it_has(name, sensor):
 
 
 def test_an_unknown_sensor_says_which_are_known():
-    with pytest.raises(ConfigError, match=r"unknown sensor 'spot'; known: landsat-7, .*sentinel-2"):
+    with pytest.raises(ConfigError, match=r"unknown sensor 'spot'; did you mean spot-[67]\?"):
         BandSet.parse("B1", sensor="spot")
+    assert sensor_bands("SENTINEL2") is SENSORS["sentinel-2"]
+
+
+@pytest.mark.parametrize(
+    ("sensor", "called", "name"),
+    [
+        ("landsat-8", "SR_B5", "B5"), ("landsat-9", "ST_B10", "B10"), ("landsat-5", "nir", "B4"),
+        ("sentinel-2-l2a", "B8a", "B8A"), ("sentinel-2", "red edge 1", "B05"), ("sentinel-2", "narrow_nir", "B8A"),
+        ("worldview-2", "NIR2", "N2"), ("planetscope", "coastal_blue", "CB"), ("planetscope-4", "nir", "N"),
+        ("pleiades", "B2", "R"), ("pleiades-neo", "Deep Blue", "DB"), ("micasense-rededge", "Red edge-717", "RedEdge"),
+        ("sentinel-1", "Sigma0_VV", "VV"), ("ndsm", "height above ground", "nDSM"), ("rapideye", "rededge", "RE"),
+    ],
+)  # fmt: skip
+def test_files_call_a_sensor_s_band_otherwise(sensor, called, name):
+    assert resolve_band(called, sensor=sensor).name == name
+
+
+def test_every_sensor_names_its_source_and_light_has_a_width():
+    tables = tomllib.loads((files("geoseg.values") / "sensors.toml").read_text("utf-8"))
+    assert all(table["source"] for table in tables.values())
+    every = [band for table in SENSORS.values() for band in table.values()]
+    assert all((band.wavelength_nm is None) == (band.width_nm is None) for band in every)
+    assert "B10" not in SENSORS["sentinel-2-l2a"]
+    assert SENSORS["sentinel-2-l2a"].keys() == SENSORS["sentinel-2-l1c"].keys() - {"B10"}
+
+
+def test_a_panchromatic_band_is_no_colour():
+    pan = resolve_band("B8", sensor="landsat-8")
+    assert pan.wavelength_nm is None
+    with pytest.raises(InputError, match="not found"):
+        BandSet((pan,)).indices_of(BandSet.parse("yellow"))
+
+
+def test_a_name_may_say_a_wavelength():
+    assert resolve_band("B4 (665 nm)").wavelength_nm == 665
+    assert resolve_band("Red edge") == resolve_band("rededge")
 
 
 @pytest.mark.parametrize(
