@@ -39,7 +39,7 @@ PURE = {"tiling", "vector", "trust"}
 PURE_LIBRARIES = {"affine", "geoseg", "numba", "numpy", "pyproj", "rasterio", "scipy", "shapely"}
 PURE_RASTERIO = ("rasterio.crs.", "rasterio.features", "rasterio.transform")
 FILE_MODULES = {"io", "os", "pathlib", "shutil", "sqlite3", "subprocess", "tempfile"}
-HEAVY = {"torch", "torchgeo", "dask", "distributed"}
+HEAVY = {"torch", "torchgeo", "dask", "distributed", "onnx", "onnxruntime", "openvino", "transformers"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,7 +129,7 @@ def print_plan(config: LandCoverConfig | BuildingsConfig) -> None:
     from geoseg.jobs.plan import make_plan
     from geoseg.jobs.targets import refuse_if_disk_is_short
     from geoseg.jobs.timing import estimated_seconds
-    from geoseg.models.bundle import load_model
+    from geoseg.models.bundle import backends_of, load_model
 
     polygons = config.polygons if isinstance(config, BuildingsConfig) else None
     scene = config.open()
@@ -137,7 +137,7 @@ def print_plan(config: LandCoverConfig | BuildingsConfig) -> None:
         config = config.decided(scene)
     bundles = [load_model(model) for model in config.model]
     with open_engine(config.options) as engine:
-        site = engine.site(config.options.device)
+        site = engine.site(config.options.device, backends_of(bundles))
         made = make_plan(scene, bundles, site=site, options=config.options, polygons=polygons)
         seconds = estimated_seconds(made)
     refuse_if_disk_is_short(Path(config.out), made.disk_bytes, config.options)

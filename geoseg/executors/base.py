@@ -22,6 +22,10 @@ Forward = Callable[[int, Windows], Answer]  # (member, windows)
 ForwardAll = Callable[[Iterable[tuple[int, Windows]]], Iterator[Answer]]  # keeps the order
 
 
+Backends = tuple[str, ...]  # keys of ``geoseg.models.backends.BACKENDS``
+TORCH: Backends = ("torch",)
+
+
 @dataclass(frozen=True, slots=True)
 class Platform:
     """What besides the job decides the bits of a result; two workers of one run must agree on it.
@@ -142,7 +146,7 @@ class Task(Protocol):
         """Raise PlanChangedError where an input is no longer as it was planned with."""
         ...
 
-    def refuse_if_different(self, site: "Callable[[str], Site]") -> None:
+    def refuse_if_different(self, site: "SiteOf") -> None:
         """Raise PlanChangedError where this process, a ``site`` for a device, would not give the bytes planned."""
         ...
 
@@ -166,6 +170,9 @@ class Site(Resources):
     platform: Platform
 
 
+SiteOf = Callable[[str, Backends], Site]  # what ``Engine.site`` is
+
+
 class Engine(Protocol):
     """Something that runs chunks."""
 
@@ -173,8 +180,11 @@ class Engine(Protocol):
         """Return what there is for work without a network; nothing is loaded for one."""
         ...
 
-    def site(self, device: str) -> Site:
-        """Return where chunks will be run; device: auto, cpu or cuda. Raises ConfigError where there is no GPU."""
+    def site(self, device: str, backends: Backends = TORCH) -> Site:
+        """Return where chunks will be run; device: auto, cpu or cuda; backends: what will run the networks.
+
+        Raises ConfigError where there is no GPU, or a backend's library is not installed.
+        """
         ...
 
     def run(self, task: Task, todo: Iterable[Chunk]) -> Iterator[Outcome]:

@@ -27,7 +27,7 @@ from distributed import Client, Future, KilledWorker, LocalCluster
 from distributed.comm import CommClosedError
 
 from geoseg.errors import ConfigError, GeosegError, PlanChangedError, TryAgainError
-from geoseg.executors.base import Cause, Chunk, ChunkFailure, ChunkRecord, Resources, Site, Task
+from geoseg.executors.base import TORCH, Backends, Cause, Chunk, ChunkFailure, ChunkRecord, Resources, Site, Task
 from geoseg.executors.threads import usable_cpus
 from geoseg.executors.worker import (
     INSTRUCTION_SET,
@@ -86,9 +86,9 @@ class DaskEngine:
         """See ``Engine.resources``; asked of a worker."""
         return next(self.map(own_resources, [self._workers_of_a_host()]))
 
-    def site(self, device: str) -> Site:
+    def site(self, device: str, backends: Backends = TORCH) -> Site:
         """See ``Engine.site``; asked of a worker."""
-        return next(self.map(partial(own_site, workers=self._workers_of_a_host()), [device]))
+        return next(self.map(partial(own_site, backends=backends, workers=self._workers_of_a_host()), [device]))
 
     def run(self, task: Task, todo: Iterable[Chunk]) -> Iterator[ChunkRecord | ChunkFailure]:
         """See ``Engine.run``; raises TryAgainError where the scheduler or all workers are lost."""

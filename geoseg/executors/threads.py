@@ -13,6 +13,8 @@ import rasterio
 
 from geoseg.errors import GeosegError, TryAgainError
 from geoseg.executors.base import (
+    TORCH,
+    Backends,
     Cause,
     Chunk,
     ChunkFailure,
@@ -27,7 +29,7 @@ from geoseg.executors.base import (
     Task,
     Walk,
 )
-from geoseg.models.backends import library
+from geoseg.models.backends import choose, library
 from geoseg.models.backends.base import Windows
 from geoseg.tasks.base import Rows
 from geoseg.tiling.strips import Strip
@@ -42,9 +44,9 @@ class SyncEngine:
         """See ``Engine.resources``."""
         return local_resources(lanes=1)
 
-    def site(self, device: str) -> Site:
+    def site(self, device: str, backends: Backends = TORCH) -> Site:
         """See ``Engine.site``."""
-        return local_site(device, lanes=1)
+        return local_site(device, backends, lanes=1)
 
     def run(self, task: Task, todo: Iterable[Chunk]) -> Iterator[Outcome]:
         """See ``Engine.run``."""
@@ -72,9 +74,9 @@ class ThreadsEngine:
         """See ``Engine.resources``."""
         return local_resources(lanes=self.lanes)
 
-    def site(self, device: str) -> Site:
+    def site(self, device: str, backends: Backends = TORCH) -> Site:
         """See ``Engine.site``."""
-        here = local_site(device, lanes=self._asked)
+        here = local_site(device, backends, lanes=self._asked)
         self.lanes = here.lanes
         return here
 
@@ -100,13 +102,12 @@ def local_resources(*, lanes: int) -> Resources:
     return Resources(lanes, psutil.virtual_memory().available)
 
 
-def local_site(device: str, *, lanes: int | None = None) -> Site:
+def local_site(device: str, backends: Backends = TORCH, *, lanes: int | None = None) -> Site:
     """Return this process as a site; device: auto, cpu or cuda. Raises ConfigError where cuda is not there."""
-    runs = library()
-    chosen = runs.choose_device(device)
-    lanes = lanes or (len(runs.devices(chosen)) if chosen == "cuda" else usable_cpus())
+    chosen, precision, identity = choose(device, backends)
+    lanes = lanes or (len(library().devices(chosen)) if chosen == "cuda" else usable_cpus())
     others = f"numpy {np.__version__}, GDAL {rasterio.__gdal_version__}, zlib {zlib.ZLIB_RUNTIME_VERSION}"
-    platform = Platform(chosen, runs.choose_precision(chosen), f"{runs.identity(chosen)}, {others}")
+    platform = Platform(chosen, precision, f"{identity}, {others}")
     return Site(lanes, local_resources(lanes=lanes).free_bytes, platform)
 
 

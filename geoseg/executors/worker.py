@@ -13,7 +13,7 @@ import rasterio
 
 from geoseg import __version__
 from geoseg.errors import GeosegError, PlanChangedError
-from geoseg.executors.base import Chunk, ChunkFailure, ChunkProgress, ChunkRecord, Resources, Site, Task
+from geoseg.executors.base import Backends, Chunk, ChunkFailure, ChunkProgress, ChunkRecord, Resources, Site, Task
 from geoseg.executors.heap import keep_freed_memory
 from geoseg.executors.threads import AtOnce, local_resources, local_site, run_chunks
 from geoseg.models.backends import library
@@ -87,9 +87,9 @@ def own_resources(workers: int) -> Resources:
     return _shared(local_resources(lanes=1), workers)
 
 
-def own_site(device: str, *, workers: int) -> Site:
+def own_site(device: str, *, backends: Backends, workers: int) -> Site:
     """Return this worker as a site; workers: how many share its machine."""
-    return _shared(_site(device), workers)
+    return _shared(_site(device, backends), workers)
 
 
 def _shared[R: Resources](resources: R, workers: int) -> R:
@@ -103,7 +103,7 @@ def _shared[R: Resources](resources: R, workers: int) -> R:
 
 
 @lru_cache(maxsize=4)
-def _site(device: str) -> Site:
+def _site(device: str, backends: Backends) -> Site:
     _for_good.enter_context(library().one_thread_per_network())  # whatever else this worker runs
     keep_freed_memory()
-    return local_site(device, lanes=1)
+    return local_site(device, backends, lanes=1)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geoseg.errors import ModelError
-from geoseg.executors.base import Chunk, ChunkRecord, Forward, ForwardAll, Sink, Site, Walk
+from geoseg.executors.base import Chunk, ChunkRecord, Forward, ForwardAll, Sink, SiteOf, Walk
 from geoseg.jobs.job import Job, refuse_if_different, refuse_if_source_changed
 from geoseg.models.backends.base import Answer, Windows
 from geoseg.models.spec import Normalisation
@@ -269,6 +269,6 @@ class ChunkTask:
         """See ``refuse_if_source_changed``."""
         refuse_if_source_changed(self.job)
 
-    def refuse_if_different(self, site: Callable[[str], Site]) -> None:
+    def refuse_if_different(self, site: SiteOf) -> None:
         """See ``geoseg.jobs.job.refuse_if_different``."""
         refuse_if_different(self.job, site)

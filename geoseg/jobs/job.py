@@ -3,15 +3,15 @@
 import hashlib
 import json
 import platform
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from geoseg import __version__
 from geoseg.errors import ConfigError, PlanChangedError
-from geoseg.executors.base import Platform, Site
-from geoseg.models.bundle import ModelBundle
+from geoseg.executors.base import Backends, Platform, SiteOf
+from geoseg.models.bundle import ModelBundle, backends_of
 from geoseg.models.spec import ModelSpec
 from geoseg.scenes.aoi import Area
 from geoseg.scenes.reads import Stamp, changed, stamps
@@ -64,6 +64,11 @@ class Job:
     def task(self) -> Task:
         """What the channels become."""
         return task_of(self.spec)
+
+    @property
+    def backends(self) -> Backends:
+        """What runs its networks."""
+        return backends_of(self.bundles)
 
     @property
     def bytes_per_px(self) -> int:
@@ -134,10 +139,10 @@ def refuse_if_source_changed(job: Job) -> None:
         )
 
 
-def refuse_if_different(job: Job, site: Callable[[str], Site]) -> None:
+def refuse_if_different(job: Job, site: SiteOf) -> None:
     """Raise PlanChangedError where this process (as a ``site`` for a device) would not give the job's bytes."""
     try:
-        here = replace(job, platform=site(job.platform.device).platform, reads=()).identity
+        here = replace(job, platform=site(job.platform.device, job.backends).platform, reads=()).identity
     except ConfigError as error:
         raise PlanChangedError(f"worker {platform.node()}: {error}") from error
     here["source"] = job.identity["source"]  # compared below, where this machine's inodes do not count

@@ -15,7 +15,7 @@ from geoseg.jobs.job import Job, refuse_if_different
 from geoseg.jobs.networks import load_networks
 from geoseg.jobs.plan import make_plan
 from geoseg.models.backends import library
-from geoseg.models.bundle import ModelBundle
+from geoseg.models.bundle import ModelBundle, backends_of
 from geoseg.options.run import RunOptions
 from geoseg.scenes.scene import Scene
 from geoseg.scenes.xarray_view import georeferenced
@@ -43,7 +43,7 @@ def lazy_map(
     if layer not in RASTERS:
         raise ConfigError(f"layer {layer!r}: choose {', '.join(RASTERS)}")
     options = replace(options, layers=(*options.layers, layer))
-    site = local_site(options.device, lanes=1)
+    site = local_site(options.device, backends_of(bundles), lanes=1)
     share = _share_of_a_task(site.budget_bytes(options.memory_bytes))
     plan = make_plan(scene, bundles, site=site, options=replace(options, memory_bytes=share))
     for note in plan.notes:

@@ -43,10 +43,10 @@ class _Members:
     """Every member on every GPU (or once on the CPU); each thread that calls keeps to one GPU."""
 
     def __init__(self, job: Job) -> None:
-        runs, platform = library(), job.platform
+        platform = job.platform
         self.replicas: list[list[Backend]] = [
-            [runs.open_backend(b, device=device, precision=platform.precision) for b in job.bundles]
-            for device in runs.devices(platform.device)
+            [library(b.backend).open_backend(b, device=device, precision=platform.precision) for b in job.bundles]
+            for device in library(job.backends[0]).devices(platform.device)
         ]
         self._planned = platform.libraries
         self._turn = count()

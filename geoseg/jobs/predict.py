@@ -28,6 +28,7 @@ from geoseg.jobs.result import Result
 from geoseg.jobs.run import Listener, Outcome, Progress, Stop, refuse_if_failed, run_job
 from geoseg.jobs.stages import ParallelMap
 from geoseg.jobs.targets import refuse_if_disk_is_short
+from geoseg.models.bundle import backends_of
 from geoseg.options.polygons import PolygonOptions
 from geoseg.options.run import RunOptions
 from geoseg.tiling.memory import GDAL_CACHE_BYTES
@@ -122,7 +123,7 @@ def _run(request: RunRequest, *, engine: Engine | None, listen: Listener, stop: 
         rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES),
         open_engine(options) if engine is None else nullcontext(engine) as running,
     ):
-        site = running.site(options.device)
+        site = running.site(options.device, backends_of(asked.bundles))
         make = partial(make_plan, asked.scene, asked.bundles, site=site, options=options, polygons=request.polygons)
         plan = _adopted(work, make, fresh=options.fresh, config=asked.config)
         refuse_if_disk_is_short(request.out, plan.disk_bytes, options)

@@ -9,7 +9,7 @@ import numpy as np
 
 from geoseg.jobs.networks import load_networks
 from geoseg.jobs.plan import Plan
-from geoseg.models.backends import library
+from geoseg.models.backends import choose, library
 from geoseg.tiling.views import VIEWS
 
 CALLS = 3
@@ -21,13 +21,13 @@ def estimated_seconds(plan: Plan) -> float | None:
     The median of three calls after a first one that warms up; None where the networks will run on another device.
     Skipped windows (nodata, area of interest) are not known beforehand, so scenes with many take less.
     """
-    job, runs = plan.job, library()
-    if runs.choose_device("auto") != job.platform.device:
+    job = plan.job
+    if choose("auto", job.backends)[0] != job.platform.device:
         return None
     forward = load_networks(job)
     batch = np.zeros((job.batch, len(job.spec.bands), *job.windows.window_shape), np.float32)
     took = []
-    with runs.one_thread_per_network():
+    with library().one_thread_per_network():
         forward(0, batch)
         for member in repeat(0, CALLS):
             began = time.perf_counter()

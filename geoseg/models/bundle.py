@@ -1,10 +1,10 @@
-"""ModelBundle: a folder with model.json and weights.safetensors; written by training, read by all, never pickle."""
+"""ModelBundle: a folder with model.json and weights.safetensors or model.onnx; written by training and import."""
 
 import hashlib
 import json
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 SPEC_FILE = "model.json"
+WEIGHTS_FILES = (Weights.model_fields["file"].default, "model.onnx")
 RACY_NS = 2 * 10**9  # a file changed so lately may change again without a new time: clocks of file systems are coarse
 LARGEST_SPEC = 16 * 2**20  # bytes of model.json
 
@@ -41,6 +42,17 @@ class ModelBundle:
     weights: Weights
     digest: str
 
+    @property
+    def backend(self) -> str:
+        """What runs the network: a key of ``geoseg.models.backends.BACKENDS``."""
+        return check_architecture(self.spec.arch).backend
+
+    def content(self) -> bytes:
+        """Return the bytes of the weights' file; raises ModelError where they are not those of model.json."""
+        file = Path(self.path) / self.weights.file
+        _check_weights(file, self.weights)
+        return file.read_bytes()
+
     def network(self) -> "nn.Module":
         """Build the network in evaluation mode with the bundle's weights as float32 on the CPU.
 
@@ -50,11 +62,10 @@ class ModelBundle:
         from safetensors import SafetensorError
         from safetensors.torch import load
 
-        file = Path(self.path) / self.weights.file
-        _check_weights(file, self.weights)
+        content = self.content()
         try:
             net = build_network(self.spec.arch, in_channels=len(self.spec.bands), out_channels=len(self.spec.channels))
-            state = load(file.read_bytes())
+            state = load(content)
         except ConfigError as error:
             raise ModelError(f"{self.path}: {error}") from error
         except SafetensorError as error:
@@ -69,6 +80,11 @@ class ModelBundle:
             )
         net.load_state_dict({k: v.to(own[k].dtype) if v.is_floating_point() else v for k, v in state.items()})
         return net.eval().requires_grad_(requires_grad=False).to(torch.float32)
+
+
+def backends_of(bundles: Iterable[ModelBundle]) -> tuple[str, ...]:
+    """Return what runs the networks of several bundles."""
+    return tuple(sorted({bundle.backend for bundle in bundles}))
 
 
 def bundled_models() -> dict[str, Path]:
@@ -195,11 +211,11 @@ def refuse_bundle(folder: Path, *, overwrite: bool, beside: Sequence[str] = ()) 
 
     beside: names that go with the bundle; what lies there is its own where there is a bundle.
     """
-    if is_bundle(folder):
+    if weights_of(folder) is not None:
         if not overwrite:
             raise OutputError(f"{folder}: holds a model bundle already; choose another folder or pass --overwrite")
         return
-    for name in (SPEC_FILE, Weights.model_fields["file"].default, *beside):
+    for name in (SPEC_FILE, *WEIGHTS_FILES, *beside):
         if os.path.lexists(folder / name):
             raise OutputError(
                 f"{folder / name}: lies there already, and not in a bundle of geoseg; move it away or choose another "
@@ -207,13 +223,14 @@ def refuse_bundle(folder: Path, *, overwrite: bool, beside: Sequence[str] = ()) 
             )
 
 
-def is_bundle(folder: Path) -> bool:
-    """Whether a model.json that describes a bundle lies in ``folder``, damaged or not beyond that."""
+def weights_of(folder: Path) -> str | None:
+    """Return the name of the weights' file of the bundle in ``folder``, damaged or not; None where there is none."""
     try:
         content = json.loads((folder / SPEC_FILE).read_bytes())
-        return {"arch", "bands", "channels"} <= content.keys() and "sha256" in content["weights"]
+        described = {"arch", "bands", "channels"} <= content.keys() and "sha256" in content["weights"]
+        return Path(content["weights"].get("file", WEIGHTS_FILES[0])).name if described else None
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
-        return False
+        return None
 
 
 def save_model(
@@ -227,18 +244,25 @@ def save_model(
     from safetensors.torch import save
 
     refuse_bundle(folder, overwrite=overwrite)
-    folder.mkdir(parents=True, exist_ok=True)
     fits = torch.finfo(torch.float16).max
     state = {
         k: v.half() if half and v.is_floating_point() and v.abs().max() <= fits else v
         for k, v in ((k, v.detach().cpu().contiguous()) for k, v in network.state_dict().items())
     }
-    content = save(state)
-    weights = Weights(sha256=hashlib.sha256(content).hexdigest(), bytes=len(content))
+    return write_bundle(folder, save(state), spec=spec)
+
+
+def write_bundle(folder: Path, content: bytes, *, spec: ModelSpec, file: str = WEIGHTS_FILES[0]) -> ModelBundle:
+    """Write the bytes of a weights' file and ``spec`` as a bundle, over one that is there."""
+    before = weights_of(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = Weights(file=file, sha256=hashlib.sha256(content).hexdigest(), bytes=len(content))
     told = json.loads(spec.model_dump_json())  # a score that is NaN, of a class validation lacks, becomes null
     body: dict[str, Any] = {**told, "weights": weights.model_dump(mode="json")}
     with atomic(folder / SPEC_FILE) as described:
         described.write_text(json.dumps(body, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         with atomic(folder / weights.file) as weighed:  # first: a torn bundle is told by the sha256 in its description
             weighed.write_bytes(content)
+    if before not in (None, file):
+        (folder / before).unlink(missing_ok=True)
     return load_model(folder)

@@ -14,7 +14,7 @@ from geoseg.executors.threads import local_site
 from geoseg.jobs.plan import make_plan
 from geoseg.jobs.request import Model, load_models
 from geoseg.jobs.run import Listener, Progress
-from geoseg.models.bundle import ModelBundle
+from geoseg.models.bundle import ModelBundle, backends_of
 from geoseg.options.polygons import PolygonOptions
 from geoseg.options.run import ClusterOptions, RunOptions
 from geoseg.outputs.check import Finding
@@ -87,7 +87,8 @@ def verify(
     crop = centre(scene.grid.box, crop_px)
     part, bundles = scene.crop(crop), load_models(model)
     polygons = None if bundles[0].spec.polygon_class is None else PolygonOptions()
-    plan = make_plan(part, bundles, site=local_site(options.device), options=options, polygons=polygons)
+    site = local_site(options.device, backends_of(bundles))
+    plan = make_plan(part, bundles, site=site, options=options, polygons=polygons)
     seen = see(plan.job.scene, read(plan.job.scene, part.grid.box), plan.job.spec)
     if options.aoi is not None:
         seen.raster.valid[~read_area(options.aoi, part.grid).wanted(part.grid.box)] = False

@@ -14,6 +14,7 @@ from geoseg.cli.verbs import VERBS
 VECTORS = {"geopandas", "pandas", "pyarrow", "pyogrio", "shapely", "xarray"}  # pyogrio loads geopandas where it is
 COMPILED = {"numba", "scipy"}  # numba loads scipy by itself
 POLYGONS, NETWORK = {*COMPILED, *VECTORS}, {*COMPILED, "shapely", "torch"}
+LOOKED_FOR = {"onnx", "onnxruntime", "sklearn"}  # torch._dynamo asks where they lie
 # What a verb may load of the libraries that take long to load, and the exit code of its arguments below. A refusal of
 # flags loads none.
 MAY_LOAD: dict[str, tuple[set[str], int]] = {
@@ -28,7 +29,7 @@ MAY_LOAD: dict[str, tuple[set[str], int]] = {
     "vectorize": (POLYGONS, 0),
     "regularize": (POLYGONS, 0),
     "buildings": ({*POLYGONS, "torch"}, 0),
-    "train": ({*POLYGONS, "torch", "matplotlib", "sklearn"}, 0),  # torch._dynamo asks for the last
+    "train": ({*POLYGONS, "torch", "matplotlib", *LOOKED_FOR}, 0),
     "finish": ({"shapely"}, 0),
     "predict": (NETWORK, 0),
     "plan": (NETWORK, 0),
@@ -46,8 +47,8 @@ CHAINS = (
     ("finish", "predict", "plan", "run", "batch", "verify, refused"),
 )  # fmt: skip
 SLOW = {
-    "dask", "distributed", "matplotlib", "numba", "rich", "scipy", "segmentation_models_pytorch", "sklearn", "timm",
-    "torch", "torchgeo", "torchvision", *VECTORS,
+    "dask", "distributed", "matplotlib", "numba", "onnx", "onnxruntime", "openvino", "rich", "scipy",
+    "segmentation_models_pytorch", "sklearn", "timm", "torch", "torchgeo", "torchvision", "transformers", *VECTORS,
 }  # fmt: skip
 HIDE = """
 import json, sys

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from geoseg.errors import ConfigError
 from geoseg.models.architectures.base import Options
 from geoseg.models.architectures.compact_unet import CompactUNetOptions
+from geoseg.models.architectures.onnx import OnnxOptions
 from geoseg.models.architectures.pixel_mlp import PixelMlpOptions
 from geoseg.models.architectures.probes import ConstantProbe, IdentityProbe, RampProbe
 from geoseg.models.architectures.smp import SmpUNetOptions
@@ -30,13 +31,14 @@ ARCHITECTURES: dict[str, type[Options]] = {
     "probe-constant": ConstantProbe,
     "probe-ramp": RampProbe,
 }
+FROM_FILES: dict[str, type[Options]] = {"onnx": OnnxOptions}  # run as they come: geoseg builds and trains none
 LEAST_BYTES_PER_VALUE = 2  # of weights: fp16
 MOST_TOLD = 200  # characters of a library's own words
 
 
 def check_architecture(arch: Architecture) -> Options:
     """Return the options of an architecture, checked; raises ConfigError for what is not in the table."""
-    kind = ARCHITECTURES.get(arch.name)
+    kind = ARCHITECTURES.get(arch.name) or FROM_FILES.get(arch.name)
     if kind is None:
         raise ConfigError(f"unknown architecture {arch.name!r}; {near_or_known(arch.name, ARCHITECTURES)}")
     try:

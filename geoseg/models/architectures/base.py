@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from fractions import Fraction
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
@@ -16,6 +16,9 @@ Width = Annotated[int, Field(ge=1, le=4096)]  # channels of a layer
 
 class Options(Value):
     """The options of one architecture, checked; a family derives its own."""
+
+    backend: ClassVar[str] = "torch"
+    """What runs it: a key of ``geoseg.models.backends.BACKENDS``."""
 
     @property
     @abstractmethod

@@ -1,0 +1,141 @@
+"""The backend onnx: networks that are ONNX files, by ONNX Runtime on the CPU; no library of operators is ever loaded.
+
+One thread a call, and one window at a time: a window's answer depends neither on the batch it came in nor on the place
+it had there. ONNX Runtime computes in the precision of the file.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property, lru_cache
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from geoseg.errors import ConfigError, ModelError
+from geoseg.models.architectures import check_architecture
+from geoseg.models.architectures.onnx import OnnxOptions
+from geoseg.models.backends.base import Answer, Windows
+from geoseg.models.bundle import ModelBundle
+from geoseg.models.onnx_file import parsed
+
+# The heap in pieces takes more than what was measured of one call alone, as in ``backends.torch``.
+HEAP_SHARE = 1.5
+ERRORS_ALONE = 3  # of what ONNX Runtime logs
+# By these ONNX Runtime chooses its code on x86 and ARM; whole numbers are summed otherwise with and without VNNI.
+FEATURES = (
+    "avx2", "avx512f", "avx512vnni", "avxvnni", "avx512bf16", "amx-int8", "amx-bf16", "dotprod", "i8mm", "bf16", "sve",
+)  # fmt: skip
+
+
+def choose_device(device: str) -> str:
+    """See ``Library``."""
+    if device not in ("auto", "cpu", "cuda"):
+        raise ConfigError(f"device {device!r}: choose auto, cpu or cuda")
+    if device == "cuda":
+        raise ConfigError("device cuda: models that are ONNX files run on the CPU alone; use --device cpu or auto")
+    return "cpu"
+
+
+def choose_precision(_device: str) -> str:
+    """See ``Library``: that of the file."""
+    return "fp32"
+
+
+@lru_cache(maxsize=1)
+def identity(_device: str = "cpu") -> str:
+    """See ``Backend``."""
+    from llvmlite.binding import get_host_cpu_features
+
+    found = get_host_cpu_features()
+    return f"cpu {' '.join(name for name in FEATURES if found.get(name))}, onnxruntime {onnxruntime.__version__}"
+
+
+def devices(_kind: str) -> list[str]:
+    """See ``Library``."""
+    return ["cpu"]
+
+
+@contextmanager
+def one_thread_per_network() -> Iterator[None]:
+    """See ``Library``: every session has one thread anyway."""
+    yield
+
+
+def open_backend(bundle: ModelBundle, *, device: str, precision: str) -> "OnnxBackend":  # noqa: ARG001
+    """See ``Library``."""
+    return OnnxBackend(bundle)
+
+
+def open_session(content: bytes, where: str) -> onnxruntime.InferenceSession:
+    """Return the session of an ONNX file's bytes, on one thread; raises ModelError where it cannot be run."""
+    parsed(content, where)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.use_deterministic_compute = True
+    options.enable_cpu_mem_arena = options.enable_mem_pattern = False  # a call's memory goes back when it ends
+    options.log_severity_level = ERRORS_ALONE
+    try:
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's own errors share no other base
+        raise ModelError(
+            f"{where}: ONNX Runtime {onnxruntime.__version__} does not take it ({one_line(error)})"
+        ) from error
+
+
+def one_line(error: Exception) -> str:
+    """Return what ONNX Runtime said, on one line and short."""
+    return " ".join(str(error).split())[:300]
+
+
+class OnnxBackend:
+    """See ``Backend``."""
+
+    def __init__(self, bundle: ModelBundle) -> None:
+        self.bundle = bundle
+
+    @cached_property
+    def session(self) -> onnxruntime.InferenceSession:
+        """The network, loaded at first use."""
+        return open_session(self.bundle.content(), f"{self.bundle.path}: {self.bundle.weights.file}")
+
+    def load(self) -> None:
+        """See ``Backend``."""
+        _ = self.session
+
+    def __call__(self, windows: Windows) -> Answer:
+        """See ``Backend``."""
+        return Answer(np.stack([softmax(answer(self.session, window)) for window in windows]))
+
+    def identity(self) -> str:
+        """See ``Backend``."""
+        return identity()
+
+    def peak_bytes(self, shape: tuple[int, int, int, int]) -> int:  # noqa: ARG002 - no window is larger than the measured
+        """See ``Backend``; windows go one by one, and none is larger than the one that was measured."""
+        options = check_architecture(self.bundle.spec.arch)
+        assert isinstance(options, OnnxOptions)  # the table gives no other one this backend
+        return int(HEAP_SHARE * options.call_bytes)
+
+
+def answer(session: onnxruntime.InferenceSession, window: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the network's answer (K, h, w) to a window (C, h, w); raises ModelError where it fails."""
+    (name,) = (one.name for one in session.get_inputs())
+    try:
+        (out,) = session.run(None, {name: window[None]})
+    except Exception as error:  # see ``open_session``
+        raise ModelError(f"the network does not take a window of {window.shape} ({one_line(error)})") from error
+    found: NDArray[np.float32] = out[0]
+    return found
+
+
+def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the probabilities of logits (K, h, w).
+
+    >>> softmax(np.zeros((2, 1, 1), np.float32)).ravel().tolist()
+    [0.5, 0.5]
+    """
+    shares = np.exp(logits - logits.max(0))
+    shares /= shares.sum(0)
+    return np.asarray(shares, np.float32)
