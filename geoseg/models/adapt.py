@@ -1,6 +1,7 @@
 """A network trained on some bands, started on others: its input layer is adapted by wavelength, never by index."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,7 @@ from geoseg.values.bands import Band, BandSet
 
 REACH_NM = 250.0  # a band farther than this from every optical one is a stranger: it starts from the filters' mean
 SPREAD_NM = 60.0  # width of the Gaussian that mixes neighbours
+Policy = Literal["copy", "zero", "mean"]  # where filters come from of bands that the source lacks
 CORRELATION = 0.8  # of standardised optical bands with each other; measured 0.7–0.9 on Sentinel-2 and NAIP scenes
 
 
@@ -21,33 +23,34 @@ class Origin:
     how: str
 
 
-def adapt_input_weight(
-    weight: NDArray[np.float32], source: BandSet, target: BandSet
+def adapt_stem(
+    weight: NDArray[np.float32], source: BandSet, target: BandSet, policy: Policy = "copy"
 ) -> tuple[NDArray[np.float32], tuple[Origin, ...]]:
     """Return an input convolution's weight (O, len(target), kh, kw) made from one of (O, len(source), kh, kw).
 
-    A band that both have is copied; one with optical neighbours within 250 nm gets their Gaussian mixture; any
-    other the mean over the source bands. Where bands were not merely copied each output filter is rescaled so that
-    standardised inputs with a correlation of 0.8 give it the variance it had.
+    A band that both have is copied. Any other gets, by ``policy``: copy, the Gaussian mixture of its optical neighbours
+    within 250 nm, where there are none the mean over the source bands; mean, that mean; zero, nothing, so that the
+    network answers as it did. Nothing is drawn at random. Where bands were made of others each output filter is
+    rescaled so that standardised inputs with a correlation of 0.8 give it the variance it had.
 
     >>> w = np.arange(3, dtype=np.float32).reshape(1, 3, 1, 1)
     >>> rgb, bgr = BandSet.parse("red,green,blue"), BandSet.parse("blue,green,red")
-    >>> adapt_input_weight(w, rgb, bgr)[0].ravel().tolist()
+    >>> adapt_stem(w, rgb, bgr)[0].ravel().tolist()
     [2.0, 1.0, 0.0]
     """
     mixing = np.zeros((len(target), len(source)), np.float32)
     origins = []
     for row, band in zip(mixing, target, strict=True):
-        row[:], how = _mixture(band, source)
+        row[:], how = _mixture(band, source, policy)
         origins.append(Origin(band.name, how))
     out = np.einsum("osij,ts->otij", weight, mixing)
-    if not all(o.how.startswith("copy") for o in origins):
+    if policy != "zero" and not all(o.how.startswith("copy") for o in origins):
         gain = np.sqrt(_variance(weight) / np.maximum(_variance(out), 1e-12))
         out = out * gain[:, None, None, None].astype(np.float32)
     return out.astype(np.float32), tuple(origins)
 
 
-def _mixture(band: Band, source: BandSet) -> tuple[NDArray[np.float32], str]:
+def _mixture(band: Band, source: BandSet, policy: Policy) -> tuple[NDArray[np.float32], str]:
     share = np.zeros(len(source), np.float32)
     nm = [np.inf if b.identity_nm is None else b.identity_nm for b in source]
     away = np.full(len(source), np.inf) if band.identity_nm is None else np.abs(np.array(nm) - band.identity_nm)
@@ -56,7 +59,9 @@ def _mixture(band: Band, source: BandSet) -> tuple[NDArray[np.float32], str]:
         nearest = min(same, key=lambda i: away[i])
         share[nearest] = 1
         return share, f"copy of {source[nearest].name}"
-    if away.min() <= REACH_NM:
+    if policy == "zero":
+        return share, "zero"
+    if policy == "copy" and away.min() <= REACH_NM:
         # relative to the nearest, so that a neighbour 200 nm away still weighs something in float32
         share[:] = np.exp(-(away**2 - away.min() ** 2) / (2 * SPREAD_NM**2))
         share /= share.sum()
@@ -74,7 +79,7 @@ def _variance(weight: NDArray[np.float32]) -> NDArray[np.float64]:
     return CORRELATION * smooth + (1 - CORRELATION) * detail
 
 
-def start_from(network, donor, *, source: BandSet, target: BandSet):  # type: ignore[no-untyped-def]  # nn.Module, imported late
+def start_from(network, donor, *, source: BandSet, target: BandSet, policy: Policy = "copy"):  # type: ignore[no-untyped-def]  # nn.Module, imported late
     """Copy a donor network's weights into ``network``, its input layers adapted, its output layer only where it fits.
 
     An input layer is any convolution that is given the image itself: the first one, and shortcuts around it. Returns
@@ -88,7 +93,7 @@ def start_from(network, donor, *, source: BandSet, target: BandSet):  # type: ig
     matched = 0
     for name, tensor in state.items():
         if name in stems and given[name].shape[0] == tensor.shape[0]:
-            adapted, origins = adapt_input_weight(given[name].numpy(), source, target)
+            adapted, origins = adapt_stem(given[name].numpy(), source, target, policy)
             state[name] = torch.from_numpy(adapted)
             matched += 1
         elif name in given and given[name].shape == tensor.shape:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geoseg.errors import ModelError
-from geoseg.models.adapt import adapt_input_weight, input_layers
+from geoseg.models.adapt import Policy, adapt_stem, input_layers
 from geoseg.models.spec import Normalisation
 from geoseg.values.bands import BandSet
 
@@ -62,7 +62,9 @@ def read_encoder(path: str) -> EncoderWeights:
     )
 
 
-def start_encoder(network: "nn.Module", weights: EncoderWeights, bands: BandSet, *, source: str) -> list[str]:
+def start_encoder(
+    network: "nn.Module", weights: EncoderWeights, bands: BandSet, *, source: str, policy: Policy = "copy"
+) -> list[str]:
     """Copy encoder weights into a network whose input is ``bands``; returns the names of the tensors that were set.
 
     The first convolution is adapted by wavelength. Raises ModelError where tensors of the encoder find no weights.
@@ -77,7 +79,7 @@ def start_encoder(network: "nn.Module", weights: EncoderWeights, bands: BandSet,
     for name in own:
         given = weights.tensors.get(name.removeprefix(prefix))
         if given is not None and name in stems:
-            given = torch.from_numpy(adapt_input_weight(given.float().numpy(), weights.bands, bands)[0])
+            given = torch.from_numpy(adapt_stem(given.float().numpy(), weights.bands, bands, policy)[0])
         if given is not None and given.shape == state[name].shape:
             fits[name] = given
     if len(fits) < len(own):

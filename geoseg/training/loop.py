@@ -101,11 +101,16 @@ def fit(
     }
     slow: frozenset[str] = frozenset()
     if spec.encoder is not None and encoder is not None:
-        slow = frozenset(start_encoder(network, encoder, model.band_set, source=spec.encoder.weights))
+        slow = frozenset(
+            start_encoder(network, encoder, model.band_set, source=spec.encoder.weights, policy=spec.stem)
+        )
         training["encoder"] = encoder.about
     if spec.start_from is not None:
         donor = load_model(spec.start_from)
-        origins = start_from(network, donor.network(), source=donor.spec.band_set, target=model.band_set)
+        origins = start_from(
+            network, donor.network(), source=donor.spec.band_set, target=model.band_set, policy=spec.stem
+        )
+        training["stem"] = {o.band: o.how for o in origins}
         log.info("started from %s: %s", donor.spec.name, "; ".join(f"{o.band}: {o.how}" for o in origins))
     network = network.to(memory_format=torch.channels_last)
     model = model.model_copy(update={"training": training})

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from geoseg.models.adapt import Policy
 from geoseg.models.spec import Architecture, ModelSpec, Normalisation, Range, Value
 from geoseg.training.targets import BuildingTarget, ClassTarget
 from geoseg.untrusted.validation import in_words
@@ -109,6 +110,7 @@ class TrainSpec(Value):
     arch: Architecture = Architecture(name="compact-unet", options={"widths": [24, 48, 96, 160, 240]})
     start_from: str | None = Field(None, description="a bundle whose weights to start from; its input layer is adapted")
     encoder: EncoderStart | None = None
+    stem: Policy = Field("copy", description="where filters come from of bands that the weights do not know")
     normalisation: Normalisation | None = Field(None, description="null: the encoder's, else that of the training data")
     split: Split | None = None
     augmentation: Augmentation = Augmentation()

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from geoseg.errors import ModelError
-from geoseg.models.adapt import CORRELATION, adapt_input_weight, start_from
+from geoseg.models.adapt import CORRELATION, adapt_stem, start_from
 from geoseg.models.architectures import build_network
 from geoseg.models.spec import Architecture
 from geoseg.values.bands import BandSet
@@ -30,7 +30,7 @@ def test_the_same_bands_in_any_order_are_copied_bit_for_bit():
     weight = stem(3)
     for order in ("red,green,blue", "blue,red,green", "green,blue,red"):
         target = BandSet.parse(order)
-        adapted, origins = adapt_input_weight(weight, RGB, target)
+        adapted, origins = adapt_stem(weight, RGB, target)
         assert np.array_equal(adapted, weight[:, RGB.indices_of(target)])
         assert [o.how for o in origins] == [f"copy of {name}" for name in target.names]
 
@@ -38,12 +38,34 @@ def test_the_same_bands_in_any_order_are_copied_bit_for_bit():
 def test_a_subset_is_copied_and_never_random():
     every = BandSet.parse("B01,B02,B03,B04,B05,B06,B07,B08,B8A,B09,B10,B11,B12", sensor="sentinel-2")
     weight = stem(13, 16)
-    np.testing.assert_array_equal(adapt_input_weight(weight, every, S2)[0], weight[:, [1, 2, 3, 7, 11, 12]])
+    np.testing.assert_array_equal(adapt_stem(weight, every, S2)[0], weight[:, [1, 2, 3, 7, 11, 12]])
+
+
+def test_zero_and_mean_start_strange_bands_so():
+    weight, target = stem(3), BandSet.parse("nir,blue,VV,red,green,swir16")
+    zero, origins = adapt_stem(weight, RGB, target, "zero")
+    np.testing.assert_array_equal(zero[:, [3, 4, 1]], weight)
+    assert not zero[:, [0, 2, 5]].any()
+    assert [o.how for o in origins] == ["zero", "copy of blue", "zero", "copy of red", "copy of green", "zero"]
+    mean, origins = adapt_stem(weight, RGB, target, "mean")
+    assert [o.how for o in origins if o.band in ("nir", "VV")] == ["mean of all bands"] * 2
+    np.testing.assert_array_equal(mean[:, 0], mean[:, 2])
+
+
+@pytest.mark.parametrize("arch", ARCHS)
+def test_policy_zero_is_an_exact_identity(arch):
+    torch.manual_seed(0)
+    donor = build_network(ARCHS[arch], in_channels=3, out_channels=2).eval()
+    network = build_network(ARCHS[arch], in_channels=5, out_channels=2)
+    start_from(network, donor, source=RGB, target=BandSet.parse("nir,red,green,blue,swir16"), policy="zero")
+    image = torch.rand(1, 5, 64, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(network.eval()(image), donor(image[:, 1:4]), atol=1e-5, rtol=1e-4)
 
 
 def test_near_infrared_comes_from_red_and_radar_from_the_mean():
     weight = stem(3)
-    adapted, origins = adapt_input_weight(weight, RGB, BandSet.parse("red,green,blue,nir,VV"))
+    adapted, origins = adapt_stem(weight, RGB, BandSet.parse("red,green,blue,nir,VV"))
     assert [o.how for o in origins[3:]] == ["neighbours red", "mean of all bands"]
     for o in range(0, 64, 7):
         nir, vv = adapted[o, 3].ravel(), adapted[o, 4].ravel()
@@ -53,7 +75,7 @@ def test_near_infrared_comes_from_red_and_radar_from_the_mean():
 
 def test_the_nearest_of_two_equal_bands_is_copied():
     source = BandSet.parse("B8A,B08", sensor="sentinel-2")
-    assert adapt_input_weight(stem(2), source, BandSet.parse("nir"))[1][0].how == "copy of B08"
+    assert adapt_stem(stem(2), source, BandSet.parse("nir"))[1][0].how == "copy of B08"
 
 
 @pytest.mark.parametrize(
@@ -71,7 +93,7 @@ def test_responses_keep_their_variance(target):
         return np.sqrt(CORRELATION) * level + np.sqrt(1 - CORRELATION) * detail
 
     weight = stem(3)
-    adapted, _ = adapt_input_weight(weight, RGB, target)
+    adapted, _ = adapt_stem(weight, RGB, target)
     before = np.einsum("nbij,obij->no", patches(3), weight).var(0)
     after = np.einsum("nbij,obij->no", patches(len(target)), adapted).var(0)
     assert 0.8 < np.median(after / before) < 1.25
@@ -100,7 +122,7 @@ def test_every_convolution_that_sees_the_image_is_adapted(arch):
     stems = [k for k in state if state[k].ndim == 4 and state[k].shape[1] == 6]
     assert len(stems) == (2 if arch == "compact-unet" else 1)  # conv1 and the shortcut; resnet's first convolution
     for name in stems:
-        np.testing.assert_array_equal(state[name], adapt_input_weight(given[name].numpy(), RGB, S2)[0])
+        np.testing.assert_array_equal(state[name], adapt_stem(given[name].numpy(), RGB, S2)[0])
     others = [k for k in state if k not in stems and state[k].shape == given[k].shape]
     assert all(torch.equal(state[k], given[k]) for k in others)
     assert len(others) > 0.9 * len(state)
