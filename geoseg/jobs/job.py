@@ -122,7 +122,8 @@ class Job:
 def _named(source: BandSource) -> list[object]:
     """Return what a job knows of a band: its file's name, not where that lies."""
     plain = [source.file.rsplit("/", 1)[-1], source.index, source.scale, source.offset, repr(source.nodata)]
-    return plain if source.placing is None else [*plain, repr(source.placing)]
+    more = [repr(more) for more in (source.placing, source.limits) if more is not None]
+    return [*plain, *more]
 
 
 def refuse_if_source_changed(job: Job) -> None:

@@ -11,8 +11,9 @@ from geoseg.executors.base import Platform, Resources, Site
 from geoseg.jobs.job import Job
 from geoseg.jobs.networks import call_bytes
 from geoseg.models.bundle import ModelBundle
-from geoseg.models.fitness import refuse_unfit
+from geoseg.models.fitness import BandFit, band_fits, doubts, refuse_unfit
 from geoseg.models.spec import MANY_TIMES, ModelSpec
+from geoseg.models.stretch import stretched
 from geoseg.options.polygons import PolygonOptions
 from geoseg.options.run import RunOptions
 from geoseg.scenes.aoi import read_area
@@ -51,13 +52,17 @@ SHARED = (
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A job with its memory; lanes: threads of a process that run the network; notes: what the user should know."""
+    """A job with its memory; lanes: threads of a process that run the network; notes: what the user should know.
+
+    values: how far the scene's values are from the model's training, where the bundle says what that was.
+    """
 
     job: Job
     lanes: int
     memory: MemoryPlan
     polygon_bytes: int
     notes: tuple[str, ...]
+    values: tuple[BandFit, ...] = ()
 
     @property
     def peak_bytes(self) -> int:
@@ -100,6 +105,7 @@ class Plan:
             "peak_memory_bytes": self.peak_bytes,
             "disk_bytes_at_most": self.disk_bytes,
             "fingerprint": job.fingerprint,
+            "values": [asdict(fit) for fit in self.values],
             "notes": list(self.notes),
         }
 
@@ -125,6 +131,7 @@ def make_plan(
     seen = sample(job.scene)
     for bundle in bundles:
         refuse_unfit(job.scene, bundle.spec, seen)
+    fits = band_fits(job.scene, job.spec, seen)
     load = _load(job, lanes=site.lanes)
     budget = site.budget_bytes(options.memory_bytes)
     chosen = _chunk_px(load, options.chunk_px, chunk_px, budget)
@@ -135,7 +142,8 @@ def make_plan(
         0
         if polygons is None
         else _polygon_bytes(job, polygons, lanes=site.lanes, budget=budget, base=load.base_bytes + COMPILING_BYTES),
-        (*_notes(scene, job), *empty_areas(job.scene, seen)),
+        (*_notes(scene, job), *doubts(job.scene, job.spec, fits), *empty_areas(job.scene, seen)),
+        fits,
     )
 
 
@@ -192,9 +200,8 @@ def make_job(
     resampling = Resampling.to_resolution(scene.grid, spec.reading_gsd_m(scene.grid))
     if spec.times_off(scene.grid) > MOST_TIMES and not options.any_scale:
         raise InputError(f"{_far(scene, spec)}; take a model for such pixels, or pass --any-scale")
-    selected = scene.select(spec.band_set, optional=spec.optional)
     return Job(
-        scene=as_reflectance(selected, sample(selected)) if spec.quantity == "reflectance" else selected,
+        scene=_in_range(scene.select(spec.band_set, optional=spec.optional), spec, options.stretch),
         bundles=tuple(bundles),
         windows=WindowGrid.fit(
             resampling.working_shape,
@@ -213,6 +220,13 @@ def make_job(
         reads=files_read((*scene.files, *(() if scene.mask is None else (scene.mask,)))),
         area=None if options.aoi is None else read_area(options.aoi, scene.grid),
     )
+
+
+def _in_range(scene: Scene, spec: ModelSpec, percentiles: tuple[float, float] | None) -> Scene:
+    """Return a scene with the scales and offsets by which its numbers are the model's."""
+    if percentiles is not None:
+        return stretched(scene, spec, sample(scene), percentiles)
+    return as_reflectance(scene, sample(scene)) if spec.quantity == "reflectance" else scene
 
 
 def _wanted(options: RunOptions, polygons: PolygonOptions | None) -> Wanted:

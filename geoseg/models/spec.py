@@ -2,8 +2,10 @@
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from geoseg.models.value import Physical, Value
+from geoseg.models.values import TrainedValues
 from geoseg.tiling.axis import Axis
 from geoseg.untrusted.text import fault_of_name, fault_of_text
 from geoseg.values.bands import Band, BandSet
@@ -12,12 +14,6 @@ from geoseg.values.confidence import PolygonConfidence
 
 if TYPE_CHECKING:
     from geoseg.values.grid import Grid  # rasterio: `geoseg --help` needs none
-
-
-class Value(BaseModel):
-    """A frozen value that refuses keys it does not know."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 def _a_name(text: str) -> str:
@@ -42,7 +38,6 @@ LEAST_STD = 1e-30  # what float32 divides by
 Name = Annotated[str, AfterValidator(_a_name)]
 Text = Annotated[str, AfterValidator(_a_text)]
 Range = Annotated[tuple[float, float], AfterValidator(_rising)]  # of factors or metres
-Physical = Annotated[float, Field(ge=-1e30, le=1e30)]  # float32 holds it, and what a scene's values are off it
 
 
 class Architecture(Value):
@@ -107,6 +102,7 @@ class ModelSpec(Value):
         None, description="what the bands hold, where scenes may store it as whole numbers that stand for it"
     )
     normalisation: Normalisation
+    values: TrainedValues | None = Field(None, description="the physical values that it was trained on")
     window_px: int = Field(512, gt=0, le=2**16)
     margin_px: int = Field(32, ge=0)
     ramp_px: int = Field(32, ge=0)
@@ -141,6 +137,8 @@ class ModelSpec(Value):
             raise ValueError(
                 f"{n} bands, but {len(self.normalisation.mean)} means and {len(self.normalisation.std)} stds"
             )
+        if self.values is not None and len(self.values.quantiles) != n:
+            raise ValueError(f"{n} bands, but values of {len(self.values.quantiles)}")
         ids = {c.id for c in self.classes}
         if {c.class_id for c in self.channels} != ids:
             raise ValueError(

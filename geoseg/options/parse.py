@@ -76,9 +76,23 @@ def parse_nodata(text: str) -> float | Literal["none"]:
         raise ConfigError(f"{text}: write {NODATA.form}") from error
 
 
+def parse_percentiles(text: str) -> tuple[float, float]:
+    """Return two percentiles of "LOW,HIGH"; raises ConfigError.
+
+    >>> parse_percentiles("2,98")
+    (2.0, 98.0)
+    """
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError as error:
+        raise ConfigError(f"{text}: write {PERCENTILES.form}") from error
+    return low, high
+
+
 SIZE = Text("SIZE", "a size such as 4GB, 512MB or 1.5GiB", parse_bytes)
 DURATION = Text("TIME", "a duration such as 3600, 55m or 12h", parse_seconds)
 SHARD = Text("I/N", "i/n, e.g. 1/8", parse_shard)
 NAMES = Text("NAMES", "names with commas between them", parse_names)
 VALUES = Text("VALUE=CLASS,…", "VALUE=CLASS,VALUE=CLASS, e.g. 0=background,1=building", parse_values)
+PERCENTILES = Text("LOW,HIGH", "two percentiles, e.g. 2,98", parse_percentiles)
 NODATA = Text("N|none", "a number, or none", parse_nodata)

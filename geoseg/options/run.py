@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Annotated, Literal, Self
 
 from geoseg.options.option import NAMED, Checked, Limit, Option, above, at_least, inside
-from geoseg.options.parse import DURATION, NAMES, SHARD, SIZE
+from geoseg.options.parse import DURATION, NAMES, PERCENTILES, SHARD, SIZE
 from geoseg.values.layers import RASTERS
 
 Engines = Literal["threads", "sync", "local", "cuda", "dask"]
@@ -19,6 +19,9 @@ _MEMORY = Limit(
 )
 _MAX_RUNTIME = Option("Stop with exit code 75 after e.g. 55m, to go on later.", limit=above(0), text=DURATION)
 _OVERWRITE = Option("Replace what is there.", unset="refuse", topic="")
+_PERCENTILES = Limit(
+    "0 to 100", "write two percentiles, the lower one first, e.g. 2,98", lambda two: 0 <= two[0] < two[1] <= 100
+)
 _CALL = Limit("module:function", "write module:function", lambda name: re.fullmatch(r"[\w.]+:\w+", name) is not None)
 
 
@@ -123,6 +126,15 @@ class RunOptions(EngineOptions):
             limit=NAMED,
             topic="Scene",
             metavar="MODEL",
+        ),
+    ] = None
+    stretch: Annotated[
+        tuple[float, float] | None,
+        Option(
+            "Bring two percentiles of the whole scene to those of the model's training, e.g. 2,98.",
+            text=PERCENTILES,
+            limit=_PERCENTILES,
+            topic="Scene",
         ),
     ] = None
     any_scale: Annotated[

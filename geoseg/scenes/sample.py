@@ -32,11 +32,13 @@ class Sample:
 
         None where no pixel is valid.
         """
+        physical = self.physical(scene)
+        return np.asarray(np.quantile(physical, [share, 0.5, 1 - share], axis=1).T) if physical.shape[1] else None
+
+    def physical(self, scene: Scene) -> NDArray[np.float32]:
+        """Return (C, N) physical values of the valid pixels."""
         stored = np.moveaxis(self.data, 1, 0)[:, self.valid]
-        if stored.shape[1] == 0:
-            return None
-        physical = scene.physical(stored.astype(np.float32)[:, :, None])[:, :, 0]
-        return np.asarray(np.quantile(physical, [share, 0.5, 1 - share], axis=1).T)
+        return scene.physical(stored.astype(np.float32)[:, :, None])[:, :, 0]
 
 
 def sample(scene: Scene) -> Sample:

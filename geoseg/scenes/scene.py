@@ -40,6 +40,7 @@ class BandSource:
     offset: float = 0.0
     nodata: float | None = None
     alpha: int | None = None  # index of the file's alpha band, from 1
+    limits: tuple[float, float] | None = None  # physical values beyond are brought to them
     placing: Placing | None = None  # None: the file's grid is the scene's
 
 
@@ -90,13 +91,16 @@ class Scene:
         return Path(self.files[0]).name + more
 
     def physical(self, stored: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return (C, h, w) stored values as physical ones: value * scale + offset of each band."""
-        if all(s.scale == 1 and s.offset == 0 for s in self.sources):
+        """Return (C, h, w) stored values as physical ones: value * scale + offset of each band, within its limits."""
+        if all((s.scale, s.offset, s.limits) == (1, 0, None) for s in self.sources):
             return stored
         scale = np.array([s.scale for s in self.sources], np.float32)[:, None, None]
         offset = np.array([s.offset for s in self.sources], np.float32)[:, None, None]
         physical = stored * scale
         physical += offset
+        for values, source in zip(physical, self.sources, strict=True):
+            if source.limits is not None:
+                np.clip(values, *source.limits, out=values)
         return physical
 
     def crop(self, box: Box) -> "Scene":

@@ -66,11 +66,13 @@ class Fitted:
 def model_spec(spec: TrainSpec, samples: Samples, encoder: EncoderWeights | None = None) -> ModelSpec:
     """Return what the bundle will say of the network; its normalisation is given, the encoder's, or the data's."""
     if spec.normalisation is not None:
-        return spec.of_model(spec.normalisation)
-    if spec.encoder is not None and encoder is not None:
-        return spec.of_model(encoder.normalisation(spec.band_set, white=spec.encoder.white))
-    mean, std = samples.statistics()
-    return spec.of_model(Normalisation(mean=_six_digits(mean), std=_six_digits(std)))
+        normal = spec.normalisation
+    elif spec.encoder is not None and encoder is not None:
+        normal = encoder.normalisation(spec.band_set, white=spec.encoder.white)
+    else:
+        mean, std = samples.statistics()
+        normal = Normalisation(mean=_six_digits(mean), std=_six_digits(std))
+    return spec.of_model(normal).model_copy(update={"values": samples.values()})
 
 
 def fit(
@@ -101,9 +103,7 @@ def fit(
     }
     slow: frozenset[str] = frozenset()
     if spec.encoder is not None and encoder is not None:
-        slow = frozenset(
-            start_encoder(network, encoder, model.band_set, source=spec.encoder.weights, policy=spec.stem)
-        )
+        slow = frozenset(start_encoder(network, encoder, model.band_set, source=spec.encoder.weights, policy=spec.stem))
         training["encoder"] = encoder.about
     if spec.start_from is not None:
         donor = load_model(spec.start_from)

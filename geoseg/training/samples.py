@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from geoseg.errors import ConfigError
 from geoseg.models.spec import reading_gsd_m
+from geoseg.models.values import TrainedValues, trained_values
 from geoseg.scenes.open import open_scene
 from geoseg.scenes.reading import read
 from geoseg.scenes.scene import Scene
@@ -22,6 +23,8 @@ from geoseg.values.bands import BandSet
 from geoseg.values.box import Box
 from geoseg.values.grid import Grid
 
+MOST_VALUES = 2**20  # pixels of which quantiles are taken
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Samples:
@@ -29,6 +32,14 @@ class Samples:
 
     train: tuple[AreaPixels, ...]
     validation: tuple[AreaPixels, ...]
+    bytes_alone: bool = False
+    """Whether all scenes hold bytes that mean themselves."""
+
+    def values(self) -> TrainedValues:
+        """Return quantiles of the valid training pixels, one of so many of each area."""
+        stride = max(1, sum(int(area.valid.sum()) for area in self.train) // MOST_VALUES)
+        pixels = [area.image[:, area.valid][:, ::stride] for area in self.train]
+        return trained_values(pixels, bytes_alone=self.bytes_alone)
 
     def statistics(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return (mean, std) per band over the valid training pixels."""
@@ -48,8 +59,10 @@ def load_samples(spec: TrainSpec) -> Samples:
     Raises ConfigError where no training area holds a label.
     """
     found: dict[Role, list[AreaPixels]] = {"train": [], "validation": [], "test": []}
+    bytes_alone = True
     for item in spec.data:
         scene = open_labelled(item).select(spec.band_set, optional=spec.optional_bands)
+        bytes_alone &= scene.dtype == "uint8" and all((s.scale, s.offset) == (1, 0) for s in scene.sources)
         labels: dict[tuple[int, int], Raw] = {}
         for area in areas_of(item, scene, spec):
             if area.role == "test":
@@ -65,7 +78,7 @@ def load_samples(spec: TrainSpec) -> Samples:
     for role in ("train", "validation"):
         if not found[role]:
             raise ConfigError(f"the {role} areas hold no label; move the split or add labels")
-    return Samples(tuple(found["train"]), tuple(found["validation"]))
+    return Samples(tuple(found["train"]), tuple(found["validation"]), bytes_alone)
 
 
 def open_labelled(item: LabelledScene) -> Scene:
