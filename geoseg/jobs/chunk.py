@@ -12,6 +12,7 @@ from geoseg.errors import ModelError
 from geoseg.executors.base import Chunk, ChunkRecord, Forward, ForwardAll, Sink, SiteOf, Walk
 from geoseg.jobs.job import Job, refuse_if_different, refuse_if_source_changed
 from geoseg.models.backends.base import Answer, Windows
+from geoseg.models.derived import with_derived
 from geoseg.models.spec import Normalisation
 from geoseg.scenes.reading import read
 from geoseg.tasks.base import Rows
@@ -108,8 +109,9 @@ class ChunkWalk:
         else:
             image, usable = resample_valid(data, usable, taps)
         image = self.job.scene.physical(image)
-        wanted = [b.spec.normalisation for b in self.job.bundles]
-        return normalised(image, usable, wanted, self.job.spec.inputs_of(self.job.scene.bands)), usable
+        spec, wanted = self.job.spec, [b.spec.normalisation for b in self.job.bundles]
+        image, inputs = with_derived(image, self.job.scene.bands, spec.band_set, spec.derived)
+        return normalised(image, usable, wanted, inputs), usable
 
     def _take_over(self, strip: Strip, usable: NDArray[np.bool_]) -> tuple[NDArray[np.uint32], NDArray[np.bool_]]:
         """Return this strip's sums and their validity, with what the strip before left of them."""

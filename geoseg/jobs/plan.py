@@ -45,7 +45,7 @@ DEFAULT_CHUNK_PX = 4096
 MOST_TIMES = 64  # finer or coarser than the model's: never meant
 LONGEST_PX = 2**24  # along an axis: every row and column of chunks is looked at for the plan
 SHARED = (
-    "window_px", "margin_px", "ramp_px", "bands", "optional", "gsd_m", "gsd_range_m", "channels", "classes",
+    "window_px", "margin_px", "ramp_px", "bands", "optional", "derived", "gsd_m", "gsd_range_m", "channels", "classes",
     "polygon_class",
 )  # fmt: skip
 
@@ -201,7 +201,7 @@ def make_job(
     if spec.times_off(scene.grid) > MOST_TIMES and not options.any_scale:
         raise InputError(f"{_far(scene, spec)}; take a model for such pixels, or pass --any-scale")
     return Job(
-        scene=_in_range(scene.select(spec.band_set, optional=spec.optional), spec, options.stretch),
+        scene=_in_range(scene.select(spec.source_bands, optional=spec.optional), spec, options.stretch),
         bundles=tuple(bundles),
         windows=WindowGrid.fit(
             resampling.working_shape,
@@ -240,7 +240,7 @@ def _load(job: Job, *, lanes: int) -> Load:
     return Load(
         grid=job.windows,
         resampling=job.resampling,
-        bands=len(spec.bands),
+        bands=len(spec.source_bands) + len(spec.derived),
         itemsize=np.dtype(job.scene.dtype).itemsize,
         channels=len(spec.channels),
         reducing_bytes=reducing,
@@ -324,7 +324,7 @@ def _notes(scene: Scene, job: Job) -> list[str]:
             if grey
             else f"{scene.name}: bands have no names; taken in order as {bands}"
         )
-    if lacking := [b.name for b in spec.bands if b not in job.scene.bands]:
+    if lacking := [b.name for b in spec.source_bands if b not in job.scene.bands]:
         notes.append(
             f"{scene.name}: no {', '.join(lacking)} among {', '.join(scene.bands.names)}; model {spec.name!r} does "
             f"without, less well; name the file's bands in order with --bands where it has them"

@@ -37,7 +37,7 @@ def judge(scene: Scene, name: str, spec: ModelSpec, look: Callable[[Scene], Samp
         size = max(scene.grid.ground_resolution_m())
         return Judged(name, f"pixels of {size:.3g} m, and it is for {spec.trained_m}", times)
     try:
-        selected = scene.select(spec.band_set, optional=spec.optional)
+        selected = scene.select(spec.source_bands, optional=spec.optional)
         seen = look(selected)
         refuse_unfit(as_reflectance(selected, seen) if spec.quantity == "reflectance" else selected, spec, seen)
     except InputError as error:

@@ -52,7 +52,7 @@ def band_fits(scene: Scene, spec: ModelSpec, seen: Sample) -> tuple[BandFit, ...
             round(spec.values.stability_index(i, own), 4),
             round(spec.values.outside(i, own), 4),
         )
-        for i, own in zip(spec.inputs_of(scene.bands), values, strict=True)
+        for i, own in zip(spec.inputs_of(scene.bands), values, strict=False)  # bands of derived ones alone come last
     )
 
 
@@ -90,7 +90,7 @@ def refuse_unfit(scene: Scene, spec: ModelSpec, seen: Sample) -> None:
         wrong = _another_unit(scene, spec, found)
     else:
         normal = spec.normalisation
-        wrong = not all(_fits(q, normal.mean[i], normal.std[i]) for i, q in zip(inputs, found, strict=True))
+        wrong = not all(_fits(q, normal.mean[i], normal.std[i]) for i, q in zip(inputs, found, strict=False))
     if wrong:
         low, high = found[:, 0].min(), found[:, 2].max()
         ways = "--scale and --offset, which bring them there" + (

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from geoseg.models.derived import Derived, check, source_bands
 from geoseg.models.value import Physical, Value
 from geoseg.models.values import TrainedValues
 from geoseg.tiling.axis import Axis
@@ -89,6 +90,7 @@ class ModelSpec(Value):
     arch: Architecture
     bands: tuple[Band, ...] = Field(max_length=MOST_CHANNELS)
     optional: tuple[Name, ...] = Field((), description="bands that a scene may lack: the network sees their mean")
+    derived: tuple[Derived, ...] = Field((), description="bands that are computed of others")
     gsd_m: float | None = Field(
         description="ground resolution it was trained at; None where any will do", ge=1e-3, le=1e5
     )
@@ -130,6 +132,7 @@ class ModelSpec(Value):
         stray = set(self.optional) - {b.name for b in self.bands}
         if stray or len(set(self.optional)) >= len(self.bands):
             raise ValueError(f"optional {', '.join(self.optional)}: some, and not all, of the bands")
+        check(self.bands, self.derived)
         axis = Axis(self.window_px, self.window_px, margin=self.margin_px, ramp=self.ramp_px)
         axis.check_alignment(self.multiple_px)
         n = len(self.bands)
@@ -178,9 +181,18 @@ class ModelSpec(Value):
         """The input bands in channel order."""
         return BandSet(self.bands)
 
+    @property
+    def source_bands(self) -> BandSet:
+        """What a scene must hold: the bands that are not derived, then those that only derived ones need."""
+        return source_bands(self.band_set, self.derived) if self.derived else self.band_set
+
     def inputs_of(self, bands: BandSet) -> tuple[int, ...]:
-        """Return the input channel of each of ``bands``, which a scene was reduced to."""
-        return tuple(self.band_set.names.index(name) for name in bands.names)
+        """Return the input channel of each of ``bands``, which a scene was reduced to.
+
+        Those that only derived bands need come last, and are no channel.
+        """
+        names = self.band_set.names
+        return tuple(names.index(name) for name in bands.names if name in names)
 
     @property
     def class_map(self) -> ClassMap:

@@ -20,6 +20,8 @@ def stretched(scene: Scene, spec: ModelSpec, seen: Sample, percentiles: tuple[fl
     """
     if not stretches(spec):
         raise ConfigError(f"--stretch: model {spec.name!r} does not say which values it was trained on; use --scale")
+    if len(spec.inputs_of(scene.bands)) < len(scene.bands):
+        raise ConfigError(f"--stretch: model {spec.name!r} derives channels of bands that it does not see; use --scale")
     values = seen.physical(scene)
     if values.shape[1] == 0:
         return scene

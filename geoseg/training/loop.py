@@ -237,7 +237,11 @@ class _Loop:
         mean, std = (np.array(v, np.float32) for v in (self.model.normalisation.mean, self.model.normalisation.std))
         centre, spread = self.samples.statistics()
         span = (centre - 2.5 * spread, centre + 2.5 * spread)
-        optional = tuple(self.model.band_set.names.index(name) for name in self.model.optional)
+        lacking = {
+            *self.model.optional,
+            *(d.band for d in self.model.derived if {*d.operands} & {*self.model.optional}),
+        }
+        optional = tuple(i for i, band in enumerate(self.model.bands) if band.name in lacking)
         return Recipe(self.spec.schedule.crop_px, self.spec.augmentation, self.spec.target, mean, std, span, optional)
 
     def _freeze(self, epoch: int) -> None:

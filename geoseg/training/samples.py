@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geoseg.errors import ConfigError
+from geoseg.models.derived import source_bands, with_derived
 from geoseg.models.spec import reading_gsd_m
 from geoseg.models.values import TrainedValues, trained_values
 from geoseg.scenes.open import open_scene
@@ -61,7 +62,8 @@ def load_samples(spec: TrainSpec) -> Samples:
     found: dict[Role, list[AreaPixels]] = {"train": [], "validation": [], "test": []}
     bytes_alone = True
     for item in spec.data:
-        scene = open_labelled(item).select(spec.band_set, optional=spec.optional_bands)
+        wanted = source_bands(spec.band_set, spec.derived_bands)
+        scene = open_labelled(item).select(wanted, optional=spec.optional_bands)
         bytes_alone &= scene.dtype == "uint8" and all((s.scale, s.offset) == (1, 0) for s in scene.sources)
         labels: dict[tuple[int, int], Raw] = {}
         for area in areas_of(item, scene, spec):
@@ -72,7 +74,7 @@ def load_samples(spec: TrainSpec) -> Samples:
             if shape not in labels:
                 labels[shape] = label_raster(item, spec.target, scene.grid.resized(shape))
             pixels = area_pixels(item, scene, resampling, working_box(area, resampling), labels[shape])
-            pixels = replace(pixels, image=_spread(pixels.image, scene.bands, spec.band_set))
+            pixels = replace(pixels, image=_spread(pixels.image, scene.bands, spec))
             if (pixels.labels != UNKNOWN).any():
                 found[area.role].append(pixels)
     for role in ("train", "validation"):
@@ -105,12 +107,13 @@ def _gsd_m(item: LabelledScene, spec: TrainSpec, role: Role, grid: Grid) -> floa
     return reading_gsd_m(spec.gsd_m, spec.gsd_range_m, grid)
 
 
-def _spread(image: NDArray[np.float32], held: BandSet, wanted: BandSet) -> NDArray[np.float32]:
-    """Return (C, H, W) pixels of the bands ``held`` as channels of ``wanted``, NaN in those that are lacking."""
-    if held == wanted:
+def _spread(image: NDArray[np.float32], held: BandSet, spec: TrainSpec) -> NDArray[np.float32]:
+    """Return (C, H, W) pixels of the bands ``held`` as the input channels, NaN in those that are lacking."""
+    image, channels = with_derived(image, held, spec.band_set, spec.derived_bands)
+    if len(channels) == len(spec.band_set):
         return image
-    out = np.full((len(wanted), *image.shape[1:]), np.nan, np.float32)
-    out[[wanted.names.index(name) for name in held.names]] = image
+    out = np.full((len(spec.band_set), *image.shape[1:]), np.nan, np.float32)
+    out[list(channels)] = image
     return out
 
 

@@ -6,10 +6,11 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from geoseg.models.adapt import Policy
+from geoseg.models.derived import Derived
 from geoseg.models.spec import Architecture, ModelSpec, Normalisation, Range, Value
 from geoseg.training.targets import BuildingTarget, ClassTarget
 from geoseg.untrusted.validation import in_words
-from geoseg.values.bands import BandSet
+from geoseg.values.bands import Band, BandSet
 
 Side = Literal["north", "south", "east", "west"]
 
@@ -103,6 +104,9 @@ class TrainSpec(Value):
     data: tuple[LabelledScene, ...] = Field(min_length=1)
     target: BuildingTarget | ClassTarget = Field(discriminator="kind")
     bands: str = Field(description="the model's input bands, e.g. red,green,blue")
+    derived: tuple[str, ...] = Field(
+        (), description="further input channels that are computed: ndvi, ndwi, ndbi, name=(a-b)/(a+b) or name=a-b"
+    )
     optional: str = Field("", description="those of the bands that a scene may lack, e.g. nir; see augmentation.drop")
     sensor: str | None = None
     gsd_m: float | None = Field(None, gt=0)
@@ -147,7 +151,13 @@ class TrainSpec(Value):
     @property
     def band_set(self) -> BandSet:
         """The input bands in channel order."""
-        return BandSet.parse(self.bands, sensor=self.sensor)
+        own = BandSet.parse(self.bands, sensor=self.sensor)
+        return BandSet((*own, *(Band(one.band) for one in self.derived_bands)))
+
+    @property
+    def derived_bands(self) -> tuple[Derived, ...]:
+        """The input channels that are computed; raises ConfigError."""
+        return tuple(Derived.parse(text) for text in self.derived)
 
     @property
     def optional_bands(self) -> tuple[str, ...]:
@@ -161,6 +171,7 @@ class TrainSpec(Value):
             arch=self.arch,
             bands=self.band_set.bands,
             optional=self.optional_bands,
+            derived=self.derived_bands,
             gsd_m=self.gsd_m,
             gsd_range_m=self.gsd_range_m,
             normalisation=normalisation,
