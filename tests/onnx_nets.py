@@ -41,8 +41,8 @@ def tiny_net(
     second = random.standard_normal((channels, 8, 3, 3)).astype("f4") / 4
     add("Conv", weight("second", second), pads=[1, 1, 1, 1])
     if scale > 1:
-        up = weight("scales", np.float32([1, 1, scale, scale]))
-        add("Resize", "", up, mode="linear", coordinate_transformation_mode="half_pixel")
+        up, roi = weight("scales", np.float32([1, 1, scale, scale])), weight("roi", np.float32([]))
+        add("Resize", roi, up, mode="linear", coordinate_transformation_mode="half_pixel")
     if last is not None:
         add(last, **({"axis": 1} if last == "Softmax" else {}))
     if layout == "nhwc":

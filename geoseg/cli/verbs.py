@@ -1,6 +1,7 @@
 """The verbs: a list of them needs this table alone, and of their modules only that of the verb that runs is loaded."""
 
 from importlib import import_module
+from keyword import iskeyword
 from typing import Any
 
 import typer
@@ -42,6 +43,11 @@ VERBS = {
         "Score a prediction: IoU, F1, confusion, boundary F1; objects and their shapes where both sides are polygons.",
     ),
     "models": ("models", "List the models that are here: task, bands, resolution, ground, scores, licence."),
+    "import": (
+        "import_",
+        "Make a bundle of a network from elsewhere: an ONNX file, whose size, layout and answers are found by running "
+        "it.",
+    ),
     "check": (
         "check",
         "Re-read the outputs of a run and say whether they are sound; exit code 8 where one is not.",
@@ -75,5 +81,6 @@ class Verbs(TyperGroup):
 def command(verb: str) -> Any:
     """Return the command of a verb, with its flags."""
     own = typer.Typer(add_completion=False)
-    own.command(verb, context_settings=SETTINGS)(getattr(import_module(f"geoseg.cli.{VERBS[verb][0]}"), verb))
+    function = f"{verb}_" if iskeyword(verb) else verb
+    own.command(verb, context_settings=SETTINGS)(getattr(import_module(f"geoseg.cli.{VERBS[verb][0]}"), function))
     return typer.main.get_command(own)

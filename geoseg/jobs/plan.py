@@ -10,6 +10,7 @@ from geoseg.errors import ConfigError, InputError, MemoryBudgetError
 from geoseg.executors.base import Platform, Resources, Site
 from geoseg.jobs.job import Job
 from geoseg.jobs.networks import call_bytes
+from geoseg.models.architectures import check_architecture
 from geoseg.models.bundle import ModelBundle
 from geoseg.models.fitness import BandFit, band_fits, doubts, refuse_unfit
 from geoseg.models.spec import MANY_TIMES, ModelSpec
@@ -209,6 +210,7 @@ def make_job(
             margin=spec.margin_px,
             ramp=spec.ramp_px,
             multiple=spec.multiple_px,
+            least=check_architecture(spec.arch).least_px,
         ),
         resampling=resampling,
         chunk_px=chunk_px,

@@ -27,13 +27,13 @@ class WindowGrid:
     cols: Axis
 
     @classmethod
-    def fit(cls, shape: tuple[int, int], *, window: int, margin: int, ramp: int, multiple: int) -> Self:
+    def fit(cls, shape: tuple[int, int], *, window: int, margin: int, ramp: int, multiple: int, least: int = 1) -> Self:
         """Lay windows of ``window`` pixels over a scene of ``shape``.
 
-        An axis that one window can hold gets one, of the smallest multiple that does. multiple: the network's own
-        stride in pixels. Raises ConfigError where window or stride is not a multiple of it.
+        An axis that one window can hold gets one, of the smallest multiple that does, of ``least`` pixels or more.
+        multiple: the network's own stride in pixels. Raises ConfigError where window or stride is not a multiple of it.
         """
-        return cls(*(_fit_axis(Axis(size, window, margin=margin, ramp=ramp), multiple) for size in shape))
+        return cls(*(_fit_axis(Axis(size, window, margin=margin, ramp=ramp), multiple, least) for size in shape))
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -67,11 +67,11 @@ class WindowGrid:
         return Box(row0, col0, row1, col1)
 
 
-def _fit_axis(axis: Axis, multiple: int) -> Axis:
+def _fit_axis(axis: Axis, multiple: int, least: int) -> Axis:
     axis.check_alignment(multiple)
     if axis.size > axis.window:
         return axis
-    return Axis(axis.size, -(-axis.size // multiple) * multiple, margin=0, ramp=0)  # it has no neighbours
+    return Axis(axis.size, -(-max(axis.size, least) // multiple) * multiple, margin=0, ramp=0)  # it has no neighbours
 
 
 def chunks(shape: tuple[int, int], chunk_px: int) -> Iterator[tuple[str, Box]]:

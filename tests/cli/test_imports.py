@@ -35,14 +35,15 @@ MAY_LOAD: dict[str, tuple[set[str], int]] = {
     "plan": (NETWORK, 0),
     "run": (NETWORK, 0),
     "batch": (NETWORK, 0),
+    "import, refused": (set(), 5),
     "verify, refused": ({*POLYGONS, "torch"}, 6),
 }
 # Verbs that run one after the other in one process: a later one may load all that those before it may.
 CHAINS = (
     ("--help",),
     (
-        "info", "models", "train, refused", "regularize, refused", "demo, refused", "check", "evaluate", "vectorize",
-        "regularize", "buildings", "train",
+        "info", "models", "import, refused", "train, refused", "regularize, refused", "demo, refused", "check",
+        "evaluate", "vectorize", "regularize", "buildings", "train",
     ),
     ("finish", "predict", "plan", "run", "batch", "verify, refused"),
 )  # fmt: skip
@@ -106,6 +107,7 @@ def arguments(tiny_scene, tiny_bundle, tiny_truth, finished_run, tmp_path_factor
         "batch": ["batch", folder / "batch.yaml", "-q"],
         "verify, refused": ["verify", tiny_scene, *model, "--memory", "1MB", "-q"],
         "demo, refused": ["demo", "-o", finished_run],
+        "import, refused": ["import", folder / "net.onnx", "-o", tiny_bundle],
         "train": ["train", folder / "train.yaml", "-o", folder / "trained", "-q"],
         "train, refused": ["train", folder / "train.yaml", "-o", tiny_bundle],
         "evaluate": ["evaluate", finished_run, "--truth", tiny_truth],

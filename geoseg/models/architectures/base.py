@@ -26,6 +26,11 @@ class Options(Value):
         """Windows are multiples of it."""
 
     @property
+    def least_px(self) -> int:
+        """No window is smaller."""
+        return 1
+
+    @property
     def least_values(self) -> int:
         """No such network has fewer weights; 0 where nothing is known before it is built."""
         return 0

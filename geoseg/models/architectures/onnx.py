@@ -19,6 +19,14 @@ class OnnxOptions(Options):
     call_bytes: int = Field(ge=0, le=2**50)
     """What a call for one window holds inside the network, measured when the bundle was made."""
 
+    fixed_px: int | None = Field(None, ge=1, le=2**16)
+    """Side of the windows where it takes no others."""
+
+    @property
+    def least_px(self) -> int:
+        """See ``Options``."""
+        return self.fixed_px or 1
+
     @property
     def stride_px(self) -> int:
         """See ``Options``: the bundle's own multiple counts."""

@@ -1,0 +1,40 @@
+"""geoseg import: a network from elsewhere to a model bundle."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from geoseg.cli.options import Overwrite, named_path, spread
+from geoseg.options.exchange import ImportOptions
+
+
+@spread
+def import_(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="An ONNX file.", parser=named_path)],
+    *,
+    bundle: Annotated[
+        Path,
+        typer.Option("-o", "--bundle", parser=named_path, metavar="PATH", help="Folder to write.", show_default=False),
+    ],
+    like: Annotated[
+        str | None,
+        typer.Option(metavar="BUNDLE", help="A bundle whose bands, classes, values and windows it shares."),
+    ] = None,
+    options: ImportOptions,
+    overwrite: Overwrite = False,
+) -> None:
+    """Make a bundle of a network from elsewhere: an ONNX file, whose size, layout and answers are found by running it.
+
+    What nobody says and no run shows is asked for by name.
+    """
+    from geoseg.models.imports.run import import_model
+
+    made = import_model(model, bundle, options, like=like, overwrite=overwrite)
+    spec = made.bundle.spec
+    for line in made.assumed:
+        print(f"assumed {line}")
+    print(
+        f"{made.bundle.path}: {len(spec.bands)} bands, {len(spec.classes)} classes, windows of {spec.window_px} px, "
+        f"margin {spec.margin_px}, ramp {spec.ramp_px}, multiple {spec.multiple_px}"
+    )

@@ -1,0 +1,95 @@
+"""Describe: what a bundle says of a network from elsewhere, by its file, by a bundle that it is like, and by flags."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from geoseg.errors import ConfigError
+from geoseg.models.imports.probing import Examined
+from geoseg.models.spec import Architecture, Channel, ModelSpec, Normalisation
+from geoseg.options.exchange import ImportOptions
+from geoseg.untrusted.validation import in_words
+from geoseg.values.bands import BandSet
+
+# What is asked for by name where nothing says it.
+ASKED = {
+    "classes": "its classes (--classes NAMES)",
+    "bands": "its bands (--bands NAMES)",
+    "normalisation": "its normalisation (--mean and --std, or --normalises where the network does it)",
+    "gsd_m": "the resolution it was trained at (--gsd METRES, or any)",
+}
+OF_THE_LIKE = (
+    "bands", "optional", "derived", "values", "gsd_m", "gsd_range_m", "suits_m", "quantity", "normalisation",
+    "window_px", "margin_px", "ramp_px", "channels", "classes", "polygon_class", "tta", "threshold",
+)  # fmt: skip
+SHARE = 8  # of a window: its margin
+
+
+def known(
+    path: Path, read: Mapping[str, Any], options: ImportOptions, *, like: ModelSpec | None, name: str
+) -> dict[str, Any]:
+    """Return the fields of a bundle's description that are known before the network is run.
+
+    read: what the file says; like: a bundle whose bands, classes and values it shares. Raises ConfigError that names
+    everything that is missing.
+    """
+    fields: dict[str, Any] = {} if like is None else {field: getattr(like, field) for field in OF_THE_LIKE}
+    fields |= {"name": name, **read}
+    if options.bands is not None:
+        fields["bands"] = BandSet.parse(options.bands, sensor=options.sensor).bands
+        fields |= {"optional": (), "derived": (), "values": None}
+    if options.classes is not None:
+        fields |= {"classes": options.classes, "channels": _channels(options), "polygon_class": None}
+    if options.gsd_m is not None:
+        fields |= {"gsd_m": None if options.gsd_m == "any" else options.gsd_m, "gsd_range_m": None, "suits_m": None}
+    if options.normalises or options.mean is not None:
+        fields["normalisation"] = _normalisation(options, len(fields.get("bands", ())), str(path))
+    flags = ("quantity", "polygon_class", "licence", "attribution", "window_px", "margin_px", "ramp_px")
+    fields |= {flag: value for flag in flags if (value := getattr(options, flag)) is not None}
+    fields |= {} if options.model_name is None else {"name": options.model_name}
+    if missing := [words for field, words in ASKED.items() if field not in fields]:
+        raise ConfigError(f"{path}: lacks {', '.join(missing)}; or name a bundle that it is like (--like BUNDLE)")
+    return fields
+
+
+def _channels(options: ImportOptions) -> tuple[Channel, ...]:
+    return tuple(Channel(name=c.name, class_id=c.id) for c in options.classes or ())
+
+
+def _normalisation(options: ImportOptions, bands: int, where: str) -> Normalisation:
+    mean, std = options.mean or (0.0,), options.std or (1.0,)
+    if not {len(mean), len(std)} <= {1, bands}:
+        raise ConfigError(f"{where}: {len(mean)} means and {len(std)} stds, and {bands} bands; give one, or each")
+    return Normalisation(mean=mean * (bands // len(mean) or 1), std=std * (bands // len(std) or 1))
+
+
+def spec_of(fields: Mapping[str, Any], found: Examined, arch: Architecture, *, where: str) -> ModelSpec:
+    """Return a bundle's description, once the network was run; raises ConfigError where both do not fit."""
+    channels = len(fields["channels"])
+    if found.channels != channels and not (found.channels == 1 and channels == 2):
+        raise ConfigError(
+            f"{where}: answers {found.channels} channels, and {channels} classes are named; name them all in order"
+        )
+    try:
+        return ModelSpec(**{**fields, **_windows(fields, found), "arch": arch, "multiple_px": found.multiple_px})
+    except ValidationError as error:
+        raise ConfigError(f"{where}: {in_words(ModelSpec, error)}") from error
+
+
+def _windows(fields: Mapping[str, Any], found: Examined) -> dict[str, int]:
+    """Return window, margin and ramp: as they are known for such windows, else an eighth each, about.
+
+    The ramp is as long as it must be for the stride to be a multiple of the network's.
+    """
+    window, multiple = found.window_px, found.multiple_px
+    asked, ramp = fields.get("margin_px"), fields.get("ramp_px")
+    if asked is not None and ramp is not None and fields.get("window_px", window) == window:
+        return {"window_px": window, "margin_px": asked, "ramp_px": ramp}
+    for margin in range(window // SHARE, -1, -1) if asked is None else (asked,):
+        least = margin if ramp is None else ramp
+        fits = least + (window - 2 * margin - least) % multiple
+        if 2 * (margin + fits) <= window and window - 2 * margin - fits >= multiple:
+            return {"window_px": window, "margin_px": margin, "ramp_px": fits}
+    return {"window_px": window, "margin_px": asked or 0, "ramp_px": ramp or 0}

@@ -1,0 +1,238 @@
+"""Reading: how an ONNX file's input and answer are laid out, and the graph that geoseg's bundles hold instead.
+
+That graph takes (1, C, h, w) normalised float32 and answers full-size logits (1, K, h, w); the file's own lies within
+it unchanged. Nothing is run here.
+"""
+
+from dataclasses import dataclass
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from geoseg.errors import ConfigError, ModelError
+from geoseg.options.exchange import Answers, Layout
+from geoseg.untrusted.text import shown
+from geoseg.untrusted.validation import near_or_known
+
+if TYPE_CHECKING:
+    from onnx import ModelProto, NodeProto, ValueInfoProto
+
+LEAST_OPSET, LEAST_IR = 13, 8  # the nodes around a network are written as of them
+INPUT, OUTPUT = "geoseg_windows", "geoseg_logits"
+LEAST_P = 1e-7  # probabilities are at least this before their logarithm
+PASSING = {"Identity", "Cast", "Transpose", "Resize", "Upsample", "Squeeze", "Unsqueeze", "Reshape", "DequantizeLinear",
+           "QuantizeLinear"}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signature:
+    """What an ONNX file says of its one input and the output that is taken."""
+
+    input: str
+    output: str
+    dtype: int
+    """Of the input: one of ``onnx.TensorProto``."""
+    dims: tuple[int | None, ...]
+    """Of the input; None: dynamic."""
+    last: str
+    """The operator that makes the output, those that only move values passed over."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """How a file is read, once it is known."""
+
+    signature: Signature
+    layout: Layout
+    bands: int
+    batch: int
+    """Windows that the file takes at once; all are the same one."""
+    size_px: int | None
+    """Side of the windows where it takes no other."""
+    channels: int
+    """Of the file's answer; one is the probability of the second of two classes."""
+    rank: int
+    """Axes of the answer: 4, or 3 where its one channel has none."""
+    answers: Answers
+    scale: int
+    """How many times smaller the answer is than the window."""
+
+    @property
+    def logits(self) -> int:
+        """Channels of the graph that is made."""
+        return max(2, self.channels)
+
+
+def signature(model: "ModelProto", where: str, *, output: str | None) -> Signature:
+    """Return what a file says of its input and of ``output``; raises ModelError where geoseg cannot feed or read it."""
+    stored = {tensor.name for tensor in model.graph.initializer}
+    inputs = [one for one in model.graph.input if one.name not in stored]
+    if len(inputs) != 1:
+        raise ModelError(f"{where}: takes {len(inputs)} inputs ({_names(inputs)}); geoseg feeds one, the image")
+    outputs = {one.name: one for one in model.graph.output}
+    if output is not None and output not in outputs:
+        raise ConfigError(f"{where}: no output {output!r}; {near_or_known(output, outputs)}")
+    if output is None and len(outputs) != 1:
+        raise ModelError(
+            f"{where}: gives {len(outputs)} outputs ({_names(model.graph.output)}); choose one: --output NAME"
+        )
+    name = output or next(iter(outputs))
+    tensor = inputs[0].type.tensor_type
+    dims = tuple(dim.dim_value if dim.dim_value > 0 else None for dim in tensor.shape.dim)
+    if len(dims) != 4:
+        raise ModelError(
+            f"{where}: its input {shown(inputs[0].name)} has {len(dims)} axes ({_axes(inputs[0])}); an image has 4: "
+            f"windows, bands, rows, columns"
+        )
+    return Signature(input=inputs[0].name, output=name, dtype=tensor.elem_type, dims=dims, last=_maker(model, name))
+
+
+def layout_of(found: Signature, where: str, *, bands: int, asked: Layout | None) -> tuple[Layout, bool]:
+    """Return the order of the input's axes, and whether it is assumed; raises ConfigError for another count of bands.
+
+    An axis of bands is hardly ever dynamic: where none is fixed to their number, both must be.
+    """
+    fits: dict[Layout, int | None] = {"nchw": found.dims[1], "nhwc": found.dims[3]}
+    known = {asked: fits[asked]} if asked is not None else fits
+    sure: list[Layout] = [name for name, count in known.items() if count == bands]
+    if not sure and any(known.values()):
+        said = " or ".join(f"{count} bands ({name})" for name, count in known.items() if count is not None)
+        raise ConfigError(f"{where}: takes {said}, and {bands} are named by --bands")
+    return next(iter(sure or known)), asked is None and len(sure) != 1
+
+
+def size_of(found: Signature, where: str, layout: Layout) -> int | None:
+    """Return the side of the windows that a file takes, None for any; raises ModelError where they are not square."""
+    rows, cols = found.dims[2:] if layout == "nchw" else found.dims[1:3]
+    if rows and cols and rows != cols:
+        raise ModelError(f"{where}: takes windows of {rows} x {cols} px alone; geoseg's are square, export it so")
+    return rows or cols
+
+
+def made_over(model: "ModelProto", reading: Reading) -> bytes:
+    """Return the ONNX file of a bundle: the model, between nodes that bring windows in and logits out."""
+    from onnx import TensorProto, helper, version_converter
+
+    if _opset(model) < LEAST_OPSET:
+        model = version_converter.convert_version(model, LEAST_OPSET)
+    model.ir_version = max(model.ir_version, LEAST_IR)
+    around = _Around(reading)
+    side = reading.size_px
+    sides: list[int | str] = [side or "height", side or "width"]
+    graph = model.graph
+    before, after = around.before(), around.after()
+    nodes = [*before, *graph.node, *after]
+    shapes = [1, reading.bands, *sides], [1, reading.logits, *sides]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    del graph.input[:], graph.output[:], graph.value_info[:]
+    graph.input.extend([helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, shapes[0])])
+    graph.output.extend([helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, shapes[1])])
+    graph.initializer.extend(around.constants)
+    del model.metadata_props[:]
+    model.doc_string = graph.doc_string = ""
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+class _Around:
+    """The nodes before and after a network."""
+
+    def __init__(self, reading: Reading) -> None:
+        self.reading = reading
+        self.constants: list[Any] = []
+        self._numbers = count()
+        self._nodes: list[NodeProto] = []
+        self._here = ""
+
+    def _add(self, kind: str, *inputs: str, gives: str = "", **attributes: Any) -> str:
+        from onnx import helper
+
+        out = gives or f"geoseg_{next(self._numbers)}_{kind}"
+        self._nodes.append(helper.make_node(kind, [self._here, *inputs], [out], **attributes))
+        self._here = out
+        return out
+
+    def _constant(self, dtype: str, *values: float) -> str:
+        from onnx import numpy_helper
+
+        name = f"geoseg_{next(self._numbers)}_constant"
+        self.constants.append(numpy_helper.from_array(np.array(values, dtype), name))
+        return name
+
+    def _scalar(self, value: float) -> str:
+        name = self._constant("f4", value)
+        del self.constants[-1].dims[:]
+        return name
+
+    def before(self) -> "list[NodeProto]":
+        """Return the nodes that make the file's input of a window."""
+        from onnx import TensorProto
+
+        reading, self._here, self._nodes = self.reading, INPUT, []
+        if reading.batch > 1:
+            self._add("Tile", self._constant("i8", reading.batch, 1, 1, 1))
+        if reading.layout == "nhwc":
+            self._add("Transpose", perm=[0, 2, 3, 1])
+        if reading.signature.dtype != TensorProto.FLOAT:
+            self._add("Cast", to=reading.signature.dtype)
+        self._add("Identity", gives=reading.signature.input)
+        return self._nodes
+
+    def after(self) -> "list[NodeProto]":
+        """Return the nodes that make full-size logits of the file's answer."""
+        from onnx import TensorProto
+
+        reading, self._here, self._nodes = self.reading, self.reading.signature.output, []
+        self._add("Cast", to=TensorProto.FLOAT)
+        if reading.batch > 1:
+            self._add("Slice", *(self._constant("i8", v) for v in (0, 1, 0)))
+        if reading.rank == 3:
+            self._add("Unsqueeze", self._constant("i8", 1))
+        elif reading.layout == "nhwc":
+            self._add("Transpose", perm=[0, 3, 1, 2])
+        if reading.answers != "logits":
+            self._to_logits()
+        if reading.scale > 1:
+            larger = self._constant("f4", 1, 1, reading.scale, reading.scale)
+            self._add("Resize", "", larger, mode="linear", coordinate_transformation_mode="half_pixel")
+        if reading.channels == 1:  # the softmax of (0, x) is the sigmoid of x
+            of_one = self._here
+            self._add("Mul", self._constant("f4", 0))
+            self._add("Concat", of_one, axis=1)
+        self._add("Identity", gives=OUTPUT)
+        return self._nodes
+
+    def _to_logits(self) -> None:
+        """Add what brings probabilities back to logits: their logarithm, less that of the rest for sigmoids."""
+        least, most = self._scalar(LEAST_P), self._scalar(1 - LEAST_P)
+        p = self._add("Clip", least, most)
+        log = self._add("Log")
+        if self.reading.answers == "sigmoid":
+            self._here = p
+            self._add("Neg")
+            self._add("Add", self._constant("f4", 1))
+            rest = self._add("Log")
+            self._here = log
+            self._add("Sub", rest)
+
+
+def _opset(model: "ModelProto") -> int:
+    return next((int(one.version) for one in model.opset_import if one.domain in ("", "ai.onnx")), 0)
+
+
+def _maker(model: "ModelProto", name: str) -> str:
+    """Return the operator that makes a value, those that only move values passed over."""
+    makers = {out: node for node in model.graph.node for out in node.output}
+    node = makers.get(name)
+    while node is not None and node.op_type in PASSING and node.input:
+        node = makers.get(node.input[0])
+    return "" if node is None else str(node.op_type)
+
+
+def _names(values: "Any") -> str:
+    return ", ".join(shown(one.name).strip("'") for one in list(values)[:8]) or "none"
+
+
+def _axes(value: "ValueInfoProto") -> str:
+    return ", ".join(str(d.dim_value or d.dim_param or "?") for d in value.type.tensor_type.shape.dim) or "none"

@@ -1,0 +1,62 @@
+"""Import: the one call that makes a bundle of a network from elsewhere."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from geoseg.errors import ModelError
+from geoseg.models.bundle import ModelBundle, load_model, refuse_bundle, write_bundle
+from geoseg.models.imports.describe import known, spec_of
+from geoseg.models.imports.kinds import kind_of
+from geoseg.models.imports.probing import examine, isolated
+from geoseg.models.onnx_file import require_onnx
+from geoseg.models.spec import Architecture
+from geoseg.options.exchange import ImportOptions
+
+USUAL_PX = 512  # side of the windows of a network that takes any
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """A bundle that was made. assumed: what nobody said and probing found, a line each."""
+
+    bundle: ModelBundle
+    assumed: tuple[str, ...]
+
+
+def import_model(
+    path: Path, folder: Path, options: ImportOptions, *, like: str | None = None, overwrite: bool = False
+) -> Imported:
+    """Write the bundle of a network's file into ``folder``.
+
+    like: a bundle whose bands, classes, values and windows it shares. Raises ConfigError for what is missing or does
+    not fit, ModelError for a file that cannot be used, OutputError where a bundle lies there.
+    """
+    refuse_bundle(folder, overwrite=overwrite)
+    if (kind := kind_of(path)) != "onnx":
+        raise ModelError(f"{path}: a file of the kind {kind} is not imported yet; export it as ONNX")
+    return _of_onnx(path, folder, options, read={}, like=like)
+
+
+def _of_onnx(
+    path: Path, folder: Path, options: ImportOptions, *, read: Mapping[str, Any], like: str | None
+) -> Imported:
+    require_onnx()
+    spec = None if like is None else load_model(like).spec
+    fields = known(path, read, options, like=spec, name=folder.name)
+    usual_px = fields.get("window_px", USUAL_PX)
+    found = isolated(examine, path, len(fields["bands"]), options, usual_px, where=str(path))
+    arch = Architecture(
+        name="onnx",
+        options={"call_bytes": found.call_bytes, **({"fixed_px": found.window_px} if found.fixed else {})},
+    )
+    fields["training"] = {"imported": {"file": path.name, "sha256": _sha256(path), "assumed": list(found.assumed)}}
+    made = spec_of(fields, found, arch, where=str(path))
+    return Imported(write_bundle(folder, found.content, spec=made, file="model.onnx"), found.assumed)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,108 @@
+"""What a network from elsewhere does not say of itself, as its user says it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from geoseg.errors import ConfigError
+from geoseg.options.option import Checked, Option, Text, at_least
+from geoseg.values.classes import ClassInfo, parse_color
+
+Layout = Literal["nchw", "nhwc"]
+Answers = Literal["logits", "softmax", "sigmoid"]
+# Of classes whose colour is not given, in order; after ten they begin anew, darker.
+PALETTE = (
+    (233, 229, 220), (200, 66, 46), (56, 118, 60), (52, 110, 190), (226, 172, 57), (130, 90, 160), (140, 200, 120),
+    (150, 110, 80), (90, 190, 190), (120, 120, 125),
+)  # fmt: skip
+
+
+def parse_classes(text: str) -> tuple[ClassInfo, ...]:
+    """Return the classes of a list of names, numbered from 1; raises ConfigError.
+
+    >>> [(c.id, c.name, c.hex) for c in parse_classes("background, building=#c8422e")]
+    [(1, 'background', '#e9e5dc'), (2, 'building', '#c8422e')]
+    """
+    classes = []
+    for i, part in enumerate(text.split(",")):
+        name, _, color = (piece.strip() for piece in part.partition("="))
+        if not name:
+            raise ConfigError(f"{text}: write {CLASSES.form}")
+        own = tuple(value // (1 + i // len(PALETTE)) for value in PALETTE[i % len(PALETTE)])
+        classes.append(ClassInfo(i + 1, name, parse_color(color) if color else (own[0], own[1], own[2])))
+    return tuple(classes)
+
+
+def parse_numbers(text: str) -> tuple[float, ...]:
+    """Return the numbers of a list with commas; raises ConfigError.
+
+    >>> parse_numbers("123.7, 116.3,103.5")
+    (123.7, 116.3, 103.5)
+    """
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise ConfigError(f"{text}: write {NUMBERS.form}") from error
+
+
+def parse_metres(text: str) -> float | Literal["any"]:
+    """Return a resolution, or that any will do; raises ConfigError."""
+    if text == "any":
+        return "any"
+    try:
+        return float(text)
+    except ValueError as error:
+        raise ConfigError(f"{text}: write {METRES.form}") from error
+
+
+CLASSES = Text("NAME[=#rrggbb],…", "names with commas between them, a colour after = where wanted", parse_classes)
+NUMBERS = Text("N,…", "a number, or one for each band with commas between them", parse_numbers)
+METRES = Text("METRES|any", "a resolution in metres, or any", parse_metres)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportOptions(Checked):
+    """What a network's file does not say; None: as the file says, the bundle that it is like, or a run of it."""
+
+    TOPIC = "Model"
+
+    classes: Annotated[
+        tuple[ClassInfo, ...] | None, Option("Its classes, in the order of its channels.", text=CLASSES)
+    ] = None
+    bands: Annotated[str | None, Option("Its bands in order, e.g. red,green,blue or B02,B03,B04.")] = None
+    sensor: Annotated[str | None, Option("Sensor that gives the bands wavelengths, e.g. sentinel-2.")] = None
+    gsd_m: Annotated[
+        float | Literal["any"] | None, Option("Ground resolution that it was trained at.", text=METRES)
+    ] = None
+    mean: Annotated[
+        tuple[float, ...] | None,
+        Option("What is subtracted from the scene's physical values, of all bands or of each.", text=NUMBERS),
+    ] = None
+    std: Annotated[tuple[float, ...] | None, Option("What they are divided by then.", text=NUMBERS)] = None
+    normalises: Annotated[bool, Option("The network takes physical values: it normalises them itself.")] = False
+    quantity: Annotated[Literal["reflectance"] | None, Option("What the bands hold, where it is reflectance.")] = None
+    polygon_class: Annotated[str | None, Option("Class that polygons are drawn of.")] = None
+    model_name: Annotated[str | None, Option("Its name.", unset="that of the bundle's folder")] = None
+    licence: Annotated[str | None, Option("Licence of the weights.")] = None
+    attribution: Annotated[str | None, Option("Who made it.")] = None
+    window_px: Annotated[
+        int | None, Option("Side of its windows.", unset="the file's, else 512", limit=at_least(1))
+    ] = None
+    margin_px: Annotated[
+        int | None, Option("Margin of a window that counts nothing.", unset="an eighth", limit=at_least(0))
+    ] = None
+    ramp_px: Annotated[
+        int | None, Option("Ramp over which windows blend.", unset="as the margin", limit=at_least(0))
+    ] = None
+    multiple_px: Annotated[
+        int | None, Option("Windows are multiples of it.", unset="found by probing", limit=at_least(1))
+    ] = None
+    layout: Annotated[Layout | None, Option("Order of the axes of its input.", unset="found by probing")] = None
+    answers: Annotated[Answers | None, Option("What it answers.", unset="found by probing")] = None
+    output: Annotated[str | None, Option("Which of its outputs, where it has several.", metavar="NAME")] = None
+
+    def _faults(self) -> Iterator[str]:
+        if self.normalises and (self.mean or self.std):
+            yield "normalises: goes without mean and std"
+        if (self.mean is None) != (self.std is None):
+            yield "mean and std: give both"
