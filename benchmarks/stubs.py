@@ -11,7 +11,8 @@ from geoseg.jobs.folder import JobFolder
 from geoseg.jobs.job import Job
 from geoseg.models.backends.base import Answer
 from geoseg.models.bundle import ModelBundle
-from geoseg.models.spec import Architecture, Channel, ModelSpec, Normalisation, Weights
+from geoseg.models.outputs import Channel
+from geoseg.models.spec import Architecture, ModelSpec, Normalisation, Weights
 from geoseg.values.bands import BandSet
 from geoseg.values.classes import BUILDING_CLASSES
 

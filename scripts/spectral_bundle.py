@@ -10,7 +10,8 @@ import torch
 
 from geoseg.models.architectures import build_network
 from geoseg.models.bundle import ModelBundle, save_model
-from geoseg.models.spec import Architecture, Channel, ModelSpec, Normalisation
+from geoseg.models.outputs import Channel
+from geoseg.models.spec import Architecture, ModelSpec, Normalisation
 from geoseg.values.bands import BandSet
 from geoseg.values.classes import ClassInfo
 

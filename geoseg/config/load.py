@@ -12,7 +12,7 @@ from geoseg.config.permissions import NOTHING, Allowed, refuse_what_is_not_allow
 from geoseg.disk.places import located
 from geoseg.errors import ConfigError, InputError, OutputError
 from geoseg.models.bundle import known_models
-from geoseg.models.spec import Value
+from geoseg.models.value import Value
 from geoseg.options.option import Checked, declared
 from geoseg.options.polygons import PolygonOptions
 from geoseg.options.run import BatchLimits, RunOptions

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from geoseg.errors import ConfigError, ModelError
 from geoseg.models.architectures import build_network
 from geoseg.models.bundle import ModelBundle, refuse_bundle, save_model
-from geoseg.models.spec import Architecture, Channel, ModelSpec, Normalisation
+from geoseg.models.outputs import Channel
+from geoseg.models.spec import Architecture, ModelSpec, Normalisation
 from geoseg.values.bands import BandSet
 from geoseg.values.classes import ClassInfo
 

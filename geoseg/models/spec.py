@@ -5,28 +5,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from geoseg.models.derived import Derived, check, source_bands
-from geoseg.models.value import Physical, Value
+from geoseg.models.outputs import Channel
+from geoseg.models.value import Name, Physical, Text, Value, a_name
 from geoseg.models.values import TrainedValues
 from geoseg.tiling.axis import Axis
-from geoseg.untrusted.text import fault_of_name, fault_of_text
 from geoseg.values.bands import Band, BandSet
 from geoseg.values.classes import ClassInfo, ClassMap
 from geoseg.values.confidence import PolygonConfidence
 
 if TYPE_CHECKING:
     from geoseg.values.grid import Grid  # rasterio: `geoseg --help` needs none
-
-
-def _a_name(text: str) -> str:
-    if fault := fault_of_name(text):
-        raise ValueError(fault)
-    return text
-
-
-def _a_text(text: str) -> str:
-    if fault := fault_of_text(text):
-        raise ValueError(fault)
-    return text
 
 
 def _rising(span: tuple[float, float]) -> tuple[float, float]:
@@ -36,8 +24,6 @@ def _rising(span: tuple[float, float]) -> tuple[float, float]:
 
 
 LEAST_STD = 1e-30  # what float32 divides by
-Name = Annotated[str, AfterValidator(_a_name)]
-Text = Annotated[str, AfterValidator(_a_text)]
 Range = Annotated[tuple[float, float], AfterValidator(_rising)]  # of factors or metres
 
 
@@ -46,13 +32,6 @@ class Architecture(Value):
 
     name: Name
     options: dict[str, Any] = Field(default_factory=dict)
-
-
-class Channel(Value):
-    """One output of the softmax, and the class it counts towards: p(class) is the sum over its channels."""
-
-    name: Name
-    class_id: int
 
 
 class Normalisation(Value):
@@ -128,7 +107,7 @@ class ModelSpec(Value):
         BandSet(self.bands)  # both refuse what is empty or repeats
         ClassMap(self.classes)
         for name in (*(b.name for b in self.bands), *(c.name for c in self.classes)):
-            _a_name(name)
+            a_name(name)
         stray = set(self.optional) - {b.name for b in self.bands}
         if stray or len(set(self.optional)) >= len(self.bands):
             raise ValueError(f"optional {', '.join(self.optional)}: some, and not all, of the bands")

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from geoseg.models.architectures import build_network
 from geoseg.models.architectures.probes import COL_SHARE, CONSTANT, ROW_SHARE, band_shares
 from geoseg.models.bundle import ModelBundle, save_model
-from geoseg.models.spec import Architecture, Channel, ModelSpec, Normalisation
+from geoseg.models.outputs import Channel
+from geoseg.models.spec import Architecture, ModelSpec, Normalisation
 from geoseg.scenes.scene import Scene
 from geoseg.tasks.semantic import probability_of
 from geoseg.tiling.axis import Axis

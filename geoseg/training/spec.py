@@ -7,7 +7,8 @@ from pydantic import Field, ValidationError, model_validator
 
 from geoseg.models.adapt import Policy
 from geoseg.models.derived import Derived
-from geoseg.models.spec import Architecture, ModelSpec, Normalisation, Range, Value
+from geoseg.models.spec import Architecture, ModelSpec, Normalisation, Range
+from geoseg.models.value import Value
 from geoseg.training.targets import BuildingTarget, ClassTarget
 from geoseg.untrusted.validation import in_words
 from geoseg.values.bands import Band, BandSet

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
 from geoseg.errors import ConfigError
-from geoseg.models.spec import Channel, Value
+from geoseg.models.outputs import Channel
+from geoseg.models.value import Value
 from geoseg.scenes.labelled import burn, class_text, class_texts
 from geoseg.values.classes import BUILDING_CLASSES, ClassInfo, parse_color
 

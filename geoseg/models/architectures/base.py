@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
-from geoseg.models.spec import Value
+from geoseg.models.value import Value
 
 if TYPE_CHECKING:
     from torch import nn
