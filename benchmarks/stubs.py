@@ -11,7 +11,7 @@ from geoseg.jobs.folder import JobFolder
 from geoseg.jobs.job import Job
 from geoseg.models.backends.base import Answer
 from geoseg.models.bundle import ModelBundle
-from geoseg.models.outputs import Channel
+from geoseg.models.outputs import Channel, Output
 from geoseg.models.spec import Architecture, ModelSpec, Normalisation, Weights
 from geoseg.values.bands import BandSet
 from geoseg.values.classes import BUILDING_CLASSES
@@ -23,7 +23,7 @@ SPEC = ModelSpec(
     gsd_m=None,
     normalisation=Normalisation(mean=(100.0,) * 3, std=(50.0,) * 3),
     window_px=512,
-    channels=(Channel(name="background", class_id=1), Channel(name="building", class_id=2)),
+    outputs=(Output(channels=(Channel(name="background", class_id=1), Channel(name="building", class_id=2))),),
     classes=BUILDING_CLASSES,
     polygon_class="building",
 )

@@ -10,7 +10,7 @@ import torch
 
 from geoseg.models.architectures import build_network
 from geoseg.models.bundle import ModelBundle, save_model
-from geoseg.models.outputs import Channel
+from geoseg.models.outputs import Channel, Output
 from geoseg.models.spec import Architecture, ModelSpec, Normalisation
 from geoseg.values.bands import BandSet
 from geoseg.values.classes import ClassInfo
@@ -63,7 +63,7 @@ def spec() -> ModelSpec:
         window_px=1024,
         margin_px=0,
         ramp_px=0,
-        channels=tuple(Channel(name=name, class_id=ids[of]) for name, of, _ in RULES),
+        outputs=(Output(channels=tuple(Channel(name=name, class_id=ids[of]) for name, of, _ in RULES)),),
         classes=CLASSES,
         licence="Apache-2.0",
         ground="none: published thresholds",
@@ -74,7 +74,7 @@ def spec() -> ModelSpec:
 def write(folder: Path) -> ModelBundle:
     """Write the bundle; one that lies there is replaced."""
     wanted = spec()
-    network = build_network(wanted.arch, in_channels=len(wanted.bands), out_channels=len(wanted.channels))
+    network = build_network(wanted.arch, in_channels=len(wanted.bands), out_channels=wanted.out_channels)
     slope, offset = torch.zeros_like(network.slope), torch.full_like(network.offset, MET)
     for row, (_, _, conditions) in enumerate(RULES[:-1]):
         for name, side, threshold in conditions:

@@ -115,7 +115,7 @@ class ChunkWalk:
 
     def _take_over(self, strip: Strip, usable: NDArray[np.bool_]) -> tuple[NDArray[np.uint32], NDArray[np.bool_]]:
         """Return this strip's sums and their validity, with what the strip before left of them."""
-        sums = np.zeros((len(self.job.spec.channels), *strip.sums.shape), np.uint32)
+        sums = np.zeros((self.job.spec.out_channels, *strip.sums.shape), np.uint32)
         known = np.zeros(strip.sums.shape, np.bool_)
         own = strip.sums.clip(strip.seen)
         if own is not None:

@@ -46,7 +46,7 @@ DEFAULT_CHUNK_PX = 4096
 MOST_TIMES = 64  # finer or coarser than the model's: never meant
 LONGEST_PX = 2**24  # along an axis: every row and column of chunks is looked at for the plan
 SHARED = (
-    "window_px", "margin_px", "ramp_px", "bands", "optional", "derived", "gsd_m", "gsd_range_m", "channels", "classes",
+    "window_px", "margin_px", "ramp_px", "bands", "optional", "derived", "gsd_m", "gsd_range_m", "outputs", "classes",
     "polygon_class",
 )  # fmt: skip
 
@@ -244,7 +244,7 @@ def _load(job: Job, *, lanes: int) -> Load:
         resampling=job.resampling,
         bands=len(spec.source_bands) + len(spec.derived),
         itemsize=np.dtype(job.scene.dtype).itemsize,
-        channels=len(spec.channels),
+        channels=spec.out_channels,
         reducing_bytes=reducing,
         leaving_bytes=leaving,
         layer_bytes=job.bytes_per_px,
@@ -281,6 +281,8 @@ def _shared_spec(bundles: Sequence[ModelBundle]) -> ModelSpec:
     if not bundles:
         raise ConfigError("no model given")
     first = bundles[0].spec
+    if more := [group.name for group in first.outputs if group is not first.softmax]:
+        raise ConfigError(f"{bundles[0].path}: outputs {', '.join(more)}: geoseg maps the classes of a softmax alone")
     for bundle in bundles[1:]:
         for name in SHARED:
             own, other = getattr(first, name), getattr(bundle.spec, name)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from geoseg import __version__
 from geoseg.disk.files import atomic
 from geoseg.disk.places import models_folder
 from geoseg.errors import ConfigError, ModelError, OutputError
@@ -64,7 +65,7 @@ class ModelBundle:
 
         content = self.content()
         try:
-            net = build_network(self.spec.arch, in_channels=len(self.spec.bands), out_channels=len(self.spec.channels))
+            net = build_network(self.spec.arch, in_channels=len(self.spec.bands), out_channels=self.spec.out_channels)
             state = load(content)
         except ConfigError as error:
             raise ModelError(f"{self.path}: {error}") from error
@@ -148,6 +149,7 @@ def _described(path: Path, text: bytes) -> tuple[ModelSpec, Weights]:
     kind: type = Weights
     try:
         content = parse_json(text)
+        _refuse_newer(path, content)
         weights = Weights.model_validate(content.pop("weights"))
         kind = ModelSpec
         return ModelSpec.model_validate(content), weights
@@ -156,6 +158,17 @@ def _described(path: Path, text: bytes) -> tuple[ModelSpec, Weights]:
         raise ModelError(f"{path}: {where}{in_words(kind, error)}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:  # cut off, not JSON, not an object, no weights
         raise ModelError(f"{path}: not a model description ({error!r})") from error
+
+
+def _refuse_newer(path: Path, content: Any) -> None:
+    """Raise ModelError for a description of a schema that a later geoseg has."""
+    newest = ModelSpec.model_fields["schema_version"].default
+    schema = content.get("schema_version")
+    if isinstance(schema, int) and schema > newest:
+        raise ModelError(
+            f"{path}: schema_version {schema} is of a newer geoseg; this is {__version__}, which reads 1 to {newest}: "
+            f"install the geoseg that wrote the bundle, or a later one"
+        )
 
 
 def _check_network(path: Path, spec: ModelSpec, weights: Weights) -> None:
@@ -227,7 +240,8 @@ def weights_of(folder: Path) -> str | None:
     """Return the name of the weights' file of the bundle in ``folder``, damaged or not; None where there is none."""
     try:
         content = json.loads((folder / SPEC_FILE).read_bytes())
-        described = {"arch", "bands", "channels"} <= content.keys() and "sha256" in content["weights"]
+        described = {"arch", "bands"} <= content.keys() and not content.keys().isdisjoint(("channels", "outputs"))
+        described = described and "sha256" in content["weights"]
         return Path(content["weights"].get("file", WEIGHTS_FILES[0])).name if described else None
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return None

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from geoseg.errors import ConfigError, ModelError
 from geoseg.models.architectures import build_network
 from geoseg.models.bundle import ModelBundle, refuse_bundle, save_model
-from geoseg.models.outputs import Channel
+from geoseg.models.outputs import Channel, Output
 from geoseg.models.spec import Architecture, ModelSpec, Normalisation
 from geoseg.values.bands import BandSet
 from geoseg.values.classes import ClassInfo
@@ -67,7 +67,7 @@ def convert(source: Path, folder: Path, *, level: str) -> ModelBundle:
     """Write the bundle of one network, over one that is there; ``source``: its .onnx and .json without the suffix."""
     statistics = json.loads(source.with_suffix(".json").read_text("utf-8"))["data"]["dataset_statistics"]
     spec = _spec(folder.name, statistics, level)
-    network = build_network(spec.arch, in_channels=len(spec.bands), out_channels=len(spec.channels))
+    network = build_network(spec.arch, in_channels=len(spec.bands), out_channels=spec.out_channels)
     weights, own = _weights(source.with_suffix(".onnx")), network.state_dict()
     held = [name for name in own if not name.startswith(UNUSED) and not name.endswith("num_batches_tracked")]
     if wrong := [name for name in held if name not in weights or weights[name].shape != own[name].shape]:
@@ -92,7 +92,7 @@ def _spec(name: str, statistics: dict[str, Any], level: str) -> ModelSpec:
         window_px=256,
         margin_px=32,
         ramp_px=32,
-        channels=tuple(Channel(name=c.name, class_id=c.id) for c in CLASSES),
+        outputs=(Output(channels=tuple(Channel(name=c.name, class_id=c.id) for c in CLASSES)),),
         classes=CLASSES,
         ground=f"Sentinel-2 and Landsat 5, 7, 8, reflectance at the {level}",
         licence="Apache-2.0",

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from geoseg.models.derived import Derived, check, source_bands
-from geoseg.models.outputs import Channel
+from geoseg.models.outputs import MOST_CHANNELS, Channel, Output, of_schema_2
+from geoseg.models.probed import Probed
 from geoseg.models.value import Name, Physical, Text, Value, a_name
 from geoseg.models.values import TrainedValues
 from geoseg.tiling.axis import Axis
@@ -56,14 +57,13 @@ class Weights(Value):
     bytes: int = Field(ge=0)
 
 
-MOST_CHANNELS = 1024
 MANY_TIMES = 4  # pixels so many times finer or coarser than a model's are not what it is for
 
 
 class ModelSpec(Value):
     """Everything that a run needs to know about a network, but its weights."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = Field(2, description="1 is read, as one softmax")
     name: Name
     task: Literal["semantic"] = "semantic"
     arch: Architecture
@@ -90,7 +90,7 @@ class ModelSpec(Value):
     multiple_px: int = Field(
         32, gt=0, le=2**16, description="the network's stride: windows and strides are multiples of it"
     )
-    channels: tuple[Channel, ...] = Field(max_length=MOST_CHANNELS)
+    outputs: tuple[Output, ...] = Field(min_length=1, max_length=64, description="groups of channels, in order")
     classes: tuple[ClassInfo, ...]
     polygon_class: str | None = None
     tta: Literal["none", "rotate", "d4"] = Field("none", description="views of a window that a run averages by default")
@@ -101,6 +101,9 @@ class ModelSpec(Value):
     licence: Text = ""
     attribution: Text = ""
     training: dict[str, Any] = Field(default_factory=dict)
+    probed: Probed | None = Field(None, description="memory of a window, counted when the bundle was saved")
+
+    _upgraded = model_validator(mode="before")(of_schema_2)
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
@@ -121,14 +124,20 @@ class ModelSpec(Value):
             )
         if self.values is not None and len(self.values.quantiles) != n:
             raise ValueError(f"{n} bands, but values of {len(self.values.quantiles)}")
-        ids = {c.id for c in self.classes}
-        if {c.class_id for c in self.channels} != ids:
-            raise ValueError(
-                f"channels lead to classes {sorted(c.class_id for c in self.channels)}, the table has {sorted(ids)}"
-            )
+        self._check_outputs()
         if self.polygon_class is not None and self.polygon_class not in {c.name for c in self.classes}:
             raise ValueError(f"polygon_class {self.polygon_class!r} is not a class")
         return self
+
+    def _check_outputs(self) -> None:
+        names = [group.name for group in self.outputs]
+        if len(set(names)) < len(names):
+            raise ValueError(f"outputs {', '.join(names)}: names are unique")
+        if [group.activation for group in self.outputs].count("softmax") != 1:
+            raise ValueError(f"outputs {', '.join(names)}: one of them is a softmax, whose channels are of the classes")
+        ids = {c.id for c in self.classes}
+        if set(self._class_ids) != ids:
+            raise ValueError(f"channels lead to classes {sorted(self._class_ids)}, the table has {sorted(ids)}")
 
     def reading_gsd_m(self, grid: "Grid") -> float | None:
         """Return the resolution in metres at which a scene of ``grid`` is read; None for its own."""
@@ -179,10 +188,34 @@ class ModelSpec(Value):
         return ClassMap(self.classes)
 
     @property
+    def out_channels(self) -> int:
+        """How many channels the network answers, of all groups."""
+        return sum(len(group.channels) for group in self.outputs)
+
+    @property
+    def softmax(self) -> Output:
+        """The group whose channels are of the classes."""
+        return next(group for group in self.outputs if group.activation == "softmax")
+
+    @property
+    def channels(self) -> tuple[Channel, ...]:
+        """The channels of the softmax."""
+        return self.softmax.channels
+
+    def channels_of(self, group: Output) -> slice:
+        """Return which of the network's channels are those of a group."""
+        first = sum(len(before.channels) for before in self.outputs[: self.outputs.index(group)])
+        return slice(first, first + len(group.channels))
+
+    @property
     def class_of_channel(self) -> tuple[int, ...]:
-        """For each channel, the position of its class in the class table."""
+        """For each channel of the softmax, the position of its class in the class table."""
         position = {c.id: i for i, c in enumerate(self.classes)}
-        return tuple(position[c.class_id] for c in self.channels)
+        return tuple(position[class_id] for class_id in self._class_ids)
+
+    @property
+    def _class_ids(self) -> tuple[int, ...]:
+        return tuple(c.class_id for c in self.channels if c.class_id is not None)  # a softmax's channels all have one
 
 
 def reading_gsd_m(gsd_m: float | None, span_m: tuple[float, float] | None, grid: "Grid") -> float | None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from geoseg.models.architectures import build_network
 from geoseg.models.architectures.probes import COL_SHARE, CONSTANT, ROW_SHARE, band_shares
 from geoseg.models.bundle import ModelBundle, save_model
-from geoseg.models.outputs import Channel
+from geoseg.models.outputs import Channel, Output
 from geoseg.models.spec import Architecture, ModelSpec, Normalisation
 from geoseg.scenes.scene import Scene
 from geoseg.tasks.semantic import probability_of
@@ -60,7 +60,7 @@ class Probe:
             margin_px=spec.margin_px,
             ramp_px=spec.ramp_px,
             multiple_px=spec.multiple_px,
-            channels=tuple(Channel(name=c.name, class_id=c.id) for c in CLASSES),
+            outputs=(Output(channels=tuple(Channel(name=c.name, class_id=c.id) for c in CLASSES)),),
             classes=CLASSES,
         )
         return save_model(folder, build_network(arch, in_channels=len(spec.bands), out_channels=2), spec=own)

@@ -43,6 +43,7 @@ class Semantic:
     def made(self, sums: NDArray[np.uint32], valid: NDArray[np.bool_], job: Asked) -> dict[str, Callable[[], Pixels]]:
         """Return what makes each layer, by name."""
         ids = [c.id for c in job.spec.classes]
+        sums = sums[job.spec.channels_of(job.spec.softmax)]
         done = finish(sums, valid, class_of_channel=job.spec.class_of_channel, class_ids=ids)
         done = self.decided(done, job)
         names = [probability_of(c.name).name for c in job.spec.classes]

@@ -93,7 +93,7 @@ def fit(
     encoder = None if spec.encoder is None else read_encoder(spec.encoder.weights)
     model = model_spec(spec, samples, encoder)
     check_labels(spec, model, samples)
-    network = build_network(model.arch, in_channels=len(model.bands), out_channels=len(model.channels))
+    network = build_network(model.arch, in_channels=len(model.bands), out_channels=model.out_channels)
     training: dict[str, object] = {
         "config": spec.model_dump(
             mode="json", exclude={"data": {"__all__": {"scene", "labels", "ignore"}}, "encoder": {"weights"}}

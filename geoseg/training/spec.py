@@ -7,6 +7,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from geoseg.models.adapt import Policy
 from geoseg.models.derived import Derived
+from geoseg.models.outputs import Output
 from geoseg.models.spec import Architecture, ModelSpec, Normalisation, Range
 from geoseg.models.value import Value
 from geoseg.training.targets import BuildingTarget, ClassTarget
@@ -180,7 +181,7 @@ class TrainSpec(Value):
             margin_px=self.margin_px,
             ramp_px=self.ramp_px,
             tta=self.tta,
-            channels=self.target.channels,
+            outputs=(Output(channels=self.target.channels),),
             classes=self.target.class_table,
             polygon_class=self.target.polygon_class,
             suits_m=self.suits_m,

@@ -15,12 +15,15 @@ from geoseg.errors import ModelError, OutputError
 from geoseg.models import bundle as bundles
 from geoseg.models.architectures import build_network
 from geoseg.models.bundle import load_model, save_model
-from geoseg.models.spec import Architecture, Channel, ModelSpec, Normalisation
+from geoseg.models.outputs import Channel, Output
+from geoseg.models.spec import Architecture, ModelSpec, Normalisation
 from geoseg.values.bands import BandSet
 from geoseg.values.classes import BUILDING_CLASSES
 from geoseg.values.grid import Grid
 
 WEIGHTS = "weights.safetensors"
+SIGMOID = {"name": "roads", "activation": "sigmoid", "channels": [{"name": "road"}, {"name": "rail"}]}
+HEIGHT = {"name": "height", "activation": "linear", "channels": [{"name": "height"}], "range": [0, 60], "unit": "m"}
 
 
 def spec(**changes):
@@ -34,7 +37,7 @@ def spec(**changes):
         "classes": BUILDING_CLASSES,
         "polygon_class": "building",
     }
-    return ModelSpec(**{**values, **changes})
+    return ModelSpec(**{k: v for k, v in {**values, **changes}.items() if v is not None or k == "gsd_m"})
 
 
 @pytest.mark.parametrize(
@@ -95,6 +98,28 @@ def test_round_trip(tmp_path, half):
     image = torch.rand(1, 2, 32, 32)
     with torch.no_grad():
         np.testing.assert_allclose(loaded(image), net.eval()(image), atol=0.02 if half else 0)
+
+
+def test_a_bundle_of_schema_1_is_one_softmax_and_keeps_its_digest(folder):
+    def as_it_was(content):
+        content["schema_version"] = 1
+        content["channels"] = content.pop("outputs")[0]["channels"]
+        del content["probed"]
+
+    before = load_model(folder)
+    edit(folder, as_it_was)
+    told = (folder / "model.json").read_bytes()
+    found = load_model(folder)
+    assert found.spec == before.spec.model_copy(update={"probed": None})
+    assert found.spec.outputs == (Output(channels=found.spec.channels),)
+    assert found.digest == hashlib.sha256(told).hexdigest() != before.digest
+
+
+def test_groups_are_channels_in_order(tmp_path):
+    own = spec(outputs=[SIGMOID, {"channels": [c.model_dump() for c in spec().channels]}, HEIGHT], channels=None)
+    assert (own.out_channels, own.class_of_channel) == (6, (0, 1, 1))
+    assert [own.channels_of(group) for group in own.outputs] == [slice(0, 2), slice(2, 5), slice(5, 6)]
+    assert ModelSpec.model_validate_json(own.model_dump_json()) == own
 
 
 def test_values_beyond_half_precision_are_kept(tmp_path):
@@ -167,13 +192,26 @@ def test_a_description_that_is_cut_off_or_something_else(folder, text):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda c: c.update(schema_version=2), "schema_version: .*1"),
+        (
+            lambda c: c.update(schema_version=3),
+            "schema_version 3 is of a newer geoseg; .* reads 1 to 2",
+        ),
+        (lambda c: c.update(schema_version=0), "schema_version: .*2"),
+        (lambda c: c.update(schema_version=1), "schema_version: 1: choose 2"),
+        (lambda c: c["outputs"][0].update(activation="sigmoid"), "class_id is said of every channel of a softmax"),
+        (lambda c: c["outputs"].extend([HEIGHT, HEIGHT]), "names are unique"),
+        (lambda c: c["outputs"].append(SIGMOID | {"name": "entropy"}), "geoseg writes a raster of that name itself"),
+        (lambda c: c["outputs"].append(SIGMOID | {"name": "../x"}), "name: "),
+        (lambda c: c["outputs"].append(SIGMOID | {"unit": "m"}), "unit is said of linear groups, and roads is sigmoid"),
+        (lambda c: c["outputs"].append(SIGMOID | {"activation": "linear"}), "roads is linear: its range is missing"),
+        (lambda c: c["outputs"].append(HEIGHT | {"range": [9, 1]}), "9, 1: give low before high"),
+        (lambda c: c.update(outputs=[SIGMOID]), "one of them is a softmax"),
         (lambda c: c.update(colour="red"), "colour: "),
         (lambda c: c.pop("arch"), "arch: missing"),
         (lambda c: c["normalisation"].update(std=[1.0, 0.0]), "normalisation.std: .*positive"),
         (lambda c: c["normalisation"].update(mean=[1.0]), "2 bands, but 1 means"),
         (lambda c: c["normalisation"].update(mean=[1.0, float("nan")]), "nan is no number that can be used"),
-        (lambda c: c["channels"][0].update(class_id=3), "channels lead to classes"),
+        (lambda c: c["outputs"][0]["channels"][0].update(class_id=3), "channels lead to classes"),
         (lambda c: c["classes"][0].update(id=0), r"ids are 1\.\.254"),
         (lambda c: c["classes"].reverse(), "unique and ascending"),
         (lambda c: c["bands"][1].update(name="red"), "unique"),
@@ -193,7 +231,7 @@ NAMES = (
     lambda c, name: c.update(name=name),
     lambda c, name: c["bands"][0].update(name=name),
     lambda c, name: c["classes"][1].update(name=name),
-    lambda c, name: c["channels"][1].update(name=name),
+    lambda c, name: c["outputs"][0]["channels"][1].update(name=name),
 )
 
 

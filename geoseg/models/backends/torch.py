@@ -103,7 +103,7 @@ class TorchBackend:
             return 0
         batch, channels, height, width = shape
         spec = self.bundle.spec
-        values = check_architecture(spec.arch).values_per_px(channels, len(spec.channels))
+        values = check_architecture(spec.arch).values_per_px(channels, spec.out_channels)
         if values is None:
             values = values_of_a_run(self.network, channels, 4 * spec.multiple_px)
         return int(HEAP_SHARE * batch * height * width * int(values * self.dtype.itemsize))
