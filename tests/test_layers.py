@@ -27,7 +27,7 @@ LAYERS = (
     {"tasks"},
     {"executors"},
     {"jobs"},
-    {"training"},
+    {"training", "integrations"},
     {"selftest"},
     {"config", "pipelines", "cli", "__main__"},
 )

@@ -45,4 +45,4 @@ def run(
         raise ConfigError(f"{config}: job: train; there is no plan of a training to print")
     else:
         with talk.listener() as listen:
-            training.run(loaded, overwrite=overwrite, listen=listen)
+            training.run(loaded, overwrite=overwrite, listen=listen, allow_network=allow_network)

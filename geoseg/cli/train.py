@@ -55,11 +55,16 @@ def train(
     if not isinstance(loaded, TrainConfig):
         raise ConfigError(f"{config}: job: {loaded.job}; this verb needs job: train, geoseg run runs any job")
     with talk.listener() as listen:
-        run(loaded, overwrite=overwrite, listen=listen)
+        run(loaded, overwrite=overwrite, listen=listen, allow_network=allow_network)
 
 
-def run(config: TrainConfig, *, overwrite: bool = False, listen: "Listener | None" = None) -> Path:
-    """Train what ``config`` says; returns the bundle's folder. Raises OutputError where it holds a model already."""
+def run(
+    config: TrainConfig, *, overwrite: bool = False, listen: "Listener | None" = None, allow_network: bool = False
+) -> Path:
+    """Train what ``config`` says; returns the bundle's folder. Raises OutputError where it holds a model already.
+
+    allow_network: weights that are named may be fetched.
+    """
     from geoseg.models.bundle import refuse_bundle, save_model
 
     folder = Path(config.out)
@@ -70,9 +75,13 @@ def run(config: TrainConfig, *, overwrite: bool = False, listen: "Listener | Non
         refuse_file(folder / name, overwrite=overwrite, inputs=inputs)
     for line in split_lines(spec):
         print(line)
+    from geoseg.integrations.named import resolved
     from geoseg.jobs.run import Progress
     from geoseg.training.loop import fit, model_spec  # torch: what is refused above does not wait for it
     from geoseg.training.samples import load_samples
+
+    if spec.encoder is not None:
+        spec = spec.model_copy(update={"encoder": resolved(spec.encoder, allow_network=allow_network)})
 
     samples = load_samples(spec)
     names = [c.name for c in model_spec(spec, samples).classes]

@@ -225,7 +225,7 @@ class TrainConfig(TrainSpec):
 
     def based_on(self, folder: Path) -> Self:
         """Return the same job with its relative paths taken from ``folder``."""
-        encoder = self.encoder and self.encoder.model_copy(update={"weights": str(folder / self.encoder.weights)})
+        encoder = self.encoder and self.encoder.based_on(folder)
         return self.model_copy(
             update={
                 "encoder": encoder,

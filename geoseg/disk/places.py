@@ -30,6 +30,11 @@ def models_folder() -> Path:
     return (Path(data) if data else Path.home() / ".local" / "share") / "geoseg" / "models"
 
 
+def weights_folder() -> Path:
+    """Return the folder of weights that were fetched by name, there or not: beside the user's own models."""
+    return models_folder() / "weights"
+
+
 def located(path: str | Path, folder: Path | None = None) -> str:
     """Return a file's name as it is found from any folder; a relative one starts at ``folder``, None for the current.
 

@@ -1,8 +1,10 @@
-"""Encoder weights from a local file: which tensors they are, what input they were trained on, and where they fit."""
+"""Encoder weights from a local file: which input they were trained on, and where they fit in a network.
 
-import hashlib
+What the files are, and how their keys are matched, is in ``geoseg.models.weights``.
+"""
+
+import logging
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,12 +13,14 @@ from numpy.typing import NDArray
 from geoseg.errors import ModelError
 from geoseg.models.adapt import Policy, adapt_stem, input_layers
 from geoseg.models.spec import Normalisation
+from geoseg.models.weights import LEAST_MATCHED, match, read_weights
+from geoseg.training.spec import EncoderStart
 from geoseg.values.bands import BandSet
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-PREFIXES = ("encoder.model.", "encoder.", "")  # where a network keeps its encoder's tensors: timm's, smp's, as they are
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,32 +38,36 @@ class EncoderWeights:
 
         A band that the encoder does not know is shown as its bands are on average.
         """
-        own = {band.name: i for i, band in enumerate(self.bands)}
-        mean, std = ([v[own[b.name]] if b.name in own else v.mean() for b in bands] for v in (self.mean, self.std))
-        return Normalisation(mean=tuple(float(m) * white for m in mean), std=tuple(float(s) * white for s in std))
+        mean, std = (
+            [float(v[self.bands.indices_of(BandSet((b,)))[0]] if self.bands.holds(b) else v.mean()) for b in bands]
+            for v in (self.mean, self.std)
+        )
+        return Normalisation(mean=tuple(m * white for m in mean), std=tuple(s * white for s in std))
 
 
-def read_encoder(path: str) -> EncoderWeights:
-    """Read a safetensors file whose metadata say bands, mean and std (0 to 1); raises ModelError where it is none."""
-    from safetensors import SafetensorError, safe_open
+def read_encoder(start: EncoderStart) -> EncoderWeights:
+    """Read the weights that a training starts from; what the file does not say of its input is said beside it.
 
+    Raises ModelError where it is no such file, and where neither says bands, mean and std.
+    """
+    path, stored = start.weights, read_weights(start.weights, sha256=start.sha256)
+    about = {key: value for key, value in stored.about.items() if key != "hyper_parameters"}
+    told = {key: about.pop(key, None) for key in ("bands", "mean", "std")}
     try:
-        with safe_open(path, "pt") as file:
-            about = dict(file.metadata() or {})
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a dict
-        bands = BandSet.parse(about.pop("bands", "red,green,blue"))
-        mean, std = (np.array([float(v) for v in about.pop(key).split(",")]) for key in ("mean", "std"))
-    except (OSError, SafetensorError) as error:
+        bands = BandSet.parse(start.bands or told["bands"] or "red,green,blue", sensor=start.sensor)
+        mean, std = (_numbers(given, told[key]) for key, given in (("mean", start.mean), ("std", start.std)))
+    except (AttributeError, ValueError) as error:
         raise ModelError(
-            f"{path}: no safetensors file of encoder weights ({error}); see scripts/fetch_encoder.py"
+            f"{path}: its metadata do not say mean and std of its input; write them beside it, as shares of white: "
+            f"encoder: {{bands: …, mean: [0.5, …], std: [0.5, …], white: 255}}"
         ) from error
-    except (KeyError, ValueError) as error:
-        raise ModelError(f"{path}: its metadata do not say mean and std of its input, e.g. 0.5,0.5,0.5") from error
     if not len(bands) == len(mean) == len(std):
         raise ModelError(f"{path}: {len(bands)} bands, but {len(mean)} means and {len(std)} stds in its metadata")
-    return EncoderWeights(
-        tensors, bands, mean, std, {**about, "sha256": hashlib.sha256(Path(path).read_bytes()).hexdigest()}
-    )
+    return EncoderWeights(stored.tensors, bands, mean, std, {**about, "sha256": stored.sha256})
+
+
+def _numbers(given: tuple[float, ...] | None, told: str | None) -> NDArray[np.float64]:
+    return np.array(given if given is not None else [float(v) for v in told.split(",")])  # type: ignore[union-attr]
 
 
 def start_encoder(
@@ -67,26 +75,30 @@ def start_encoder(
 ) -> list[str]:
     """Copy encoder weights into a network whose input is ``bands``; returns the names of the tensors that were set.
 
-    The first convolution is adapted by wavelength. Raises ModelError where tensors of the encoder find no weights.
+    The first convolution is adapted by wavelength. Raises ModelError where less than 80 % of the encoder's tensors are
+    found, or its first convolution is not.
     """
     import torch
 
     state = network.state_dict()
-    prefix = max(PREFIXES, key=lambda p: sum(p + name in state for name in weights.tensors))
-    own = [name for name in state if name.startswith(prefix or "encoder.")]
-    stems = input_layers(network, len(bands))
-    fits = {}
-    for name in own:
-        given = weights.tensors.get(name.removeprefix(prefix))
-        if given is not None and name in stems:
-            given = torch.from_numpy(adapt_stem(given.float().numpy(), weights.bands, bands, policy)[0])
-        if given is not None and given.shape == state[name].shape:
-            fits[name] = given
-    if len(fits) < len(own):
-        lacking = next((name for name in own if name not in fits), "encoder")
+    own = {name: value for name, value in state.items() if name.startswith("encoder.")} or state
+    stems = [name for name in input_layers(network, len(bands)) if name in own]
+    found = match(weights.tensors, own, stems=stems)
+    lacking = [
+        name for name in stems if name not in found.tensors or len(weights.bands) != found.tensors[name].shape[1]
+    ]
+    if found.share < LEAST_MATCHED or lacking:
         raise ModelError(
-            f"{source}: {len(fits)} of the encoder's {len(own)} tensors are in it ({lacking} is not); "
-            f"take the weights of the encoder that arch names"
+            f"{source}: {len(found.tensors)} of the encoder's {len(own)} tensors are in it "
+            f"({(lacking or found.missing)[0]} is not); take the weights of the encoder that arch names, with the "
+            f"bands that it was trained on"
         )
+    log.info("%s: %s", source, found.in_words())
+    fits = {
+        name: torch.from_numpy(adapt_stem(value.float().numpy(), weights.bands, bands, policy)[0])
+        if name in stems
+        else value
+        for name, value in found.tensors.items()
+    }
     network.load_state_dict({**state, **fits})
-    return own
+    return list(own)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from math import inf, isfinite, isnan
+from pathlib import PurePath
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from geoseg.errors import ConfigError
+from geoseg.integrations.named import resolved
 from geoseg.models.adapt import start_from
 from geoseg.models.architectures import build_network
 from geoseg.models.backends.torch import choose_precision
@@ -90,7 +92,10 @@ def fit(
     areas lack classes without which no epoch can be told from another.
     """
     torch.manual_seed(spec.schedule.seed)
-    encoder = None if spec.encoder is None else read_encoder(spec.encoder.weights)
+    named = "" if spec.encoder is None else PurePath(spec.encoder.weights).name
+    if spec.encoder is not None:
+        spec = spec.model_copy(update={"encoder": resolved(spec.encoder, allow_network=False)})
+    encoder = None if spec.encoder is None else read_encoder(spec.encoder)
     model = model_spec(spec, samples, encoder)
     check_labels(spec, model, samples)
     network = build_network(model.arch, in_channels=len(model.bands), out_channels=model.out_channels)
@@ -104,7 +109,7 @@ def fit(
     slow: frozenset[str] = frozenset()
     if spec.encoder is not None and encoder is not None:
         slow = frozenset(start_encoder(network, encoder, model.band_set, source=spec.encoder.weights, policy=spec.stem))
-        training["encoder"] = encoder.about
+        training["encoder"] = {**encoder.about, "weights": named}
     if spec.start_from is not None:
         donor = load_model(spec.start_from)
         origins = start_from(

@@ -1,5 +1,6 @@
 """What a training run is told: data, target, split, augmentation, schedule. Frozen, and strict about unknown keys."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -14,6 +15,7 @@ from geoseg.training.targets import BuildingTarget, ClassTarget
 from geoseg.untrusted.validation import in_words
 from geoseg.values.bands import Band, BandSet
 
+WEIGHTS_NAME = re.compile(r"(torchgeo|timm|smp):([\w./+-]+)")  # of weights in a library's tables, no file
 Side = Literal["north", "south", "east", "west"]
 
 
@@ -53,10 +55,22 @@ class LabelledScene(Value):
 class EncoderStart(Value):
     """Weights that the network's encoder starts from, and how it is trained."""
 
-    weights: str = Field(description="safetensors file; its metadata say bands, mean, std and range of its input")
+    weights: str = Field(
+        description="safetensors file, checkpoint or folder of transformers; or torchgeo:, timm: or smp: and a name"
+    )
+    sha256: str | None = Field(None, pattern=r"^[0-9a-fA-F]{8,64}$", description="what the file's begins with")
+    bands: str | None = Field(None, description="the input bands of the weights, in order; null: as the file says")
+    sensor: str | None = Field(None, description="sensor that gives these bands wavelengths")
+    mean: tuple[float, ...] | None = Field(None, description="of each of these bands, as a share of white")
+    std: tuple[Annotated[float, Field(gt=0)], ...] | None = Field(None, description="see mean")
     rate: float = Field(0.3, gt=0, le=1, description="its learning rate, as a share of the decoder's")
     white: float = Field(255.0, gt=0, description="value of the scenes that is the end of the encoder's input range")
     freeze_epochs: int = Field(0, ge=0, description="epochs in which it stays as it is")
+
+    def based_on(self, folder: Path) -> "EncoderStart":
+        """Return the same with a relative path taken from ``folder``; a name stays a name."""
+        named = WEIGHTS_NAME.fullmatch(self.weights)
+        return self if named else self.model_copy(update={"weights": str(folder / self.weights)})
 
 
 class Augmentation(Value):

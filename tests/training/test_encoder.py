@@ -39,7 +39,7 @@ def file(tmp_path, donor):
 
 
 def test_the_encoder_is_the_file_s_and_its_input_is_normalised_as_it_knows(file, donor):
-    weights = read_encoder(file)
+    weights = read_encoder(EncoderStart(weights=file))
     network = build_network(ARCH, in_channels=3, out_channels=2)
     own = start_encoder(network, weights, RGB, source=file)
     state = network.state_dict()
@@ -53,7 +53,7 @@ def test_the_encoder_is_the_file_s_and_its_input_is_normalised_as_it_knows(file,
 def test_other_bands_get_filters_by_wavelength(file, donor):
     network = build_network(ARCH, in_channels=4, out_channels=2)
     bands = BandSet.parse("blue,green,red,nir")
-    weights = read_encoder(file)
+    weights = read_encoder(EncoderStart(weights=file))
     start_encoder(network, weights, bands, source=file)
     stem = network.state_dict()["encoder.conv1.weight"]
     blue, red = stem[:, 0].numpy(), stem[:, 2].numpy()
@@ -77,10 +77,15 @@ def test_files_that_are_no_such_encoder(tmp_path, file, donor):
         (short, "3 bands, but 1 means and 3 stds"),
     ):
         with pytest.raises(ModelError, match=message):
-            read_encoder(str(path))
+            read_encoder(EncoderStart(weights=str(path)))
     other = Architecture(name="smp-unet", options={**ARCH.options, "encoder_name": "resnet34"})
     with pytest.raises(ModelError, match=r"of the encoder's \d+ tensors are in it .*encoder that arch names"):
-        start_encoder(build_network(other, in_channels=3, out_channels=2), read_encoder(file), RGB, source=file)
+        start_encoder(
+            build_network(other, in_channels=3, out_channels=2),
+            read_encoder(EncoderStart(weights=file)),
+            RGB,
+            source=file,
+        )
 
 
 @pytest.mark.parametrize("frozen", [True, False])
