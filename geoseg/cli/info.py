@@ -1,6 +1,7 @@
-"""geoseg info: what a scene is."""
+"""geoseg info: what a scene is, or a model bundle."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 from geoseg.cli.options import JsonOut, SceneFlags, spread
@@ -9,11 +10,28 @@ from geoseg.cli.table import table
 
 @spread
 def info(scene: SceneFlags, *, json_out: JsonOut = False) -> None:
-    """Print a scene's bands, grid, true ground resolution, nodata, masks and overviews."""
-    from geoseg.scenes.describe import describe
+    """Print a scene's bands, grid, resolution, nodata, masks and overviews, or the card of a model."""
+    if (model := _model(scene.files)) is not None:
+        from geoseg.cli import card
+        from geoseg.models.bundle import load_model
 
-    facts = describe(scene.open())
-    print(json.dumps(facts, indent=1, ensure_ascii=False) if json_out else as_text(facts))
+        facts = card.card(load_model(model))
+        text = card.as_text(facts)
+    else:
+        from geoseg.scenes.describe import describe
+
+        facts = describe(scene.open())
+        text = as_text(facts)
+    print(json.dumps(facts, indent=1, ensure_ascii=False) if json_out else text)
+
+
+def _model(files: list[str]) -> str | None:
+    """Return the bundle that is named, None for a scene; a file that lies here is a scene whatever it is called."""
+    from geoseg.models.bundle import SPEC_FILE, known_models
+
+    if len(files) != 1 or Path(files[0]).is_file():
+        return None
+    return files[0] if files[0] in known_models() or (Path(files[0]) / SPEC_FILE).is_file() else None
 
 
 def as_text(facts: dict[str, Any]) -> str:

@@ -10,7 +10,10 @@ from typer.core import TyperCommand, TyperGroup
 # Verb: its module in geoseg.cli, and the first sentence of its docstring.
 VERBS = {
     "demo": ("demo", "Map a scene that comes with geoseg: its buildings, scored against the truth, or its land cover."),
-    "info": ("info", "Print a scene's bands, grid, true ground resolution, nodata, masks and overviews."),
+    "info": (
+        "info",
+        "Print a scene's bands, grid, resolution, nodata, masks and overviews, or the card of a model.",
+    ),
     "plan": ("predict", "Print what a run would do and hold, as JSON: windows, chunks, resolution, memory, disk."),
     "predict": (
         "predict",

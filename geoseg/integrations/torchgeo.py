@@ -127,7 +127,7 @@ def bundle_of_task(checkpoint: str | Path, folder: Path, spec: ModelSpec, *, ove
     """
     stored = read_weights(checkpoint)
     arch = _architecture(checkpoint, stored, spec)
-    network = build_network(arch, in_channels=len(spec.bands), out_channels=len(spec.channels))
+    network = build_network(arch, in_channels=len(spec.bands), out_channels=spec.out_channels)
     found = match(stored.tensors, network.state_dict())
     if found.share < LEAST_MATCHED or found.missing:
         raise ModelError(f"{checkpoint}: {found.in_words()}; its network is not {arch.name} with {arch.options}")
@@ -144,7 +144,7 @@ def _architecture(checkpoint: str | Path, stored: StoredWeights, spec: ModelSpec
     if name is None:
         known = near_or_known(model, NETWORKS)
         raise ModelError(f"{checkpoint}: model {model or 'not said'} of a torchgeo task is not known here; {known}")
-    for key, own, what in (("in_channels", len(spec.bands), "bands"), ("num_classes", len(spec.channels), "classes")):
+    for key, own, what in (("in_channels", len(spec.bands), "bands"), ("num_classes", spec.out_channels, "classes")):
         if told.get(key, own) not in (own, None):
             raise ModelError(f"{checkpoint}: a network for {told[key]} {what}, and {own} are named")
     return Architecture(name=name, options={"encoder_name": backbone})

@@ -25,6 +25,7 @@ from geoseg.training.augment import AreaPixels, Recipe
 from geoseg.training.batches import batches
 from geoseg.training.encoder import EncoderWeights, read_encoder, start_encoder
 from geoseg.training.losses import border_weights, class_weights, cross_entropy_dice
+from geoseg.training.manifest import manifest
 from geoseg.training.samples import Samples
 from geoseg.training.spec import TrainSpec
 from geoseg.training.targets import IGNORE
@@ -104,6 +105,7 @@ def fit(
             mode="json", exclude={"data": {"__all__": {"scene", "labels", "ignore"}}, "encoder": {"weights"}}
         ),
         "scenes": len(spec.data),
+        "manifest": manifest(spec),
         "parameters": sum(p.numel() for p in network.parameters()),
     }
     slow: frozenset[str] = frozenset()

@@ -1,0 +1,131 @@
+"""The card of a model bundle: what it sees, what it answers, how well, and where it comes from."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from geoseg.cli.models import of_bundle
+from geoseg.cli.table import table
+from geoseg.models.fitness import of_bytes
+
+if TYPE_CHECKING:
+    from geoseg.models.bundle import ModelBundle
+    from geoseg.models.spec import ModelSpec
+
+LOW, HIGH = 0.02, 0.98  # shares between which values are mostly
+SHORT = 12  # characters of a sha256
+
+
+def card(bundle: "ModelBundle") -> dict[str, Any]:
+    """Return all that a bundle says of itself, as JSON values."""
+    spec = bundle.spec
+    known = of_bundle(bundle)
+    return {
+        "name": spec.name,
+        "folder": bundle.path,
+        **{key: value for key, value in known.items() if key not in ("bands", "classes", "optional")},
+        "network": {"name": spec.arch.name, "options": spec.arch.options, **_kept(spec, "parameters")},
+        "bands": list(_bands(spec)),
+        "bytes_wanted": of_bytes(spec),
+        "windows": {
+            "window_px": spec.window_px, "margin_px": spec.margin_px, "ramp_px": spec.ramp_px,
+            "multiple_px": spec.multiple_px, "tta": spec.tta,
+        },
+        "outputs": [
+            {"name": group.name, "activation": group.activation, "channels": [c.name for c in group.channels],
+             "unit": group.unit} for group in spec.outputs
+        ],
+        "classes": [{"id": c.id, "name": c.name, "color": c.hex} for c in spec.classes],
+        "polygon_class": spec.polygon_class,
+        "threshold": spec.threshold if spec.polygon_class else None,
+        "attribution": spec.attribution,
+        "training": _kept(
+            spec, "scenes", "manifest", "encoder", "stem", "kept_epoch", "validation_iou", "precision", "checkpoint"
+        ),
+    }  # fmt: skip
+
+
+def _kept(spec: "ModelSpec", *keys: str) -> dict[str, Any]:
+    return {key: spec.training[key] for key in keys if key in spec.training}
+
+
+def _bands(spec: "ModelSpec") -> Iterator[dict[str, Any]]:
+    """Yield what is known of each input channel, in order."""
+    formulas = {one.band: one.formula for one in spec.derived}
+    spans = None if spec.values is None else (spec.values.at(LOW).tolist(), spec.values.at(HIGH).tolist())
+    for i, band in enumerate(spec.bands):
+        yield {
+            "name": band.name,
+            "wavelength_nm": band.wavelength_nm,
+            "derived": formulas.get(band.name),
+            "optional": band.name in spec.optional,
+            "mostly": None if spans is None else [spans[0][i], spans[1][i]],
+            "mean": spec.normalisation.mean[i],
+            "std": spec.normalisation.std[i],
+        }
+
+
+def as_text(known: dict[str, Any]) -> str:
+    """Return a card as small tables."""
+    bands = [
+        [
+            i + 1, band["name"], "–" if band["wavelength_nm"] is None else f"{band['wavelength_nm']:g}",
+            "–" if band["mostly"] is None else "{:.4g} to {:.4g}".format(*band["mostly"]),
+            f"(v - {band['mean']:.4g}) / {band['std']:.4g}",
+            band["derived"] or ("may be lacking" if band["optional"] else ""),
+        ]
+        for i, band in enumerate(known["bands"])
+    ]  # fmt: skip
+    classes = [[c["id"], c["name"], c["color"]] for c in known["classes"]]
+    return "\n\n".join(
+        (
+            f"{known['name']}\n" + table([[f"  {key}", value] for key, value in _rows(known)]),
+            table(bands, head=["band", "name", "nm", "trained on", "normalised", ""]),
+            table(classes, head=["class", "name", "colour"]),
+        )
+    )
+
+
+def _rows(known: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    network, windows, span = known["network"], known["windows"], known["resolution_m"]
+    options = ", ".join(f"{key} {value}" for key, value in network["options"].items())
+    count = f"; {network['parameters']:,} parameters" if "parameters" in network else ""
+    yield "network", f"{network['name']}{f' ({options})' if options else ''}{count}"
+    yield "values", known["quantity"] or ("bytes, 0 to 255" if known["bytes_wanted"] else "as the bands' table says")
+    yield "resolution", "any" if span is None else f"{' to '.join(f'{m:g}' for m in dict.fromkeys(span))} m"
+    yield (
+        "windows",
+        f"{windows['window_px']} px, {windows['margin_px']} px of margin and {windows['ramp_px']} px of blending, in "
+        f"steps of {windows['multiple_px']} px; views: {windows['tta']}",
+    )
+    for group in known["outputs"]:
+        channels = f"{', '.join(group['channels'])} {group['unit']}".strip()
+        yield "answers", f"{group['name']}, {group['activation']}: {channels}"
+    if known["polygon_class"]:
+        yield "polygons of", f"{known['polygon_class']}, from a probability of {known['threshold']:g}"
+    yield "ground", known["ground"] or "not told"
+    yield from (("scores" if i == 0 else "", line) for i, line in enumerate(known["scores"] or ["none told"]))
+    yield from (("trained on" if i == 0 else "", line) for i, line in enumerate(_training(known)))
+    yield "licence", known["licence"] or "not told"
+    if known["attribution"]:
+        yield "attribution", known["attribution"]
+    yield "weights", f"{known['bytes'] / 1e6:.2f} MB, digest {known['digest'][:SHORT]}"
+    yield "folder", known["folder"]
+
+
+def _training(known: dict[str, Any]) -> list[str]:
+    """Return lines of what a network learnt from, and how well it did on what it was watched on."""
+    told = known["training"]
+    lines = [f"{told['scenes']} scenes"] if "scenes" in told else []
+    lines += [
+        f"{', '.join(row['scene'])} with {row['labels']} (sha256 {' '.join(d[:SHORT] for d in row['sha256'])})"
+        for row in told.get("manifest", [])
+    ]
+    if encoder := told.get("encoder"):
+        lines.append("encoder: " + ", ".join(f"{key} {str(value)[:64]}" for key, value in encoder.items()))
+    if stem := told.get("stem"):
+        lines.append("input layer: " + "; ".join(f"{band}: {how}" for band, how in stem.items()))
+    if ious := told.get("validation_iou"):
+        named = zip((c["name"] for c in known["classes"]), ious, strict=False)
+        scored = ", ".join(f"{name} {iou:.3f}" for name, iou in named if iou is not None)
+        lines.append(f"validation IoU: {scored} (epoch {told.get('kept_epoch', '–')})")
+    return lines or ["not told"]
