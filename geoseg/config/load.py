@@ -167,7 +167,7 @@ class LandCoverConfig(LandCover, RunConfig):
         """Return the same with a model; see ``geoseg.models.choice.chosen``."""
         from geoseg.models.choice import chosen
 
-        return self if self.model else self.model_copy(update={"model": (chosen(scene),)})
+        return self if self.model else self.model_copy(update={"model": (chosen(scene, stretch=self.options.stretch),)})
 
 
 class BuildingsConfig(Buildings, RunConfig):

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from geoseg.errors import InputError
 from geoseg.models.bundle import bundled_models, load_model
-from geoseg.models.fitness import refuse_unfit
+from geoseg.models.fitness import refuse_unfit, stretches
 from geoseg.models.spec import MANY_TIMES, ModelSpec
+from geoseg.models.stretch import stretched
 from geoseg.scenes.reflectance import as_reflectance
 from geoseg.scenes.sample import Sample, sample
 from geoseg.scenes.scene import Scene
@@ -30,8 +31,18 @@ class Judged:
     """How many times finer or coarser the scene's pixels are than those it is for; 1: they are not."""
 
 
-def judge(scene: Scene, name: str, spec: ModelSpec, look: Callable[[Scene], Sample] = sample) -> Judged:
-    """Hold a model against a scene; ``look`` gives pixels of the scene with the model's bands."""
+def judge(
+    scene: Scene,
+    name: str,
+    spec: ModelSpec,
+    look: Callable[[Scene], Sample] = sample,
+    *,
+    stretch: tuple[float, float] | None = None,
+) -> Judged:
+    """Hold a model against a scene; ``look`` gives pixels of the scene with the model's bands.
+
+    stretch: percentiles that will be brought to those of the model's training, where it says these.
+    """
     times = spec.times_off(scene.grid)
     if times > MANY_TIMES:
         size = max(scene.grid.ground_resolution_m())
@@ -39,6 +50,8 @@ def judge(scene: Scene, name: str, spec: ModelSpec, look: Callable[[Scene], Samp
     try:
         selected = scene.select(spec.source_bands, optional=spec.optional)
         seen = look(selected)
+        if stretch is not None and stretches(spec):
+            selected = stretched(selected, spec, seen, stretch)
         refuse_unfit(as_reflectance(selected, seen) if spec.quantity == "reflectance" else selected, spec, seen)
     except InputError as error:
         return Judged(name, str(error).removeprefix(f"{scene.name}: "), times)
@@ -50,14 +63,14 @@ def fitting(judged: Sequence[Judged]) -> Judged | None:
     return min((one for one in judged if not one.against), key=lambda one: one.times, default=None)
 
 
-def chosen(scene: Scene) -> str:
-    """Return the name of the model of ``DEFAULTS`` that fits a scene, and say so.
+def chosen(scene: Scene, *, stretch: tuple[float, float] | None = None) -> str:
+    """Return the name of the model of ``DEFAULTS`` that fits a scene, stretched or not, and say so.
 
     Raises InputError with what is against each where none does.
     """
     known = bundled_models()
     specs = {name: load_model(name).spec for name in DEFAULTS if name in known}
-    judged = [judge(scene, name, spec) for name, spec in specs.items()]
+    judged = [judge(scene, name, spec, stretch=stretch) for name, spec in specs.items()]
     others = "; ".join(f"{one.name}: {one.against}" for one in judged if one.against)
     best = fitting(judged)
     if best is None:

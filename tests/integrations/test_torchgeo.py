@@ -12,9 +12,12 @@ from geoseg.integrations.torchgeo import bundle_of_task, labelled_scenes, sensor
 from geoseg.models.architectures import build_network
 from geoseg.models.bundle import load_model
 from geoseg.models.spec import Architecture, Channel, ModelSpec, Normalisation
+from geoseg.training import loop
 from geoseg.training.encoder import read_encoder, start_encoder
-from geoseg.training.samples import open_labelled
-from geoseg.training.spec import EncoderStart
+from geoseg.training.loop import fit
+from geoseg.training.samples import load_samples, open_labelled
+from geoseg.training.spec import EncoderStart, Schedule, Split, TrainSpec
+from geoseg.training.targets import ClassTarget
 from geoseg.values.bands import BandSet
 from geoseg.values.classes import BUILDING_CLASSES
 from tests.conftest import write_tif
@@ -80,23 +83,24 @@ def test_an_unknown_name_is_refused_with_a_near_one():
 def test_a_file_that_lies_there_starts_an_encoder_on_its_own_bands(
     tmp_path, monkeypatch, name, bands, sensor, model_bands
 ):
+    from torchgeo.models import resnet18 as torchgeo_resnet18
+
     monkeypatch.setenv("GEOSEG_MODELS", str(tmp_path))
     torch.manual_seed(0)
-    donor = build_network(RESNET18, in_channels=bands, out_channels=2).state_dict()
-    keys = {k.removeprefix("encoder."): v for k, v in donor.items() if k.startswith("encoder.")}  # timm's, as published
+    donor = torchgeo_resnet18(in_chans=bands).state_dict()
     start = EncoderStart(weights=f"torchgeo:{name}")
     with pytest.raises(ConfigError, match=r"--allow-network to fetch it, or put the file of https://\S+ there as \S+"):
         resolved(start, allow_network=False)
     path = tmp_path / "weights" / sensor_weights(name).url.rpartition("/")[2]
     path.parent.mkdir()
-    save_file({k: v.contiguous() for k, v in keys.items()}, path.with_suffix(".safetensors"))
+    save_file({k: v.contiguous() for k, v in donor.items()}, path.with_suffix(".safetensors"))
     found = resolved(_lying(start, path), allow_network=False)
     encoder = read_encoder(found.model_copy(update={"weights": str(path.with_suffix(".safetensors")), "sha256": None}))
     wanted = BandSet.parse(model_bands, sensor=sensor)
     network = build_network(RESNET18, in_channels=len(wanted), out_channels=2)
     start_encoder(network, encoder, wanted, source=name)
     own = encoder.bands.indices_of(wanted)
-    assert torch.equal(network.state_dict()["encoder.conv1.weight"], donor["encoder.conv1.weight"][:, list(own)])
+    assert torch.equal(network.state_dict()["encoder.conv1.weight"], donor["conv1.weight"][:, list(own)])
     normal = encoder.normalisation(wanted, white=found.white)
     assert set(normal.mean) == {0.0}
     assert set(normal.std) == {10000.0 if sensor == "sentinel-2" else 255.0}
@@ -132,6 +136,43 @@ def test_a_pair_of_data_sets_is_training_data(tmp_path):
     write_tif(tmp_path / "far" / "labels.tif", np.ones((1, 64, 64), np.uint8), transform=elsewhere)
     with pytest.raises(InputError, match="no label covers any image"):
         labelled_scenes(NAIP(str(tmp_path / "images")), Masks(str(tmp_path / "far")))
+
+
+def test_a_pair_of_data_sets_trains(tmp_path, monkeypatch):
+    """Landsat's surface reflectance: bands, order and transform of SSL4EO-L's weights, labels of another data set."""
+    from torchgeo.datasets import RasterDataset
+
+    class Landsat(RasterDataset):
+        filename_glob = "scene.tif"
+        all_bands = ("SR_B2", "SR_B3", "SR_B4", "SR_B5")
+
+    class Masks(RasterDataset):
+        filename_glob = "labels.tif"
+        is_image = False
+
+    monkeypatch.setattr(loop, "_precision", lambda *_: "fp32")  # the probe measures time
+    labels = np.ones((1, 96, 160), np.uint8)
+    labels[:, :, ::2] = 2
+    pixels = np.random.default_rng(0).integers(7000, 9000, (4, 96, 160)) + 9000 * (labels == 2)
+    write_tif(tmp_path / "scene.tif", pixels.astype(np.uint16), photometric="MINISBLACK")
+    write_tif(tmp_path / "labels.tif", labels)
+    classes = [{"id": 1, "name": "a", "color": "#102030"}, {"id": 2, "name": "b", "color": "#909090"}]
+    spec = TrainSpec(
+        name="pair",
+        data=labelled_scenes(Landsat(str(tmp_path)), Masks(str(tmp_path)), sensor="landsat-8"),
+        target=ClassTarget.model_validate({"values": {1: 1, 2: 2}, "classes": classes}),
+        bands="red,green,blue,nir",
+        arch=Architecture(name="compact-unet", options={"widths": [4, 8]}),
+        split=Split.model_validate({"validation": {"side": "east", "share": 0.4}, "buffer_px": 0}),
+        augmentation={"scale": (1.0, 1.0)},
+        schedule=Schedule(epochs=1, steps_per_epoch=2, batch=2, crop_px=32),
+    )
+    fitted = fit(spec, load_samples(spec))
+    assert fitted.spec.training["manifest"][0]["scene"] == ["scene.tif"]
+    low, high = fitted.spec.values.at(0.01), fitted.spec.values.at(0.99)
+    assert (low > 6900).all()
+    assert (high < 18100).all()
+    assert not fitted.spec.values.bytes_alone
 
 
 def test_files_of_one_band_each_are_one_scene(tmp_path):

@@ -67,6 +67,15 @@ def test_a_model_is_held_against_bands_pixels_and_values(scene, look, spec, agai
     assert bool(against) == bool(judged.against)
 
 
+def test_a_stretch_makes_numbers_of_another_range_fit():
+    scene, look = scene_of("red,green,blue,nir", 1), looks(200, 4000)
+    assert judge(scene, "m", AERIAL, look, stretch=(2, 98)).against == ""
+    assert (
+        "takes reflectance"
+        in judge(scene_of(SATELLITE, 10, "uint8"), "m", SPECTRAL, looks(3, 250, "uint8"), stretch=(2, 98)).against
+    )
+
+
 def test_the_nearest_pixels_win_among_those_that_fit():
     judged = [Judged("a", "", 2.0), Judged("b", "", 1.0), Judged("c", "no such band", 1.0)]
     assert fitting(judged).name == "b"
@@ -75,7 +84,7 @@ def test_the_nearest_pixels_win_among_those_that_fit():
 
 def test_the_choice_is_said_with_its_reason(monkeypatch, caplog):
     monkeypatch.setattr(
-        choice, "judge", lambda _scene, name, _spec: Judged(name, "" if name == "spectral" else "no", 1)
+        choice, "judge", lambda _scene, name, _spec, **_: Judged(name, "" if name == "spectral" else "no", 1)
     )
     with caplog.at_level("INFO"):
         assert choice.chosen(scene_of(SATELLITE, 10)) == "spectral"
@@ -84,6 +93,6 @@ def test_the_choice_is_said_with_its_reason(monkeypatch, caplog):
 
 
 def test_a_scene_that_no_model_is_for_gets_what_is_against_each(monkeypatch):
-    monkeypatch.setattr(choice, "judge", lambda _scene, name, _spec: Judged(name, f"{name} cannot", 9))
+    monkeypatch.setattr(choice, "judge", lambda _scene, name, _spec, **_: Judged(name, f"{name} cannot", 9))
     with pytest.raises(InputError, match=r"no model .* fits \(.*spectral: spectral cannot\); geoseg models lists all"):
         choice.chosen(scene_of(SATELLITE, 500))
