@@ -11,7 +11,7 @@ from typing import Any, get_type_hints
 from geoseg.cli.options import TalkFlags
 from geoseg.cli.verbs import VERBS, command
 from geoseg.options.evaluate import EvaluateOptions
-from geoseg.options.exchange import ImportOptions
+from geoseg.options.exchange import ExportOptions, ImportOptions
 from geoseg.options.option import Declared, declared, groups
 from geoseg.options.polygons import PolygonOptions, RegularizeOptions
 from geoseg.options.run import BatchOptions, ClusterOptions, EngineOptions, RunOptions
@@ -36,6 +36,7 @@ TABLES: tuple[tuple[str, Any, str | None], ...] = (
     ("Batch", BatchOptions, None),
     ("Evaluate", EvaluateOptions, None),
     ("Import", ImportOptions, None),
+    ("Export", ExportOptions, None),
 )
 
 

@@ -5,13 +5,14 @@ from typing import Annotated
 
 import typer
 
+from geoseg.cli.export import Calibrate
 from geoseg.cli.options import Overwrite, named_path, spread
 from geoseg.options.exchange import ImportOptions
 
 
 @spread
 def import_(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="An ONNX file.", parser=named_path)],
+    model: Annotated[Path, typer.Argument(metavar="MODEL", parser=named_path, help="An ONNX file or STAC MLM item.")],
     *,
     bundle: Annotated[
         Path,
@@ -22,16 +23,24 @@ def import_(
         typer.Option(metavar="BUNDLE", help="A bundle whose bands, classes, values and windows it shares."),
     ] = None,
     options: ImportOptions,
+    calibrate: Calibrate = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Make a bundle of a network from elsewhere: an ONNX file, whose size, layout and answers are found by running it.
+    """Make a bundle of a network from elsewhere: an ONNX file, or a STAC item of a model with the file beside it.
 
-    What nobody says and no run shows is asked for by name.
+    Size, layout, stride and answers are found by running it. What nobody says and no run shows is asked for by name.
     """
     from geoseg.models.imports.run import import_model
 
     made = import_model(model, bundle, options, like=like, overwrite=overwrite)
     spec = made.bundle.spec
+    if calibrate is not None:
+        from geoseg.jobs.calibration import windows_of
+        from geoseg.models.calibration import store
+        from geoseg.scenes.open import open_scene
+
+        count, side = store(bundle, windows_of(open_scene(calibrate), made.bundle), spec)
+        print(f"{count} calibration windows of {side} px, whose pixels go wherever the bundle goes")
     for line in made.assumed:
         print(f"assumed {line}")
     print(

@@ -48,8 +48,11 @@ VERBS = {
     "models": ("models", "List the models that are here: task, bands, resolution, ground, scores, licence."),
     "import": (
         "import_",
-        "Make a bundle of a network from elsewhere: an ONNX file, whose size, layout and answers are found by running "
-        "it.",
+        "Make a bundle of a network from elsewhere: an ONNX file, or a STAC item of a model with the file beside it.",
+    ),
+    "export": (
+        "export",
+        "Write a bundle's network for ONNX Runtime, OpenVINO, Deepness in QGIS or STAC catalogues.",
     ),
     "check": (
         "check",

@@ -106,3 +106,21 @@ class ImportOptions(Checked):
             yield "normalises: goes without mean and std"
         if (self.mean is None) != (self.std is None):
             yield "mean and std: give both"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportOptions(Checked):
+    """For whom a bundle's network is written."""
+
+    TOPIC = "Export"
+
+    to: Annotated[
+        Literal["onnx", "openvino", "deepness", "mlm"],
+        Option("onnx: a file; openvino: two; deepness: a file for the QGIS plugin; mlm: a STAC item and its files."),
+    ] = "onnx"
+    int8: Annotated[bool, Option("Compute in 8 bits, with ranges from half of the calibration windows.")] = False
+    physical: Annotated[bool, Option("Put the normalisation inside: the network takes physical values.")] = False
+
+    def _faults(self) -> Iterator[str]:
+        if self.physical and self.to in ("deepness", "mlm"):
+            yield f"physical: goes with onnx and openvino; {self.to} says itself what it is fed"

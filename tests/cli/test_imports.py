@@ -36,14 +36,15 @@ MAY_LOAD: dict[str, tuple[set[str], int]] = {
     "run": (NETWORK, 0),
     "batch": (NETWORK, 0),
     "import, refused": (set(), 5),
+    "export, refused": (set(), 5),
     "verify, refused": ({*POLYGONS, "torch"}, 6),
 }
 # Verbs that run one after the other in one process: a later one may load all that those before it may.
 CHAINS = (
     ("--help",),
     (
-        "info", "models", "import, refused", "train, refused", "regularize, refused", "demo, refused", "check",
-        "evaluate", "vectorize", "regularize", "buildings", "train",
+        "info", "models", "import, refused", "export, refused", "train, refused", "regularize, refused",
+        "demo, refused", "check", "evaluate", "vectorize", "regularize", "buildings", "train",
     ),
     ("finish", "predict", "plan", "run", "batch", "verify, refused"),
 )  # fmt: skip
@@ -93,6 +94,8 @@ def arguments(tiny_scene, tiny_bundle, tiny_truth, finished_run, tmp_path_factor
         "window_px": 128, "margin_px": 16, "ramp_px": 32,
     }  # fmt: skip
     (folder / "train.yaml").write_text(yaml.safe_dump(train))
+    (folder / "exported").mkdir()
+    (folder / "exported" / "model.onnx").touch()
     classes = finished_run / "classes.tif"
     return {
         "--help": ["--help"],
@@ -108,6 +111,7 @@ def arguments(tiny_scene, tiny_bundle, tiny_truth, finished_run, tmp_path_factor
         "verify, refused": ["verify", tiny_scene, *model, "--memory", "1MB", "-q"],
         "demo, refused": ["demo", "-o", finished_run],
         "import, refused": ["import", folder / "net.onnx", "-o", tiny_bundle],
+        "export, refused": ["export", "buildings", "-o", folder / "exported"],
         "train": ["train", folder / "train.yaml", "-o", folder / "trained", "-q"],
         "train, refused": ["train", folder / "train.yaml", "-o", tiny_bundle],
         "evaluate": ["evaluate", finished_run, "--truth", tiny_truth],

@@ -8,7 +8,8 @@ from pydantic import ValidationError
 
 from geoseg.errors import ConfigError
 from geoseg.models.imports.probing import Examined
-from geoseg.models.spec import Architecture, Channel, ModelSpec, Normalisation
+from geoseg.models.imports.stated import softmax_of
+from geoseg.models.spec import Architecture, ModelSpec, Normalisation
 from geoseg.options.exchange import ImportOptions
 from geoseg.untrusted.validation import in_words
 from geoseg.values.bands import BandSet
@@ -22,9 +23,10 @@ ASKED = {
 }
 OF_THE_LIKE = (
     "bands", "optional", "derived", "values", "gsd_m", "gsd_range_m", "suits_m", "quantity", "normalisation",
-    "window_px", "margin_px", "ramp_px", "channels", "classes", "polygon_class", "tta", "threshold",
+    "window_px", "margin_px", "ramp_px", "outputs", "classes", "polygon_class", "tta", "threshold",
 )  # fmt: skip
 SHARE = 8  # of a window: its margin
+Numbers = tuple[float, ...]
 
 
 def known(
@@ -41,25 +43,24 @@ def known(
         fields["bands"] = BandSet.parse(options.bands, sensor=options.sensor).bands
         fields |= {"optional": (), "derived": (), "values": None}
     if options.classes is not None:
-        fields |= {"classes": options.classes, "channels": _channels(options), "polygon_class": None}
+        fields |= {"classes": options.classes, "outputs": softmax_of(options.classes), "polygon_class": None}
     if options.gsd_m is not None:
         fields |= {"gsd_m": None if options.gsd_m == "any" else options.gsd_m, "gsd_range_m": None, "suits_m": None}
-    if options.normalises or options.mean is not None:
-        fields["normalisation"] = _normalisation(options, len(fields.get("bands", ())), str(path))
-    flags = ("quantity", "polygon_class", "licence", "attribution", "window_px", "margin_px", "ramp_px")
+    mean, std = options.mean or fields.pop("mean", None), options.std or fields.pop("std", None)
+    if options.normalises or (mean is not None and std is not None):
+        fields["normalisation"] = (mean or (0.0,), std or (1.0,))
+    flags = ("quantity", "polygon_class", "licence", "attribution", "window_px", "margin_px", "ramp_px", "multiple_px")
     fields |= {flag: value for flag in flags if (value := getattr(options, flag)) is not None}
     fields |= {} if options.model_name is None else {"name": options.model_name}
     if missing := [words for field, words in ASKED.items() if field not in fields]:
         raise ConfigError(f"{path}: lacks {', '.join(missing)}; or name a bundle that it is like (--like BUNDLE)")
+    if isinstance(fields["normalisation"], tuple):
+        mean, std = fields["normalisation"]
+        fields["normalisation"] = _normalisation(mean, std, len(fields["bands"]), str(path))
     return fields
 
 
-def _channels(options: ImportOptions) -> tuple[Channel, ...]:
-    return tuple(Channel(name=c.name, class_id=c.id) for c in options.classes or ())
-
-
-def _normalisation(options: ImportOptions, bands: int, where: str) -> Normalisation:
-    mean, std = options.mean or (0.0,), options.std or (1.0,)
+def _normalisation(mean: Numbers, std: Numbers, bands: int, where: str) -> Normalisation:
     if not {len(mean), len(std)} <= {1, bands}:
         raise ConfigError(f"{where}: {len(mean)} means and {len(std)} stds, and {bands} bands; give one, or each")
     return Normalisation(mean=mean * (bands // len(mean) or 1), std=std * (bands // len(std) or 1))
@@ -67,7 +68,7 @@ def _normalisation(options: ImportOptions, bands: int, where: str) -> Normalisat
 
 def spec_of(fields: Mapping[str, Any], found: Examined, arch: Architecture, *, where: str) -> ModelSpec:
     """Return a bundle's description, once the network was run; raises ConfigError where both do not fit."""
-    channels = len(fields["channels"])
+    channels = sum(len(group.channels) for group in fields["outputs"])
     if found.channels != channels and not (found.channels == 1 and channels == 2):
         raise ConfigError(
             f"{where}: answers {found.channels} channels, and {channels} classes are named; name them all in order"

@@ -82,6 +82,8 @@ def examine(path: Path, bands: int, options: ImportOptions, usual_px: int) -> Ex
     answers = options.answers or _answers(own, said, where)
     if options.answers is None:
         assumed.append(f"answers {answers}: --answers says otherwise")
+    if answers == "sigmoid" and channels > 1:
+        assumed.append(f"one class a pixel: of {channels} independent probabilities the largest")
     reading = replace(draft, answers=answers)
     multiple_px = options.multiple_px or _multiple(call, seen, reading, assumed)
     content = made_over(model, reading)

@@ -5,12 +5,10 @@ it unchanged. Nothing is run here.
 """
 
 from dataclasses import dataclass
-from itertools import count
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from geoseg.errors import ConfigError, ModelError
+from geoseg.models.onnx_nodes import Chain, own_prefix
 from geoseg.options.exchange import Answers, Layout
 from geoseg.untrusted.text import shown
 from geoseg.untrusted.validation import near_or_known
@@ -19,7 +17,6 @@ if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto, ValueInfoProto
 
 LEAST_OPSET, LEAST_IR = 13, 8  # the nodes around a network are written as of them
-INPUT, OUTPUT = "geoseg_windows", "geoseg_logits"
 LEAST_P = 1e-7  # probabilities are at least this before their logarithm
 PASSING = {"Identity", "Cast", "Transpose", "Resize", "Upsample", "Squeeze", "Unsqueeze", "Reshape", "DequantizeLinear",
            "QuantizeLinear"}  # fmt: skip
@@ -117,7 +114,8 @@ def made_over(model: "ModelProto", reading: Reading) -> bytes:
     if _opset(model) < LEAST_OPSET:
         model = version_converter.convert_version(model, LEAST_OPSET)
     model.ir_version = max(model.ir_version, LEAST_IR)
-    around = _Around(reading)
+    prefix = own_prefix(model)
+    around = _Around(reading, prefix)
     side = reading.size_px
     sides: list[int | str] = [side or "height", side or "width"]
     graph = model.graph
@@ -127,9 +125,9 @@ def made_over(model: "ModelProto", reading: Reading) -> bytes:
     del graph.node[:]
     graph.node.extend(nodes)
     del graph.input[:], graph.output[:], graph.value_info[:]
-    graph.input.extend([helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, shapes[0])])
-    graph.output.extend([helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, shapes[1])])
-    graph.initializer.extend(around.constants)
+    graph.input.extend([helper.make_tensor_value_info(around.input, TensorProto.FLOAT, shapes[0])])
+    graph.output.extend([helper.make_tensor_value_info(around.output, TensorProto.FLOAT, shapes[1])])
+    graph.initializer.extend(around.chain.constants)
     del model.metadata_props[:]
     model.doc_string = graph.doc_string = ""
     return bytes(model.SerializeToString(deterministic=True))
@@ -138,83 +136,64 @@ def made_over(model: "ModelProto", reading: Reading) -> bytes:
 class _Around:
     """The nodes before and after a network."""
 
-    def __init__(self, reading: Reading) -> None:
+    def __init__(self, reading: Reading, prefix: str) -> None:
         self.reading = reading
-        self.constants: list[Any] = []
-        self._numbers = count()
-        self._nodes: list[NodeProto] = []
-        self._here = ""
-
-    def _add(self, kind: str, *inputs: str, gives: str = "", **attributes: Any) -> str:
-        from onnx import helper
-
-        out = gives or f"geoseg_{next(self._numbers)}_{kind}"
-        self._nodes.append(helper.make_node(kind, [self._here, *inputs], [out], **attributes))
-        self._here = out
-        return out
-
-    def _constant(self, dtype: str, *values: float) -> str:
-        from onnx import numpy_helper
-
-        name = f"geoseg_{next(self._numbers)}_constant"
-        self.constants.append(numpy_helper.from_array(np.array(values, dtype), name))
-        return name
-
-    def _scalar(self, value: float) -> str:
-        name = self._constant("f4", value)
-        del self.constants[-1].dims[:]
-        return name
+        self.chain = Chain(prefix)
+        self.input, self.output = f"{prefix}_windows", f"{prefix}_logits"
 
     def before(self) -> "list[NodeProto]":
         """Return the nodes that make the file's input of a window."""
         from onnx import TensorProto
 
-        reading, self._here, self._nodes = self.reading, INPUT, []
+        reading, chain = self.reading, self.chain
+        chain.begin(self.input)
         if reading.batch > 1:
-            self._add("Tile", self._constant("i8", reading.batch, 1, 1, 1))
+            chain.add("Tile", chain.constant([reading.batch, 1, 1, 1], "i8"))
         if reading.layout == "nhwc":
-            self._add("Transpose", perm=[0, 2, 3, 1])
+            chain.add("Transpose", perm=[0, 2, 3, 1])
         if reading.signature.dtype != TensorProto.FLOAT:
-            self._add("Cast", to=reading.signature.dtype)
-        self._add("Identity", gives=reading.signature.input)
-        return self._nodes
+            chain.add("Cast", to=reading.signature.dtype)
+        chain.add("Identity", gives=reading.signature.input)
+        return chain.nodes
 
     def after(self) -> "list[NodeProto]":
         """Return the nodes that make full-size logits of the file's answer."""
         from onnx import TensorProto
 
-        reading, self._here, self._nodes = self.reading, self.reading.signature.output, []
-        self._add("Cast", to=TensorProto.FLOAT)
+        reading, chain = self.reading, self.chain
+        chain.begin(reading.signature.output)
+        chain.add("Cast", to=TensorProto.FLOAT)
         if reading.batch > 1:
-            self._add("Slice", *(self._constant("i8", v) for v in (0, 1, 0)))
+            chain.add("Slice", *(chain.constant([v], "i8") for v in (0, 1, 0)))
         if reading.rank == 3:
-            self._add("Unsqueeze", self._constant("i8", 1))
+            chain.add("Unsqueeze", chain.constant([1], "i8"))
         elif reading.layout == "nhwc":
-            self._add("Transpose", perm=[0, 3, 1, 2])
+            chain.add("Transpose", perm=[0, 3, 1, 2])
         if reading.answers != "logits":
             self._to_logits()
         if reading.scale > 1:
-            larger = self._constant("f4", 1, 1, reading.scale, reading.scale)
-            self._add("Resize", "", larger, mode="linear", coordinate_transformation_mode="half_pixel")
+            larger = chain.constant([1, 1, reading.scale, reading.scale])
+            chain.add("Resize", "", larger, mode="linear", coordinate_transformation_mode="half_pixel")
         if reading.channels == 1:  # the softmax of (0, x) is the sigmoid of x
-            of_one = self._here
-            self._add("Mul", self._constant("f4", 0))
-            self._add("Concat", of_one, axis=1)
-        self._add("Identity", gives=OUTPUT)
-        return self._nodes
+            of_one = chain.here
+            chain.add("Mul", chain.constant(0))
+            chain.add("Concat", of_one, axis=1)
+        chain.add("Identity", gives=self.output)
+        return chain.nodes
 
     def _to_logits(self) -> None:
         """Add what brings probabilities back to logits: their logarithm, less that of the rest for sigmoids."""
-        least, most = self._scalar(LEAST_P), self._scalar(1 - LEAST_P)
-        p = self._add("Clip", least, most)
-        log = self._add("Log")
+        chain = self.chain
+        least, most = chain.constant(LEAST_P), chain.constant(1 - LEAST_P)
+        p = chain.add("Clip", least, most)
+        log = chain.add("Log")
         if self.reading.answers == "sigmoid":
-            self._here = p
-            self._add("Neg")
-            self._add("Add", self._constant("f4", 1))
-            rest = self._add("Log")
-            self._here = log
-            self._add("Sub", rest)
+            chain.here = p
+            chain.add("Neg")
+            chain.add("Add", chain.constant(1))
+            rest = chain.add("Log")
+            chain.here = log
+            chain.add("Sub", rest)
 
 
 def _opset(model: "ModelProto") -> int:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +10,14 @@ from geoseg.errors import ModelError
 from geoseg.models.bundle import ModelBundle, load_model, refuse_bundle, write_bundle
 from geoseg.models.imports.describe import known, spec_of
 from geoseg.models.imports.kinds import kind_of
+from geoseg.models.imports.mlm import read_item
 from geoseg.models.imports.probing import examine, isolated
-from geoseg.models.onnx_file import require_onnx
+from geoseg.models.imports.stated import stated
+from geoseg.models.onnx_file import read_model, require_onnx
 from geoseg.models.spec import Architecture
 from geoseg.options.exchange import ImportOptions
 
+FILES = {".safetensors": "weights.safetensors", ".onnx": "model.onnx"}  # of a bundle, by suffix
 USUAL_PX = 512  # side of the windows of a network that takes any
 
 
@@ -35,7 +38,16 @@ def import_model(
     not fit, ModelError for a file that cannot be used, OutputError where a bundle lies there.
     """
     refuse_bundle(folder, overwrite=overwrite)
-    if (kind := kind_of(path)) != "onnx":
+    kind = kind_of(path)
+    if kind == "mlm":
+        item = read_item(path)
+        if item.bundle is not None and item.weights is not None and options == ImportOptions() and like is None:
+            file = FILES[item.weights.suffix]
+            return Imported(write_bundle(folder, item.weights.read_bytes(), spec=item.bundle, file=file), ())
+        if kind_of(item.model) != "onnx":
+            raise ModelError(f"{path}: its network {item.model.name} is no ONNX file; export it as one")
+        return _of_onnx(item.model, folder, options, read=item.fields, like=like)
+    if kind != "onnx":
         raise ModelError(f"{path}: a file of the kind {kind} is not imported yet; export it as ONNX")
     return _of_onnx(path, folder, options, read={}, like=like)
 
@@ -45,13 +57,12 @@ def _of_onnx(
 ) -> Imported:
     require_onnx()
     spec = None if like is None else load_model(like).spec
+    read = {**stated(read_model(path), str(path)), **read}
     fields = known(path, read, options, like=spec, name=folder.name)
-    usual_px = fields.get("window_px", USUAL_PX)
+    usual_px, options = fields.get("window_px", USUAL_PX), replace(options, multiple_px=fields.get("multiple_px"))
     found = isolated(examine, path, len(fields["bands"]), options, usual_px, where=str(path))
-    arch = Architecture(
-        name="onnx",
-        options={"call_bytes": found.call_bytes, **({"fixed_px": found.window_px} if found.fixed else {})},
-    )
+    fixed = {"fixed_px": found.window_px} if found.fixed else {}
+    arch = Architecture(name="onnx", options={"call_bytes": found.call_bytes, **fixed})
     fields["training"] = {"imported": {"file": path.name, "sha256": _sha256(path), "assumed": list(found.assumed)}}
     made = spec_of(fields, found, arch, where=str(path))
     return Imported(write_bundle(folder, found.content, spec=made, file="model.onnx"), found.assumed)

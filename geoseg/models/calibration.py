@@ -1,0 +1,62 @@
+"""Calibration windows beside a bundle: what its network has seen of scenes that may be passed on; exports ask for them.
+
+They stand in no description: a bundle is the same with and without them.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geoseg.disk.files import atomic
+from geoseg.errors import ModelError
+from geoseg.models.spec import ModelSpec
+
+FILE = "calibration.safetensors"
+MOST_BYTES = 2 * 10**6
+LEAST_WINDOWS, LEAST_PX = 4, 32
+KEY = "windows"
+
+
+def store(folder: Path, windows: NDArray[np.float32], spec: ModelSpec) -> tuple[int, int]:
+    """Write windows (N, C, h, w) beside a bundle as fp16, cut to what 2 MB hold; returns their number and side.
+
+    All of them where a side of ``LEAST_PX`` and more allows it, else fewer.
+    """
+    from safetensors.numpy import save
+
+    count, bands, side = len(windows), windows.shape[1], min(windows.shape[2:])
+    multiple = spec.multiple_px if spec.multiple_px <= side else 1
+    while count * bands * side**2 * 2 > MOST_BYTES and side > max(LEAST_PX, multiple):
+        side -= multiple
+    count = max(1, min(count, MOST_BYTES // (bands * side**2 * 2)))
+    kept = windows[np.linspace(0, len(windows) - 1, count).astype(int), :, :side, :side]
+    with atomic(folder / FILE) as file:
+        file.write_bytes(save({KEY: np.ascontiguousarray(kept, np.float16)}))
+    return count, side
+
+
+def stored(folder: Path, spec: ModelSpec) -> NDArray[np.float32] | None:
+    """Return the windows beside a bundle, mirrored to its own size, (N, C, h, w); None where there are none.
+
+    Raises ModelError for a file that holds something else.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    file = folder / FILE
+    if not file.is_file():
+        return None
+    try:
+        windows = load(file.read_bytes())[KEY].astype(np.float32)
+    except (OSError, KeyError, SafetensorError) as error:
+        raise ModelError(f"{file}: holds no calibration windows ({error}); remove it") from error
+    if windows.ndim != 4 or windows.shape[1] != len(spec.bands) or not np.isfinite(windows).all() or not windows.size:
+        raise ModelError(f"{file}: holds no windows of {len(spec.bands)} bands; remove it")
+    return of_size(windows, spec.window_px)
+
+
+def of_size(windows: NDArray[np.float32], side: int) -> NDArray[np.float32]:
+    """Return windows (N, C, h, w) mirrored at their far edges to ``side`` pixels."""
+    more = [(0, max(0, side - length)) for length in windows.shape[2:]]
+    return np.pad(windows, [(0, 0), (0, 0), *more], mode="reflect" if min(windows.shape[2:]) > 1 else "edge")

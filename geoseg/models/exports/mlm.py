@@ -1,0 +1,135 @@
+"""MLM: a bundle as a STAC item of the Machine Learning Model extension, with its files as assets.
+
+The standard's own fields are for other programs; ``geoseg:bundle`` holds the description, so that nothing is lost.
+"""
+
+import hashlib
+import json
+from typing import Any
+
+from geoseg.models.bundle import ModelBundle
+from geoseg.models.outputs import Channel
+from geoseg.models.spec import ModelSpec
+
+SCHEMA = "https://stac-extensions.github.io/mlm/v1.5.2/schema.json"
+OTHERS = (
+    "https://stac-extensions.github.io/classification/v2.0.0/schema.json",
+    "https://stac-extensions.github.io/file/v2.1.0/schema.json",
+)
+BUNDLE_KEY = "geoseg:bundle"
+ITEM_FILE, MODEL_FILE = "item.json", "model.onnx"
+EARTH = [-180.0, -90.0, 180.0, 90.0]
+TITLES = {"mlm:model": "the network, for normalised windows", "mlm:weights": "the file of geoseg's bundle"}
+MULTIHASH = "1220"  # before a sha256: its code and length, as file:checksum asks
+
+
+def item(bundle: ModelBundle, model: bytes, weights: bytes, *, names: tuple[str, str]) -> dict[str, Any]:
+    """Return the item of a bundle; model: its network as ONNX, which takes normalised windows; weights: its own file;
+    names: of the network's input and answer.
+
+    The same bundle gives the same item: no time and no place of its making stands in it.
+    """
+    spec, (west, south, east, north) = bundle.spec, EARTH
+    corners = [[west, south], [east, south], [east, north], [west, north], [west, south]]
+    return {
+        "type": "Feature",
+        "stac_version": "1.1.0",
+        "stac_extensions": [SCHEMA, *OTHERS],
+        "id": spec.name,
+        "geometry": {"type": "Polygon", "coordinates": [corners]},
+        "bbox": EARTH,
+        "properties": _properties(bundle, *names),
+        "assets": {
+            "model": _asset(MODEL_FILE, model, "onnx", ["mlm:model", "model"]),
+            "weights": _asset(weights_file(bundle), weights, _kind(bundle), ["mlm:weights", "weights"]),
+        },
+        "links": [],
+    }
+
+
+def weights_file(bundle: ModelBundle) -> str:
+    """Return the name of the asset with the bundle's own file; a bundle's ONNX file is another than the model's."""
+    return "network.onnx" if bundle.weights.file == MODEL_FILE else bundle.weights.file
+
+
+def _kind(bundle: ModelBundle) -> str:
+    return bundle.weights.file.rpartition(".")[2]
+
+
+def _asset(name: str, content: bytes, kind: str, roles: list[str]) -> dict[str, Any]:
+    return {
+        "href": f"./{name}",
+        "title": TITLES[roles[0]],
+        "type": f"application/octet-stream; application={kind}",
+        "roles": roles,
+        "file:size": len(content),
+        "file:checksum": MULTIHASH + hashlib.sha256(content).hexdigest(),
+        **({"mlm:artifact_type": "safetensors.torch.save_file"} if kind == "safetensors" else {}),
+    }
+
+
+def _properties(bundle: ModelBundle, fed: str, answer: str) -> dict[str, Any]:
+    spec = bundle.spec
+    told = {"license": spec.licence or "other", "description": spec.ground} if spec.ground else {}
+    return {
+        "datetime": None,
+        "start_datetime": "1900-01-01T00:00:00Z",
+        "end_datetime": "9999-12-31T23:59:59Z",
+        **told,
+        **({} if spec.gsd_m is None else {"gsd": spec.gsd_m}),
+        "bands": [_band(b.name, b.wavelength_nm) for b in spec.bands],
+        "mlm:name": spec.name,
+        "mlm:architecture": spec.arch.name,
+        "mlm:tasks": ["semantic-segmentation"],
+        "mlm:framework": "ONNX",
+        "mlm:batch_size_suggestion": 1,
+        "mlm:pretrained": True,
+        "mlm:input": [{"name": fed, **_input(spec)}],
+        "mlm:output": [{"name": answer, **_output(spec)}],
+        BUNDLE_KEY: json.loads(spec.model_dump_json()),
+    }
+
+
+def _band(name: str, wavelength_nm: float | None) -> dict[str, Any]:
+    return {"name": name, **({} if wavelength_nm is None else {"eo:center_wavelength": wavelength_nm / 1000})}
+
+
+def _input(spec: ModelSpec) -> dict[str, Any]:
+    side, normal = spec.window_px, spec.normalisation
+    return {
+        "bands": [b.name for b in spec.bands],
+        "input": {
+            "shape": [1, len(spec.bands), side, side],
+            "dim_order": ["batch", "channel", "height", "width"],
+            "data_type": "float32",
+        },
+        "value_scaling": [
+            {"type": "z-score", "mean": mean, "stddev": std} for mean, std in zip(normal.mean, normal.std, strict=True)
+        ],
+        "resize_type": None,
+        "pre_processing_function": None,
+    }
+
+
+def _output(spec: ModelSpec) -> dict[str, Any]:
+    side = spec.window_px
+    return {
+        "tasks": ["semantic-segmentation"],
+        "result": {
+            "shape": [1, spec.out_channels, side, side],
+            "dim_order": ["batch", "class", "height", "width"],
+            "data_type": "float32",
+        },
+        "classification:classes": [
+            {"value": i, "name": c.name, **_hint(spec, c)}
+            for i, c in enumerate(c for group in spec.outputs for c in group.channels)
+        ],
+        "post_processing_function": None,
+    }
+
+
+def _hint(spec: ModelSpec, channel: Channel) -> dict[str, str]:
+    """Return the colour of the class that a channel counts towards."""
+    if channel.class_id is None:
+        return {}
+    return {"color_hint": spec.class_map.by_id(channel.class_id).hex.lstrip("#").upper()}
