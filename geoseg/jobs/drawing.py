@@ -25,6 +25,7 @@ def drawing_of(
         min_hole_m2=options.min_hole_m2,
         tolerance_m=options.tolerance_m,
         method=options.method,
+        detail=options.detail,
         split_necks=options.split == "necks",
         **penalty,
     )

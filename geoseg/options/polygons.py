@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from geoseg.options.option import Checked, Option, at_least, span
 
 Method = Literal["regular", "contour"]
+Detail = Literal["plain", "normal", "fine"]
 Split = Literal["borders", "necks", "none"]
 
 
@@ -16,11 +17,20 @@ class PolygonOptions(Checked):
     min_area_m2: Annotated[float, Option("Smaller buildings are left out.", limit=at_least(0))] = 5.0
     min_hole_m2: Annotated[float, Option("Smaller holes are filled.", limit=at_least(0))] = 2.0
     tolerance_m: Annotated[
-        float | None, Option("How far a wall may stray from the contour.", unset="by the pixel size", limit=at_least(0))
+        float | None,
+        Option(
+            "How far a wall may stray from the contour.",
+            unset="by pixel and detail",
+            limit=at_least(0),
+        ),
     ] = None
     method: Annotated[Method, Option("regular: straight walls and right corners; contour: the pixels' edges.")] = (
         "regular"
     )
+    detail: Annotated[
+        Detail,
+        Option("What is drawn of a building: plain: from 1 m on; normal: from 0.45 m on; fine: whatever pixels show."),
+    ] = "normal"
     diagonal_penalty: Annotated[
         float | None,
         Option(

@@ -1,6 +1,6 @@
 """Blocks: components that hold several touching buildings, and what it takes to split them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import shapely
@@ -8,11 +8,13 @@ from numba import njit
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from geoseg.vector.adjacent.borders import fit_borders, wall_directions
-from geoseg.vector.adjacent.repair import Tolerance
-from geoseg.vector.adjacent.split import Split, split_block
+from geoseg.vector.adjacent.repair import Tolerance, simplified_contours
+from geoseg.vector.adjacent.split import Split, cut_along, split_block
 from geoseg.vector.adjacent.traced_borders import trace_borders
+from geoseg.vector.fit.fit import UNCHANGED, fit_rings
 from geoseg.vector.pixels.components import Components
+from geoseg.vector.pixels.places import SIMPLIFY_PX, moved, rounded, uncrossed
+from geoseg.vector.pixels.rings import Rings
 from geoseg.vector.pixels.runs import Runs
 
 
@@ -64,21 +66,21 @@ def find_block(
     outline: shapely.Polygon,
     contour: shapely.Polygon,
     *,
-    pixel_m: NDArray[np.float64],
+    scale: NDArray[np.float64],
     tolerance: Tolerance | None,
+    tolerance_units: float,
     penalty: float,
     origin: tuple[int, int],
 ) -> Block:
-    """Return the buildings of a component that holds several, split along the borders between them.
+    """Return the buildings of a component that holds several, as polygons that share their walls.
 
     labels: (H, W); their first pixel lies at ``origin`` (row, col) of the scene.
     box: the component's row0, col0, row1, col1 in ``labels``.
     outline, contour: of the component, in pixel coordinates of the scene.
-    pixel_m: (2,) width and height of a pixel.
-    tolerance: how near each building must be to its contour; None for any.
-    penalty: corners that a border off the outline's main direction must save.
+    scale: (2,) factors that make pixels units of detail.
+    tolerance: how near each building must be to its contour; None to cut the outline along the traced borders.
+    tolerance_units, penalty: of the fit, see ``fit_rings``.
     """
-    scale = pixel_m / np.sqrt(pixel_m.prod())
     row0, col0, row1, col1 = box
     crop = labels[row0:row1, col0:col1]
     own = table.component == component
@@ -88,17 +90,60 @@ def find_block(
     members = members[np.lexsort((first[:, 1], first[:, 0]))]
     corner = np.array([col0 + origin[1], row0 + origin[0]], np.float64)
     _fill(crop, contour, corner)
-    directions = wall_directions(shapely.transform(outline, lambda xy: (xy - corner) * scale))
-    fitted = fit_borders(trace_borders(crop), directions, scale=scale, penalty=penalty)
-    borders = [border.moved(corner) for border in fitted]
+    traced = tuple(xy + corner for xy in trace_borders(crop).reaching_out())
     anchors = _deepest(crop, members)[:, ::-1] + 0.5 + corner
+    contours = cut_along(contour, traced, anchors)
+    if contours is None:
+        split = None
+    elif tolerance is None:
+        split = _cut_edges(outline, contours, traced, anchors)
+    else:
+        fitted, kept = _fit_contours(contours, scale, tolerance, tolerance_units, penalty)
+        split = split_block(fitted, contours, anchors, scale=scale, tolerance=tolerance)
+        split = replace(split, unchanged=split.unchanged | kept)
     return Block(
         anchors=anchors,
-        traced=tuple(border.traced for border in borders),
+        traced=traced,
         area_px=table.area_px[members],
         byte_sum=table.byte_sum[members],
-        split=split_block(outline, contour, borders, anchors, tolerance=tolerance),
+        split=split,
     )
+
+
+def _fit_contours(
+    contours: NDArray[np.object_],
+    scale: NDArray[np.float64],
+    tolerance: Tolerance,
+    tolerance_units: float,
+    penalty: float,
+) -> tuple[NDArray[np.object_], NDArray[np.bool_]]:
+    """Fit each contour by itself; return the polygons, valid, and which of them nothing fits, (M,) each."""
+    rings = Rings.of(contours)
+    all_of_them = np.ones(len(rings), np.bool_)
+    scales = np.tile(scale, (len(rings), 1))
+    fitted = fit_rings(rings, all_of_them, scale=scales, tolerance=tolerance_units, penalty=penalty)
+    polygons = rings.redrawn(fitted.xy, fitted.start).polygons(all_of_them)
+    crossed = ~shapely.is_valid(polygons)
+    polygons[crossed] = [uncrossed(polygon) for polygon in polygons[crossed]]
+    unfitted = fitted.status[rings.parent < 0] == UNCHANGED
+    for i in np.flatnonzero(unfitted):
+        polygons[i] = simplified_contours(contours[[i]], tolerance)[0]
+    return polygons, unfitted
+
+
+def _cut_edges(
+    outline: shapely.Polygon,
+    contours: NDArray[np.object_],
+    traced: tuple[NDArray[np.float64], ...],
+    anchors: NDArray[np.float64],
+) -> Split:
+    """Cut an outline that is not fitted; the borders within lose corners as all contours do, the outline none."""
+    parts = cut_along(outline, traced, anchors)
+    corner = np.floor(shapely.bounds(shapely.multipolygons(contours))[:2])
+    parts = moved(contours if parts is None else parts, -corner)
+    plain = shapely.coverage_simplify(parts, SIMPLIFY_PX, simplify_boundary=False)
+    none = np.zeros(len(parts), np.bool_)
+    return Split(moved(shapely.transform(plain, rounded), corner), contours, none, np.full(len(parts), np.nan), None)
 
 
 def _fill(labels: NDArray[np.int32], contour: shapely.Polygon, corner: NDArray[np.float64]) -> None:

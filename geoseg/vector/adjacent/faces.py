@@ -10,10 +10,10 @@ UNASSIGNED = -1  # no building owns the face
 PENDING = -2  # a neighbour will own it; ``assign_pending`` says which
 
 
-def enclosed_faces(lines: list[NDArray[np.float64]]) -> NDArray[np.object_]:
-    """Node the lines, (K, 2) each, and return the faces they enclose, (F,); corners are multiples of 1/1024."""
+def enclosed_faces(lines: list[NDArray[np.float64]], *, grid_px: float = 1 / SUBPIXELS) -> NDArray[np.object_]:
+    """Node the lines, (K, 2) each, and return the faces they enclose, (F,); corners are multiples of ``grid_px``."""
     drawn = [shapely.LineString(xy) for xy in lines if (xy != xy[0]).any()]
-    noded = shapely.union_all(drawn, grid_size=1 / SUBPIXELS)
+    noded = shapely.union_all(drawn, grid_size=grid_px)
     return shapely.get_parts(shapely.polygonize(shapely.get_parts(noded)))
 
 
@@ -67,3 +67,25 @@ def by_owner[T: np.generic](values: NDArray[T], owners: NDArray[np.intp], count:
 def is_coverage(polygons: NDArray[np.object_]) -> bool:
     """Whether polygons are valid, do not overlap, and share their walls corner by corner."""
     return bool(shapely.is_valid(polygons).all() and shapely.coverage_is_valid(polygons))
+
+
+def in_one_piece(
+    faces: NDArray[np.object_], owners: NDArray[np.intp], home: NDArray[np.intp], places: NDArray[np.float64]
+) -> NDArray[np.intp]:
+    """Take from each owner the faces that are cut off from its place; return the owners, (F,)."""
+    out = owners.copy()
+    for place, mine in zip(places, by_owner(np.arange(len(faces)), owners, len(places)), strict=True):
+        parts = shapely.get_parts(shapely.union_all(faces[mine])) if len(mine) > 1 else []
+        if len(parts) > 1:
+            main = parts[np.argmax(shapely.contains_xy(parts, *place))]
+            off = mine[~shapely.contains_xy(main, inner_points(faces[mine]))]
+            out[off] = np.where(home[off] == UNASSIGNED, UNASSIGNED, PENDING)
+    return out
+
+
+def holder_of(polygons: NDArray[np.object_], points: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Return the first polygon that holds each point, (F,), UNASSIGNED for none."""
+    out = np.full(len(points), len(polygons))
+    point, polygon = shapely.STRtree(polygons).query(shapely.points(points), predicate="within")
+    np.minimum.at(out, point, polygon)
+    return np.where(out == len(polygons), UNASSIGNED, out)

@@ -11,7 +11,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from geoseg.vector.pixels.components import find_root, join
-from geoseg.vector.pixels.places import SUBPIXELS, moved, rounded, simplified
+from geoseg.vector.pixels.places import SUBPIXELS, moved, rings_of, rounded, simplified
 
 TRIM_GAP_PX = 20 / SUBPIXELS  # left between a trimmed polygon and its neighbour, so that rounding makes no overlap
 TRIM_REACH_PX = 2.0  # no more of a neighbour is looked at: it may be a block of a thousand houses
@@ -31,7 +31,7 @@ def resolve_overlaps(
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Change invalid and overlapping polygons in place; return which became contours and which were trimmed, (N,).
 
-    polygons, contours: (N,) in pixel coordinates that are multiples of 1/1024.
+    polygons, contours: (N,) in pixel coordinates that are multiples of 1/1024; a block may have several parts.
     iou: (N,) IoU of each polygon with its contour; of two that overlap the one with the smaller IoU loses.
     locked: (N,) polygons that are their contours from the start.
     exempt: pairs (i, j), i < j, that may overlap.
@@ -49,7 +49,7 @@ def resolve_overlaps(
         polygons[locked] = contours[locked]
     trimmed = np.zeros(len(polygons), np.bool_)
     trimmed_pairs: set[tuple[int, int]] = set()
-    leaves = (fallback == FITTED) & _leaves_reach(polygons, contours)
+    leaves = (fallback == FITTED) & leaves_reach(polygons, contours)
     changed = np.arange(len(polygons))
     while len(changed):
         failed = set(changed[~shapely.is_valid(polygons[changed]) | leaves[changed]].tolist())
@@ -80,7 +80,7 @@ def resolve_overlaps(
 def reach_boxes(polygons: NDArray[np.object_], contours: NDArray[np.object_]) -> NDArray[np.float64]:
     """Return (N, 4) boxes (min x, min y, max x, max y) that hold each polygon whatever ``resolve_overlaps`` does."""
     own = shapely.bounds(contours)
-    out = np.where(_leaves_reach(polygons, contours)[:, None], own, shapely.bounds(polygons))
+    out = np.where(leaves_reach(polygons, contours)[:, None], own, shapely.bounds(polygons))
     return np.hstack([np.minimum(out[:, :2], own[:, :2]), np.maximum(out[:, 2:], own[:, 2:])])
 
 
@@ -112,7 +112,7 @@ def _linked(boxes: NDArray[np.float64], order: NDArray[np.int64]) -> NDArray[np.
     return root
 
 
-def _leaves_reach(polygons: NDArray[np.object_], contours: NDArray[np.object_]) -> NDArray[np.bool_]:
+def leaves_reach(polygons: NDArray[np.object_], contours: NDArray[np.object_]) -> NDArray[np.bool_]:
     """Return which polygons leave the box of their contour by more than REACH_PX."""
     own, drawn = shapely.bounds(contours), shapely.bounds(polygons)
     return ((drawn[:, :2] < own[:, :2] - REACH_PX) | (drawn[:, 2:] > own[:, 2:] + REACH_PX)).any(axis=1)
@@ -138,8 +138,10 @@ def _trimmed(polygon: shapely.Polygon, neighbour: shapely.Polygon) -> shapely.Po
     walls = shapely.buffer(shapely.intersection(near, around), TRIM_GAP_PX, join_style="mitre")
     remainder = shapely.difference(own, walls)
     parts = shapely.get_parts(remainder)
-    if len(parts) == 0:
+    largest = np.sort(np.argsort(-shapely.area(parts), kind="stable")[: len(shapely.get_parts(polygon))])
+    if len(largest) == 0:
         return None
-    largest = moved(shapely.transform(parts[np.argmax(shapely.area(parts))], rounded), corner)
-    sound = largest.is_valid and len(largest.interiors) == len(polygon.interiors)
-    return largest if sound and largest.area >= (1 - TRIM_SHARE) * polygon.area else None
+    made = parts[largest[0]] if len(largest) == 1 else shapely.multipolygons(parts[largest])
+    made = moved(shapely.transform(made, rounded), corner)
+    sound = made.is_valid and len(rings_of(made)) == len(rings_of(polygon))
+    return made if sound and made.area >= (1 - TRIM_SHARE) * polygon.area else None

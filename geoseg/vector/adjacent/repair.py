@@ -10,14 +10,16 @@ from geoseg.vector.adjacent.faces import (
     PENDING,
     UNASSIGNED,
     assign_pending,
-    by_owner,
     enclosed_faces,
+    holder_of,
+    in_one_piece,
     inner_points,
     is_coverage,
     unions,
 )
+from geoseg.vector.adjacent.overlaps import leaves_reach
 from geoseg.vector.adjacent.tolerance import Closeness
-from geoseg.vector.pixels.places import rounded, simplified
+from geoseg.vector.pixels.places import SIMPLIFY_PX, rounded, simplified
 
 NODE_TOLERANCE_PX = 0.25  # area of the corners that crossing lines leave, and that are removed
 
@@ -31,9 +33,20 @@ class Tolerance:
     deviation_m: float
     """Largest distance of a polygon from its contour, metres."""
 
+    @property
+    def sides_px(self) -> tuple[float, ...]:
+        """Sides of squares as large as the triangles that a contour may lose: down from the tolerance."""
+        far = self.deviation_m / float(np.sqrt(self.pixel_m.prod()))
+        return tuple(sorted({max(far / n, SIMPLIFY_PX) for n in (1, 2, 4)} | {SIMPLIFY_PX}, reverse=True))
+
     def measured(self, polygons: NDArray[np.object_], contours: NDArray[np.object_]) -> Closeness:
         """Return how near the polygons are."""
         return Closeness.of(polygons, contours, self.pixel_m)
+
+    def allows(self, polygons: NDArray[np.object_], contours: NDArray[np.object_]) -> NDArray[np.bool_]:
+        """Whether each polygon is near enough to its contour, (M,)."""
+        near = self.measured(polygons, contours).within(self.deviation_m)
+        return near & ~leaves_reach(polygons, contours)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,9 +76,9 @@ def enforce_tolerance(
     checked, wrong = _check(fitted, contours, np.zeros(len(contours), np.bool_), tolerance)
     if not wrong.any():
         return checked
-    plain = simplified_contours(contours, tolerance)
     while wrong.any():
         grown = checked.unchanged | wrong | neighbours_of(contours, wrong & checked.unchanged)
+        plain = simplified_contours(contours, tolerance, grown)
         if grown.all() or (grown == checked.unchanged).all():
             return _check(plain, contours, np.ones_like(grown), tolerance)[0]
         checked, wrong = _check(_repaired(fitted, plain, grown, places), contours, grown, tolerance)
@@ -79,11 +92,16 @@ def neighbours_of(polygons: NDArray[np.object_], chosen: NDArray[np.bool_]) -> N
     return out & ~chosen
 
 
-def simplified_contours(contours: NDArray[np.object_], tolerance: Tolerance | None) -> NDArray[np.object_]:
-    """Return the contours of a block simplified, or as they are where one of them would be out of tolerance."""
-    simple = simplified(contours)
-    fails = not is_coverage(simple) or _check(simple, contours, np.ones(len(contours), np.bool_), tolerance)[1].any()
-    return contours if fails else simple
+def simplified_contours(
+    contours: NDArray[np.object_], tolerance: Tolerance | None, chosen: NDArray[np.bool_] | None = None
+) -> NDArray[np.object_]:
+    """Return the contours of a block, simplified as far as all, or the ``chosen`` ones, (M,), stay within tolerance."""
+    for side_px in (SIMPLIFY_PX,) if tolerance is None else tolerance.sides_px:
+        simple = simplified(contours, side_px)
+        wrong = _check(simple, contours, np.ones(len(contours), np.bool_), tolerance)[1]
+        if is_coverage(simple) and not (wrong if chosen is None else wrong[chosen]).any():
+            return simple
+    return contours
 
 
 def _check(
@@ -92,16 +110,13 @@ def _check(
     unchanged: NDArray[np.bool_],
     tolerance: Tolerance | None,
 ) -> tuple[Checked, NDArray[np.bool_]]:
-    """Measure polygons; return which are missing, out of tolerance or, if none is missing, apart from the others."""
+    """Measure polygons; return which are missing or out of tolerance."""
     wrong = shapely.is_empty(polygons)
-    if not wrong.any():
-        pieces = shapely.get_parts(shapely.coverage_union_all(polygons))
-        main = pieces[np.argmax(shapely.area(pieces))]
-        wrong = ~shapely.covers(main, polygons) if len(pieces) > 1 else wrong
     if tolerance is None:
         return Checked(polygons, unchanged, None), wrong
     closeness = tolerance.measured(polygons, contours)
-    return Checked(polygons, unchanged, closeness), wrong | ~closeness.within(tolerance.deviation_m)
+    wrong |= ~closeness.within(tolerance.deviation_m) | leaves_reach(polygons, contours)
+    return Checked(polygons, unchanged, closeness), wrong
 
 
 def _repaired(
@@ -118,13 +133,13 @@ def _repaired(
     rings = shapely.get_rings(np.concatenate([polygons, plain[replaced | neighbours_of(plain, replaced)]]))
     faces = enclosed_faces([shapely.get_coordinates(ring) for ring in rings])
     points = inner_points(faces)
-    home, holder = _holder(plain, points), _holder(polygons, points)
+    home, holder = holder_of(plain, points), holder_of(polygons, points)
     at_home, has_holder = np.append(replaced, False)[home], np.append(~replaced, False)[holder]
     owners = np.where(at_home, home, np.where(has_holder, holder, UNASSIGNED))
     unowned = (owners == UNASSIGNED) & (home != UNASSIGNED)
     unowned[unowned] = (holder[unowned] != UNASSIGNED) | _meets(faces[unowned], plain[replaced])
     owners[unowned] = PENDING
-    owners = assign_pending(faces, _in_one_piece(faces, owners, home, places), home)
+    owners = assign_pending(faces, in_one_piece(faces, owners, home, places), home)
     out = shapely.coverage_simplify(unions(faces, owners, len(places)), NODE_TOLERANCE_PX)
     out = shapely.transform(out, rounded)
     return out if is_coverage(out[~shapely.is_empty(out)]) else np.full(len(out), shapely.Polygon())
@@ -136,25 +151,3 @@ def _meets(faces: NDArray[np.object_], polygons: NDArray[np.object_]) -> NDArray
     face, polygon = shapely.STRtree(polygons).query(faces, predicate="intersects")
     out[face[shapely.length(shapely.intersection(faces[face], polygons[polygon])) > 0]] = True
     return out
-
-
-def _in_one_piece(
-    faces: NDArray[np.object_], owners: NDArray[np.intp], home: NDArray[np.intp], places: NDArray[np.float64]
-) -> NDArray[np.intp]:
-    """Take from each owner the faces that are cut off from its place; return the owners, (F,)."""
-    out = owners.copy()
-    for place, mine in zip(places, by_owner(np.arange(len(faces)), owners, len(places)), strict=True):
-        parts = shapely.get_parts(shapely.union_all(faces[mine])) if len(mine) > 1 else []
-        if len(parts) > 1:
-            main = parts[np.argmax(shapely.contains_xy(parts, *place))]
-            off = mine[~shapely.contains_xy(main, inner_points(faces[mine]))]
-            out[off] = np.where(home[off] == UNASSIGNED, UNASSIGNED, PENDING)
-    return out
-
-
-def _holder(polygons: NDArray[np.object_], points: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Return the first polygon that holds each point, (F,), UNASSIGNED for none."""
-    out = np.full(len(points), len(polygons))
-    point, polygon = shapely.STRtree(polygons).query(shapely.points(points), predicate="within")
-    np.minimum.at(out, point, polygon)
-    return np.where(out == len(polygons), UNASSIGNED, out)

@@ -1,39 +1,49 @@
-"""Splitting: a block of touching buildings is cut along its borders into polygons that share their walls exactly.
+"""Splitting: the buildings of a block as polygons that share their walls exactly.
 
 ::
 
-    outline and borders     faces                   polygons
-    +--------+-------+      +--------+-------+      +--------+-------+
-    |        |       |      |   0    |   1   |      |        |       |
-    |   x    |   x   |      |        +--+----+      |   A    |   B   |
-    |        +--.    |      |        | 2|    |      |        |       |
-    +--------+--+----+      +--------+--+----+      +--------+-------+
+    contour and borders     fitted one by one       polygons
+    +--------+-------+      +------+ +------+       +-------+------+
+    |        |       |      |      | |      |       |       |      |
+    |   x    |   x   |  ->  |  A   | |  B   |   ->  |   A   |  B   |
+    |        |       |      |      | |      |       |       |      |
+    +--------+-------+      +------+ +------+       +-------+------+
 
-Each x is the anchor of a building and owns its face; face 2 holds no anchor and goes to the neighbour with the longest
-shared wall. Overlaps between components are not resolved here, see overlaps.py.
+Each x is the anchor of a building: the contour's face around it is its contour. A face that several polygons hold, or
+none, goes to the building whose contour holds it, or to the neighbour with the longest shared wall. Overlaps between
+components are not resolved here, see overlaps.py.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from geoseg.vector.adjacent.borders import Border
+from geoseg.vector.adjacent.borders import borders_between
+from geoseg.vector.adjacent.common_walls import gather_corners, join_walls
+from geoseg.vector.adjacent.directions import align
 from geoseg.vector.adjacent.faces import (
     PENDING,
     UNASSIGNED,
     assign_pending,
     enclosed_faces,
+    holder_of,
+    in_one_piece,
     inner_points,
     is_coverage,
     unions,
 )
-from geoseg.vector.adjacent.repair import Tolerance, enforce_tolerance, neighbours_of
-from geoseg.vector.adjacent.snap import alternative_snaps, snap_to_outline, walls_of
+from geoseg.vector.adjacent.repair import Tolerance, enforce_tolerance
 from geoseg.vector.adjacent.tolerance import Closeness
-from geoseg.vector.pixels.places import moved
+from geoseg.vector.pixels.places import SUBPIXELS, moved, rings_of, rounded
+
+PLAIN = 0.8  # units: root of the area of a triangle that is no corner once walls are shared
+SAME_WALL = 0.03  # radians between walls of one direction: 3 px on a 100 px wall
+GATHERING = 4  # attempts to gather corners, each without the buildings that the one before would have broken
+SAME_LINE_PX = 4 / SUBPIXELS  # corners were rounded on their own: those on a wall of another's lie beside it
+TRUSTED = 2.0  # units: shorter walls may have any direction
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,8 +56,8 @@ class Split:
     """Their contours, (M,)."""
     unchanged: NDArray[np.bool_]
     """Which buildings are contours instead of fits, (M,)."""
-    next_to_unchanged: NDArray[np.bool_]
-    """Which buildings are fits that share walls with a contour, (M,)."""
+    direction_deg: NDArray[np.float64]
+    """Direction of the walls where all are parallel or square to one another, (M,), NaN elsewhere; see ``Fit``."""
     closeness: Closeness | None
     """How near polygons and contours are, M rows; None where no tolerance is given."""
 
@@ -57,45 +67,64 @@ class Split:
         return [shapely.get_coordinates(ring) for ring in shapely.get_rings(self.polygons)]
 
     @property
-    def outline(self) -> shapely.Polygon:
-        """The block as a whole."""
+    def outline(self) -> shapely.Polygon | shapely.MultiPolygon:
+        """The block as a whole, in parts where fits have parted it."""
         return shapely.coverage_union_all(self.polygons)
 
     def redrawn(self, polygons: NDArray[np.object_], closeness: Closeness | None, *, unchanged: bool) -> "Split":
         """Return the same buildings with other polygons; unchanged: whether these are contours."""
-        return Split(
-            polygons, self.contours, self.unchanged | unchanged, self.next_to_unchanged & (not unchanged), closeness
-        )
+        return replace(self, polygons=polygons, closeness=closeness, unchanged=self.unchanged | unchanged)
 
 
 def split_block(
-    polygon: shapely.Polygon,
-    contour: shapely.Polygon,
-    borders: Sequence[Border],
+    fitted: NDArray[np.object_],
+    contours: NDArray[np.object_],
     anchors: NDArray[np.float64],
     *,
+    scale: NDArray[np.float64],
     tolerance: Tolerance | None = None,
-) -> Split | None:
-    """Cut a component's fitted polygon and its contour along the borders; None where the contour cannot be cut.
+) -> Split:
+    """Return the buildings of a block as a coverage, from polygons fitted to their ``contours`` one by one, both (M,).
 
-    anchors: (M, 2) a point deep inside each building; the polygons come in their order.
+    anchors: (M, 2) a point deep inside each building.
+    scale: (2,) factors that make pixels units of detail.
 
-    The polygons have no gap and no overlap, and a shift by whole pixels changes no bit of them. A fitted border that
-    does not separate its buildings is snapped elsewhere, as near as it does. Where no place separates them, or the
-    fitted outline leaves a building out, all buildings keep their contours. A building that is out of ``tolerance``
-    keeps its own, even beyond the fitted outline.
+    The polygons have no gap and no overlap, and a shift by whole pixels changes no bit of them. A building that is out
+    of ``tolerance`` keeps its contour, which is cut out of its neighbours.
     """
-    corner = np.floor(shapely.bounds(contour)[:2])
+    corner = np.floor(shapely.bounds(shapely.multipolygons(contours))[:2])
     places = anchors - corner
-    contour, polygon = moved(contour, -corner), moved(polygon, -corner)
-    near = [border.moved(-corner) for border in borders]
-    contours = _cut(contour, walls_of(contour), [border.traced for border in near], places)
-    if shapely.is_empty(contours).any():
-        return None
-    fitted = _fitted(polygon, near, contours, places)
-    checked = enforce_tolerance(fitted, contours, places, tolerance)
-    polygons, contours = moved(checked.polygons, corner), moved(contours, corner)
-    return Split(polygons, contours, checked.unchanged, neighbours_of(contours, checked.unchanged), checked.closeness)
+    contours, fitted = moved(contours, -corner), moved(fitted, -corner)
+    shared = _shared(fitted, contours, scale, tolerance)
+    covered = _gathered(_covered(shared, contours, places, float(1 / np.sqrt(scale.prod()))), scale)
+    checked = enforce_tolerance(covered, contours, places, tolerance)
+    direction = [_direction(shapely.transform(p, lambda xy: xy * scale)) for p in checked.polygons]
+    return Split(
+        polygons=moved(checked.polygons, corner),
+        contours=moved(contours, corner),
+        unchanged=checked.unchanged,
+        direction_deg=np.degrees(direction) % 90,
+        closeness=checked.closeness,
+    )
+
+
+def _shared(
+    fitted: NDArray[np.object_], contours: NDArray[np.object_], scale: NDArray[np.float64], tolerance: Tolerance | None
+) -> NDArray[np.object_]:
+    """Return the polygons, (M,), with walls and corners in common as far as the tolerance allows."""
+    drawn, seen = (shapely.transform(shapes, lambda xy: xy * scale) for shapes in (fitted, contours))
+    aligned = align(drawn, seen)
+    joined = join_walls(aligned, borders_between(seen))
+    gathered, _ = gather_corners(joined, np.zeros(len(joined), np.bool_))
+    out, left = fitted.copy(), np.ones(len(fitted), np.bool_)
+    for shapes in (gathered, joined, aligned):
+        best = shapely.transform(shapes, lambda xy: rounded(xy / scale))
+        good = left & shapely.is_valid(best)
+        if tolerance is not None and good.any():
+            good[good] = tolerance.allows(best[good], contours[good])
+        out[good] = best[good]
+        left &= ~good
+    return out
 
 
 def cut_along(
@@ -103,107 +132,59 @@ def cut_along(
 ) -> NDArray[np.object_] | None:
     """Cut a polygon along lines; return the part around each of ``anchors``, (M, 2), None where one has no part.
 
-    A shift by whole pixels changes no bit.
+    A face that holds no anchor goes to the neighbour with the longest shared wall. A shift by whole pixels changes no
+    bit.
     """
     corner = np.floor(shapely.bounds(polygon)[:2])
-    polygon = moved(polygon, -corner)
-    parts = _cut(polygon, walls_of(polygon), [xy - corner for xy in lines], anchors - corner)
-    return None if shapely.is_empty(parts).any() else moved(parts, corner)
-
-
-def _fitted(
-    polygon: shapely.Polygon, borders: list[Border], contours: NDArray[np.object_], places: NDArray[np.float64]
-) -> NDArray[np.object_]:
-    """Cut the polygon along the fitted borders; return the part around each place, (M,), empty where there is none."""
-    walls, lines = walls_of(polygon), []
-    for border in borders:
-        line, walls = snap_to_outline(polygon, walls, border)
-        lines.append(line)
-    polygons = _cut(polygon, walls, lines, places)
-    if not shapely.is_empty(polygons).any():
-        return polygons
-    resnapped = _cut(polygon, walls, _resnapped(polygon, walls, lines, borders, contours, places), places)
-    return min(resnapped, polygons, key=lambda parts: int(shapely.is_empty(parts).sum()))
-
-
-def _cut(
-    polygon: shapely.Polygon,
-    walls: NDArray[np.float64],
-    lines: list[NDArray[np.float64]],
-    places: NDArray[np.float64],
-) -> NDArray[np.object_]:
-    """Cut the polygon along lines; return the part around each place, (M,), empty where it has none of its own.
-
-    A face that holds no place goes to the neighbour with the longest shared wall.
-    """
-    faces = _faces(polygon, walls, lines)
+    polygon, places = moved(polygon, -corner), anchors - corner
+    rings = [shapely.get_coordinates(ring) for ring in rings_of(polygon)]
+    faces = enclosed_faces([*rings, *(xy - corner for xy in lines)])
+    faces = faces[shapely.contains_xy(polygon, inner_points(faces))]
     place, face = shapely.STRtree(faces).query(shapely.points(places), predicate="within")
     alone = np.bincount(face, minlength=len(faces))[face] == 1
     owners = np.full(len(faces), PENDING)
     owners[face[alone]] = place[alone]
     owners[face[~alone]] = UNASSIGNED
     parts = unions(faces, assign_pending(faces, owners), len(places))
-    return parts if is_coverage(parts[~shapely.is_empty(parts)]) else np.full(len(places), shapely.Polygon())
+    return None if shapely.is_empty(parts).any() or not is_coverage(parts) else moved(parts, corner)
 
 
-def _faces(
-    polygon: shapely.Polygon, walls: NDArray[np.float64], lines: list[NDArray[np.float64]]
+def _covered(
+    polygons: NDArray[np.object_], contours: NDArray[np.object_], places: NDArray[np.float64], unit_px: float
 ) -> NDArray[np.object_]:
-    """Return the faces that walls and lines enclose within the polygon, (F,)."""
-    gaps = np.flatnonzero((walls[1:, 0] != walls[:-1, 1]).any(axis=1)) + 1
-    rings = [np.vstack([ring[:1, 0], ring[:, 1]]) for ring in np.split(walls, gaps)]  # fewer lines are faster to node
-    faces = enclosed_faces([*rings, *lines])
-    return faces[shapely.contains_xy(polygon, inner_points(faces))]
+    """Return the polygons without overlaps and gaps, (M,), empty where one is left with nothing or in pieces."""
+    rings = [shapely.get_coordinates(ring) for ring in shapely.get_rings(polygons)]
+    faces = enclosed_faces(rings, grid_px=SAME_LINE_PX)
+    points = inner_points(faces)
+    home, holder = holder_of(contours, points), holder_of(polygons, points)
+    at_home = shapely.contains_xy(polygons[home], points) & (home != UNASSIGNED)
+    owners = np.where(at_home, home, holder)
+    gap = (owners == UNASSIGNED) & ((home != UNASSIGNED) | (shapely.area(faces) < unit_px**2))
+    owners[gap] = PENDING
+    owners = assign_pending(faces, in_one_piece(faces, owners, home, places), home)
+    out = unions(faces, owners, len(places))
+    out = shapely.transform(shapely.coverage_simplify(out, PLAIN * unit_px), rounded)
+    return out if is_coverage(out[~shapely.is_empty(out)]) else np.full(len(out), shapely.Polygon())
 
 
-def _resnapped(
-    polygon: shapely.Polygon,
-    walls: NDArray[np.float64],
-    lines: list[NDArray[np.float64]],
-    borders: list[Border],
-    contours: NDArray[np.object_],
-    places: NDArray[np.float64],
-) -> list[NDArray[np.float64]]:
-    """Return the lines, with other ends for the borders that leave both their buildings in one face.
-
-    The new ends separate that face together with the unowned faces next to it; lines that cannot separate it stay.
-    """
-    faces, lines = _faces(polygon, walls, lines), list(lines)
-    places_in = np.array([shapely.contains_xy(face, places).sum() for face in faces])
-    for face in faces[places_in > 1]:
-        unowned = faces[places_in == 0]
-        spaces = [shapely.union_all([face, *unowned[shapely.length(shapely.intersection(unowned, face)) > 0]])]
-        open_borders = _open_borders(face, borders, contours, places)
-        for k, pair in open_borders.items():
-            others = [lines[m] for m in open_borders if m != k]
-            for space in [space for space in spaces if shapely.contains_xy(space, pair).all()]:
-                line, pieces = _separated(space, borders[k], pair, others)
-                if line is not None:
-                    lines[k] = line
-                    spaces = [*(other for other in spaces if other is not space), *pieces]
-    return lines
+def _gathered(polygons: NDArray[np.object_], scale: NDArray[np.float64]) -> NDArray[np.object_]:
+    """Return a coverage with near corners in one point, those of nodes among them; as it was where that is none."""
+    if shapely.is_empty(polygons).any():
+        return polygons
+    units, fixed = shapely.transform(polygons, lambda xy: xy * scale), np.zeros(len(polygons), np.bool_)
+    for _ in range(GATHERING):
+        out, stuck = gather_corners(units, fixed)
+        out = shapely.transform(out, lambda xy: rounded(xy / scale))
+        if is_coverage(out):
+            return out
+        fixed |= stuck
+    return polygons
 
 
-def _separated(
-    space: shapely.Polygon, border: Border, pair: NDArray[np.float64], others: list[NDArray[np.float64]]
-) -> tuple[NDArray[np.float64] | None, NDArray[np.object_]]:
-    """Return the border with ends that, with the others, separate a pair of places, and the pieces; None if none do."""
-    for line in alternative_snaps(space, border):
-        pieces = _faces(space, walls_of(space), [line, *others])
-        if not any(shapely.contains_xy(piece, pair).all() for piece in pieces):
-            return line, pieces
-    return None, np.array([space])
-
-
-def _open_borders(
-    face: shapely.Polygon, borders: list[Border], contours: NDArray[np.object_], places: NDArray[np.float64]
-) -> dict[int, NDArray[np.float64]]:
-    """Return the borders whose two buildings both have their places in the face, with these places, (2, 2)."""
-    within = np.flatnonzero(shapely.contains_xy(face, places))
-    open_borders = {}
-    for k, border in enumerate(borders):
-        line = shapely.LineString(border.traced)
-        touching = within[shapely.length(shapely.intersection(contours[within], line)) > line.length / 4]
-        if len(touching) == 2:
-            open_borders[k] = places[touching]
-    return open_borders
+def _direction(polygon: shapely.Polygon) -> float:
+    """Return the direction of a polygon's walls in units, radians; NaN where they are not at right angles."""
+    edges = np.concatenate([np.diff(shapely.get_coordinates(ring), axis=0) for ring in shapely.get_rings(polygon)])
+    length, angle = np.hypot(*edges.T), np.arctan2(edges[:, 1], edges[:, 0])
+    longest = angle[np.argmax(length)]
+    off = np.abs((angle - longest + np.pi / 4) % (np.pi / 2) - np.pi / 4)
+    return float(longest) if (off[length >= TRUSTED] <= SAME_WALL).all() else np.nan

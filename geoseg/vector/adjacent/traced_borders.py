@@ -42,6 +42,15 @@ class TracedBorders:
         """Return the points of line k, (P, 2)."""
         return self.xy[self.start[k] : self.start[k + 1]]
 
+    def reaching_out(self) -> list[NDArray[np.float64]]:
+        """Return the points of every line, (K, 2); an end on the outline continues to the centre beyond it."""
+        lines = []
+        for k in range(len(self)):
+            xy = self.points(k)
+            first, last = (~self.inner[k] & (xy[0] != xy[-1]).any()).tolist()
+            lines.append(np.array([*self.beyond[k, :1][:first], *xy, *self.beyond[k, 1:][:last]], np.float64))
+        return lines
+
 
 def trace_borders(labels: NDArray[np.int32]) -> TracedBorders:
     """Trace the edges between pixels of two labels, both above 0, in an (H, W) label image.

@@ -40,6 +40,7 @@ AREA_CHANGE = 0.25  # share of the contour's area by which a fit may change it
 LEAST_IOU = 0.8  # of a fit with its contour, judged ring by ring from their distance; noisy specks of houses reach it
 SIZE_SHARE = 0.02  # the larger the building, the farther a wall may stray: this share of the root of its area
 LARGEST_RING = 200_000  # samples; beyond, a ring is no building, and fitting it would take seconds
+FINER = (1.0, 1.6)  # how many times finer to fit a ring, one after the other, until the bounds are met
 CIRCLE_RADIUS_PX, CIRCLE_COMPACTNESS, CIRCLE_SAGITTA_PX = 5.0, 1.25, 0.25
 
 
@@ -134,12 +135,15 @@ def _fit_rings(
         ends[i + 1] = ends[i]
         if not wanted[i]:
             continue
-        scale_x, scale_y = scale[i, 0], scale[i, 1]
-        ring = sample_ring(contours[start[i] : start[i + 1]], scale_x, scale_y)
         hint = direction[parent[i]] if parent[i] >= 0 else np.nan
-        outline, status[i], direction[i], between = fit_ring(ring, hint, tolerance[i], penalty)
-        misfit[i, 0], misfit[i, 1], misfit[i, 2] = between
-        misfit[i, 3] = len(ring.xy) * ring.step
+        for finer in FINER:
+            scale_x, scale_y = finer * scale[i, 0], finer * scale[i, 1]
+            ring = sample_ring(contours[start[i] : start[i + 1]], scale_x, scale_y)
+            outline, status[i], direction[i], between = fit_ring(ring, hint, finer * tolerance[i], penalty)
+            if status[i] != UNCHANGED:
+                break
+        misfit[i, 0], misfit[i, 1] = between.far / finer, between.area / finer**2
+        misfit[i, 2], misfit[i, 3] = between.squares / finer**3, len(ring.xy) * ring.step / finer
         ends[i + 1] += len(outline)
         while ends[i + 1] > len(xy):
             xy = doubled(xy)
@@ -157,7 +161,7 @@ def fit_ring(
 
     Tried in this order: a circle; walls along the building's directions, of which a coarse and a fine first description
     suggest some each, and the cheaper outcome counts; walls with directions of their own. The first within the bounds
-    is taken; there is no outline where all fail.
+    is taken, then a rectangle; there is no outline where all fail.
     """
     area = signed_area(ring.xy)
     bound = tolerance + SIZE_SHARE * sqrt(abs(area))
@@ -181,6 +185,12 @@ def fit_ring(
         misfit = _checked(ring, outline, area)
         if misfit.far <= bound:
             return outline, FREE, np.nan, misfit
+        directions = find_directions(ring, coarse, hint)
+        if len(directions) > 0:
+            outline = _rectangle(ring, area, directions[0])
+            misfit = _checked(ring, outline, area)
+            if misfit.far <= bound:
+                return outline, ORTHO, directions[0], misfit
     return ring.xy[:0], UNCHANGED, np.nan, Misfit(0.0, 0.0, 0.0)
 
 
@@ -207,6 +217,23 @@ def _regular(
         irregular += axes.cost[k] if k < len(axes.angle) else axes.free
     status = _status(walls.axis[:count], axes)
     return Regular(outline, status, axes.angle[0], _checked(ring, outline, area), costs, irregular)
+
+
+@njit(cache=True, nogil=True)
+def _rectangle(ring: Ring, area: float, direction: float) -> NDArray[np.float64]:
+    """Rectangle along a direction, as long and wide as the ring in proportion and as large."""
+    c, s = cos(direction), sin(direction)
+    along, across = c * ring.xy[:, 0] + s * ring.xy[:, 1], c * ring.xy[:, 1] - s * ring.xy[:, 0]
+    u, v = 0.5 * (along.min() + along.max()), 0.5 * (across.min() + across.max())
+    half_u, half_v = 0.5 * (along.max() - along.min()), 0.5 * (across.max() - across.min())
+    shrunk = sqrt(abs(area) / max(4 * half_u * half_v, 1e-12))
+    outline = np.empty((4, 2))
+    for i in range(4):
+        k = i if area > 0 else 3 - i
+        p = u + shrunk * half_u * (1 if k in (1, 2) else -1)
+        q = v + shrunk * half_v * (1 if k in (2, 3) else -1)
+        outline[i, 0], outline[i, 1] = c * p - s * q, s * p + c * q
+    return outline
 
 
 @njit(cache=True, nogil=True)

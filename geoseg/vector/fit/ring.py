@@ -16,15 +16,11 @@ TRIM_PX = (
 
 
 class Ring(NamedTuple):
-    """Samples of a contour: xy (n, 2) in pixels, ``step`` apart; sums (n + 1, 5) of x, y, xx, xy, yy so far.
-
-    closed: the first sample follows the last.
-    """
+    """Samples of a contour: xy (n, 2) in pixels, ``step`` apart; sums (n + 1, 5) of x, y, xx, xy, yy so far."""
 
     xy: NDArray[np.float64]
     step: float
     sums: NDArray[np.float64]
-    closed: bool
 
 
 class Scatter(NamedTuple):
@@ -52,30 +48,10 @@ def sample_ring(contour: NDArray[np.float32], scale_x: float, scale_y: float) ->
     n = max(int(length / STEP_PX + 0.5), 8)
     step = length / n
     samples = _resampled(xy, n, step)
-    samples = _smoothed(samples, True)  # takes out what single pixels add
+    samples = _smoothed(samples)  # takes out what single pixels add
     x, y = centre(samples)
     samples = _rolled(samples, farthest(samples, x, y))
-    return Ring(samples, step, _running_sums(samples), True)
-
-
-@njit(cache=True, nogil=True)
-def sample_arc(points: NDArray[np.float64]) -> Ring:
-    """Resample a line along the edges of pixels, through the middles of the edges, from end to end, and smooth it."""
-    edges = len(points) - 1
-    xy = np.empty((edges + 2, 2))
-    length = 0.0
-    for i in range(edges + 2):
-        a, b = max(i - 1, 0), min(i, edges)
-        xy[i, 0], xy[i, 1] = 0.5 * (points[a, 0] + points[b, 0]), 0.5 * (points[a, 1] + points[b, 1])
-        if 0 < i <= edges:
-            length += hypot(xy[i, 0] - xy[i - 1, 0], xy[i, 1] - xy[i - 1, 1])
-    length += 0.5
-    n = max(int(length / STEP_PX + 0.5), 8)
-    step = length / (n - 1)
-    samples = _resampled(xy, n, step)
-    for _ in range(2):  # the steps of a slanted line are three samples long
-        samples = _smoothed(samples, False)
-    return Ring(samples, step, _running_sums(samples), False)
+    return Ring(samples, step, _running_sums(samples))
 
 
 @njit(cache=True, nogil=True)
@@ -97,20 +73,19 @@ def _resampled(xy: NDArray[np.float64], n: int, step: float) -> NDArray[np.float
 
 @njit(cache=True, nogil=True)
 def sample_at(ring: Ring, i: int) -> NDArray[np.float64]:
-    """Sample i of the ring, 0 <= i <= n: the end of a closed one is its first, that of an open one its last."""
-    return ring.xy[i if i < len(ring.xy) else (0 if ring.closed else i - 1)]
+    """Sample i of the ring, 0 <= i <= n: its end is its first."""
+    return ring.xy[i if i < len(ring.xy) else 0]
 
 
 @njit(cache=True, nogil=True)
-def _smoothed(xy: NDArray[np.float64], closed: bool) -> NDArray[np.float64]:
-    """Half of each sample and a quarter of both beside it; the ends of an open line stay."""
+def _smoothed(xy: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Half of each sample and a quarter of both beside it."""
     n = len(xy)
-    out = xy.copy()
+    out = np.empty_like(xy)
     for i in range(n):
-        if closed or 0 < i < n - 1:
-            before, after = i - 1 if i > 0 else n - 1, i + 1 if i + 1 < n else 0
-            for axis in range(2):
-                out[i, axis] = 0.5 * xy[i, axis] + 0.25 * (xy[before, axis] + xy[after, axis])
+        before, after = i - 1 if i > 0 else n - 1, i + 1 if i + 1 < n else 0
+        for axis in range(2):
+            out[i, axis] = 0.5 * xy[i, axis] + 0.25 * (xy[before, axis] + xy[after, axis])
     return out
 
 
@@ -202,12 +177,9 @@ def find_vertices(ring: Ring) -> NDArray[np.int64]:
     xy, n = ring.xy, len(ring.xy)
     keep = np.zeros(n + 1, np.bool_)
     keep[0] = keep[n] = True
-    if ring.closed:
-        middle = farthest(xy, xy[0, 0], xy[0, 1])
-        keep[middle] = True
-        stack = [(0, middle), (middle, n)]
-    else:
-        stack = [(0, n - 1)]
+    middle = farthest(xy, xy[0, 0], xy[0, 1])
+    keep[middle] = True
+    stack = [(0, middle), (middle, n)]
     while len(stack) > 0:
         i, j = stack.pop()
         worst, at = _farthest_from_chord(xy, i, j)

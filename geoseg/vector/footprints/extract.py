@@ -11,7 +11,7 @@ from geoseg.errors import ConfigError, InputError
 from geoseg.values.grid import Grid
 from geoseg.vector.adjacent.block import find_block, label_table
 from geoseg.vector.fit.costs import DIAGONAL_PENALTY
-from geoseg.vector.fit.polygons import regular_outlines
+from geoseg.vector.fit.polygons import DETAIL_M, fit_units, regular_outlines
 from geoseg.vector.footprints.least import without_small
 from geoseg.vector.ground import GroundFrame
 from geoseg.vector.pixels.components import find_components, sum_bytes
@@ -23,6 +23,7 @@ from geoseg.vector.pixels.subpixel import trace_rings
 from geoseg.vector.tiles.outlines import ComponentTable, Fit, Outlines
 
 Method = Literal["regular", "contour"]
+Detail = Literal["plain", "normal", "fine"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,9 +33,10 @@ class FootprintRules:
     threshold: pixels with at least this probability are inside. Holes below ``min_hole_m2`` are filled, with all that
     stands in them; then polygons below ``min_area_m2`` are dropped; both are true ground areas, of contours and then of
     the polygons made of them.
-    method "regular": straight walls and right corners through the sub-pixel contour; tolerance_m is how far a wall may
-    be from it (to which 2 % of the root of the area is added), None means four pixels; diagonal_penalty is how many
-    corners a wall off the building's main direction must save, 0 squares nothing.
+    method "regular": straight walls and right corners through the sub-pixel contour; detail is how small a thing may be
+    that is drawn, "plain" 1 m, "normal" 0.45 m, "fine" what pixels show, see DETAIL_M; tolerance_m is how far a wall
+    may be from the contour (to which 2 % of the root of the area is added), None: see ``fit_units``; diagonal_penalty
+    is how many corners a wall off the building's main direction must save, 0 squares nothing.
     method "contour": the edges of the pixels; a vertex goes where its triangle is smaller than tolerance²; None means
     two pixels, 0 keeps the exact edges.
     split_necks: part what is connected where it is narrow, see ``label_necks``; other labels go before.
@@ -45,6 +47,7 @@ class FootprintRules:
     min_hole_m2: float = 0.0
     tolerance_m: float | None = None
     method: Method = "regular"
+    detail: Detail = "normal"
     diagonal_penalty: float = DIAGONAL_PENALTY
     split_necks: bool = False
 
@@ -56,6 +59,8 @@ class FootprintRules:
                 raise ConfigError(f"{name} is {value}; give 0 or more")
         if self.method not in get_args(Method):
             raise ConfigError(f"method {self.method!r} is not known; there are {', '.join(get_args(Method))}")
+        if self.detail not in DETAIL_M:
+            raise ConfigError(f"detail {self.detail!r} is not known; there are {', '.join(DETAIL_M)}")
 
     def of_size(self, outlines: Outlines, frame: GroundFrame) -> Outlines:
         """Return settled outlines without the holes and polygons that are too small."""
@@ -106,10 +111,12 @@ def polygonize_probability(
     min_hole_m2: float = 0.0,
     tolerance_m: float | None = None,
     method: Method = "regular",
+    detail: Detail = "fine",
 ) -> NDArray[np.object_]:
     """Return the building polygons of a raster whose ``transform`` is in true metres, shape (N,), shapely Polygons.
 
-    The keywords are those of ``FootprintRules``; ``extract_footprints`` serves degrees, feet and Web Mercator too.
+    The keywords are those of ``FootprintRules``, but that all is drawn that pixels show: of a network's output, whose
+    walls stray by more, ask for less detail. ``extract_footprints`` serves degrees, feet and Web Mercator too.
 
     >>> p = np.zeros((50, 50), np.uint8)
     >>> p[10:20, 10:40] = 255
@@ -122,6 +129,7 @@ def polygonize_probability(
         min_hole_m2=min_hole_m2,
         tolerance_m=tolerance_m,
         method=method,
+        detail=detail,
     )
     frame = GroundFrame.of_metric(transform)
     return to_footprints(rules.of_size(draw_outlines(probability, frame, rules).resolved(), frame), frame).geometries
@@ -162,7 +170,13 @@ def draw_outlines(
     )
     if regular:
         outlines = regular_outlines(
-            rings, wanted, frame, drawn, tolerance_m=rules.tolerance_m, diagonal_penalty=rules.diagonal_penalty
+            rings,
+            wanted,
+            frame,
+            drawn,
+            detail=rules.detail,
+            tolerance_m=rules.tolerance_m,
+            diagonal_penalty=rules.diagonal_penalty,
         )
     else:
         outlines = edge_outlines(rings, wanted, frame, drawn, tolerance_m=rules.tolerance_m)
@@ -172,6 +186,7 @@ def draw_outlines(
         return outlines
     table = label_table(labels, probability, runs, components)
     several = np.bincount(table.component[table.component >= 0], minlength=len(components)) > 1
+    unit_m, tolerance = fit_units(outlines.pixel_m, detail=rules.detail, tolerance_m=rules.tolerance_m)
     polygons, blocks = outlines.polygons.copy(), np.full(len(outlines), None, object)
     for i, component in enumerate(np.flatnonzero(kept)):
         if several[component]:
@@ -182,8 +197,9 @@ def draw_outlines(
                 components.box[component],
                 outlines.polygons[i],
                 outlines.contours[i],
-                pixel_m=outlines.pixel_m[i],
+                scale=outlines.pixel_m[i] / unit_m[i],
                 tolerance=outlines.tolerance(i),
+                tolerance_units=float(tolerance[i]),
                 penalty=rules.diagonal_penalty,
                 origin=origin,
             )

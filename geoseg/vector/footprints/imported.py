@@ -121,28 +121,9 @@ def _rings(outlines: NDArray[np.object_], rules: VectorRules) -> Rings:
     start = np.concatenate([[0], np.cumsum(shapely.get_num_coordinates(lines) - 1)])
     if rules.steps is not None:
         xy, start = step_contours(xy, start, rules.steps)
-    pixels = _from_the_top(xy / (rules.pixel_m, -rules.pixel_m), start)
-    corner = np.floor(pixels[start[:-1] + 1])  # of the highest point: that of the first pixel in a raster
-    relative = rounded(pixels - np.repeat(corner, np.diff(start), axis=0))
-    first = np.diff(polygon, prepend=-1) > 0
-    shell = np.flatnonzero(first)[polygon] if len(lines) else np.empty(0, np.intp)
-    area_px = shapely.area(shapely.polygons(lines)) / rules.pixel_m**2
-    return Rings(
-        xy=relative.astype(np.float32),
-        start=start.astype(np.int64),
-        parent=np.where(first, -1, shell).astype(np.int32),
-        area_px=np.where(first, area_px, -area_px),
-        first_pixel=corner[:, ::-1].astype(np.int32),
+    return Rings.through(
+        xy / (rules.pixel_m, -rules.pixel_m), start, polygon, shapely.area(shapely.polygons(lines)) / rules.pixel_m**2
     )
-
-
-def _from_the_top(xy: NDArray[np.float64], start: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the same rings, each from the point before its highest on, where rings traced in rasters begin."""
-    count = np.diff(start)
-    ring = np.repeat(np.arange(len(count)), count)
-    highest = np.lexsort((xy[:, 0], xy[:, 1], ring))[start[:-1]]
-    turned = np.arange(len(xy)) + (highest - 1 - 2 * start[:-1])[ring]
-    return xy[start[:-1][ring] + turned % count[ring]]
 
 
 def _rms_px(rings: Rings, fitted: FittedRings) -> NDArray[np.float64]:

@@ -26,10 +26,24 @@ def moved[T](shapes: T, by: NDArray[np.float64], scale: NDArray[np.float64] | fl
     return shapely.transform(shapes, lambda xy: (xy + by) * scale)
 
 
-def simplified[T](contours: T) -> T:
-    """Remove the corners of contours that form a triangle of less than a square pixel with their neighbours.
+def simplified[T](contours: T, side_px: float = SIMPLIFY_PX) -> T:
+    """Remove the corners of contours that form a triangle of less than a square of ``side_px`` with their neighbours.
 
     contours: one polygon, or an array (M,) that is a coverage, whose shared walls stay shared. The other corners do not
     move (Visvalingam and Whyatt 1993). Every contour that replaces a fit is simplified in this way or not at all.
     """
-    return shapely.coverage_simplify(contours, SIMPLIFY_PX)
+    return shapely.coverage_simplify(contours, side_px)
+
+
+def uncrossed(polygon: shapely.Polygon) -> shapely.Polygon:
+    """Return the largest part of a polygon whose rings cross; computed relative to its own corner."""
+    corner = np.floor(shapely.bounds(polygon)[:2])
+    valid = shapely.make_valid(moved(polygon, -corner), method="structure")
+    parts = shapely.get_parts(valid)
+    largest = shapely.transform(parts[np.argmax(shapely.area(parts))], rounded)
+    return moved(largest, corner)
+
+
+def rings_of(shape: shapely.Geometry) -> NDArray[np.object_]:
+    """Return the rings of a polygon or of several, (R,)."""
+    return shapely.get_rings(shapely.get_parts(shape))

@@ -7,6 +7,7 @@ import shapely
 from numpy.typing import NDArray
 
 from geoseg.vector.ground import GroundFrame
+from geoseg.vector.pixels.places import rounded
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,6 +27,32 @@ class Rings:
 
     def __len__(self) -> int:
         return len(self.parent)
+
+    @classmethod
+    def of(cls, polygons: NDArray[np.object_]) -> "Rings":
+        """Return the rings of polygons in pixel coordinates (col, row), each shell before its holes."""
+        lines, polygon = shapely.get_rings(shapely.orient_polygons(polygons), return_index=True)
+        xy, ring = shapely.get_coordinates(lines, return_index=True)
+        xy = xy[np.append(ring[1:] == ring[:-1], False)[: len(ring)]]  # the last point of a ring is its first
+        start = np.concatenate([[0], np.cumsum(shapely.get_num_coordinates(lines) - 1)])
+        return cls.through(xy, start, polygon, shapely.area(shapely.polygons(lines)))
+
+    @classmethod
+    def through(
+        cls, xy: NDArray[np.float64], start: NDArray[np.int64], polygon: NDArray[np.intp], area_px: NDArray[np.float64]
+    ) -> "Rings":
+        """Return rings through points (P, 2), laid out as in this class; polygon: (R,) ascending, area_px: unsigned."""
+        xy = _from_the_top(xy, start)
+        corner = np.floor(xy[start[:-1] + 1])  # of the highest point: that of the first pixel in a raster
+        first = np.diff(polygon, prepend=-1) > 0
+        shell = np.flatnonzero(first)[polygon] if len(polygon) else np.empty(0, np.intp)
+        return cls(
+            xy=rounded(xy - np.repeat(corner, np.diff(start), axis=0)).astype(np.float32),
+            start=start.astype(np.int64),
+            parent=np.where(first, -1, shell).astype(np.int32),
+            area_px=np.where(first, area_px, -area_px),
+            first_pixel=corner[:, ::-1].astype(np.int32),
+        )
 
     @property
     def shell(self) -> NDArray[np.intp]:
@@ -77,3 +104,12 @@ def wanted_rings(rings: Rings, frame: GroundFrame, *, min_area_m2: float, min_ho
     wanted[shells[shapely.STRtree(inside).query(filled, predicate="contains")[1]]] = False
     wanted[hole] &= wanted[rings.parent[hole]]
     return wanted
+
+
+def _from_the_top(xy: NDArray[np.float64], start: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the same rings, each from the point before its highest on, where rings traced in rasters begin."""
+    count = np.diff(start)
+    ring = np.repeat(np.arange(len(count)), count)
+    highest = np.lexsort((xy[:, 0], xy[:, 1], ring))[start[:-1]]
+    turned = np.arange(len(xy)) + (highest - 1 - 2 * start[:-1])[ring]
+    return xy[start[:-1][ring] + turned % count[ring]]

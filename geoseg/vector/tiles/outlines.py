@@ -11,7 +11,7 @@ from geoseg.vector.adjacent.overlaps import resolve_overlaps
 from geoseg.vector.adjacent.repair import Tolerance
 from geoseg.vector.adjacent.split import Split, cut_along
 from geoseg.vector.adjacent.tolerance import Closeness, ious
-from geoseg.vector.fit.fit import FREE, LEAST_IOU, UNCHANGED
+from geoseg.vector.fit.fit import FREE, LEAST_IOU, ORTHO, UNCHANGED
 from geoseg.vector.pixels.runs import PROBABILITY_STEPS
 
 
@@ -63,6 +63,11 @@ class Fit:
     def measured(self, closeness: Closeness) -> "Fit":
         """Return the same fits at other distances from their contours."""
         return replace(self, deviation_m=closeness.deviation_m, rms_m=closeness.rms_m, iou_contour=closeness.iou)
+
+    def of_shared(self, direction_deg: NDArray[np.float64]) -> "Fit":
+        """Return the fits once they share walls, in whose directions (N,), NaN where these are not square."""
+        status = np.where(np.isnan(direction_deg), FREE, ORTHO).astype(np.int8)
+        return replace(self, status=status, direction_deg=direction_deg)
 
     def marked(self, unchanged: NDArray[np.bool_]) -> "Fit":
         """Return the fits with those ``unchanged``, (N,), marked as contours, which have no direction."""
@@ -158,7 +163,8 @@ class Outlines:
             unchanged, trimmed = resolve_overlaps(polygons, self.contours, self.iou, locked=locked)
             after = self.redrawn(polygons, unchanged, unchanged | trimmed)
             splits, failed = after._splits(unchanged, trimmed)
-            failed |= (unchanged | trimmed) & after.out_of_tolerance
+            alone = ~np.isin(np.arange(len(self)), list(splits))  # the buildings of the others are measured one by one
+            failed |= (unchanged | trimmed) & after.out_of_tolerance & alone
             if not (failed & ~locked).any():
                 return after._split(splits)
             locked = locked | failed
@@ -207,14 +213,14 @@ class Outlines:
     def _parts(self, i: int, split: Split) -> "Outlines":
         """Return the buildings of row i; they keep the first pixel of their block, which keeps them together."""
         assert self.blocks is not None
+        block = self.blocks[i]
         one = self.take(np.full(len(split.polygons), i))
         fit, iou = None, one.iou
         if one.fit is not None:
             assert split.closeness is not None
             iou = split.closeness.iou
-            status = np.where(split.next_to_unchanged, FREE, one.fit.status)
-            fit = replace(one.fit, status=status).measured(split.closeness).marked(split.unchanged)
-        components = replace(one.components, area_px=self.blocks[i].area_px, byte_sum=self.blocks[i].byte_sum)
+            fit = one.fit.of_shared(split.direction_deg).measured(split.closeness).marked(split.unchanged)
+        components = replace(one.components, area_px=block.area_px, byte_sum=block.byte_sum)
         return replace(
             one, polygons=split.polygons, contours=split.contours, iou=iou, components=components, fit=fit, blocks=None
         )

@@ -164,11 +164,13 @@ def test_a_diagonal_penalty_squares_what_is_nearly_square():
     probability, transform = drawn(chamfered)
     grid = Grid(CRS.from_epsg(32633), transform, probability.shape)
     corners = [
-        corners_of(extract_footprints(probability, grid, FootprintRules(diagonal_penalty=penalty)).geometries[0])
+        corners_of(
+            extract_footprints(probability, grid, FootprintRules(diagonal_penalty=penalty, detail="fine")).geometries[0]
+        )
         for penalty in (0.0, 40.0)
     ]
     assert corners[0] == 5
-    statuses = extract_footprints(probability, grid, FootprintRules(diagonal_penalty=40.0)).fit.status
+    statuses = extract_footprints(probability, grid, FootprintRules(diagonal_penalty=40.0, detail="fine")).fit.status
     assert statuses.tolist() == [ORTHO]
     assert corners[1] % 2 == 0  # right angles only
 

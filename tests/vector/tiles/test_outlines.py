@@ -8,8 +8,7 @@ import shapely
 from shapely import box
 
 from geoseg.vector.adjacent.block import Block
-from geoseg.vector.adjacent.borders import Border
-from geoseg.vector.adjacent.split import split_block
+from geoseg.vector.adjacent.split import cut_along, split_block
 from geoseg.vector.fit.fit import ORTHO, UNCHANGED
 from geoseg.vector.tiles.outlines import ComponentTable, Fit, Outlines
 
@@ -33,12 +32,15 @@ def outlines(*drawn, worst=0):
     line = np.array([(30, -0.5), (30, 20.5)])
     anchors = np.array([(15.0, 10.0), (45.0, 10.0)])
     found = Outlines(polygons, contours, fit.iou_contour, np.ones((n, 2)), np.full(n, 4.0), of, fit)
-    split = split_block(
-        polygons[0], contours[0], [Border(line, line, (True, True))], anchors, tolerance=found.tolerance(0)
-    )
-    assert split is not None
-    block = Block(anchors, (line,), np.array([600, 600]), np.array([10**5] * 2), split)
-    return replace(found, blocks=np.array([block, *[None] * (n - 1)], object))
+    return with_block(found, line, anchors)
+
+
+def with_block(found, line, anchors):
+    """The outlines with the first one parted along a line."""
+    parts, contours = (cut_along(column[0], [line], anchors) for column in (found.polygons, found.contours))
+    split = split_block(parts, contours, anchors, scale=np.ones(2), tolerance=found.tolerance(0))
+    block = Block(anchors, (line,), shapely.area(contours).astype(np.int64), np.array([10**5] * 2), split)
+    return replace(found, blocks=np.array([block, *[None] * (len(found) - 1)], object))
 
 
 def resolved(*drawn, worst=0):
@@ -69,9 +71,7 @@ def test_what_is_left_of_a_trimmed_half_must_do_for_it():
     halves = shapely.union(box(0, 0, 52, 20), box(52, 0, 60, 20))
     drawn = outlines((halves, ROW), (box(55, -1, 80, 21), box(61, 0, 80, 20)))
     line, anchors = np.array([(52, -0.5), (52, 20.5)]), np.array([(20.0, 10.0), (57.0, 10.0)])
-    split = split_block(halves, ROW, [Border(line, line, (True, True))], anchors, tolerance=drawn.tolerance(0))
-    block = Block(anchors, (line,), np.array([1040, 160]), np.array([10**5] * 2), split)
-    found = replace(drawn, blocks=np.array([block, None], object)).resolved()
+    found = with_block(drawn, line, anchors).resolved()
     assert shapely.equals(found.polygons[:2], [box(0, 0, 52, 20), box(52, 0, 60, 20)]).all()
     assert found.fit.status.tolist()[:2] == [UNCHANGED, UNCHANGED]
     assert shapely.area(found.polygons).sum() == pytest.approx(shapely.union_all(found.polygons).area)

@@ -1,0 +1,219 @@
+"""Common walls: walls of buildings fitted one by one come to lie on the same lines where they lie side by side.
+
+::
+
+    +------+                 +------+
+    |      |+------+         |      +------+       the walls between the two come to be on one line, and corners that
+    |      ||      |   ->    |      |      |       are near each other in one point
+    +------+|      |         +------+------+
+            +------+
+
+Nothing here sees pixels, and what comes out may still overlap: ``split.py`` makes it a coverage.
+"""
+
+from math import cos, hypot, pi, sin
+
+import numpy as np
+import shapely
+from numba import njit
+from numpy.typing import NDArray
+
+from geoseg.vector.adjacent.borders import Borders, border_length
+from geoseg.vector.adjacent.directions import SQUARE, directions_of
+from geoseg.vector.adjacent.edges import edges_of
+from geoseg.vector.fit.walls import turn
+
+REACH = 1.0  # units within which both ends of a wall must be of a line to lie on it
+FACING = 2.0  # the same where the line is that of a wall between two buildings that touch along it
+TOUCHING = 0.5  # share of the stretch along which two walls face each other that must be a border of their contours
+SAME_CORNER = 0.8  # units within which corners are one
+PARALLEL = 0.05  # radians by which a wall may turn to lie on another's line
+SLANTED = 0.2  # the same for a wall off the building's directions, which has no right angles to lose
+MEETING = 5.0  # units from the end of a wall within which it and the next one meet in a corner, else in a step of two
+SLIGHT = 0.05  # sine of the angle between lines below which they do not meet
+FARTHEST = 2.5  # units by which a polygon may change; what would change more stays as it was
+
+
+def join_walls(polygons: NDArray[np.object_], borders: Borders) -> NDArray[np.object_]:
+    """Return the polygons, (M,) in units of detail, with walls side by side on one line.
+
+    The longest wall of a line gives its direction, all of them its place, by their lengths.
+    """
+    walls, building, start, owner = edges_of(polygons)
+    near = _near(shapely.linestrings(walls.reshape(-1, 2, 2)), FACING)
+    line, angle, offset = _lines(walls, building, *near, len(polygons), borders.pair, borders.length)
+    corners, start = _corners(walls, start, line, angle, offset)
+    return _redrawn(polygons, corners, start, owner)
+
+
+def gather_corners(
+    polygons: NDArray[np.object_], fixed: NDArray[np.bool_]
+) -> tuple[NDArray[np.object_], NDArray[np.bool_]]:
+    """Return the polygons, (M,) in units, with near corners where that of the longest walls is, and which cannot be so.
+
+    fixed: (M,) polygons that keep their corners.
+    """
+    walls, building, first, owner = edges_of(polygons)
+    after = np.hypot(*(walls[:, 2:] - walls[:, :2]).T)
+    before = np.roll(after, 1)
+    before[first[:-1]] = after[first[1:] - 1]
+    corners = walls[:, :2]
+    _, place = np.unique(corners, axis=0, return_inverse=True)
+    stays = np.isin(place, place[fixed[building]])
+    same = _same_corner(np.minimum(before, after), stays, *_near(shapely.points(corners), SAME_CORNER))
+    out = _redrawn(polygons, corners[same], first, owner)
+    moved = np.bincount(building, weights=(corners != corners[same]).any(axis=1), minlength=len(polygons)) > 0
+    return out, moved & (out == polygons)
+
+
+def _near(shapes: NDArray[np.object_], far: float) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the indices of the shapes near each one, ascending, and where those of each begin."""
+    i, j = shapely.STRtree(shapes).query(shapes, predicate="dwithin", distance=far)
+    order = np.lexsort((j, i))
+    return j[order], np.searchsorted(i[order], np.arange(len(shapes) + 1))
+
+
+def _redrawn(
+    polygons: NDArray[np.object_], corners: NDArray[np.float64], start: NDArray[np.int64], owner: NDArray[np.intp]
+) -> NDArray[np.object_]:
+    """Return the polygons with other rings, laid out as in ``Rings``, or as they were where that is nothing like it."""
+    out = polygons.copy()
+    drawn = np.split(corners, start[1:-1])
+    first = np.searchsorted(owner, np.arange(len(polygons) + 1))
+    for i, polygon in enumerate(polygons):
+        rings = [xy[(xy != np.roll(xy, 1, axis=0)).any(axis=1)] for xy in drawn[first[i] : first[i + 1]]]
+        if min(map(len, rings)) >= 3:
+            made = shapely.Polygon(rings[0], rings[1:])
+            if made.is_valid and shapely.hausdorff_distance(made, polygon) <= FARTHEST:
+                out[i] = made
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _lines(
+    walls: NDArray[np.float64],
+    owner: NDArray[np.int64],
+    near: NDArray[np.int64],
+    start: NDArray[np.int64],
+    count: int,
+    pair: NDArray[np.int64],
+    border: NDArray[np.float64],
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return for each wall the longest wall of its line, and for those angle and offset of the line, (W,) each."""
+    n = len(walls)
+    dx, dy = walls[:, 2] - walls[:, 0], walls[:, 3] - walls[:, 1]
+    length = np.hypot(dx, dy)
+    angle = np.arctan2(dy, dx)
+    direction, _ = directions_of(walls, owner, count)
+    offset, line = np.empty(n), np.full(n, -1)
+    for i in np.argsort(-length, kind="mergesort"):
+        beside = near[start[i] : start[i + 1]]
+        beside = beside[line[beside] >= 0]
+        offset[i] = _offset(walls[i], angle[i])
+        slanted = abs(turn(angle[i] - direction[owner[i]], pi / 2)) > SQUARE
+        best, at = 1.0, i
+        for j in beside:
+            longest = line[j]
+            facing = owner[i] != owner[j] and cos(angle[i] - angle[longest]) < 0
+            if abs(turn(angle[i] - angle[longest], pi)) > (SLANTED if slanted or facing else PARALLEL):
+                continue
+            touching = facing and border_length(owner[i], owner[j], count, pair, border) > TOUCHING * _overlap(
+                walls[i], walls[j], angle[longest]
+            )
+            far = _far(walls[i], angle[longest], offset[longest]) / (FACING if touching else REACH)
+            if far < best and not _back_to_back(i, longest, owner, beside, line, angle):
+                best, at = far, longest
+        line[i] = at
+    place, weight = np.zeros(n), np.zeros(n)
+    for i in range(n):
+        place[line[i]] += length[i] * _offset(walls[i], angle[line[i]])
+        weight[line[i]] += length[i]
+    return line, angle, place / np.maximum(weight, 1e-12)
+
+
+@njit(cache=True, nogil=True)
+def _overlap(a: NDArray[np.float64], b: NDArray[np.float64], angle: float) -> float:
+    """Length of the stretch of a line of a direction that two walls both lie beside."""
+    c, s = cos(angle), sin(angle)
+    a0, a1 = c * a[0] + s * a[1], c * a[2] + s * a[3]
+    b0, b1 = c * b[0] + s * b[1], c * b[2] + s * b[3]
+    return min(max(a0, a1), max(b0, b1)) - max(min(a0, a1), min(b0, b1))
+
+
+@njit(cache=True, nogil=True)
+def _offset(wall: NDArray[np.float64], angle: float) -> float:
+    """Distance from the origin of a line of a direction through the middle of a wall."""
+    return 0.5 * (cos(angle) * (wall[1] + wall[3]) - sin(angle) * (wall[0] + wall[2]))
+
+
+@njit(cache=True, nogil=True)
+def _far(wall: NDArray[np.float64], angle: float, offset: float) -> float:
+    """Distance of the farther end of a wall from a line."""
+    c, s = cos(angle), sin(angle)
+    return max(abs(c * wall[1] - s * wall[0] - offset), abs(c * wall[3] - s * wall[2] - offset))
+
+
+@njit(cache=True, nogil=True)
+def _back_to_back(
+    i: int,
+    longest: int,
+    owner: NDArray[np.int64],
+    near: NDArray[np.int64],
+    line: NDArray[np.int64],
+    angle: NDArray[np.float64],
+) -> bool:
+    """Whether a near wall of the same building lies on the line already and runs the other way."""
+    found = False
+    for j in near:
+        found |= line[j] == longest and owner[j] == owner[i] and cos(angle[j] - angle[i]) < 0
+    return found
+
+
+@njit(cache=True, nogil=True)
+def _corners(
+    walls: NDArray[np.float64],
+    start: NDArray[np.int64],
+    line: NDArray[np.int64],
+    angle: NDArray[np.float64],
+    offset: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return the corners of all rings, (C, 2), and where each ring begins."""
+    corners = np.empty((2 * len(walls), 2))
+    ends, k = np.zeros(len(start), np.int64), 0
+    for ring in range(len(start) - 1):
+        first, count = start[ring], start[ring + 1] - start[ring]
+        for at in range(count):
+            i, j = first + at, first + (at + 1) % count
+            a, b = line[i], line[j]
+            if a == b:
+                continue
+            x, y = walls[i, 2], walls[i, 3]
+            sine = sin(angle[b] - angle[a])
+            if abs(sine) > SLIGHT:
+                cx = (offset[a] * cos(angle[b]) - offset[b] * cos(angle[a])) / sine
+                cy = (offset[a] * sin(angle[b]) - offset[b] * sin(angle[a])) / sine
+                if hypot(cx - x, cy - y) < MEETING:
+                    corners[k, 0], corners[k, 1] = cx, cy
+                    k += 1
+                    continue
+            for of in (a, b):
+                off = offset[of] - (cos(angle[of]) * y - sin(angle[of]) * x)
+                corners[k, 0], corners[k, 1] = x - sin(angle[of]) * off, y + cos(angle[of]) * off
+                k += 1
+        ends[ring + 1] = k
+    return corners[:k].copy(), ends
+
+
+@njit(cache=True, nogil=True)
+def _same_corner(
+    length: NDArray[np.float64], stays: NDArray[np.bool_], near: NDArray[np.int64], start: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Return for each corner the one it becomes: of those that are near each other that of the longest walls."""
+    out = np.where(stays, np.arange(len(length)), -1)
+    for i in np.argsort(-length, kind="mergesort"):
+        if out[i] < 0 or stays[i]:
+            out[i] = i
+            for k in range(start[i], start[i + 1]):
+                if out[near[k]] < 0:
+                    out[near[k]] = i
+    return out

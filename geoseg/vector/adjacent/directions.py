@@ -1,0 +1,78 @@
+"""Directions: the buildings of a block are turned to the few directions that most of their walls have.
+
+A wall of a few metres says its direction within some degrees only; that of its block is surer. Buildings turn as a
+whole, so right angles stay, and only where their contours allow it.
+"""
+
+from math import pi
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+from shapely import affinity
+
+from geoseg.vector.adjacent.edges import edges_of
+from geoseg.vector.adjacent.tolerance import ious
+from geoseg.vector.fit.walls import turn
+
+TURN = 0.2  # radians by which a building may turn
+LOSS = 0.02  # IoU with its contour that this may cost
+SQUARE = 0.03  # radians from a building's direction within which a wall is along or square to it
+BINS = 180  # of directions, half a degree wide
+
+
+def align(polygons: NDArray[np.object_], contours: NDArray[np.object_]) -> NDArray[np.object_]:
+    """Return the polygons, (M,), turned to common directions where they fit their contours as well so."""
+    out, apart = polygons.copy(), np.ones(len(polygons), np.bool_)
+    edges = edges_of(polygons)
+    direction, weight = directions_of(edges.ends, edges.building, len(polygons))
+    while apart.any():
+        left = np.flatnonzero(apart)
+        mode = left[np.argmax(_votes(direction[left], weight[left]))]
+        by = _turned(direction[mode] - direction[left])
+        near = left[np.abs(by) < TURN]
+        turned = np.array([_rotated(out[k], by[left == k][0]) for k in near], object)
+        good = ious(turned, contours[near]) >= ious(out[near], contours[near]) - LOSS
+        good |= near == mode
+        out[near[good]] = turned[good]
+        apart[near[good]] = False
+    return out
+
+
+def _votes(direction: NDArray[np.float64], weight: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the weight of the buildings with about the direction of each, (M,), the nearer the more."""
+    at = np.minimum(((direction / (pi / 2)) % 1 * BINS).astype(np.int64), BINS - 1)
+    off = np.abs(_turned(np.arange(BINS, dtype=np.float64) * (pi / 2 / BINS)))
+    kernel = np.maximum(1 - off / TURN, 0)
+    of_bin = np.bincount(at, weights=weight, minlength=BINS)
+    votes = np.array([(of_bin * np.roll(kernel, i)).sum() for i in range(BINS)])
+    return votes[at]
+
+
+def _rotated(polygon: object, by: float) -> object:
+    return affinity.rotate(polygon, float(by), origin="centroid", use_radians=True)
+
+
+def _turned(angle: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Wrap angles to [-pi/4, pi/4)."""
+    return np.asarray((angle + pi / 4) % (pi / 2) - pi / 4)
+
+
+@njit(cache=True, nogil=True)
+def directions_of(
+    walls: NDArray[np.float64], owner: NDArray[np.int64], count: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the direction of each building modulo 90 degrees, radians, and the squares of its walls along it."""
+    dx, dy = walls[:, 2] - walls[:, 0], walls[:, 3] - walls[:, 1]
+    angle, square = np.arctan2(dy, dx), dx * dx + dy * dy
+    longest, direction = np.zeros(count), np.zeros(count)
+    for i in range(len(walls)):
+        if square[i] > longest[owner[i]]:
+            longest[owner[i]], direction[owner[i]] = square[i], angle[i]
+    weight, off = np.zeros(count), np.zeros(count)
+    for i in range(len(walls)):
+        aside = turn(angle[i] - direction[owner[i]], pi / 2)
+        if abs(aside) < 2 * SQUARE:
+            weight[owner[i]] += square[i]
+            off[owner[i]] += square[i] * aside
+    return direction + off / np.maximum(weight, 1e-12), weight
