@@ -18,6 +18,7 @@ AROUND_NAMES = re.compile(r"^(band|layer|channel)[\s_-]*\d+|[\s_]*\(?\d+(\.\d+)?
 OTHER_BANDS = re.compile(
     r"edge|infra|ir\b|ir_|ir\d|nd[vwb]i|index|^v[vh]|^h[vh]|cirrus|coast|aerosol|yellow", re.IGNORECASE
 )
+NUMBER = re.compile(r"\d+(\.\d+)?")
 NUMBERED = re.compile(r"(band|layer|channel)?[\s_-]*\d+", re.IGNORECASE)  # "Band 1", "Layer_2": a count, not a name
 
 
@@ -39,7 +40,8 @@ def label_of(src: DatasetReader, i: int, path: str) -> str | None:
         for token in reversed(re.split(r"[^A-Za-z0-9]+", Path(path).stem)):
             if token.lower() in known:
                 return token
-    return None
+    micrometres = src.tags(i + 1, ns="IMAGERY").get("CENTRAL_WAVELENGTH_UM")  # of ENVI headers and some products
+    return f"{float(micrometres) * 1000:g} nm" if micrometres and NUMBER.fullmatch(micrometres) else None
 
 
 def overruled(src: DatasetReader, labels: Sequence[str | None]) -> list[str]:

@@ -412,6 +412,16 @@ def test_rgb_is_known_by_colour_interpretation_where_no_description_speaks_again
         assert [note.partition("takes ")[2].partition(", by")[0] for note in scene.notes] == [told] * bool(told)
 
 
+def test_wavelengths_in_metadata_name_bands(tmp_path):
+    path = write(tmp_path / "envi.tif", noise("uint16", 4), photometric="MINISBLACK")
+    with rasterio.open(path, "r+") as out:
+        for band, micrometres in enumerate(("0.4924", "0.665", "0.842", "?"), start=1):
+            out.update_tags(band, ns="IMAGERY", CENTRAL_WAVELENGTH_UM=micrometres)
+    scene = open_scene(path)
+    assert scene.bands.names == ("492.4 nm", "665 nm", "842 nm", "band4")
+    assert [s.index for s in scene.select(BandSet.parse("nir,red")).sources] == [3, 2]
+
+
 def test_grey_is_equal_parts_of_red_green_and_blue_and_palettes_are_not(tmp_path):
     grey = open_scene(write(tmp_path / "pan.tif", noise("uint8", 1)))
     data = whole(grey.select(BandSet.parse("red,green,blue"))).data
