@@ -12,7 +12,9 @@ from geoseg.options.exchange import ImportOptions
 
 @spread
 def import_(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", parser=named_path, help="An ONNX file or STAC MLM item.")],
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL", parser=named_path, help="ONNX file, checkpoint or STAC item.")
+    ],
     *,
     bundle: Annotated[
         Path,
@@ -26,7 +28,7 @@ def import_(
     calibrate: Calibrate = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Make a bundle of a network from elsewhere: an ONNX file, or a STAC item of a model with the file beside it.
+    """Make a bundle of a network from elsewhere: an ONNX file, a checkpoint, or a STAC item with its file.
 
     Size, layout, stride and answers are found by running it. What nobody says and no run shows is asked for by name.
     """

@@ -48,7 +48,7 @@ VERBS = {
     "models": ("models", "List the models that are here: task, bands, resolution, ground, scores, licence."),
     "import": (
         "import_",
-        "Make a bundle of a network from elsewhere: an ONNX file, or a STAC item of a model with the file beside it.",
+        "Make a bundle of a network from elsewhere: an ONNX file, a checkpoint, or a STAC item with its file.",
     ),
     "export": (
         "export",

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from geoseg.errors import ConfigError
 from geoseg.options.option import Checked, Option, Text, at_least
+from geoseg.untrusted.text import parse_json
 from geoseg.values.classes import ClassInfo, parse_color
 
 Layout = Literal["nchw", "nhwc"]
@@ -55,6 +56,18 @@ def parse_metres(text: str) -> float | Literal["any"]:
         raise ConfigError(f"{text}: write {METRES.form}") from error
 
 
+def parse_object(text: str) -> dict[str, Any]:
+    """Return a JSON object; raises ConfigError."""
+    try:
+        value = parse_json(text.encode())
+    except ValueError as error:
+        raise ConfigError(f"{text}: {error}; write {JSON.form}") from error
+    if not isinstance(value, dict):
+        raise ConfigError(f"{text}: write {JSON.form}")
+    return value
+
+
+JSON = Text("JSON", 'a JSON object, e.g. {"key": 1}', parse_object)
 CLASSES = Text("NAME[=#rrggbb],…", "names with commas between them, a colour after = where wanted", parse_classes)
 NUMBERS = Text("N,…", "a number, or one for each band with commas between them", parse_numbers)
 METRES = Text("METRES|any", "a resolution in metres, or any", parse_metres)
@@ -99,6 +112,12 @@ class ImportOptions(Checked):
     ] = None
     layout: Annotated[Layout | None, Option("Order of the axes of its input.", unset="found by probing")] = None
     answers: Annotated[Answers | None, Option("What it answers.", unset="found by probing")] = None
+    network: Annotated[
+        str | None, Option("Which of geoseg's networks a checkpoint is of.", unset="as it says", metavar="NAME")
+    ] = None
+    network_options: Annotated[
+        dict[str, Any] | None, Option('The network\'s options, e.g. {"encoder_name": "resnet18"}.', text=JSON)
+    ] = None
     output: Annotated[str | None, Option("Which of its outputs, where it has several.", metavar="NAME")] = None
 
     def _faults(self) -> Iterator[str]:

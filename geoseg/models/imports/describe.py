@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from geoseg.errors import ConfigError
-from geoseg.models.imports.probing import Examined
+from geoseg.models.imports.probing import Shape
 from geoseg.models.imports.stated import softmax_of
 from geoseg.models.spec import Architecture, ModelSpec, Normalisation
 from geoseg.options.exchange import ImportOptions
@@ -66,7 +66,7 @@ def _normalisation(mean: Numbers, std: Numbers, bands: int, where: str) -> Norma
     return Normalisation(mean=mean * (bands // len(mean) or 1), std=std * (bands // len(std) or 1))
 
 
-def spec_of(fields: Mapping[str, Any], found: Examined, arch: Architecture, *, where: str) -> ModelSpec:
+def spec_of(fields: Mapping[str, Any], found: Shape, arch: Architecture, *, where: str) -> ModelSpec:
     """Return a bundle's description, once the network was run; raises ConfigError where both do not fit."""
     channels = sum(len(group.channels) for group in fields["outputs"])
     if found.channels != channels and not (found.channels == 1 and channels == 2):
@@ -79,7 +79,7 @@ def spec_of(fields: Mapping[str, Any], found: Examined, arch: Architecture, *, w
         raise ConfigError(f"{where}: {in_words(ModelSpec, error)}") from error
 
 
-def _windows(fields: Mapping[str, Any], found: Examined) -> dict[str, int]:
+def _windows(fields: Mapping[str, Any], found: Shape) -> dict[str, int]:
     """Return window, margin and ramp: as they are known for such windows, else an eighth each, about.
 
     The ramp is as long as it must be for the stride to be a multiple of the network's.

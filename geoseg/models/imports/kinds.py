@@ -6,7 +6,7 @@ from typing import Literal
 
 from geoseg.errors import ModelError
 
-Kind = Literal["onnx", "checkpoint", "smp", "mlm"]
+Kind = Literal["onnx", "checkpoint", "mlm"]
 LINES = {
     "TorchScript": "m = torch.jit.load({name!r}); torch.onnx.export(m, (torch.zeros(1, BANDS, 512, 512),), {to!r}, "
     "dynamo=False)",
@@ -22,7 +22,7 @@ def kind_of(path: Path) -> Kind:
     """
     if path.is_dir():
         if (path / "config.json").is_file() and (path / "model.safetensors").is_file():
-            return "smp"
+            return "checkpoint"
         raise ModelError(f"{path}: a folder without config.json and model.safetensors; name a file, or such a folder")
     try:
         with path.open("rb") as file:

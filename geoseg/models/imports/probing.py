@@ -6,7 +6,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,18 +27,23 @@ FAR_LESS = 0.1  # of the largest change: a shift that is the network's own chang
 Call = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
+class Shape(NamedTuple):
+    """What a description takes from a network: its channels, and the pixels of its windows."""
+
+    channels: int
+    window_px: int
+    multiple_px: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Examined:
     """What is known of a file once it was run."""
 
     content: bytes
     """The ONNX file of the bundle."""
-    channels: int
-    """Of the file's answer."""
-    window_px: int
+    shape: Shape
     fixed: bool
     """Whether it takes no other windows."""
-    multiple_px: int
     call_bytes: int
     """What a call for one window held."""
     assumed: tuple[str, ...]
@@ -88,7 +93,7 @@ def examine(path: Path, bands: int, options: ImportOptions, usual_px: int) -> Ex
     multiple_px = options.multiple_px or _multiple(call, seen, reading, assumed)
     content = made_over(model, reading)
     return Examined(
-        content=content, channels=reading.channels, window_px=window_px, fixed=bool(fixed), multiple_px=multiple_px,
+        content=content, shape=Shape(reading.channels, window_px, multiple_px), fixed=bool(fixed),
         call_bytes=measured(content, (bands, window_px, window_px)), assumed=tuple(assumed),
     )  # fmt: skip
 

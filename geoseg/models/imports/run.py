@@ -8,6 +8,7 @@ from typing import Any
 
 from geoseg.errors import ModelError
 from geoseg.models.bundle import ModelBundle, load_model, refuse_bundle, write_bundle
+from geoseg.models.imports.checkpoints import import_checkpoint
 from geoseg.models.imports.describe import known, spec_of
 from geoseg.models.imports.kinds import kind_of
 from geoseg.models.imports.mlm import read_item
@@ -47,8 +48,9 @@ def import_model(
         if kind_of(item.model) != "onnx":
             raise ModelError(f"{path}: its network {item.model.name} is no ONNX file; export it as one")
         return _of_onnx(item.model, folder, options, read=item.fields, like=like)
-    if kind != "onnx":
-        raise ModelError(f"{path}: a file of the kind {kind} is not imported yet; export it as ONNX")
+    if kind == "checkpoint":
+        own = None if like is None else load_model(like).spec
+        return Imported(import_checkpoint(path, folder, options, like=own, overwrite=overwrite), ())
     return _of_onnx(path, folder, options, read={}, like=like)
 
 
@@ -61,10 +63,10 @@ def _of_onnx(
     fields = known(path, read, options, like=spec, name=folder.name)
     usual_px, options = fields.get("window_px", USUAL_PX), replace(options, multiple_px=fields.get("multiple_px"))
     found = isolated(examine, path, len(fields["bands"]), options, usual_px, where=str(path))
-    fixed = {"fixed_px": found.window_px} if found.fixed else {}
+    fixed = {"fixed_px": found.shape.window_px} if found.fixed else {}
     arch = Architecture(name="onnx", options={"call_bytes": found.call_bytes, **fixed})
     fields["training"] = {"imported": {"file": path.name, "sha256": _sha256(path), "assumed": list(found.assumed)}}
-    made = spec_of(fields, found, arch, where=str(path))
+    made = spec_of(fields, found.shape, arch, where=str(path))
     return Imported(write_bundle(folder, found.content, spec=made, file="model.onnx"), found.assumed)
 
 
