@@ -19,16 +19,27 @@ Install = Annotated[
     Literal["clouds"] | None,
     typer.Option(help="clouds: make models of the installed package ukis-csmask (pip install 'geoseg[clouds]')."),
 ]
+Networks = Annotated[
+    bool, typer.Option("--networks", help="List the networks that a config may name, with the windows that they take.")
+]
 
 
 @spread
-def models(*, install: Install = None, overwrite: Overwrite = False, json_out: JsonOut = False) -> None:
+def models(
+    *, networks: Networks = False, install: Install = None, overwrite: Overwrite = False, json_out: JsonOut = False
+) -> None:
     """List the models that are here: task, bands, resolution, ground, scores, licence.
 
     Those that come with geoseg, and those in $GEOSEG_MODELS, or in the user's data folder where that is not set.
     """
     from geoseg.models.bundle import known_models
 
+    if networks:
+        rows = network_rows()
+        print(
+            json.dumps(rows, indent=1) if json_out else table([list(row.values()) for row in rows], head=list(rows[0]))
+        )
+        return
     if install == "clouds":
         from geoseg.models import csmask
 
@@ -37,6 +48,13 @@ def models(*, install: Install = None, overwrite: Overwrite = False, json_out: J
         return
     listed = {name: facts(name, folder) for name, folder in known_models().items()}
     print(json.dumps(listed, indent=1, ensure_ascii=False) if json_out else "\n\n".join(map(as_text, listed.values())))
+
+
+def network_rows() -> list[dict[str, str]]:
+    """Return what the table of networks says of each, with the options that it has where none are given."""
+    from geoseg.models.architectures import NETWORKS
+
+    return [{"network": name, **kind.card()} for name, kind in NETWORKS.items()]
 
 
 def facts(name: str, folder: Path) -> dict[str, Any]:

@@ -177,10 +177,12 @@ def _check_network(path: Path, spec: ModelSpec, weights: Weights) -> None:
         options = check_architecture(spec.arch)
     except ConfigError as error:
         raise ModelError(f"{path}: arch: {error}") from error
-    if spec.multiple_px % options.stride_px:
+    if spec.multiple_px % options.multiple_px:
         raise ModelError(
-            f"{path}: multiple_px: {spec.multiple_px} is no multiple of the network's stride, {options.stride_px} px"
+            f"{path}: multiple_px: {spec.multiple_px} is no multiple of the network's stride, {options.multiple_px} px"
         )
+    if fault := options.fault_of_window(spec.window_px):
+        raise ModelError(f"{path}: window_px: {spec.arch.name}: {fault}")
     if options.least_values * LEAST_BYTES_PER_VALUE > weights.bytes:
         raise ModelError(
             f"{path}: weights do not fit {spec.arch.name}: {weights.bytes} bytes hold fewer than the "

@@ -18,7 +18,7 @@ from geoseg.errors import ConfigError
 from geoseg.integrations.named import resolved
 from geoseg.models.adapt import start_from
 from geoseg.models.architectures import build_network
-from geoseg.models.backends.torch import choose_precision
+from geoseg.models.backends.torch import channels_last, choose_precision
 from geoseg.models.bundle import load_model
 from geoseg.models.spec import ModelSpec, Normalisation
 from geoseg.training.augment import AreaPixels, Recipe
@@ -119,7 +119,7 @@ def fit(
         )
         training["stem"] = {o.band: o.how for o in origins}
         log.info("started from %s: %s", donor.spec.name, "; ".join(f"{o.band}: {o.how}" for o in origins))
-    network = network.to(memory_format=torch.channels_last)
+    network = channels_last(network)
     model = model.model_copy(update={"training": training})
     return _Loop(spec, samples, model, network, slow).run(on_epoch, on_step)
 

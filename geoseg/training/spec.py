@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from geoseg.models.adapt import Policy
+from geoseg.models.architectures import check_architecture
 from geoseg.models.derived import Derived
 from geoseg.models.outputs import Output
 from geoseg.models.spec import Architecture, ModelSpec, Normalisation, Range
@@ -16,6 +17,7 @@ from geoseg.untrusted.validation import in_words
 from geoseg.values.bands import Band, BandSet
 
 WEIGHTS_NAME = re.compile(r"(torchgeo|timm|smp):([\w./+-]+)")  # of weights in a library's tables, no file
+USUAL_PX = 32  # windows are multiples of it, so that networks can be exchanged
 Side = Literal["north", "south", "east", "west"]
 
 
@@ -135,9 +137,9 @@ class TrainSpec(Value):
     split: Split | None = None
     augmentation: Augmentation = Augmentation()
     schedule: Schedule = Schedule()
-    window_px: int = 512
-    margin_px: int = 64
-    ramp_px: int = 64
+    window_px: int | None = Field(None, description="null: the network's default, as margin_px and ramp_px")
+    margin_px: int | None = None
+    ramp_px: int | None = None
     tta: Literal["none", "rotate", "d4"] = Field("none", description="views of a window that runs average by default")
     suits_m: Range | None = Field(None, description="resolutions of the scenes that the model is for")
     ground: str = Field("", description="what ground it is trained on, in words")
@@ -156,9 +158,18 @@ class TrainSpec(Value):
         """Refuse before the first epoch what the bundle would refuse after it."""
         bands = len(self.band_set)
         try:
-            self.of_model(Normalisation(mean=(0.0,) * bands, std=(1.0,) * bands))
+            model = self.of_model(Normalisation(mean=(0.0,) * bands, std=(1.0,) * bands))
         except ValidationError as error:
             raise ValueError(in_words(ModelSpec, error)) from error
+        network = check_architecture(self.arch)
+        for key, size_px in (("window_px", model.window_px), ("schedule.crop_px", self.schedule.crop_px)):
+            if fault := network.fault_of_window(size_px):
+                raise ValueError(f"{key}: {self.arch.name}: {fault}")
+        if self.schedule.batch < network.least_batch:
+            raise ValueError(
+                f"schedule.batch: {self.arch.name} takes batches of {network.least_batch} or more in training, not "
+                f"{self.schedule.batch}"
+            )
         stray = sorted(set(self.schedule.class_weights) - {c.name for c in self.target.channels})
         if stray:
             raise ValueError(f"class_weights of {', '.join(stray)}, which no channel is called")
@@ -182,6 +193,8 @@ class TrainSpec(Value):
 
     def of_model(self, normalisation: Normalisation) -> ModelSpec:
         """Return what the bundle will say of its network; raises ValidationError."""
+        network = check_architecture(self.arch)
+        window_px, margin_px, ramp_px = network.windows
         return ModelSpec(
             name=self.name,
             arch=self.arch,
@@ -191,9 +204,10 @@ class TrainSpec(Value):
             gsd_m=self.gsd_m,
             gsd_range_m=self.gsd_range_m,
             normalisation=normalisation,
-            window_px=self.window_px,
-            margin_px=self.margin_px,
-            ramp_px=self.ramp_px,
+            window_px=window_px if self.window_px is None else self.window_px,
+            margin_px=margin_px if self.margin_px is None else self.margin_px,
+            ramp_px=ramp_px if self.ramp_px is None else self.ramp_px,
+            multiple_px=USUAL_PX if USUAL_PX % network.multiple_px == 0 else network.multiple_px,
             tta=self.tta,
             outputs=(Output(channels=self.target.channels),),
             classes=self.target.class_table,

@@ -39,6 +39,18 @@ def test_every_model_is_listed_with_what_it_is_for(own_folder, capsys):
     assert text.count(str(own_folder)) >= 2
 
 
+def test_networks_are_listed_with_their_windows_and_licences(capsys):
+    assert main(["models", "--networks", "--json"]) == 0
+    rows = {row["network"]: row for row in json.loads(capsys.readouterr().out)}
+    assert rows["pan"]["windows"] == "32 n px, 128 or more"
+    assert "batches of 2 or more in training" in rows["pan"]["notes"]
+    assert "one by one" in rows["oneformer"]["notes"]
+    assert "geoseg[transformers]" in rows["oneformer"]["notes"]
+    assert all(row["about"] and row["code"] and row["weights"] for row in rows.values())
+    assert main(["models", "--networks"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == len(rows) + 1
+
+
 def test_a_model_of_the_user_s_is_found_by_name_but_never_instead_of_geoseg_s(own_folder):
     assert load_model("mine").path == str(own_folder / "mine")
     assert known_models()["spectral"] == bundled_models()["spectral"]

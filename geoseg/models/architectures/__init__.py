@@ -4,6 +4,7 @@ The table is an allow-list: what a library takes beyond it (timm's names of hubs
 ``checkpoint_path``) would fetch files or read pickles. A new family is a file, and a line in the table.
 """
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
@@ -11,21 +12,71 @@ from pydantic import ValidationError
 from geoseg.errors import ConfigError
 from geoseg.models.architectures.base import Options
 from geoseg.models.architectures.compact_unet import CompactUNetOptions
+from geoseg.models.architectures.fcn import Fcn8sOptions, FcnResnetOptions
 from geoseg.models.architectures.onnx import OnnxOptions
 from geoseg.models.architectures.pixel_mlp import PixelMlpOptions
 from geoseg.models.architectures.probes import ConstantProbe, IdentityProbe, RampProbe
-from geoseg.models.architectures.smp import SmpUNetOptions
+from geoseg.models.architectures.queries import HfSegformerOptions, Mask2FormerOptions, OneFormerOptions
+from geoseg.models.architectures.smp import (
+    DeepLabV3Options,
+    DeepLabV3PlusOptions,
+    DPTOptions,
+    FPNOptions,
+    LinknetOptions,
+    MAnetOptions,
+    PANOptions,
+    PSPNetOptions,
+    SegformerOptions,
+    SmpUNetOptions,
+    UNetPlusPlusOptions,
+    UPerNetOptions,
+)
 from geoseg.models.architectures.spectral_rules import SpectralRulesOptions
+from geoseg.models.architectures.temporal import TemporalOptions, UNet3dOptions
+from geoseg.models.architectures.unets import (
+    AttentionUNetOptions,
+    NnUNetOptions,
+    NnUNetResidualOptions,
+    PlainUNetOptions,
+    TransUNetOptions,
+)
 from geoseg.models.spec import Architecture
 from geoseg.untrusted.validation import in_words, near_or_known
 
 if TYPE_CHECKING:
     from torch import nn
 
-ARCHITECTURES: dict[str, type[Options]] = {
+NETWORKS: Mapping[str, type[Options]] = {  # those that a config may train
     "compact-unet": CompactUNetOptions,
-    "smp-unet": SmpUNetOptions,
+    "plain-unet": PlainUNetOptions,
+    "unet": SmpUNetOptions,
+    "unet++": UNetPlusPlusOptions,
+    "attention-unet": AttentionUNetOptions,
+    "transunet": TransUNetOptions,
+    "nnunet-plain": NnUNetOptions,
+    "nnunet-residual": NnUNetResidualOptions,
+    "fcn-8s": Fcn8sOptions,
+    "fcn-resnet": FcnResnetOptions,
+    "deeplabv3": DeepLabV3Options,
+    "deeplabv3+": DeepLabV3PlusOptions,
+    "segformer": SegformerOptions,
+    "hf-segformer": HfSegformerOptions,
+    "fpn": FPNOptions,
+    "pspnet": PSPNetOptions,
+    "pan": PANOptions,
+    "manet": MAnetOptions,
+    "linknet": LinknetOptions,
+    "upernet": UPerNetOptions,
+    "dpt": DPTOptions,
+    "mask2former": Mask2FormerOptions,
+    "oneformer": OneFormerOptions,
+    "temporal": TemporalOptions,
+    "unet3d": UNet3dOptions,
     "pixel-mlp": PixelMlpOptions,
+}
+ARCHITECTURES: dict[str, type[Options]] = {
+    **NETWORKS,
+    "smp-unet": SmpUNetOptions,  # what bundles call "unet" that were made before there were others
     "spectral-rules": SpectralRulesOptions,
     "probe-identity": IdentityProbe,
     "probe-constant": ConstantProbe,

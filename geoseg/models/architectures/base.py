@@ -1,8 +1,10 @@
-"""Options: what a family of networks takes, and what is known of a network by its options alone. No torch in here."""
+"""Options: what a family of networks takes, and what the engine must know of a network. No torch in here."""
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from fractions import Fraction
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -12,23 +14,78 @@ if TYPE_CHECKING:
     from torch import nn
 
 Width = Annotated[int, Field(ge=1, le=4096)]  # channels of a layer
+Widths = Annotated[tuple[Width, ...], Field(min_length=2, max_length=8)]  # of the levels of a U-Net, finest first
+Upsampling = Literal["bilinear", "transposed", "pixel-shuffle"]  # the last two are learned
+OURS = "Apache-2.0"
+SMP, TIMM = "MIT (smp)", "Apache-2.0 (timm)"
+TORCHVISION, TRANSFORMERS = "BSD-3 (torchvision)", "Apache-2.0 (transformers)"
 
 
 class Options(Value):
-    """The options of one architecture, checked; a family derives its own."""
+    """The options of one architecture, checked, and what follows from them; a family derives its own."""
 
     backend: ClassVar[str] = "torch"
     """What runs it: a key of ``geoseg.models.backends.BACKENDS``."""
 
+    about: ClassVar[str] = ""
+    """What it is, in a few words, with its source."""
+
+    licence: ClassVar[str] = OURS
+    """Of its code."""
+
+    weights_licence: ClassVar[str] = "none published"
+    """Of the weights that others publish for it."""
+
+    extra: ClassVar[str] = ""
+    """The extra of geoseg that it needs, as in pip install 'geoseg[extra]'."""
+
+    windows: ClassVar[tuple[int, int, int]] = (512, 64, 64)
+    """Window, margin and ramp in pixels where a config says none."""
+
+    least_batch: ClassVar[int] = 1
+    """Windows in a training batch at the least: 2 where a map of 1 x 1 px meets batch normalisation."""
+
+    batch_one: ClassVar[bool] = False
+    """Whether its bits depend on the place of a window in a batch: windows are then run one by one."""
+
+    usual: ClassVar[Mapping[str, object]] = MappingProxyType({})
+    """Options with which it is listed, where some have no default."""
+
+    @classmethod
+    def card(cls) -> dict[str, str]:
+        """Return what the table of networks says of it, with its usual options."""
+        own = cls.model_validate(dict(cls.usual))
+        window, margin, ramp = cls.windows
+        least = own.multiple_px * -(-own.least_px // own.multiple_px)
+        notes = {
+            "sees its whole window": own.looks_everywhere,
+            f"batches of {cls.least_batch} or more in training": cls.least_batch > 1,
+            "windows run one by one": cls.batch_one,
+            f"needs geoseg[{cls.extra}]": bool(cls.extra),
+        }
+        return {
+            "about": cls.about,
+            "windows": f"{own.multiple_px} n px, {least} or more",
+            "default": f"{window}/{margin}/{ramp}",
+            "notes": ", ".join(note for note, holds in notes.items() if holds),
+            "code": cls.licence,
+            "weights": cls.weights_licence,
+        }
+
     @property
     @abstractmethod
-    def stride_px(self) -> int:
+    def multiple_px(self) -> int:
         """Windows are multiples of it."""
 
     @property
     def least_px(self) -> int:
         """No window is smaller."""
         return 1
+
+    @property
+    def looks_everywhere(self) -> bool:
+        """Whether a pixel's answer depends on its whole window: global pooling, attention, instance normalisation."""
+        return False
 
     @property
     def least_values(self) -> int:
@@ -39,6 +96,18 @@ class Options(Value):
         """Return how many values all convolutions give per pixel of a window; None where only a run tells."""
         return None
 
+    def fault_of_window(self, window_px: int) -> str:
+        """Return why a window is not taken, with the nearest that are; empty for one that is."""
+        step = self.multiple_px
+        least = -(-self.least_px // step) * step
+        if window_px % step == 0 and window_px >= least:
+            return ""
+        below = max(window_px // step * step, least)
+        return (
+            f"windows of {window_px} px are not taken: multiples of {step} px, {least} px or more; "
+            f"the nearest are {below} and {below + step} px"
+        )
+
     @abstractmethod
     def build(self, in_channels: int, out_channels: int) -> "nn.Module":
-        """Return the network with random weights; it maps (B, in, h, w) to logits (B, out, h, w)."""
+        """Return the network with random weights; it maps (B, in, h, w) to full-size logits (B, out, h, w)."""

@@ -1,7 +1,8 @@
 """The compact U-Net's options, and what follows from them. No torch in here: its layers are in compact_unet_torch."""
 
+from collections.abc import Mapping
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
@@ -14,11 +15,13 @@ if TYPE_CHECKING:
 class CompactUNetOptions(Options):
     """widths: channels per level; dropout: share of the deepest channels that training leaves out."""
 
+    about: ClassVar[str] = "small residual U-Net, for CPUs"
+    usual: ClassVar[Mapping[str, object]] = {"widths": [24, 48, 96, 160, 240]}
     widths: tuple[Width, ...] = Field(min_length=1, max_length=8)
     dropout: float = Field(0.0, ge=0, lt=1)
 
     @property
-    def stride_px(self) -> int:
+    def multiple_px(self) -> int:
         """See ``Options``."""
         return int(2 ** (len(self.widths) - 1))
 

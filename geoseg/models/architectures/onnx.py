@@ -28,7 +28,7 @@ class OnnxOptions(Options):
         return self.fixed_px or 1
 
     @property
-    def stride_px(self) -> int:
+    def multiple_px(self) -> int:
         """See ``Options``: the bundle's own multiple counts."""
         return 1
 

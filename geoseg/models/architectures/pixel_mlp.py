@@ -27,7 +27,9 @@ class PixelMlpOptions(Options):
     context: boxes in which the first answer is averaged, for a second one that knows what lies around.
     """
 
-    stride_px: ClassVar[int] = 1
+    about: ClassVar[str] = "perceptron over a pixel and the boxes around it, for few labels"
+    windows: ClassVar[tuple[int, int, int]] = (384, 32, 32)
+    multiple_px: ClassVar[int] = 1
     boxes: tuple[Side, ...] = Field((3, 7, 15, 31), min_length=1, max_length=8)
     widths: tuple[Width, ...] = Field((64, 64), min_length=1, max_length=8)
     dropout: float = Field(0.1, ge=0, lt=1, description="share of hidden values that training leaves out")

@@ -18,7 +18,7 @@ ROW_SHARE, COL_SHARE = 0.8, 0.2  # what the ramp probe rises by from a window's 
 class ProbeOptions(Options):
     """A probe takes none, and has no convolution."""
 
-    stride_px: ClassVar[int] = 1
+    multiple_px: ClassVar[int] = 1
     network: ClassVar[str]
 
     def values_per_px(self, _in_channels: int, _out_channels: int) -> Fraction:

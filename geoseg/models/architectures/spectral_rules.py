@@ -22,7 +22,7 @@ class SpectralRulesOptions(Options):
     """What the rules look at: indices, or bands by name."""
 
     @property
-    def stride_px(self) -> int:
+    def multiple_px(self) -> int:
         """See ``Options``."""
         return 1
 

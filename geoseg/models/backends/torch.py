@@ -78,7 +78,12 @@ class TorchBackend:
     @cached_property
     def network(self) -> nn.Module:
         """The network, loaded at first use."""
-        return self.bundle.network().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return channels_last(self.bundle.network().to(self.device))
+
+    @cached_property
+    def one_by_one(self) -> bool:
+        """Whether windows are run one by one, since the network's bits depend on their places in a batch."""
+        return check_architecture(self.bundle.spec.arch).batch_one
 
     def load(self) -> None:
         """See ``Backend``."""
@@ -89,7 +94,8 @@ class TorchBackend:
         with torch.inference_mode():
             batch = torch.from_numpy(windows).to(self.device).contiguous(memory_format=torch.channels_last)
             with torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not torch.float32):
-                logits = self.network(batch)
+                parts = [self.network(part) for part in batch.split(1 if self.one_by_one else len(batch))]
+            logits = parts[0] if len(parts) == 1 else torch.cat(parts)
             probabilities = torch.softmax(logits.float().contiguous(), 1)
             return Answer(probabilities.cpu().numpy())
 
@@ -107,6 +113,13 @@ class TorchBackend:
         if values is None:
             values = values_of_a_run(self.network, channels, 4 * spec.multiple_px)
         return int(HEAP_SHARE * batch * height * width * int(values * self.dtype.itemsize))
+
+
+def channels_last(network: nn.Module) -> nn.Module:
+    """Return a network with its filters as 2-D convolutions run fastest; one with 3-D ones stays as it is."""
+    if any(parameter.dim() > 4 for parameter in network.parameters()):
+        return network
+    return network.to(memory_format=torch.channels_last)
 
 
 def values_of_a_run(network: nn.Module, channels: int, size: int) -> Fraction:

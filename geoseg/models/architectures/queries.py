@@ -1,0 +1,93 @@
+"""Networks of transformers: SegFormer, and Mask2Former and OneFormer as semantic networks. No torch in here.
+
+Their layers are in queries_torch. Masks of single objects are not given here: a class's share of a pixel is the sum
+over the queries of p(class) x p(mask).
+"""
+
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field
+
+from geoseg.errors import ConfigError
+from geoseg.models.architectures.base import TRANSFORMERS, Options, Width
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Four = tuple[int, int, int, int]
+
+
+class TransformersOptions(Options):
+    """What all of its networks take: the backbone's four levels."""
+
+    licence: ClassVar[str] = TRANSFORMERS
+    extra: ClassVar[str] = "transformers"
+    windows: ClassVar[tuple[int, int, int]] = (512, 64, 128)
+    network: ClassVar[str]
+    depths: Four
+    heads: Four
+
+    @property
+    def multiple_px(self) -> int:
+        """See ``Options``: attention windows and patches are padded by the library, so that any size will do."""
+        return 32
+
+    @property
+    def looks_everywhere(self) -> bool:
+        """See ``Options``."""
+        return True
+
+    def build(self, in_channels: int, out_channels: int) -> "nn.Module":
+        """See ``Options``; raises ConfigError where the library is not installed."""
+        try:
+            import transformers as _  # noqa: F401
+        except ImportError as error:
+            raise ConfigError("transformers is not installed; type: pip install 'geoseg[transformers]'") from error
+        from geoseg.models.architectures import queries_torch
+
+        network: nn.Module = getattr(queries_torch, self.network)(in_channels, out_channels, self)
+        return network
+
+
+class HfSegformerOptions(TransformersOptions):
+    """widths, depths, heads: of the encoder's levels; those of mit_b0 where none are given."""
+
+    about: ClassVar[str] = "SegFormer of transformers, for folders that it has saved"
+    weights_licence: ClassVar[str] = "MiT: NVIDIA's, not for commercial use (to be checked with the weights)"
+    network: ClassVar[str] = "segformer"
+    widths: tuple[Width, Width, Width, Width] = (32, 64, 160, 256)
+    depths: Four = (2, 2, 2, 2)
+    heads: Four = (1, 2, 5, 8)
+    decoder_width: Width = 256
+
+
+class QueryOptions(TransformersOptions):
+    """A Swin backbone, a pixel decoder, and queries that each answer a class and a mask."""
+
+    width: Width = Field(96, description="channels of the backbone's first level")
+    depths: Four = (2, 2, 6, 2)
+    heads: Four = (3, 6, 12, 24)
+    hidden: Width = Field(256, description="channels of the decoders")
+    feedforward: Width = 1024
+    encoder_layers: int = Field(6, ge=1, le=12)
+    decoder_layers: int = Field(10, ge=2, le=16)
+    attention_heads: int = Field(8, ge=1, le=64)
+    queries: int = Field(100, ge=1, le=500)
+
+
+class Mask2FormerOptions(QueryOptions):
+    """See https://arxiv.org/abs/2112.01527."""
+
+    about: ClassVar[str] = "Mask2Former as a semantic network (Cheng et al. 2022)"
+    weights_licence: ClassVar[str] = "MIT (Meta's, trained on COCO, ADE20K, Cityscapes)"
+    network: ClassVar[str] = "mask2former"
+
+
+class OneFormerOptions(QueryOptions):
+    """Asked for its semantic task always. Its bits depend on a window's place in the batch: measured."""
+
+    about: ClassVar[str] = "OneFormer as a semantic network (Jain et al. 2023)"
+    weights_licence: ClassVar[str] = "MIT (SHI Labs', trained on COCO, ADE20K, Cityscapes)"
+    network: ClassVar[str] = "oneformer"
+    batch_one: ClassVar[bool] = True
+    queries: int = Field(150, ge=1, le=500)
