@@ -58,7 +58,7 @@ def import_checkpoint(
             raise ConfigError(f"{path}: a network for {told[key]} {what}, and {own} are named; name them all in order")
     network = build_network(arch, in_channels=len(fields["bands"]), out_channels=outputs)
     _fill(network, stored, path, arch)
-    stride = check_architecture(arch).stride_px
+    stride = check_architecture(arch).multiple_px
     shape = Shape(outputs, fields.get("window_px", USUAL_PX), fields.get("multiple_px", stride))
     fields["training"] = {"imported": {"file": path.name, "sha256": stored.sha256, "assumed": []}}
     spec = spec_of(fields, shape, arch, where=str(path))
