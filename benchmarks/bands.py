@@ -1,9 +1,10 @@
 """A network trained on red, green and blue, started on other bands: geoseg's ways beside those of smp and timm.
 
 usage: python benchmarks/bands.py --data FOLDER [--seeds N]
-FOLDER holds naip_va_us/ and s2_spain_water/. First the variance of each filter's response on the scene's standardised
-bands over that on its red, green and blue; then the loss on held-out water of the Sentinel-2 scene after a few steps.
-The network is the bundle "buildings": its encoder began as ImageNet's. Windows and decoder are drawn by the seeds.
+FOLDER holds naip_va_us/ and s2_spain_water/. First the variance of each filter's response on the standardised bands of
+a scene's right half over that on its red, green and blue; then the loss on water there, after a few steps on the left
+half, of the Sentinel-2 scene. The bands' correlation is measured on the left half. The network is the bundle
+"buildings": its encoder began as ImageNet's. Windows and decoder are drawn by the seeds.
 """
 
 import argparse
@@ -62,17 +63,22 @@ def drawn(weight: Weight, _source: BandSet, target: BandSet) -> Weight:
     return nn.init.kaiming_normal_(torch.empty(shape), mode="fan_out", nonlinearity="relu").numpy()
 
 
-def geoseg_way(policy: str, weight: Weight, source: BandSet, target: BandSet) -> Weight:
-    """Return one of geoseg's."""
-    return adapt_stem(weight, source, target, policy)[0]  # type: ignore[arg-type]
+def geoseg_way(policy: str, known: Weight | None, weight: Weight, source: BandSet, target: BandSet) -> Weight:
+    """Return one of geoseg's; ``known``: pixels whose bands' correlation is taken, as training takes it."""
+    measured = None if known is None else np.corrcoef(known.reshape(len(known), -1))
+    return adapt_stem(weight, source, target, policy, correlation=measured)[0]  # type: ignore[arg-type]
 
 
-WAYS: dict[str, Callable[[Weight, BandSet, BandSet], Weight]] = {
-    **{f"geoseg {policy}": partial(geoseg_way, policy) for policy in ("copy", "zero", "mean")},
-    "smp": smp_way,
-    "timm": timm_way,
-    "random": drawn,
-}
+def ways(known: Weight) -> dict[str, Callable[[Weight, BandSet, BandSet], Weight]]:
+    """Return all ways by name."""
+    return {
+        **{f"geoseg {policy}": partial(geoseg_way, policy, known) for policy in ("copy", "zero", "mean")},
+        "geoseg copy, correlation not measured": partial(geoseg_way, "copy", None),
+        "smp": smp_way,
+        "timm": timm_way,
+        "random": drawn,
+    }
+
 
 CURVES = ("geoseg copy", "geoseg zero", "smp", "random")  # timm's way is smp's
 
@@ -101,10 +107,12 @@ def variances(folder: Path, place: Place, seeds: int) -> None:
     strength = np.linalg.norm(weight.reshape(len(weight), -1), axis=1)
     weight = weight[strength > LIVE * strength.max()]
     image, bands = pixels(folder, place)
+    half = image.shape[2] // 2
+    known, image = image[:, :, :half], image[:, :, half:]
     rgb = list(bands.indices_of(source))
     print(f"\n{place.file}: {', '.join(source.names)} to {', '.join(bands.names)}")
     print("| way | median ratio | 5 % | 95 % | correlation with the RGB response |\n|---|---|---|---|---|")
-    for name, way in WAYS.items():
+    for name, way in ways(known).items():
         ratios, alike = [], []
         for seed in range(seeds):
             torch.manual_seed(seed)
@@ -126,7 +134,9 @@ def curves(folder: Path, place: Place, seeds: int) -> None:
     print(f"\n{place.file}: cross entropy on the right half (mean of {seeds} seeds, ± standard deviation)")
     print("| way | " + " | ".join(f"{n} steps" for n in STEPS) + " |\n|---|" + "---|" * len(STEPS))
     for name in CURVES:
-        losses = np.array([fine_tuned(WAYS[name], image, label, half, (bands, seed)) for seed in range(seeds)])
+        losses = np.array(
+            [fine_tuned(ways(image[:, :, :half])[name], image, label, half, (bands, seed)) for seed in range(seeds)]
+        )
         cells = [f"{m:.3f} ± {s:.3f}" for m, s in zip(losses.mean(0), losses.std(0), strict=True)]
         print(f"| {name} | {' | '.join(cells)} |")
 

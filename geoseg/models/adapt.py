@@ -12,7 +12,7 @@ from geoseg.values.bands import Band, BandSet
 REACH_NM = 250.0  # a band farther than this from every optical one is a stranger: it starts from the filters' mean
 SPREAD_NM = 60.0  # width of the Gaussian that mixes neighbours
 Policy = Literal["copy", "zero", "mean"]  # where filters come from of bands that the source lacks
-CORRELATION = 0.8  # of standardised optical bands with each other; measured 0.7–0.9 on Sentinel-2 and NAIP scenes
+CORRELATION = 0.8  # of standardised bands with each other, and of neighbouring pixels, where it was not measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +24,20 @@ class Origin:
 
 
 def adapt_stem(
-    weight: NDArray[np.float32], source: BandSet, target: BandSet, policy: Policy = "copy"
+    weight: NDArray[np.float32],
+    source: BandSet,
+    target: BandSet,
+    policy: Policy = "copy",
+    *,
+    correlation: NDArray[np.float64] | None = None,
 ) -> tuple[NDArray[np.float32], tuple[Origin, ...]]:
     """Return an input convolution's weight (O, len(target), kh, kw) made from one of (O, len(source), kh, kw).
 
     A band that both have is copied. Any other gets, by ``policy``: copy, the Gaussian mixture of its optical neighbours
     within 250 nm, where there are none the mean over the source bands; mean, that mean; zero, nothing, so that the
     network answers as it did. Nothing is drawn at random. Where bands were made of others each output filter is
-    rescaled so that standardised inputs with a correlation of 0.8 give it the variance it had.
+    rescaled so that standardised inputs give it the variance it had. correlation: of the target bands with each other,
+    (T, T), over the pixels that the network will see; None: 0.8 of all.
 
     >>> w = np.arange(3, dtype=np.float32).reshape(1, 3, 1, 1)
     >>> rgb, bgr = BandSet.parse("red,green,blue"), BandSet.parse("blue,green,red")
@@ -45,7 +51,11 @@ def adapt_stem(
         origins.append(Origin(band.name, how))
     out = np.einsum("osij,ts->otij", weight, mixing)
     if policy != "zero" and not all(o.how.startswith("copy") for o in origins):
-        gain = np.sqrt(_variance(weight) / np.maximum(_variance(out), 1e-12))
+        before, after = _correlations(source, target, correlation)
+        detailed = correlation is not None
+        gain = np.sqrt(
+            _variance(weight, before, detailed=detailed) / np.maximum(_variance(out, after, detailed=detailed), 1e-12)
+        )
         out = out * gain[:, None, None, None].astype(np.float32)
     return out.astype(np.float32), tuple(origins)
 
@@ -71,15 +81,35 @@ def _mixture(band: Band, source: BandSet, policy: Policy) -> tuple[NDArray[np.fl
     return share, "mean of all bands"
 
 
-def _variance(weight: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Variance of each filter's response to smooth, standardised bands with the correlation above."""
-    response = weight.sum((2, 3), dtype=np.float64)
-    detail = (weight.astype(np.float64) ** 2).sum((1, 2, 3))
-    smooth = CORRELATION * response.sum(1) ** 2 + (1 - CORRELATION) * (response**2).sum(1)
+def _correlations(
+    source: BandSet, target: BandSet, measured: NDArray[np.float64] | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the correlation of the source bands, and of the target bands, as far as it was measured."""
+    before, after = (np.where(np.eye(len(bands), dtype=bool), 1.0, CORRELATION) for bands in (source, target))
+    if measured is None:
+        return before, after
+    after = np.where(np.isnan(measured), after, measured)
+    found = [next((t for t, band in enumerate(target) if own.same(band)), None) for own in source]
+    for i, k in enumerate(found):
+        for j, m in enumerate(found):
+            if k is not None and m is not None:
+                before[i, j] = after[k, m]
+    return before, after
+
+
+def _variance(weight: NDArray[np.float32], bands: NDArray[np.float64], *, detailed: bool) -> NDArray[np.float64]:
+    """Variance of each filter's response to standardised bands with a correlation, mostly smooth in place.
+
+    detailed: what differs from pixel to pixel correlates between bands as the rest; else it does not at all.
+    """
+    taps = weight.reshape(*weight.shape[:2], -1).astype(np.float64)
+    response = taps.sum(2)
+    smooth = np.einsum("oi,ij,oj->o", response, bands, response)
+    detail = np.einsum("oik,ij,ojk->o", taps, bands if detailed else np.eye(len(bands)), taps)
     return CORRELATION * smooth + (1 - CORRELATION) * detail
 
 
-def start_from(network, donor, *, source: BandSet, target: BandSet, policy: Policy = "copy"):  # type: ignore[no-untyped-def]  # nn.Module, imported late
+def start_from(network, donor, *, source: BandSet, target: BandSet, policy: Policy = "copy", correlation=None):  # type: ignore[no-untyped-def]  # nn.Module, imported late
     """Copy a donor network's weights into ``network``, its input layers adapted, its output layer only where it fits.
 
     An input layer is any convolution that is given the image itself: the first one, and shortcuts around it. Returns
@@ -93,7 +123,7 @@ def start_from(network, donor, *, source: BandSet, target: BandSet, policy: Poli
     matched = 0
     for name, tensor in state.items():
         if name in stems and given[name].shape[0] == tensor.shape[0]:
-            adapted, origins = adapt_stem(given[name].numpy(), source, target, policy)
+            adapted, origins = adapt_stem(given[name].numpy(), source, target, policy, correlation=correlation)
             state[name] = torch.from_numpy(adapted)
             matched += 1
         elif name in given and given[name].shape == tensor.shape:

@@ -71,12 +71,18 @@ def _numbers(given: tuple[float, ...] | None, told: str | None) -> NDArray[np.fl
 
 
 def start_encoder(
-    network: "nn.Module", weights: EncoderWeights, bands: BandSet, *, source: str, policy: Policy = "copy"
+    network: "nn.Module",
+    weights: EncoderWeights,
+    bands: BandSet,
+    *,
+    source: str,
+    policy: Policy = "copy",
+    correlation: NDArray[np.float64] | None = None,
 ) -> list[str]:
     """Copy encoder weights into a network whose input is ``bands``; returns the names of the tensors that were set.
 
-    The first convolution is adapted by wavelength. Raises ModelError where less than 80 % of the encoder's tensors are
-    found, or its first convolution is not.
+    The first convolution is adapted by wavelength, see ``adapt_stem``. Raises ModelError where less than 80 % of the
+    encoder's tensors are found, or its first convolution is not.
     """
     import torch
 
@@ -94,11 +100,9 @@ def start_encoder(
             f"bands that it was trained on"
         )
     log.info("%s: %s", source, found.in_words())
-    fits = {
-        name: torch.from_numpy(adapt_stem(value.float().numpy(), weights.bands, bands, policy)[0])
-        if name in stems
-        else value
-        for name, value in found.tensors.items()
-    }
+    fits = dict(found.tensors)
+    for name in stems:
+        weight = found.tensors[name].float().numpy()
+        fits[name] = torch.from_numpy(adapt_stem(weight, weights.bands, bands, policy, correlation=correlation)[0])
     network.load_state_dict({**state, **fits})
     return list(own)

@@ -93,7 +93,6 @@ def fit(
     areas lack classes without which no epoch can be told from another.
     """
     torch.manual_seed(spec.schedule.seed)
-    named = "" if spec.encoder is None else PurePath(spec.encoder.weights).name
     if spec.encoder is not None:
         spec = spec.model_copy(update={"encoder": resolved(spec.encoder, allow_network=False)})
     encoder = None if spec.encoder is None else read_encoder(spec.encoder)
@@ -108,20 +107,30 @@ def fit(
         "manifest": manifest(spec),
         "parameters": sum(p.numel() for p in network.parameters()),
     }
-    slow: frozenset[str] = frozenset()
-    if spec.encoder is not None and encoder is not None:
-        slow = frozenset(start_encoder(network, encoder, model.band_set, source=spec.encoder.weights, policy=spec.stem))
-        training["encoder"] = {**encoder.about, "weights": named}
-    if spec.start_from is not None:
-        donor = load_model(spec.start_from)
-        origins = start_from(
-            network, donor.network(), source=donor.spec.band_set, target=model.band_set, policy=spec.stem
-        )
-        training["stem"] = {o.band: o.how for o in origins}
-        log.info("started from %s: %s", donor.spec.name, "; ".join(f"{o.band}: {o.how}" for o in origins))
+    slow, origin = _started(network, spec, model, encoder, samples)
     network = channels_last(network)
-    model = model.model_copy(update={"training": training})
+    model = model.model_copy(update={"training": {**training, **origin}})
     return _Loop(spec, samples, model, network, slow).run(on_epoch, on_step)
+
+
+def _started(
+    network: nn.Module, spec: TrainSpec, model: ModelSpec, encoder: EncoderWeights | None, samples: Samples
+) -> tuple[frozenset[str], dict[str, object]]:
+    """Give a network the weights that it starts from; returns the tensors of the encoder, and what the bundle says."""
+    slow: frozenset[str] = frozenset()
+    told: dict[str, object] = {}
+    bands = model.band_set
+    if spec.encoder is not None and encoder is not None:
+        file, measured = spec.encoder.weights, samples.correlation()
+        own = start_encoder(network, encoder, bands, source=file, policy=spec.stem, correlation=measured)
+        slow, told["encoder"] = frozenset(own), {**encoder.about, "weights": PurePath(file).name}
+    if spec.start_from is not None:
+        donor, measured = load_model(spec.start_from), samples.correlation()
+        given, source = donor.network(), donor.spec.band_set
+        origins = start_from(network, given, source=source, target=bands, policy=spec.stem, correlation=measured)
+        told["stem"] = {o.band: o.how for o in origins}
+        log.info("started from %s: %s", donor.spec.name, "; ".join(f"{o.band}: {o.how}" for o in origins))
+    return slow, told
 
 
 def check_labels(spec: TrainSpec, model: ModelSpec, samples: Samples) -> None:

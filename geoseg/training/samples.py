@@ -37,10 +37,22 @@ class Samples:
     """Whether all scenes hold bytes that mean themselves."""
 
     def values(self) -> TrainedValues:
-        """Return quantiles of the valid training pixels, one of so many of each area."""
+        """Return quantiles of the valid training pixels."""
+        return trained_values(self._some_pixels(), bytes_alone=self.bytes_alone)
+
+    def correlation(self) -> NDArray[np.float64]:
+        """Return the correlation (C, C) of the bands over training pixels that have all; NaN where none do."""
+        pixels = np.concatenate(self._some_pixels(), 1)
+        pixels = pixels[:, ~np.isnan(pixels).any(0)]
+        if pixels.shape[1] < 2:
+            return np.full((len(pixels), len(pixels)), np.nan)
+        with np.errstate(invalid="ignore", divide="ignore"):  # a band of one value correlates with nothing
+            return np.atleast_2d(np.corrcoef(pixels))
+
+    def _some_pixels(self) -> list[NDArray[np.float32]]:
+        """Return (C, N) valid training pixels of each area, one of so many."""
         stride = max(1, sum(int(area.valid.sum()) for area in self.train) // MOST_VALUES)
-        pixels = [area.image[:, area.valid][:, ::stride] for area in self.train]
-        return trained_values(pixels, bytes_alone=self.bytes_alone)
+        return [area.image[:, area.valid][:, ::stride] for area in self.train]
 
     def statistics(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return (mean, std) per band over the valid training pixels."""

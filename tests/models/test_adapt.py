@@ -100,6 +100,25 @@ def test_responses_keep_their_variance(target):
     assert 0.8 < after.sum() / before.sum() < 1.25
 
 
+def test_where_the_bands_correlation_was_measured_responses_keep_their_variance_exactly():
+    """Bands of one place: red, green and blue alike, near infrared against them, as over fields."""
+    rng = np.random.default_rng(2)
+    light, green = rng.standard_normal((2, 50000))
+    pixels = np.stack([light, 0.95 * light + 0.3 * green, 0.97 * light, green - 0.6 * light])
+    pixels += 0.1 * rng.standard_normal(pixels.shape)
+    pixels = ((pixels - pixels.mean(1, keepdims=True)) / pixels.std(1, keepdims=True)).astype(np.float32)
+    weight, target = stem(3, 64, 1), BandSet.parse("red,green,blue,nir")
+    for policy in ("copy", "mean"):
+        told, _ = adapt_stem(weight, RGB, target, policy, correlation=np.corrcoef(pixels))
+        plain, _ = adapt_stem(weight, RGB, target, policy)
+        before = np.einsum("oi,in->on", weight[..., 0, 0], pixels[:3]).var(1)
+        after, blind = (np.einsum("oi,in->on", w[..., 0, 0], pixels).var(1) for w in (told, plain))
+        np.testing.assert_allclose(after, before, rtol=1e-3)
+        assert np.abs(np.log(blind / before)).max() > 0.2
+    unknown = adapt_stem(stem(3), RGB, target, correlation=np.full((4, 4), np.nan))[0]
+    np.testing.assert_allclose(unknown.std(), adapt_stem(stem(3), RGB, target)[0].std(), rtol=0.3)
+
+
 @pytest.mark.parametrize("arch", ARCHS)
 def test_a_network_started_on_reordered_bands_answers_the_same(arch):
     torch.manual_seed(0)
