@@ -13,6 +13,7 @@ import numpy as np
 from geoseg.errors import ConfigError, InputError, ModelError
 from geoseg.models.architectures import ARCHITECTURES, build_network
 from geoseg.models.bundle import ModelBundle, save_model
+from geoseg.models.imports.checkpoints import NETWORKS
 from geoseg.models.spec import Architecture, ModelSpec
 from geoseg.models.weights import LEAST_MATCHED, StoredWeights, hyper_parameters, match, read_weights
 from geoseg.training.spec import LabelledScene
@@ -22,7 +23,6 @@ SENSORS = {  # what a member's name begins with: the sensor whose band names its
     "SENTINEL2": "sentinel-2", "SENTINEL1": "sentinel-1", "LANDSAT_TM": "landsat-5", "LANDSAT_ETM": "landsat-7",
     "LANDSAT_OLI": "landsat-8", "NAIP": "naip",
 }  # fmt: skip
-NETWORKS = {"unet": ("unet", "smp-unet"), "deeplabv3+": ("deeplabv3+",)}  # a task's word: geoseg's, the first there is
 
 
 @dataclass(frozen=True, slots=True)
