@@ -37,7 +37,8 @@ class Tolerance:
     def sides_px(self) -> tuple[float, ...]:
         """Sides of squares as large as the triangles that a contour may lose: down from the tolerance."""
         far = self.deviation_m / float(np.sqrt(self.pixel_m.prod()))
-        return tuple(sorted({max(far / n, SIMPLIFY_PX) for n in (1, 2, 4)} | {SIMPLIFY_PX}, reverse=True))
+        sides = {max(far / n, SIMPLIFY_PX) for n in (1, 2, 4)} | {SIMPLIFY_PX, SIMPLIFY_PX / 2}
+        return tuple(sorted(sides, reverse=True))
 
     def measured(self, polygons: NDArray[np.object_], contours: NDArray[np.object_]) -> Closeness:
         """Return how near the polygons are."""
