@@ -73,6 +73,12 @@ def spec_of(fields: Mapping[str, Any], found: Shape, arch: Architecture, *, wher
         raise ConfigError(
             f"{where}: answers {found.channels} channels, and {channels} classes are named; name them all in order"
         )
+    if over := found.window_px % found.multiple_px:
+        near = [side for side in (found.window_px - over, found.window_px - over + found.multiple_px) if side]
+        raise ConfigError(
+            f"{where}: takes windows of multiples of {found.multiple_px} px, not of {found.window_px}; the nearest are "
+            f"{' and '.join(map(str, near))}"
+        )
     try:
         return ModelSpec(**{**fields, **_windows(fields, found), "arch": arch, "multiple_px": found.multiple_px})
     except ValidationError as error:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
+from math import gcd
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geoseg.errors import ConfigError, ModelError
-from geoseg.models.imports.reading import Reading, Signature, layout_of, made_over, signature, size_of
+from geoseg.models.imports.reading import Reading, Signature, layout_of, made_over, signature, size_of, upgraded
 from geoseg.models.onnx_file import read_model
 from geoseg.options.exchange import Answers, ImportOptions
 
@@ -66,7 +67,8 @@ def examine(path: Path, bands: int, options: ImportOptions, usual_px: int) -> Ex
     """
     from geoseg.models.backends.onnx import open_session
 
-    model, where, assumed = read_model(path), str(path), []
+    where, assumed = str(path), []
+    model = upgraded(read_model(path), where)
     own = signature(model, where, output=options.output)
     layout, unsure = layout_of(own, where, bands=bands, asked=options.layout)
     if unsure:
@@ -81,7 +83,7 @@ def examine(path: Path, bands: int, options: ImportOptions, usual_px: int) -> Ex
     )  # fmt: skip
     call = _caller(open_session(model.SerializeToString(), where), draft)
     seen = _noise(bands, window_px + STEPS[-1], options)
-    said = _tried(call, seen[:, :window_px, :window_px], where)
+    said = _tried(call, seen, window_px, where)
     channels, scale = _shape(said, window_px, where)
     draft = replace(draft, rank=said.ndim + 1, channels=channels, scale=scale)
     answers = options.answers or _answers(own, said, where)
@@ -166,15 +168,23 @@ def _noise(bands: int, side: int, options: ImportOptions) -> NDArray[np.float32]
     return np.ascontiguousarray(pixels, np.float32)
 
 
-def _tried(call: Call, window: NDArray[np.float32], where: str) -> NDArray[np.float32]:
+def _tried(call: Call, seen: NDArray[np.float32], window_px: int, where: str) -> NDArray[np.float32]:
+    """Return the answer to a window; raises ConfigError with the nearest that are answered, where there are such."""
     from geoseg.models.backends.onnx import one_line
 
+    failed: Exception | None = None
     try:
-        said = call(window)
-    except Exception as error:
-        raise ModelError(
-            f"{where}: does not take a window of {window.shape[1]} px ({one_line(error)}); choose others: --window-px"
-        ) from error
+        said = call(seen[:, :window_px, :window_px])
+    except Exception as error:  # whatever ONNX Runtime raises
+        failed = error
+    if failed is not None or (said.ndim in (2, 3) and window_px % said.shape[-1]):
+        for step in STEPS[1:]:
+            near = [side for side in (window_px // step * step, -(-window_px // step) * step) if side]
+            if all((found := _answered(call, seen, side)) and side % found == 0 for side in near):
+                told = " and ".join(map(str, near))
+                raise ConfigError(f"{where}: takes no windows of {window_px} px; the nearest are {told}") from failed
+    if failed is not None:
+        raise ModelError(f"{where}: does not take a window of {window_px} px ({one_line(failed)})") from failed
     if said.ndim not in (2, 3):
         raise ModelError(f"{where}: answers {said.ndim + 1} axes; a map has windows, channels, rows, columns")
     return said
@@ -204,22 +214,22 @@ def _answers(own: Signature, said: NDArray[np.float32], where: str) -> Answers:
 def _multiple(call: Call, seen: NDArray[np.float32], reading: Reading, assumed: list[str]) -> int:
     """Return the pixels that windows are multiples of: the least that it takes, and that its answers move with."""
     whole = seen.shape[-1] - STEPS[-1]
-    side = PROBE_PX if whole > PROBE_PX and _takes(call, seen, PROBE_PX, reading) else whole
-    taken = next((step for step in STEPS if reading.size_px or _takes(call, seen, side + step, reading)), USUAL_STEP)
+    side = PROBE_PX if whole > PROBE_PX and _answered(call, seen, PROBE_PX) else whole
+    larger = ((step, side + step) for step in STEPS)
+    taken = next((step for step, size in larger if _answered(call, seen, size) * reading.scale == size), USUAL_STEP)
     moved = _moving(call, seen, side)
     if moved is None:
         moved = USUAL_STEP
         assumed.append(f"multiple of {moved} px: no shift moves its answers; --multiple-px says otherwise")
-    return max(taken, moved)
+    return gcd(moved, reading.size_px) if reading.size_px else max(taken, moved)
 
 
-def _takes(call: Call, seen: NDArray[np.float32], side: int, reading: Reading) -> bool:
-    """Whether a window of ``side`` pixels is answered as the others are."""
+def _answered(call: Call, seen: NDArray[np.float32], side: int) -> int:
+    """Return the side of the answer to a window of ``side`` pixels, 0 where there is none."""
     try:
-        said = call(seen[:, :side, :side])
-    except Exception:  # whatever ONNX Runtime raises for a size that the graph does not take
-        return False
-    return bool(said.shape[-1] * reading.scale == side)
+        return int(call(seen[:, :side, :side]).shape[-1])
+    except Exception:  # as in ``_tried``
+        return 0
 
 
 def _moving(call: Call, seen: NDArray[np.float32], side: int) -> int | None:
@@ -229,6 +239,8 @@ def _moving(call: Call, seen: NDArray[np.float32], side: int) -> int | None:
     smaller ones do.
     """
     here = call(seen[..., :side, :side])
+    if here.shape[-1] < 3:
+        return None
     scale, third, changes = side // here.shape[-1], here.shape[-1] // 3, [0.0]
     for step in STEPS:
         by = step // scale

@@ -107,13 +107,27 @@ def size_of(found: Signature, where: str, layout: Layout) -> int | None:
     return rows or cols
 
 
+def upgraded(model: "ModelProto", where: str) -> "ModelProto":
+    """Return a model with operators of ``LEAST_OPSET`` or later; raises ModelError where that cannot be."""
+    from onnx import version_converter
+
+    opset = next((int(one.version) for one in model.opset_import if one.domain in ("", "ai.onnx")), 0)
+    if opset < LEAST_OPSET:
+        try:
+            model = version_converter.convert_version(model, LEAST_OPSET)
+        except RuntimeError as error:
+            told = " ".join(str(error).split())[:200]
+            raise ModelError(
+                f"{where}: of opset {opset}, which cannot be brought to {LEAST_OPSET} ({told}); export it anew"
+            ) from error
+    model.ir_version = max(model.ir_version, LEAST_IR)
+    return model
+
+
 def made_over(model: "ModelProto", reading: Reading) -> bytes:
     """Return the ONNX file of a bundle: the model, between nodes that bring windows in and logits out."""
-    from onnx import TensorProto, helper, version_converter
+    from onnx import TensorProto, helper
 
-    if _opset(model) < LEAST_OPSET:
-        model = version_converter.convert_version(model, LEAST_OPSET)
-    model.ir_version = max(model.ir_version, LEAST_IR)
     prefix = own_prefix(model)
     around = _Around(reading, prefix)
     side = reading.size_px
@@ -194,10 +208,6 @@ class _Around:
             rest = chain.add("Log")
             chain.here = log
             chain.add("Sub", rest)
-
-
-def _opset(model: "ModelProto") -> int:
-    return next((int(one.version) for one in model.opset_import if one.domain in ("", "ai.onnx")), 0)
 
 
 def _maker(model: "ModelProto", name: str) -> str:

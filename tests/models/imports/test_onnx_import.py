@@ -246,3 +246,51 @@ def test_folders_and_other_files(tmp_path):
     with pytest.raises(ModelError, match=r"a folder without config\.json and model\.safetensors"):
         import_model(tmp_path, tmp_path / "b", SAID)
     assert Path(tmp_path / "b").exists() is False
+
+
+def test_a_window_that_the_network_does_not_take_is_refused_with_the_nearest(tmp_path):
+    with pytest.raises(ConfigError, match=r"takes no windows of 63 px; the nearest are 62 and 64"):
+        imported(tmp_path, replace(SAID, window_px=63), scale=1)
+    with pytest.raises(ConfigError, match=r"takes windows of multiples of 32 px, not of 80; the nearest are 64 and 96"):
+        imported(tmp_path, replace(SAID, window_px=80, multiple_px=32))
+    with pytest.raises(ConfigError, match=r"takes no windows of 70 px; the nearest are 64 and 80"):
+        imported(tmp_path, replace(SAID, window_px=70), model=blocks_of(16))
+
+
+def blocks_of(px: int) -> onnx.ModelProto:
+    """Return a network that can only be fed whole blocks, as those that cut an image into patches."""
+    model = tiny_net()
+    last, weights = model.graph.output[0].name, model.graph.initializer
+    weights.append(onnx.numpy_helper.from_array(np.int64([1, 3, -1, px * px]), "blocks"))
+    model.graph.node.append(helper.make_node("Reshape", [last, "blocks"], ["cut"]))
+    model.graph.node.append(helper.make_node("Shape", [last], ["shape"]))
+    model.graph.node.append(helper.make_node("Reshape", ["cut", "shape"], ["whole"]))
+    model.graph.output[0].name = "whole"
+    return model
+
+
+SHIPPED = Path(onnx.__file__).parent / "backend" / "test" / "data" / "pytorch-converted"
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("test_Conv2d_depthwise_padded", None),  # opset 6, a window of 6 px, two at once, weights among the inputs
+        ("test_Conv2d_padding", None),
+        ("test_BatchNorm2d_eval", None),
+        ("test_MaxPool2d", "answers 4 x 4 px for a window of 7 px"),
+        ("test_Sigmoid", "takes windows of 4 x 5 px alone"),
+        ("test_Conv3d", "has 5 axes"),
+    ],
+)
+def test_old_files_that_come_with_onnx_itself(tmp_path, name, told):
+    path = SHIPPED / name / "model.onnx"
+    bands = onnx.load(path).graph.input[0].type.tensor_type.shape.dim[1].dim_value
+    options = replace(SAID, bands=",".join("abcd"[:bands]), classes=parse_classes("a,b,c,d"), window_px=None)
+    options = replace(options, classes=parse_classes("a,b,c")) if "Batch" in name else options
+    if told is not None:
+        with pytest.raises(ModelError, match=told):
+            import_model(path, tmp_path / "b", options)
+        return
+    spec = import_model(path, tmp_path / "b", options).bundle.spec
+    assert (spec.window_px, spec.arch.options["fixed_px"]) == (6, 6)
