@@ -7,12 +7,12 @@ from onnx import TensorProto, helper, numpy_helper
 
 def tiny_net(
     *, bands=3, channels=3, size=None, batch=1, layout="nchw", inside=None, last=None, scale=2, dtype=TensorProto.FLOAT,
-    opset=17, seed=0, names=("height", "width"),
+    opset=17, seed=0, names=("height", "width"), width=8,
 ):  # fmt: skip
     """Return the model of two convolutions, the first of stride 2, whose answer is brought up ``scale`` times.
 
     size: of a static window; inside: (mean, std) that the network normalises with; last: Softmax or Sigmoid; dtype: of
-    its input; names: of dynamic axes.
+    its input; names: of dynamic axes; width: of the layer between.
     """
     random = np.random.default_rng(seed)
     nodes, weights, here = [], [], "image"
@@ -35,10 +35,10 @@ def tiny_net(
         mean, std = (np.reshape(np.float32(v), (1, -1, 1, 1)) for v in inside)
         add("Sub", weight("mean", mean))
         add("Div", weight("std", std))
-    first = random.standard_normal((8, bands, 3, 3)).astype("f4") / 4
+    first = random.standard_normal((width, bands, 3, 3)).astype("f4") / 4
     add("Conv", weight("first", first), strides=[2, 2], pads=[1, 1, 1, 1])
     add("Relu")
-    second = random.standard_normal((channels, 8, 3, 3)).astype("f4") / 4
+    second = random.standard_normal((channels, width, 3, 3)).astype("f4") / 4
     add("Conv", weight("second", second), pads=[1, 1, 1, 1])
     if scale > 1:
         up, roi = weight("scales", np.float32([1, 1, scale, scale])), weight("roi", np.float32([]))

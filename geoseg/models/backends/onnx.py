@@ -67,14 +67,34 @@ def open_backend(bundle: ModelBundle, *, device: str, precision: str) -> "OnnxBa
     return OnnxBackend(bundle)
 
 
-def open_session(content: bytes, where: str) -> onnxruntime.InferenceSession:
-    """Return the session of an ONNX file's bytes, on one thread; raises ModelError where it cannot be run."""
+@lru_cache(maxsize=1)
+def _share_arena() -> None:
+    """Let all sessions of this process that ask for it take memory from one arena, which grows by what is asked for.
+
+    glibc's heap, which keeps what is freed (``executors.heap``), has no use for ONNX Runtime's aligned blocks: after
+    four calls of 265 MB each it held 1025 MB, the arena 273 MB.
+    """
+    info = onnxruntime.OrtMemoryInfo(
+        "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
+    )
+    by_need = {"max_mem": 0, "arena_extend_strategy": 1, "initial_chunk_size_bytes": -1, "max_dead_bytes_per_chunk": -1}
+    onnxruntime.create_and_register_allocator(info, onnxruntime.OrtArenaCfg(by_need))
+
+
+def open_session(content: bytes, where: str, *, arena: bool = True) -> onnxruntime.InferenceSession:
+    """Return the session of an ONNX file's bytes, on one thread; raises ModelError where it cannot be run.
+
+    arena: memory that a call gives back is kept for the next, see ``_share_arena``.
+    """
     parsed(content, where)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.use_deterministic_compute = True
-    options.enable_cpu_mem_arena = options.enable_mem_pattern = False  # a call's memory goes back when it ends
+    options.enable_cpu_mem_arena, options.enable_mem_pattern = arena, False
+    if arena:
+        _share_arena()
+        options.add_session_config_entry("session.use_env_allocators", "1")
     options.log_severity_level = ERRORS_ALONE
     try:
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])

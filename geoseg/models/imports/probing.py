@@ -81,7 +81,7 @@ def examine(path: Path, bands: int, options: ImportOptions, usual_px: int) -> Ex
         signature=own, layout=layout, bands=bands, batch=own.dims[0] or 1, size_px=fixed,
         channels=0, rank=0, answers="logits", scale=1,
     )  # fmt: skip
-    call = _caller(open_session(model.SerializeToString(), where), draft)
+    call = _caller(open_session(model.SerializeToString(), where, arena=False), draft)
     seen = _noise(bands, window_px + STEPS[-1], options)
     said = _tried(call, seen, window_px, where)
     channels, scale = _shape(said, window_px, where)
@@ -101,7 +101,10 @@ def examine(path: Path, bands: int, options: ImportOptions, usual_px: int) -> Ex
 
 
 def measured(content: bytes, shape: tuple[int, ...]) -> int:
-    """Return the bytes that the first call for one window (C, h, w) holds at most, beyond what the session holds."""
+    """Return the bytes that the first call for one window (C, h, w) holds at most, beyond what the session holds.
+
+    In a process that has run no other network: the arena would have kept memory of it.
+    """
     import psutil
 
     from geoseg.models.backends.onnx import answer, open_session, softmax
