@@ -128,7 +128,7 @@ def bundle_of_task(checkpoint: str | Path, folder: Path, spec: ModelSpec, *, ove
     stored = read_weights(checkpoint)
     arch = _architecture(checkpoint, stored, spec)
     network = build_network(arch, in_channels=len(spec.bands), out_channels=spec.out_channels)
-    found = match(stored.tensors, network.state_dict())
+    found = match(stored.namings, network.state_dict())
     if found.share < LEAST_MATCHED or found.missing:
         raise ModelError(f"{checkpoint}: {found.in_words()}; its network is not {arch.name} with {arch.options}")
     network.load_state_dict({**network.state_dict(), **found.tensors})

@@ -11,17 +11,23 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geoseg.errors import ModelError
+from geoseg.untrusted.text import parse_json, read_text_file
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 PICKLES = (".pth", ".pt", ".ckpt", ".bin", ".pkl")
+OF_TRANSFORMERS = (
+    "SegformerForSemanticSegmentation", "SegformerForImageClassification", "SegformerModel",
+    "Mask2FormerForUniversalSegmentation", "OneFormerForUniversalSegmentation",
+)  # fmt: skip
+LARGEST_CONFIG = 2**20  # bytes of config.json
 IN_FOLDER = ("model.safetensors", "pytorch_model.bin")  # of transformers and smp
 LEAST_MATCHED = 0.8  # of a network's tensors; with fewer it is another network
 MOST_NAMED = 3  # names that a line gives of each kind
@@ -50,6 +56,13 @@ class StoredWeights:
     about: dict[str, str]
     """Its metadata, of safetensors; hyper_parameters as JSON, of a Lightning checkpoint."""
     sha256: str
+    renamed: "dict[str, Tensor] | None" = None
+    """Of a folder of transformers: the same tensors by the names that its networks have in memory."""
+
+    @property
+    def namings(self) -> "tuple[dict[str, Tensor], ...]":
+        """The tensors by all the names that are known of them."""
+        return (self.tensors,) if self.renamed is None else (self.tensors, self.renamed)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,7 +107,7 @@ def read_weights(path: str | Path, *, sha256: str | None = None) -> StoredWeight
     if sha256 and not found.startswith(sha256.lower()):
         raise ModelError(f"{path}: its sha256 is {found[:16]}…, not {sha256[:16]}…; fetch it again")
     if file.suffix.lower() not in PICKLES:
-        return StoredWeights(*_safetensors(file), found)
+        return StoredWeights(*_safetensors(file), found, _of_transformers(Path(path)))
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "weights.safetensors"
         done = subprocess.run(
@@ -120,16 +133,56 @@ def _safetensors(file: Path) -> "tuple[dict[str, Tensor], dict[str, str]]":
         raise ModelError(f"{file}: no safetensors file of weights ({error})") from error
 
 
-def match(given: "Mapping[str, Tensor]", own: "Mapping[str, Tensor]", *, stems: Iterable[str] = ()) -> Matched:
+def _of_transformers(folder: Path) -> "dict[str, Tensor] | None":
+    """Return the tensors of a folder of transformers as its networks have them in memory; None for another path.
+
+    transformers renames what it reads, and only it knows how; it reads safetensors here, and no code of the folder.
+    """
+    if not (folder / "config.json").is_file():
+        return None
+    try:
+        kinds = parse_json(read_text_file(folder / "config.json", at_most=LARGEST_CONFIG))["architectures"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return None  # smp's, which says nothing of the kind
+    if not isinstance(kinds, list) or kinds[:1] not in [[kind] for kind in OF_TRANSFORMERS]:
+        return None
+    try:
+        import transformers
+    except ImportError:
+        return None
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    try:
+        network = getattr(transformers, kinds[0]).from_pretrained(
+            folder, local_files_only=True, use_safetensors=True, trust_remote_code=False
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ModelError(f"{folder}: not a folder of transformers' {kinds[0]} ({_line(error)})") from error
+    return dict(network.state_dict())
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
+
+
+def match(
+    given: "Mapping[str, Tensor] | Sequence[Mapping[str, Tensor]]",
+    own: "Mapping[str, Tensor]",
+    *,
+    stems: Iterable[str] = (),
+) -> Matched:
     """Return which tensors of a file are those of a network, or of a part of it.
 
     Wrappers put prefixes before names (module., model.encoder., teacher.backbone.) and the pair of prefixes, of the
     file and of the network, that most names and shapes agree with is taken; SegFormer is translated from transformers'
-    names to smp's. stems: names of input layers, which may have another number of bands. Counters are left out.
+    names to smp's. given: by the names of the file, or by several namings, of which the best counts. stems: names of
+    input layers, which may have another number of bands. Counters are left out.
     """
     wanted = {name: tensor for name, tensor in own.items() if not name.endswith(COUNTERS)}
     stem_names = frozenset(stems)
-    return max((_matched(names, wanted, stem_names) for names in (given, _segformer(given))), key=lambda m: m.share)
+    namings = [given] if isinstance(given, Mapping) else given
+    tried = [names for naming in namings for names in (naming, _segformer(naming))]
+    return max((_matched(names, wanted, stem_names) for names in tried), key=lambda m: m.share)
 
 
 def _matched(given: "Mapping[str, Tensor]", wanted: "Mapping[str, Tensor]", stems: frozenset[str]) -> Matched:

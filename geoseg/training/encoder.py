@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 class EncoderWeights:
     """The content of a weights' file."""
 
-    tensors: "dict[str, Tensor]"
+    namings: "tuple[dict[str, Tensor], ...]"  # see ``StoredWeights``
     bands: BandSet  # its input, in channel order
     mean: NDArray[np.float64]  # per band, as a share of the input's range
     std: NDArray[np.float64]
@@ -63,7 +63,7 @@ def read_encoder(start: EncoderStart) -> EncoderWeights:
         ) from error
     if not len(bands) == len(mean) == len(std):
         raise ModelError(f"{path}: {len(bands)} bands, but {len(mean)} means and {len(std)} stds in its metadata")
-    return EncoderWeights(stored.tensors, bands, mean, std, {**about, "sha256": stored.sha256})
+    return EncoderWeights(stored.namings, bands, mean, std, {**about, "sha256": stored.sha256})
 
 
 def _numbers(given: tuple[float, ...] | None, told: str | None) -> NDArray[np.float64]:
@@ -89,7 +89,7 @@ def start_encoder(
     state = network.state_dict()
     own = {name: value for name, value in state.items() if name.startswith("encoder.")} or state
     stems = [name for name in input_layers(network, len(bands)) if name in own]
-    found = match(weights.tensors, own, stems=stems)
+    found = match(weights.namings, own, stems=stems)
     lacking = [
         name for name in stems if name not in found.tensors or len(weights.bands) != found.tensors[name].shape[1]
     ]

@@ -141,6 +141,26 @@ def _done(main, command, capsys):
     return Done
 
 
+@pytest.mark.slow  # transformers is imported
+@pytest.mark.parametrize("name", ["hf-segformer", "mask2former"])
+def test_a_folder_that_transformers_wrote_is_its_network_whole(tmp_path, name):
+    pytest.importorskip("transformers")
+    network = build_network(Architecture(name=name), in_channels=3, out_channels=4)
+    inner = next(m for m in network.modules() if hasattr(m, "save_pretrained"))
+    inner.save_pretrained(tmp_path)
+    own = network.state_dict()
+    found = match(read_weights(tmp_path).namings, own)
+    assert found.share == 1, found.in_words()
+    assert all(torch.equal(found.tensors[key], own[key]) for key in found.tensors)
+
+
+def test_a_folder_of_another_library_is_read_as_it_is(tmp_path):
+    save_file(tensors(), tmp_path / "model.safetensors")
+    for config in ('{"_model_class": "Unet"}', '{"architectures": ["Evil"]}', '{"architectures": 3}', "["):
+        (tmp_path / "config.json").write_text(config)
+        assert len(read_weights(tmp_path).namings) == 1
+
+
 def test_a_pinned_file_is_the_one_that_was_meant(tmp_path):
     save_file(tensors(), tmp_path / "w.safetensors", metadata={"licence": "MIT"})
     stored = read_weights(tmp_path / "w.safetensors")

@@ -95,7 +95,7 @@ def _architecture(path: Path, told: Mapping[str, Any], options: ImportOptions, l
 
 
 def _fill(network: "nn.Module", stored: StoredWeights, path: Path, arch: Architecture) -> None:
-    found = match(stored.tensors, network.state_dict())
+    found = match(stored.namings, network.state_dict())
     if found.missing:
         raise ModelError(f"{path}: {found.in_words()}; its network is not {arch.name} with {json.dumps(arch.options)}")
     network.load_state_dict({**network.state_dict(), **found.tensors})
