@@ -15,6 +15,7 @@ from geoseg.errors import ConfigError
 
 if TYPE_CHECKING:
     from geoseg.jobs.run import Listener
+    from geoseg.models.bundle import ModelBundle
     from geoseg.training.loop import Epoch, Fitted
     from geoseg.training.spec import TrainSpec
 
@@ -99,10 +100,25 @@ def run(
 
     fitted = fit(spec, samples, on_epoch=on_epoch, on_step=on_step)
     bundle = save_model(folder, fitted.network, spec=fitted.spec, overwrite=True)
+    store_windows(bundle, spec)
     plot(folder / PLOT_FILE, fitted.epochs, names, title=f"Training of {spec.name}")
     kept, size = fitted.spec.training["kept_epoch"], f"{bundle.weights.bytes / 1e6:.1f} MB"
     print(f"model {folder} (epoch {kept}, {size}), {TABLE_FILE}, {PLOT_FILE}")
     return folder
+
+
+def store_windows(bundle: "ModelBundle", spec: "TrainSpec") -> None:
+    """Store calibration windows of the scenes that may be passed on beside the bundle, if there are any."""
+    import numpy as np
+
+    from geoseg.jobs.calibration import MOST, windows_of
+    from geoseg.models.calibration import store
+    from geoseg.training.samples import open_labelled
+
+    items = [item for item in spec.data if item.shippable][:MOST]
+    if items:
+        windows = [windows_of(open_labelled(item), bundle, most=MOST // len(items)) for item in items]
+        store(Path(bundle.path), np.concatenate(windows), bundle.spec)
 
 
 def training_files(spec: "TrainSpec") -> list[str]:

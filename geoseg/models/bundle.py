@@ -17,6 +17,7 @@ from geoseg import __version__
 from geoseg.disk.files import atomic
 from geoseg.disk.places import models_folder
 from geoseg.errors import ConfigError, ModelError, OutputError
+from geoseg.models import calibration
 from geoseg.models.architectures import LEAST_BYTES_PER_VALUE, build_network, check_architecture
 from geoseg.models.spec import ModelSpec, Weights
 from geoseg.untrusted.text import parse_json, read_text_file
@@ -279,6 +280,6 @@ def write_bundle(folder: Path, content: bytes, *, spec: ModelSpec, file: str = W
         described.write_text(json.dumps(body, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         with atomic(folder / weights.file) as weighed:  # first: a torn bundle is told by the sha256 in its description
             weighed.write_bytes(content)
-    if before not in (None, file):
-        (folder / before).unlink(missing_ok=True)
+    for old in {before or file, calibration.FILE} - {file}:  # of the bundle that was there
+        (folder / old).unlink(missing_ok=True)
     return load_model(folder)

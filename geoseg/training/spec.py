@@ -52,6 +52,7 @@ class LabelledScene(Value):
     split: Split | None = Field(None, description="strips of this scene, instead of the run's")
     share: float = Field(1.0, gt=0, description="weight of the scene among those that windows are drawn from")
     gsd_m: Range | None = Field(None, description="resolutions of its windows, instead of augmentation.gsd_m")
+    shippable: bool = Field(False, description="windows of it may go with the bundle, for exports to be measured on")
 
 
 class EncoderStart(Value):

@@ -9,12 +9,14 @@ import yaml
 
 from geoseg.cli import main
 from geoseg.models.bundle import load_model
+from geoseg.models.calibration import stored
 
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory, tiny_scene, tiny_truth):
     content = {
-        "job": "train", "name": "tiny houses", "data": [{"scene": str(tiny_scene), "labels": str(tiny_truth)}],
+        "job": "train", "name": "tiny houses",
+        "data": [{"scene": str(tiny_scene), "labels": str(tiny_truth), "shippable": True}],
         "target": {"kind": "buildings", "border_m": 0.5}, "bands": "red,green,blue", "gsd_m": 0.5,
         "arch": {"name": "compact-unet", "options": {"widths": [8, 16]}},
         "split": {
@@ -41,6 +43,10 @@ def test_the_bundle_loads_and_says_how_it_was_made(trained):
     assert spec.training["best_epoch"] in (1, 2, 3)
     text = json.dumps(spec.training)
     assert str(trained.parent) not in text
+
+
+def test_windows_of_scenes_that_may_be_passed_on_are_beside_it(trained):
+    assert stored(trained, load_model(trained).spec).shape == (4, 3, 128, 128)
 
 
 def test_the_table_has_a_row_per_epoch(trained):
