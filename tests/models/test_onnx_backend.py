@@ -87,6 +87,23 @@ def test_an_ensemble_of_both_backends_runs_as_each_does(bundle, tiny_bundle, tin
     assert "torch" in identity
 
 
+def test_each_group_of_channels_is_activated_by_itself(bundle):
+    from geoseg.models.outputs import Channel, Output
+
+    classes = tuple(Channel(name=n, class_id=i) for n, i in (("a", 1), ("b", 2)))
+    groups = (
+        Output(channels=classes),
+        Output(name="roads", activation="sigmoid", channels=(Channel(name="road"),)),
+        Output(name="height", activation="linear", range=(-10, 30), unit="m", channels=(Channel(name="h"),)),
+    )
+    spec = load_model(bundle).spec.model_copy(update={"outputs": groups})
+    logits = np.random.default_rng(0).standard_normal((4, 5, 6)).astype(np.float32) * 20
+    found = library("onnx").activated(logits, spec)
+    np.testing.assert_array_equal(found[:2], library("onnx").softmax(logits[:2]))
+    np.testing.assert_allclose(found[2], 1 / (1 + np.exp(-logits[2].astype(float))), atol=1e-6)
+    np.testing.assert_allclose(found[3], np.clip((logits[3] + 10) / 40, 0, 1), atol=1e-6)
+
+
 def test_memory_is_what_was_measured(backend):
     assert backend.peak_bytes((4, 3, 128, 128)) == 1.5 * 10**6
 

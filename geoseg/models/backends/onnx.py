@@ -18,9 +18,12 @@ from geoseg.models.architectures.onnx import OnnxOptions
 from geoseg.models.backends.base import Answer, Windows
 from geoseg.models.bundle import ModelBundle
 from geoseg.models.onnx_file import parsed
+from geoseg.models.outputs import Output
+from geoseg.models.spec import ModelSpec
 
 # The heap in pieces takes more than what was measured of one call alone, as in ``backends.torch``.
 HEAP_SHARE = 1.5
+LARGEST_LOGIT = 80.0  # whose exponential float32 holds
 ERRORS_ALONE = 3  # of what ONNX Runtime logs
 # By these ONNX Runtime chooses its code on x86 and ARM; whole numbers are summed otherwise with and without VNNI.
 FEATURES = (
@@ -126,7 +129,7 @@ class OnnxBackend:
 
     def __call__(self, windows: Windows) -> Answer:
         """See ``Backend``."""
-        return Answer(np.stack([softmax(answer(self.session, window)) for window in windows]))
+        return Answer(np.stack([activated(answer(self.session, window), self.bundle.spec) for window in windows]))
 
     def identity(self) -> str:
         """See ``Backend``."""
@@ -148,6 +151,21 @@ def answer(session: onnxruntime.InferenceSession, window: NDArray[np.float32]) -
         raise ModelError(f"the network does not take a window of {window.shape} ({one_line(error)})") from error
     found: NDArray[np.float32] = out[0]
     return found
+
+
+def activated(logits: NDArray[np.float32], spec: ModelSpec) -> NDArray[np.float32]:
+    """Return what each group of channels says, 0..1, of logits (K, h, w); see ``geoseg.models.outputs.Output``."""
+    parts = [_activated(logits[spec.channels_of(group)], group) for group in spec.outputs]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _activated(logits: NDArray[np.float32], group: Output) -> NDArray[np.float32]:
+    if group.activation == "softmax":
+        return softmax(logits)
+    if group.range is None:
+        return np.asarray(1 / (1 + np.exp(-np.clip(logits, -LARGEST_LOGIT, LARGEST_LOGIT))), np.float32)
+    low, high = group.range
+    return np.clip((logits - np.float32(low)) / np.float32(high - low), 0, 1)
 
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:

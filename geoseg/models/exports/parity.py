@@ -49,8 +49,9 @@ def fed(windows: NDArray[np.float32], spec: ModelSpec, takes: Takes) -> NDArray[
 
 def per_class(probabilities: NDArray[np.float32], spec: ModelSpec) -> NDArray[np.float32]:
     """Return p(class) (C, h, w) of probabilities of channels, or of classes already (K, h, w)."""
-    if len(probabilities) == len(spec.classes) != len(spec.channels):
+    if len(probabilities) == len(spec.classes) != spec.out_channels:
         return probabilities
+    probabilities = probabilities[spec.channels_of(spec.softmax)]
     out = np.zeros((len(spec.classes), *probabilities.shape[1:]), np.float32)
     np.add.at(out, list(spec.class_of_channel), probabilities)
     return out

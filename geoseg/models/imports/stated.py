@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from geoseg.errors import ConfigError, ModelError
+from geoseg.errors import ModelError
 from geoseg.models.exports.deepness import CM
 from geoseg.models.exports.graph import BYTE, SPEC_KEY, TAKES_KEY
 from geoseg.models.outputs import Channel, Output
@@ -31,14 +31,20 @@ def stated(model: "ModelProto", where: str) -> dict[str, Any]:
     props = {one.key: one.value for one in model.metadata_props}
     try:
         if SPEC_KEY in props:
-            spec = described(parse_json(props[SPEC_KEY].encode()), where)
-            return {
-                **fields_of(spec),
-                **({} if props.get(TAKES_KEY) == "normalised" else {"mean": (0.0,), "std": (1.0,)}),
-            }
+            return _of_geoseg(props, where)
         return _of_deepness({key: parse_json(value.encode()) for key, value in props.items() if key in DEEPNESS})
-    except (ValueError, TypeError, KeyError, AttributeError, ConfigError) as error:
+    except ModelError:
+        raise
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ModelError(f"{where}: its metadata cannot be read ({error})") from error
+
+
+def _of_geoseg(props: Mapping[str, str], where: str) -> dict[str, Any]:
+    spec = described(parse_json(props[SPEC_KEY].encode()), where)
+    if len(spec.outputs) > 1:
+        raise ModelError(f"{where}: answers {len(spec.outputs)} groups, activated; export the bundle --to mlm")
+    physical = {} if props.get(TAKES_KEY) == "normalised" else {"mean": (0.0,), "std": (1.0,)}
+    return {**fields_of(spec), **physical}
 
 
 DEEPNESS = (

@@ -16,6 +16,7 @@ from geoseg import load_model, open_scene, predict
 from geoseg.cli import main
 from geoseg.errors import FaultFoundError, InputError, ModelError
 from geoseg.jobs.calibration import windows_of
+from geoseg.models.bundle import save_model
 from geoseg.models.bundle import write_bundle as write_content
 from geoseg.models.calibration import FILE, MOST_BYTES, store, stored
 from geoseg.models.exports import run as exports
@@ -23,6 +24,7 @@ from geoseg.models.exports.run import export_model
 from geoseg.models.exports.runtimes import by_onnxruntime
 from geoseg.models.imports import run as imports
 from geoseg.models.imports.run import import_model
+from geoseg.models.outputs import Channel, Output
 from geoseg.models.spec import Architecture
 from geoseg.options.exchange import ExportOptions, ImportOptions
 
@@ -226,3 +228,15 @@ def test_the_bundles_that_ship_are_exported(tmp_path, name, to):
     bundle = load_model(name)
     seen = windows_of(open_scene(scene), bundle, most=2)
     assert export_model(bundle, tmp_path / "out", ExportOptions(to=to), seen).equal_classes >= 0.999
+
+
+def test_groups_beside_the_classes_are_exported_and_come_back_by_item(tiny, windows, tmp_path):
+    classes = (Channel(name="land", class_id=1), Channel(name="roof", class_id=2))
+    roads = Output(name="roads", activation="sigmoid", channels=(Channel(name="road"),))
+    spec = tiny.spec.model_copy(update={"outputs": (Output(channels=classes), roads)})
+    bundle = save_model(tmp_path / "net", tiny.network(), spec=spec)
+    for to in ("onnx", "mlm", "deepness"):
+        assert export_model(bundle, tmp_path / to, ExportOptions(to=to), windows).equal_classes >= 0.9999
+    assert import_model(tmp_path / "mlm" / "item.json", tmp_path / "b", ImportOptions()).bundle.digest == bundle.digest
+    with pytest.raises(ModelError, match="answers 2 groups, activated; export the bundle --to mlm"):
+        import_model(tmp_path / "onnx" / "model.onnx", tmp_path / "c", ImportOptions())
