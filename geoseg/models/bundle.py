@@ -255,10 +255,13 @@ def save_model(
 ) -> ModelBundle:
     """Write ``network`` and ``spec`` as a bundle; raises OutputError where one exists, and see ``refuse_bundle``.
 
+    The network runs once, for one window, so that plans know what memory it takes.
     half: floats as fp16, but for tensors with values beyond its range (running variances of unusual layers).
     """
     import torch
     from safetensors.torch import save
+
+    from geoseg.models.live_bytes import probe
 
     refuse_bundle(folder, overwrite=overwrite)
     fits = torch.finfo(torch.float16).max
@@ -266,7 +269,8 @@ def save_model(
         k: v.half() if half and v.is_floating_point() and v.abs().max() <= fits else v
         for k, v in ((k, v.detach().cpu().contiguous()) for k, v in network.state_dict().items())
     }
-    return write_bundle(folder, save(state), spec=spec)
+    probed = probe(network, len(spec.bands), spec.window_px)
+    return write_bundle(folder, save(state), spec=spec.model_copy(update={"probed": probed}))
 
 
 def write_bundle(folder: Path, content: bytes, *, spec: ModelSpec, file: str = WEIGHTS_FILES[0]) -> ModelBundle:

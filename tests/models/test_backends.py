@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -25,6 +26,7 @@ from geoseg.models.backends.torch import (
     values_of_a_run,
 )
 from geoseg.models.bundle import ModelBundle, load_model, save_model
+from geoseg.models.live_bytes import probe
 from geoseg.models.spec import Architecture
 
 
@@ -97,16 +99,53 @@ SHAPE = (2, 3, 64, 96)
 def test_values_of_half_the_size_take_half_the_memory_and_a_gpu_s_are_not_here(tiny_bundle):
     bundle = load_model(tiny_bundle)
     whole, half, there = (
-        TorchBackend(bundle, device=device, precision=precision).peak_bytes(SHAPE)
+        TorchBackend(unprobed(bundle), device=device, precision=precision).peak_bytes(SHAPE)
         for device, precision in (("cpu", "fp32"), ("cpu", "bf16"), ("cuda", "bf16"))
     )
     assert (whole, there) == (2 * half, 0)
     assert half > 0
 
 
-def test_memory_is_asked_for_without_loading_a_network_of_our_own(tiny_bundle, monkeypatch):
+@pytest.mark.parametrize("probed", [True, False])
+def test_memory_is_asked_for_without_loading_a_network_of_our_own(tiny_bundle, monkeypatch, probed):
     monkeypatch.delattr(ModelBundle, "network")
-    assert TorchBackend(load_model(tiny_bundle), device="cpu", precision="fp32").peak_bytes(SHAPE) > 0
+    bundle = load_model(tiny_bundle)
+    bundle = bundle if probed else unprobed(bundle)
+    assert TorchBackend(bundle, device="cpu", precision="fp32").peak_bytes(SHAPE) > 0
+
+
+def unprobed(bundle):
+    """The bundle as it was before its memory was counted."""
+    return replace(bundle, spec=bundle.spec.model_copy(update={"probed": None}))
+
+
+def test_memory_that_was_counted_grows_with_the_batch_and_the_window(tiny_bundle):
+    bundle = load_model(tiny_bundle)
+    backend = TorchBackend(bundle, device="cpu", precision="fp32")
+    side = bundle.spec.window_px
+    weights = 2 * bundle.weights.bytes
+    own = backend.peak_bytes((1, 3, side, side)) - weights
+    assert own == int(1.75 * bundle.spec.probed.live_bytes)
+    assert backend.peak_bytes((3, 3, side, side // 2)) - weights == pytest.approx(1.5 * own, rel=1e-6)
+
+
+class Wide(torch.nn.Module):
+    """Holds 4 + 2 + 1 times a window of 2 channels at its most, and views of it."""
+
+    def forward(self, x):
+        wide = torch.cat([x, x, x, x], 1)  # 4
+        pair = wide[:, :4] + wide[:, 4:]  # and 2
+        one = (pair[:, :2] + pair[:, 2:]).transpose(2, 3)  # and 1
+        del wide, pair
+        return one.transpose(2, 3) * 2
+
+
+def test_live_bytes_are_those_of_all_tensors_that_are_there_at_once():
+    assert probe(Wide(), 2, 32).live_bytes == 7 * 2 * 32 * 32 * 4
+    linear = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 1000, bias=False))
+    assert probe(linear, 1, 8).live_bytes == 1000 * 4
+    assert probe(linear.train(), 1, 8).window_px == 8
+    assert linear.training
 
 
 @pytest.mark.parametrize("widths", [[8], [8, 16], [3, 8, 8, 20]])
@@ -120,7 +159,7 @@ def test_a_network_whose_options_say_nothing_is_run_once_for_its_memory_and_then
     arch = Architecture(name="smp-unet", options={"encoder_name": "resnet18", "decoder_channels": [8, 8, 8, 8, 8]})
     spec = load_model(tiny_bundle).spec.model_copy(update={"arch": arch})
     bundle = save_model(tmp_path / "smp", build_network(arch, in_channels=3, out_channels=3), spec=spec)
-    backend = TorchBackend(bundle, device="cpu", precision="fp32")
+    backend = TorchBackend(unprobed(bundle), device="cpu", precision="fp32")
     assert backend.peak_bytes(SHAPE) > 10 * 4 * np.prod(SHAPE)
     network = backend.network
     backend.load()
