@@ -97,9 +97,11 @@ def write_bundle(folder, *, widths, **changes):
         "classes": BUILDING_CLASSES,
         "polygon_class": "building",
     }
+    if "outputs" in changes:
+        del usual["channels"]
     spec = ModelSpec(**usual | changes)
     torch.manual_seed(3)
-    network = build_network(spec.arch, in_channels=len(spec.bands), out_channels=len(spec.channels))
+    network = build_network(spec.arch, in_channels=len(spec.bands), out_channels=spec.out_channels)
     save_model(folder, network, spec=spec)
     return folder
 

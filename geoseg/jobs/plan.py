@@ -281,8 +281,12 @@ def _shared_spec(bundles: Sequence[ModelBundle]) -> ModelSpec:
     if not bundles:
         raise ConfigError("no model given")
     first = bundles[0].spec
-    if more := [group.name for group in first.outputs if group is not first.softmax]:
-        raise ConfigError(f"{bundles[0].path}: outputs {', '.join(more)}: geoseg maps the classes of a softmax alone")
+    if signed := [group.name for group in first.outputs if group.activation == "signed"]:
+        raise ConfigError(f"{bundles[0].path}: outputs {', '.join(signed)}: no task of geoseg takes signed groups yet")
+    if len(first.outputs) > 1 and bundles[0].backend != "torch":
+        raise ConfigError(
+            f"{bundles[0].path}: groups beside a softmax are run by torch alone, not {bundles[0].backend}"
+        )
     for bundle in bundles[1:]:
         for name in SHARED:
             own, other = getattr(first, name), getattr(bundle.spec, name)

@@ -26,6 +26,7 @@ from geoseg.options.run import RunOptions
 from geoseg.scenes.open import open_scene
 from geoseg.scenes.reads import files_read
 from geoseg.scenes.scene import Scene
+from geoseg.tasks.groups import file_of, groups_of
 
 log = logging.getLogger(__name__)
 Model = ModelBundle | str | Path
@@ -86,7 +87,9 @@ class RunRequest:
         aoi = [] if self.options.aoi is None else [self.options.aoi, self.options.aoi.rpartition(":")[0]]
         mask = [] if scene.mask is None else [scene.mask]
         models = [path for bundle in bundles for path in Path(bundle.path).iterdir()]
-        names = {*self.names, *own_files(self.out)}
+        groups = [file_of(group) for group in groups_of(bundles[0].spec)] if bundles else []
+        refuse_foreign(self.out, groups)
+        names = {*self.names, *groups, *own_files(self.out)}
         refuse_inputs(self.out, names, [*files_read([*scene.files, *mask]), *aoi, *models])
         config = self.config
         if config is None and not isinstance(self.scene, Scene):

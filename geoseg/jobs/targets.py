@@ -5,6 +5,7 @@ else belongs to somebody and stays as it is: inputs above all, whatever they are
 """
 
 import os
+import re
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,6 +21,7 @@ from geoseg.values.layers import RASTERS
 FILES = tuple(f"{name}.tif" for name in RASTERS)
 POLYGONS = "buildings.gpkg"
 TARGETS = (*FILES, *(f"{name}.aux.xml" for name in FILES), POLYGONS)
+PLAIN = re.compile(r"[A-Za-z0-9][\w-]*\.tif")  # of a model's own groups of channels
 STATISTICS = ".aux.xml"
 AWAY = "move it away or choose another folder"
 
@@ -64,12 +66,13 @@ def own_files(out: Path) -> frozenset[str]:
     if not os.path.lexists(file):
         return JobFolder(out / ".job").shown()
     try:
-        run = RunJson.read(out).facts
+        told = RunJson.read(out)
+        run, files = told.facts, told.files
     except UNREADABLE as error:
         raise OutputError(f"{file}: is no run.json of geoseg, or damaged ({error!r}); {AWAY}") from error
     if run["software"] != "geoseg":
         raise OutputError(f"{file}: is no run.json of geoseg, but of {run['software']!r}; {AWAY}")
-    return frozenset(name for name in run["outputs"] if name in TARGETS)
+    return frozenset(name for name in run["outputs"] if name in TARGETS or (name in files and PLAIN.fullmatch(name)))
 
 
 def refuse_foreign(out: Path, names: Iterable[str]) -> None:

@@ -1,4 +1,7 @@
-"""Semantic segmentation: the class of every pixel, how sure it is, and the probability of each class."""
+"""Semantic segmentation: the class of every pixel, how sure it is, and the probability of each class.
+
+What a model answers beside classes is in groups.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -10,6 +13,7 @@ from numpy.typing import NDArray
 from geoseg.models.spec import ModelSpec
 from geoseg.tasks.base import Asked, Bytes, Rows, Wanted
 from geoseg.tasks.entropy import entropy
+from geoseg.tasks.groups import bytes_of_groups, group_layers, made_of_groups
 from geoseg.tiling.blend import Finished, finish
 from geoseg.values.layers import Layer, Pixels, class_layer, probability_layer
 
@@ -33,7 +37,8 @@ class Semantic:
     def layers(self, spec: ModelSpec, wanted: Wanted) -> tuple[Layer, ...]:
         """See ``Task``."""
         asked = {name: held(spec) for name, held in HELD.items() if name in wanted.rasters}
-        return tuple(replace(layer, file=f"{name}.tif") for name, layers in asked.items() for layer in layers)
+        own = (replace(layer, file=f"{name}.tif") for name, layers in asked.items() for layer in layers)
+        return (*own, *group_layers(spec))
 
     def reduce(self, sums: NDArray[np.uint32], valid: NDArray[np.bool_], job: Asked) -> Rows:
         """See ``Task``."""
@@ -43,8 +48,8 @@ class Semantic:
     def made(self, sums: NDArray[np.uint32], valid: NDArray[np.bool_], job: Asked) -> dict[str, Callable[[], Pixels]]:
         """Return what makes each layer, by name."""
         ids = [c.id for c in job.spec.classes]
-        sums = sums[job.spec.channels_of(job.spec.softmax)]
-        done = finish(sums, valid, class_of_channel=job.spec.class_of_channel, class_ids=ids)
+        own = sums[job.spec.channels_of(job.spec.softmax)]
+        done = finish(own, valid, class_of_channel=job.spec.class_of_channel, class_ids=ids)
         done = self.decided(done, job)
         names = [probability_of(c.name).name for c in job.spec.classes]
         return {
@@ -52,6 +57,7 @@ class Semantic:
             "confidence": lambda: done.confidence,
             "entropy": lambda: entropy(done.probabilities, valid),
             **{name: partial(np.asarray, p) for name, p in zip(names, done.probabilities, strict=True)},
+            **made_of_groups(sums, valid, job.spec),
         }
 
     def decided(self, done: Finished, job: Asked) -> Finished:  # noqa: ARG002 - other tasks decide by the job
@@ -60,4 +66,5 @@ class Semantic:
 
     def bytes_per_px(self, spec: ModelSpec) -> Bytes:
         """See ``Task``: probabilities, classes, confidence and entropy; masks and decisions beside them."""
-        return Bytes(reducing=len(spec.classes) + 9, leaving=len(spec.classes) + 4)
+        more = bytes_of_groups(spec)
+        return Bytes(reducing=len(spec.classes) + 9 + 2 * more, leaving=len(spec.classes) + 4 + more)

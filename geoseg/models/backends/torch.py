@@ -6,12 +6,14 @@ from fractions import Fraction
 from functools import cached_property
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from geoseg.errors import ConfigError
 from geoseg.models.architectures import check_architecture
 from geoseg.models.backends.base import Answer, Windows
 from geoseg.models.bundle import ModelBundle
+from geoseg.models.outputs import Output
+from geoseg.models.spec import ModelSpec
 
 # A call frees its tensors as it goes, but the heap that keeps them for the next call is in pieces: it took at most 1.45
 # times what all convolutions of the call give, in 25 measurements with compact U-Nets and U-Nets with resnet34 and
@@ -95,14 +97,13 @@ class TorchBackend:
         _ = self.network
 
     def __call__(self, windows: Windows) -> Answer:
-        """See ``Backend``: the softmax is computed in fp32."""
+        """See ``Backend``: activations are computed in fp32."""
         with torch.inference_mode():
             batch = torch.from_numpy(windows).to(self.device).contiguous(memory_format=torch.channels_last)
             with torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not torch.float32):
                 parts = [self.network(part) for part in batch.split(1 if self.one_by_one else len(batch))]
             logits = parts[0] if len(parts) == 1 else torch.cat(parts)
-            probabilities = torch.softmax(logits.float().contiguous(), 1)
-            return Answer(probabilities.cpu().numpy())
+            return Answer(activated(logits.float(), self.bundle.spec).cpu().numpy())
 
     def identity(self) -> str:
         """See ``Backend``."""
@@ -125,6 +126,21 @@ class TorchBackend:
         if values is None:
             values = values_of_a_run(self.network, channels, 4 * spec.multiple_px)
         return int(HEAP_SHARE * batch * height * width * int(values * self.dtype.itemsize))
+
+
+def activated(logits: Tensor, spec: ModelSpec) -> Tensor:
+    """Return what each group of channels says, 0..1, of logits (B, K, h, w); see ``geoseg.models.outputs.Output``."""
+    parts = [_activated(logits[:, spec.channels_of(group)].contiguous(), group) for group in spec.outputs]
+    return parts[0] if len(parts) == 1 else torch.cat(parts, 1)
+
+
+def _activated(logits: Tensor, group: Output) -> Tensor:
+    if group.activation == "softmax":
+        return torch.softmax(logits, 1)
+    if group.range is None:
+        return torch.sigmoid(logits)
+    low, high = group.range
+    return logits.sub_(low).div_(high - low).clamp_(0, 1)
 
 
 def channels_last(network: nn.Module) -> nn.Module:

@@ -1,0 +1,78 @@
+"""Groups of channels beside the softmax come out as rasters of their own, the same bytes for any chunks."""
+
+import json
+
+import numpy as np
+import pytest
+import rasterio
+import torch
+from conftest import write_bundle, write_tif
+
+from geoseg import RunOptions, predict
+from geoseg.cli import main
+from geoseg.errors import ConfigError, OutputError
+from geoseg.models.bundle import load_model
+from geoseg.models.outputs import Channel, Output
+
+CLASSES = Output(channels=tuple(Channel(name=n, class_id=i) for n, i in (("background", 1), ("building", 2))))
+ROADS = Output(name="roads", activation="sigmoid", channels=(Channel(name="road"), Channel(name="rail")))
+HEIGHT = Output(name="height", activation="linear", channels=(Channel(name="height"),), range=(-1, 1), unit="m")
+
+
+def bundle(folder, outputs=(ROADS, CLASSES, HEIGHT), window_px=256):
+    return write_bundle(folder, widths=[4, 8], window_px=window_px, margin_px=0, ramp_px=64, outputs=outputs)
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory):
+    pixels = np.random.default_rng(0).integers(20, 200, (3, 600, 700), np.uint8)
+    pixels[:, :40, :50] = 0
+    return write_tif(tmp_path_factory.mktemp("groups") / "scene.tif", pixels, photometric="RGB", nodata=0)
+
+
+def test_groups_are_rasters_of_their_own(tmp_path, scene, capsys):
+    model = bundle(tmp_path / "m")
+    runs = [predict(scene, model, tmp_path / str(n), options=RunOptions(chunk_px=n)) for n in (512, 1024)]
+    for name in ("roads.tif", "height.tif", "classes.tif"):
+        assert len({(run.folder / name).read_bytes() for run in runs}) == 1
+    with rasterio.open(runs[0].paths["roads.tif"]) as roads, rasterio.open(runs[0].paths["height.tif"]) as height:
+        assert (roads.descriptions, roads.dtypes) == (("roads_road", "roads_rail"), ("uint8", "uint8"))
+        assert (height.descriptions, height.dtypes, height.units) == (("height",), ("float32",), ("m",))
+        known = height.read(1)[100:]
+        assert np.isnan(height.read(1)[:40, :50]).all()
+        assert (roads.read()[:, :40, :50] == 0).all()
+        assert -1 <= known.min() < known.max() <= 1
+    assert main(["check", str(runs[0].folder)]) == 0
+
+
+def test_groups_are_what_the_network_says(tmp_path):
+    pixels = np.random.default_rng(1).integers(20, 200, (3, 128, 128), np.uint8)
+    scene = write_tif(tmp_path / "s.tif", pixels, photometric="RGB")
+    run = predict(scene, bundle(tmp_path / "m", window_px=256), tmp_path / "out")
+    with torch.no_grad():
+        logits = load_model(tmp_path / "m").network()((torch.from_numpy(pixels[None].astype("f4")) - 80) / 40)[0]
+    read = {name: rasterio.open(run.paths[f"{name}.tif"]).read() for name in ("roads", "height", "classes")}
+    np.testing.assert_allclose((read["roads"] - 1.0) / 254, torch.sigmoid(logits[:2]), atol=0.02)
+    np.testing.assert_allclose(read["height"][0], logits[4].clamp(-1, 1), atol=0.05)
+    told = {layer["name"]: layer for layer in json.loads((run.folder / "run.json").read_text())["layers"]}
+    assert told["height"]["unit"] == "m"
+
+
+def test_rasters_of_groups_replace_what_a_run_has_written_and_nothing_else(tmp_path, scene):
+    model = bundle(tmp_path / "m")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "height.tif").write_bytes(b"mine")
+    with pytest.raises(OutputError, match=r"height\.tif: lies there already"):
+        predict(scene, model, tmp_path / "out")
+    (tmp_path / "out" / "height.tif").unlink()
+    predict(scene, model, tmp_path / "out")
+    plain = write_bundle(tmp_path / "plain", widths=[4, 8])
+    predict(scene, plain, tmp_path / "out", options=RunOptions(overwrite=True))
+    assert not (tmp_path / "out" / "height.tif").exists()
+    assert main(["check", str(tmp_path / "out")]) == 0
+
+
+def test_signed_groups_are_refused(tmp_path, scene):
+    offset = Output(name="offset", activation="signed", channels=(Channel(name="rows"),), range_px=9)
+    with pytest.raises(ConfigError, match="offset: no task of geoseg takes signed groups yet"):
+        predict(scene, bundle(tmp_path / "m", (CLASSES, offset)), tmp_path / "out")
