@@ -283,10 +283,6 @@ def _shared_spec(bundles: Sequence[ModelBundle]) -> ModelSpec:
     first = bundles[0].spec
     if signed := [group.name for group in first.outputs if group.activation == "signed"]:
         raise ConfigError(f"{bundles[0].path}: outputs {', '.join(signed)}: no task of geoseg takes signed groups yet")
-    if len(first.outputs) > 1 and bundles[0].backend != "torch":
-        raise ConfigError(
-            f"{bundles[0].path}: groups beside a softmax are run by torch alone, not {bundles[0].backend}"
-        )
     for bundle in bundles[1:]:
         for name in SHARED:
             own, other = getattr(first, name), getattr(bundle.spec, name)
