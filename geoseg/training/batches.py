@@ -1,7 +1,8 @@
 """Batches of random windows: drawn by site, made ahead in a thread, the same for every run of one seed."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -9,9 +10,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from geoseg.training.augment import AreaPixels, Recipe, random_window
+from geoseg.training.losses.distances import signed_distances
+from geoseg.training.losses.terms import Group
 from geoseg.training.targets import UNKNOWN
 
 AHEAD = 2  # batches that are made before they are asked for
+
+
+class Batch(NamedTuple):
+    """Windows of a step: images (B, C, size, size), labels (B, size, size), and distances by group, as labels."""
+
+    images: Tensor
+    labels: Tensor
+    distances: Mapping[Group, Tensor]
 
 
 def area_shares(areas: Sequence[AreaPixels]) -> NDArray[np.float64]:
@@ -24,17 +35,21 @@ def area_shares(areas: Sequence[AreaPixels]) -> NDArray[np.float64]:
     return chance / chance.sum()
 
 
-def batches(areas: Sequence[AreaPixels], recipe: Recipe, *, batch: int, seed: int) -> Generator[tuple[Tensor, Tensor]]:
-    """Yield images (B, C, size, size) and labels (B, size, size) forever; windows depend on seed and step alone."""
+def batches(
+    areas: Sequence[AreaPixels], recipe: Recipe, *, batch: int, seed: int, measured: Sequence[Group] = ()
+) -> Generator[Batch]:
+    """Yield batches forever; windows depend on seed and step alone. measured: groups whose distances are made."""
     chance = area_shares(areas)
 
-    def make(step: int) -> tuple[Tensor, Tensor]:
+    def make(step: int) -> Batch:
         rng = np.random.default_rng((seed, step))
         pairs = [random_window(areas[rng.choice(len(areas), p=chance)], recipe, rng) for _ in range(batch)]
         images, labels = (np.stack(arrays) for arrays in zip(*pairs, strict=True))
         if recipe.change.cutmix > 0:
             images, labels = _cutmix(images, labels, recipe.change.cutmix, rng)
-        return torch.from_numpy(images).contiguous(memory_format=torch.channels_last), torch.from_numpy(labels)
+        distances = {g: torch.from_numpy(far) for g, far in signed_distances(labels, measured).items()}
+        seen = torch.from_numpy(images).contiguous(memory_format=torch.channels_last)
+        return Batch(seen, torch.from_numpy(labels), distances)
 
     with ThreadPoolExecutor(1) as pool:
         ahead = [pool.submit(make, step) for step in range(AHEAD)]

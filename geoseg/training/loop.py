@@ -22,13 +22,16 @@ from geoseg.models.backends.torch import channels_last, choose_precision
 from geoseg.models.bundle import load_model
 from geoseg.models.spec import ModelSpec, Normalisation
 from geoseg.training.augment import AreaPixels, Recipe
-from geoseg.training.batches import batches
+from geoseg.training.batches import Batch, batches
 from geoseg.training.encoder import EncoderWeights, read_encoder, start_encoder
-from geoseg.training.losses import border_weights, class_weights, cross_entropy_dice
+from geoseg.training.losses.answer import Answer
+from geoseg.training.losses.table import Objective
+from geoseg.training.losses.terms import CE_DICE
 from geoseg.training.manifest import manifest
 from geoseg.training.samples import Samples
 from geoseg.training.spec import TrainSpec
 from geoseg.training.targets import IGNORE
+from geoseg.training.weights import label_counts, pixel_weights, with_numbers
 
 log = logging.getLogger(__name__)
 VALIDATION_BLOCK_PX = 1024
@@ -98,10 +101,13 @@ def fit(
     encoder = None if spec.encoder is None else read_encoder(spec.encoder)
     model = model_spec(spec, samples, encoder)
     check_labels(spec, model, samples)
+    spec = with_numbers(spec, samples.train)
     network = build_network(model.arch, in_channels=len(model.bands), out_channels=model.out_channels)
+    unsaid = spec.loss == CE_DICE  # bundles say nothing of the loss that all of them once had
     training: dict[str, object] = {
         "config": spec.model_dump(
-            mode="json", exclude={"data": {"__all__": {"scene", "labels", "ignore"}}, "encoder": {"weights"}}
+            mode="json",
+            exclude={"data": {"__all__": {"scene", "labels", "ignore"}}, "encoder": {"weights"}, "loss": unsaid},
         ),
         "scenes": len(spec.data),
         "manifest": manifest(spec),
@@ -152,10 +158,7 @@ def check_labels(spec: TrainSpec, model: ModelSpec, samples: Samples) -> None:
 
 def _lacking(areas: Sequence[AreaPixels], spec: TrainSpec, model: ModelSpec) -> list[str]:
     """Return the names of the classes that no valid pixel of the areas has as its label."""
-    counts = np.zeros(IGNORE + 1, np.int64)
-    for area in areas:
-        labels = spec.target.labels(area.labels, gsd_m=area.gsd_m)
-        counts += np.bincount(labels.ravel(), minlength=IGNORE + 1)
+    counts = label_counts(areas, spec.target)
     seen = {class_index for channel, class_index in enumerate(model.class_of_channel) if counts[channel]}
     return [c.name for i, c in enumerate(model.classes) if i not in seen]
 
@@ -186,6 +189,7 @@ class _Loop:
         self.rate = torch.optim.lr_scheduler.OneCycleLR(
             self.optimiser, max_lr=rates, total_steps=plan.epochs * plan.steps_per_epoch, pct_start=0.08
         )
+        self.objective = Objective.of(spec.loss, spec.target)
         self.precision = _precision(network, len(model.bands), plan.crop_px)
         self.steps = 0
         self._keeps_last = plan.keep == "last"
@@ -196,16 +200,15 @@ class _Loop:
         table: list[Epoch] = []
         best = Fitted(copy.deepcopy(self.average), self.model, ())
         since = 0
-        drawn = batches(
-            self.samples.train, self._recipe(), batch=self.spec.schedule.batch, seed=self.spec.schedule.seed
-        )
+        plan, measured = self.spec.schedule, self.objective.measured
+        drawn = batches(self.samples.train, self._recipe(), batch=plan.batch, seed=plan.seed, measured=measured)
         try:
             for number in range(1, self.spec.schedule.epochs + 1):
                 started = time.perf_counter()
                 losses: list[float] = []
                 self._freeze(number)
                 for step in range(1, self.spec.schedule.steps_per_epoch + 1):
-                    losses.append(self._step(*next(drawn)))
+                    losses.append(self._step(next(drawn)))
                     if on_step is not None:
                         on_step(number, step, f"loss {losses[-1]:.4f}")
                 train_loss = float(np.mean(losses))
@@ -266,32 +269,21 @@ class _Loop:
         for parameter in self.encoder:
             parameter.requires_grad = not frozen
 
-    def _step(self, images: Tensor, labels: Tensor) -> float:
+    def _step(self, batch: Batch) -> float:
         self.network.train()
         self.optimiser.zero_grad(set_to_none=True)
         with _autocast(self.precision):
-            logits = self.network(images)
-        loss = cross_entropy_dice(
-            logits, labels, weights=self._pixel_weights(labels), groups=self.spec.target.dice_groups
-        )
+            logits = self.network(batch.images)
+        answer = Answer(logits, batch.labels, pixel_weights(batch.labels, self.spec), batch.distances)
+        plan = self.spec.schedule
+        loss = self.objective(answer, share=self.steps / (plan.epochs * plan.steps_per_epoch))
         loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimiser.step()
         self.rate.step()
         self.steps += 1
-        _follow(self.average, self.network, min(self.spec.schedule.ema, 1 - 1 / (1 + self.steps / 10)))
+        _follow(self.average, self.network, min(plan.ema, 1 - 1 / (1 + self.steps / 10)))
         return float(loss.detach())
-
-    def _pixel_weights(self, labels: Tensor) -> Tensor | None:
-        """Return what each pixel (B, H, W) counts in the cross entropy; None where all count the same."""
-        plan, border = self.spec.schedule, self.spec.target.border
-        weights = None
-        if border is not None and plan.border_weight > 1:
-            weights = border_weights(labels, border=border, weight=plan.border_weight)
-        if plan.class_weights:
-            per_class = class_weights(labels, [plan.class_weights.get(c.name, 1.0) for c in self.model.channels])
-            weights = per_class if weights is None else weights * per_class
-        return weights
 
     def _validate(self) -> tuple[float, tuple[float, ...]]:
         """Return the loss and the IoU of every class, as means over the sites of the validation areas."""
@@ -311,9 +303,7 @@ class _Loop:
             for images, labels in _blocks(area, self.spec.target.labels(area.labels, gsd_m=area.gsd_m), self.model):
                 with torch.inference_mode(), _autocast(self.precision):
                     logits = self.average(images)
-                losses.append(
-                    float(cross_entropy_dice(logits, labels, weights=None, groups=self.spec.target.dice_groups))
-                )
+                losses.append(float(self.objective(Answer(logits, labels))))
                 p = torch.softmax(logits.float(), 1)
                 per_class = torch.stack([p[:, position == c].sum(1) for c in range(classes)], 1)
                 known = labels != IGNORE

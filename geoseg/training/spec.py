@@ -12,6 +12,7 @@ from geoseg.models.derived import Derived
 from geoseg.models.outputs import Output
 from geoseg.models.spec import Architecture, ModelSpec, Normalisation, Range
 from geoseg.models.value import Value
+from geoseg.training.losses.terms import CE_DICE, Balance, Terms, groups_of
 from geoseg.training.targets import BuildingTarget, ClassTarget
 from geoseg.untrusted.validation import in_words
 from geoseg.values.bands import Band, BandSet
@@ -109,9 +110,10 @@ class Schedule(Value):
     ema: float = Field(0.995, ge=0, lt=1)
     keep: Literal["best", "last"] = Field("best", description="the epoch whose averaged weights become the model")
     patience: int = Field(10, gt=0, description="epochs without a better validation score after which it stops")
-    border_weight: float = Field(2.0, ge=1, description="weight of pixels at and near borders in the cross entropy")
-    class_weights: dict[str, Annotated[float, Field(gt=0)]] = Field(
-        default_factory=dict, description="weights of pixels by channel in the cross entropy; 1 where none is named"
+    border_weight: float = Field(2.0, ge=1, description="weight of pixels at and near borders in losses of pixels")
+    class_weights: Balance | dict[str, Annotated[float, Field(gt=0)]] = Field(
+        default_factory=dict,
+        description="weights of pixels by channel in losses of pixels, 1 where none is named; auto, inverse: counted",
     )
     seed: int = 0
 
@@ -136,6 +138,7 @@ class TrainSpec(Value):
     stem: Policy = Field("copy", description="where filters come from of bands that the weights do not know")
     normalisation: Normalisation | None = Field(None, description="null: the encoder's, else that of the training data")
     split: Split | None = None
+    loss: Terms = Field(CE_DICE, description="losses by name, with a weight or options")
     augmentation: Augmentation = Augmentation()
     schedule: Schedule = Schedule()
     window_px: int | None = Field(None, description="null: the network's default, as margin_px and ramp_px")
@@ -171,9 +174,21 @@ class TrainSpec(Value):
                 f"schedule.batch: {self.arch.name} takes batches of {network.least_batch} or more in training, not "
                 f"{self.schedule.batch}"
             )
-        stray = sorted(set(self.schedule.class_weights) - {c.name for c in self.target.channels})
+        weights = self.schedule.class_weights
+        stray = [] if isinstance(weights, str) else sorted(set(weights) - {c.name for c in self.target.channels})
         if stray:
             raise ValueError(f"class_weights of {', '.join(stray)}, which no channel is called")
+        return self
+
+    @model_validator(mode="after")
+    def _judges_its_target(self) -> Self:
+        for name, term in self.loss.items():
+            if term.judges != "softmax":
+                raise ValueError(f"loss: {name} is of {term.judges} outputs, and the target is of classes")
+            try:
+                groups_of(term, self.target)
+            except ValueError as error:
+                raise ValueError(f"loss: {name}: {error}") from error
         return self
 
     @property

@@ -55,8 +55,8 @@ class BuildingTarget(Value):
         return "building"
 
     @property
-    def dice_groups(self) -> tuple[tuple[int, ...], ...]:
-        """Channels whose summed probability each Dice term judges: building, and border."""
+    def regions(self) -> tuple[tuple[int, ...], ...]:
+        """Channels whose summed probability a loss of regions judges: building, and border."""
         return (INTERIOR, BORDER), (BORDER,)
 
     @property
@@ -128,8 +128,8 @@ class ClassTarget(Value):
         return None
 
     @property
-    def dice_groups(self) -> tuple[tuple[int, ...], ...]:
-        """Channels that each Dice term judges: every class on its own."""
+    def regions(self) -> tuple[tuple[int, ...], ...]:
+        """Channels that a loss of regions judges: every class on its own."""
         return tuple((c,) for c in range(len(self.classes)))
 
     @property

@@ -6,6 +6,7 @@ import torch
 
 from geoseg.training.augment import AreaPixels, Recipe
 from geoseg.training.batches import area_shares, batches
+from geoseg.training.losses.distances import signed_distances
 from geoseg.training.spec import Augmentation
 from geoseg.training.targets import UNKNOWN, ClassTarget
 
@@ -38,7 +39,7 @@ def test_one_seed_gives_the_same_batches():
     areas = [area(0, site="a"), area(1, site="b")]
     first, again, other = (batches(areas, recipe(), batch=4, seed=seed) for seed in (1, 1, 2))
     for _ in range(3):
-        (x, y), (x2, y2), (x3, _) = next(first), next(again), next(other)
+        (x, y, _), (x2, y2, _), (x3, _, _) = next(first), next(again), next(other)
         assert torch.equal(x, x2)
         assert torch.equal(y, y2)
     assert x.shape == (4, 1, 32, 32)
@@ -50,8 +51,16 @@ def test_cutmix_moves_pixels_and_labels_together(share):
     made = batches([area(0, site="a"), area(1, site="b")], recipe(cutmix=share), batch=8, seed=3)
     mixed = 0
     for _ in range(4):
-        images, labels = next(made)
+        images, labels, _ = next(made)
         known = labels != 255
         np.testing.assert_allclose(images[:, 0][known], labels[known].float(), atol=1e-5)
         mixed += sum(len(set(window[window != 255].tolist())) > 1 for window in labels)
     assert (mixed > 0) == (share > 0)
+
+
+def test_distances_are_made_of_the_labels_as_they_are_shown():
+    made = batches([area(0, site="a"), area(1, site="b")], recipe(cutmix=1.0), batch=4, seed=3, measured=[(1,), (0, 1)])
+    _, labels, distances = next(made)
+    for group, far in signed_distances(labels.numpy(), [(1,), (0, 1)]).items():
+        np.testing.assert_array_equal(distances[group], far)
+    assert distances[(1,)].any()

@@ -187,3 +187,15 @@ def test_a_training_spec_that_contradicts_itself_is_refused():
     for wrong in ((1.4, 0.7), (0.0, 1.0)):
         with pytest.raises(ValidationError, match=r"no range from 0\.001"):
             Augmentation(scale=wrong)
+
+
+def test_a_sum_of_losses_with_distances_and_counted_weights_trains_and_the_bundle_says_it(samples):
+    loss = {"focal": 0.5, "jaccard": {"classes": ["building"]}, "boundary": {"weight": 0.1, "ramp": [0.2, 0.8]}}
+    short = spec(epochs=1, steps_per_epoch=3, batch=2, class_weights="auto").model_dump()
+    fitted = fit(TrainSpec.model_validate(short | {"loss": loss}), samples)
+    config = fitted.spec.training["config"]
+    assert config["loss"] == {"focal": 0.5, "jaccard": {"classes": ["building"]}, "boundary": loss["boundary"]}
+    weights = config["schedule"]["class_weights"]
+    assert weights["background"] < weights["interior"] == 1.0
+    assert np.isfinite(fitted.epochs[0].train_loss)
+    assert "loss" not in fit(spec(epochs=1, steps_per_epoch=1, batch=1), samples).spec.training["config"]
