@@ -220,9 +220,14 @@ def five_bands(tmp_path: Path) -> Path:
 DEMO = Path(geoseg.__file__).parent / "demo"
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["buildings", "buildings-banepa", "land-cover", "spectral"])
-@pytest.mark.parametrize("to", ["onnx", "openvino"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "land-cover",
+        *(pytest.param(name, marks=pytest.mark.nightly) for name in ("buildings", "buildings-banepa", "spectral")),
+    ],
+)
+@pytest.mark.parametrize("to", ["onnx", pytest.param("openvino", marks=pytest.mark.nightly)])
 def test_the_bundles_that_ship_are_exported(tmp_path, name, to):
     scene = {"land-cover": DEMO / "land_cover.tif", "spectral": five_bands(tmp_path)}.get(name, DEMO / "scene.tif")
     bundle = load_model(name)
