@@ -28,7 +28,7 @@ def evaluate(
         Path | None, typer.Option("--json", help="Write the scores as JSON to this file; - is stdout, without a table.")
     ] = None,
 ) -> None:
-    """Score a prediction: IoU, F1, confusion, boundary F1; objects and their shapes where both sides are polygons."""
+    """Score a prediction: IoU, F1, confusion, kappa, boundaries; objects and their shapes where both are polygons."""
     from geoseg.jobs.evaluate import evaluate as score
 
     scores = score(
@@ -53,12 +53,13 @@ def evaluate(
 def as_text(scores: dict[str, Any]) -> str:
     """Return the scores as tables."""
     classes = scores["classes"]
-    keys = ("iou", "f1", "precision", "recall", "boundary_f1")
-    head = ["class", "IoU", "F1", "precision", "recall", f"boundary F1 ({scores['boundary_tolerance_m']:g} m)"]
+    keys = ("iou", "f1", "precision", "recall", "boundary_f1", "boundary_iou", "hd95_m")
+    near = f"({scores['boundary_tolerance_m']:g} m)"
+    head = ["class", "IoU", "F1", "precision", "recall", f"boundary F1 {near}", f"boundary IoU {near}", "HD95 [m]"]
     parts = [table([[c["name"], *(_number(c[k]) for k in keys)] for c in classes], head=head)]
     parts.append(
         f"mIoU {_number(scores['mean_iou'])}, overall accuracy {_number(scores['overall_accuracy'])}, "
-        f"{scores['pixels']} pixels judged"
+        f"kappa {_number(scores['kappa'])}, {scores['pixels']} pixels judged"
     )
     counts = scores["confusion"]["truth_by_prediction"]
     rows = [[c["name"], *row] for c, row in zip(classes, counts, strict=True)]
@@ -67,7 +68,8 @@ def as_text(scores: dict[str, Any]) -> str:
         o = scores["objects"]
         parts.append(
             f"objects at IoU {o['min_iou']}: F1 {_number(o['f1'])}, precision {_number(o['precision'])}, "
-            f"recall {_number(o['recall'])} ({o['found']} found, {o['invented']} invented, {o['missed']} missed)"
+            f"recall {_number(o['recall'])}, PQ {_number(o['panoptic_quality'])}, SQ {_number(o['mean_iou'])} "
+            f"({o['found']} found, {o['invented']} invented, {o['missed']} missed)"
         )
     if scores["polygons"] is not None:
         parts.append(table(polygon_rows(scores["polygons"], scores["boundary_tolerance_m"]), head=["polygons", ""]))

@@ -47,8 +47,13 @@ class ObjectMatch:
 
     @property
     def mean_iou(self) -> float:
-        """Mean IoU of the objects found; NaN without any."""
+        """Mean IoU of the objects found, the segmentation quality SQ; NaN without any."""
         return ratio(self.iou_sum, self.tp)
+
+    @property
+    def panoptic_quality(self) -> float:
+        """PQ = SQ x RQ (Kirillov et al. 2019), where RQ is ``f1``; NaN where neither side has an object."""
+        return ratio(2 * self.iou_sum, 2 * self.tp + self.fp + self.fn)
 
 
 class Pairs(NamedTuple):

@@ -1,6 +1,7 @@
 """Scores of pixels and their boundaries against truth. Counts add up, so scenes can be read in blocks."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,15 +92,30 @@ class Confusion:
         """Share of pixels with the right class; NaN without any."""
         return ratio(int(np.trace(self.counts)), self.pixels)
 
+    @property
+    def kappa(self) -> float:
+        """Agreement beyond what the two sides' shares of classes would give by chance (Cohen 1960); NaN without any."""
+        chance = float(self.counts.sum(0).astype(float) @ self.counts.sum(1).astype(float))
+        return ratio(float(np.trace(self.counts)) * self.pixels - chance, float(self.pixels) ** 2 - chance)
+
 
 @dataclass(frozen=True, slots=True)
 class BoundaryMatch:
-    """Boundary pixels of prediction and truth, and how many have one of the other side within the tolerance."""
+    """How near the boundaries of prediction and truth are; sums of blocks are those of the whole."""
 
     predicted: int = 0
+    """Boundary pixels of the prediction."""
     predicted_hit: int = 0
+    """Those of them that have one of the truth within the tolerance."""
     truth: int = 0
     truth_hit: int = 0
+    band: int = 0
+    """Pixels of either mask that are within the tolerance of its own boundary."""
+    band_hit: int = 0
+    """Those that are so in both masks."""
+    predicted_m: Mapping[float, int] = field(default_factory=dict)
+    """Boundary pixels of the prediction by distance to the truth's boundary, infinite beyond reach."""
+    truth_m: Mapping[float, int] = field(default_factory=dict)
 
     def __add__(self, other: "BoundaryMatch") -> "BoundaryMatch":
         return BoundaryMatch(
@@ -107,6 +123,10 @@ class BoundaryMatch:
             self.predicted_hit + other.predicted_hit,
             self.truth + other.truth,
             self.truth_hit + other.truth_hit,
+            self.band + other.band,
+            self.band_hit + other.band_hit,
+            _added(self.predicted_m, other.predicted_m),
+            _added(self.truth_m, other.truth_m),
         )
 
     @property
@@ -117,6 +137,34 @@ class BoundaryMatch:
         precision, recall = self.predicted_hit / self.predicted, self.truth_hit / self.truth
         return 2 * precision * recall / (precision + recall)
 
+    @property
+    def iou(self) -> float:
+        """Boundary IoU: that of the masks' inner rims as wide as the tolerance (Cheng et al. 2021); NaN without any."""
+        return ratio(self.band_hit, self.band)
+
+    @property
+    def hd95_m(self) -> float:
+        """The distance that 95 % of either side's boundary keep to the other's: the larger of the two.
+
+        Infinite where it is beyond reach or one side has no boundary, NaN where neither has one.
+        """
+        if not self.predicted and not self.truth:
+            return float("nan")
+        if not self.predicted or not self.truth:
+            return float("inf")
+        return max(_quantile(self.predicted_m, 0.95), _quantile(self.truth_m, 0.95))
+
+
+def _added(a: Mapping[float, int], b: Mapping[float, int]) -> dict[float, int]:
+    return {distance: a.get(distance, 0) + b.get(distance, 0) for distance in sorted({*a, *b})}
+
+
+def _quantile(counts: Mapping[float, int], share: float) -> float:
+    """Return the least distance within which a share of all lies."""
+    distances = sorted(counts)
+    below = np.cumsum([counts[d] for d in distances])
+    return distances[int(np.searchsorted(below, share * below[-1] * (1 - 1e-12)))]
+
 
 def match_boundaries(
     truth: NDArray[np.bool_],
@@ -124,6 +172,7 @@ def match_boundaries(
     *,
     tolerance_m: float,
     pixel_size_m: tuple[float, float],
+    reach_m: float | None = None,
     valid: NDArray[np.bool_] | None = None,
     counted: tuple[slice, slice] = (slice(None), slice(None)),
 ) -> BoundaryMatch:
@@ -133,7 +182,7 @@ def match_boundaries(
     measure for semantic segmentation?", BMVC 2013). Distances run between pixel centres on the ground, with
     ``pixel_size_m`` = (height, width). Pixels that are not ``valid``, and their neighbours, carry no boundary; nor does
     the raster's edge. Boundary pixels outside ``counted`` (rows, cols) do not count, but may be near to others: blocks
-    with a rim wider than the tolerance add up to the whole.
+    with a rim wider than the reach add up to the whole. reach_m: beyond it distances are infinite; None: the tolerance.
     """
     if truth.shape != predicted.shape or (valid is not None and valid.shape != truth.shape):
         raise InputError(f"truth has shape {truth.shape} and the prediction {predicted.shape}; bring both to one grid")
@@ -145,19 +194,30 @@ def match_boundaries(
     )
     inside = np.zeros(truth.shape, bool)
     inside[counted] = True
+    near = tolerance_m * (1 + 1e-9)  # 3 x 0.1 m is within 0.3 m
+    to_truth, to_predicted = (_distances(edge, pixel_size_m) for edge in (true_edge, predicted_edge))
+    band = truth & usable & inside & (to_truth <= near), predicted & usable & inside & (to_predicted <= near)
+    answered, right = to_truth[predicted_edge & inside], to_predicted[true_edge & inside]
+    reach = near if reach_m is None else max(near, reach_m)
     return BoundaryMatch(
-        predicted=int((predicted_edge & inside).sum()),
-        predicted_hit=_near(predicted_edge & inside, true_edge, tolerance_m, pixel_size_m),
-        truth=int((true_edge & inside).sum()),
-        truth_hit=_near(true_edge & inside, predicted_edge, tolerance_m, pixel_size_m),
+        predicted=len(answered),
+        predicted_hit=int((answered <= near).sum()),
+        truth=len(right),
+        truth_hit=int((right <= near).sum()),
+        band=int((band[0] | band[1]).sum()),
+        band_hit=int((band[0] & band[1]).sum()),
+        predicted_m=_counted(answered, reach),
+        truth_m=_counted(right, reach),
     )
 
 
-def _near(
-    pixels: NDArray[np.bool_], others: NDArray[np.bool_], tolerance_m: float, pixel_size_m: tuple[float, float]
-) -> int:
-    """Count the ``pixels`` that lie within the tolerance of one of the ``others``."""
-    if not others.any():
-        return 0
-    distance = ndimage.distance_transform_edt(~others, sampling=pixel_size_m)
-    return int((distance[pixels] <= tolerance_m * (1 + 1e-9)).sum())  # 1e-9: 3 x 0.1 m is within 0.3 m
+def _distances(edge: NDArray[np.bool_], pixel_size_m: tuple[float, float]) -> NDArray[np.float64]:
+    """Return the distance of every pixel to the next one of ``edge``, infinite where there is none."""
+    if not edge.any():
+        return np.full(edge.shape, np.inf)
+    return np.asarray(ndimage.distance_transform_edt(~edge, sampling=pixel_size_m))
+
+
+def _counted(distances: NDArray[np.float64], reach_m: float) -> dict[float, int]:
+    found, counts = np.unique(np.where(distances <= reach_m, distances, np.inf).round(6), return_counts=True)
+    return dict(zip(found.tolist(), counts.tolist(), strict=True))

@@ -78,7 +78,35 @@ def test_boundaries_equal_a_naive_search(truth, predicted, tolerance_m, size, hi
     found = match_boundaries(truth, predicted, tolerance_m=tolerance_m, pixel_size_m=size, valid=valid)
     t, p = naive_boundary(truth, valid), naive_boundary(predicted, valid)
     hits = naive_hits(p, t, tolerance_m, size), naive_hits(t, p, tolerance_m, size)
-    assert found == BoundaryMatch(len(p), hits[0], len(t), hits[1])
+    assert (found.predicted, found.predicted_hit, found.truth, found.truth_hit) == (len(p), hits[0], len(t), hits[1])
+    rims = [set(naive_rim(m & valid, edge, tolerance_m, size)) for m, edge in ((truth, t), (predicted, p))]
+    assert (found.band, found.band_hit) == (len(rims[0] | rims[1]), len(rims[0] & rims[1]))
+
+
+def naive_rim(mask, edge, tolerance_m, size):
+    return [tuple(at) for at in np.argwhere(mask) if naive_hits([at], edge, tolerance_m, size)]
+
+
+@given(MASKS, MASKS, st.sampled_from([(1.0, 1.0), (0.3, 0.1)]))
+def test_hd95_is_the_larger_quantile_and_adds_up_by_blocks(truth, predicted, size):
+    """One of 95 % of the pixels, not between two: what blocks count adds up."""
+
+    def of(counted=(slice(None), slice(None))):
+        return match_boundaries(truth, predicted, tolerance_m=0.1, pixel_size_m=size, reach_m=99, counted=counted)
+
+    everywhere = np.ones(truth.shape, bool)
+    t, p = naive_boundary(truth, everywhere), naive_boundary(predicted, everywhere)
+    found = of()
+    assert of((slice(0, 3), slice(None))) + of((slice(3, None), slice(None))) == found
+    if not t or not p:
+        assert math.isinf(found.hd95_m) if t or p else math.isnan(found.hd95_m)
+        return
+    directed = (
+        [min(math.hypot((r - a) * size[0], (c - b) * size[1]) for a, b in others) for r, c in own]
+        for own, others in ((t, p), (p, t))
+    )
+    right = max(np.quantile(d, 0.95, method="inverted_cdf") for d in directed)
+    assert found.hd95_m == pytest.approx(right, abs=1e-6)
 
 
 def test_boundary_f1_of_a_shifted_square_by_hand():
@@ -90,6 +118,9 @@ def test_boundary_f1_of_a_shifted_square_by_hand():
     exact = match_boundaries(truth, predicted, tolerance_m=0.0, pixel_size_m=(0.5, 0.25))
     assert (exact.predicted, exact.predicted_hit, exact.truth, exact.truth_hit) == (16, 6, 16, 6)
     assert exact.f1 == 6 / 16
+    assert (exact.iou, near.iou) == (6 / 26, 15 / 35)
+    assert math.isinf(exact.hd95_m)
+    assert near.hd95_m == 0.5
     nothing = match_boundaries(truth, predicted & False, tolerance_m=1, pixel_size_m=(1, 1))
     assert nothing.f1 == 0
     assert (nothing + exact).truth == 32

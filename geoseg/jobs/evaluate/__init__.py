@@ -46,6 +46,7 @@ CLASS_COLUMNS = ("class_id", "class_name", "class")
 PIXELS_PER_TOLERANCE = 4  # of the grid on which polygons are judged against polygons
 MAX_PIXELS = 1_000_000_000  # all of them are in memory, at some 8 bytes each
 STRIP_ROWS = 512
+REACH_PX = 64  # distances of boundaries are measured so far
 
 
 def evaluate(
@@ -91,7 +92,8 @@ def _count(
     """Count pixels and boundaries strip by strip: distances take 40 bytes a pixel, which a whole scene has not."""
     confusion, boundaries = Confusion.empty(classes.max_id), {c.id: BoundaryMatch() for c in classes}
     pixel_size_m = grid.ground_resolution_m()
-    rim = ceil(tolerance_m / pixel_size_m[0]) + 2
+    reach_m = max(tolerance_m, REACH_PX * min(pixel_size_m))
+    rim = ceil(reach_m / pixel_size_m[0]) + 2
     for row in range(0, grid.height, STRIP_ROWS):
         first, end = max(row - rim, 0), min(row + STRIP_ROWS, grid.height)
         truth, answer = labels[first : end + rim], answers[first : end + rim]
@@ -103,6 +105,7 @@ def _count(
                 answer == c.id,
                 tolerance_m=tolerance_m,
                 pixel_size_m=pixel_size_m,
+                reach_m=reach_m,
                 valid=truth != NODATA,
                 counted=core,
             )

@@ -1,7 +1,7 @@
 """All scores of an evaluation, and their JSON."""
 
 from dataclasses import asdict, dataclass
-from math import isnan
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -50,6 +50,8 @@ class Evaluation:
                     "precision": _rounded(confusion.precision[c.id]),
                     "recall": _rounded(confusion.recall[c.id]),
                     "boundary_f1": _rounded(self.boundaries[c.id].f1),
+                    "boundary_iou": _rounded(self.boundaries[c.id].iou),
+                    "hd95_m": _rounded(self.boundaries[c.id].hd95_m),
                     "truth_px": int(confusion.counts[c.id].sum()),
                     "predicted_px": int(confusion.counts[:, c.id].sum()),
                 }
@@ -57,6 +59,7 @@ class Evaluation:
             ],
             "mean_iou": _rounded(confusion.mean_iou),
             "overall_accuracy": _rounded(confusion.overall_accuracy),
+            "kappa": _rounded(confusion.kappa),
             "boundary_tolerance_m": self.tolerance_m,
             "confusion": {"ids": ids, "truth_by_prediction": confusion.counts[np.ix_(ids, ids)].tolist()},
             "objects": None if self.objects is None else _objects_json(self.objects),
@@ -78,6 +81,7 @@ def _objects_json(objects: ObjectMatch) -> dict[str, Any]:
         "precision": _rounded(objects.precision),
         "recall": _rounded(objects.recall),
         "mean_iou": _rounded(objects.mean_iou),
+        "panoptic_quality": _rounded(objects.panoptic_quality),
         "found": objects.tp,
         "invented": objects.fp,
         "missed": objects.fn,
@@ -89,4 +93,4 @@ def _polygons_json(scores: PolygonScores) -> dict[str, Any]:
 
 
 def _rounded(value: float) -> float | None:
-    return None if isnan(value) else round(float(value), 6)
+    return round(float(value), 6) if isfinite(value) else None
