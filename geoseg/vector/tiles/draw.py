@@ -57,6 +57,8 @@ UNDONE = {
     "merged": "hold several buildings that could not be parted",
 }
 
+NO_ROW = 2**30  # below every scene, and below all that leaves one at its lower border
+
 log = logging.getLogger(__name__)
 
 
@@ -314,7 +316,7 @@ class PolygonRows:
             self._add(finished)
             self._pending.append(unresolved.pending)
             self._swallowed = np.union1d(self._swallowed, unresolved.swallowed)
-        yield from self._up_to(self._drawing.grid.height + 2 * REACH_PX)
+        yield from self._up_to(NO_ROW)
 
     def _add(self, finished: _Finished) -> None:
         self.merged += finished.merged

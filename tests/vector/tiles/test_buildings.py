@@ -23,6 +23,7 @@ from geoseg.values.classes import ClassInfo, ClassMap
 from geoseg.values.grid import Grid
 from geoseg.vector import STATUS, FootprintRules, extract_footprints
 from geoseg.vector.adjacent.block import find_block
+from geoseg.vector.adjacent.overlaps import REACH_PX
 from geoseg.vector.pixels.instances import border_probability, label_instances
 from geoseg.vector.tiles.draw import (
     Drawing,
@@ -215,6 +216,22 @@ def test_what_is_too_large_keeps_its_pixel_edges_and_nothing_overlaps_it(tile_px
         kept = np.array(table["status"].to_pylist()) == STATUS[-1]
         assert kept.sum() >= len(large)
         assert not kept.all()
+
+
+def test_a_building_that_leaves_the_scene_as_far_as_it_may_is_written_and_holds_none_back():
+    probability = np.ones((200, 200), np.uint8)
+    probability[20:60, 20:60] = probability[150:200, 100:150] = 255
+    what = drawing(probability, tile_px=64)
+
+    def leaving(drawn):
+        for row, finished, unresolved in drawn:
+            pending = unresolved.pending
+            down = shapely.transform(pending.polygons, lambda xy: np.where(xy >= 199.5, 200 + REACH_PX, xy))
+            yield row, finished, replace(unresolved, pending=replace(pending, polygons=down))
+
+    crossing = find_crossing_components(what)
+    stage = polygon_stage(what, crossing, lambda drawn: [*PolygonRows(what, crossing, leaving(drawn))])
+    assert sum(batch.num_rows for batch in stage.walk(map)) == 2
 
 
 def test_the_geopackage_is_the_same_for_any_tiles(tmp_path):
