@@ -67,7 +67,26 @@ def _logits(bundle: ModelBundle) -> "ModelProto":
     if bundle.backend == "onnx":
         model = parsed(bundle.content(), bundle.path)
         return _of_size(model, bundle.spec.window_px)
-    return parsed(_by_torch(bundle), bundle.path)
+    return with_single_grids(parsed(_by_torch(bundle), bundle.path))
+
+
+def with_single_grids(model: "ModelProto") -> "ModelProto":
+    """Return a model whose places to sample at are float32: attention by transformers has them in float64.
+
+    ONNX Runtime samples by no others.
+    """
+    from onnx import TensorProto, helper
+
+    nodes = []
+    for node in model.graph.node:
+        if node.op_type == "GridSample":
+            single = f"{node.output[0]}_grid"
+            nodes.append(helper.make_node("Cast", [node.input[1]], [single], to=TensorProto.FLOAT))
+            node.input[1] = single
+        nodes.append(node)
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    return model
 
 
 def _of_size(model: "ModelProto", side: int) -> "ModelProto":

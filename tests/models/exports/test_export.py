@@ -9,6 +9,7 @@ import onnx
 import pytest
 import rasterio
 from conftest import write_bundle, write_tif
+from onnx import TensorProto, helper
 from onnx_nets import tiny_net
 
 import geoseg
@@ -16,10 +17,12 @@ from geoseg import load_model, open_scene, predict
 from geoseg.cli import main
 from geoseg.errors import FaultFoundError, InputError, ModelError
 from geoseg.jobs.calibration import windows_of
+from geoseg.models.backends.onnx import open_session
 from geoseg.models.bundle import save_model
 from geoseg.models.bundle import write_bundle as write_content
 from geoseg.models.calibration import FILE, MOST_BYTES, store, stored
 from geoseg.models.exports import run as exports
+from geoseg.models.exports.graph import with_single_grids
 from geoseg.models.exports.run import export_model
 from geoseg.models.exports.runtimes import by_onnxruntime
 from geoseg.models.imports import run as imports
@@ -204,6 +207,23 @@ def test_flags_that_do_not_go_together(tiny_bundle, tmp_path, flags, capsys):
     assert main(["export", str(tiny_bundle), *to]) == 2
     told = capsys.readouterr().err
     assert "2 windows are the least" in told or "goes with onnx and openvino" in told
+
+
+def test_places_to_sample_at_are_brought_to_what_onnx_runtime_takes():
+    node = helper.make_node("GridSample", ["image", "grid"], ["out"])
+    values = [
+        helper.make_tensor_value_info(name, kind, [1, 2, 4, 4 if name != "grid" else 2])
+        for name, kind in (("image", TensorProto.FLOAT), ("grid", TensorProto.DOUBLE), ("out", TensorProto.FLOAT))
+    ]
+    values[1].type.tensor_type.shape.dim[1].dim_value = values[1].type.tensor_type.shape.dim[2].dim_value = 4
+    graph = helper.make_graph([node], "sampling", values[:2], values[2:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    with pytest.raises(ModelError, match="GridSample"):
+        open_session(model.SerializeToString(), "before", arena=False)
+    session = open_session(with_single_grids(model).SerializeToString(), "after", arena=False)
+    image = np.arange(32, dtype=np.float32).reshape(1, 2, 4, 4)
+    (out,) = session.run(None, {"image": image, "grid": np.zeros((1, 4, 4, 2))})
+    np.testing.assert_allclose(out[0, 0], image[0, 0, 1:3, 1:3].mean())  # the middle, everywhere
 
 
 def five_bands(tmp_path: Path) -> Path:
