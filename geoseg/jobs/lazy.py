@@ -48,6 +48,8 @@ def lazy_map(
     plan = make_plan(scene, bundles, site=site, options=replace(options, memory_bytes=share))
     for note in plan.notes:
         log.info(note)
+    for doubt in plan.doubts:
+        log.warning(doubt)
     job = plan.job
     found = [i for i, each in enumerate(job.layers) if each.file == f"{layer}.tif"]
     first, pixels, grid = job.layers[found[0]], _layers(job), job.scene.grid

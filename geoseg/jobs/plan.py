@@ -55,7 +55,8 @@ SHARED = (
 class Plan:
     """A job with its memory; lanes: threads of a process that run the network; notes: what the user should know.
 
-    values: how far the scene's values are from the model's training, where the bundle says what that was.
+    values: how far the scene's values are from the model's training, where the bundle says what that was; doubts: what
+    that makes doubtful.
     """
 
     job: Job
@@ -64,6 +65,7 @@ class Plan:
     polygon_bytes: int
     notes: tuple[str, ...]
     values: tuple[BandFit, ...] = ()
+    doubts: tuple[str, ...] = ()
 
     @property
     def peak_bytes(self) -> int:
@@ -107,7 +109,7 @@ class Plan:
             "disk_bytes_at_most": self.disk_bytes,
             "fingerprint": job.fingerprint,
             "values": [asdict(fit) for fit in self.values],
-            "notes": list(self.notes),
+            "notes": [*self.notes, *self.doubts],
         }
 
 
@@ -143,8 +145,9 @@ def make_plan(
         0
         if polygons is None
         else _polygon_bytes(job, polygons, lanes=site.lanes, budget=budget, base=load.base_bytes + COMPILING_BYTES),
-        (*_notes(scene, job), *doubts(job.scene, job.spec, fits), *empty_areas(job.scene, seen)),
+        (*_notes(scene, job), *empty_areas(job.scene, seen)),
         fits,
+        tuple(doubts(job.scene, job.spec, fits)),
     )
 
 

@@ -129,6 +129,8 @@ def _run(request: RunRequest, *, engine: Engine | None, listen: Listener, stop: 
         refuse_if_disk_is_short(request.out, plan.disk_bytes, options)
         for note in plan.notes:
             log.info(note)
+        for doubt in plan.doubts:
+            log.warning(doubt)
         task = ChunkTask(plan.job, load_networks, work)
         chunks = list(plan.job.chunks())
         mine = chunks if options.shard is None else chunks[options.shard[0] - 1 :: options.shard[1]]

@@ -22,7 +22,7 @@ from geoseg.untrusted.text import parse_json, read_text_file
 if TYPE_CHECKING:
     from torch import Tensor
 
-PICKLES = (".pth", ".pt", ".ckpt", ".bin", ".pkl")
+PICKLES = (".pth", ".pt", ".ckpt", ".bin", ".pkl", ".tar")
 OF_TRANSFORMERS = (
     "SegformerForSemanticSegmentation", "SegformerForImageClassification", "SegformerModel",
     "Mask2FormerForUniversalSegmentation", "OneFormerForUniversalSegmentation",

@@ -54,7 +54,7 @@ def test_percentiles_that_make_no_sense(tmp_path, wide, model, given, capsys):
     assert "two percentiles" in capsys.readouterr().err
 
 
-def test_what_training_saw_is_recorded_beside_what_the_scene_holds(tmp_path, tiny_scene, model):
+def test_what_training_saw_is_recorded_beside_what_the_scene_holds_and_warned_of(tmp_path, tiny_scene, model, caplog):
     from geoseg.models.bundle import load_model
 
     spec = load_model(model).spec
@@ -65,3 +65,4 @@ def test_what_training_saw_is_recorded_beside_what_the_scene_holds(tmp_path, tin
     assert [row["band"] for row in run["plan"]["values"]] == ["red", "green", "blue"]
     assert all(row["outside"] > 0.5 for row in run["plan"]["values"])
     assert any("beyond training's" in note for note in run["plan"]["notes"])
+    assert [r.levelname for r in caplog.records if "beyond training's" in r.getMessage()] == ["WARNING"]
