@@ -27,6 +27,9 @@ def evaluate(
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the scores as JSON to this file; - is stdout, without a table.")
     ] = None,
+    errors: Annotated[
+        Path | None, typer.Option(help="Write a GeoTIFF of what is right, missed, invented, and within the tolerance.")
+    ] = None,
 ) -> None:
     """Score a prediction: IoU, F1, confusion, kappa, boundaries; objects and their shapes where both are polygons."""
     from geoseg.jobs.evaluate import evaluate as score
@@ -40,6 +43,7 @@ def evaluate(
         values=options.values,
         nodata=options.nodata,
         tolerance_m=options.tolerance_m,
+        errors=errors,
     ).as_json()
     text = json.dumps({"prediction": prediction, "truth": truth, "aoi": options.aoi, **scores}, indent=1)
     if json_file == Path("-"):

@@ -13,6 +13,7 @@ from conftest import GSD_M, SCENE_SHAPE, write_tif
 from geoseg.cli import main
 from geoseg.errors import ConfigError, InputError
 from geoseg.jobs.evaluate import class_table, evaluate
+from geoseg.jobs.evaluate.errors import errors_of
 from geoseg.outputs.class_raster import ClassRaster
 from geoseg.scenes.labelled import class_text
 
@@ -442,3 +443,32 @@ def test_the_output_folder_of_a_run_is_scored_with_its_polygons(capsys, finished
     assert scores["objects"]["found"] + scores["objects"]["missed"] == houses
     made = len(gpd.read_file(finished_run / "buildings.gpkg", layer="buildings"))
     assert scores["objects"]["found"] + scores["objects"]["invented"] == made
+
+
+@pytest.mark.parametrize("rows", [7, 512])
+def test_errors_are_named_and_coloured_and_strips_add_up(truth, predicted, tmp_path, monkeypatch, rows):
+    monkeypatch.setattr("geoseg.jobs.evaluate.errors.STRIP_ROWS", rows)
+    file = tmp_path / "errors.tif"
+    assert main(["evaluate", str(predicted), "--truth", str(truth), "--errors", str(file), "--tolerance-m", "0.6"]) == 0
+    with rasterio.open(file) as src:
+        kind, names = src.read(1), [src.tags(1)[f"CLASS_{i}"] for i in range(1, 6)]
+        assert src.colormap(1)[2][:3] == (215, 48, 39)
+    assert names == ["right", "missed", "invented", "another class", "boundary band"]
+    assert (kind[150:] == 0).all()
+    assert (kind[10:30, 10] == 5).all()  # a column too far east, of half a metre
+    assert (kind[62:98, 52:78] == 2).all()
+    assert (kind[61, 51:79] == 5).all()
+    assert set(np.unique(kind)) == {0, 1, 2, 5}
+    assert (kind == 1).sum() == 150 * SCENE_SHAPE[1] - 20 - 20 - 1200
+    assert "missed" in (tmp_path / "errors.tif.aux.xml").read_text()
+    assert main(["evaluate", str(predicted), "--truth", str(truth), "--errors", str(file)]) == 5
+
+
+def test_errors_between_classes_and_those_of_a_background_are_told_apart():
+    right, said = np.full((9, 9), 1, np.uint8), np.full((9, 9), 1, np.uint8)
+    right[:, 4:], said[0], said[8] = 2, 3, 0
+    kinds = {"background": 1, "tolerance_m": 1.0, "pixel_size_m": (1.0, 1.0)}
+    assert errors_of(right, said, **kinds)[[0, 1, 8]].tolist() == [
+        [3, 3, 5, 5, 5, 5, 4, 4, 4], [1, 1, 1, 1, 5, 5, 2, 2, 2], [0] * 9,
+    ]  # fmt: skip
+    assert errors_of(right, said, **{**kinds, "background": None})[0].tolist() == [4, 4, 5, 5, 5, 5, 4, 4, 4]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from rasterio.crs import CRS
 
 from geoseg.errors import ConfigError, InputError
+from geoseg.jobs.evaluate.errors import refuse_existing, write_errors
 from geoseg.jobs.evaluate.scores import Evaluation
 from geoseg.jobs.evaluate.sides import (
     BACKGROUND,
@@ -59,14 +60,18 @@ def evaluate(
     values: Mapping[str, str] | None = None,
     nodata: float | NoNodata | None = None,
     tolerance_m: float = 1.0,
+    errors: str | Path | None = None,
 ) -> Evaluation:
     """Score a prediction against truth, on the ground of ``aoi`` where given, else wherever both say something.
 
     prediction: an output folder, a class raster, or polygons of buildings; truth: a class raster on the same grid, or
     polygons. Polygons without a class (see ``column``) are buildings, and all other ground is background. layer: of
     the truth's file. values: name or id of the class, or nodata, by value of the truth's raster or column. nodata: of
-    rasters that geoseg did not write, instead of what they say. Raises InputError and ConfigError.
+    rasters that geoseg did not write, instead of what they say. errors: a GeoTIFF to write of what is right, missed and
+    invented. Raises InputError, ConfigError and OutputError.
     """
+    if errors is not None:
+        refuse_existing(Path(errors))
     EvaluateOptions(tolerance_m=tolerance_m)  # refuses what is none
     found = Prediction.find(prediction, nodata=nodata)
     right = Truth.find(truth, layer=layer, column=column, values=values or {}, nodata=nodata)
@@ -83,6 +88,9 @@ def evaluate(
         objects = match_objects(*(_polygonal(shapely.make_valid(o.geometry.values)) for o in (true_ones, answered)))
         polygons = _score_in_metres(true_ones, answered, tolerance_m)
     confusion, boundaries = _count(labels, answers, classes, ground.grid, tolerance_m)
+    if errors is not None:
+        background = next((c.id for c in classes if c.name == "background"), None)
+        write_errors(Path(errors), labels, answers, ground.grid, background=background, near_m=tolerance_m)
     return Evaluation(classes, confusion, boundaries, objects, polygons, tolerance_m)
 
 
