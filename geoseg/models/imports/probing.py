@@ -248,8 +248,11 @@ def _moving(call: Call, seen: NDArray[np.float32], side: int) -> int | None:
     for step in STEPS:
         by = step // scale
         there = call(seen[..., step : step + side, step : step + side])
-        inner = here[..., third + by : 2 * third + by, third + by : 2 * third + by]
-        change = float(np.abs(inner - there[..., third : 2 * third, third : 2 * third]).mean())
+        both = min(third, here.shape[-1] - third - by)
+        if both < 1:
+            return None
+        inner = here[..., third + by : third + by + both, third + by : third + by + both]
+        change = float(np.abs(inner - there[..., third : third + both, third : third + both]).mean())
         if step % scale == 0 and change <= max(NEAR * float(here.std()), FAR_LESS * max(changes)):
             return step
         changes.append(change)

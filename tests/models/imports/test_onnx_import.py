@@ -289,3 +289,9 @@ def test_old_files_that_come_with_onnx_itself(tmp_path, name, told):
         return
     spec = import_model(path, tmp_path / "b", options).bundle.spec
     assert (spec.window_px, spec.arch.options["fixed_px"]) == (6, 6)
+
+
+def test_a_network_whose_answers_move_with_no_shift_is_said_so():
+    """Its answer depends on the place in the window, as those of networks do that see a window's edges everywhere."""
+    seen = np.random.default_rng(0).standard_normal((1, 192, 192)).astype(np.float32)
+    assert probing._moving(lambda window: window[0] * np.arange(window.shape[-1]), seen, 128) is None
