@@ -43,7 +43,7 @@ VERBS = {
     "train": ("train", "Train a model on labelled scenes and write it as a bundle."),
     "evaluate": (
         "evaluate",
-        "Score a prediction: IoU, F1, confusion, boundary F1; objects and their shapes where both sides are polygons.",
+        "Score a prediction: IoU, F1, confusion, kappa, boundaries; objects and their shapes where both are polygons.",
     ),
     "models": ("models", "List the models that are here: task, bands, resolution, ground, scores, licence."),
     "import": (

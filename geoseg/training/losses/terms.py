@@ -42,7 +42,7 @@ class Term(Value):
     def risen(self, share: float) -> float:
         """Return how much of its weight counts after a ``share`` of the training.
 
-        >>> [Term(ramp=(0.2, 0.6)).risen(share) for share in (0.1, 0.4, 0.7)]
+        >>> [round(Term(ramp=(0.2, 0.6)).risen(share), 6) for share in (0.1, 0.4, 0.7)]
         [0.0, 0.5, 1.0]
         """
         start, end = self.ramp or (0.0, 0.0)
