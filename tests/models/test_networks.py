@@ -144,8 +144,8 @@ def check_bits(bundle):
     np.testing.assert_array_equal(first, turned[::-1])
 
 
-def check_bytes(scene, bundle, folder, *, ways):
-    """However the scene is walked, its class map and probabilities are the same."""
+def check_bytes(scene, bundle, folder, *, ways, values=10):
+    """However the scene is walked, its class map and probabilities are the same, with more than so many values."""
     runs = []
     for chunk_px, engine in ways:
         options = RunOptions(chunk_px=chunk_px, engine=engine, probabilities=True)
@@ -153,7 +153,7 @@ def check_bytes(scene, bundle, folder, *, ways):
     assert len({run.run["plan"]["chunks"] for run in runs}) > 1
     for layer in ("classes.tif", "probabilities.tif"):
         assert len({(run.folder / layer).read_bytes() for run in runs}) == 1, layer
-    assert len(np.unique(runs[0].to_xarray("probabilities"))) > 10
+    assert len(np.unique(runs[0].to_xarray("probabilities"))) > values
 
 
 @pytest.mark.nightly
@@ -161,7 +161,10 @@ def check_bytes(scene, bundle, folder, *, ways):
 def test_every_chunk_size_and_engine_gives_the_same_bytes(name, scene, tmp_path):
     tiny = Tiny(name)
     bundle = tiny.saved(tmp_path / "tiny", tiny.built())
-    check_bytes(scene, bundle, tmp_path, ways=[(n, way) for n in (512, 1024, 2048) for way in ("sync", "threads")])
+    ways = [(n, way) for n in (512, 1024, 2048) for way in ("sync", "threads")]
+    check_bytes(
+        scene, bundle, tmp_path, ways=ways, values=2
+    )  # it has learnt nothing, and says nearly the same everywhere
 
 
 @pytest.mark.parametrize("name", [name for name in NETWORKS if NETWORKS[name].least_batch > 1])
