@@ -111,3 +111,19 @@ class Options(Value):
     @abstractmethod
     def build(self, in_channels: int, out_channels: int) -> "nn.Module":
         """Return the network with random weights; it maps (B, in, h, w) to full-size logits (B, out, h, w)."""
+
+
+class LevelOptions(Options):
+    """Networks whose resolution halves from one level to the next; widths: channels per level, the finest first."""
+
+    widths: Widths
+
+    @property
+    def multiple_px(self) -> int:
+        """See ``Options``."""
+        return int(2 ** (len(self.widths) - 1))
+
+    @property
+    def least_values(self) -> int:
+        """See ``Options``: the second 3 x 3 convolution of every encoder block."""
+        return 9 * sum(width * width for width in self.widths)

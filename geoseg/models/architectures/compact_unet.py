@@ -6,29 +6,19 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from geoseg.models.architectures.base import Options, Width
+from geoseg.models.architectures.base import LevelOptions, Width
 
 if TYPE_CHECKING:
     from torch import nn
 
 
-class CompactUNetOptions(Options):
+class CompactUNetOptions(LevelOptions):
     """widths: channels per level; dropout: share of the deepest channels that training leaves out."""
 
     about: ClassVar[str] = "small residual U-Net, for CPUs"
     usual: ClassVar[Mapping[str, object]] = {"widths": [24, 48, 96, 160, 240]}
     widths: tuple[Width, ...] = Field(min_length=1, max_length=8)
     dropout: float = Field(0.0, ge=0, lt=1)
-
-    @property
-    def multiple_px(self) -> int:
-        """See ``Options``."""
-        return int(2 ** (len(self.widths) - 1))
-
-    @property
-    def least_values(self) -> int:
-        """Fewer values than these hold no such network: the second 3 x 3 convolution of every encoder block."""
-        return 9 * sum(width * width for width in self.widths)
 
     def values_per_px(self, in_channels: int, out_channels: int) -> Fraction:
         """Return how many values all convolutions give per pixel of a window, as ``CompactUNet`` puts them together.

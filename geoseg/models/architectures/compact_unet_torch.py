@@ -24,6 +24,15 @@ class ConvBlock(nn.Module):
         return torch.relu(self.norm2(self.conv2(y)) + self.skip(x))
 
 
+def levels(encoder: nn.ModuleList, x: Tensor) -> list[Tensor]:
+    """Return what each block of an encoder says, the finest first; the resolution halves before every other one."""
+    said: list[Tensor] = []
+    for level, block in enumerate(encoder):
+        x = block(x if level == 0 else nn.functional.max_pool2d(x, 2))
+        said.append(x)
+    return said
+
+
 class CompactUNet(nn.Module):
     """U-Net (Ronneberger, Fischer, Brox 2015) with residual blocks, small enough to train and run on a CPU.
 
@@ -43,10 +52,7 @@ class CompactUNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, in_channels, h, w) -> logits (B, out_channels, h, w); h and w are multiples of 2^(levels - 1)."""
-        skips: list[Tensor] = []
-        for level, block in enumerate(self.encoder):
-            x = block(x if level == 0 else nn.functional.max_pool2d(x, 2))
-            skips.append(x)
+        skips = levels(self.encoder, x)
         x = self.drop(self.middle(skips.pop()))
         for block in self.decoder:
             x = nn.functional.interpolate(x, scale_factor=2.0, mode="nearest")

@@ -4,28 +4,11 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from geoseg.models.architectures.base import OURS, SMP, TIMM, Options, Upsampling, Width, Widths
+from geoseg.models.architectures.base import OURS, SMP, TIMM, LevelOptions, Options, Upsampling, Width, Widths
 from geoseg.models.architectures.smp import EncoderName, SmpUNetOptions
 
 if TYPE_CHECKING:
     from torch import nn
-
-
-class LevelOptions(Options):
-    """Networks whose resolution halves from one level to the next."""
-
-    widths: Widths
-    upsampling: Upsampling = "transposed"
-
-    @property
-    def multiple_px(self) -> int:
-        """See ``Options``."""
-        return int(2 ** (len(self.widths) - 1))
-
-    @property
-    def least_values(self) -> int:
-        """See ``Options``: the second 3 x 3 convolution of every encoder block."""
-        return 9 * sum(width * width for width in self.widths)
 
 
 class PlainUNetOptions(LevelOptions):
@@ -33,6 +16,7 @@ class PlainUNetOptions(LevelOptions):
 
     about: ClassVar[str] = "U-Net as in the paper: double convolutions, transposed convolutions"
     widths: Widths = (64, 128, 256, 512, 1024)
+    upsampling: Upsampling = "transposed"
 
     def build(self, in_channels: int, out_channels: int) -> "nn.Module":
         """See ``Options``."""
@@ -50,17 +34,13 @@ class NnUNetOptions(LevelOptions):
     about: ClassVar[str] = "nnU-Net's plain network, deep supervision (Isensee et al. 2021)"
     residual: ClassVar[bool] = False
     widths: Widths = (32, 64, 128, 256, 512, 512)
+    upsampling: Upsampling = "transposed"
     norm: Literal["batch", "instance"] = "batch"
 
     @property
     def looks_everywhere(self) -> bool:
         """See ``Options``."""
         return self.norm == "instance"
-
-    @property
-    def least_values(self) -> int:
-        """See ``Options``: the first level has the fewest convolutions."""
-        return 9 * sum(width * width for width in self.widths)
 
     def build(self, in_channels: int, out_channels: int) -> "nn.Module":
         """See ``Options``."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from geoseg.models.architectures.compact_unet_torch import levels
 from geoseg.models.architectures.smp import encoder
 from geoseg.models.architectures.upsampling_torch import doubling
 
@@ -39,10 +40,7 @@ class PlainUNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, in_channels, h, w) -> logits (B, out_channels, h, w)."""
-        skips: list[Tensor] = []
-        for level, block in enumerate(self.encoder):
-            x = block(x if level == 0 else nn.functional.max_pool2d(x, 2))
-            skips.append(x)
+        skips = levels(self.encoder, x)
         x = skips.pop()
         for up, block in zip(self.up, self.decoder, strict=True):
             x = block(torch.cat([skips.pop(), up(x)], 1))
