@@ -14,7 +14,7 @@ from geoseg.models.spec import ModelSpec
 
 FILE = "calibration.safetensors"
 MOST_BYTES = 2 * 10**6
-LEAST_WINDOWS, LEAST_PX = 4, 32
+LEAST_PX = 32
 KEY = "windows"
 
 

@@ -7,6 +7,7 @@ it had there. ONNX Runtime computes in the precision of the file.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property, lru_cache
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -144,13 +145,18 @@ class OnnxBackend:
 
 def answer(session: onnxruntime.InferenceSession, window: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the network's answer (K, h, w) to a window (C, h, w); raises ModelError where it fails."""
-    (name,) = (one.name for one in session.get_inputs())
-    try:
-        (out,) = session.run(None, {name: window[None]})
-    except Exception as error:  # see ``open_session``
-        raise ModelError(f"the network does not take a window of {window.shape} ({one_line(error)})") from error
-    found: NDArray[np.float32] = out[0]
+    (name,), (output,) = ([one.name for one in ends] for ends in (session.get_inputs(), session.get_outputs()))
+    found: NDArray[np.float32] = run_session(session, output, name, window[None])[0]
     return found
+
+
+def run_session(session: onnxruntime.InferenceSession, output: str, name: str, batch: NDArray[Any]) -> NDArray[Any]:
+    """Return an output of a network for its input ``name``; raises ModelError with what ONNX Runtime says of it."""
+    try:
+        (out,) = session.run([output], {name: batch})
+    except Exception as error:  # see ``open_session``
+        raise ModelError(f"the network does not take {batch.shape} ({one_line(error)})") from error
+    return np.asarray(out)
 
 
 def activated(logits: NDArray[np.float32], spec: ModelSpec) -> NDArray[np.float32]:

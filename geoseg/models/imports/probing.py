@@ -149,13 +149,14 @@ def _caller(session: "InferenceSession", reading: Reading) -> Call:
     """Return the call of a file for one window (C, h, w), whose answer is (K, h, w), or (h, w) of one channel."""
     from onnx import helper
 
+    from geoseg.models.backends.onnx import run_session
+
     dtype = helper.tensor_dtype_to_np_dtype(reading.signature.dtype)
 
     def call(window: NDArray[np.float32]) -> NDArray[np.float32]:
         image = window if reading.layout == "nchw" else np.moveaxis(window, 0, -1)
         batch = np.ascontiguousarray(np.repeat(image[None], reading.batch, 0)).astype(dtype)
-        (out,) = session.run([reading.signature.output], {reading.signature.input: batch})
-        said = np.asarray(out)[0].astype(np.float32)
+        said = run_session(session, reading.signature.output, reading.signature.input, batch)[0].astype(np.float32)
         return np.moveaxis(said, -1, 0) if reading.layout == "nhwc" and said.ndim == 3 else said
 
     return call
@@ -173,12 +174,10 @@ def _noise(bands: int, side: int, options: ImportOptions) -> NDArray[np.float32]
 
 def _tried(call: Call, seen: NDArray[np.float32], window_px: int, where: str) -> NDArray[np.float32]:
     """Return the answer to a window; raises ConfigError with the nearest that are answered, where there are such."""
-    from geoseg.models.backends.onnx import one_line
-
-    failed: Exception | None = None
+    failed: ModelError | None = None
     try:
         said = call(seen[:, :window_px, :window_px])
-    except Exception as error:  # whatever ONNX Runtime raises
+    except ModelError as error:
         failed = error
     if failed is not None or (said.ndim in (2, 3) and window_px % said.shape[-1]):
         for step in STEPS[1:]:
@@ -187,7 +186,7 @@ def _tried(call: Call, seen: NDArray[np.float32], window_px: int, where: str) ->
                 told = " and ".join(map(str, near))
                 raise ConfigError(f"{where}: takes no windows of {window_px} px; the nearest are {told}") from failed
     if failed is not None:
-        raise ModelError(f"{where}: does not take a window of {window_px} px ({one_line(failed)})") from failed
+        raise ModelError(f"{where}: {failed}") from failed
     if said.ndim not in (2, 3):
         raise ModelError(f"{where}: answers {said.ndim + 1} axes; a map has windows, channels, rows, columns")
     return said
@@ -231,7 +230,7 @@ def _answered(call: Call, seen: NDArray[np.float32], side: int) -> int:
     """Return the side of the answer to a window of ``side`` pixels, 0 where there is none."""
     try:
         return int(call(seen[:, :side, :side]).shape[-1])
-    except Exception:  # as in ``_tried``
+    except ModelError:
         return 0
 
 
