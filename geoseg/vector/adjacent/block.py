@@ -122,9 +122,7 @@ def _fit_contours(
     all_of_them = np.ones(len(rings), np.bool_)
     scales = np.tile(scale, (len(rings), 1))
     fitted = fit_rings(rings, all_of_them, scale=scales, tolerance=tolerance_units, penalty=penalty)
-    polygons = rings.redrawn(fitted.xy, fitted.start).polygons(all_of_them)
-    crossed = ~shapely.is_valid(polygons)
-    polygons[crossed] = [uncrossed(polygon) for polygon in polygons[crossed]]
+    polygons = uncrossed(rings.redrawn(fitted.xy, fitted.start).polygons(all_of_them))
     unfitted = fitted.status[rings.parent < 0] == UNCHANGED
     for i in np.flatnonzero(unfitted):
         polygons[i] = simplified_contours(contours[[i]], tolerance)[0]

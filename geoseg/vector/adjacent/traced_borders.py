@@ -26,8 +26,8 @@ class TracedBorders:
       2 +---+---+---+
     """
 
-    xy: NDArray[np.int32] | NDArray[np.float64]
-    """Points (col, row) of all lines, (P, 2): lattice points one pixel apart; at most a pixel apart elsewhere."""
+    xy: NDArray[np.int32]
+    """Lattice points (col, row) of all lines, (P, 2), one pixel apart."""
     start: NDArray[np.int64]
     """Line k has the points start[k] to start[k + 1], (A + 1,); one around a building ends where it began."""
     inner: NDArray[np.bool_]
@@ -38,7 +38,7 @@ class TracedBorders:
     def __len__(self) -> int:
         return len(self.inner)
 
-    def points(self, k: int) -> NDArray[np.int32] | NDArray[np.float64]:
+    def points(self, k: int) -> NDArray[np.int32]:
         """Return the points of line k, (P, 2)."""
         return self.xy[self.start[k] : self.start[k + 1]]
 

@@ -110,9 +110,8 @@ def _verified(
     between_samples_m: NDArray[np.float64],
 ) -> Outlines:
     """Resolve crossings, measure polygons where that matters, and replace those out of tolerance by contours."""
-    polygons, contours = outlines.polygons.copy(), outlines.contours
-    crossed = ~shapely.is_valid(polygons)
-    polygons[crossed] = [uncrossed(polygon) for polygon in polygons[crossed]]
+    polygons, contours = uncrossed(outlines.polygons), outlines.contours
+    crossed = polygons != outlines.polygons
     doubtful = crossed | unmeasured | (outlines.iou < DOUBTFUL_IOU) | (shapely.area(contours) < DOUBTFUL_PX)
     doubtful |= fit.deviation_m + between_samples_m > outlines.bound_m  # no point is farther from those judged
     measured = outlines.redrawn(polygons, np.zeros_like(doubtful), doubtful)

@@ -35,13 +35,14 @@ def simplified[T](contours: T, side_px: float = SIMPLIFY_PX) -> T:
     return shapely.coverage_simplify(contours, side_px)
 
 
-def uncrossed(polygon: shapely.Polygon) -> shapely.Polygon:
-    """Return the largest part of a polygon whose rings cross; computed relative to its own corner."""
-    corner = np.floor(shapely.bounds(polygon)[:2])
-    valid = shapely.make_valid(moved(polygon, -corner), method="structure")
-    parts = shapely.get_parts(valid)
-    largest = shapely.transform(parts[np.argmax(shapely.area(parts))], rounded)
-    return moved(largest, corner)
+def uncrossed(polygons: NDArray[np.object_]) -> NDArray[np.object_]:
+    """Return polygons, (M,), with the largest part of each whose rings cross; computed relative to its own corner."""
+    out = polygons.copy()
+    for i in np.flatnonzero(~shapely.is_valid(polygons)):
+        corner = np.floor(shapely.bounds(polygons[i])[:2])
+        parts = shapely.get_parts(shapely.make_valid(moved(polygons[i], -corner), method="structure"))
+        out[i] = moved(shapely.transform(parts[np.argmax(shapely.area(parts))], rounded), corner)
+    return out
 
 
 def rings_of(shape: shapely.Geometry) -> NDArray[np.object_]:
