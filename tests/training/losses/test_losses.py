@@ -162,6 +162,24 @@ def test_the_tversky_family_is_one_index(soft, loss, alpha, beta, power):
     assert of(loss)(answer).item() == pytest.approx(right, rel=1e-4)
 
 
+@pytest.mark.parametrize("classes", [None, ["b", "c"]])
+def test_the_default_is_cross_entropy_and_dice_over_known_pixels(soft, classes):
+    answer, p, t = soft
+    chosen = [0, 1, 2, 3] if classes is None else [1, 2]
+    tp, fp, fn = ((a * b).sum(0)[chosen] for a, b in ((p, t), (p, 1 - t), (1 - p, t)))
+    dice = (1 - (2 * tp + 1) / (2 * tp + fp + fn + 1)).mean()
+    cross = functional.cross_entropy(answer.logits, answer.truth.long(), ignore_index=IGNORE).item()
+    terms = {"cross-entropy": 0.5, "dice": 0.5 if classes is None else {"weight": 0.5, "classes": classes}}
+    assert of(terms)(answer).item() == pytest.approx(cross + dice, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", [*(name for name in NAMES if name not in ("boundary", "bce", "hausdorff")), "default"])
+def test_a_right_answer_costs_nothing(name):
+    labels = torch.randint(0, 4, (1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    logits = 100.0 * functional.one_hot(labels.long(), 4).permute(0, 3, 1, 2)
+    assert of(SUMS[name])(Answer(logits, labels)).item() == pytest.approx(0, abs=1e-5)
+
+
 def test_lovasz_of_a_sure_answer_is_one_minus_iou(soft):
     answer, p, t = soft
     said = answer.logits.argmax(1)
