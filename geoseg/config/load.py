@@ -21,7 +21,7 @@ from geoseg.scenes.lists import ListedScene, ListKeys
 from geoseg.scenes.local_only import is_elsewhere
 from geoseg.training.spec import TrainSpec
 from geoseg.untrusted.strict_yaml import parse_yaml
-from geoseg.untrusted.text import parse_json, read_text_file, shown
+from geoseg.untrusted.text import one_line, parse_json, read_text_file, shown
 from geoseg.untrusted.validation import in_words
 
 if TYPE_CHECKING:
@@ -290,7 +290,7 @@ def _content(path: Path) -> dict[str, Any]:
     try:
         content = parse_json(text) if as_json else parse_yaml(text)
     except ValueError as error:
-        raise ConfigError(f"{path}: cannot be read as {'JSON' if as_json else 'YAML'} ({_one_line(error)})") from error
+        raise ConfigError(f"{path}: cannot be read as {'JSON' if as_json else 'YAML'} ({one_line(error)})") from error
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: holds no keys; a config starts with job: {' | '.join(CONFIGS)}")
     return content
@@ -338,7 +338,3 @@ def _located(scene: str, folder: Path) -> str:
 def _bundle(model: str, folder: Path) -> str:
     """Return a name that geoseg knows as it is, whatever lies here: ``-o buildings`` makes a folder of that name."""
     return model if model in known_models() else str((folder / model).absolute())
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geoseg.errors import ModelError
-from geoseg.untrusted.text import parse_json, read_text_file
+from geoseg.untrusted.text import one_line, parse_json, read_text_file
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -157,12 +157,8 @@ def _of_transformers(folder: Path) -> "dict[str, Tensor] | None":
             folder, local_files_only=True, use_safetensors=True, trust_remote_code=False
         )
     except (OSError, ValueError, RuntimeError) as error:
-        raise ModelError(f"{folder}: not a folder of transformers' {kinds[0]} ({_line(error)})") from error
+        raise ModelError(f"{folder}: not a folder of transformers' {kinds[0]} ({one_line(error)})") from error
     return dict(network.state_dict())
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
 
 
 def match(

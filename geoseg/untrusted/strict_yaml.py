@@ -4,7 +4,7 @@ from typing import Any
 
 import yaml
 
-from geoseg.untrusted.text import fault_of_text, shown
+from geoseg.untrusted.text import fault_of_text, one_line, shown
 
 DEEPEST = 20  # levels; configs have five
 
@@ -21,7 +21,7 @@ def parse_yaml(content: bytes) -> Any:
         line = "" if error.problem_mark is None else f"line {error.problem_mark.line + 1}: "
         raise ValueError(line + str(error.problem or error.context)) from error
     except yaml.YAMLError as error:
-        raise ValueError(" ".join(str(error).split())) from error
+        raise ValueError(one_line(error)) from error
 
 
 class _StrictLoader(yaml.SafeLoader):

@@ -78,6 +78,15 @@ def shown(value: object, *, at_most: int = 60) -> str:
     return text if len(text) <= at_most else text[: at_most - 1] + "…"
 
 
+def one_line(error: Exception, *, at_most: int = 300) -> str:
+    """Return what a library says of an error, on one line and short.
+
+    >>> one_line(ValueError("no    such thing"))
+    'no such thing'
+    """
+    return " ".join(str(error).split())[:at_most]
+
+
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made: dict[str, Any] = {}
     for key, value in pairs:

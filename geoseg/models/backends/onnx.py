@@ -21,6 +21,7 @@ from geoseg.models.bundle import ModelBundle
 from geoseg.models.onnx_file import parsed
 from geoseg.models.outputs import Output
 from geoseg.models.spec import ModelSpec
+from geoseg.untrusted.text import one_line
 
 # The heap in pieces takes more than what was measured of one call alone, as in ``backends.torch``.
 HEAP_SHARE = 1.5
@@ -106,11 +107,6 @@ def open_session(content: bytes, where: str, *, arena: bool = True) -> onnxrunti
         raise ModelError(
             f"{where}: ONNX Runtime {onnxruntime.__version__} does not take it ({one_line(error)})"
         ) from error
-
-
-def one_line(error: Exception) -> str:
-    """Return what ONNX Runtime said, on one line and short."""
-    return " ".join(str(error).split())[:300]
 
 
 class OnnxBackend:

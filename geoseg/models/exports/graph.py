@@ -18,6 +18,7 @@ from geoseg.models.bundle import ModelBundle
 from geoseg.models.onnx_file import parsed
 from geoseg.models.onnx_nodes import Chain, names_of, own_prefix
 from geoseg.models.spec import ModelSpec
+from geoseg.untrusted.text import one_line
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -113,7 +114,7 @@ def _by_torch(bundle: ModelBundle) -> bytes:
                 made: Any = torch.onnx.export(network, (window,), target, opset_version=OPSET, dynamo=newer)
             return bytes(made.model_proto.SerializeToString()) if newer else out.getvalue()
         except Exception as error:  # the exporters raise whatever an operator meets
-            told.append(" ".join(str(error).split())[:200])
+            told.append(one_line(error))
     raise ModelError(f"{bundle.path}: torch writes no ONNX of it ({'; '.join(told)})")
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from geoseg.errors import ConfigError, ModelError
 from geoseg.models.onnx_nodes import Chain, own_prefix
 from geoseg.options.exchange import Answers, Layout
-from geoseg.untrusted.text import shown
+from geoseg.untrusted.text import one_line, shown
 from geoseg.untrusted.validation import near_or_known
 
 if TYPE_CHECKING:
@@ -116,10 +116,8 @@ def upgraded(model: "ModelProto", where: str) -> "ModelProto":
         try:
             model = version_converter.convert_version(model, LEAST_OPSET)
         except RuntimeError as error:
-            told = " ".join(str(error).split())[:200]
-            raise ModelError(
-                f"{where}: of opset {opset}, which cannot be brought to {LEAST_OPSET} ({told}); export it anew"
-            ) from error
+            told = f"of opset {opset}, which cannot be brought to {LEAST_OPSET} ({one_line(error)}); export it anew"
+            raise ModelError(f"{where}: {told}") from error
     model.ir_version = max(model.ir_version, LEAST_IR)
     return model
 
