@@ -3,61 +3,34 @@
 import copy
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, replace
-from math import inf, isfinite, isnan
-from pathlib import PurePath
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from math import isnan
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
-from geoseg.errors import ConfigError
 from geoseg.integrations.named import resolved
-from geoseg.models.adapt import start_from
 from geoseg.models.architectures import build_network
-from geoseg.models.backends.torch import channels_last, choose_precision
-from geoseg.models.bundle import load_model
-from geoseg.models.spec import ModelSpec, Normalisation
-from geoseg.training.augment import AreaPixels, Recipe
+from geoseg.models.backends.torch import channels_last
+from geoseg.models.spec import ModelSpec
+from geoseg.training.augment import Recipe
 from geoseg.training.batches import Batch, batches
-from geoseg.training.encoder import EncoderWeights, read_encoder, start_encoder
+from geoseg.training.encoder import read_encoder
+from geoseg.training.history import Epoch, history
 from geoseg.training.losses.answer import Answer
 from geoseg.training.losses.table import Objective
 from geoseg.training.losses.terms import CE_DICE
 from geoseg.training.manifest import manifest
+from geoseg.training.precision import autocast, fastest_precision, follow
 from geoseg.training.samples import Samples
 from geoseg.training.spec import TrainSpec
-from geoseg.training.targets import IGNORE
-from geoseg.training.weights import label_counts, pixel_weights, with_numbers
+from geoseg.training.start import check_labels, model_spec, started
+from geoseg.training.validation import Validation
+from geoseg.training.weights import pixel_weights, with_numbers
 
 log = logging.getLogger(__name__)
-VALIDATION_BLOCK_PX = 1024
-MOST_COMPILING = 4  # times a step in fp32: a first step in bf16 that takes longer is not saved by its kernels
-
-
-@dataclass(frozen=True, slots=True)
-class Epoch:
-    """One row of the training table.
-
-    iou: per class of the class table, NaN for those that validation has no truth of; score: what early stop watches,
-    the IoU of the polygon class, else the mean over the classes there are.
-    """
-
-    number: int
-    train_loss: float
-    validation_loss: float
-    iou: tuple[float, ...]
-    score: float
-    seconds: float
-    best: bool
-
-    @property
-    def rank(self) -> tuple[float, float]:
-        """What makes an epoch better than another: a higher score, or one as high with a lower validation loss."""
-        return self.score, -self.validation_loss if isfinite(self.validation_loss) else -inf
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,18 +40,6 @@ class Fitted:
     network: nn.Module
     spec: ModelSpec
     epochs: tuple[Epoch, ...]
-
-
-def model_spec(spec: TrainSpec, samples: Samples, encoder: EncoderWeights | None = None) -> ModelSpec:
-    """Return what the bundle will say of the network; its normalisation is given, the encoder's, or the data's."""
-    if spec.normalisation is not None:
-        normal = spec.normalisation
-    elif spec.encoder is not None and encoder is not None:
-        normal = encoder.normalisation(spec.band_set, white=spec.encoder.white)
-    else:
-        mean, std = samples.statistics()
-        normal = Normalisation(mean=_six_digits(mean), std=_six_digits(std))
-    return spec.of_model(normal).model_copy(update={"values": samples.values()})
 
 
 def fit(
@@ -113,58 +74,10 @@ def fit(
         "manifest": manifest(spec),
         "parameters": sum(p.numel() for p in network.parameters()),
     }
-    slow, origin = _started(network, spec, model, encoder, samples)
+    slow, origin = started(network, spec, model, encoder, samples)
     network = channels_last(network)
     model = model.model_copy(update={"training": {**training, **origin}})
     return _Loop(spec, samples, model, network, slow).run(on_epoch, on_step)
-
-
-def _started(
-    network: nn.Module, spec: TrainSpec, model: ModelSpec, encoder: EncoderWeights | None, samples: Samples
-) -> tuple[frozenset[str], dict[str, object]]:
-    """Give a network the weights that it starts from; returns the tensors of the encoder, and what the bundle says."""
-    slow: frozenset[str] = frozenset()
-    told: dict[str, object] = {}
-    bands = model.band_set
-    if spec.encoder is not None and encoder is not None:
-        file, measured = spec.encoder.weights, samples.correlation()
-        own = start_encoder(network, encoder, bands, source=file, policy=spec.stem, correlation=measured)
-        slow, told["encoder"] = frozenset(own), {**encoder.about, "weights": PurePath(file).name}
-    if spec.start_from is not None:
-        donor, measured = load_model(spec.start_from), samples.correlation()
-        given, source = donor.network(), donor.spec.band_set
-        origins = start_from(network, given, source=source, target=bands, policy=spec.stem, correlation=measured)
-        told["stem"] = {o.band: o.how for o in origins}
-        log.info("started from %s: %s", donor.spec.name, "; ".join(f"{o.band}: {o.how}" for o in origins))
-    return slow, told
-
-
-def check_labels(spec: TrainSpec, model: ModelSpec, samples: Samples) -> None:
-    """Warn of classes that training or validation has no label of.
-
-    Raises ConfigError where the polygon class is one of them, or where validation has a single class: a network that
-    always answers the same would score best.
-    """
-    for role, areas in (("train", samples.train), ("validation", samples.validation)):
-        lacking = _lacking(areas, spec, model)
-        if not lacking:
-            continue
-        told = f"the {role} areas hold no label of {', '.join(lacking)}"
-        alone = role == "validation" and len(model.classes) - len(lacking) < min(2, len(model.classes))
-        if model.polygon_class in lacking or alone:
-            raise ConfigError(f"{told}; no epoch could be told from a useless one: move or widen the split")
-        log.warning("%s: %s", told, "it cannot be learnt" if role == "train" else "scores say nothing of it")
-
-
-def _lacking(areas: Sequence[AreaPixels], spec: TrainSpec, model: ModelSpec) -> list[str]:
-    """Return the names of the classes that no valid pixel of the areas has as its label."""
-    counts = label_counts(areas, spec.target)
-    seen = {class_index for channel, class_index in enumerate(model.class_of_channel) if counts[channel]}
-    return [c.name for i, c in enumerate(model.classes) if i not in seen]
-
-
-def _six_digits(values: NDArray[np.float32]) -> tuple[float, ...]:
-    return tuple(float(f"{v:.6g}") for v in values)
 
 
 class _Loop:
@@ -190,7 +103,8 @@ class _Loop:
             self.optimiser, max_lr=rates, total_steps=plan.epochs * plan.steps_per_epoch, pct_start=0.08
         )
         self.objective = Objective.of(spec.loss, spec.target)
-        self.precision = _precision(network, len(model.bands), plan.crop_px)
+        self.precision = fastest_precision(network, len(model.bands), plan.crop_px)
+        self.validation = Validation(spec, model, samples.validation, self.objective, self.precision)
         self.steps = 0
         self._keeps_last = plan.keep == "last"
 
@@ -212,7 +126,7 @@ class _Loop:
                     if on_step is not None:
                         on_step(number, step, f"loss {losses[-1]:.4f}")
                 train_loss = float(np.mean(losses))
-                loss, iou = self._validate()
+                loss, iou = self.validation.of(self.average)
                 epoch = Epoch(
                     number, train_loss, loss, iou, self._score(iou), time.perf_counter() - started, best=False
                 )
@@ -249,8 +163,9 @@ class _Loop:
             "classes_not_validated": [c.name for c, v in zip(self.model.classes, kept.iou, strict=True) if isnan(v)],
             "precision": self.precision,
         }
-        history = [_history(e) for e in table]
-        return self.model.model_copy(update={"training": {**self.model.training, **facts, "history": history}})
+        return self.model.model_copy(
+            update={"training": {**self.model.training, **facts, "history": [history(e) for e in table]}}
+        )
 
     def _recipe(self) -> Recipe:
         mean, std = (np.array(v, np.float32) for v in (self.model.normalisation.mean, self.model.normalisation.std))
@@ -272,7 +187,7 @@ class _Loop:
     def _step(self, batch: Batch) -> float:
         self.network.train()
         self.optimiser.zero_grad(set_to_none=True)
-        with _autocast(self.precision):
+        with autocast(self.precision):
             logits = self.network(batch.images)
         answer = Answer(logits, batch.labels, pixel_weights(batch.labels, self.spec), batch.distances)
         plan = self.spec.schedule
@@ -282,95 +197,5 @@ class _Loop:
         self.optimiser.step()
         self.rate.step()
         self.steps += 1
-        _follow(self.average, self.network, min(plan.ema, 1 - 1 / (1 + self.steps / 10)))
+        follow(self.average, self.network, min(plan.ema, 1 - 1 / (1 + self.steps / 10)))
         return float(loss.detach())
-
-    def _validate(self) -> tuple[float, tuple[float, ...]]:
-        """Return the loss and the IoU of every class, as means over the sites of the validation areas."""
-        losses: list[float] = []
-        sites = list(dict.fromkeys(a.site for a in self.samples.validation))
-        ious = [self._iou([a for a in self.samples.validation if a.site == site], losses) for site in sites]
-        known = ~np.isnan(ious)
-        mean = np.nansum(ious, 0) / np.maximum(known.sum(0), 1)
-        return float(np.mean(losses)), tuple(np.where(known.any(0), mean, np.nan).tolist())
-
-    def _iou(self, areas: Sequence[AreaPixels], losses: list[float]) -> NDArray[np.float64]:
-        """Return the IoU of every class over a site's areas, NaN without truth; appends the loss of every block."""
-        classes = len(self.model.classes)
-        position = torch.tensor(self.model.class_of_channel)
-        confusion = np.zeros((classes, classes), np.int64)
-        for area in areas:
-            for images, labels in _blocks(area, self.spec.target.labels(area.labels, gsd_m=area.gsd_m), self.model):
-                with torch.inference_mode(), _autocast(self.precision):
-                    logits = self.average(images)
-                losses.append(float(self.objective(Answer(logits, labels))))
-                p = torch.softmax(logits.float(), 1)
-                per_class = torch.stack([p[:, position == c].sum(1) for c in range(classes)], 1)
-                known = labels != IGNORE
-                truth = position[labels[known].long()].numpy()
-                confusion += np.bincount(
-                    truth * classes + per_class.argmax(1)[known].numpy(), minlength=classes * classes
-                ).reshape(classes, classes)
-        hit = np.diag(confusion)
-        union = confusion.sum(0) + confusion.sum(1) - hit
-        return np.where(confusion.sum(1) > 0, hit / np.maximum(union, 1), np.nan)
-
-
-def _history(epoch: Epoch) -> dict[str, object]:
-    """Return a row of the table as JSON values; a class without truth has none."""
-    row = {k: v for k, v in asdict(epoch).items() if k != "seconds"}
-    return row | {"iou": [None if isnan(v) else v for v in epoch.iou]}
-
-
-def _blocks(area: AreaPixels, labels: NDArray[np.uint8], model: ModelSpec) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield an area in blocks, padded to the network's stride with ignored pixels; edge effects are accepted here."""
-    mean = np.array(model.normalisation.mean, np.float32)[:, None, None]
-    std = np.array(model.normalisation.std, np.float32)[:, None, None]
-    image: NDArray[np.float32] = np.where(
-        area.valid & ~np.isnan(area.image), (area.image - mean) / std, np.float32(0)
-    ).astype(np.float32)
-    labels = np.where(area.valid, labels, IGNORE).astype(np.uint8)
-    for r in range(0, labels.shape[0], VALIDATION_BLOCK_PX):
-        for c in range(0, labels.shape[1], VALIDATION_BLOCK_PX):
-            part = image[:, r : r + VALIDATION_BLOCK_PX, c : c + VALIDATION_BLOCK_PX]
-            own = labels[r : r + VALIDATION_BLOCK_PX, c : c + VALIDATION_BLOCK_PX]
-            pad = [(0, -n % model.multiple_px) for n in own.shape]
-            if (own != IGNORE).any():
-                x = torch.from_numpy(np.pad(part, ((0, 0), *pad), mode="symmetric"))[None]
-                yield (
-                    x.contiguous(memory_format=torch.channels_last),
-                    torch.from_numpy(np.pad(own, pad, constant_values=IGNORE))[None],
-                )
-
-
-@torch.no_grad()
-def _follow(average: nn.Module, network: nn.Module, keep: float) -> None:
-    """Move the average's weights and batch statistics towards the network's."""
-    for a, b in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
-        if a.is_floating_point():
-            a.lerp_(b, 1 - keep)
-        else:
-            a.copy_(b)
-
-
-def _autocast(precision: str) -> AbstractContextManager[object]:
-    return torch.autocast("cpu", torch.bfloat16) if precision == "bf16" else nullcontext()
-
-
-def _precision(network: nn.Module, channels: int, size: int) -> str:
-    """Return "bf16" where the CPU has it and a training step, tried out, is faster with it; else "fp32"."""
-    if choose_precision("cpu") == "fp32":
-        return "fp32"
-    images = torch.zeros(2, channels, size, size).contiguous(memory_format=torch.channels_last)
-    probe = copy.deepcopy(network).train()
-    seconds: dict[str, float] = {}
-    for precision in ("fp32", "fp32", "bf16", "bf16"):  # the first call compiles kernels
-        started = time.perf_counter()
-        with _autocast(precision):
-            out = probe(images)
-        out.float().sum().backward()
-        seconds[precision] = time.perf_counter() - started
-        if seconds[precision] > MOST_COMPILING * seconds["fp32"]:
-            break  # depthwise convolutions have no bf16 kernel for their gradient: one step takes a minute
-    log.info("training step: fp32 %.2f s, bf16 %.2f s", seconds["fp32"], seconds["bf16"])
-    return min(seconds, key=lambda k: seconds[k])

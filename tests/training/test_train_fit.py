@@ -11,6 +11,7 @@ from geoseg.models.bundle import save_model
 from geoseg.models.spec import Architecture
 from geoseg.training import loop
 from geoseg.training.augment import AreaPixels
+from geoseg.training.history import Epoch
 from geoseg.training.loop import fit
 from geoseg.training.samples import Samples
 from geoseg.training.spec import (
@@ -22,6 +23,7 @@ from geoseg.training.spec import (
     TrainSpec,
 )
 from geoseg.training.targets import BuildingTarget, ClassTarget
+from geoseg.training.validation import Validation
 
 
 def area(shape, seed):
@@ -61,7 +63,7 @@ def spec(**schedule):
 @pytest.fixture(autouse=True)
 def _one_precision(monkeypatch):
     """The probe that chooses between fp32 and bf16 measures time, which a busy machine changes."""
-    monkeypatch.setattr(loop, "_precision", lambda *_: "fp32")
+    monkeypatch.setattr(loop, "fastest_precision", lambda *_: "fp32")
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +87,7 @@ def test_it_learns_rectangles_and_the_bundle_says_how(samples, tmp_path):
 def test_the_last_epoch_is_kept_where_the_schedule_says_so(samples, monkeypatch):
     """Scores that fall from epoch to epoch: the best is the first, the kept one the last."""
     scores = iter([0.9, 0.5, 0.9, 0.5])
-    monkeypatch.setattr(loop._Loop, "_validate", lambda _: (1.0, (0.9, next(scores))))
+    monkeypatch.setattr(Validation, "of", lambda *_: (1.0, (0.9, next(scores))))
     few = {"epochs": 2, "steps_per_epoch": 2, "batch": 2}
     with one_thread_per_network():
         best, last = (fit(spec(**few, keep=keep), samples) for keep in ("best", "last"))
@@ -113,7 +115,7 @@ def test_it_stops_when_nothing_improves(samples):
 
 def test_epochs_of_one_score_are_ranked_by_their_loss():
     def row(score, loss):
-        return loop.Epoch(1, 1.0, loss, (score,), score, 0.0, best=False)
+        return Epoch(1, 1.0, loss, (score,), score, 0.0, best=False)
 
     assert row(0.5, 0.9).rank > row(0.4, 0.1).rank
     assert row(0.5, 0.4).rank > row(0.5, 0.9).rank
@@ -122,7 +124,7 @@ def test_epochs_of_one_score_are_ranked_by_their_loss():
 
 def test_of_epochs_that_score_alike_the_one_with_the_lower_loss_is_kept(samples, monkeypatch):
     answers = iter([(0.9, (1.0, 0.0)), (0.4, (1.0, 0.0)), (0.6, (1.0, 0.0))])
-    monkeypatch.setattr(loop._Loop, "_validate", lambda _: next(answers))
+    monkeypatch.setattr(Validation, "of", lambda *_: next(answers))
     fitted = fit(spec(epochs=3, steps_per_epoch=1, batch=1), samples)
     assert [e.best for e in fitted.epochs] == [True, True, False]
     assert fitted.spec.training["best_epoch"] == 2

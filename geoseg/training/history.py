@@ -1,0 +1,32 @@
+"""The table of a training: a row per epoch, and which of them is the best."""
+
+from dataclasses import asdict, dataclass
+from math import inf, isfinite, isnan
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """One row of the training table.
+
+    iou: per class of the class table, NaN for those that validation has no truth of; score: what early stop watches,
+    the IoU of the polygon class, else the mean over the classes there are.
+    """
+
+    number: int
+    train_loss: float
+    validation_loss: float
+    iou: tuple[float, ...]
+    score: float
+    seconds: float
+    best: bool
+
+    @property
+    def rank(self) -> tuple[float, float]:
+        """What makes an epoch better than another: a higher score, or one as high with a lower validation loss."""
+        return self.score, -self.validation_loss if isfinite(self.validation_loss) else -inf
+
+
+def history(epoch: Epoch) -> dict[str, object]:
+    """Return a row of the table as JSON values; a class without truth has none."""
+    row = {k: v for k, v in asdict(epoch).items() if k != "seconds"}
+    return row | {"iou": [None if isnan(v) else v for v in epoch.iou]}

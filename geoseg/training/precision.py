@@ -1,0 +1,48 @@
+"""In which precision steps are computed, and the moving average of what they learn."""
+
+import copy
+import logging
+import time
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch import nn
+
+from geoseg.models.backends.torch import choose_precision
+
+log = logging.getLogger(__name__)
+MOST_COMPILING = 4  # times a step in fp32: a first step in bf16 that takes longer is not saved by its kernels
+
+
+@torch.no_grad()
+def follow(average: nn.Module, network: nn.Module, keep: float) -> None:
+    """Move the average's weights and batch statistics towards the network's."""
+    for a, b in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
+        if a.is_floating_point():
+            a.lerp_(b, 1 - keep)
+        else:
+            a.copy_(b)
+
+
+def autocast(precision: str) -> AbstractContextManager[object]:
+    """Return a context in which networks compute in ``precision``."""
+    return torch.autocast("cpu", torch.bfloat16) if precision == "bf16" else nullcontext()
+
+
+def fastest_precision(network: nn.Module, channels: int, size: int) -> str:
+    """Return "bf16" where the CPU has it and a training step, tried out, is faster with it; else "fp32"."""
+    if choose_precision("cpu") == "fp32":
+        return "fp32"
+    images = torch.zeros(2, channels, size, size).contiguous(memory_format=torch.channels_last)
+    probe = copy.deepcopy(network).train()
+    seconds: dict[str, float] = {}
+    for precision in ("fp32", "fp32", "bf16", "bf16"):  # the first call compiles kernels
+        started = time.perf_counter()
+        with autocast(precision):
+            out = probe(images)
+        out.float().sum().backward()
+        seconds[precision] = time.perf_counter() - started
+        if seconds[precision] > MOST_COMPILING * seconds["fp32"]:
+            break  # depthwise convolutions have no bf16 kernel for their gradient: one step takes a minute
+    log.info("training step: fp32 %.2f s, bf16 %.2f s", seconds["fp32"], seconds["bf16"])
+    return min(seconds, key=lambda k: seconds[k])

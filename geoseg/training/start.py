@@ -1,0 +1,81 @@
+"""What stands before the first step: the bundle's spec, the weights that a network starts from, labels that suffice."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import PurePath
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from geoseg.errors import ConfigError
+from geoseg.models.adapt import start_from
+from geoseg.models.bundle import load_model
+from geoseg.models.spec import ModelSpec, Normalisation
+from geoseg.training.augment import AreaPixels
+from geoseg.training.encoder import EncoderWeights, start_encoder
+from geoseg.training.samples import Samples
+from geoseg.training.spec import TrainSpec
+from geoseg.training.weights import label_counts
+
+log = logging.getLogger(__name__)
+
+
+def model_spec(spec: TrainSpec, samples: Samples, encoder: EncoderWeights | None = None) -> ModelSpec:
+    """Return what the bundle will say of the network; its normalisation is given, the encoder's, or the data's."""
+    if spec.normalisation is not None:
+        normal = spec.normalisation
+    elif spec.encoder is not None and encoder is not None:
+        normal = encoder.normalisation(spec.band_set, white=spec.encoder.white)
+    else:
+        mean, std = samples.statistics()
+        normal = Normalisation(mean=_six_digits(mean), std=_six_digits(std))
+    return spec.of_model(normal).model_copy(update={"values": samples.values()})
+
+
+def started(
+    network: nn.Module, spec: TrainSpec, model: ModelSpec, encoder: EncoderWeights | None, samples: Samples
+) -> tuple[frozenset[str], dict[str, object]]:
+    """Give a network the weights that it starts from; returns the tensors of the encoder, and what the bundle says."""
+    slow: frozenset[str] = frozenset()
+    told: dict[str, object] = {}
+    bands = model.band_set
+    if spec.encoder is not None and encoder is not None:
+        file, measured = spec.encoder.weights, samples.correlation()
+        own = start_encoder(network, encoder, bands, source=file, policy=spec.stem, correlation=measured)
+        slow, told["encoder"] = frozenset(own), {**encoder.about, "weights": PurePath(file).name}
+    if spec.start_from is not None:
+        donor, measured = load_model(spec.start_from), samples.correlation()
+        given, source = donor.network(), donor.spec.band_set
+        origins = start_from(network, given, source=source, target=bands, policy=spec.stem, correlation=measured)
+        told["stem"] = {o.band: o.how for o in origins}
+        log.info("started from %s: %s", donor.spec.name, "; ".join(f"{o.band}: {o.how}" for o in origins))
+    return slow, told
+
+
+def check_labels(spec: TrainSpec, model: ModelSpec, samples: Samples) -> None:
+    """Warn of classes that training or validation has no label of.
+
+    Raises ConfigError where the polygon class is one of them, or where validation has a single class: a network that
+    always answers the same would score best.
+    """
+    for role, areas in (("train", samples.train), ("validation", samples.validation)):
+        lacking = _lacking(areas, spec, model)
+        if not lacking:
+            continue
+        told = f"the {role} areas hold no label of {', '.join(lacking)}"
+        alone = role == "validation" and len(model.classes) - len(lacking) < min(2, len(model.classes))
+        if model.polygon_class in lacking or alone:
+            raise ConfigError(f"{told}; no epoch could be told from a useless one: move or widen the split")
+        log.warning("%s: %s", told, "it cannot be learnt" if role == "train" else "scores say nothing of it")
+
+
+def _lacking(areas: Sequence[AreaPixels], spec: TrainSpec, model: ModelSpec) -> list[str]:
+    """Return the names of the classes that no valid pixel of the areas has as its label."""
+    counts = label_counts(areas, spec.target)
+    seen = {class_index for channel, class_index in enumerate(model.class_of_channel) if counts[channel]}
+    return [c.name for i, c in enumerate(model.classes) if i not in seen]
+
+
+def _six_digits(values: NDArray[np.float32]) -> tuple[float, ...]:
+    return tuple(float(f"{v:.6g}") for v in values)

@@ -1,0 +1,81 @@
+"""Scores of validation areas, block by block, as a network gives them while it is trained."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from geoseg.models.spec import ModelSpec
+from geoseg.training.augment import AreaPixels
+from geoseg.training.losses.answer import Answer
+from geoseg.training.losses.table import Objective
+from geoseg.training.precision import autocast
+from geoseg.training.spec import TrainSpec
+from geoseg.training.targets import IGNORE
+
+VALIDATION_BLOCK_PX = 1024
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Validation:
+    """What every epoch is judged on."""
+
+    spec: TrainSpec
+    model: ModelSpec
+    areas: Sequence[AreaPixels]
+    objective: Objective
+    precision: str
+
+    def of(self, network: nn.Module) -> tuple[float, tuple[float, ...]]:
+        """Return the loss and the IoU of every class, as means over the sites of the validation areas."""
+        losses: list[float] = []
+        sites = list(dict.fromkeys(a.site for a in self.areas))
+        ious = [self._iou(network, [a for a in self.areas if a.site == site], losses) for site in sites]
+        known = ~np.isnan(ious)
+        mean = np.nansum(ious, 0) / np.maximum(known.sum(0), 1)
+        return float(np.mean(losses)), tuple(np.where(known.any(0), mean, np.nan).tolist())
+
+    def _iou(self, network: nn.Module, areas: Sequence[AreaPixels], losses: list[float]) -> NDArray[np.float64]:
+        """Return the IoU of every class over a site's areas, NaN without truth; appends the loss of every block."""
+        classes = len(self.model.classes)
+        position = torch.tensor(self.model.class_of_channel)
+        confusion = np.zeros((classes, classes), np.int64)
+        for area in areas:
+            for images, labels in _blocks(area, self.spec.target.labels(area.labels, gsd_m=area.gsd_m), self.model):
+                with torch.inference_mode(), autocast(self.precision):
+                    logits = network(images)
+                losses.append(float(self.objective(Answer(logits, labels))))
+                p = torch.softmax(logits.float(), 1)
+                per_class = torch.stack([p[:, position == c].sum(1) for c in range(classes)], 1)
+                known = labels != IGNORE
+                truth = position[labels[known].long()].numpy()
+                confusion += np.bincount(
+                    truth * classes + per_class.argmax(1)[known].numpy(), minlength=classes * classes
+                ).reshape(classes, classes)
+        hit = np.diag(confusion)
+        union = confusion.sum(0) + confusion.sum(1) - hit
+        return np.where(confusion.sum(1) > 0, hit / np.maximum(union, 1), np.nan)
+
+
+def _blocks(area: AreaPixels, labels: NDArray[np.uint8], model: ModelSpec) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield an area in blocks, padded to the network's stride with ignored pixels; edge effects are accepted here."""
+    mean = np.array(model.normalisation.mean, np.float32)[:, None, None]
+    std = np.array(model.normalisation.std, np.float32)[:, None, None]
+    image: NDArray[np.float32] = np.where(
+        area.valid & ~np.isnan(area.image), (area.image - mean) / std, np.float32(0)
+    ).astype(np.float32)
+    labels = np.where(area.valid, labels, IGNORE).astype(np.uint8)
+    for r in range(0, labels.shape[0], VALIDATION_BLOCK_PX):
+        for c in range(0, labels.shape[1], VALIDATION_BLOCK_PX):
+            part = image[:, r : r + VALIDATION_BLOCK_PX, c : c + VALIDATION_BLOCK_PX]
+            own = labels[r : r + VALIDATION_BLOCK_PX, c : c + VALIDATION_BLOCK_PX]
+            pad = [(0, -n % model.multiple_px) for n in own.shape]
+            if (own != IGNORE).any():
+                x = torch.from_numpy(np.pad(part, ((0, 0), *pad), mode="symmetric"))[None]
+                yield (
+                    x.contiguous(memory_format=torch.channels_last),
+                    torch.from_numpy(np.pad(own, pad, constant_values=IGNORE))[None],
+                )
