@@ -12,25 +12,14 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import gaussian_filter, map_coordinates
 
+from geoseg.training.areas import AreaPixels, LabelledArea, Places
 from geoseg.training.spec import Augmentation
 from geoseg.training.targets import IGNORE, UNKNOWN, BuildingTarget, ClassTarget, Raw
+from geoseg.values.box import Box
 
 COARSER = (1.3, 3.5)  # how many times coarser the pixels of a coarser sensor are
 JPEG_QUALITY = (25, 90)
 MOST_ENLARGED = 3.0  # a window shows pixels at most so many times larger than the scene has them
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class AreaPixels:
-    """The pixels of one area, at one resolution."""
-
-    image: NDArray[np.float32]  # (C, H, W) in physical units, 0 where invalid; NaN in bands that the scene lacks
-    valid: NDArray[np.bool_]  # (H, W)
-    labels: Raw  # (H, W) raw labels of the target, UNKNOWN where invalid or not known
-    gsd_m: float = 1.0  # true side of a pixel
-    site: str = ""  # the scene it is of: windows are drawn by site, scores are means over sites
-    share: float = 1.0  # weight of its site among those that windows are drawn from
-    span_m: tuple[float, float] | None = None  # resolutions of its windows, instead of the augmentation's
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,16 +36,17 @@ class Recipe:
 
 
 def random_window(
-    area: AreaPixels, recipe: Recipe, rng: np.random.Generator
+    area: LabelledArea, recipe: Recipe, rng: np.random.Generator, *, places: Places | None = None
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     """Cut one changed window: normalised image (C, size, size), 0 where not known, and labels (size, size).
 
-    The window's centre lies near a labelled pixel; beyond the area's edge pixels are mirrored and labels ignored, so no
-    pixel outside the area is ever seen.
+    The window's centre lies near a labelled pixel (places: those of the area, where they are counted already); beyond
+    the area's edge pixels are mirrored and labels ignored, so no pixel outside the area is ever seen.
     """
     size, change = recipe.size, recipe.change
     zoom = _zoom(area, change, rng)
-    image, valid, raw = _geometry(area, size, zoom, rotate=change.rotate, rng=rng)
+    centre = (places or Places(area, recipe.target)).draw(rng)
+    image, valid, raw = _geometry(area, centre, size, zoom, rotate=change.rotate, rng=rng)
     labels = recipe.target.labels(raw, gsd_m=area.gsd_m / zoom)
     if change.drop > 0 and rng.random() < change.drop:
         image[list(recipe.optional)] = np.nan
@@ -70,7 +60,7 @@ def random_window(
     return image, np.where(valid, labels, IGNORE).astype(np.uint8)
 
 
-def _zoom(area: AreaPixels, change: Augmentation, rng: np.random.Generator) -> float:
+def _zoom(area: LabelledArea, change: Augmentation, rng: np.random.Generator) -> float:
     """Return how many times larger than in the area things look in a window."""
     span = area.span_m or change.gsd_m
     if span is None:
@@ -80,12 +70,17 @@ def _zoom(area: AreaPixels, change: Augmentation, rng: np.random.Generator) -> f
 
 
 def _geometry(
-    area: AreaPixels, size: int, zoom: float, *, rotate: bool, rng: np.random.Generator
+    area: LabelledArea,
+    centre: tuple[float, float],
+    size: int,
+    zoom: float,
+    *,
+    rotate: bool,
+    rng: np.random.Generator,
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_], Raw]:
-    height, width = area.labels.shape
-    row, col = _centre(area.labels, rng)
+    height, width = area.shape
     away = size / 4 / zoom
-    row, col = row + rng.uniform(-away, away), col + rng.uniform(-away, away)
+    row, col = (at + rng.uniform(-away, away) for at in centre)
     angle = rng.uniform(0, 2 * np.pi) if rotate else rng.integers(4) * np.pi / 2
     if not rotate and zoom == 1:  # pixels as they are: between them they would be smoother than a run sees them
         row, col = np.floor(row) + (size + 1) % 2 / 2, np.floor(col) + (size + 1) % 2 / 2
@@ -94,9 +89,10 @@ def _geometry(
     dy, dx = np.meshgrid(ramp, ramp * flip, indexing="ij")
     y = row + dy * np.cos(angle) - dx * np.sin(angle)
     x = col + dy * np.sin(angle) + dx * np.cos(angle)
-    labels = map_coordinates(area.labels, np.stack([y, x]), order=0, mode="reflect")
     inside = (x >= -0.5) & (x < width - 0.5) & (y >= -0.5) & (y < height - 0.5)
-    image, share, at = _seen(area, y, x, zoom)
+    near, y, x = _near(area, _mirrored(y, height), _mirrored(x, width), zoom)
+    labels = map_coordinates(near.labels, np.stack([y, x]), order=0, mode="nearest")
+    image, share, at = _seen(near, y, x, zoom)
     valid = map_coordinates(share, at, order=0, mode="reflect") > 0
     image = np.stack([map_coordinates(band, at, order=1, mode="reflect") for band in image])
     if not valid.all():  # invalid pixels are 0: without them in the weights too, they darken none of their neighbours
@@ -104,40 +100,53 @@ def _geometry(
     return image, valid, np.where(inside, labels, UNKNOWN).astype(np.int32)
 
 
+def _mirrored(at: NDArray[np.float64], length: int) -> NDArray[np.float64]:
+    """Return places along an axis of ``length`` pixels, those beyond its ends mirrored at them.
+
+    >>> _mirrored(np.array([-1.5, -0.5, 2.0, 3.0, 9.5]), 3).tolist()
+    [0.5, -0.5, 2.0, 2.0, 1.5]
+    """
+    beyond = np.mod(at + 0.5, 2 * length)
+    return np.minimum(beyond, 2 * length - beyond) - 0.5
+
+
+def _times(shape: tuple[int, int], zoom: float) -> int:
+    """Return the side in pixels of the blocks that are averaged where things are shown smaller."""
+    return min(max(1, int(1 / zoom)), *shape)
+
+
+def _near(
+    area: LabelledArea, y: NDArray[np.float64], x: NDArray[np.float64], zoom: float
+) -> tuple[AreaPixels, NDArray[np.float64], NDArray[np.float64]]:
+    """Return the pixels that a window is made of, whole blocks of those averaged, and its places among them."""
+    times = _times(area.shape, zoom)
+    (top, bottom), (left, right) = (
+        (first, min(n, max(first + times, -(-int(v.max() + 2) // times) * times)))
+        for v, n in zip((y, x), area.shape, strict=True)
+        for first in [min(max(0, int(v.min())), n - times) // times * times]
+    )
+    return area.read(Box(top, left, bottom, right)), y - top, x - left
+
+
 def _seen(
-    area: AreaPixels, y: NDArray[np.float64], x: NDArray[np.float64], zoom: float
+    near: AreaPixels, y: NDArray[np.float64], x: NDArray[np.float64], zoom: float
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float64]]:
     """Return (image, share of valid pixels, places in them) of the ground a window sees.
 
     Where it shows things smaller than half of their size, pixels are averaged in blocks first: nothing is skipped.
     """
-    times = int(1 / zoom)
+    times = _times(near.shape, zoom)
     if times < 2:
-        return area.image, area.valid.astype(np.float32), np.stack([y, x])
-    top, left = (max(0, int(v.min()) // times * times) for v in (y, x))
-    bottom, right = (
-        max(first + times, min(n // times * times, -(-int(v.max() + 2) // times) * times))
-        for v, n, first in ((y, area.labels.shape[0], top), (x, area.labels.shape[1], left))
-    )
-    share = _block_means(area.valid[top:bottom, left:right].astype(np.float32), times)
-    image = np.stack([_block_means(band[top:bottom, left:right], times) for band in area.image])
-    return image, share, np.stack([(y - top + 0.5) / times - 0.5, (x - left + 0.5) / times - 0.5])
+        return near.image, near.valid.astype(np.float32), np.stack([y, x])
+    share = _block_means(near.valid.astype(np.float32), times)
+    image = np.stack([_block_means(band, times) for band in near.image])
+    return image, share, np.stack([(y + 0.5) / times - 0.5, (x + 0.5) / times - 0.5])
 
 
 def _block_means(band: NDArray[np.float32], times: int) -> NDArray[np.float32]:
     """Return the means of blocks of ``times`` x ``times`` pixels; what is left over at the far edges is cut off."""
     h, w = (n // times for n in band.shape)
     return band[: h * times, : w * times].reshape(h, times, w, times).mean((1, 3), dtype=np.float32)
-
-
-def _centre(labels: Raw, rng: np.random.Generator) -> tuple[float, float]:
-    for _ in range(50):  # dense labels hit at once; sparse ones are listed below
-        r, c = rng.integers(labels.shape[0]), rng.integers(labels.shape[1])
-        if labels[r, c] != UNKNOWN:
-            return float(r), float(c)
-    known = np.flatnonzero(labels.ravel() != UNKNOWN)
-    r, c = divmod(int(rng.choice(known)), labels.shape[1])
-    return float(r), float(c)
 
 
 def _radiometry(image: NDArray[np.float32], recipe: Recipe, rng: np.random.Generator) -> NDArray[np.float32]:

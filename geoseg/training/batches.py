@@ -9,10 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from geoseg.training.augment import AreaPixels, Recipe, random_window
+from geoseg.training.areas import LabelledArea, Places
+from geoseg.training.augment import Recipe, random_window
 from geoseg.training.losses.distances import signed_distances
 from geoseg.training.losses.terms import Group
-from geoseg.training.targets import UNKNOWN
 
 AHEAD = 2  # batches that are made before they are asked for
 
@@ -25,9 +25,8 @@ class Batch(NamedTuple):
     distances: Mapping[Group, Tensor]
 
 
-def area_shares(areas: Sequence[AreaPixels]) -> NDArray[np.float64]:
-    """Return the chance of every area: sites by their share, areas of one site by their labelled pixels."""
-    known = np.array([(a.labels != UNKNOWN).sum() for a in areas], np.float64)
+def area_shares(areas: Sequence[LabelledArea], known: Sequence[int]) -> NDArray[np.float64]:
+    """Return the chance of every area: sites by their share, areas of one site by their ``known`` pixels."""
     of_site: dict[str, float] = {}
     for area, n in zip(areas, known, strict=True):
         of_site[area.site] = of_site.get(area.site, 0.0) + n
@@ -36,14 +35,19 @@ def area_shares(areas: Sequence[AreaPixels]) -> NDArray[np.float64]:
 
 
 def batches(
-    areas: Sequence[AreaPixels], recipe: Recipe, *, batch: int, seed: int, measured: Sequence[Group] = ()
+    areas: Sequence[LabelledArea], recipe: Recipe, *, batch: int, seed: int, measured: Sequence[Group] = ()
 ) -> Generator[Batch]:
     """Yield batches forever; windows depend on seed and step alone. measured: groups whose distances are made."""
-    chance = area_shares(areas)
+    places = [Places(area, recipe.target) for area in areas]
+    chance = area_shares(areas, [int(p.counts.sum()) for p in places])
+
+    def window(rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        at = rng.choice(len(areas), p=chance)
+        return random_window(areas[at], recipe, rng, places=places[at])
 
     def make(step: int) -> Batch:
         rng = np.random.default_rng((seed, step))
-        pairs = [random_window(areas[rng.choice(len(areas), p=chance)], recipe, rng) for _ in range(batch)]
+        pairs = [window(rng) for _ in range(batch)]
         images, labels = (np.stack(arrays) for arrays in zip(*pairs, strict=True))
         if recipe.change.cutmix > 0:
             images, labels = _cutmix(images, labels, recipe.change.cutmix, rng)

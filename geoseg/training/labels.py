@@ -1,5 +1,6 @@
 """Label files to raw labels on a given grid: polygons, or a raster on a grid of its own."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,28 +14,40 @@ from geoseg.scenes.no_raster import RASTERS
 from geoseg.scenes.polygons import read_polygons
 from geoseg.training.spec import LabelledScene
 from geoseg.training.targets import UNKNOWN, BuildingTarget, ClassTarget, Raw
+from geoseg.values.box import Box
 from geoseg.values.grid import Grid
 
 
-def label_raster(data: LabelledScene, target: BuildingTarget | ClassTarget, grid: Grid) -> Raw:
-    """Return the raw labels of ``data`` on ``grid``: (H, W) int32, UNKNOWN where nothing is known.
+def open_labels(data: LabelledScene, target: BuildingTarget | ClassTarget, grid: Grid) -> Callable[[Box], Raw]:
+    """Return what draws the raw labels of ``data`` in a box of ``grid``: (H, W) int32, UNKNOWN where nothing is known.
 
     A pixel belongs to the polygon that holds its centre; invalid polygons fill by the even-odd rule, as drawn. A file
     without polygons says that nothing is there. Raises InputError where all labels lie beside the scene.
     """
-    if is_raster(data.labels):
-        raw = target.of_raster(_read_raster(data, grid), source=data.labels)
-    else:
-        frame = read_polygons(data.labels, layer=data.layer, grid=grid)
-        if len(frame) and not shapely.box(*frame.total_bounds).intersects(shapely.box(*grid.bounds)):
-            raise InputError(
-                f"{data.labels}: no polygon lies on the scene {data.scene}; is it the right file, the right CRS?"
-            )
-        raw = target.burn(frame, grid, source=data.labels)
-    if data.ignore is not None:
-        void = read_polygons(data.ignore, layer=None, grid=grid)
-        raw[burn(void.geometry.values, [1] * len(void), grid) > 0] = UNKNOWN
-    return raw
+    void = None if data.ignore is None else read_polygons(data.ignore, layer=None, grid=grid).geometry.values
+    drawn = _raster(data, target, grid) if is_raster(data.labels) else _polygons(data, target, grid)
+
+    def labels(box: Box) -> Raw:
+        raw = drawn(box)
+        if void is not None:
+            raw[burn(void, [1] * len(void), grid.crop(box)) > 0] = UNKNOWN
+        return raw
+
+    return labels
+
+
+def _polygons(data: LabelledScene, target: BuildingTarget | ClassTarget, grid: Grid) -> Callable[[Box], Raw]:
+    frame = read_polygons(data.labels, layer=data.layer, grid=grid)
+    if len(frame) and not shapely.box(*frame.total_bounds).intersects(shapely.box(*grid.bounds)):
+        raise InputError(
+            f"{data.labels}: no polygon lies on the scene {data.scene}; is it the right file, the right CRS?"
+        )
+    return lambda box: target.burn(frame, grid.crop(box), source=data.labels)
+
+
+def _raster(data: LabelledScene, target: BuildingTarget | ClassTarget, grid: Grid) -> Callable[[Box], Raw]:
+    values = _read_raster(data, grid)
+    return lambda box: target.of_raster(values[box.within(grid.box)], source=data.labels)
 
 
 def is_raster(path: str) -> bool:

@@ -1,7 +1,9 @@
-"""Labelled scenes to pixels in memory, area by area, at the model's resolution."""
+"""Labelled scenes to areas of pixels at the model's resolution, and what their pixels are like."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,80 +17,121 @@ from geoseg.scenes.reading import read
 from geoseg.scenes.scene import Scene
 from geoseg.tiling.resample import Resampling, resample_valid
 from geoseg.tiling.taps import Taps, source_box
-from geoseg.training.augment import AreaPixels
-from geoseg.training.labels import label_raster
+from geoseg.training.areas import BLOCK_PX, LabelledArea, blocks
+from geoseg.training.labels import open_labels
 from geoseg.training.spec import LabelledScene, TrainSpec
 from geoseg.training.split import Area, Role, split_scene
-from geoseg.training.targets import UNKNOWN, Raw
+from geoseg.training.stream import BlockCache, LabelStore, StreamedArea
+from geoseg.training.targets import Raw
 from geoseg.values.bands import BandSet
 from geoseg.values.box import Box
 from geoseg.values.grid import Grid
 
 MOST_VALUES = 2**20  # pixels of which quantiles are taken
+MOST_SURVEYED_PX = 2**26  # pixels that are read to see what they are like
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Survey:
+    """What the valid pixels of areas are like: number, mean and spread of each band, and some of the pixels, (C, N)."""
+
+    count: NDArray[np.int64]
+    mean: NDArray[np.float64]
+    spread: NDArray[np.float64]
+    pixels: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, areas: Sequence[LabelledArea]) -> Self:
+        """Go over the areas block by block, over some of many, with Chan's update (1979) of means and spreads."""
+        boxes = [(area, box) for area in areas for box in blocks(area)]
+        boxes = boxes[:: max(1, len(boxes) * BLOCK_PX**2 // MOST_SURVEYED_PX)]
+        stride = max(1, sum(box.shape[0] * box.shape[1] for _, box in boxes) // MOST_VALUES)
+        count, mean, square = np.zeros(1, np.int64), np.zeros(1), np.zeros(1)
+        some: list[NDArray[np.float32]] = []
+        for area, box in boxes:
+            pixels = area.read(box)
+            values = pixels.image[:, pixels.valid]
+            some.append(values[:, ::stride])
+            n = (~np.isnan(values)).sum(1)
+            own = np.nansum(values, 1, dtype=np.float64) / np.maximum(n, 1)
+            square = square + np.nansum((values - own[:, None]) ** 2, 1, dtype=np.float64)
+            square = square + (own - mean) ** 2 * (count * n / np.maximum(count + n, 1))
+            mean = mean + (own - mean) * n / np.maximum(count + n, 1)
+            count = count + n
+        spread = np.sqrt(square / np.maximum(count, 1))
+        return cls(count, mean, spread, np.concatenate(some, 1) if some else np.empty((0, 0), np.float32))
+
+
+@dataclass(frozen=True, eq=False)
 class Samples:
     """The areas of all scenes, by role."""
 
-    train: tuple[AreaPixels, ...]
-    validation: tuple[AreaPixels, ...]
+    train: tuple[LabelledArea, ...]
+    validation: tuple[LabelledArea, ...]
     bytes_alone: bool = False
     """Whether all scenes hold bytes that mean themselves."""
 
+    @cached_property
+    def survey(self) -> Survey:
+        """What the training pixels are like."""
+        return Survey.of(self.train)
+
     def values(self) -> TrainedValues:
         """Return quantiles of the valid training pixels."""
-        return trained_values(self._some_pixels(), bytes_alone=self.bytes_alone)
+        return trained_values([self.survey.pixels], bytes_alone=self.bytes_alone)
 
     def correlation(self) -> NDArray[np.float64]:
         """Return the correlation (C, C) of the bands over training pixels that have all; NaN where none do."""
-        pixels = np.concatenate(self._some_pixels(), 1)
+        pixels = self.survey.pixels
         pixels = pixels[:, ~np.isnan(pixels).any(0)]
         if pixels.shape[1] < 2:
             return np.full((len(pixels), len(pixels)), np.nan)
         with np.errstate(invalid="ignore", divide="ignore"):  # a band of one value correlates with nothing
             return np.atleast_2d(np.corrcoef(pixels))
 
-    def _some_pixels(self) -> list[NDArray[np.float32]]:
-        """Return (C, N) valid training pixels of each area, one of so many."""
-        stride = max(1, sum(int(area.valid.sum()) for area in self.train) // MOST_VALUES)
-        return [area.image[:, area.valid][:, ::stride] for area in self.train]
-
     def statistics(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return (mean, std) per band over the valid training pixels."""
-        values = [area.image[:, area.valid] for area in self.train]
-        count = np.sum([(~np.isnan(v)).sum(1) for v in values], 0)
-        if not np.all(count):
+        found = self.survey
+        if not np.all(found.count):
             raise ConfigError("the training areas hold no valid pixel of every band; see nodata, masks and the split")
-        mean = np.sum([np.nansum(v, 1, dtype=np.float64) for v in values], 0) / count
-        square = np.sum([np.nansum((v - mean[:, None]) ** 2, 1, dtype=np.float64) for v in values], 0) / count
-        return mean.astype(np.float32), np.maximum(np.sqrt(square), 1e-6).astype(np.float32)
+        return found.mean.astype(np.float32), np.maximum(found.spread, 1e-6).astype(np.float32)
 
 
 def load_samples(spec: TrainSpec) -> Samples:
-    """Read the training and validation areas of every scene; test areas are left unread.
+    """Open the training and validation areas of every scene and draw their labels; test areas are left unread.
 
     Training areas come at the finest resolution that windows are drawn at, validation areas as a run would read them.
-    Raises ConfigError where no training area holds a label.
+    Pixels stay on disk: see ``StreamedArea``. Raises ConfigError where no training area holds a label.
     """
-    found: dict[Role, list[AreaPixels]] = {"train": [], "validation": [], "test": []}
+    found: dict[Role, list[LabelledArea]] = {"train": [], "validation": [], "test": []}
     bytes_alone = True
+    store, cache = LabelStore(), BlockCache()
     for item in spec.data:
         wanted = source_bands(spec.band_set, spec.derived_bands)
         scene = open_labelled(item).select(wanted, optional=spec.optional_bands)
         bytes_alone &= scene.dtype == "uint8" and all((s.scale, s.offset) == (1, 0) for s in scene.sources)
-        labels: dict[tuple[int, int], Raw] = {}
-        for area in areas_of(item, scene, spec):
-            if area.role == "test":
+        labels: dict[tuple[int, int], Callable[[Box], Raw]] = {}
+        for part in areas_of(item, scene, spec):
+            if part.role == "test":
                 continue
-            resampling = Resampling.to_resolution(scene.grid, _gsd_m(item, spec, area.role, scene.grid))
-            shape = resampling.working_shape
-            if shape not in labels:
-                labels[shape] = label_raster(item, spec.target, scene.grid.resized(shape))
-            pixels = area_pixels(item, scene, resampling, working_box(area, resampling), labels[shape])
-            pixels = replace(pixels, image=_spread(pixels.image, scene.bands, spec))
-            if (pixels.labels != UNKNOWN).any():
-                found[area.role].append(pixels)
+            resampling = Resampling.to_resolution(scene.grid, _gsd_m(item, spec, part.role, scene.grid))
+            grid = scene.grid.resized(resampling.working_shape)
+            if grid.shape not in labels:
+                labels[grid.shape] = open_labels(item, spec.target, grid)
+            area = StreamedArea.drawn(
+                partial(working_pixels, scene, resampling, spec),
+                labels[grid.shape],
+                working_box(part, resampling),
+                spec.target,
+                gsd_m=grid.mean_resolution_m(),
+                store=store,
+                cache=cache,
+                site=str(item.scene),
+                share=item.share,
+                span_m=item.gsd_m,
+            )
+            if area.counts.any():
+                found[part.role].append(area)
     for role in ("train", "validation"):
         if not found[role]:
             raise ConfigError(f"the {role} areas hold no label; move the split or add labels")
@@ -149,19 +192,12 @@ def _made_of(taps: Taps, lo: int, hi: int) -> tuple[int, int]:
     return (int(found[0]), int(found[-1]) + 1) if len(found) else (0, 0)
 
 
-def area_pixels(item: LabelledScene, scene: Scene, resampling: Resampling, box: Box, labels: Raw) -> AreaPixels:
-    """Read the working pixels of ``box``, as a run would, with their labels; ``labels`` covers the working grid."""
+def working_pixels(
+    scene: Scene, resampling: Resampling, spec: TrainSpec, box: Box
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Read the working pixels of ``box``, as a run would: input channels (C, h, w), NaN where lacking, and validity."""
     taps = resampling.to_working(box)
     raster = read(scene, source_box(taps))
     image, valid = resample_valid(raster.data, raster.valid, taps)
-    image = scene.physical(image)
-    own = labels[box.row0 : box.row1, box.col0 : box.col1]
-    return AreaPixels(
-        image=np.where(valid, image, np.float32(0)),
-        valid=valid,
-        labels=np.where(valid, own, UNKNOWN).astype(np.int32),
-        gsd_m=scene.grid.resized(resampling.working_shape).mean_resolution_m(),
-        site=str(item.scene),
-        share=item.share,
-        span_m=item.gsd_m,
-    )
+    image = np.where(valid, scene.physical(image), np.float32(0))
+    return _spread(image, scene.bands, spec), valid

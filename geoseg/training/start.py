@@ -12,7 +12,7 @@ from geoseg.errors import ConfigError
 from geoseg.models.adapt import start_from
 from geoseg.models.bundle import load_model
 from geoseg.models.spec import ModelSpec, Normalisation
-from geoseg.training.augment import AreaPixels
+from geoseg.training.areas import LabelledArea
 from geoseg.training.encoder import EncoderWeights, start_encoder
 from geoseg.training.samples import Samples
 from geoseg.training.spec import TrainSpec
@@ -70,7 +70,7 @@ def check_labels(spec: TrainSpec, model: ModelSpec, samples: Samples) -> None:
         log.warning("%s: %s", told, "it cannot be learnt" if role == "train" else "scores say nothing of it")
 
 
-def _lacking(areas: Sequence[AreaPixels], spec: TrainSpec, model: ModelSpec) -> list[str]:
+def _lacking(areas: Sequence[LabelledArea], spec: TrainSpec, model: ModelSpec) -> list[str]:
     """Return the names of the classes that no valid pixel of the areas has as its label."""
     counts = label_counts(areas, spec.target)
     seen = {class_index for channel, class_index in enumerate(model.class_of_channel) if counts[channel]}

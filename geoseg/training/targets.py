@@ -73,10 +73,12 @@ class BuildingTarget(Value):
         return burn(geometries[order], range(1, len(order) + 1), grid)
 
     def of_raster(self, values: Raw, *, source: str) -> Raw:  # noqa: ARG002  # ClassTarget names it
-        """Return building numbers from a mask: what is connected and not 0 is one building; UNKNOWN stays."""
-        from scipy.ndimage import label  # configs are read without it
+        """Return building numbers from a raster: its own, where 0 is none; a mask has one. UNKNOWN stays."""
+        return np.where(values == UNKNOWN, UNKNOWN, values).astype(np.int32)
 
-        return np.where(values == UNKNOWN, UNKNOWN, label(values > 0)[0]).astype(np.int32)
+    def reach_px(self, gsd_m: float) -> int:
+        """Return from how many pixels away a raw label decides channels."""
+        return max(1, round(self.border_m / gsd_m))
 
     def labels(self, raw: Raw, *, gsd_m: float) -> NDArray[np.uint8]:
         """Return channel indices (H, W) of building numbers whose pixels are ``gsd_m`` wide."""
@@ -152,6 +154,10 @@ class ClassTarget(Value):
         channel = self._channels([str(v) for v in present if v != UNKNOWN], source=f"{source}: value")
         table = np.array([UNKNOWN if v == UNKNOWN else channel[str(v)] for v in present], np.int32)
         return table[at].reshape(values.shape)
+
+    def reach_px(self, gsd_m: float) -> int:  # noqa: ARG002  # BuildingTarget needs it
+        """Return 0: each raw label decides its own channel alone."""
+        return 0
 
     def labels(self, raw: Raw, *, gsd_m: float) -> NDArray[np.uint8]:  # noqa: ARG002  # BuildingTarget needs it
         """Return channel indices (H, W), IGNORE where unknown; their pixels may be of any width."""

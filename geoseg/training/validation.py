@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from geoseg.models.spec import ModelSpec
-from geoseg.training.augment import AreaPixels
+from geoseg.training.areas import LabelledArea, blocks, shown
 from geoseg.training.losses.answer import Answer
 from geoseg.training.losses.table import Objective
 from geoseg.training.precision import autocast
 from geoseg.training.spec import TrainSpec
-from geoseg.training.targets import IGNORE
+from geoseg.training.targets import IGNORE, BuildingTarget, ClassTarget
 
 VALIDATION_BLOCK_PX = 1024
 
@@ -25,7 +25,7 @@ class Validation:
 
     spec: TrainSpec
     model: ModelSpec
-    areas: Sequence[AreaPixels]
+    areas: Sequence[LabelledArea]
     objective: Objective
     precision: str
 
@@ -38,13 +38,13 @@ class Validation:
         mean = np.nansum(ious, 0) / np.maximum(known.sum(0), 1)
         return float(np.mean(losses)), tuple(np.where(known.any(0), mean, np.nan).tolist())
 
-    def _iou(self, network: nn.Module, areas: Sequence[AreaPixels], losses: list[float]) -> NDArray[np.float64]:
+    def _iou(self, network: nn.Module, areas: Sequence[LabelledArea], losses: list[float]) -> NDArray[np.float64]:
         """Return the IoU of every class over a site's areas, NaN without truth; appends the loss of every block."""
         classes = len(self.model.classes)
         position = torch.tensor(self.model.class_of_channel)
         confusion = np.zeros((classes, classes), np.int64)
         for area in areas:
-            for images, labels in _blocks(area, self.spec.target.labels(area.labels, gsd_m=area.gsd_m), self.model):
+            for images, labels in _blocks(area, self.spec.target, self.model):
                 with torch.inference_mode(), autocast(self.precision):
                     logits = network(images)
                 losses.append(float(self.objective(Answer(logits, labels))))
@@ -60,22 +60,21 @@ class Validation:
         return np.where(confusion.sum(1) > 0, hit / np.maximum(union, 1), np.nan)
 
 
-def _blocks(area: AreaPixels, labels: NDArray[np.uint8], model: ModelSpec) -> Iterator[tuple[Tensor, Tensor]]:
+def _blocks(
+    area: LabelledArea, target: BuildingTarget | ClassTarget, model: ModelSpec
+) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield an area in blocks, padded to the network's stride with ignored pixels; edge effects are accepted here."""
     mean = np.array(model.normalisation.mean, np.float32)[:, None, None]
     std = np.array(model.normalisation.std, np.float32)[:, None, None]
-    image: NDArray[np.float32] = np.where(
-        area.valid & ~np.isnan(area.image), (area.image - mean) / std, np.float32(0)
-    ).astype(np.float32)
-    labels = np.where(area.valid, labels, IGNORE).astype(np.uint8)
-    for r in range(0, labels.shape[0], VALIDATION_BLOCK_PX):
-        for c in range(0, labels.shape[1], VALIDATION_BLOCK_PX):
-            part = image[:, r : r + VALIDATION_BLOCK_PX, c : c + VALIDATION_BLOCK_PX]
-            own = labels[r : r + VALIDATION_BLOCK_PX, c : c + VALIDATION_BLOCK_PX]
+    for box in blocks(area, VALIDATION_BLOCK_PX):
+        pixels, labels = shown(area, box, target)
+        own = np.where(pixels.valid, labels, IGNORE).astype(np.uint8)
+        if (own != IGNORE).any():
+            known = pixels.valid & ~np.isnan(pixels.image)
+            image = np.where(known, (pixels.image - mean) / std, np.float32(0)).astype(np.float32)
             pad = [(0, -n % model.multiple_px) for n in own.shape]
-            if (own != IGNORE).any():
-                x = torch.from_numpy(np.pad(part, ((0, 0), *pad), mode="symmetric"))[None]
-                yield (
-                    x.contiguous(memory_format=torch.channels_last),
-                    torch.from_numpy(np.pad(own, pad, constant_values=IGNORE))[None],
-                )
+            x = torch.from_numpy(np.pad(image, ((0, 0), *pad), mode="symmetric"))[None]
+            yield (
+                x.contiguous(memory_format=torch.channels_last),
+                torch.from_numpy(np.pad(own, pad, constant_values=IGNORE))[None],
+            )

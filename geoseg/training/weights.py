@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from geoseg.training.augment import AreaPixels
+from geoseg.training.areas import LabelledArea
 from geoseg.training.losses.terms import Balance
 from geoseg.training.spec import TrainSpec
 from geoseg.training.targets import IGNORE, BuildingTarget, ClassTarget
@@ -44,12 +44,12 @@ def class_weights(labels: Tensor, weights: Sequence[float]) -> Tensor:
     return table[labels.long()]
 
 
-def label_counts(areas: Iterable[AreaPixels], target: BuildingTarget | ClassTarget) -> NDArray[np.int64]:
+def label_counts(areas: Iterable[LabelledArea], target: BuildingTarget | ClassTarget) -> NDArray[np.int64]:
     """Return how many pixels of the areas are of each channel, (K,); void is none."""
-    counts = np.zeros(IGNORE + 1, np.int64)
+    counts = np.zeros(len(target.channels), np.int64)
     for area in areas:
-        counts += np.bincount(target.labels(area.labels, gsd_m=area.gsd_m).ravel(), minlength=IGNORE + 1)
-    return counts[: len(target.channels)]
+        counts += area.cells(target).sum((0, 1), dtype=np.int64)
+    return counts
 
 
 def balanced(counts: NDArray[np.int64], how: Balance) -> tuple[float, ...]:
@@ -64,7 +64,7 @@ def balanced(counts: NDArray[np.int64], how: Balance) -> tuple[float, ...]:
     return tuple(float(f"{w:.4g}") for w in np.where(there, weight, 1.0))
 
 
-def with_numbers(spec: TrainSpec, areas: Iterable[AreaPixels]) -> TrainSpec:
+def with_numbers(spec: TrainSpec, areas: Iterable[LabelledArea]) -> TrainSpec:
     """Return the same run with numbers for weights of classes that the labels of its training areas decide."""
     how = spec.schedule.class_weights
     if not isinstance(how, str):

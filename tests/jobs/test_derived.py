@@ -78,6 +78,6 @@ def test_training_sees_the_same_channels(place):
         name="t", data=(LabelledScene(scene=str(place / "rgbn.tif"), labels=str(place / "labels.tif")),), target=target,
         bands="red,green,blue", derived=("ndvi",), split=split, augmentation={"scale": (1.0, 1.0)},
     )  # fmt: skip
-    area = load_samples(spec).train[0]
+    area = load_samples(spec).train[0].read()
     wanted = rasterio.open(place / "joined.tif").read(4)[:, : area.image.shape[2]]
     np.testing.assert_array_equal(area.image[3], wanted)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import maximum_filter, minimum_filter
 
-from geoseg.training.augment import AreaPixels, Recipe, random_window
+from geoseg.training.areas import AreaPixels
+from geoseg.training.augment import Recipe, random_window
 from geoseg.training.spec import Augmentation
 from geoseg.training.targets import IGNORE, UNKNOWN, BuildingTarget, ClassTarget
 

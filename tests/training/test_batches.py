@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from geoseg.training.augment import AreaPixels, Recipe
+from geoseg.training.areas import AreaPixels
+from geoseg.training.augment import Recipe
 from geoseg.training.batches import area_shares, batches
 from geoseg.training.losses.distances import signed_distances
 from geoseg.training.spec import Augmentation
@@ -32,7 +33,8 @@ def test_sites_are_drawn_by_their_share_and_areas_by_their_labels():
     half = area(0, site="b")
     half.labels[:32] = UNKNOWN
     areas = [area(0, site="a", share=0.5), area(0, (64, 128), site="a", share=0.5), area(1, site="b"), half]
-    np.testing.assert_allclose(area_shares(areas), np.array([0.5 / 3, 1 / 3, 2 / 3, 1 / 3]) / 1.5)
+    known = [int((a.labels != UNKNOWN).sum()) for a in areas]
+    np.testing.assert_allclose(area_shares(areas, known), np.array([0.5 / 3, 1 / 3, 2 / 3, 1 / 3]) / 1.5)
 
 
 def test_one_seed_gives_the_same_batches():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from geoseg.training.augment import AreaPixels
+from geoseg.training.areas import AreaPixels
 from geoseg.training.losses.answer import Answer
 from geoseg.training.losses.table import LOSSES
 from geoseg.training.losses.terms import TERMS

@@ -9,7 +9,7 @@ from geoseg.errors import ModelError
 from geoseg.models.architectures import build_network
 from geoseg.models.spec import Architecture
 from geoseg.training import loop
-from geoseg.training.augment import AreaPixels
+from geoseg.training.areas import AreaPixels
 from geoseg.training.encoder import read_encoder, start_encoder
 from geoseg.training.loop import fit
 from geoseg.training.samples import Samples

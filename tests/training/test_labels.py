@@ -9,7 +9,7 @@ from affine import Affine
 from rasterio.crs import CRS
 
 from geoseg.errors import ConfigError, InputError
-from geoseg.training.labels import label_raster
+from geoseg.training.labels import open_labels
 from geoseg.training.spec import LabelledScene
 from geoseg.training.targets import BACKGROUND, BORDER, IGNORE, INTERIOR, BuildingTarget, ClassTarget
 from geoseg.values.classes import ClassInfo
@@ -30,7 +30,7 @@ def write(path, shapes, *, crs=32645, **columns):
 
 def labels(path, target=None, grid=GRID, **options):
     target = target or BuildingTarget(border_m=0.5)
-    raw = label_raster(LabelledScene(scene="scene.tif", labels=path, **options), target, grid)
+    raw = open_labels(LabelledScene(scene="scene.tif", labels=path, **options), target, grid)(grid.box)
     return target.labels(raw, gsd_m=grid.mean_resolution_m())
 
 
@@ -209,8 +209,13 @@ def test_a_mask_is_buildings_by_what_is_connected(tmp_path):
     assert (out[10, 10:20] == BORDER).all()
     assert (out[50:, 70:] == IGNORE).all()
     assert (out[40] == BACKGROUND).all()
-    raw = label_raster(LabelledScene(scene="scene.tif", labels=path), BuildingTarget(), GRID)
-    assert sorted(np.unique(raw)) == [-1, 0, 1, 2]
+
+
+def test_buildings_of_a_raster_of_their_numbers_are_parted_where_they_touch(tmp_path):
+    ids = np.zeros((60, 80), np.uint32)
+    ids[10:20, 10:20], ids[10:20, 20:30] = 7, 9
+    out = labels(write_raster(tmp_path / "ids.tif", ids))
+    assert (out[11:19, 18:22] == [INTERIOR, BORDER, BORDER, INTERIOR]).all()
 
 
 def test_a_raster_of_class_values_may_lie_on_another_grid(tmp_path):

@@ -52,7 +52,7 @@ def spec(folder, **changes):
 def test_areas_hold_the_scene_s_pixels_in_physical_units(files):
     folder, data = files
     found = load_samples(spec(folder))
-    (train,), (validation,) = found.train, found.validation
+    (train,), (validation,) = ([area.read() for area in areas] for areas in (found.train, found.validation))
     assert train.image.shape == (3, 60, 110)
     np.testing.assert_array_equal(train.image[:, train.valid], data[:, :60, :110][:, train.valid] * 0.5 + 7)
     np.testing.assert_array_equal(validation.image, data[:, 70:, :110] * 0.5 + 7)
@@ -77,7 +77,7 @@ def test_the_test_area_is_never_read(files, monkeypatch):
 @pytest.mark.parametrize("gsd_m", [0.25, 1.0])
 def test_another_resolution_resamples_pixels_and_labels_alike(files, gsd_m):
     folder, _ = files
-    (train,) = load_samples(spec(folder, gsd_m=gsd_m)).train
+    (train,) = [area.read() for area in load_samples(spec(folder, gsd_m=gsd_m)).train]
     scale = 0.5 / gsd_m
     assert train.labels.shape == pytest.approx((60 * scale, 110 * scale), abs=1)
     roofs = train.labels > 0
@@ -88,7 +88,8 @@ def test_another_resolution_resamples_pixels_and_labels_alike(files, gsd_m):
 def test_statistics_are_those_of_valid_training_pixels(files):
     folder, _ = files
     found = load_samples(spec(folder))
-    values = found.train[0].image[:, found.train[0].valid]
+    (train,) = [area.read() for area in found.train]
+    values = train.image[:, train.valid]
     mean, std = found.statistics()
     np.testing.assert_allclose(mean, values.mean(1, dtype=np.float64), rtol=1e-5)
     np.testing.assert_allclose(std, values.std(1, dtype=np.float64), rtol=1e-5)
@@ -117,8 +118,8 @@ def test_whole_scenes_may_be_for_one_thing(files):
         LabelledScene(**one, split=Split(validation=Cut(side="north", share=0.5), buffer_px=0)),
     )
     found = load_samples(spec(folder, data=parts, split=None))
-    assert [a.image.shape[1:] for a in found.train] == [(100, 160), (50, 160)]
-    assert [a.image.shape[1:] for a in found.validation] == [(100, 160), (50, 160)]
+    assert [a.shape for a in found.train] == [(100, 160), (50, 160)]
+    assert [a.shape for a in found.validation] == [(100, 160), (50, 160)]
     with pytest.raises(ValueError, match=r"split is missing, and roofs\.gpkg says neither use nor a split"):
         spec(folder, split=None)
 
@@ -138,7 +139,7 @@ def test_training_areas_are_as_fine_as_windows_need_and_validation_as_a_run_read
 def test_an_optional_band_that_a_scene_lacks_is_nan_and_counts_in_no_statistics(files):
     folder, data = files
     found = load_samples(spec(folder, bands="red,nir,blue", optional="nir"))
-    (train,) = found.train
+    (train,) = [area.read() for area in found.train]
     assert np.isnan(train.image[1]).all()
     np.testing.assert_array_equal(train.image[::2, train.valid], data[::2, :60, :110][:, train.valid] * 0.5 + 7)
     mean, std = Samples((train, replace(train, image=np.full_like(train.image, 9))), ()).statistics()

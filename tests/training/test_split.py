@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from geoseg.errors import ConfigError
 from geoseg.tiling.resample import Resampling
 from geoseg.tiling.taps import source_box
-from geoseg.training.augment import AreaPixels, Recipe, random_window
+from geoseg.training.areas import AreaPixels
+from geoseg.training.augment import Recipe, random_window
 from geoseg.training.samples import working_box
 from geoseg.training.spec import Augmentation, Cut, Split
 from geoseg.training.split import split_scene

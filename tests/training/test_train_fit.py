@@ -10,7 +10,7 @@ from geoseg.models.backends.torch import one_thread_per_network
 from geoseg.models.bundle import save_model
 from geoseg.models.spec import Architecture
 from geoseg.training import loop
-from geoseg.training.augment import AreaPixels
+from geoseg.training.areas import AreaPixels
 from geoseg.training.history import Epoch
 from geoseg.training.loop import fit
 from geoseg.training.samples import Samples
