@@ -48,12 +48,13 @@ WANTED = {  # keys whose text is read, and how to write it
 LARGEST_CONFIG, LARGEST_RECORD = 4 * 2**20, 256 * 2**20  # bytes of a config, and of a file that geoseg wrote
 
 
-def _read(key: object, text: str) -> object:
+def _read(key: object, value: object) -> object:
     """Return what an option's text means; text that means nothing stays, and is named with all other faults."""
+    text = TEXTS.get(str(key))
     try:
-        return TEXTS[str(key)].read(text) if key in TEXTS else text
+        return text.read(value) if text is not None and isinstance(value, text.kinds) else value
     except ConfigError:
-        return text
+        return value
 
 
 class OptionKeys(Value, Checked):
@@ -102,7 +103,7 @@ class RunKeys(SceneReading):
     def _readable(cls, options: object) -> object:
         if not isinstance(options, Mapping):
             return options
-        return {key: _read(key, value) if isinstance(value, str) else value for key, value in options.items()}
+        return {key: _read(key, value) for key, value in options.items()}
 
     @model_validator(mode="after")
     def _stays_here(self) -> Self:

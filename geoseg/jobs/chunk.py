@@ -21,7 +21,6 @@ from geoseg.tiling.normalise import normalise
 from geoseg.tiling.resample import resample_counts, resample_valid
 from geoseg.tiling.strips import Strip, strips
 from geoseg.tiling.taps import source_box
-from geoseg.tiling.views import VIEWS
 from geoseg.values.box import Box
 from geoseg.values.raster import Raster
 
@@ -149,7 +148,7 @@ class ChunkWalk:
         forward_all: ForwardAll,
     ) -> None:
         """Add what all members and views of the network say of each window, averaged, to the sums."""
-        job, views = self.job, VIEWS[self.job.tta]
+        job, views = self.job, self.job.views
         groups = list(batched(windows, job.batch))
         inputs = ((m, _stack(job, group, image, strip.seen)) for group in groups for m, image in enumerate(images))
         answers = forward_all((m, view.apply(stack)) for m, stack in inputs for view in views)

@@ -6,11 +6,13 @@ import platform
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from math import prod
 from typing import Any
 
 from geoseg import __version__
 from geoseg.errors import ConfigError, PlanChangedError
 from geoseg.executors.base import Backends, Platform, SiteOf
+from geoseg.models.architectures import check_architecture
 from geoseg.models.bundle import ModelBundle, backends_of
 from geoseg.models.spec import ModelSpec
 from geoseg.scenes.aoi import Area
@@ -19,6 +21,7 @@ from geoseg.scenes.scene import BandSource, Scene
 from geoseg.tasks import task_of
 from geoseg.tasks.base import Task
 from geoseg.tiling.resample import Resampling
+from geoseg.tiling.views import View, views_of
 from geoseg.tiling.windows import WindowGrid, chunks
 from geoseg.values.box import Box
 from geoseg.values.layers import Layer, Pixels
@@ -64,6 +67,17 @@ class Job:
     def task(self) -> Task:
         """What the channels become."""
         return task_of(self.spec)
+
+    @cached_property
+    def views(self) -> tuple[View, ...]:
+        """What is run of every window, and averaged."""
+        least = check_architecture(self.spec.arch).least_px
+        return views_of(self.tta, self.windows.window_shape, multiple=self.spec.multiple_px, least=least)
+
+    @property
+    def seen_shape(self) -> tuple[int, int]:
+        """(height, width) of the largest view of a window, not yet turned."""
+        return max((view.shape_of(self.windows.window_shape) for view in self.views), key=prod)
 
     @property
     def backends(self) -> Backends:

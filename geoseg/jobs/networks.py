@@ -25,8 +25,8 @@ def load_networks(job: Job) -> Forward:
 
 
 def call_bytes(job: Job) -> int:
-    """Return what a call for a batch of a job's windows holds in this process, inside the member that needs most."""
-    shape = (job.batch, len(job.spec.bands), *job.windows.window_shape)
+    """Return what a call for a batch of a job's largest views holds here, inside the member that needs most."""
+    shape = (job.batch, len(job.spec.bands), *job.seen_shape)
     with _lock:
         return max((member.peak_bytes(shape) for replica in _of(job).replicas for member in replica), default=0)
 

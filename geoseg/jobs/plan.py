@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import product
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -37,7 +39,7 @@ from geoseg.tiling.memory import (
 )
 from geoseg.tiling.resample import Resampling
 from geoseg.tiling.taps import source_box
-from geoseg.tiling.views import VIEWS
+from geoseg.tiling.views import margin_for, views_of
 from geoseg.tiling.windows import WindowGrid, redundancy
 
 # Windows of 768 px are run 1.68 times as often as there are in chunks of 2048 px, 1.32 times in 4096, 1.13 in 8192
@@ -97,7 +99,7 @@ class Plan:
             "chunk_px": job.chunk_px,
             "chunks": sum(1 for _ in job.chunks()),
             "redundancy": round(self.redundancy, 4),
-            "network_calls_per_window": len(VIEWS[job.tta]) * len(job.bundles),
+            "network_calls_per_window": len(job.views) * len(job.bundles),
             "lanes": self.lanes,
             "batch": job.batch,
             "tta": job.tta,
@@ -200,31 +202,41 @@ def make_job(
         )
     if polygons is not None and spec.polygon_class is None:
         raise ConfigError(f"model {spec.name!r} names no class to draw polygons of; use geoseg predict")
-    threshold = spec.threshold if options.threshold is None else options.threshold
+    threshold, tta = spec.threshold if options.threshold is None else options.threshold, options.tta or spec.tta
     resampling = Resampling.to_resolution(scene.grid, spec.reading_gsd_m(scene.grid))
     if spec.times_off(scene.grid) > MOST_TIMES and not options.any_scale:
         raise InputError(f"{_far(scene, spec)}; take a model for such pixels, or pass --any-scale")
     return Job(
         scene=_in_range(scene.select(spec.source_bands, optional=spec.optional), spec, options.stretch),
         bundles=tuple(bundles),
-        windows=WindowGrid.fit(
-            resampling.working_shape,
-            window=spec.window_px,
-            margin=spec.margin_px,
-            ramp=spec.ramp_px,
-            multiple=spec.multiple_px,
-            least=check_architecture(spec.arch).least_px,
-        ),
+        windows=_windows(bundles, resampling.working_shape, tta),
         resampling=resampling,
         chunk_px=chunk_px,
         batch=options.batch,
-        tta=options.tta or spec.tta,
+        tta=tta,
         platform=platform,
         threshold=threshold,
         layers=task_of(spec).layers(spec, _wanted(options, polygons)),
         reads=files_read((*scene.files, *(() if scene.mask is None else (scene.mask,)))),
         area=None if options.aoi is None else read_area(options.aoi, scene.grid),
     )
+
+
+def _windows(bundles: Sequence[ModelBundle], shape: tuple[int, int], tta: str) -> WindowGrid:
+    """Return the windows over a working grid; raises ConfigError where a view of them is not what a network takes."""
+    spec, networks = bundles[0].spec, [check_architecture(bundle.spec.arch) for bundle in bundles]
+    margin, least = margin_for(tta, spec.margin_px, multiple=spec.multiple_px), networks[0].least_px
+    try:
+        grid = WindowGrid.fit(
+            shape, window=spec.window_px, margin=margin, ramp=spec.ramp_px, multiple=spec.multiple_px, least=least
+        )
+    except ConfigError as error:
+        raise ConfigError(f"tta {tta}: {error}; take scales nearer to 1") from error
+    for view in views_of(tta, grid.window_shape, multiple=spec.multiple_px, least=least):
+        for network, side in product(networks, view.shape_of(grid.window_shape)):
+            if fault := view.sizes and network.fault_of_window(side):
+                raise ConfigError(f"tta {tta}: {fault}")
+    return grid
 
 
 def _in_range(scene: Scene, spec: ModelSpec, percentiles: tuple[float, float] | None) -> Scene:
@@ -252,7 +264,8 @@ def _load(job: Job, *, lanes: int) -> Load:
         leaving_bytes=leaving,
         layer_bytes=job.bytes_per_px,
         batch=job.batch,
-        answers=len(VIEWS[job.tta]) * len(job.bundles),
+        answers=len(job.views) * len(job.bundles),
+        seen_px=prod(job.seen_shape),
         images=len({str(b.spec.normalisation) for b in job.bundles}),
         lanes=lanes,
         weights_bytes=weights_bytes([b.weights.bytes for b in job.bundles]),

@@ -4,13 +4,13 @@ import statistics
 import time
 from collections.abc import Sequence
 from itertools import repeat
+from math import prod
 
 import numpy as np
 
 from geoseg.jobs.networks import load_networks
 from geoseg.jobs.plan import Plan
 from geoseg.models.backends import choose, library
-from geoseg.tiling.views import VIEWS
 
 CALLS = 3
 
@@ -46,5 +46,8 @@ def estimated_total_seconds(plans: Sequence[Plan]) -> float | None:
 
 
 def _calls(plan: Plan) -> float:
+    """Return how many calls for batches of windows of the grid's shape take as long as all calls of a plan."""
     job = plan.job
-    return plan.redundancy * job.windows.count * len(VIEWS[job.tta]) * len(job.bundles) / job.batch
+    window = job.windows.window_shape
+    views = sum(prod(view.shape_of(window)) / prod(window) for view in job.views)
+    return plan.redundancy * job.windows.count * views * len(job.bundles) / job.batch

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from geoseg.models.derived import Derived, check, source_bands
 from geoseg.models.outputs import MOST_CHANNELS, Channel, Output, of_schema_2
 from geoseg.models.probed import Probed
-from geoseg.models.value import Name, Physical, Text, Value, a_name
+from geoseg.models.value import Name, Physical, Text, Value, Views, a_name
 from geoseg.models.values import TrainedValues
 from geoseg.tiling.axis import Axis
 from geoseg.values.bands import Band, BandSet
@@ -93,7 +93,7 @@ class ModelSpec(Value):
     outputs: tuple[Output, ...] = Field(min_length=1, max_length=64, description="groups of channels, in order")
     classes: tuple[ClassInfo, ...]
     polygon_class: str | None = None
-    tta: Literal["none", "rotate", "d4"] = Field("none", description="views of a window that a run averages by default")
+    tta: Views = Field("none", description="views of a window that a run averages by default")
     threshold: float = Field(0.5, gt=0, lt=1, description="p(polygon_class) from which a pixel belongs to it")
     polygon_confidence: PolygonConfidence | None = Field(None, description="how likely its polygons are right")
     ground: Text = Field("", description="what ground it was trained or tuned on")

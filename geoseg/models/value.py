@@ -2,8 +2,9 @@
 
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from geoseg.options.parse import parse_views
 from geoseg.untrusted.text import fault_of_name, fault_of_text
 
 
@@ -29,4 +30,5 @@ def a_text(text: str) -> str:
 
 Name = Annotated[str, AfterValidator(a_name)]
 Text = Annotated[str, AfterValidator(a_text)]
+Views = Annotated[str, BeforeValidator(parse_views)]  # of a window, e.g. "flip@0.75,1"
 Physical = Annotated[float, Field(ge=-1e30, le=1e30)]  # float32 holds it, and what a scene's values are off it

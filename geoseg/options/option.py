@@ -35,8 +35,10 @@ class Text:
     """Its name in a list of flags."""
     form: str
     """What is right, e.g. "i/n, e.g. 1/8"."""
-    read: Callable[[str], Any]
+    read: Callable[[Any], Any]
     """Returns the value of a text; raises ConfigError."""
+    kinds: tuple[type, ...] = (str,)
+    """What a config may hold that is read so."""
 
 
 @dataclass(frozen=True, slots=True)

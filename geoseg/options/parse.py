@@ -1,11 +1,14 @@
 """Texts of options: sizes, durations, shards, lists of names, meanings of values, and nodata."""
 
 import re
+from collections.abc import Mapping
 from typing import Literal
 
 from geoseg.errors import ConfigError
 from geoseg.options.option import Text
 
+TURNS = ("none", "flip", "rotate", "d4")
+SCALES = (0.25, 4.0)  # of a window
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
 
 
@@ -89,6 +92,47 @@ def parse_percentiles(text: str) -> tuple[float, float]:
     return low, high
 
 
+def parse_views(said: object) -> str:
+    """Return views of a window as one text; raises ConfigError.
+
+    >>> parse_views("d4@1"), parse_views({"views": "flip", "scales": [0.75, 1, 1.25]})
+    ('d4', 'flip@0.75,1,1.25')
+    """
+    if isinstance(said, Mapping):
+        unknown = set(said) - {"views", "scales"}
+        scales = said.get("scales", [1])
+        if unknown or not isinstance(scales, list | tuple):
+            raise ConfigError(f"{dict(said)}: write {VIEWS.form}")
+        said = f"{said.get('views', 'none')}@{','.join(map(str, scales))}"
+    turns, scales = turns_and_scales(str(said))
+    return turns if scales == (1,) else f"{turns}@{','.join(f'{scale:g}' for scale in scales)}"
+
+
+def are_views(text: str) -> bool:
+    """Return whether a text names views of a window."""
+    try:
+        return bool(turns_and_scales(text))
+    except ConfigError:
+        return False
+
+
+def turns_and_scales(text: str) -> tuple[str, tuple[float, ...]]:
+    """Return the two parts of a text such as "flip@0.75,1,1.25"; raises ConfigError.
+
+    >>> turns_and_scales("rotate")
+    ('rotate', (1.0,))
+    """
+    turns, _, listed = text.replace(" ", "").partition("@")
+    try:
+        scales = tuple(float(part) for part in listed.split(",")) if "@" in text else (1.0,)
+    except ValueError:
+        scales = ()
+    sound = all(SCALES[0] <= scale <= SCALES[1] for scale in scales) and 0 < len(set(scales)) == len(scales) <= 8
+    if turns not in TURNS or not sound:
+        raise ConfigError(f"{text!r}: write {VIEWS.form}")
+    return turns, scales
+
+
 SIZE = Text("SIZE", "a size such as 4GB, 512MB or 1.5GiB", parse_bytes)
 DURATION = Text("TIME", "a duration such as 3600, 55m or 12h", parse_seconds)
 SHARD = Text("I/N", "i/n, e.g. 1/8", parse_shard)
@@ -96,3 +140,9 @@ NAMES = Text("NAMES", "names with commas between them", parse_names)
 VALUES = Text("VALUE=CLASS,…", "VALUE=CLASS,VALUE=CLASS, e.g. 0=background,1=building", parse_values)
 PERCENTILES = Text("LOW,HIGH", "two percentiles, e.g. 2,98", parse_percentiles)
 NODATA = Text("N|none", "a number, or none", parse_nodata)
+VIEWS = Text(
+    "VIEWS",
+    "none, flip, rotate or d4, and scales of 0.25 to 4 after an @, e.g. flip@0.75,1,1.25",
+    parse_views,
+    kinds=(str, dict),
+)

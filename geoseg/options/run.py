@@ -6,12 +6,11 @@ from dataclasses import dataclass, fields, replace
 from typing import Annotated, Literal, Self
 
 from geoseg.options.option import NAMED, Checked, Limit, Option, above, at_least, inside
-from geoseg.options.parse import DURATION, NAMES, PERCENTILES, SHARD, SIZE
+from geoseg.options.parse import DURATION, NAMES, PERCENTILES, SHARD, SIZE, VIEWS, are_views
 from geoseg.values.layers import RASTERS
 
 Engines = Literal["threads", "sync", "local", "cuda", "dask"]
 OnFailure = Literal["stop", "fill"]
-Views = Literal["none", "rotate", "d4"]  # keys of ``geoseg.tiling.views.VIEWS``
 
 _SIDE = Limit("512 x 2^n", "choose 512, 1024, 2048, … (512 x 2^n)", lambda side: side >= 512 and not side & (side - 1))
 _MEMORY = Limit(
@@ -22,6 +21,7 @@ _OVERWRITE = Option("Replace what is there.", unset="refuse", topic="")
 _PERCENTILES = Limit(
     "0 to 100", "write two percentiles, the lower one first, e.g. 2,98", lambda two: 0 <= two[0] < two[1] <= 100
 )
+_VIEWS = Limit("none, flip, rotate, d4, @SCALES", f"write {VIEWS.form}", are_views)
 _CALL = Limit("module:function", "write module:function", lambda name: re.fullmatch(r"[\w.]+:\w+", name) is not None)
 
 
@@ -92,7 +92,13 @@ class RunOptions(EngineOptions):
     batch: Annotated[int, Option("Windows per network call.", limit=at_least(1))] = 1
     chunk_px: Annotated[int | None, Option("Side of a chunk, 512 x 2^n.", unset="by the memory", limit=_SIDE)] = None
     tta: Annotated[
-        Views | None, Option("Average turned views of each window: none, rotate (4) or d4 (8).", unset="the model's")
+        str | None,
+        Option(
+            "Average views of each window: none, flip (4), rotate (4), d4 (8), at scales: flip@0.75,1,1.25.",
+            unset="the model's",
+            limit=_VIEWS,
+            text=VIEWS,
+        ),
     ] = None
     threshold: Annotated[
         float | None,

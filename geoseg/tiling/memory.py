@@ -29,17 +29,18 @@ GDAL_CACHE_BYTES = 64 * MIB  # what the engine allows GDAL's block cache (GDAL_C
 class Load:
     """What a run holds in memory, whatever its chunk size.
 
-    bands, itemsize: of the scene as it is stored; channels: of the network's answer; reducing_bytes, leaving_bytes: of
-    a pixel while sums become layers, and of its layers while they are encoded; layer_bytes: of a pixel in all layers of
-    a part; batch: windows per network call; lanes: calls at once; answers: views and members that are averaged; images:
-    differently normalised ones; weights_bytes: of all members, while they are loaded; call_bytes: inside
-    the network, as ``Backend.peak_bytes`` says of a batch.
+    bands, itemsize: of the scene as it is stored; seen_px: of the largest view of a window; channels: of the network's
+    answer; reducing_bytes, leaving_bytes: of a pixel while sums become layers, and of its layers while they are
+    encoded; layer_bytes: of a pixel in all layers of a part; batch: windows per network call; lanes: calls at once;
+    answers: views and members that are averaged; images: differently normalised ones; weights_bytes: of all members,
+    while they are loaded; call_bytes: inside the network, as ``Backend.peak_bytes`` says of a batch.
     """
 
     grid: WindowGrid
     resampling: Resampling
     bands: int
     itemsize: int
+    seen_px: int
     channels: int
     reducing_bytes: int
     leaving_bytes: int
@@ -102,7 +103,7 @@ def projected_bytes(load: Load, chunk_px: int) -> MemoryPlan:
     """
     source, seen, sums, rows, width = _largest(load, chunk_px)
     stored = load.bands * load.itemsize
-    batch_px = load.batch * load.grid.rows.window * load.grid.cols.window
+    batch_px = load.batch * load.seen_px
     resampled = 0 if load.resampling.is_identity else rows * (4 * load.channels + 1)
     encoded_px = width * (2 * TILE_PX + min(chunk_px, load.resampling.scene_shape[0]) * 4 // 3)
     return MemoryPlan(

@@ -11,7 +11,7 @@ from geoseg.models.architectures import check_architecture
 from geoseg.models.derived import Derived
 from geoseg.models.outputs import Output
 from geoseg.models.spec import Architecture, ModelSpec, Normalisation, Range
-from geoseg.models.value import Value
+from geoseg.models.value import Value, Views
 from geoseg.training.losses.terms import CE_DICE, Balance, Terms, groups_of
 from geoseg.training.targets import BuildingTarget, ClassTarget
 from geoseg.untrusted.validation import in_words
@@ -144,7 +144,7 @@ class TrainSpec(Value):
     window_px: int | None = Field(None, description="null: the network's default, as margin_px and ramp_px")
     margin_px: int | None = None
     ramp_px: int | None = None
-    tta: Literal["none", "rotate", "d4"] = Field("none", description="views of a window that runs average by default")
+    tta: Views = Field("none", description="views of a window that runs average by default")
     suits_m: Range | None = Field(None, description="resolutions of the scenes that the model is for")
     ground: str = Field("", description="what ground it is trained on, in words")
     licence: str = ""

@@ -76,6 +76,7 @@ def test_the_shipped_configs_have_the_defaults_and_buildings_names_every_key():
         ({"options": {"zzz": 1}}, "options.zzz: unknown key; there are engine, cluster,"),
         ({"options": {"chunk_px": 700}}, "options: chunk-px 700: choose 512, 1024"),
         ({"options": {"memory_bytes": "4 apples"}}, "options.memory_bytes: '4 apples': write a size such as 4GB"),
+        ({"options": {"tta": {"views": "spin"}}}, "options.tta: {'views': 'spin'}: write none, flip, rotate or d4"),
         ({"polygons": {"min_area": 5}}, "polygons.min_area: unknown key; did you mean min_area_m2?"),
         ({"nodata": "none"}, "nodata: 'none' is no number"),
     ],
@@ -85,6 +86,12 @@ def test_a_wrong_key_is_named_with_its_path(tmp_path, keys, told):
     with pytest.raises(ConfigError) as error:
         load_config(path)
     assert str(error.value).startswith(f"{path}: {told}")
+
+
+@pytest.mark.parametrize("tta", ["d4@0.75,1", {"views": "d4", "scales": [0.75, 1]}])
+def test_views_are_written_as_a_text_or_as_keys(tmp_path, tta):
+    assert load_config(buildings(tmp_path / "x.yaml", options={"tta": tta})).options.tta == "d4@0.75,1"
+    assert load_config(train(tmp_path / "t.yaml", tta=tta)).spec.tta == "d4@0.75,1"
 
 
 @pytest.mark.parametrize(

@@ -229,6 +229,17 @@ def test_a_raster_that_declares_billions_of_rows_is_refused_at_once(scene_file, 
         make_plan(endless, [bundle], site=site, options=RunOptions())
 
 
+def test_windows_seen_smaller_have_larger_margins_and_what_does_not_fit_is_refused(scene_file, bundle):
+    scene, site = open_scene(scene_file), local_site("cpu", lanes=1)
+    plain, scaled = (
+        make_plan(scene, [bundle], site=site, options=RunOptions(tta=tta)) for tta in ("none", "none@0.5,1,1.5")
+    )
+    assert scaled.job.windows.rows.margin == 2 * plain.job.windows.rows.margin > 0
+    assert scaled.memory.busy > plain.memory.busy
+    with pytest.raises(ConfigError, match=r"^tta none@0.25: margin \d+ px .*; take scales nearer to 1$"):
+        make_plan(scene, [bundle], site=site, options=RunOptions(tta="none@0.25"))
+
+
 def test_polygons_need_a_model_that_names_their_class(scene_file, bundle, tmp_path):
     plain = replace(bundle, spec=bundle.spec.model_copy(update={"polygon_class": None}))
     with pytest.raises(ConfigError, match="no class to draw polygons of"):

@@ -1,16 +1,16 @@
 """Options of runs: what is wrong with them is told all at once."""
 
-from typing import get_args
-
 import pytest
 
 from geoseg.cli import main
 from geoseg.errors import ConfigError
+from geoseg.options.parse import TURNS as NAMED
+from geoseg.options.parse import VIEWS
 from geoseg.options.polygons import PolygonOptions, RegularizeOptions
-from geoseg.options.run import ClusterOptions, EngineOptions, RunOptions, Views
+from geoseg.options.run import ClusterOptions, EngineOptions, RunOptions
 from geoseg.options.scene import SceneOptions
 from geoseg.tasks.semantic import HELD
-from geoseg.tiling.views import VIEWS
+from geoseg.tiling.views import TURNS
 from geoseg.values.layers import RASTERS
 
 
@@ -52,7 +52,7 @@ def test_evaluate_refuses_a_tolerance_that_is_none(tmp_path, capsys, value):
 
 
 def test_the_names_of_views_and_rasters_are_those_that_are_made():
-    assert tuple(VIEWS) == get_args(Views)
+    assert tuple(TURNS) == NAMED
     assert tuple(HELD) == tuple(RASTERS)
 
 
@@ -68,7 +68,7 @@ def test_an_engine_that_is_not_named_is_that_of_the_cluster():
 @pytest.mark.parametrize(
     ("group", "values", "told"),
     [
-        (RunOptions, {"tta": "d5"}, "tta 'd5': choose none, rotate, d4"),
+        (RunOptions, {"tta": "d5"}, f"tta 'd5': write {VIEWS.form}"),
         (RunOptions, {"max_runtime_s": 0.0}, "max-runtime 0.0: give more than 0"),
         (RunOptions, {"threshold": 1.0}, "threshold 1.0: it lies between 0 and 1"),
         (PolygonOptions, {"max_component_px": 5}, "max-component-px 5: at least 262144 is needed"),

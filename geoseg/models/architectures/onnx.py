@@ -32,6 +32,12 @@ class OnnxOptions(Options):
         """See ``Options``: the bundle's own multiple counts."""
         return 1
 
+    def fault_of_window(self, window_px: int) -> str:
+        """See ``Options``."""
+        if self.fixed_px in (None, window_px):
+            return super().fault_of_window(window_px)
+        return f"windows of {window_px} px are not taken: the file takes {self.fixed_px} px alone"
+
     def values_per_px(self, _in_channels: int, _out_channels: int) -> Fraction | None:
         """See ``Options``."""
         return None
