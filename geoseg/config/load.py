@@ -116,7 +116,10 @@ class RunKeys(SceneReading):
         aoi, clouds = self.options.aoi, self.options.mask_clouds
         return self.model_copy(
             update={
-                "mask": None if self.mask is None else _located(self.mask, folder),
+                **{
+                    key: None if (file := getattr(self, key)) is None else _located(file, folder)
+                    for key in ("mask", "dem")
+                },
                 "model": tuple(_bundle(model, folder) for model in self.model),
                 "options": replace(
                     self.options,

@@ -217,7 +217,7 @@ def make_job(
         platform=platform,
         threshold=threshold,
         layers=task_of(spec).layers(spec, _wanted(options, polygons)),
-        reads=files_read((*scene.files, *(() if scene.mask is None else (scene.mask,)))),
+        reads=files_read(scene.inputs),
         area=None if options.aoi is None else read_area(options.aoi, scene.grid),
     )
 

@@ -85,12 +85,11 @@ class RunRequest:
         """
         scene, bundles = opened_scene(self.scene), load_models(self.model)
         aoi = [] if self.options.aoi is None else [self.options.aoi, self.options.aoi.rpartition(":")[0]]
-        mask = [] if scene.mask is None else [scene.mask]
         models = [path for bundle in bundles for path in Path(bundle.path).iterdir()]
         groups = [file_of(group) for group in groups_of(bundles[0].spec)] if bundles else []
         refuse_foreign(self.out, groups)
         names = {*self.names, *groups, *own_files(self.out)}
-        refuse_inputs(self.out, names, [*files_read([*scene.files, *mask]), *aoi, *models])
+        refuse_inputs(self.out, names, [*files_read(scene.inputs), *aoi, *models])
         config = self.config
         if config is None and not isinstance(self.scene, Scene):
             files = [self.scene] if isinstance(self.scene, str | Path) else self.scene

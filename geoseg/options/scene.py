@@ -46,6 +46,16 @@ class SceneOptions(Checked):
         str | None,
         Option("CRS that a scene placed by ground control points, or in another CRS, is warped to, e.g. EPSG:32633."),
     ] = None
+    height: Annotated[
+        float | None,
+        Option("Height of the ground in metres, for a scene placed by RPCs that --warp-to warps.", limit=NUMBER),
+    ] = None
+    dem: Annotated[
+        str | None,
+        Option(
+            "Raster of heights in metres, for a scene placed by RPCs; instead of --height.", limit=NAMED, metavar="FILE"
+        ),
+    ] = None
     local_only: Annotated[bool, Option("Refuse URLs, VRTs and other formats that make GDAL read further files.")] = (
         False
     )

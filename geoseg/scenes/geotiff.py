@@ -13,7 +13,7 @@ from geoseg.scenes.reading import first_line, open_raster
 from geoseg.scenes.reads import files_read
 from geoseg.scenes.recipe import Described, Given
 from geoseg.scenes.scene import BandSource
-from geoseg.values.grid import Grid, pyproj_crs
+from geoseg.values.grid import Grid, lonlat, pyproj_crs, zone_of
 
 GridOf = Callable[[DatasetReader, Given], Grid]
 LARGEST = float(np.finfo(np.float32).max)  # pixels are worked with as float32
@@ -24,10 +24,15 @@ def own_grid(src: DatasetReader, given: Given) -> Grid:
     path = src.name
     if src.transform.is_identity and src.gcps[0]:
         raise InputError(
-            f"{path}: placed by ground control points only; name the CRS to warp it to, e.g. --warp-to EPSG:32633"
+            f"{path}: placed by ground control points only; name the CRS to warp it to, e.g. --warp-to "
+            f"{_zone_of_points(src)}"
         )
     if src.transform.is_identity and src.rpcs:
-        raise InputError(f"{path}: placed by RPCs only; rectify it first (gdalwarp -rpc)")
+        raise InputError(
+            f"{path}: placed by RPCs only; name the CRS to warp it to and the ground's height, e.g. --warp-to "
+            f"{zone_of(src.rpcs.long_off, src.rpcs.lat_off)} --dem heights.tif (or --height 120), or rectify it first "
+            f"(gdalwarp -rpc)"
+        )
     if src.transform.is_identity:  # what rasterio gives for a missing or empty one
         raise InputError(
             f"{path}: no geotransform, so nobody knows where its pixels lie or how large they are; give it one "
@@ -94,6 +99,15 @@ def usable_crs(crs: CRS | None, path: str, assume_crs: str | None) -> CRS:
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     return found
+
+
+def _zone_of_points(src: DatasetReader) -> str:
+    """Return the zone that a file's ground control points lie in."""
+    points, crs = src.gcps
+    if not crs:
+        return "EPSG:32633"
+    lon, lat = lonlat(crs, np.array([p.x for p in points]), np.array([p.y for p in points]))
+    return zone_of(float(lon[0]), float(lat[0]))
 
 
 def _refuse_scales(src: DatasetReader, path: str) -> None:

@@ -11,6 +11,7 @@ from geoseg.errors import ConfigError, InputError
 from geoseg.scenes import geotiff, stack, warped
 from geoseg.scenes.band_names import name_bands
 from geoseg.scenes.geotiff import describe_file
+from geoseg.scenes.placement import Heights
 from geoseg.scenes.recipe import Given, Recipe
 from geoseg.scenes.scene import Scene
 from geoseg.scenes.stack import in_words
@@ -36,6 +37,8 @@ def open_scene(
     assume_crs: str | None = None,
     resampling: Rule | None = None,
     warp_to: str | None = None,
+    height: float | None = None,
+    dem: str | Path | None = None,
     local_only: bool = False,
 ) -> Scene:
     """Open a GeoTIFF, COG, VRT or any raster GDAL reads, or several single-band files of one place, as one scene.
@@ -47,6 +50,7 @@ def open_scene(
     band is 0, nodata or NaN are invalid; assume_crs: for files without one; resampling: "nearest", "bilinear" or
     "average", by which files of other pixel sizes become bands on the grid of the first one;
     warp_to: a CRS, such as "EPSG:32633", that a scene placed by ground control points, or in another CRS, is warped to;
+    height, dem: the ground's height in metres, or a raster of heights, for scenes placed by RPCs;
     local_only: names and formats that make GDAL read further files or URLs (VRT, WMS, …) are refused.
     Raises InputError (not there, not a raster, no CRS, complex pixels, grids that differ) and ConfigError.
 
@@ -58,7 +62,7 @@ def open_scene(
     paths = tuple(str(p) for p in ([source] if isinstance(source, str | Path) else source))
     if not paths:
         raise ConfigError("no scene given")
-    given = Given(paths, assume_crs, resampling, warp_to, local_only)
+    given = Given(paths, assume_crs, resampling, warp_to, _heights(height, dem), local_only)
     found = next(known for recipe in RECIPES if (known := recipe(given)) is not None)
     given_values = {"nodata": nodata, "scale": scale, "offset": offset}
     told: dict[str, Any] = {name: value for name, value in given_values.items() if value is not None}
@@ -78,6 +82,15 @@ def open_scene(
         mask=None if mask is None else str(mask),
         notes=found.notes,
     )
+
+
+def _heights(height: float | None, dem: str | Path | None) -> Heights | None:
+    if height is not None and dem is not None:
+        raise ConfigError("--height and --dem: give one of them")
+    if dem is None:
+        return None if height is None else Heights(height)
+    describe_file(str(dem), Given((str(dem),)))  # has a place
+    return Heights(dem=str(dem))
 
 
 def _dtype_of_all(dtypes: Iterable[str]) -> str:

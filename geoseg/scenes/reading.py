@@ -104,7 +104,8 @@ def read(scene: Scene, box: Box) -> Raster:
                     f"({first_line(error)}); the file is damaged or cut off, fetch it again"
                 ) from error
     if scene.mask is not None:
-        valid &= _shown(scene.mask, window)
+        values, known = read_band(scene.mask, placed)
+        valid &= known & (values != 0)
     valid &= ~_nodata_mask(data, [s.nodata for s in scene.sources])
     if data.dtype.kind == "f":
         for channel in data:
@@ -142,15 +143,14 @@ def _brought(
     return data, shown
 
 
-def _shown(mask: str, window: Window) -> NDArray[np.bool_]:
-    """Return where a mask file shows pixels: its first band is neither 0 nor nodata nor NaN."""
-    with open_raster(mask) as src:
+def read_band(path: str, box: Box) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
+    """Return (h, w) pixels of a file's first band, and which of them are neither nodata nor NaN; raises InputError."""
+    with open_raster(path) as src:
         try:
-            values = src.read(1, window=window, masked=True)
+            values = src.read(1, window=_window(box), masked=True)
         except RasterioError as error:
-            raise InputError(f"{mask}: cannot be read ({first_line(error)}); fetch it again") from error
-    shown = np.asarray(values.filled(0))
-    return (shown != 0) & ~np.isnan(shown)
+            raise InputError(f"{path}: cannot be read ({first_line(error)}); fetch it again") from error
+    return values.data, ~np.ma.getmaskarray(values) & ~np.isnan(values.data)
 
 
 def _unmasked(src: DatasetReader, own: Sequence[BandSource], window: Window) -> NDArray[np.bool_]:

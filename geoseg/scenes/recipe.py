@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from geoseg.scenes.placement import Heights
 from geoseg.scenes.scene import BandSource
 from geoseg.values.grid import Grid
 from geoseg.values.resampling import Rule
@@ -16,6 +17,7 @@ class Given:
     assume_crs: str | None = None  # of files that have none
     resampling: Rule | None = None  # by which files of other grids become pixels of the scene; None: they do not
     warp_to: str | None = None  # CRS on a grid of which the scene is to lie; None: on that of its first file
+    heights: Heights | None = None  # of the ground, by which RPCs place pixels
     local_only: bool = False  # names and formats that make GDAL read further files or URLs are refused
 
 

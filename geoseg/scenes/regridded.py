@@ -27,6 +27,11 @@ class Regridded:
     cols: AxisMap
     rule: Rule
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """See ``Placing``."""
+        return ()
+
     @classmethod
     def between(cls, file: Grid, scene: Grid, rule: Rule) -> Self | None:
         """Return how a file is brought onto a scene's grid, None where one is turned against the other, or far off."""

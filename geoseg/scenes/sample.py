@@ -83,13 +83,19 @@ def _corners(shape: tuple[int, int], side: tuple[int, int], most: int) -> list[t
 def empty_areas(scene: Scene, seen: Sample) -> list[str]:
     """Return a warning for each value that fills large areas without any texture: holes and collars that nothing masks.
 
-    Looked for are 0, the largest value of an integer type, and the least value where it is negative.
+    Looked for are 0, the largest value of an integer type, and the least value where it is negative. The other way
+    round, a scene that shows no pixel with data is warned of too.
     """
+    if seen.valid.size and not seen.valid.any():
+        return [
+            f"{scene.name}: none of the {seen.valid.size:,} pixels looked at has data, so the map is empty or "
+            f"nearly so; if it should not be, see its nodata value (geoseg info) and set another with --nodata"
+        ]
     return [
         f"{scene.name}: about {share:.0%} of the pixels are {value:g} in all bands, in areas without any texture, and "
         f"are mapped as if they were ground; if these are holes or a collar, pass --nodata {value:g} (or --mask)"
-        for value in _suspects(scene, seen)
-        if (share := _empty_share(seen, value))
+        for share, value in (_empty_share(seen, value) for value in _suspects(scene, seen))
+        if share
     ]
 
 
@@ -103,11 +109,12 @@ def _suspects(scene: Scene, seen: Sample) -> list[float]:
     return sorted(values)
 
 
-def _empty_share(seen: Sample, value: float) -> float:
-    """Return the share of the pixels that hold ``value``, 0 where too few patches are full of it."""
+def _empty_share(seen: Sample, value: float) -> tuple[float, float]:
+    """Return the share of the pixels that hold about ``value``, 0 where too few patches are full of it, and which."""
     near = NEARLY if seen.data.dtype.kind in "iu" else 0
     hits = (np.abs(seen.data.astype(np.float32) - np.float32(value)) <= near).all(1) & seen.valid
-    full = int(hits.all(1).sum()) if hits.size else 0
-    if full < max(LEAST_PATCHES, LEAST_SHARE * len(hits)):
-        return 0.0
-    return float(hits.mean())
+    full = hits.all(1) if hits.size else np.zeros(len(hits), np.bool_)
+    if full.sum() < max(LEAST_PATCHES, LEAST_SHARE * len(hits)):
+        return 0.0, value
+    held, times = np.unique(seen.data[full], return_counts=True)
+    return float(hits.mean()), float(held[times.argmax()])

@@ -23,6 +23,10 @@ class Placing(Protocol):
     A frozen value, whose ``repr`` says all of it: it is part of what names a job.
     """
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """What it reads beside the file."""
+
     def bring(self, box: Box, fetch: Fetch) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """Return pixels (C, h, w) of ``box`` on the scene's grid, and which are made of any that are known.
 
@@ -83,6 +87,12 @@ class Scene:
     def files(self) -> tuple[str, ...]:
         """The files, each once, in order."""
         return tuple(dict.fromkeys(s.file for s in self.sources))
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """All that is read for it: its files, its mask, and heights by which files are placed."""
+        more = (file for s in self.sources if s.placing is not None for file in s.placing.files)
+        return tuple(dict.fromkeys((*self.files, *(() if self.mask is None else (self.mask,)), *more)))
 
     @property
     def name(self) -> str:

@@ -1,10 +1,5 @@
-"""Warped: files that ground control points place, or that are turned or in another CRS, on a grid in a stated CRS.
+"""Warped: files placed by ground control points or RPCs, turned, or in another CRS, on a grid in a stated CRS."""
 
-The place of every pixel in its file is computed by itself, without GDAL's approximation, so that no byte depends on the
-box that is asked for. RPCs are not used: they need heights.
-"""
-
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import hypot
@@ -13,13 +8,12 @@ from typing import Any
 import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
-from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 from rasterio.io import DatasetReader
-from rasterio.transform import GCPTransformer
 
 from geoseg.errors import ConfigError, InputError
 from geoseg.scenes.geotiff import describe_file, own_grid, usable_crs
+from geoseg.scenes.placement import ByPoints, ByRational, ByTransform, Flags, Placement, Places, applied, span, taken
 from geoseg.scenes.reading import first_line, open_raster
 from geoseg.scenes.recipe import Described, Given
 from geoseg.scenes.scene import Fetch
@@ -28,42 +22,8 @@ from geoseg.values.box import Box
 from geoseg.values.grid import Grid, lonlat, pyproj_crs
 from geoseg.values.resampling import Rule
 
-Places = NDArray[np.float64]
-Flags = NDArray[np.bool_]
 PROBES = 21  # places along each axis of a file that tell where it lies in the stated CRS, as many as GDAL takes
 MOST_TIMES = 16  # as many pixels may a scene have as its file, and the file under a box as the box
-
-
-@dataclass(frozen=True, slots=True)
-class Placement:
-    """Where the pixels of a file lie; rows and cols count pixels from the outer corner of the first."""
-
-    crs: CRS
-    shape: tuple[int, int]
-    transform: Affine | None  # None: placed by points
-    points: tuple[tuple[float, float, float, float], ...]  # (row, col, x, y)
-
-    def to_crs(self, rows: Places, cols: Places) -> tuple[Places, Places]:
-        """Return x and y of places in pixels."""
-        if self.transform is not None:
-            return _applied(self.transform, cols, rows)
-        x, y = _by_points(self.points).xy(rows.ravel(), cols.ravel(), offset="ul")
-        return np.reshape(x, rows.shape), np.reshape(y, rows.shape)
-
-    def to_pixels(self, x: Places, y: Places) -> tuple[Places, Places]:
-        """Return rows and cols of places in the CRS, (-1, -1) where there are none."""
-        found = np.isfinite(x) & np.isfinite(y)
-        x, y = np.where(found, x, 0), np.where(found, y, 0)
-        if self.transform is None:
-            rows, cols = (
-                np.reshape(p, x.shape)
-                for p in _by_points(self.points).rowcol(x.ravel(), y.ravel(), op=np.positive)  # as they are
-            )
-        else:
-            cols, rows = _applied(~self.transform, x, y)
-            if self.crs.is_geographic:  # the antimeridian may lie inside the file
-                cols = np.mod(cols, 360 / hypot(self.transform.a, self.transform.d))
-        return np.where(found, rows, -1), np.where(found, cols, -1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,24 +35,23 @@ class Warped:
     file: Placement
     rule: Rule  # nearest or bilinear
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """See ``Placing``."""
+        return self.file.way.files
+
     def bring(self, box: Box, fetch: Fetch) -> tuple[NDArray[np.float64], Flags]:
         """See ``Placing``."""
         rows, cols = self._places(box)
         height, width = self.file.shape
         inside = (rows >= 0) & (rows <= height) & (cols >= 0) & (cols <= width)
         rows, cols = np.where(inside, rows, 0), np.where(inside, cols, 0)
-        (r0, r1), (c0, c1) = _span(rows[inside], height), _span(cols[inside], width)
+        (r0, r1), (c0, c1) = span(rows[inside], height), span(cols[inside], width)
         if (r1 - r0) * (c1 - c0) > MOST_TIMES * max(inside.size, MOST_TIMES) and max(box.shape) > 1:
             return self._in_parts(box, fetch)  # a pole, or the ends of a file that reaches around the Earth
-        data, known = fetch(Box(r0, c0, r1, c1))
-        total, sums = np.zeros((len(data), *box.shape)), np.zeros((len(data), *box.shape))
-        for row, row_weight in _taps(rows, height, self.rule):
-            for col, col_weight in _taps(cols, width, self.rule):
-                at = np.clip(row - r0, 0, r1 - r0 - 1), np.clip(col - c0, 0, c1 - c0 - 1)  # inside, but for outsiders
-                weight = row_weight * col_weight * (known[:, *at] & inside)
-                total += weight
-                sums += weight * np.where(weight > 0, data[:, *at], 0)
-        return np.divide(sums, total, out=sums, where=total > 0), total > 0
+        part = Box(r0, c0, r1, c1)
+        values, some = taken(fetch(part), part, (rows, cols), self.file.shape, self.rule)
+        return np.where(inside, values, 0), some & inside
 
     def _in_parts(self, box: Box, fetch: Fetch) -> tuple[NDArray[np.float64], Flags]:
         parts = [(part.within(box), *self.bring(part, fetch)) for part in box.blocks(-(-max(box.shape) // 2))]
@@ -105,7 +64,7 @@ class Warped:
     def _places(self, box: Box) -> tuple[Places, Places]:
         """Return rows and cols in the file of the centres of a box's pixels."""
         rows, cols = np.mgrid[box.row0 : box.row1, box.col0 : box.col1] + 0.5
-        x, y = _operation(self.operation).transform(*_applied(self.transform, cols, rows))
+        x, y = _operation(self.operation).transform(*applied(self.transform, cols, rows))
         return self.file.to_pixels(np.asarray(x), np.asarray(y))
 
 
@@ -136,7 +95,7 @@ def _onto(grid: Grid, path: str, place: Placement, given: Given) -> Described:
     rule = given.resampling or "bilinear"
     operation, best = _operation_between(path, grid.crs, place)
     placing = Warped(grid.transform, operation, place, rule)
-    found = f"{len(place.points)} ground control points" if place.points else place.crs.to_string()[:60]
+    found = place.crs.to_string()[:60] if place.transform is not None else str(place.way)
     note = f"{path}: warped from {found} to {given.warp_to} ({rule})"
     note += "" if best else "; a better transformation exists, but its grid is not installed (projsync)"
     return replace(part, sources=tuple(replace(s, placing=placing) for s in part.sources), notes=(*part.notes, note))
@@ -146,20 +105,25 @@ def _placement(path: str, given: Given) -> Placement:
     """Return where a file's pixels lie; raises InputError where nothing says it."""
     with open_raster(path, local_only=given.local_only) as src:
         points, crs = src.gcps
-        if not (src.transform.is_identity and points):
-            grid = own_grid(src, given)
-            return Placement(grid.crs, grid.shape, grid.transform, ())
-        place = Placement(
-            usable_crs(crs, path, given.assume_crs), src.shape, None, tuple((p.row, p.col, p.x, p.y) for p in points)
-        )
+        if src.transform.is_identity and points:
+            crs = usable_crs(crs, path, given.assume_crs)
+            return Placement(crs, src.shape, _by_points(path, tuple((p.row, p.col, p.x, p.y) for p in points)))
+        if src.transform.is_identity and src.rpcs and given.heights is not None:
+            return Placement(CRS.from_epsg(4326), src.shape, ByRational.of(src.rpcs, given.heights))
+        grid = own_grid(src, given)
+        return Placement(grid.crs, grid.shape, ByTransform(grid.transform, 360 if grid.crs.is_geographic else None))
+
+
+def _by_points(path: str, points: tuple[tuple[float, float, float, float], ...]) -> ByPoints:
+    way = ByPoints(points)
     try:
-        _by_points(place.points)
+        way.to_crs(np.zeros(1), np.zeros(1))
     except Exception as error:  # rasterio raises GDAL's errors by names of its own
         raise InputError(
             f"{path}: its {len(points)} ground control points lead to no grid ({first_line(error)}); it needs three "
             f"that do not lie on a line"
         ) from error
-    return place
+    return way
 
 
 def _grid(path: str, place: Placement, crs: CRS) -> Grid:
@@ -168,7 +132,9 @@ def _grid(path: str, place: Placement, crs: CRS) -> Grid:
         return Grid(crs, place.transform, place.shape)
     height, width = place.shape
     rows, cols = np.meshgrid(np.linspace(0, height, PROBES), np.linspace(0, width, PROBES), indexing="ij")
-    x, y = _operation(_operation_between(path, crs, place)[0]).transform(*place.to_crs(rows, cols), direction="INVERSE")
+    x, y = _operation(_operation_between(path, crs, place)[0]).transform(
+        *place.way.to_crs(rows, cols), direction="INVERSE"
+    )
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
         raise InputError(f"{path}: parts of it have no place in {crs.to_string()[:60]}; name a CRS made for its region")
     size = hypot(x[-1, -1] - x[0, 0], y[-1, -1] - y[0, 0]) / hypot(height, width)
@@ -191,7 +157,7 @@ def _operation_between(path: str, crs: CRS, place: Placement) -> tuple[str, bool
 
     height, width = place.shape
     ends = np.array([[0.0, 0, height, height], [0.0, width, 0, width]])
-    lon, lat = lonlat(place.crs, *place.to_crs(*ends))
+    lon, lat = lonlat(place.crs, *place.way.to_crs(*ends))
     on_earth = np.isfinite(lon).all() and np.isfinite(lat).all() and np.abs(lon).max() <= 180
     area = AreaOfInterest(lon.min(), lat.min(), lon.max(), lat.max()) if on_earth else None
     group = TransformerGroup(pyproj_crs(crs), pyproj_crs(place.crs), always_xy=True, area_of_interest=area)  # type: ignore[arg-type]  # its stub names another class
@@ -200,36 +166,8 @@ def _operation_between(path: str, crs: CRS, place: Placement) -> tuple[str, bool
     return group.transformers[0].definition, group.best_available
 
 
-def _applied(t: Affine, x: Places, y: Places) -> tuple[Places, Places]:
-    return t.a * x + t.b * y + t.c, t.d * x + t.e * y + t.f
-
-
-def _span(places: Places, length: int) -> tuple[int, int]:
-    """Return [first, last) of the pixels around places, (0, 1) for none."""
-    if not places.size:
-        return 0, 1
-    return max(int(places.min() - 0.5), 0), min(int(places.max() + 0.5) + 1, length)
-
-
-def _taps(places: Places, length: int, rule: Rule) -> Iterator[tuple[NDArray[np.int64], Places | int]]:
-    """Yield the pixels that count for places, and how much; each is the same whatever the others."""
-    if rule == "nearest":
-        yield np.minimum(places.astype(np.int64), length - 1), 1
-        return
-    centre = np.clip(places - 0.5, 0, length - 1)
-    left = np.minimum(centre.astype(np.int64), max(length - 2, 0))
-    yield left, 1 - (centre - left)
-    yield np.minimum(left + 1, length - 1), centre - left
-
-
 @lru_cache(maxsize=8)
 def _operation(definition: str) -> Any:  # pyproj's Transformer, imported late
     from pyproj import Transformer
 
     return Transformer.from_pipeline(definition)
-
-
-@lru_cache(maxsize=8)
-def _by_points(points: tuple[tuple[float, float, float, float], ...]) -> GCPTransformer:
-    """Return GDAL's polynomial through points, of the order that their number allows, as gdalwarp takes it."""
-    return GCPTransformer([GroundControlPoint(*point) for point in points])

@@ -167,6 +167,17 @@ def pyproj_crs(crs: CRS):  # type: ignore[no-untyped-def]  # pyproj.CRS, importe
     return out
 
 
+def zone_of(lon: float, lat: float) -> str:
+    """Return the UTM zone of a place in degrees, beyond them the polar stereographic projection, as "EPSG:n".
+
+    >>> zone_of(13.4, 52.5), zone_of(-179.9, -17), zone_of(0, 88)
+    ('EPSG:32633', 'EPSG:32701', 'EPSG:32661')
+    """
+    if not -80 <= lat <= 84:
+        return "EPSG:32661" if lat > 0 else "EPSG:32761"
+    return f"EPSG:{(32600 if lat >= 0 else 32700) + int((lon + 180) % 360 // 6) + 1}"
+
+
 def lonlat(crs: CRS, x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return (longitude, latitude) in degrees on the CRS's own datum and prime meridian; infinite where there is none.
 

@@ -10,6 +10,7 @@ from conftest import write_bundle
 from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 from rasterio.enums import Resampling
+from rasterio.rpc import RPC
 from rasterio.warp import reproject
 
 import geoseg
@@ -30,7 +31,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreference
 
 def write(path, data, *, crs=UTM, transform=TURNED, points=0, **profile):
     """Write (C, H, W) data, placed by ``transform``, or by so many ground control points that agree with it."""
-    place = {} if points else {"crs": crs, "transform": transform}
+    place = {} if points or "rpcs" in profile else {"crs": crs, "transform": transform}
     with rasterio.open(
         path, "w", driver="GTiff", count=len(data), height=data.shape[1], width=data.shape[2], dtype=data.dtype,
         **place, **profile,
@@ -52,10 +53,18 @@ def smooth(dtype="uint8", bands=1):
     return np.stack([wave + 7 * b for b in range(bands)]).astype(dtype)
 
 
+# A camera far above: lines go down with latitude, samples up with longitude, both lean with height.
+RPCS = RPC(
+    height_off=100, height_scale=500, lat_off=45.0, lat_scale=0.02, line_off=75, line_scale=80, long_off=9.0,
+    long_scale=0.03, samp_off=105, samp_scale=110, line_num_coeff=[0, 0.02, -1, 0.1, *[0] * 16],
+    line_den_coeff=[1, *[0] * 6, 1e-3, *[0] * 12], samp_num_coeff=[0, 1, 0.03, -0.2, *[0] * 16],
+    samp_den_coeff=[1, 0, 1e-3, *[0] * 17], err_bias=None, err_rand=None,
+)  # fmt: skip
 CASES = {
     "ground control points": {"points": 7},
     "turned": {},
     "degrees": {"crs": DEGREES, "transform": IN_DEGREES},
+    "RPCs": {"rpcs": RPCS},
 }
 
 
@@ -64,15 +73,16 @@ CASES = {
 def test_pixels_are_those_of_gdal(tmp_path, case, rule):
     data = smooth("float32")
     path = write(tmp_path / "a.tif", data, **CASES[case])
-    scene = open_scene(path, warp_to=UTM, resampling=rule)
+    scene = open_scene(path, warp_to=UTM, resampling=rule, height=300.0)
     raster = read(scene, scene.grid.box)
     with rasterio.open(path) as src:
         place = {"gcps": src.gcps[0]} if src.gcps[0] else {"src_transform": src.transform}
+        place = {"rpcs": src.rpcs, "RPC_HEIGHT": 300} if src.rpcs else place
         theirs, _ = reproject(
             data[0],
             np.full(scene.grid.shape, -1, "float32"),
             **place,
-            src_crs=src.gcps[1] or src.crs,
+            src_crs=src.gcps[1] or src.crs or DEGREES,
             src_nodata=-1,
             dst_crs=UTM,
             dst_transform=scene.grid.transform,
@@ -93,7 +103,9 @@ def test_pixels_are_those_of_gdal(tmp_path, case, rule):
 @pytest.mark.parametrize("case", CASES)
 def test_every_box_gives_the_same_pixels(tmp_path, monkeypatch, case):
     path = write(tmp_path / "a.tif", smooth("int16", 2), nodata=200, **CASES[case])
-    scene = open_scene(path, warp_to=UTM)
+    dem = write(tmp_path / "dem.tif", smooth("int16"), crs=DEGREES, transform=Affine(4e-4, 0, 8.96, 0, -4e-4, 45.03))
+    scene = open_scene(path, warp_to=UTM, dem=dem)
+    assert (str(dem) in scene.inputs) == (case == "RPCs")
     whole = read(scene, scene.grid.box)
     monkeypatch.setattr(reading, "BLOCK_PX", 37)
     rng = np.random.default_rng(1)
@@ -194,6 +206,20 @@ def test_a_file_over_the_antimeridian(tmp_path):
 def test_what_cannot_be_warped_to_is_refused(tmp_path, given, error, told):
     with pytest.raises(error, match=told):
         open_scene(write(tmp_path / "a.tif", smooth()), **given)
+
+
+def test_heights_of_a_raster_are_those_of_each_place(tmp_path):
+    path = write(tmp_path / "a.tif", smooth(), rpcs=RPCS)
+    flat = np.full((1, 200, 200), 250, "float32")
+    dem = write(tmp_path / "dem.tif", flat, crs=DEGREES, transform=Affine(4e-4, 0, 8.96, 0, -4e-4, 45.04))
+    by_raster, by_number = open_scene(path, warp_to=UTM, dem=dem), open_scene(path, warp_to=UTM, height=250.0)
+    assert by_raster.grid.same_as(by_number.grid)
+    box = by_number.grid.box
+    np.testing.assert_array_equal(read(by_raster, box).data, read(by_number, box).data)
+    with pytest.raises(ConfigError, match="give one of them"):
+        open_scene(path, warp_to=UTM, dem=dem, height=1.0)
+    with pytest.raises(InputError, match=r"--warp-to EPSG:32632 --dem heights\.tif \(or --height 120\)"):
+        open_scene(path)
 
 
 def test_points_that_place_nothing_are_refused(tmp_path):
