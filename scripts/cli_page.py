@@ -12,6 +12,7 @@ from geoseg.cli.options import TalkFlags
 from geoseg.cli.verbs import VERBS, command
 from geoseg.options.evaluate import EvaluateOptions
 from geoseg.options.exchange import ExportOptions, ImportOptions
+from geoseg.options.fit import FitOptions
 from geoseg.options.option import Declared, declared, groups
 from geoseg.options.polygons import PolygonOptions, RegularizeOptions
 from geoseg.options.run import BatchOptions, ClusterOptions, EngineOptions, RunOptions
@@ -34,6 +35,7 @@ TABLES: tuple[tuple[str, Any, str | None], ...] = (
     ("Polygons", PolygonOptions, "polygons."),
     ("Regularize", RegularizeOptions, None),
     ("Batch", BatchOptions, None),
+    ("Fit", FitOptions, None),
     ("Evaluate", EvaluateOptions, None),
     ("Import", ImportOptions, None),
     ("Export", ExportOptions, None),

@@ -20,7 +20,7 @@ LAYERS = (
     {"options"},
     {"tiling"},
     {"vector"},
-    {"objects"},
+    {"objects", "classical"},
     {"trust"},
     {"scenes"},
     {"outputs"},
@@ -36,7 +36,7 @@ ORDER = {part: number for number, layer in enumerate(LAYERS) for part in layer}
 # They stand in vector/ beside what they call, and use executors and write outputs as jobs/ does.
 EDGES = {"vector/tiles/draw.py", "vector/coverage/draw.py", "vector/footprints/regularize.py"}
 # Arrays in, arrays out: no files, no torch, no dask.
-PURE = {"tiling", "vector", "objects", "trust"}
+PURE = {"tiling", "vector", "objects", "classical", "trust"}
 PURE_LIBRARIES = {"affine", "geoseg", "numba", "numpy", "pyproj", "rasterio", "scipy", "shapely"}
 PURE_RASTERIO = ("rasterio.crs.", "rasterio.features", "rasterio.transform")
 FILE_MODULES = {"io", "os", "pathlib", "shutil", "sqlite3", "subprocess", "tempfile"}

@@ -41,6 +41,10 @@ VERBS = {
         "done.",
     ),
     "train": ("train", "Train a model on labelled scenes and write it as a bundle."),
+    "fit": (
+        "fit",
+        "Fit a method without training to a scene and write it as a model: Otsu's threshold, or clusters of k-means.",
+    ),
     "evaluate": (
         "evaluate",
         "Score a prediction: IoU, F1, confusion, kappa, boundaries; objects and their shapes where both are polygons.",

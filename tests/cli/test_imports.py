@@ -38,13 +38,14 @@ MAY_LOAD: dict[str, tuple[set[str], int]] = {
     "batch": (NETWORK, 0),
     "import, refused": (set(), 5),
     "export, refused": (set(), 5),
+    "fit, refused": (set(), 5),
     "verify, refused": ({*POLYGONS, "torch"}, 6),
 }
 # Verbs that run one after the other in one process: a later one may load all that those before it may.
 CHAINS = (
     ("--help",),
     (
-        "info", "models", "import, refused", "export, refused", "train, refused", "regularize, refused",
+        "info", "models", "import, refused", "export, refused", "fit, refused", "train, refused", "regularize, refused",
         "demo, refused", "check", "evaluate", "vectorize", "regularize", "buildings", "train",
     ),
     ("finish", "predict", "plan", "run", "batch", "verify, refused"),
@@ -114,6 +115,7 @@ def arguments(tiny_scene, tiny_bundle, tiny_truth, finished_run, tmp_path_factor
         "demo, refused": ["demo", "-o", finished_run],
         "import, refused": ["import", folder / "net.onnx", "-o", tiny_bundle],
         "export, refused": ["export", "buildings", "-o", folder / "exported"],
+        "fit, refused": ["fit", tiny_scene, "--method", "otsu", "-o", tiny_bundle],
         "train": ["train", folder / "train.yaml", "-o", folder / "trained", "-q"],
         "train, refused": ["train", folder / "train.yaml", "-o", tiny_bundle],
         "evaluate": ["evaluate", finished_run, "--truth", tiny_truth],

@@ -13,6 +13,7 @@ from geoseg.errors import ConfigError
 from geoseg.models.architectures.base import Options
 from geoseg.models.architectures.compact_unet import CompactUNetOptions
 from geoseg.models.architectures.fcn import Fcn8sOptions, FcnResnetOptions
+from geoseg.models.architectures.linear import LinearOptions
 from geoseg.models.architectures.onnx import OnnxOptions
 from geoseg.models.architectures.pixel_mlp import PixelMlpOptions
 from geoseg.models.architectures.probes import ConstantProbe, IdentityProbe, RampProbe
@@ -78,6 +79,7 @@ ARCHITECTURES: dict[str, type[Options]] = {
     **NETWORKS,
     "smp-unet": SmpUNetOptions,  # what bundles call "unet" that were made before there were others
     "spectral-rules": SpectralRulesOptions,
+    "linear": LinearOptions,  # what classical methods are fitted as
     "probe-identity": IdentityProbe,
     "probe-constant": ConstantProbe,
     "probe-ramp": RampProbe,
