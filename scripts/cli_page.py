@@ -17,6 +17,7 @@ from geoseg.options.option import Declared, declared, groups
 from geoseg.options.polygons import PolygonOptions, RegularizeOptions
 from geoseg.options.run import BatchOptions, ClusterOptions, EngineOptions, RunOptions
 from geoseg.options.scene import SceneOptions
+from geoseg.options.train import TrainOptions
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "cli.md"
 HEAD = """# The command line and the keys of configs
@@ -36,6 +37,7 @@ TABLES: tuple[tuple[str, Any, str | None], ...] = (
     ("Regularize", RegularizeOptions, None),
     ("Batch", BatchOptions, None),
     ("Fit", FitOptions, None),
+    ("Train", TrainOptions, None),
     ("Evaluate", EvaluateOptions, None),
     ("Import", ImportOptions, None),
     ("Export", ExportOptions, None),

@@ -48,12 +48,12 @@ def stoppable() -> "Iterator[Stop]":
 
 
 @contextmanager
-def terminable() -> Iterator[None]:
-    """Let SIGTERM end a verb that keeps nothing, as an error on whose way everything is tidied up; exit code 75."""
+def terminable(what_then: str = "nothing is kept, the same command starts over") -> Iterator[None]:
+    """Let SIGTERM end a verb at once, as an error on whose way everything is tidied up; exit code 75."""
 
     def end(_signal: int, _frame: FrameType | None) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the tidying is not to be interrupted
-        raise TryAgainError("terminated; nothing is kept, the same command starts over")
+        raise TryAgainError(f"terminated; {what_then}")
 
     before = signal.signal(signal.SIGTERM, end)
     try:

@@ -1,17 +1,22 @@
 """geoseg train: labelled scenes to a model bundle, with the table and the curves of its epochs."""
 
 import csv
-from collections.abc import Sequence
+import shutil
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from geoseg.cli.options import AllowFactory, AllowNetwork, Overwrite, TalkFlags, named_path, spread
+from geoseg.cli.stopping import terminable
 from geoseg.config.load import TrainConfig, load_config
 from geoseg.config.permissions import Allowed
+from geoseg.disk.files import locked
 from geoseg.disk.places import refuse_file, vector_files
 from geoseg.errors import ConfigError
+from geoseg.options.train import TrainOptions
 
 if TYPE_CHECKING:
     from geoseg.jobs.run import Listener
@@ -19,6 +24,7 @@ if TYPE_CHECKING:
     from geoseg.training.loop import Epoch, Fitted
     from geoseg.training.spec import TrainSpec
 
+STATE_FOLDER = ".train"  # what a training goes on from, as long as it is not at its end
 MODEL_FILE, WEIGHTS_FILE, TABLE_FILE, PLOT_FILE = "model.json", "weights.safetensors", "metrics.csv", "training.png"
 COLOURS = ("#8a8f98", "#c8422e", "#2b6cb0", "#2f855a", "#b7791f", "#6b46c1", "#0f766e", "#9d174d")
 
@@ -43,44 +49,83 @@ def train(
     allow_factory: AllowFactory = False,
     allow_network: AllowNetwork = False,
     overwrite: Overwrite = False,
+    options: TrainOptions,
     talk: TalkFlags,
 ) -> None:
     """Train a model on labelled scenes and write it as a bundle.
 
     The bundle is saved at every epoch that is better than all before it (schedule.keep: last saves each), with
-    metrics.csv and training.png beside it.
+    metrics.csv and training.png beside it. After a kill the same command goes on: on the CPU to the same bytes.
     """
     changes = {k: str(v) for k, v in {"data_folder": data, "out": output}.items() if v is not None}
     allowed = Allowed(factory=allow_factory, network=allow_network, clusters=allow_network)
     loaded = load_config(config, changes=changes, allowed=allowed)
     if not isinstance(loaded, TrainConfig):
         raise ConfigError(f"{config}: job: {loaded.job}; this verb needs job: train, geoseg run runs any job")
-    with talk.listener() as listen:
-        run(loaded, overwrite=overwrite, listen=listen, allow_network=allow_network)
+    with terminable("run the same command again, it goes on where it was"), talk.listener() as listen:
+        run(loaded, options, overwrite=overwrite, listen=listen, allow_network=allow_network)
 
 
 def run(
-    config: TrainConfig, *, overwrite: bool = False, listen: "Listener | None" = None, allow_network: bool = False
+    config: TrainConfig,
+    options: TrainOptions = TrainOptions(),  # noqa: B008  # it is frozen
+    *,
+    overwrite: bool = False,
+    listen: "Listener | None" = None,
+    allow_network: bool = False,
 ) -> Path:
     """Train what ``config`` says; returns the bundle's folder. Raises OutputError where it holds a model already.
 
     allow_network: weights that are named may be fetched.
     """
-    from geoseg.models.bundle import refuse_bundle, save_model
+    from geoseg.models.bundle import refuse_bundle
 
-    folder = Path(config.out)
-    refuse_bundle(folder, overwrite=overwrite, beside=(TABLE_FILE, PLOT_FILE))
-    spec = config.spec
-    inputs = training_files(spec)
+    folder, state = Path(config.out), Path(config.out) / STATE_FOLDER
+    kept = state / "checkpoint.safetensors"
+    over = overwrite or kept.is_file()
+    refuse_bundle(folder, overwrite=over, beside=(TABLE_FILE, PLOT_FILE))
+    inputs = training_files(config.spec)
     for name in (MODEL_FILE, WEIGHTS_FILE, TABLE_FILE, PLOT_FILE):
-        refuse_file(folder / name, overwrite=overwrite, inputs=inputs)
+        refuse_file(folder / name, overwrite=over, inputs=inputs)
+    with locked(state / "lock", of=folder):
+        if options.fresh:
+            kept.unlink(missing_ok=True)
+        try:
+            if _trained(config.spec, folder, kept, options, listen=listen, allow_network=allow_network):
+                kept.unlink(missing_ok=True)
+        finally:
+            _tidy(folder, state, kept)
+    return folder
+
+
+def _tidy(folder: Path, state: Path, kept: Path) -> None:
+    """Remove what nothing can go on from."""
+    if not kept.is_file():
+        shutil.rmtree(state)
+        if not any(folder.iterdir()):
+            folder.rmdir()
+
+
+def _trained(
+    spec: "TrainSpec",
+    folder: Path,
+    kept: Path,
+    options: TrainOptions,
+    *,
+    listen: "Listener | None",
+    allow_network: bool,
+) -> bool:
+    """Train and write all files; returns whether training came to its end."""
     for line in split_lines(spec):
         print(line)
     from geoseg.integrations.named import resolved
-    from geoseg.jobs.run import Progress
+    from geoseg.models.backends.torch import choose_device
+    from geoseg.models.bundle import save_model
+    from geoseg.training.checkpoint import Checkpoint
     from geoseg.training.loop import fit, model_spec  # torch: what is refused above does not wait for it
     from geoseg.training.samples import load_samples
 
+    device = choose_device(options.device)
     if spec.encoder is not None:
         spec = spec.model_copy(update={"encoder": resolved(spec.encoder, allow_network=allow_network)})
 
@@ -94,17 +139,44 @@ def run(
             save_model(folder, fitted.network, spec=fitted.spec, overwrite=True)
         write_table(folder / TABLE_FILE, fitted.epochs, names)
 
-    def on_step(epoch: int, done: int, loss: str) -> None:
-        if listen is not None:
-            listen(Progress(f"epoch {epoch}/{spec.schedule.epochs}", done, spec.schedule.steps_per_epoch, loss))
-
-    fitted = fit(spec, samples, on_epoch=on_epoch, on_step=on_step)
+    fitted = fit(
+        spec, samples, on_epoch=on_epoch, on_step=told(spec, listen), checkpoint=Checkpoint(kept), device=device
+    )
     bundle = save_model(folder, fitted.network, spec=fitted.spec, overwrite=True)
     store_windows(bundle, spec)
     plot(folder / PLOT_FILE, fitted.epochs, names, title=f"Training of {spec.name}")
-    kept, size = fitted.spec.training["kept_epoch"], f"{bundle.weights.bytes / 1e6:.1f} MB"
-    print(f"model {folder} (epoch {kept}, {size}), {TABLE_FILE}, {PLOT_FILE}")
-    return folder
+    epoch, size = fitted.spec.training["kept_epoch"], f"{bundle.weights.bytes / 1e6:.1f} MB"
+    print(f"model {folder} (epoch {epoch}, {size}), {TABLE_FILE}, {PLOT_FILE}")
+    return fitted.ended
+
+
+def told(spec: "TrainSpec", listen: "Listener | None") -> "Callable[[int, int, str], None]":
+    """Return what is called after every step, and tells its listener how far it is and how long it takes yet."""
+    from geoseg.jobs.run import Progress
+
+    per_epoch, first, began = spec.schedule.steps_per_epoch, 0, time.monotonic()
+
+    def on_step(epoch: int, done: int, loss: str) -> None:
+        nonlocal first
+        steps = (epoch - 1) * per_epoch + done
+        first = first or steps
+        if listen is not None:
+            left = spec.schedule.epochs * per_epoch - steps
+            seconds = (time.monotonic() - began) / (steps - first + 1) * left
+            listen(Progress(f"epoch {epoch}/{spec.schedule.epochs}", done, per_epoch, f"{loss}, {in_words(seconds)}"))
+
+    return on_step
+
+
+def in_words(seconds: float) -> str:
+    """Return how long it takes yet.
+
+    >>> in_words(50), in_words(200), in_words(9000)
+    ('50 s left', '3 min left', '2.5 h left')
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} s left"
+    return f"{seconds / 60:.0f} min left" if seconds < 5400 else f"{seconds / 3600:.1f} h left"
 
 
 def store_windows(bundle: "ModelBundle", spec: "TrainSpec") -> None:

@@ -2,6 +2,8 @@
 
 from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -18,11 +20,22 @@ AHEAD = 2  # batches that are made before they are asked for
 
 
 class Batch(NamedTuple):
-    """Windows of a step: images (B, C, size, size), labels (B, size, size), and distances by group, as labels."""
+    """Windows of a step: images (B, C, size, size), labels (B, size, size), and distances by group, as labels.
+
+    places: where each window was cut, in words.
+    """
 
     images: Tensor
     labels: Tensor
     distances: Mapping[Group, Tensor]
+    places: tuple[str, ...] = ()
+
+    def on(self, device: str) -> "Batch":
+        """Return the same on a device."""
+        if device == "cpu":
+            return self
+        far = {group: tensor.to(device) for group, tensor in self.distances.items()}
+        return Batch(self.images.to(device), self.labels.to(device), far, self.places)
 
 
 def area_shares(areas: Sequence[LabelledArea], known: Sequence[int]) -> NDArray[np.float64]:
@@ -35,33 +48,40 @@ def area_shares(areas: Sequence[LabelledArea], known: Sequence[int]) -> NDArray[
 
 
 def batches(
-    areas: Sequence[LabelledArea], recipe: Recipe, *, batch: int, seed: int, measured: Sequence[Group] = ()
+    areas: Sequence[LabelledArea],
+    recipe: Recipe,
+    *,
+    batch: int,
+    seed: int,
+    measured: Sequence[Group] = (),
+    first: int = 0,
 ) -> Generator[Batch]:
-    """Yield batches forever; windows depend on seed and step alone. measured: groups whose distances are made."""
+    """Yield batches forever, the one numbered ``first`` at first; windows depend on seed and number alone.
+
+    measured: groups whose distances are made.
+    """
     places = [Places(area, recipe.target) for area in areas]
     chance = area_shares(areas, [int(p.counts.sum()) for p in places])
 
-    def window(rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    def window(rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.uint8], str]:
         at = rng.choice(len(areas), p=chance)
-        return random_window(areas[at], recipe, rng, places=places[at])
+        return *random_window(areas[at], recipe, rng, places=places[at]), Path(areas[at].site).name
 
     def make(step: int) -> Batch:
         rng = np.random.default_rng((seed, step))
-        pairs = [window(rng) for _ in range(batch)]
-        images, labels = (np.stack(arrays) for arrays in zip(*pairs, strict=True))
+        cut = [window(rng) for _ in range(batch)]
+        images, labels = (np.stack(arrays) for arrays in list(zip(*cut, strict=True))[:2])
         if recipe.change.cutmix > 0:
             images, labels = _cutmix(images, labels, recipe.change.cutmix, rng)
         distances = {g: torch.from_numpy(far) for g, far in signed_distances(labels, measured).items()}
         seen = torch.from_numpy(images).contiguous(memory_format=torch.channels_last)
-        return Batch(seen, torch.from_numpy(labels), distances)
+        return Batch(seen, torch.from_numpy(labels), distances, tuple(place for _, _, place in cut))
 
     with ThreadPoolExecutor(1) as pool:
-        ahead = [pool.submit(make, step) for step in range(AHEAD)]
-        step = AHEAD
-        while True:
+        ahead = [pool.submit(make, first + step) for step in range(AHEAD)]
+        for step in count(first + AHEAD):
             yield ahead.pop(0).result()
             ahead.append(pool.submit(make, step))
-            step += 1
 
 
 def _cutmix(

@@ -1,7 +1,9 @@
 """The table of a training: a row per epoch, and which of them is the best."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from math import inf, isfinite, isnan
+from math import inf, isfinite, isnan, nan
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,3 +32,13 @@ def history(epoch: Epoch) -> dict[str, object]:
     """Return a row of the table as JSON values; a class without truth has none."""
     row = {k: v for k, v in asdict(epoch).items() if k != "seconds"}
     return row | {"iou": [None if isnan(v) else v for v in epoch.iou]}
+
+
+def of_history(row: Mapping[str, Any], seconds: float) -> Epoch:
+    """Return the epoch that a row of ``history`` is of."""
+    return Epoch(**{**row, "iou": tuple(nan if v is None else v for v in row["iou"])}, seconds=seconds)
+
+
+def since_best(table: Sequence[Epoch]) -> int:
+    """Return how many epochs there were after the last that was better than all before it."""
+    return next((i for i, epoch in enumerate(reversed(table)) if epoch.best), len(table))

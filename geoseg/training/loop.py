@@ -1,34 +1,37 @@
-"""The training loop: AdamW under a one-cycle rate, an exponential moving average of the weights, early stop."""
+"""The training loop: epochs of steps, an exponential moving average of the weights, checkpoints, early stop."""
 
 import copy
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from math import isnan
+from math import isfinite, isnan
 
 import numpy as np
 import torch
 from torch import nn
 
+from geoseg import __version__
+from geoseg.errors import ConfigError
 from geoseg.integrations.named import resolved
 from geoseg.models.architectures import build_network
 from geoseg.models.backends.torch import channels_last
 from geoseg.models.spec import ModelSpec
 from geoseg.training.augment import Recipe
 from geoseg.training.batches import Batch, batches
+from geoseg.training.checkpoint import Checkpoint, Held, named_tensors, tensors_of
 from geoseg.training.encoder import read_encoder
-from geoseg.training.history import Epoch, history
-from geoseg.training.losses.answer import Answer
+from geoseg.training.history import Epoch, history, of_history, since_best
 from geoseg.training.losses.table import Objective
 from geoseg.training.losses.terms import CE_DICE
 from geoseg.training.manifest import manifest
-from geoseg.training.precision import autocast, fastest_precision, follow
+from geoseg.training.precision import follow, precision_of
 from geoseg.training.samples import Samples
 from geoseg.training.spec import TrainSpec
 from geoseg.training.start import check_labels, model_spec, started
+from geoseg.training.step import Stepper
 from geoseg.training.validation import Validation
-from geoseg.training.weights import pixel_weights, with_numbers
+from geoseg.training.weights import with_numbers
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +43,8 @@ class Fitted:
     network: nn.Module
     spec: ModelSpec
     epochs: tuple[Epoch, ...]
+    ended: bool = True
+    """Whether training came to its end, and was not interrupted."""
 
 
 def fit(
@@ -48,13 +53,16 @@ def fit(
     *,
     on_epoch: Callable[[Epoch, Fitted], None] | None = None,
     on_step: Callable[[int, int, str], None] | None = None,
+    checkpoint: Checkpoint | None = None,
+    device: str = "cpu",
 ) -> Fitted:
     """Train a network on the training areas, watch it on the validation areas, and return the best one.
 
     on_step: called after every step with the number of the epoch, the steps done in it, and the loss in words. Two runs
     with one seed on one machine and as many threads see the same windows in the same order. Interrupting
-    (KeyboardInterrupt) ends training as early stop does, with the best network so far. Raises ConfigError where the
-    areas lack classes without which no epoch can be told from another.
+    (KeyboardInterrupt) ends training as early stop does, with the best network so far. checkpoint: where it is kept,
+    and goes on from: on the CPU to the same bits as if it had never stopped. Raises ConfigError where the areas lack
+    classes without which no epoch can be told from another, and where the loss is no number any more.
     """
     torch.manual_seed(spec.schedule.seed)
     if spec.encoder is not None:
@@ -75,78 +83,142 @@ def fit(
         "parameters": sum(p.numel() for p in network.parameters()),
     }
     slow, origin = started(network, spec, model, encoder, samples)
-    network = channels_last(network)
+    network = channels_last(network.to(device))
     model = model.model_copy(update={"training": {**training, **origin}})
-    return _Loop(spec, samples, model, network, slow).run(on_epoch, on_step)
+    plan = spec.schedule
+    precision = precision_of(plan.precision, device, network, len(model.bands), plan.crop_px)
+    stepper = Stepper(spec, network, slow, precision=precision, device=device)
+    return _Loop(spec, samples, model, network, stepper=stepper).run(on_epoch, on_step, checkpoint)
 
 
 class _Loop:
     """The state of one training run."""
 
     def __init__(
-        self, spec: TrainSpec, samples: Samples, model: ModelSpec, network: nn.Module, slow: frozenset[str]
+        self, spec: TrainSpec, samples: Samples, model: ModelSpec, network: nn.Module, *, stepper: Stepper
     ) -> None:
-        self.spec, self.samples, self.model, self.network = spec, samples, model, network
+        self.spec, self.samples, self.model, self.network, self.stepper = spec, samples, model, network, stepper
         self.average = copy.deepcopy(network).eval().requires_grad_(requires_grad=False)
-        plan = spec.schedule
-        named = dict(network.named_parameters())
-        self.encoder = [p for name, p in named.items() if name in slow]
-        groups = [([p for name, p in named.items() if name not in slow], 1.0)]
-        if spec.encoder is not None:
-            groups.append((self.encoder, spec.encoder.rate))
-        rates = [plan.learning_rate * share for _, share in groups]
-        self.optimiser = torch.optim.AdamW(
-            [{"params": parameters, "lr": rate} for (parameters, _), rate in zip(groups, rates, strict=True)],
-            weight_decay=plan.weight_decay,
-        )
-        self.rate = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimiser, max_lr=rates, total_steps=plan.epochs * plan.steps_per_epoch, pct_start=0.08
-        )
+        self.best = copy.deepcopy(self.average)
         self.objective = Objective.of(spec.loss, spec.target)
-        self.precision = fastest_precision(network, len(model.bands), plan.crop_px)
-        self.validation = Validation(spec, model, samples.validation, self.objective, self.precision)
-        self.steps = 0
-        self._keeps_last = plan.keep == "last"
+        self.table: list[Epoch] = []
+        self.losses: list[float] = []  # of the epoch that is under way
 
     def run(
-        self, on_epoch: Callable[[Epoch, Fitted], None] | None, on_step: Callable[[int, int, str], None] | None
+        self,
+        on_epoch: Callable[[Epoch, Fitted], None] | None,
+        on_step: Callable[[int, int, str], None] | None,
+        checkpoint: Checkpoint | None,
     ) -> Fitted:
-        table: list[Epoch] = []
-        best = Fitted(copy.deepcopy(self.average), self.model, ())
-        since = 0
-        plan, measured = self.spec.schedule, self.objective.measured
-        drawn = batches(self.samples.train, self._recipe(), batch=plan.batch, seed=plan.seed, measured=measured)
+        if checkpoint is not None and (held := checkpoint.read(self._identity())) is not None:
+            self._restore(held)
+        plan, ended = self.spec.schedule, True
+        drawn = batches(
+            self.samples.train, self._recipe(), batch=plan.batch, seed=plan.seed, measured=self.objective.measured,
+            first=self.stepper.steps * plan.accumulate,
+        )  # fmt: skip
         try:
-            for number in range(1, self.spec.schedule.epochs + 1):
-                started = time.perf_counter()
-                losses: list[float] = []
-                self._freeze(number)
-                for step in range(1, self.spec.schedule.steps_per_epoch + 1):
-                    losses.append(self._step(next(drawn)))
-                    if on_step is not None:
-                        on_step(number, step, f"loss {losses[-1]:.4f}")
-                train_loss = float(np.mean(losses))
-                loss, iou = self.validation.of(self.average)
-                epoch = Epoch(
-                    number, train_loss, loss, iou, self._score(iou), time.perf_counter() - started, best=False
-                )
-                better = not table or epoch.rank > max(e.rank for e in table)
-                table.append(replace(epoch, best=better))
-                since = 0 if better else since + 1
-                network = copy.deepcopy(self.average) if better or self._keeps_last else best.network
-                best = Fitted(network, self._told(table), tuple(table))
+            while len(self.table) < plan.epochs and since_best(self.table) < plan.patience:
+                self._epoch(drawn, on_step, checkpoint)
                 if on_epoch is not None:
-                    on_epoch(table[-1], best)
-                if since >= self.spec.schedule.patience:
-                    log.info("early stop: no better validation score for %d epochs", since)
-                    break
+                    on_epoch(self.table[-1], self._fitted())
+                self._keep(checkpoint)
         except KeyboardInterrupt:
-            log.warning("interrupted after %d epochs; the best network so far is kept", len(table))
-            if not table:
+            log.warning("interrupted after %d epochs; the best network so far is kept", len(self.table))
+            if not self.table:
                 raise
+            ended = False
         finally:
             drawn.close()
-        return best
+        return self._fitted(ended=ended)
+
+    def _epoch(
+        self,
+        drawn: Iterator[Batch],
+        on_step: Callable[[int, int, str], None] | None,
+        checkpoint: Checkpoint | None,
+    ) -> None:
+        """Do the steps that the epoch still lacks, validate, and add its row to the table."""
+        number, began = len(self.table) + 1, time.perf_counter()
+        self._freeze(number)
+        while len(self.losses) < self.spec.schedule.steps_per_epoch:
+            loss = self.stepper.step(drawn, self.objective)
+            if not isfinite(loss):
+                raise ConfigError(self._diverged(loss, number))
+            follow(self.average, self.network, self.stepper.keep)
+            self.losses.append(loss)
+            if on_step is not None:
+                on_step(number, len(self.losses), f"loss {loss:.4f}")
+            if checkpoint is not None and checkpoint.due:
+                self._keep(checkpoint)
+        loss, iou = self._validation().of(self.average)
+        seconds = time.perf_counter() - began
+        row = Epoch(number, float(np.mean(self.losses)), loss, iou, self._score(iou), seconds, best=False)
+        better = not self.table or row.rank > max(e.rank for e in self.table)
+        self.table.append(replace(row, best=better))
+        self.losses = []
+        if better or self._keeps_last:
+            self.best.load_state_dict(self.average.state_dict())
+
+    def _diverged(self, loss: float, number: int) -> str:
+        at = self.stepper
+        kept = "no network is kept" if not self.table else f"the network of epoch {self._kept().number} is kept"
+        windows = ", ".join(at.places)
+        return (
+            f"the loss is {loss} in epoch {number}, batch {len(self.losses) + 1}, at a learning rate of {at.rate:.3g}, "
+            f"with windows of {windows}; {kept}; take a lower schedule.learning_rate or precision: fp32, and --fresh"
+        )
+
+    @property
+    def _keeps_last(self) -> bool:
+        return self.spec.schedule.keep == "last"
+
+    def _kept(self) -> Epoch:
+        return self.table[-1] if self._keeps_last else max(self.table, key=lambda e: e.rank)
+
+    def _validation(self) -> Validation:
+        how = self.stepper
+        return Validation(self.spec, self.model, self.samples.validation, self.objective, how.precision, how.device)
+
+    def _identity(self) -> dict[str, object]:
+        """Return what a training must have alike to go on with a checkpoint."""
+        told = {key: self.model.training[key] for key in ("config", "manifest")}
+        return {**told, "geoseg": __version__, "torch": torch.__version__, "device": self.stepper.device}
+
+    def _keep(self, checkpoint: Checkpoint | None) -> None:
+        """Write all that changes from step to step."""
+        if checkpoint is None:
+            return
+        parts = {
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "best": self.best.state_dict(),
+            **self.stepper.tensors(),
+            "random": {"torch": torch.get_rng_state()},
+        }
+        tensors = {name: tensor for part, own in parts.items() for name, tensor in named_tensors(part, own).items()}
+        values = {
+            "table": [history(epoch) for epoch in self.table],
+            "seconds": [epoch.seconds for epoch in self.table],
+            "losses": self.losses,
+            **self.stepper.values(),
+        }
+        checkpoint.write(Held(tensors, values), self._identity())
+
+    def _restore(self, held: Held) -> None:
+        for part, network in (("network", self.network), ("average", self.average), ("best", self.best)):
+            network.load_state_dict(tensors_of(part, held.tensors))
+        rows = zip(held.values["table"], held.values["seconds"], strict=True)
+        self.table = [of_history(row, seconds) for row, seconds in rows]
+        self.losses = held.values["losses"]
+        self.stepper.restore(held)
+        torch.set_rng_state(held.tensors["random.torch"])
+        log.info("goes on after %d epochs and %d steps", len(self.table), len(self.losses))
+
+    def _fitted(self, *, ended: bool = True) -> Fitted:
+        if not self.table:
+            return Fitted(self.best, self.model, (), ended)
+        return Fitted(copy.deepcopy(self.best).cpu(), self._told(), tuple(self.table), ended)
 
     def _score(self, iou: tuple[float, ...]) -> float:
         """Return what early stop watches: IoU of the polygon class, else the mean over the classes that truth has."""
@@ -154,18 +226,17 @@ class _Loop:
             return float(np.nanmean(iou))
         return iou[[c.name for c in self.model.classes].index(self.model.polygon_class)]
 
-    def _told(self, table: list[Epoch]) -> ModelSpec:
-        kept = table[-1] if self._keeps_last else max(table, key=lambda e: e.rank)
+    def _told(self) -> ModelSpec:
+        kept = self._kept()
         facts = {
-            "best_epoch": max(table, key=lambda e: e.rank).number,
+            "best_epoch": max(self.table, key=lambda e: e.rank).number,
             "kept_epoch": kept.number,
             "validation_iou": [None if isnan(v) else round(v, 4) for v in kept.iou],
             "classes_not_validated": [c.name for c, v in zip(self.model.classes, kept.iou, strict=True) if isnan(v)],
-            "precision": self.precision,
+            "precision": self.stepper.precision,
         }
-        return self.model.model_copy(
-            update={"training": {**self.model.training, **facts, "history": [history(e) for e in table]}}
-        )
+        rows = [history(e) for e in self.table]
+        return self.model.model_copy(update={"training": {**self.model.training, **facts, "history": rows}})
 
     def _recipe(self) -> Recipe:
         mean, std = (np.array(v, np.float32) for v in (self.model.normalisation.mean, self.model.normalisation.std))
@@ -180,22 +251,6 @@ class _Loop:
 
     def _freeze(self, epoch: int) -> None:
         """Let the encoder learn once its frozen epochs are over."""
-        frozen = self.spec.encoder is not None and epoch <= self.spec.encoder.freeze_epochs
-        for parameter in self.encoder:
-            parameter.requires_grad = not frozen
-
-    def _step(self, batch: Batch) -> float:
-        self.network.train()
-        self.optimiser.zero_grad(set_to_none=True)
-        with autocast(self.precision):
-            logits = self.network(batch.images)
-        answer = Answer(logits, batch.labels, pixel_weights(batch.labels, self.spec), batch.distances)
-        plan = self.spec.schedule
-        loss = self.objective(answer, share=self.steps / (plan.epochs * plan.steps_per_epoch))
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
-        self.optimiser.step()
-        self.rate.step()
-        self.steps += 1
-        follow(self.average, self.network, min(plan.ema, 1 - 1 / (1 + self.steps / 10)))
-        return float(loss.detach())
+        start = self.spec.encoder
+        stays = start is not None and start.freeze_until_stall and all(e.best for e in self.table)
+        self.stepper.freeze(frozen=stays or (start is not None and epoch <= start.freeze_epochs))

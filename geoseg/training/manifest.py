@@ -1,7 +1,9 @@
 """Manifest: which files a network learnt from, by name and sha256; folders are nobody's business."""
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from geoseg.training.spec import TrainSpec
 
@@ -20,6 +22,29 @@ def manifest(spec: TrainSpec) -> list[dict[str, object]]:
             }
         )
     return rows
+
+
+def differences(before: Any, now: Any, at: str = "") -> list[str]:
+    """Return in words where two JSON values differ, by dotted key.
+
+    >>> differences({"a": {"b": 1}, "c": [1, 2]}, {"a": {"b": 2}, "c": [1]})
+    ['a.b 1, now 2', 'c.1 2, now absent']
+    """
+    return list(_differences(before, now, at))
+
+
+ABSENT = object()
+
+
+def _differences(before: Any, now: Any, at: str) -> Iterator[str]:
+    if isinstance(before, list) and isinstance(now, list):
+        before, now = (dict(enumerate(values)) for values in (before, now))
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in dict.fromkeys((*before, *now)):
+            yield from _differences(before.get(key, ABSENT), now.get(key, ABSENT), f"{at}.{key}" if at else str(key))
+    elif before != now:
+        was, is_now = ("absent" if value is ABSENT else value for value in (before, now))
+        yield f"{at} {was}, now {is_now}"
 
 
 def _sha256(name: str) -> str | None:

@@ -11,6 +11,7 @@ from torch import nn
 from geoseg.models.backends.torch import choose_precision
 
 log = logging.getLogger(__name__)
+TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 MOST_COMPILING = 4  # times a step in fp32: a first step in bf16 that takes longer is not saved by its kernels
 
 
@@ -24,9 +25,18 @@ def follow(average: nn.Module, network: nn.Module, keep: float) -> None:
             a.copy_(b)
 
 
-def autocast(precision: str) -> AbstractContextManager[object]:
+def autocast(device: str, precision: str) -> AbstractContextManager[object]:
     """Return a context in which networks compute in ``precision``."""
-    return torch.autocast("cpu", torch.bfloat16) if precision == "bf16" else nullcontext()
+    return nullcontext() if precision == "fp32" else torch.autocast(device, TYPES[precision])
+
+
+def precision_of(wanted: str, device: str, network: nn.Module, channels: int, size: int) -> str:
+    """Return in which precision to train; auto: half where the device has it, and on the CPU where it is faster."""
+    if wanted != "auto":
+        return wanted
+    if device != "cpu":
+        return "bf16" if choose_precision(device) == "bf16" else "fp16"
+    return fastest_precision(network, channels, size)
 
 
 def fastest_precision(network: nn.Module, channels: int, size: int) -> str:
@@ -38,7 +48,7 @@ def fastest_precision(network: nn.Module, channels: int, size: int) -> str:
     seconds: dict[str, float] = {}
     for precision in ("fp32", "fp32", "bf16", "bf16"):  # the first call compiles kernels
         started = time.perf_counter()
-        with autocast(precision):
+        with autocast("cpu", precision):
             out = probe(images)
         out.float().sum().backward()
         seconds[precision] = time.perf_counter() - started

@@ -70,6 +70,7 @@ class EncoderStart(Value):
     rate: float = Field(0.3, gt=0, le=1, description="its learning rate, as a share of the decoder's")
     white: float = Field(255.0, gt=0, description="value of the scenes that is the end of the encoder's input range")
     freeze_epochs: int = Field(0, ge=0, description="epochs in which it stays as it is")
+    freeze_until_stall: bool = Field(False, description="it stays as it is until validation is no better than before")
 
     def based_on(self, folder: Path) -> "EncoderStart":
         """Return the same with a relative path taken from ``folder``; a name stays a name."""
@@ -101,13 +102,21 @@ class Augmentation(Value):
 class Schedule(Value):
     """How long and how fast."""
 
-    epochs: int = Field(30, gt=0)
-    steps_per_epoch: int = Field(80, gt=0)
-    batch: int = Field(8, gt=0)
-    crop_px: int = Field(256, gt=0, multiple_of=32)
-    learning_rate: float = Field(2e-3, gt=0)
-    weight_decay: float = 1e-2
-    ema: float = Field(0.995, ge=0, lt=1)
+    epochs: int = Field(30, gt=0, description="at most")
+    steps_per_epoch: int = Field(80, gt=0, description="steps between two validations")
+    batch: int = Field(8, gt=0, description="windows that go through the network at once")
+    crop_px: int = Field(256, gt=0, multiple_of=32, description="side of a training window")
+    accumulate: int = Field(1, gt=0, description="batches whose gradients make a step together")
+    learning_rate: float = Field(2e-3, gt=0, description="at its peak")
+    rate: Literal["one-cycle", "cosine", "constant"] = Field(
+        "one-cycle", description="how the learning rate goes: up and down, with or without momentum, or not at all"
+    )
+    clip: float = Field(1.0, ge=0, description="largest norm of a step's gradients; 0: any")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        "auto", description="of the network's layers; auto: half where that is faster, losses are always in fp32"
+    )
+    weight_decay: float = Field(1e-2, ge=0, description="of AdamW")
+    ema: float = Field(0.995, ge=0, lt=1, description="how slowly the averaged weights follow")
     keep: Literal["best", "last"] = Field("best", description="the epoch whose averaged weights become the model")
     patience: int = Field(10, gt=0, description="epochs without a better validation score after which it stops")
     border_weight: float = Field(2.0, ge=1, description="weight of pixels at and near borders in losses of pixels")
@@ -115,7 +124,7 @@ class Schedule(Value):
         default_factory=dict,
         description="weights of pixels by channel in losses of pixels, 1 where none is named; auto, inverse: counted",
     )
-    seed: int = 0
+    seed: int = Field(0, description="of windows and weights: a run of the same seed is the same")
 
 
 class TrainSpec(Value):

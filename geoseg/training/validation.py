@@ -28,6 +28,7 @@ class Validation:
     areas: Sequence[LabelledArea]
     objective: Objective
     precision: str
+    device: str = "cpu"
 
     def of(self, network: nn.Module) -> tuple[float, tuple[float, ...]]:
         """Return the loss and the IoU of every class, as means over the sites of the validation areas."""
@@ -45,8 +46,8 @@ class Validation:
         confusion = np.zeros((classes, classes), np.int64)
         for area in areas:
             for images, labels in _blocks(area, self.spec.target, self.model):
-                with torch.inference_mode(), autocast(self.precision):
-                    logits = network(images)
+                with torch.inference_mode(), autocast(self.device, self.precision):
+                    logits = network(images.to(self.device)).cpu()
                 losses.append(float(self.objective(Answer(logits, labels))))
                 p = torch.softmax(logits.float(), 1)
                 per_class = torch.stack([p[:, position == c].sum(1) for c in range(classes)], 1)

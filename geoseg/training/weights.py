@@ -39,7 +39,7 @@ def border_weights(labels: Tensor, *, border: int, weight: float, reach_px: int 
 
 def class_weights(labels: Tensor, weights: Sequence[float]) -> Tensor:
     """Return (B, H, W) ``weights`` of the channel that each label is; of no account where labels are ignored."""
-    table = torch.ones(IGNORE + 1)
+    table = torch.ones(IGNORE + 1, device=labels.device)
     table[: len(weights)] = torch.tensor(weights)
     return table[labels.long()]
 

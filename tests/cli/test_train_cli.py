@@ -104,3 +104,28 @@ def test_the_data_folder_may_come_from_the_flag(config, tmp_path, tiny_scene, ca
 def test_run_trains_too(config, tmp_path):
     assert main(["run", str(config), "-o", str(tmp_path / "m"), "-q"]) == 0
     assert load_model(tmp_path / "m").spec.name == "tiny houses"
+
+
+def test_after_a_kill_the_same_command_goes_on(config, tmp_path, capsys, monkeypatch):
+    from geoseg.cli import train as verb
+    from geoseg.training.checkpoint import Checkpoint
+
+    class Killed(BaseException):
+        """The process is gone."""
+
+    def killed(*_):
+        raise Killed
+
+    whole, folder = tmp_path / "whole", tmp_path / "m"
+    argv = ["train", str(config), "-q", "-o"]
+    with monkeypatch.context() as patched:
+        patched.setattr(verb, "write_table", killed)
+        patched.setattr(Checkpoint, "due", True)
+        with pytest.raises(Killed):
+            main([*argv, str(folder)])
+    assert (folder / ".train" / "checkpoint.safetensors").is_file()
+    assert main([*argv, str(folder)]) == main([*argv, str(whole)]) == 0
+    names = [p.name for p in whole.iterdir()]
+    assert sorted(p.name for p in folder.iterdir()) == sorted(names)
+    for name in ("model.json", "weights.safetensors"):
+        assert (folder / name).read_bytes() == (whole / name).read_bytes()

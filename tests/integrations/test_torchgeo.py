@@ -150,7 +150,7 @@ def test_a_pair_of_data_sets_trains(tmp_path, monkeypatch):
         filename_glob = "labels.tif"
         is_image = False
 
-    monkeypatch.setattr(loop, "fastest_precision", lambda *_: "fp32")  # the probe measures time
+    monkeypatch.setattr(loop, "precision_of", lambda *_: "fp32")  # the probe measures time
     labels = np.ones((1, 96, 160), np.uint8)
     labels[:, :, ::2] = 2
     pixels = np.random.default_rng(0).integers(7000, 9000, (4, 96, 160)) + 9000 * (labels == 2)

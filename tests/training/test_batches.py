@@ -41,7 +41,7 @@ def test_one_seed_gives_the_same_batches():
     areas = [area(0, site="a"), area(1, site="b")]
     first, again, other = (batches(areas, recipe(), batch=4, seed=seed) for seed in (1, 1, 2))
     for _ in range(3):
-        (x, y, _), (x2, y2, _), (x3, _, _) = next(first), next(again), next(other)
+        (x, y, *_), (x2, y2, *_), (x3, *_) = next(first), next(again), next(other)
         assert torch.equal(x, x2)
         assert torch.equal(y, y2)
     assert x.shape == (4, 1, 32, 32)
@@ -53,7 +53,7 @@ def test_cutmix_moves_pixels_and_labels_together(share):
     made = batches([area(0, site="a"), area(1, site="b")], recipe(cutmix=share), batch=8, seed=3)
     mixed = 0
     for _ in range(4):
-        images, labels, _ = next(made)
+        images, labels, *_ = next(made)
         known = labels != 255
         np.testing.assert_allclose(images[:, 0][known], labels[known].float(), atol=1e-5)
         mixed += sum(len(set(window[window != 255].tolist())) > 1 for window in labels)
@@ -62,7 +62,7 @@ def test_cutmix_moves_pixels_and_labels_together(share):
 
 def test_distances_are_made_of_the_labels_as_they_are_shown():
     made = batches([area(0, site="a"), area(1, site="b")], recipe(cutmix=1.0), batch=4, seed=3, measured=[(1,), (0, 1)])
-    _, labels, distances = next(made)
+    _, labels, distances, _ = next(made)
     for group, far in signed_distances(labels.numpy(), [(1,), (0, 1)]).items():
         np.testing.assert_array_equal(distances[group], far)
     assert distances[(1,)].any()

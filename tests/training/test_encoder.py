@@ -90,7 +90,7 @@ def test_files_that_are_no_such_encoder(tmp_path, file, donor):
 
 @pytest.mark.parametrize("frozen", [True, False])
 def test_a_frozen_encoder_keeps_its_weights_while_the_decoder_learns(file, donor, frozen, monkeypatch):
-    monkeypatch.setattr(loop, "fastest_precision", lambda *_: "fp32")  # the probe measures time
+    monkeypatch.setattr(loop, "precision_of", lambda *_: "fp32")  # the probe measures time
     labels = np.zeros((64, 64), np.int32)
     labels[16:40, 16:40] = 1
     image = np.random.default_rng(0).normal(100, 30, (3, 64, 64)).astype(np.float32) + 50 * labels

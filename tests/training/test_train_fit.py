@@ -63,7 +63,7 @@ def spec(**schedule):
 @pytest.fixture(autouse=True)
 def _one_precision(monkeypatch):
     """The probe that chooses between fp32 and bf16 measures time, which a busy machine changes."""
-    monkeypatch.setattr(loop, "fastest_precision", lambda *_: "fp32")
+    monkeypatch.setattr(loop, "precision_of", lambda *_: "fp32")
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,16 @@
+"""How a training is done, as its user chooses it. What is trained, on what and for how long is in its config."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from geoseg.options.option import Checked, Option
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainOptions(Checked):
+    """Where a training runs, and what it does with one that is not at its end."""
+
+    device: Annotated[str, Option("auto, cpu or cuda.")] = "auto"
+    fresh: Annotated[
+        bool, Option("Start over where a training is not at its end.", unset="go on with it", topic="")
+    ] = False
