@@ -23,9 +23,10 @@ from scipy.ndimage import uniform_filter
 from geoseg import RunOptions, load_model, open_scene, predict
 from geoseg.config.load import TrainConfig, load_config
 from geoseg.models.bundle import ModelBundle, save_model
+from geoseg.training.data_spec import Cut, LabelledScene, Split
 from geoseg.training.loop import fit
 from geoseg.training.samples import load_samples
-from geoseg.training.spec import Cut, LabelledScene, Split, TrainSpec
+from geoseg.training.spec import TrainSpec
 
 BANDS = {
     "autumn, with NIR": "1,2,3,4",

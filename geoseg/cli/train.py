@@ -198,8 +198,8 @@ def training_files(spec: "TrainSpec") -> list[str]:
     from geoseg.models.bundle import load_model
     from geoseg.scenes.reads import files_read
 
-    scenes = [scene for item in spec.data for scene in ([item.scene] if isinstance(item.scene, str) else item.scene)]
-    labels = [file for item in spec.data for file in vector_files(item.labels)]
+    scenes = [scene for item in spec.data for scene in item.scenes]
+    labels = [file for item in spec.data for source in item.label_files for file in vector_files(source)]
     start = [] if spec.start_from is None else [str(p) for p in Path(load_model(spec.start_from).path).iterdir()]
     return [*files_read(scenes), *labels, *start]
 

@@ -16,7 +16,7 @@ from geoseg.models.bundle import ModelBundle, save_model
 from geoseg.models.imports.checkpoints import NETWORKS
 from geoseg.models.spec import Architecture, ModelSpec
 from geoseg.models.weights import LEAST_MATCHED, StoredWeights, hyper_parameters, match, read_weights
-from geoseg.training.spec import LabelledScene
+from geoseg.training.data_spec import LabelledScene
 from geoseg.untrusted.validation import near_or_known
 
 SENSORS = {  # what a member's name begins with: the sensor whose band names its metadata use

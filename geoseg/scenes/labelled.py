@@ -39,7 +39,7 @@ def class_text(value: object) -> str:
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     text = str(value).strip()
-    return text.lower() if text.lower() in ("true", "false") else text
+    return text.lower() if text.lower() in ("true", "false") or text.startswith("#") else text
 
 
 def burn(geometries: Sequence[object] | NDArray[np.object_], values: Sequence[int], grid: "Grid") -> NDArray[np.int32]:

@@ -39,6 +39,7 @@ def open_scene(
     warp_to: str | None = None,
     height: float | None = None,
     dem: str | Path | None = None,
+    pixel_m: float | None = None,
     local_only: bool = False,
 ) -> Scene:
     """Open a GeoTIFF, COG, VRT or any raster GDAL reads, or several single-band files of one place, as one scene.
@@ -51,6 +52,7 @@ def open_scene(
     "average", by which files of other pixel sizes become bands on the grid of the first one;
     warp_to: a CRS, such as "EPSG:32633", that a scene placed by ground control points, or in another CRS, is warped to;
     height, dem: the ground's height in metres, or a raster of heights, for scenes placed by RPCs;
+    pixel_m: the true side of a pixel of files that have no place on Earth, which lie around ``UNPLACED``'s origin then;
     local_only: names and formats that make GDAL read further files or URLs (VRT, WMS, …) are refused.
     Raises InputError (not there, not a raster, no CRS, complex pixels, grids that differ) and ConfigError.
 
@@ -62,7 +64,7 @@ def open_scene(
     paths = tuple(str(p) for p in ([source] if isinstance(source, str | Path) else source))
     if not paths:
         raise ConfigError("no scene given")
-    given = Given(paths, assume_crs, resampling, warp_to, _heights(height, dem), local_only)
+    given = Given(paths, assume_crs, resampling, warp_to, _heights(height, dem), pixel_m, local_only)
     found = next(known for recipe in RECIPES if (known := recipe(given)) is not None)
     given_values = {"nodata": nodata, "scale": scale, "offset": offset}
     told: dict[str, Any] = {name: value for name, value in given_values.items() if value is not None}

@@ -38,14 +38,21 @@ def split_layer(source: str | Path) -> tuple[Path, str | None]:
     return (Path(path), layer) if colon and Path(path).exists() else (Path(text), None)
 
 
-def read_layer(source: str | Path, *, layer: str | None = None, columns: list[str] | None = None) -> "gpd.GeoDataFrame":
+def read_layer(
+    source: str | Path,
+    *,
+    layer: str | None = None,
+    columns: list[str] | None = None,
+    near: Grid | None = None,
+    areal: bool = True,
+) -> "gpd.GeoDataFrame":
     """Read the polygons of a layer with ``columns`` (None: all), as they are in the file.
 
     source: see ``split_layer``; layer: the layer's name, where ``source`` names none; without either it is the only one
-    that has geometries. Collections of polygons become multipolygons; features without a geometry are left out. Raises
-    InputError where the file cannot be read, the layer has to be named, it has no CRS, or it holds points or lines.
+    that has geometries; near: those alone that may lie on this grid; areal: collections of polygons become
+    multipolygons, and points and lines are refused. Features without a geometry are left out. Raises InputError where
+    the file cannot be read, the layer has to be named, it has no CRS, or it holds what is refused.
     """
-    import geopandas as gpd
     from pyogrio.errors import DataLayerError, DataSourceError, FeatureError
     from shapely.errors import GEOSException
 
@@ -54,8 +61,9 @@ def read_layer(source: str | Path, *, layer: str | None = None, columns: list[st
         raise InputError(f"{path}: no such file")
     refuse_special(path)
     try:
-        name = layer_name(path, layer or named)
-        frame = gpd.read_file(path, layer=name, columns=columns)
+        frame = (
+            _read_parquet(path) if path.suffix.lower() in PARQUET else _read_ogr(path, layer or named, columns, near)
+        )
     except (DataSourceError, DataLayerError, FeatureError, GEOSException, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not a vector file that can be read ({str(error).splitlines()[0]})") from error
     except NotImplementedError as error:  # shapely's word for curves
@@ -63,7 +71,42 @@ def read_layer(source: str | Path, *, layer: str | None = None, columns: list[st
     if frame.crs is None:
         raise InputError(f"{source}: has no CRS; set it with ogr2ogr -a_srs")
     frame = frame[~frame.geometry.isna() & ~frame.geometry.is_empty]
-    return frame.set_geometry(polygonal(np.asarray(frame.geometry.array, object), source), crs=frame.crs)
+    geometries = np.asarray(frame.geometry.array, object)
+    return frame.set_geometry(polygonal(geometries, source) if areal else geometries, crs=frame.crs)
+
+
+def _read_ogr(path: Path, layer: str | None, columns: list[str] | None, near: Grid | None) -> "gpd.GeoDataFrame":
+    import geopandas as gpd
+    import pyogrio
+
+    name = layer_name(path, layer)
+    bounds = None if near is None else _bounds_in(near, pyogrio.read_info(path, layer=name)["crs"])
+    return gpd.read_file(path, layer=name, columns=columns, bbox=bounds)
+
+
+def _read_parquet(path: Path) -> "gpd.GeoDataFrame":
+    import geopandas as gpd
+    import pyarrow as pa
+
+    try:
+        return gpd.read_parquet(path)
+    except (ValueError, OSError, pa.ArrowException) as error:
+        raise InputError(f"{path}: no GeoParquet that can be read ({str(error).splitlines()[0]})") from error
+
+
+def _bounds_in(grid: Grid, crs: str | None) -> tuple[float, float, float, float] | None:
+    """Return the bounds of a grid in another CRS, a pixel wider; None where they have no place there."""
+    from rasterio.errors import RasterioError
+    from rasterio.warp import transform_bounds
+
+    if crs is None:
+        return None
+    try:
+        found = transform_bounds(grid.crs, crs, *grid.crop(grid.box.grown(1)).bounds, densify_pts=21)
+    except (RasterioError, ValueError):
+        return None
+    left, bottom, right, top = found
+    return found if np.isfinite(found).all() and left <= right and bottom <= top else None
 
 
 def layer_name(path: Path, wanted: str | None) -> str:
@@ -117,14 +160,17 @@ def _parts(geometry: shapely.Geometry) -> Iterator[shapely.Geometry]:
             yield part
 
 
-def read_polygons(source: str | Path, *, layer: str | None, grid: Grid) -> "gpd.GeoDataFrame":
+def read_polygons(
+    source: str | Path, *, layer: str | None, grid: Grid, near: bool = False, areal: bool = True
+) -> "gpd.GeoDataFrame":
     """Read the polygons of a layer with all columns in the CRS of ``grid``; see ``read_layer``.
 
+    near: those alone that may lie on the grid.
     Raises InputError where there are none to read, or they have no place in that CRS.
     """
     from pyproj.exceptions import ProjError
 
-    frame = read_layer(source, layer=layer)
+    frame = read_layer(source, layer=layer, near=grid if near else None, areal=areal)
     try:
         frame = frame.to_crs(grid.crs.to_wkt())
     except ProjError as error:

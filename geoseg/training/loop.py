@@ -20,6 +20,7 @@ from geoseg.models.spec import ModelSpec
 from geoseg.training.augment import Recipe
 from geoseg.training.batches import Batch, batches
 from geoseg.training.checkpoint import Checkpoint, Held, named_tensors, tensors_of
+from geoseg.training.data_spec import PATHS
 from geoseg.training.encoder import read_encoder
 from geoseg.training.history import Epoch, history, of_history, since_best
 from geoseg.training.losses.table import Objective
@@ -76,7 +77,7 @@ def fit(
     training: dict[str, object] = {
         "config": spec.model_dump(
             mode="json",
-            exclude={"data": {"__all__": {"scene", "labels", "ignore"}}, "encoder": {"weights"}, "loss": unsaid},
+            exclude={"data": {"__all__": PATHS}, "encoder": {"weights"}, "loss": unsaid},
         ),
         "scenes": len(spec.data),
         "manifest": manifest(spec),

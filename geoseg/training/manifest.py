@@ -12,12 +12,11 @@ def manifest(spec: TrainSpec) -> list[dict[str, object]]:
     """Return scene, labels and their sha256 of each entry of the data; remote files have names alone."""
     rows: list[dict[str, object]] = []
     for item in spec.data:
-        scenes = [item.scene] if isinstance(item.scene, str) else list(item.scene)
-        digests = [_sha256(file) for file in (*scenes, item.labels)]
+        digests = [_sha256(file) for file in (*item.scenes, *item.label_files)]
         rows.append(
             {
-                "scene": [Path(s).name for s in scenes],
-                "labels": Path(item.labels).name,
+                "scene": [Path(s).name for s in item.scenes],
+                "labels": ", ".join(Path(file).name for file in item.label_files),
                 "sha256": [digest for digest in digests if digest],
             }
         )

@@ -8,7 +8,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from geoseg.errors import ConfigError
+from geoseg.errors import ConfigError, InputError
 from geoseg.models.derived import source_bands, with_derived
 from geoseg.models.spec import reading_gsd_m
 from geoseg.models.values import TrainedValues, trained_values
@@ -18,8 +18,9 @@ from geoseg.scenes.scene import Scene
 from geoseg.tiling.resample import Resampling, resample_valid
 from geoseg.tiling.taps import Taps, source_box
 from geoseg.training.areas import BLOCK_PX, LabelledArea, blocks
+from geoseg.training.data_spec import LabelledScene
 from geoseg.training.labels import open_labels
-from geoseg.training.spec import LabelledScene, TrainSpec
+from geoseg.training.spec import TrainSpec
 from geoseg.training.split import Area, Role, split_scene
 from geoseg.training.stream import BlockCache, LabelStore, StreamedArea
 from geoseg.training.targets import Raw
@@ -126,7 +127,7 @@ def load_samples(spec: TrainSpec) -> Samples:
                 gsd_m=grid.mean_resolution_m(),
                 store=store,
                 cache=cache,
-                site=str(item.scene),
+                site=item.site or item.name,
                 share=item.share,
                 span_m=item.gsd_m,
             )
@@ -134,14 +135,15 @@ def load_samples(spec: TrainSpec) -> Samples:
                 found[part.role].append(area)
     for role in ("train", "validation"):
         if not found[role]:
-            raise ConfigError(f"the {role} areas hold no label; move the split or add labels")
+            raise InputError(
+                f"the {role} areas hold no label: all is void, nodata or not labelled; move the split or add labels"
+            )
     return Samples(tuple(found["train"]), tuple(found["validation"]), bytes_alone)
 
 
 def open_labelled(item: LabelledScene) -> Scene:
     """Open the scene of an entry of the training data."""
-    source = [item.scene] if isinstance(item.scene, str) else list(item.scene)
-    return open_scene(source, bands=item.bands, sensor=item.sensor, nodata=item.nodata)
+    return open_scene(item.scenes, bands=item.bands, sensor=item.sensor, nodata=item.nodata, pixel_m=item.pixel_m)
 
 
 def areas_of(item: LabelledScene, scene: Scene, spec: TrainSpec) -> Iterator[Area]:

@@ -12,6 +12,8 @@ from geoseg.models.derived import Derived
 from geoseg.models.outputs import Output
 from geoseg.models.spec import Architecture, ModelSpec, Normalisation, Range
 from geoseg.models.value import Value, Views
+from geoseg.training.chips import expanded
+from geoseg.training.data_spec import LabelledScene, Split
 from geoseg.training.losses.terms import CE_DICE, Balance, Terms, groups_of
 from geoseg.training.targets import BuildingTarget, ClassTarget
 from geoseg.untrusted.validation import in_words
@@ -19,41 +21,6 @@ from geoseg.values.bands import Band, BandSet
 
 WEIGHTS_NAME = re.compile(r"(torchgeo|timm|smp):([\w./+-]+)")  # of weights in a library's tables, no file
 USUAL_PX = 32  # windows are multiples of it, so that networks can be exchanged
-Side = Literal["north", "south", "east", "west"]
-
-
-class Cut(Value):
-    """A strip along one side of every scene, as a share of its extent."""
-
-    side: Side
-    share: float = Field(gt=0, lt=1)
-
-
-class Split(Value):
-    """Where to train, validate and test: strips, and a buffer on the training side that belongs to nobody."""
-
-    test: Cut | None = None
-    validation: Cut
-    buffer_px: int = Field(128, ge=0, description="scene pixels")
-
-
-class LabelledScene(Value):
-    """A scene with its labels; paths are relative to the data folder."""
-
-    scene: str | tuple[str, ...]
-    labels: str = Field(description="polygons that are the truth, or a raster of class values (buildings: 0 is none)")
-    layer: str | None = None
-    ignore: str | None = Field(None, description="vector file of ground that no label covers: it counts for nothing")
-    bands: str | None = None
-    sensor: str | None = None
-    nodata: float | None = None
-    use: Literal["split", "train", "validation", "test"] = Field(
-        "split", description="what the whole scene is for; split cuts it into strips for each"
-    )
-    split: Split | None = Field(None, description="strips of this scene, instead of the run's")
-    share: float = Field(1.0, gt=0, description="weight of the scene among those that windows are drawn from")
-    gsd_m: Range | None = Field(None, description="resolutions of its windows, instead of augmentation.gsd_m")
-    shippable: bool = Field(False, description="windows of it may go with the bundle, for exports to be measured on")
 
 
 class EncoderStart(Value):
@@ -161,7 +128,7 @@ class TrainSpec(Value):
 
     @model_validator(mode="after")
     def _has_splits(self) -> Self:
-        open_ends = [d.labels for d in self.data if d.use == "split" and (d.split or self.split) is None]
+        open_ends = [d.label_files[0] for d in self.data if d.use == "split" and (d.split or self.split) is None]
         if open_ends:
             raise ValueError(f"split is missing, and {open_ends[0]} says neither use nor a split of its own")
         return self
@@ -169,6 +136,8 @@ class TrainSpec(Value):
     @model_validator(mode="after")
     def _makes_a_model(self) -> Self:
         """Refuse before the first epoch what the bundle would refuse after it."""
+        if not self.target.channels:  # its labels bring the classes: see resolve
+            return self
         bands = len(self.band_set)
         try:
             model = self.of_model(Normalisation(mean=(0.0,) * bands, std=(1.0,) * bands))
@@ -191,7 +160,7 @@ class TrainSpec(Value):
 
     @model_validator(mode="after")
     def _judges_its_target(self) -> Self:
-        for name, term in self.loss.items():
+        for name, term in self.loss.items() if self.target.channels else ():
             if term.judges != "softmax":
                 raise ValueError(f"loss: {name} is of {term.judges} outputs, and the target is of classes")
             try:
@@ -244,17 +213,15 @@ class TrainSpec(Value):
         )
 
     def resolve(self, folder: Path) -> "TrainSpec":
-        """Return the same run with all data paths under ``folder``."""
-        data = tuple(
-            d.model_copy(
-                update={
-                    "scene": str(folder / d.scene)
-                    if isinstance(d.scene, str)
-                    else tuple(str(folder / s) for s in d.scene),
-                    "labels": str(folder / d.labels),
-                    "ignore": None if d.ignore is None else str(folder / d.ignore),
-                }
-            )
-            for d in self.data
-        )
-        return self.model_copy(update={"data": data})
+        """Return the same run with all data paths under ``folder``, an entry for each chip, and classes.
+
+        Raises what ``expanded`` and ``with_classes`` do.
+        """
+        data = tuple(one for item in self.data for one in expanded(item.under(folder)))
+        if self.target.channels:
+            return self.model_copy(update={"data": data})
+        from geoseg.training.palette import with_classes
+
+        assert isinstance(self.target, ClassTarget)  # buildings have channels
+        keys = {name: getattr(self, name) for name in type(self).model_fields}
+        return type(self).model_validate({**keys, "data": data, "target": with_classes(self.target, data)})

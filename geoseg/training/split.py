@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from geoseg.errors import ConfigError
-from geoseg.training.spec import Cut, Split
+from geoseg.training.data_spec import Cut, Split
 from geoseg.values.box import Box
 
 Role = Literal["train", "validation", "test"]
@@ -24,7 +24,7 @@ def split_scene(shape: tuple[int, int], split: Split) -> tuple[Area, ...]:
     Training pixels keep ``buffer_px`` away from both. Pixels of one area are never those of another, so windows that
     are cut from areas share none either. Raises ConfigError where nothing is left to train on.
 
-    >>> from geoseg.training.spec import Cut, Split
+    >>> from geoseg.training.data_spec import Cut, Split
     >>> split = Split(test=Cut(side="east", share=0.25), validation=Cut(side="south", share=0.5), buffer_px=10)
     >>> [(a.role, a.box) for a in split_scene((100, 200), split)]  # doctest: +NORMALIZE_WHITESPACE
     [('test', Box(row0=0, col0=150, row1=100, col1=200)),

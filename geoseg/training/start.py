@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from geoseg.errors import ConfigError
+from geoseg.errors import InputError
 from geoseg.models.adapt import start_from
 from geoseg.models.bundle import load_model
 from geoseg.models.spec import ModelSpec, Normalisation
@@ -56,7 +56,7 @@ def started(
 def check_labels(spec: TrainSpec, model: ModelSpec, samples: Samples) -> None:
     """Warn of classes that training or validation has no label of.
 
-    Raises ConfigError where the polygon class is one of them, or where validation has a single class: a network that
+    Raises InputError where the polygon class is one of them, or where validation has a single class: a network that
     always answers the same would score best.
     """
     for role, areas in (("train", samples.train), ("validation", samples.validation)):
@@ -66,7 +66,7 @@ def check_labels(spec: TrainSpec, model: ModelSpec, samples: Samples) -> None:
         told = f"the {role} areas hold no label of {', '.join(lacking)}"
         alone = role == "validation" and len(model.classes) - len(lacking) < min(2, len(model.classes))
         if model.polygon_class in lacking or alone:
-            raise ConfigError(f"{told}; no epoch could be told from a useless one: move or widen the split")
+            raise InputError(f"{told}; no epoch could be told from a useless one: move or widen the split")
         log.warning("%s: %s", told, "it cannot be learnt" if role == "train" else "scores say nothing of it")
 
 

@@ -1,11 +1,10 @@
-"""What labels become: a target burns them as raw numbers, and turns those into channels at any resolution.
+"""What labels become: a target makes raw numbers of classes, and turns those into channels at any resolution.
 
 Raw labels are building numbers or channel indices. They may be sampled at another resolution by the nearest pixel;
 borders, which have a width on the ground, are drawn afterwards. Files are read in labels.py.
 """
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, Self
+from typing import Annotated, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,13 +13,8 @@ from pydantic import Field, field_validator, model_validator
 from geoseg.errors import ConfigError
 from geoseg.models.outputs import Channel
 from geoseg.models.value import Value
-from geoseg.scenes.labelled import burn, class_text, class_texts
+from geoseg.training.label_spec import ClassValues, LabelLayer, as_texts
 from geoseg.values.classes import BUILDING_CLASSES, ClassInfo, parse_color
-
-if TYPE_CHECKING:
-    import geopandas as gpd
-
-    from geoseg.values.grid import Grid
 
 IGNORE = 255  # channel index of what is unknown
 UNKNOWN = -1  # the same among raw labels
@@ -38,6 +32,7 @@ class BuildingTarget(Value):
 
     kind: Literal["buildings"] = "buildings"
     border_m: float = Field(0.5, gt=0, description="width of the border inside each footprint's edge")
+    void_px: float = Field(0, ge=0, description="pixels around footprints that are void: they are drawn no better")
 
     @property
     def channels(self) -> tuple[Channel, ...]:
@@ -64,25 +59,45 @@ class BuildingTarget(Value):
         """The channel of borders."""
         return BORDER
 
-    def burn(self, frame: "gpd.GeoDataFrame", grid: "Grid", *, source: str) -> Raw:  # noqa: ARG002  # ClassTarget names it
-        """Return building numbers (H, W), 0 for none; small buildings lie on top of those they stand on."""
+    @property
+    def class_column(self) -> str | None:
+        """No attribute is needed."""
+        return None
+
+    @property
+    def default_class(self) -> int | None:
+        """The class id of features that nothing is said of; values of rasters are their numbers then."""
+        return BUILDING_CLASSES[1].id
+
+    @property
+    def elsewhere_raw(self) -> int:
+        """The raw label of ground without a label."""
+        return 0
+
+    def meanings(self, layer: LabelLayer) -> dict[str, int | None]:
+        """Return the class id, or None for void, that values of a layer mean; raises ConfigError."""
+        return _meanings(layer.values, self.class_table, source=layer.file)
+
+    def raw(self, ids: NDArray[np.int64], numbers: NDArray[np.int64]) -> Raw:
+        """Return raw labels (N,) of class ids: the number of a building, else 0."""
+        return np.where(ids == self.default_class, numbers, 0).astype(np.int32)
+
+    def order(self, geometries: NDArray[np.object_]) -> NDArray[np.int64]:
+        """Return the order of drawing: small buildings lie on top of those they stand on."""
         import shapely
 
-        geometries = np.asarray(frame.geometry.values)
-        order = np.argsort(-shapely.area(geometries))
-        return burn(geometries[order], range(1, len(order) + 1), grid)
-
-    def of_raster(self, values: Raw, *, source: str) -> Raw:  # noqa: ARG002  # ClassTarget names it
-        """Return building numbers from a raster: its own, where 0 is none; a mask has one. UNKNOWN stays."""
-        return np.where(values == UNKNOWN, UNKNOWN, values).astype(np.int32)
+        return np.argsort(-shapely.area(geometries))
 
     def reach_px(self, gsd_m: float) -> int:
         """Return from how many pixels away a raw label decides channels."""
-        return max(1, round(self.border_m / gsd_m))
+        return max(_reach(self.border_m / gsd_m), round(self.void_px + 0.5))
 
     def labels(self, raw: Raw, *, gsd_m: float) -> NDArray[np.uint8]:
         """Return channel indices (H, W) of building numbers whose pixels are ``gsd_m`` wide."""
-        return building_labels(raw, border_px=self.border_m / gsd_m)
+        labels = building_labels(raw, border_px=self.border_m / gsd_m)
+        if self.void_px > 0:
+            labels[(raw == 0) & _differs(raw, self.void_px + 0.5)] = IGNORE
+        return labels
 
 
 class ClassTarget(Value):
@@ -90,17 +105,19 @@ class ClassTarget(Value):
 
     kind: Literal["classes"] = "classes"
     column: str | None = Field(None, description="attribute of label polygons that holds the class; none for rasters")
-    values: dict[str, int | None] = Field(description="attribute or pixel value -> class id; null leaves it unknown")
-    classes: tuple[ClassInfo, ...]
+    values: ClassValues = Field(
+        default_factory=dict,
+        description="attribute, pixel value or colour -> class id; null: void; none: ids, names",
+    )
+    classes: tuple[ClassInfo, ...] = Field((), description="none: those of the first label raster, with its palette")
     elsewhere: int | None = Field(None, description="class id of ground without a label; None ignores it")
+    border_m: dict[str, Annotated[float, Field(gt=0)]] = Field(
+        default_factory=dict,
+        description="class -> metres inside its objects that are border: it parts those that touch",
+    )
+    void_px: float = Field(0, ge=0, description="pixels on both sides of where classes meet that are void")
 
-    @field_validator("values", mode="before")
-    @classmethod
-    def _as_texts(cls, values: object) -> object:
-        """Take numbers, true and false for what they look like in a table."""
-        return (
-            {class_text(value): class_id for value, class_id in values.items()} if isinstance(values, dict) else values
-        )
+    _as_texts = field_validator("values", mode="before")(as_texts)
 
     @field_validator("classes", mode="before")
     @classmethod
@@ -109,15 +126,20 @@ class ClassTarget(Value):
 
     @model_validator(mode="after")
     def _ids_exist(self) -> Self:
-        stray = {*self.values.values(), self.elsewhere} - {None} - {c.id for c in self.classes}
-        if stray:
+        ids, names = {c.id for c in self.classes}, {c.name for c in self.classes}
+        stray = {*self.values.values(), self.elsewhere} - {None} - ids
+        if stray and self.classes:
             raise ValueError(f"class ids {sorted(stray, key=str)} are not in classes")
+        if beside := sorted(set(self.border_m) - names):
+            raise ValueError(f"border_m of {', '.join(beside)}, which no class is called")
         return self
 
     @property
     def channels(self) -> tuple[Channel, ...]:
-        """The network's outputs."""
-        return tuple(Channel(name=c.name, class_id=c.id) for c in self.classes)
+        """The network's outputs: classes, then borders, which count towards the class of their objects."""
+        by_name = {c.name: c.id for c in self.classes}
+        plain = tuple(Channel(name=c.name, class_id=c.id) for c in self.classes)
+        return (*plain, *(Channel(name=f"{name} border", class_id=by_name[name]) for name in self.border_m))
 
     @property
     def class_table(self) -> tuple[ClassInfo, ...]:
@@ -131,47 +153,75 @@ class ClassTarget(Value):
 
     @property
     def regions(self) -> tuple[tuple[int, ...], ...]:
-        """Channels that a loss of regions judges: every class on its own."""
-        return tuple((c,) for c in range(len(self.classes)))
+        """Channels whose summed probability a loss of regions judges: every class with its border, and borders."""
+        n = len(self.classes)
+        border = {name: n + i for i, name in enumerate(self.border_m)}
+        whole = tuple((i, border[c.name]) if c.name in border else (i,) for i, c in enumerate(self.classes))
+        return (*whole, *((channel,) for channel in border.values()))
 
     @property
     def border(self) -> int | None:
-        """No channel is one of borders."""
+        """The channel of borders, where there is one."""
+        return len(self.classes) if len(self.border_m) == 1 else None
+
+    @property
+    def class_column(self) -> str | None:
+        """The attribute that holds the class."""
+        return self.column
+
+    @property
+    def default_class(self) -> int | None:
+        """None: the class of features has to be said."""
         return None
 
-    def burn(self, frame: "gpd.GeoDataFrame", grid: "Grid", *, source: str) -> Raw:
-        """Return channel indices (H, W) of polygons, UNKNOWN where none says a class."""
-        if self.column is None:
-            raise ConfigError(f"{source}: target.column is missing; name the attribute that holds the class")
-        texts = class_texts(frame, self.column, source=source)
-        channel = self._channels(texts, source=f"{source}: {self.column}")
-        burnt = burn(frame.geometry.values, [channel[text] + 2 for text in texts], grid)  # 0 is no polygon, 1 UNKNOWN
-        return np.where(burnt == 0, self._channel(self.elsewhere), burnt - 2).astype(np.int32)
+    @property
+    def elsewhere_raw(self) -> int:
+        """The raw label of ground without a label."""
+        return UNKNOWN if self.elsewhere is None else [c.id for c in self.classes].index(self.elsewhere)
 
-    def of_raster(self, values: Raw, *, source: str) -> Raw:
-        """Return channel indices (H, W) of a raster of class values; UNKNOWN stays."""
-        present, at = np.unique(values, return_inverse=True)
-        channel = self._channels([str(v) for v in present if v != UNKNOWN], source=f"{source}: value")
-        table = np.array([UNKNOWN if v == UNKNOWN else channel[str(v)] for v in present], np.int32)
-        return table[at].reshape(values.shape)
+    def meanings(self, layer: LabelLayer) -> dict[str, int | None]:
+        """Return the class id, or None for void, that values of a layer mean; raises ConfigError."""
+        return _meanings(layer.values or self.values, self.classes, source=layer.file)
 
-    def reach_px(self, gsd_m: float) -> int:  # noqa: ARG002  # BuildingTarget needs it
-        """Return 0: each raw label decides its own channel alone."""
-        return 0
+    def raw(self, ids: NDArray[np.int64], numbers: NDArray[np.int64]) -> Raw:
+        """Return raw labels (N,) of class ids: channels, and of classes with a border a multiple by number more."""
+        channel = {c.id: i for i, c in enumerate(self.classes)}
+        bordered = {c.id for c in self.classes if c.name in self.border_m}
+        plain = np.array([channel.get(int(i), UNKNOWN) for i in ids], np.int64)
+        return (plain + np.where(np.isin(ids, list(bordered)), numbers * len(self.classes), 0)).astype(np.int32)
 
-    def labels(self, raw: Raw, *, gsd_m: float) -> NDArray[np.uint8]:  # noqa: ARG002  # BuildingTarget needs it
-        """Return channel indices (H, W), IGNORE where unknown; their pixels may be of any width."""
-        return np.where(raw == UNKNOWN, IGNORE, raw).astype(np.uint8)
+    def order(self, geometries: NDArray[np.object_]) -> NDArray[np.int64]:
+        """Return the order of drawing: the file's."""
+        return np.arange(len(geometries))
 
-    def _channels(self, texts: Sequence[str], *, source: str) -> dict[str, int]:
-        """Return the channel of every text; raises ConfigError for those that ``values`` does not name."""
-        unknown = sorted(set(texts) - set(self.values))
-        if unknown:
-            raise ConfigError(f"{source} = {', '.join(unknown)}, which values do not name")
-        return {text: self._channel(self.values[text]) for text in texts}
+    def reach_px(self, gsd_m: float) -> int:
+        """Return from how many pixels away a raw label decides channels."""
+        widths = [_reach(width_m / gsd_m) for width_m in self.border_m.values()]
+        return max(widths, default=0) + (round(self.void_px + 0.5) if self.void_px > 0 else 0)
 
-    def _channel(self, class_id: int | None) -> int:
-        return UNKNOWN if class_id is None else [c.id for c in self.classes].index(class_id)
+    def labels(self, raw: Raw, *, gsd_m: float) -> NDArray[np.uint8]:
+        """Return channel indices (H, W), IGNORE where unknown; their pixels are ``gsd_m`` wide."""
+        plain = np.where(raw == UNKNOWN, IGNORE, raw % max(1, len(self.classes))).astype(np.uint8)
+        labels = plain.copy()
+        names = [c.name for c in self.classes]
+        for i, (name, width_m) in enumerate(self.border_m.items()):
+            edge = _differs(raw, (_reach(width_m / gsd_m) ** 2 + 0.5) ** 0.5)
+            labels[(plain == names.index(name)) & edge] = len(names) + i
+        if self.void_px > 0:
+            known = np.where(raw == UNKNOWN, UNKNOWN, plain.astype(np.int32))
+            labels[_differs(known, self.void_px + 0.5)] = IGNORE
+        return labels
+
+
+def _meanings(values: ClassValues | None, classes: tuple[ClassInfo, ...], *, source: str) -> dict[str, int | None]:
+    """Return the class id of every value, by what ``values`` say, else of ids and names as they are."""
+    ids = {c.id for c in classes}
+    if not values:
+        return {name: c.id for c in classes for name in (str(c.id), c.name)}
+    stray = sorted({v for v in values.values() if v is not None} - ids)
+    if stray:
+        raise ConfigError(f"{source}: values lead to {', '.join(map(str, stray))}, which is the id of no class")
+    return dict(values)
 
 
 def _with_color(row: object) -> object:
@@ -190,12 +240,21 @@ def building_labels(ids: Raw, *, border_px: float) -> NDArray[np.uint8]:
     >>> building_labels(np.array([[0, 1, 1, 1, 2, 2, 2, 0]], np.int32), border_px=1).tolist()
     [[0, 2, 1, 2, 2, 1, 2, 0]]
     """
-    reach = max(1, round(border_px))
-    yy, xx = np.mgrid[-reach : reach + 1, -reach : reach + 1]
-    disk = yy**2 + xx**2 <= reach**2 + 0.5
-    most = np.where(ids == UNKNOWN, np.iinfo(ids.dtype).max, ids)  # what is unknown makes no edge
-    from scipy.ndimage import maximum_filter, minimum_filter
-
-    edge = maximum_filter(ids, footprint=disk, mode="nearest") != minimum_filter(most, footprint=disk, mode="nearest")
+    edge = _differs(ids, (_reach(border_px) ** 2 + 0.5) ** 0.5)
     labels = np.where(ids == 0, BACKGROUND, np.where(edge, BORDER, INTERIOR))
     return np.where(ids == UNKNOWN, IGNORE, labels).astype(np.uint8)
+
+
+def _reach(border_px: float) -> int:
+    return max(1, round(border_px))
+
+
+def _differs(raw: Raw, radius_px: float) -> NDArray[np.bool_]:
+    """Return the pixels (H, W) with another raw label within ``radius_px``; what is unknown differs from nothing."""
+    from scipy.ndimage import maximum_filter, minimum_filter  # configs are read without it
+
+    reach = int(radius_px)
+    yy, xx = np.mgrid[-reach : reach + 1, -reach : reach + 1]
+    disk = yy**2 + xx**2 <= radius_px**2 + 1e-9
+    most = np.where(raw == UNKNOWN, np.iinfo(raw.dtype).max, raw)
+    return maximum_filter(raw, footprint=disk, mode="nearest") != minimum_filter(most, footprint=disk, mode="nearest")

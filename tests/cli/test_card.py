@@ -8,8 +8,9 @@ from conftest import write_bundle
 
 from geoseg.cli import main
 from geoseg.models.bundle import bundled_models
+from geoseg.training.data_spec import LabelledScene
 from geoseg.training.manifest import manifest
-from geoseg.training.spec import LabelledScene, TrainSpec
+from geoseg.training.spec import TrainSpec
 from geoseg.training.targets import BuildingTarget
 
 

@@ -13,10 +13,11 @@ from geoseg.models.architectures import build_network
 from geoseg.models.bundle import load_model
 from geoseg.models.spec import Architecture, Channel, ModelSpec, Normalisation
 from geoseg.training import loop
+from geoseg.training.data_spec import Split
 from geoseg.training.encoder import read_encoder, start_encoder
 from geoseg.training.loop import fit
 from geoseg.training.samples import load_samples, open_labelled
-from geoseg.training.spec import EncoderStart, Schedule, Split, TrainSpec
+from geoseg.training.spec import EncoderStart, Schedule, TrainSpec
 from geoseg.training.targets import ClassTarget
 from geoseg.values.bands import BandSet
 from geoseg.values.classes import BUILDING_CLASSES

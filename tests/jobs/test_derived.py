@@ -8,8 +8,9 @@ from affine import Affine
 from geoseg import RunOptions, predict
 from geoseg.models.spec import Normalisation
 from geoseg.scenes.open import open_scene
+from geoseg.training.data_spec import LabelledScene, Split
 from geoseg.training.samples import load_samples
-from geoseg.training.spec import LabelledScene, Split, TrainSpec
+from geoseg.training.spec import TrainSpec
 from geoseg.training.targets import ClassTarget
 from geoseg.values.bands import Band, BandSet
 from tests.conftest import write_bundle, write_tif

@@ -7,7 +7,8 @@ from pydantic import ValidationError
 from geoseg.errors import ConfigError
 from geoseg.models.bundle import load_model
 from geoseg.models.derived import Derived, source_bands, with_derived
-from geoseg.training.spec import LabelledScene, TrainSpec
+from geoseg.training.data_spec import LabelledScene
+from geoseg.training.spec import TrainSpec
 from geoseg.training.targets import BuildingTarget
 from geoseg.values.bands import BandSet
 

@@ -78,8 +78,10 @@ def test_a_ring_of_one_edge_is_refused_in_one_line(tmp_path):
         read_layer(path)
 
 
-def test_geoparquet_is_called_what_it_is(tmp_path):
+def test_geoparquet_is_read_and_other_parquet_refused(tmp_path):
     path = tmp_path / "areas.parquet"
+    gpd.GeoDataFrame({"kind": [1]}, geometry=[SQUARE], crs=32631).to_parquet(path)
+    assert read_layer(path).kind.tolist() == [1]
     path.write_bytes(b"PAR1")
-    with pytest.raises(InputError, match=r"areas\.parquet: GeoParquet, which is not read; make a GeoPackage"):
+    with pytest.raises(InputError, match=r"areas\.parquet: no GeoParquet that can be read"):
         read_layer(path)

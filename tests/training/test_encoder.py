@@ -10,10 +10,11 @@ from geoseg.models.architectures import build_network
 from geoseg.models.spec import Architecture
 from geoseg.training import loop
 from geoseg.training.areas import AreaPixels
+from geoseg.training.data_spec import LabelledScene
 from geoseg.training.encoder import read_encoder, start_encoder
 from geoseg.training.loop import fit
 from geoseg.training.samples import Samples
-from geoseg.training.spec import EncoderStart, LabelledScene, Schedule, TrainSpec
+from geoseg.training.spec import EncoderStart, Schedule, TrainSpec
 from geoseg.training.targets import BuildingTarget
 from geoseg.values.bands import BandSet
 

@@ -9,8 +9,8 @@ from affine import Affine
 from rasterio.crs import CRS
 
 from geoseg.errors import ConfigError, InputError
+from geoseg.training.data_spec import LabelledScene
 from geoseg.training.labels import open_labels
-from geoseg.training.spec import LabelledScene
 from geoseg.training.targets import BACKGROUND, BORDER, IGNORE, INTERIOR, BuildingTarget, ClassTarget
 from geoseg.values.classes import ClassInfo
 from geoseg.values.grid import Grid
@@ -163,10 +163,11 @@ def test_classes_may_be_true_and_false(tmp_path):
         assert [labels(path, target(values=values))[i, i] for i in (5, 25)] == [0, 1]
 
 
-def test_a_polygon_without_a_class_is_told(tmp_path):
+def test_integers_with_null_are_classes_and_null_is_void(tmp_path, caplog):
     path = write(tmp_path / "a.gpkg", [box(0, 0, 10, 10), box(20, 20, 30, 30)], kind=np.array([1, None], object))
-    with pytest.raises(InputError, match=r"a\.gpkg: 1 of 2 polygons have no kind \(NULL\)"):
-        labels(path, target(values={1: 3}))
+    out = labels(path, target(values={1: 3}, elsewhere=9))
+    assert [out[5, 5], out[25, 25], out[40, 40]] == [0, IGNORE, 2]
+    assert "a.gpkg: 1 of 2 features have no kind (NULL): void" in caplog.text
 
 
 def test_colours_of_classes_may_be_written_as_hex():
@@ -180,12 +181,12 @@ def test_colours_of_classes_may_be_written_as_hex():
     ("changes", "words"),
     [
         ({"column": "class"}, "no column 'class'; there are kind"),
-        ({"values": {"lake": 3}}, "a.gpkg: kind = wood, which values do not name"),
+        ({"values": {"lake": 3}}, r"a.gpkg: kind = wood \(1\), which values do not name"),
     ],
 )
 def test_classes_that_do_not_fit_the_labels(tmp_path, changes, words):
     path = write(tmp_path / "a.gpkg", [box(0, 0, 10, 10), box(20, 20, 30, 30)], kind=["lake", "wood"])
-    with pytest.raises(ConfigError, match=words):
+    with pytest.raises(InputError, match=words):
         labels(path, target(**changes))
 
 
@@ -228,7 +229,7 @@ def test_a_raster_of_class_values_may_lie_on_another_grid(tmp_path):
     assert (out[:30, :75] == 2).all()
     assert (out[30:, :75] == 0).all()
     assert (out[:, 75:] == IGNORE).all()
-    with pytest.raises(ConfigError, match=r"classes.tif: value = -5, which values do not name"):
+    with pytest.raises(InputError, match=r"classes.tif: value = -5 \(1200\), which values do not name"):
         labels(path, target(column=None, values={12: 3, 40: 9}))
 
 
@@ -239,9 +240,9 @@ def test_rasters_that_are_no_labels(tmp_path):
     words.write_text("nothing")
     for path, message in (
         (write_raster(tmp_path / "away.tif", ones, grid=away), "no pixel lies on the scene scene.tif"),
-        (write_raster(tmp_path / "float.tif", ones.astype(np.float32)), "1 bands of float32; labels are one band"),
-        (write_raster(tmp_path / "rgb.tif", ones, count=3), "3 bands of uint8; labels are one band"),
-        (words, "cannot be read as a raster of labels"),
+        (write_raster(tmp_path / "float.tif", ones.astype(np.float32) / 2), "holds 0.5; labels are whole numbers"),
+        (write_raster(tmp_path / "two.tif", ones, count=2), "2 bands of uint8; labels are one band"),
+        (words, "not a raster that can be read"),
     ):
         with pytest.raises(InputError, match=message):
             labels(str(path))

@@ -3,7 +3,8 @@
 import pytest
 
 from geoseg.models.spec import Architecture, Normalisation
-from geoseg.training.spec import LabelledScene, Schedule, TrainSpec
+from geoseg.training.data_spec import LabelledScene
+from geoseg.training.spec import Schedule, TrainSpec
 from geoseg.training.targets import BuildingTarget
 
 NORMAL = Normalisation(mean=(0.0,) * 3, std=(1.0,) * 3)

@@ -11,8 +11,9 @@ from affine import Affine
 
 from geoseg.errors import ConfigError, InputError
 from geoseg.training import samples as module
+from geoseg.training.data_spec import Cut, LabelledScene, Split
 from geoseg.training.samples import Samples, load_samples
-from geoseg.training.spec import Augmentation, Cut, LabelledScene, Split, TrainSpec
+from geoseg.training.spec import Augmentation, TrainSpec
 from geoseg.training.targets import UNKNOWN, BuildingTarget
 
 NORTH_UP = Affine(0.5, 0, 3e5, 0, -0.5, 3.06e6)
@@ -102,7 +103,7 @@ def test_a_split_without_labels_and_a_scene_without_the_bands(files):
     everything = gpd.GeoDataFrame(geometry=[shapely.box(299_000, 3.05e6, 301_000, 3.07e6)], crs=32645)
     everything.to_file(folder / "void.gpkg")
     data = (LabelledScene(scene="scene.tif", labels="roofs.gpkg", ignore="void.gpkg"),)
-    with pytest.raises(ConfigError, match="the train areas hold no label"):
+    with pytest.raises(InputError, match="the train areas hold no label"):
         load_samples(spec(folder, data=data))
     with pytest.raises(InputError, match="band nir not found"):
         load_samples(spec(folder, bands="red,green,nir"))

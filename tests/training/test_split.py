@@ -10,8 +10,9 @@ from geoseg.tiling.resample import Resampling
 from geoseg.tiling.taps import source_box
 from geoseg.training.areas import AreaPixels
 from geoseg.training.augment import Recipe, random_window
+from geoseg.training.data_spec import Cut, Split
 from geoseg.training.samples import working_box
-from geoseg.training.spec import Augmentation, Cut, Split
+from geoseg.training.spec import Augmentation
 from geoseg.training.split import split_scene
 from geoseg.training.targets import BuildingTarget
 

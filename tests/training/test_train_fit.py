@@ -5,23 +5,17 @@ import json
 import numpy as np
 import pytest
 
-from geoseg.errors import ConfigError
+from geoseg.errors import InputError
 from geoseg.models.backends.torch import one_thread_per_network
 from geoseg.models.bundle import save_model
 from geoseg.models.spec import Architecture
 from geoseg.training import loop
 from geoseg.training.areas import AreaPixels
+from geoseg.training.data_spec import Cut, LabelledScene, Split
 from geoseg.training.history import Epoch
 from geoseg.training.loop import fit
 from geoseg.training.samples import Samples
-from geoseg.training.spec import (
-    Augmentation,
-    Cut,
-    LabelledScene,
-    Schedule,
-    Split,
-    TrainSpec,
-)
+from geoseg.training.spec import Augmentation, Schedule, TrainSpec
 from geoseg.training.targets import BuildingTarget, ClassTarget
 from geoseg.training.validation import Validation
 
@@ -162,7 +156,7 @@ def test_a_class_that_validation_lacks_is_told_and_counts_for_nothing(caplog):
     ],
 )
 def test_areas_that_can_tell_no_epoch_from_another_are_refused(made, areas, told):
-    with pytest.raises(ConfigError, match=f"the {told}; .*move or widen the split"):
+    with pytest.raises(InputError, match=f"the {told}; .*move or widen the split"):
         fit(made, Samples(*areas))
 
 
