@@ -1,6 +1,6 @@
 """The model that an output comes from, with licence and attribution, for what is made of that output in turn.
 
-Rasters say it in tags, GeoPackages in JSON, which ``outputs/geopackage/layer`` writes.
+Rasters say it in tags, GeoPackages in JSON, which ``outputs/geopackage/tables`` writes.
 """
 
 import json

@@ -1,6 +1,6 @@
 """Vector files with all their attributes, read batch by batch, in the formats that OGR knows.
 
-Not here: how layers are written, see outputs/geopackage/layer.py; layers read at once, see polygons.py.
+Not here: how layers are written, see outputs/geopackage/writer.py; layers read at once, see polygons.py.
 """
 
 from collections.abc import Iterator

@@ -13,8 +13,8 @@ from geoseg.outputs.geopackage.layer import (
     PolygonLayer,
     class_style,
     polygon_column,
-    write_layer,
 )
+from geoseg.outputs.geopackage.writer import write_layer
 from geoseg.values.classes import ClassInfo
 from geoseg.vector.coverage.coverage import Coverage
 from geoseg.vector.ground import ring_areas_m2

@@ -16,8 +16,8 @@ from geoseg.outputs.geopackage.layer import (
     PolygonLayer,
     class_style,
     polygon_column,
-    write_layer,
 )
+from geoseg.outputs.geopackage.writer import write_layer
 from geoseg.values.classes import ClassInfo, ClassMap
 from geoseg.values.confidence import PolygonConfidence, polygon_features
 from geoseg.vector.fit.fit import STATUS

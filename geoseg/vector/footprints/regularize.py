@@ -22,7 +22,7 @@ from geoseg.errors import InputError
 from geoseg.options.polygons import RegularizeOptions
 from geoseg.outputs.disk_list import Spool, spooled
 from geoseg.outputs.geopackage.columns import fitted_batch, fitted_features, fitted_layer
-from geoseg.outputs.geopackage.layer import write_layer
+from geoseg.outputs.geopackage.writer import write_layer
 from geoseg.outputs.provenance import model_of_layers
 from geoseg.scenes.polygons import split_layer
 from geoseg.scenes.vectors import VectorLayer, open_vectors

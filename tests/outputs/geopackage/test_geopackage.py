@@ -20,7 +20,7 @@ from rasterio.crs import CRS
 from geoseg.errors import InputError, OutputError
 from geoseg.jobs.build import publish
 from geoseg.jobs.folder import JobFolder
-from geoseg.outputs.geopackage import layer
+from geoseg.outputs.geopackage import writer
 from geoseg.outputs.geopackage.footprints import buildings_batch, write_buildings
 from geoseg.outputs.geopackage.side_files import refuse_if_in_use
 from geoseg.values.classes import ClassInfo, ClassMap
@@ -141,7 +141,7 @@ def test_equal_jobs_give_equal_bytes_and_the_clock_is_given_back(tmp_path: Path)
         write(tmp_path / name / "buildings.gpkg", houses(GRID, 30))
     assert (tmp_path / "a/buildings.gpkg").read_bytes() == (tmp_path / "b/buildings.gpkg").read_bytes()
     times = query(tmp_path / "a/buildings.gpkg", "SELECT DISTINCT last_change FROM gpkg_contents")
-    assert times == [(layer.FIXED_TIME,)]
+    assert times == [(writer.FIXED_TIME,)]
     assert pyogrio.get_gdal_config_option("OGR_CURRENT_DATE") is None
 
 
@@ -219,13 +219,13 @@ def test_full_disk_keeps_the_old_file(package: Path, tmp_path: Path) -> None:
 
 
 def test_what_reads_back_short_is_not_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    describe = layer._describe
+    describe = writer.describe
 
-    def lose_one(db: sqlite3.Connection, of: layer.PolygonLayer) -> None:
+    def lose_one(db: sqlite3.Connection, of: writer.PolygonLayer) -> None:
         describe(db, of)
         db.execute("DELETE FROM rtree_buildings_geom WHERE id = 3")
 
-    monkeypatch.setattr(layer, "_describe", lose_one)
+    monkeypatch.setattr(writer, "describe", lose_one)
     with pytest.raises(OutputError, match="30 rows, 29 of them indexed, instead of 30"):
         write(tmp_path / "b.gpkg", houses(GRID, 30))
     assert list(tmp_path.iterdir()) == []
