@@ -69,10 +69,10 @@ def _buildings(output: Path, talk: TalkFlags, *, overwrite: bool) -> None:
 
 
 def _land_cover(output: Path, talk: TalkFlags, *, overwrite: bool) -> None:
-    from geoseg.disk.files import new_geopackage
+    from geoseg.disk.places import vector_target
     from geoseg.pipelines import land_cover
 
-    polygons = new_geopackage(output / LAND_COVER_FILE, overwrite=overwrite)
+    polygons = vector_target(output / LAND_COVER_FILE, overwrite=overwrite, inputs=())
     config = LandCoverConfig(
         scene=(DEMO_LAND_COVER,), model=LAND_COVER_MODEL, out=str(output), options=RunOptions(overwrite=overwrite)
     ).based_on(Path())

@@ -37,6 +37,7 @@ Output = Annotated[
         "-o", "--output", help="Folder for the outputs.", show_default=False, parser=named_path, metavar="PATH"
     ),
 ]
+VECTOR_FILE = "File to write: .gpkg, .parquet, .fgb, .geojson, .shp or .shz."
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there (default: refuse).")]
 AllowFactory = Annotated[
     bool,

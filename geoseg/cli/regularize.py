@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from geoseg.cli.options import JsonOut, Overwrite, named_path, spread
-from geoseg.disk.places import VECTOR_DRIVERS, refuse_file, vector_files
+from geoseg.cli.options import VECTOR_FILE, JsonOut, Overwrite, named_path, spread
+from geoseg.disk.places import vector_files, vector_target
 from geoseg.options.polygons import RegularizeOptions
 
 
@@ -19,14 +19,7 @@ def regularize(
     *,
     output: Annotated[
         Path,
-        typer.Option(
-            "-o",
-            "--output",
-            parser=named_path,
-            metavar="PATH",
-            help="File to write: .gpkg, .geojson, .fgb or .shz.",
-            show_default=False,
-        ),
+        typer.Option("-o", "--output", parser=named_path, metavar="PATH", help=VECTOR_FILE, show_default=False),
     ],
     layer: Annotated[str | None, typer.Option(help="Layer to read, where there are several.")] = None,
     options: RegularizeOptions,
@@ -34,7 +27,8 @@ def regularize(
     json_out: JsonOut = False,
 ) -> None:
     """Regularise building footprints that come from elsewhere; their attributes stay, and columns say what was done."""
-    refuse_file(output, overwrite=overwrite, inputs=vector_files(footprints), suffixes=VECTOR_DRIVERS)
+    inputs = vector_files(footprints)
+    output = vector_target(output, vector_format=options.vector_format, overwrite=overwrite, inputs=inputs)
     from geoseg.vector.footprints.regularize import regularize as straighten  # numba: a refusal does not wait for it
 
     made = straighten(footprints, output, layer=layer, options=options, overwrite=overwrite)

@@ -6,16 +6,17 @@ from typing import Annotated, Literal
 
 import typer
 
-from geoseg.cli.options import Overwrite, TalkFlags, named_path, spread
+from geoseg.cli.options import VECTOR_FILE, Overwrite, TalkFlags, named_path, spread
 from geoseg.cli.stopping import stoppable, terminable
 from geoseg.cli.table import table
+from geoseg.disk.places import vector_target
 from geoseg.errors import ConfigError
 from geoseg.options.polygons import PolygonOptions
 from geoseg.options.run import EngineOptions
 
 Kind = Literal["buildings", "coverage"]
-OF_COVERAGES = {"raster", "output", "overwrite", "kind", "band", "min_area_m2", "tolerance_m", "memory_bytes"}
-OF_COVERAGES |= {f.name for f in fields(TalkFlags)}
+OF_COVERAGES = {"raster", "output", "vector_format", "overwrite", "kind", "band", "min_area_m2", "tolerance_m"}
+OF_COVERAGES |= {"memory_bytes"} | {f.name for f in fields(TalkFlags)}
 
 
 @spread
@@ -25,9 +26,7 @@ def vectorize(
     *,
     output: Annotated[
         Path,
-        typer.Option(
-            "-o", "--output", parser=named_path, metavar="PATH", help="GeoPackage to write.", show_default=False
-        ),
+        typer.Option("-o", "--output", parser=named_path, metavar="PATH", help=VECTOR_FILE, show_default=False),
     ],
     kind: Annotated[
         Kind, typer.Option(help="buildings: one class, straightened; coverage: all classes, without gap or overlap.")
@@ -48,14 +47,13 @@ def vectorize(
     run: EngineOptions,
     overwrite: Overwrite = False,
 ) -> None:
-    """Draw the polygons of a raster and write them as a styled GeoPackage: buildings, or all classes as a coverage.
+    """Draw the polygons of a raster and write them, styled: buildings, or all classes as a coverage.
 
     For a coverage, --min-area-m2 is the minimum mapping unit: smaller patches go to the neighbour they share most
     border with; and --tolerance-m is how far shared borders may stray from the pixels. Both are off unless given.
     """
-    from geoseg.disk.files import new_geopackage
-
-    new_geopackage(output, overwrite=overwrite)  # before the libraries that draw are loaded
+    # before the libraries that draw are loaded
+    output = vector_target(output, vector_format=polygons.vector_format, overwrite=overwrite, inputs=[raster])
     if kind == "coverage":
         for name in (name for name in ctx.params if name not in OF_COVERAGES and _given(ctx, name)):
             raise ConfigError(f"--{name.replace('_', '-')} means nothing to --kind {kind}; leave it out")

@@ -33,7 +33,7 @@ VERBS = {
     ),
     "vectorize": (
         "vectorize",
-        "Draw the polygons of a raster and write them as a styled GeoPackage: buildings, or all classes as a coverage.",
+        "Draw the polygons of a raster and write them, styled: buildings, or all classes as a coverage.",
     ),
     "regularize": (
         "regularize",

@@ -5,13 +5,13 @@ import os
 import secrets
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from geoseg.errors import ConfigError, GeosegError, InputError, OutputError
+from geoseg.errors import GeosegError, InputError, OutputError
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -28,29 +28,23 @@ PAUSES_S = (
 TAKING_S = 2.0  # how long a run that shares a folder waits while another one takes its share
 
 
-def new_geopackage(out: str | Path, *, overwrite: bool) -> Path:
-    """Return the path of a GeoPackage to write; raises ConfigError for other suffixes, OutputError where it exists."""
-    path = Path(out)
-    if path.suffix.lower() != ".gpkg":
-        raise ConfigError(f"{path}: a GeoPackage is written, so its name ends in .gpkg (ogr2ogr makes other formats)")
-    if path.exists() and not overwrite:
-        raise OutputError(f"{path}: exists already; choose another name or pass --overwrite")
-    return path
-
-
 @contextmanager
-def atomic(path: Path) -> Iterator[Path]:
+def atomic(path: Path, *, beside: Iterable[Path] = ()) -> Iterator[Path]:
     """Yield a path of the same name in a hidden folder beside ``path``; what lies there afterwards becomes ``path``.
 
-    The file is fsynced, then renamed over ``path``. After an error the hidden folder is removed, with anything a driver
-    left in it, and ``path`` is as before. Raises OutputError where the disk or a driver fails.
+    The file is fsynced, then renamed over ``path``; those of the names in ``beside`` that lie there too go first. After
+    an error the hidden folder is removed, with anything a driver left in it, and ``path`` is as before. Raises
+    OutputError where the disk or a driver fails.
     """
     try:
         with TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
             temporary = Path(folder) / path.name
             yield temporary
-            sync(temporary)
-            move(temporary, path)
+            for other in (*beside, path):
+                made = temporary.with_name(other.name)
+                if other == path or made.exists():
+                    sync(made)
+                    move(made, other)
         sync(path.parent)
     except GeosegError:
         raise

@@ -10,13 +10,17 @@ from geoseg.errors import ConfigError, OutputError
 MODELS = "GEOSEG_MODELS"  # variable of the environment: the folder of a user's own models
 VECTOR_DRIVERS = {  # what polygons are written as: OGR's name of the format by suffix
     ".gpkg": "GPKG",
+    ".parquet": "Parquet",
+    ".fgb": "FlatGeobuf",
     ".geojson": "GeoJSON",
     ".json": "GeoJSON",
-    ".fgb": "FlatGeobuf",
+    ".shp": "ESRI Shapefile",
     ".shz": "ESRI Shapefile",
 }
 # Suffixes of files that hold polygons: those that are written, and others that OGR reads.
-VECTORS = (*VECTOR_DRIVERS, ".shp", ".kml", ".kmz", ".gml", ".sqlite", ".parquet")
+VECTORS = (*VECTOR_DRIVERS, ".kml", ".kmz", ".gml", ".sqlite")
+STYLE = ".qml"  # QGIS reads the style of a vector file that lies beside it
+SHAPE_PARTS = (".shx", ".dbf", ".prj", ".cpg")  # of a Shapefile that is no archive
 CONNECTION = re.compile(r"/vsi|[A-Za-z]\w+:")  # /vsicurl/…, https://…, NETCDF:"file.nc":variable
 ARCHIVES = re.compile(r"(?:/vsi(?:zip|gzip|tar|7z|rar)/)+")
 LAYERED_SOURCE = re.compile(r"<SrcDataSource[^>]*>([^<]+)</SrcDataSource>")  # of an OGR VRT
@@ -60,13 +64,46 @@ def located(path: str | Path, folder: Path | None = None) -> str:
     return name
 
 
-def refuse_file(path: Path, *, overwrite: bool, inputs: Iterable[str | Path], suffixes: Collection[str] = ()) -> None:
-    """Refuse to write ``path``: OutputError where it is there, unless told, a folder or an input; ConfigError for a
-    suffix that is none of ``suffixes``, where there are any.
-    """
-    if suffixes and path.suffix.lower() not in suffixes:
+def refuse_suffix(path: Path, suffixes: Collection[str]) -> None:
+    """Raise ConfigError for a suffix that is none of ``suffixes``."""
+    if path.suffix.lower() not in suffixes:
         told = f"{path}: cannot write {path.suffix or 'a name without suffix'}"
         raise ConfigError(f"{told}; choose {', '.join(suffixes)}")
+
+
+def vector_target(
+    out: str | Path, *, vector_format: str | None = None, overwrite: bool, inputs: Iterable[str | Path]
+) -> Path:
+    """Return the file of polygons that ``out`` means: its suffix is its format, and is added where there is none.
+
+    Raises ConfigError for suffixes that are none of VECTOR_DRIVERS or not of the format that is asked for, and what
+    ``refuse_file`` raises for it and for what is written beside it.
+    """
+    path = Path(out)
+    if vector_format and not path.suffix:
+        path = path.with_name(f"{path.name}.{vector_format}")
+    refuse_suffix(path, VECTOR_DRIVERS)
+    if vector_format and VECTOR_DRIVERS[path.suffix.lower()] != VECTOR_DRIVERS[f".{vector_format}"]:
+        raise ConfigError(f"{path}: --vector-format {vector_format} has another suffix; name it .{vector_format}")
+    inputs = list(inputs)
+    for file in (path, *(other for other in written_beside(path) if other.suffix != STYLE)):
+        refuse_file(file, overwrite=overwrite, inputs=inputs)
+    return path
+
+
+def written_beside(path: Path) -> tuple[Path, ...]:
+    """Return the files that are written along with one of polygons: its style, and the parts of a Shapefile.
+
+    >>> [p.name for p in written_beside(Path("roofs.fgb"))], written_beside(Path("roofs.gpkg"))
+    (['roofs.qml'], ())
+    """
+    suffix = path.suffix.lower()
+    suffixes = (*(SHAPE_PARTS if suffix == ".shp" else ()), *(() if suffix == ".gpkg" else (STYLE,)))
+    return tuple(path.with_suffix(other) for other in suffixes)
+
+
+def refuse_file(path: Path, *, overwrite: bool, inputs: Iterable[str | Path]) -> None:
+    """Refuse to write ``path``: OutputError where it is there, unless told, a folder or an input."""
     if path.is_dir():
         raise OutputError(f"{path}: is a folder; name a file with -o")
     key = file_key(path)

@@ -15,7 +15,7 @@ from geoseg.jobs.folder import JobFolder
 from geoseg.jobs.job import Job
 from geoseg.jobs.run import Listener, Outcome, Progress
 from geoseg.jobs.stages import ParallelMap
-from geoseg.jobs.targets import POLYGONS, RUN_FILE, own_files, refuse_foreign
+from geoseg.jobs.targets import RUN_FILE, own_files, polygon_names, refuse_foreign
 from geoseg.options.polygons import PolygonOptions
 from geoseg.outputs.cog.cog import assemble
 from geoseg.outputs.cog.vrt import shown, write_parts_vrt
@@ -100,8 +100,9 @@ def build_outputs(
         "missing_chunks": sorted(f.id for f in outcome.failures),
     }
     if polygons is not None:
-        listen(Progress("finish", steps - 1, steps, POLYGONS))
-        facts["polygons"] = _polygons(job, folder, parts, built / POLYGONS, polygons, each=each)
+        name = polygon_names(polygons.vector_format)[0]
+        listen(Progress("finish", steps - 1, steps, name))
+        facts["polygons"] = _polygons(job, folder, parts, built / name, polygons, each=each)
     listen(Progress("finish", steps, steps))
     return built, facts
 
@@ -155,7 +156,7 @@ def publish(work: JobFolder, built: Path, run: dict[str, Any], *, spent: bool = 
     marked as such just before run.json comes. Raises OutputError where a file that is no run's own is in the way.
     """
     out = work.path.parent
-    refuse_if_in_use(out / POLYGONS)
+    refuse_if_in_use(out / polygon_names(None)[0])
     files = sorted(built.iterdir(), key=lambda p: (not p.name.endswith(".aux.xml"), p.name))
     refuse_foreign(out, [p.name for p in files])
     own = own_files(out)

@@ -65,7 +65,7 @@ class RunRequest:
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the outputs."""
-        return target_names(self.options.rasters, polygons=self.polygons is not None)
+        return target_names(self.options.rasters, polygons=self.polygons)
 
     def claimed(self) -> JobFolder:
         """Return the job folder in ``out``; raises OutputError where what lies there may not be replaced."""

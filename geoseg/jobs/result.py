@@ -49,7 +49,7 @@ class Result:
         """Read the building polygons."""
         import geopandas as gpd
 
-        path = self.paths.get("buildings.gpkg")
-        if path is None:
+        if "polygons" not in self.run:
             raise ConfigError("this run made no polygons; pass polygons=PolygonOptions()")
-        return gpd.read_file(path, layer="buildings")
+        path = self.paths[self.run["polygons"]["file"]]
+        return gpd.read_parquet(path) if path.suffix == ".parquet" else gpd.read_file(path)

@@ -10,26 +10,37 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from geoseg.disk.places import file_key
+from geoseg.disk.places import VECTOR_DRIVERS, file_key, written_beside
 from geoseg.errors import DiskFullError, OutputError
 from geoseg.jobs.folder import JobFolder
+from geoseg.options.polygons import PolygonOptions
 from geoseg.options.run import RunOptions
 from geoseg.outputs.run_json import RUN_FILE, UNREADABLE, RunJson
 from geoseg.tiling.memory import MIB
 from geoseg.values.layers import RASTERS
 
 FILES = tuple(f"{name}.tif" for name in RASTERS)
-POLYGONS = "buildings.gpkg"
-TARGETS = (*FILES, *(f"{name}.aux.xml" for name in FILES), POLYGONS)
+POLYGONS = "buildings"
 PLAIN = re.compile(r"[A-Za-z0-9][\w-]*\.tif")  # of a model's own groups of channels
 STATISTICS = ".aux.xml"
+
+
+def polygon_names(vector_format: str | None) -> tuple[str, ...]:
+    """Return the name of a run's file of polygons, and of those beside it; None: a GeoPackage."""
+    path = Path(f"{POLYGONS}.{vector_format or 'gpkg'}")
+    return path.name, *(other.name for other in written_beside(path))
+
+
+EVERY_FORMAT = (name for suffix in VECTOR_DRIVERS for name in polygon_names(suffix[1:]))
+TARGETS = (*FILES, *(f"{name}.aux.xml" for name in FILES), *dict.fromkeys(EVERY_FORMAT))
 AWAY = "move it away or choose another folder"
 
 
-def target_names(rasters: Iterable[str], *, polygons: bool) -> tuple[str, ...]:
+def target_names(rasters: Iterable[str], *, polygons: PolygonOptions | None) -> tuple[str, ...]:
     """Return the names of a run's outputs beside run.json; rasters: names of those that are written."""
+    drawn = () if polygons is None else polygon_names(polygons.vector_format)
     tables = (f"{name}.tif.aux.xml" for name in rasters if RASTERS[name] == "category")
-    return (*(f"{name}.tif" for name in rasters), *tables, *([POLYGONS] if polygons else []))
+    return (*(f"{name}.tif" for name in rasters), *tables, *drawn)
 
 
 def refuse_if_disk_is_short(out: Path, needed: int, options: RunOptions) -> None:

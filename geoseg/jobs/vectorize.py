@@ -9,8 +9,7 @@ from typing import Any
 from rasterio.io import DatasetReader
 
 from geoseg import __version__
-from geoseg.disk.files import new_geopackage
-from geoseg.disk.places import refuse_file
+from geoseg.disk.places import vector_target
 from geoseg.errors import InputError, MemoryBudgetError, TryAgainError
 from geoseg.executors.base import Engine, Resources
 from geoseg.executors.open import open_engine
@@ -45,7 +44,7 @@ def vectorize(
     stop: Stop | None = None,
     overwrite: bool = False,
 ) -> dict[str, Any]:
-    """Draw the polygons of one band of ``raster`` and write them as a GeoPackage; returns what ``draw_polygons`` does.
+    """Draw the polygons of one band of ``raster`` into a file, ``out``; returns what ``draw_polygons`` does.
 
     The band holds probabilities: floats 0..1, or what its scale and offset make of its values, as in geoseg's files.
     With ``full_scale`` that value means p = 1 and 0 means p = 0; with ``class_id`` the band holds classes, and the
@@ -55,9 +54,9 @@ def vectorize(
     Raises InputError, OutputError, ConfigError, MemoryBudgetError before anything is drawn, and TryAgainError where
     ``stop`` says so or a cluster is lost.
     """
-    path = new_geopackage(out, overwrite=overwrite)
-    refuse_file(path, overwrite=overwrite, inputs=files_read([str(raster)]))
     options, run = options or PolygonOptions(), run or EngineOptions()
+    inputs = files_read([str(raster)])
+    path = vector_target(out, vector_format=options.vector_format, overwrite=overwrite, inputs=inputs)
     threshold = 0.5 if class_id is not None else threshold
     threshold_byte(threshold)  # refuses what is no probability before anything is opened
     with open_raster(str(raster)) as src:

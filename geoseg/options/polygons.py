@@ -8,6 +8,12 @@ from geoseg.options.option import Checked, Option, at_least, span
 Method = Literal["regular", "contour"]
 Detail = Literal["plain", "normal", "fine"]
 Split = Literal["borders", "necks", "none"]
+VectorFormat = Literal["gpkg", "parquet", "fgb", "geojson", "shp", "shz"]
+
+_FORMAT = Option(
+    "What polygons are written as: GeoPackage, GeoParquet, FlatGeobuf, GeoJSON, Shapefile, or one in an archive.",
+    unset="by the suffix, else gpkg",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +57,7 @@ class PolygonOptions(Checked):
             limit=at_least(512**2),
         ),
     ] = 2**23
+    vector_format: Annotated[VectorFormat | None, _FORMAT] = None
 
     @property
     def splits(self) -> bool:
@@ -75,3 +82,4 @@ class RegularizeOptions(Checked):
     ] = None
     min_area_m2: Annotated[float, Option("Smaller footprints are left out.", limit=at_least(0))] = 0.0
     min_hole_m2: Annotated[float, Option("Smaller holes are filled.", limit=at_least(0))] = 0.0
+    vector_format: Annotated[VectorFormat | None, _FORMAT] = None

@@ -12,13 +12,13 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 import numpy as np
-import pyogrio
 import rasterio
 import shapely
 from rasterio.crs import CRS
 from rasterio.io import DatasetReader
 
 from geoseg.disk.files import write_errors
+from geoseg.disk.places import STYLE, VECTOR_DRIVERS
 from geoseg.errors import GeosegError
 from geoseg.outputs.cog.cog import strips
 from geoseg.outputs.cog.tiff import TILE_PX
@@ -26,7 +26,7 @@ from geoseg.outputs.geopackage.footprints import LAYER
 from geoseg.outputs.geopackage.side_files import SIDECARS
 from geoseg.outputs.pam import pam_path
 from geoseg.outputs.run_json import RUN_FILE, RunJson
-from geoseg.scenes.vectors import OGR_ERRORS
+from geoseg.scenes.vectors import OGR_ERRORS, open_vectors
 from geoseg.values.box import Box
 from geoseg.values.grid import Grid
 from geoseg.values.layers import Layer, Pixels
@@ -60,7 +60,7 @@ def check_outputs(folder: Path) -> list[Finding]:
         return [Finding(f"{RUN_FILE}: present and complete", ok=False, detail=_said(error))]
     checks: dict[str, Callable[[Path, RunJson], Iterator[Finding]]] = dict.fromkeys(run.files, _raster)
     if run.polygons is not None:
-        checks[run.polygons] = _geopackage
+        checks[run.polygons] = _geopackage if run.polygons.endswith(".gpkg") else _vector_file
     for name, check in checks.items():
         try:
             for found in check(folder / name, run):
@@ -285,6 +285,15 @@ def _geopackage(path: Path, run: RunJson) -> Iterator[Finding]:
     yield from _features(path, run)
 
 
+def _vector_file(path: Path, run: RunJson) -> Iterator[Finding]:
+    """Say what holds for polygons in another format, and for the style beside them."""
+    categories = [*ET.fromstring(path.with_suffix(STYLE).read_bytes()).iter("category")]
+    table = {str(c.id): c.name for c in run.classes}
+    right = bool(categories) and all(table.get(c.attrib["value"]) == c.attrib["label"] for c in categories)
+    yield Finding("style as the table", right, ", ".join(c.attrib["label"] for c in categories))
+    yield from _features(path, run)
+
+
 def _all(db: sqlite3.Connection, query: str) -> list[tuple[Any, ...]]:
     return db.execute(query).fetchall()
 
@@ -311,18 +320,20 @@ def _description(db: sqlite3.Connection, run: RunJson) -> Iterator[Finding]:
 
 def _features(path: Path, run: RunJson) -> Iterator[Finding]:
     """Read all features in batches and say whether geometries and areas are right."""
-    crs = CRS.from_user_input(pyogrio.read_info(path, layer=LAYER)["crs"])
-    yield Finding(f"CRS as in {RUN_FILE}", crs == run.grid.crs, str(crs))
-    invalid = other_types = wrong_areas = 0
-    with pyogrio.open_arrow(path, layer=LAYER, use_pyarrow=True) as (meta, reader):
-        column = meta["geometry_name"] or "wkb_geometry"
-        for batch in reader:
-            geometries = np.asarray(shapely.from_wkb(batch[column].to_numpy(zero_copy_only=False)), object)
-            invalid += int((~shapely.is_valid(geometries) | shapely.is_empty(geometries)).sum())
-            other_types += int((shapely.get_type_id(geometries) != shapely.GeometryType.MULTIPOLYGON).sum())
-            true = geodesic_area_m2(geometries, crs)
-            off = np.abs(batch["area_m2"].to_numpy(zero_copy_only=False) - true)  # a missing area is NaN
-            wrong_areas += int((~(off <= AREA_TOLERANCE * true)).sum())
+    layer = open_vectors(path)
+    driver = VECTOR_DRIVERS[path.suffix.lower()]
+    wanted = CRS.from_epsg(4326) if driver == "GeoJSON" else run.grid.crs
+    yield Finding(f"CRS as in {RUN_FILE}", layer.crs == wanted, str(layer.crs))
+    count = invalid = other_types = wrong_areas = 0
+    for geometries, rows in layer.batches():
+        count += len(rows)
+        invalid += int((~shapely.is_valid(geometries) | shapely.is_empty(geometries)).sum())
+        other_types += int((shapely.get_type_id(geometries) != shapely.GeometryType.MULTIPOLYGON).sum())
+        true = geodesic_area_m2(geometries, layer.crs)
+        off = np.abs(rows["area_m2"].to_numpy(zero_copy_only=False) - true)  # a missing area is NaN
+        wrong_areas += int((~(off <= AREA_TOLERANCE * true)).sum())
+    yield Finding(f"as many features as in {RUN_FILE}", count == run.facts["polygons"]["count"], f"{count} features")
     yield Finding("geometries are valid", invalid == 0, f"{invalid} are not")
-    yield Finding("geometries are MultiPolygons", other_types == 0, f"{other_types} are not")
+    if driver != "ESRI Shapefile":  # which knows one type of polygons
+        yield Finding("geometries are MultiPolygons", other_types == 0, f"{other_types} are not")
     yield Finding("areas are geodesic", wrong_areas == 0, f"{wrong_areas} are off by more than {AREA_TOLERANCE:.1%}")

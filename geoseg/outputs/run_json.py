@@ -10,6 +10,7 @@ from affine import Affine
 from rasterio.crs import CRS
 
 from geoseg.disk.files import refuse_special
+from geoseg.disk.places import written_beside
 from geoseg.outputs.pam import pam_path
 from geoseg.values.classes import ClassMap
 from geoseg.values.grid import Grid
@@ -86,7 +87,9 @@ class RunJson:
     @property
     def expected(self) -> tuple[str, ...]:
         """Names of all outputs that layers and polygons make."""
-        return (*self.files, pam_path(Path(self.class_file)).name, *([self.polygons] if self.polygons else []))
+        drawn = Path(self.polygons or "")
+        polygons = (drawn.name, *(path.name for path in written_beside(drawn))) if self.polygons else ()
+        return (*self.files, pam_path(Path(self.class_file)).name, *polygons)
 
     def band(self, name: str) -> tuple[str, int]:
         """Return the file and the 1-based band of a layer; raises KeyError."""

@@ -22,6 +22,11 @@ PARQUET = (".parquet", ".geoparquet")
 AREAL = (shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON)
 
 
+def is_geoparquet(path: str | Path) -> bool:
+    """Return whether a file is called what a GeoParquet file is called; OGR here does not know the format."""
+    return Path(path).suffix.lower() in PARQUET
+
+
 def split_layer(source: str | Path) -> tuple[Path, str | None]:
     """Return the file and the layer of ``FILE``, ``FILE|layername=NAME`` or ``FILE:NAME``.
 
@@ -61,9 +66,7 @@ def read_layer(
         raise InputError(f"{path}: no such file")
     refuse_special(path)
     try:
-        frame = (
-            _read_parquet(path) if path.suffix.lower() in PARQUET else _read_ogr(path, layer or named, columns, near)
-        )
+        frame = _read_parquet(path) if is_geoparquet(path) else _read_ogr(path, layer or named, columns, near)
     except (DataSourceError, DataLayerError, FeatureError, GEOSException, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not a vector file that can be read ({str(error).splitlines()[0]})") from error
     except NotImplementedError as error:  # shapely's word for curves
@@ -116,8 +119,6 @@ def layer_name(path: Path, wanted: str | None) -> str:
     """
     import pyogrio
 
-    if path.suffix.lower() in PARQUET:
-        raise InputError(f"{path}: GeoParquet, which is not read; make a GeoPackage of it (geopandas.read_parquet)")
     names = [str(name) for name, kind in pyogrio.list_layers(path) if kind is not None]
     if wanted in names:
         return str(wanted)

@@ -1,4 +1,4 @@
-"""Vector files with all their attributes, read batch by batch, in the formats that OGR knows.
+"""Vector files with all their attributes, read batch by batch: GeoParquet, and the formats that OGR knows.
 
 Not here: how layers are written, see outputs/geopackage/writer.py; layers read at once, see polygons.py.
 """
@@ -20,7 +20,8 @@ from shapely.errors import GEOSException
 
 from geoseg.disk.files import refuse_special
 from geoseg.errors import InputError
-from geoseg.scenes.polygons import CURVED, layer_name, polygonal, split_layer
+from geoseg.scenes.geoparquet import reading_geoparquet
+from geoseg.scenes.polygons import CURVED, is_geoparquet, layer_name, polygonal, split_layer
 
 OGR_ERRORS = (DataSourceError, DataLayerError, FeatureError)
 BATCH_ROWS = 20_000
@@ -63,7 +64,7 @@ def open_vectors(path: str | Path, *, layer: str | None = None) -> VectorLayer:
     path, named = split_layer(path)
     refuse_special(path)
     try:
-        name = layer_name(path, layer or named)
+        name = path.stem if is_geoparquet(path) and path.exists() else layer_name(path, layer or named)
     except OGR_ERRORS as error:
         said = "no such file" if not path.exists() else "not a vector file that can be read"
         raise InputError(f"{path}: {said} ({str(error).splitlines()[0]})") from error
@@ -90,6 +91,10 @@ def _decoded(wkb: NDArray[np.object_], path: str) -> NDArray[np.object_]:
 @contextmanager
 def _opened(path: str, layer: str, columns: list[str] | None = None) -> Iterator[tuple[dict[str, Any], Any]]:
     """Yield what the file says of the layer and a reader of its batches; what goes wrong is an InputError."""
+    if is_geoparquet(path):
+        with reading_geoparquet(path, columns) as opened:
+            yield opened
+        return
     how = {"batch_size": BATCH_ROWS, "use_pyarrow": True, "datetime_as_string": True}  # Arrow has no mixed time zones
     try:
         with pyogrio.open_arrow(path, layer=layer, columns=columns, **how) as opened:

@@ -164,10 +164,10 @@ def test_a_nodata_value_is_no_class(tmp_path, house):
 
 
 @pytest.mark.parametrize("kind", ["buildings", "coverage"])
-@pytest.mark.parametrize("name", ["x.geojson", "x.tif", "x"])
+@pytest.mark.parametrize("name", ["x.kml", "x.tif", "x"])
 def test_another_suffix_is_refused_before_any_work(tmp_path, capsys, kind, name):
     assert main(["vectorize", "missing.tif", "-o", str(tmp_path / name), "--kind", kind]) == 2
-    assert "ends in .gpkg" in capsys.readouterr().err
+    assert "choose .gpkg, .parquet" in capsys.readouterr().err
 
 
 def test_the_class_is_that_of_building_models_or_the_rasters_own(tmp_path, house):

@@ -11,8 +11,8 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from geoseg import __version__
-from geoseg.disk.files import new_geopackage, write_errors
-from geoseg.disk.places import refuse_file
+from geoseg.disk.files import write_errors
+from geoseg.disk.places import vector_target
 from geoseg.errors import InputError, MemoryBudgetError
 from geoseg.outputs.class_table import read_classes
 from geoseg.outputs.geopackage.coverage import write_coverage
@@ -42,14 +42,13 @@ def draw_coverage(
     memory_bytes: int | None = None,
     overwrite: bool = False,
 ) -> dict[str, Any]:
-    """Draw the polygons of all classes of ``raster`` and write them as a GeoPackage; returns what was made.
+    """Draw the polygons of all classes of ``raster`` and write them as ``out`` is called; returns what was made.
 
     band: 1-based number or description, None for the only one. Nodata is no polygon. memory_bytes: what may be used
     (None: 80 % of what is free); the need grows with the borders between classes, not with the pixels. Raises
     InputError, ConfigError, OutputError, and MemoryBudgetError before more is taken than allowed.
     """
-    path = new_geopackage(out, overwrite=overwrite)
-    refuse_file(path, overwrite=overwrite, inputs=files_read([str(raster)]))
+    path = vector_target(out, overwrite=overwrite, inputs=files_read([str(raster)]))
     refuse_if_in_use(path)
     rules = rules or CoverageRules()
     allow, asked = _allowance(memory_bytes)

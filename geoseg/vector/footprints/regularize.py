@@ -17,7 +17,7 @@ import shapely
 from numpy.typing import NDArray
 
 from geoseg import __version__
-from geoseg.disk.places import VECTOR_DRIVERS, refuse_file, vector_files
+from geoseg.disk.places import vector_files, vector_target
 from geoseg.errors import InputError
 from geoseg.options.polygons import RegularizeOptions
 from geoseg.outputs.disk_list import Spool, spooled
@@ -90,11 +90,12 @@ def regularize(
     where the file has several. Neighbours do not overlap but where they did before, and share their walls vertex by
     vertex where they touched all along. Raises InputError, OutputError and ConfigError.
     """
-    path = Path(out)
-    refuse_file(path, overwrite=overwrite, inputs=vector_files(split_layer(source)[0]), suffixes=VECTOR_DRIVERS)
+    options = options or RegularizeOptions()
+    inputs = vector_files(split_layer(source)[0])
+    path = vector_target(out, vector_format=options.vector_format, overwrite=overwrite, inputs=inputs)
     given = open_vectors(source, layer=layer)
     with spooled(path.parent) as outlines, spooled(path.parent) as drawn:
-        work = _Work(given, options or RegularizeOptions(), outlines, drawn)
+        work = _Work(given, options, outlines, drawn)
         features, parts = _fit(work)
         _settle(work, parts)
         tally = _write(work, features, parts, path)
@@ -248,7 +249,8 @@ def _write(work: _Work, features: _Features, parts: _Parts, path: Path) -> dict[
     source = {"software": "geoseg", "version": __version__, "input": [Path(layer.path).name]}
     if (model := model_of_layers(layer.path)) is not None:
         source["model"] = model
-    made = fitted_layer(layer, high=bool(features.high.any()), provenance=source | asdict(work.options))
+    rules = {name: value for name, value in asdict(work.options).items() if name != "vector_format"}
+    made = fitted_layer(layer, high=bool(features.high.any()), provenance=source | rules)
     status: Counter[str] = Counter()
     areas, left_out = [0.0], [0]
 

@@ -244,7 +244,7 @@ def test_a_geopackage_tells_where_it_comes_from_and_not_when(tmp_path):
         "software": "geoseg",
         "version": __version__,
         "input": ["in.gpkg"],
-        **dataclasses.asdict(RegularizeOptions()),
+        **{k: v for k, v in dataclasses.asdict(RegularizeOptions()).items() if k != "vector_format"},
     }
     assert changed.startswith("1970")
     assert set(comments) == {*COLUMNS}
@@ -282,7 +282,7 @@ def test_a_semicolon_in_the_name_of_an_output(tmp_path):
     source = write(tmp_path / "raw.gpkg", town(count=1))
     for suffix in (".gpkg", ".fgb"):
         assert regularize(source, tmp_path / f"a;b{suffix}")["count"] == 1
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["a;b.fgb", "a;b.gpkg", "raw.gpkg"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a;b.fgb", "a;b.gpkg", "a;b.qml", "raw.gpkg"]
 
 
 def test_what_is_refused(tmp_path, capsys):
@@ -308,8 +308,8 @@ def test_what_is_refused(tmp_path, capsys):
         regularize(several, out, layer="second")
     with pytest.raises(OutputError, match="cannot be written to"):
         regularize(several, tmp_path / "gone" / "out.gpkg", layer="second")
-    with pytest.raises(ConfigError, match=r"cannot write \.shp; choose \.gpkg"):
-        regularize(several, tmp_path / "out.shp", layer="second")
+    with pytest.raises(ConfigError, match=r"cannot write \.kml; choose \.gpkg"):
+        regularize(several, tmp_path / "out.kml", layer="second")
     for wrong in ({"pixel_m": 0}, {"tolerance_m": -1}, {"min_area_m2": float("nan")}):
         with pytest.raises(ConfigError, match=r"choose 0\.01 to 100|at least 0 is needed"):
             RegularizeOptions(**wrong)
