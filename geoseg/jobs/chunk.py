@@ -21,6 +21,7 @@ from geoseg.tiling.normalise import normalise
 from geoseg.tiling.resample import resample_counts, resample_valid
 from geoseg.tiling.strips import Strip, strips
 from geoseg.tiling.taps import source_box
+from geoseg.tiling.views import View
 from geoseg.values.box import Box
 from geoseg.values.raster import Raster
 
@@ -153,9 +154,16 @@ class ChunkWalk:
         inputs = ((m, _stack(job, group, image, strip.seen)) for group in groups for m, image in enumerate(images))
         answers = forward_all((m, view.apply(stack)) for m, stack in inputs for view in views)
         for group in groups:
-            said = [quantise(view.undo(_values(next(answers)))) for _ in images for view in views]
+            said = [self._integers(next(answers), view) for _ in images for view in views]
             for window, probs in zip(group, mean_members(said), strict=False):  # the last batch is padded
                 accumulate(sums, strip.sums, probs=probs, window=window, weights=job.windows.weights(window))
+
+    def _integers(self, answer: Answer, view: View) -> NDArray[np.uint32]:
+        """Return the answer (B, K, h, w) to a view of windows as their own integers."""
+        said = quantise(view.undo(_values(answer)))
+        for own in self.job.spec.vectors:
+            said[:, own] = np.stack(view.undo_vectors(said[:, own.start], said[:, own.start + 1]), 1)
+        return said
 
     def _complete(self, strip: Strip, pixels: StripPixels) -> Rows:
         """Return the layers of the rows that are complete."""

@@ -297,8 +297,6 @@ def _shared_spec(bundles: Sequence[ModelBundle]) -> ModelSpec:
     if not bundles:
         raise ConfigError("no model given")
     first = bundles[0].spec
-    if signed := [group.name for group in first.outputs if group.activation == "signed"]:
-        raise ConfigError(f"{bundles[0].path}: outputs {', '.join(signed)}: no task of geoseg takes signed groups yet")
     for bundle in bundles[1:]:
         for name in SHARED:
             own, other = getattr(first, name), getattr(bundle.spec, name)

@@ -15,7 +15,9 @@ from geoseg.values.layers import RASTERS
 MOST_CHANNELS = 1024
 Activation = Literal["softmax", "sigmoid", "signed", "linear"]
 # What belongs to an activation alone; of each, a group of another activation says nothing.
-OWN: Mapping[str, Activation] = {"range_px": "signed", "range": "linear", "unit": "linear"}
+OWN: Mapping[str, Activation] = {"range_px": "signed", "range": "linear", "unit": "linear", "bits": "sigmoid"}
+OPTIONAL = ("unit", "bits")
+VECTOR = ("row", "col")  # the channels of a signed group, in this order
 
 
 class Channel(Value):
@@ -28,9 +30,9 @@ class Channel(Value):
 class Output(Value):
     """Channels that are activated together, in the network's order.
 
-    softmax: one class a pixel; sigmoid: classes that do not exclude each other, each by itself; signed: a sigmoid
-    whose 0..1 stand for -range_px..range_px; linear: a quantity, whose low..high of ``range`` stand for 0..1 and are
-    its least and its largest value.
+    softmax: one class a pixel; sigmoid: classes that do not exclude each other, each by itself; signed: a vector of two
+    sigmoids whose 0..1 stand for -range_px..range_px pixels of the network's grid; linear: a quantity, whose low..high
+    of ``range`` stand for 0..1 and are its least and its largest value.
     """
 
     name: str = Field("classes", pattern=r"^[A-Za-z0-9][\w-]*$", max_length=100, description="of its raster, NAME.tif")
@@ -38,6 +40,7 @@ class Output(Value):
     channels: tuple[Channel, ...] = Field(min_length=1, max_length=MOST_CHANNELS)
     range_px: int | None = Field(None, gt=0, le=2**16, description="of a signed group")
     range: tuple[Physical, Physical] | None = Field(None, description="of a linear group: low, high")
+    bits: Literal[16] | None = Field(None, description="of a sigmoid group: 16 for words instead of bytes")
     unit: Text = Field("", max_length=100, description="of a linear group, e.g. m")
 
     @model_validator(mode="after")
@@ -45,8 +48,10 @@ class Output(Value):
         for key, activation in OWN.items():
             if getattr(self, key) and activation != self.activation:
                 raise ValueError(f"{key} is said of {activation} groups, and {self.name} is {self.activation}")
-            if key != "unit" and not getattr(self, key) and activation == self.activation:
+            if key not in OPTIONAL and not getattr(self, key) and activation == self.activation:
                 raise ValueError(f"{self.name} is {activation}: its {key} is missing")
+        if self.activation == "signed" and tuple(c.name for c in self.channels) != VECTOR:
+            raise ValueError(f"{self.name} is signed: its channels are {' and '.join(VECTOR)}, a vector")
         if self.range is not None and not self.range[0] < self.range[1]:
             raise ValueError(f"range: {self.range[0]:g}, {self.range[1]:g}: give low before high")
         if len({c.name for c in self.channels}) < len(self.channels):

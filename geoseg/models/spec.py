@@ -208,6 +208,11 @@ class ModelSpec(Value):
         return slice(first, first + len(group.channels))
 
     @property
+    def vectors(self) -> tuple[slice, ...]:
+        """The channels, row and col, of every signed group."""
+        return tuple(self.channels_of(group) for group in self.outputs if group.activation == "signed")
+
+    @property
     def class_of_channel(self) -> tuple[int, ...]:
         """For each channel of the softmax, the position of its class in the class table."""
         position = {c.id: i for i, c in enumerate(self.classes)}

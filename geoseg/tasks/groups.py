@@ -1,6 +1,6 @@
-"""Groups of channels beside the softmax: NAME.tif of each, bytes of a sigmoid's classes or a quantity in its unit."""
+"""Groups of channels beside the softmax, NAME.tif of each: classes of a sigmoid, vectors, or a quantity in its unit."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import numpy as np
@@ -8,14 +8,17 @@ from numpy.typing import NDArray
 
 from geoseg.models.outputs import Channel, Output
 from geoseg.models.spec import ModelSpec
-from geoseg.tiling.blend import to_bytes
+from geoseg.tiling.blend import to_bytes, to_words
 from geoseg.tiling.ramp import FULL
 from geoseg.values.layers import Layer, Pixels, probability_layer
+
+MIDDLE = 32768  # of the words 1..65535
+MADE: Mapping[str, Callable[[NDArray[np.uint32], NDArray[np.bool_]], Pixels]] = {"uint8": to_bytes, "uint16": to_words}
 
 
 def groups_of(spec: ModelSpec) -> tuple[Output, ...]:
     """Return the groups that rasters are written of, beside the classes."""
-    return tuple(group for group in spec.outputs if group.activation in ("sigmoid", "linear"))
+    return tuple(group for group in spec.outputs if group.activation != "softmax")
 
 
 def file_of(group: Output) -> str:
@@ -35,8 +38,9 @@ def made_of_groups(
     made: dict[str, Callable[[], Pixels]] = {}
     for group in groups_of(spec):
         for channel, own in zip(group.channels, sums[spec.channels_of(group)], strict=True):
-            of = to_bytes if group.range is None else partial(quantity, span=group.range)
-            made[_layer(group, channel).name] = partial(of, own, valid)
+            layer = _layer(group, channel)
+            of = MADE[layer.dtype] if group.range is None else partial(quantity, span=group.range)
+            made[layer.name] = partial(of, own, valid)
     return made
 
 
@@ -61,6 +65,12 @@ def bytes_of_groups(spec: ModelSpec) -> int:
 
 def _layer(group: Output, channel: Channel) -> Layer:
     name = group.name if len(group.channels) == 1 else f"{group.name}_{channel.name}"
+    if group.range_px is not None:
+        said = f"{channel.name}s from a pixel to where it points, in pixels of the network's grid"
+        step = group.range_px / (MIDDLE - 1)
+        return Layer(name, "number", file_of(group), "uint16", 0, step, -MIDDLE * step, "px", said)
+    if group.bits == 16:
+        return Layer(name, "number", file_of(group), "uint16", 0, 1 / 65534, -1 / 65534, "", f"p({channel.name})")
     if group.activation == "sigmoid":
         return probability_layer(name, f"p({channel.name})", file=file_of(group))
     return Layer(name, "number", file_of(group), "float32", float("nan"), unit=group.unit, description=channel.name)

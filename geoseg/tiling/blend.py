@@ -119,3 +119,17 @@ def to_bytes(sums: NDArray[np.uint32], valid: NDArray[np.bool_]) -> NDArray[np.u
     out = np.empty(sums.shape, np.uint8)
     compiled.to_bytes(sums, valid, out)
     return out
+
+
+def to_words(sums: NDArray[np.uint32], valid: NDArray[np.bool_]) -> NDArray[np.uint16]:
+    """Return 1 + round(65534 x probability) of accumulators (h, w), halves up, in integers; 0 where not ``valid``.
+
+    >>> from geoseg.tiling.ramp import FULL
+    >>> to_words(np.uint32([[0, FULL // 2, FULL, FULL]]), np.array([[True, True, True, False]])).tolist()
+    [[1, 32768, 65535, 0]]
+    """
+    from geoseg.tiling import compiled
+
+    out = np.empty(sums.shape, np.uint16)
+    compiled.to_words(sums, valid, out)
+    return out

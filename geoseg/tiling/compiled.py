@@ -12,6 +12,7 @@ from geoseg.values.classes import NODATA
 # Numba turns sums of signed and unsigned 64-bit integers into floats: every constant below has the type of its partner.
 _SCALE = np.float32(PROB_ONE)
 _FULL64, _HALF64, _ONE64, _STEPS64 = np.uint64(FULL), np.uint64(FULL // 2), np.uint64(1), np.uint64(254)
+_WORDS64 = np.uint64(65534)
 
 
 @numba.njit(nogil=True, cache=True)
@@ -45,6 +46,14 @@ def to_bytes(sums, valid, out):  # type: ignore[no-untyped-def]
     for y in range(sums.shape[0]):
         for x in range(sums.shape[1]):
             out[y, x] = _byte(sums[y, x]) if valid[y, x] else np.uint8(0)
+
+
+@numba.njit(nogil=True, cache=True)
+def to_words(sums, valid, out):  # type: ignore[no-untyped-def]
+    for y in range(sums.shape[0]):
+        for x in range(sums.shape[1]):
+            word = _ONE64 + (_WORDS64 * np.uint64(sums[y, x]) + _HALF64) // _FULL64
+            out[y, x] = np.uint16(word) if valid[y, x] else np.uint16(0)
 
 
 @numba.njit(nogil=True, cache=True)

@@ -11,10 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geoseg.options.parse import turns_and_scales
+from geoseg.tiling.ramp import PROB_ONE
 from geoseg.tiling.resample import resample_valid
 from geoseg.tiling.taps import axis_taps
 
 Shape = tuple[int, int]
+Integers = NDArray[np.uint32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,27 @@ class View:
         seen = np.rot90(batch, -self.quarters, axes=(2, 3))
         seen = _packed(seen[..., ::-1] if self.mirrored else seen)
         return seen if self.sizes is None else _resized(seen, self.sizes[0])
+
+    def undo_vectors(self, rows: Integers, cols: Integers) -> tuple[Integers, Integers]:
+        """Bring vectors back along the window's own rows and columns; their rasters are brought back already.
+
+        rows, cols: any shape, integers 0..PROB_ONE that stand for -range..range, in pixels of the view. Turns are
+        exact, scales are rounded once.
+        """
+        for _ in range(self.quarters % 4):
+            rows, cols = cols, PROB_ONE - rows
+        if self.mirrored:
+            cols = PROB_ONE - cols
+        if self.sizes is None:
+            return rows, cols
+        (high, wide), (seen_high, seen_wide) = self.sizes
+        return _times(rows, high / seen_high), _times(cols, wide / seen_wide)
+
+
+def _times(part: Integers, factor: float) -> Integers:
+    """Return one part of vectors, ``factor`` times as long, within the range."""
+    middle = PROB_ONE / 2
+    return np.clip(np.rint((part - middle) * factor + middle), 0, PROB_ONE).astype(np.uint32)
 
 
 def _packed(turned: NDArray[np.float32]) -> NDArray[np.float32]:

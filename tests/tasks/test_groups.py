@@ -10,12 +10,13 @@ from conftest import write_bundle, write_tif
 
 from geoseg import RunOptions, predict
 from geoseg.cli import main
-from geoseg.errors import ConfigError, OutputError
+from geoseg.errors import OutputError
 from geoseg.models.bundle import load_model
 from geoseg.models.outputs import Channel, Output
 
 CLASSES = Output(channels=tuple(Channel(name=n, class_id=i) for n, i in (("background", 1), ("building", 2))))
 ROADS = Output(name="roads", activation="sigmoid", channels=(Channel(name="road"), Channel(name="rail")))
+OFFSET = Output(name="offset", activation="signed", channels=(Channel(name="row"), Channel(name="col")), range_px=9)
 HEIGHT = Output(name="height", activation="linear", channels=(Channel(name="height"),), range=(-1, 1), unit="m")
 
 
@@ -72,7 +73,32 @@ def test_rasters_of_groups_replace_what_a_run_has_written_and_nothing_else(tmp_p
     assert main(["check", str(tmp_path / "out")]) == 0
 
 
-def test_signed_groups_are_refused(tmp_path, scene):
-    offset = Output(name="offset", activation="signed", channels=(Channel(name="rows"),), range_px=9)
-    with pytest.raises(ConfigError, match="offset: no task of geoseg takes signed groups yet"):
-        predict(scene, bundle(tmp_path / "m", (CLASSES, offset)), tmp_path / "out")
+def test_vectors_and_words_are_rasters_of_uint16_that_views_turn(tmp_path, scene):
+    centre = Output(name="centre", activation="sigmoid", channels=(Channel(name="centre"),), bits=16)
+    model = bundle(tmp_path / "m", (CLASSES, centre, OFFSET))
+    options = [
+        RunOptions(chunk_px=512),
+        RunOptions(chunk_px=512, tta="d4@0.5,1"),
+        RunOptions(chunk_px=1024, tta="d4@0.5,1"),
+    ]
+    plain, few, many = (predict(scene, model, tmp_path / str(n), options=o) for n, o in enumerate(options))
+    for name in ("centre.tif", "offset.tif"):
+        assert few.paths[name].read_bytes() == many.paths[name].read_bytes() != plain.paths[name].read_bytes()
+    with rasterio.open(plain.paths["offset.tif"]) as offset, rasterio.open(plain.paths["centre.tif"]) as words:
+        assert (offset.descriptions, offset.dtypes, offset.units) == (
+            ("offset_row", "offset_col"),
+            ("uint16",) * 2,
+            ("px",) * 2,
+        )
+        assert (words.descriptions, words.dtypes, words.nodata) == (("centre",), ("uint16",), 0)
+        np.testing.assert_allclose(
+            np.array([1, 32768, 65535]) * offset.scales[0] + offset.offsets[0], (-9, 0, 9), atol=1e-9
+        )
+        assert (offset.read()[:, :40, :50] == 0).all()
+        assert (offset.read()[:, 100:] > 0).all()
+    assert main(["check", str(few.folder)]) == 0
+
+
+def test_a_vector_has_two_parts(tmp_path):
+    with pytest.raises(ValueError, match="offset is signed: its channels are row and col, a vector"):
+        Output(name="offset", activation="signed", channels=(Channel(name="x"), Channel(name="y")), range_px=9)
