@@ -1,0 +1,98 @@
+"""What prediction and truth say of the judged ground, as ids of one class table."""
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from geoseg.errors import ConfigError, InputError
+from geoseg.jobs.evaluate.ground import Ground
+from geoseg.jobs.evaluate.sides import BACKGROUND, BUILDING, BUILDINGS, Prediction, Truth, listed, mask_ids
+from geoseg.scenes.labelled import burn, class_texts
+from geoseg.values.classes import NODATA, ClassMap
+
+CLASS_COLUMNS = ("class_id", "class_name", "class")
+
+
+def true_ids(truth: Truth, ground: Ground, classes: ClassMap) -> tuple[NDArray[np.uint8], ClassMap]:
+    """Return the true class ids on the ground, and the table they are of."""
+    if truth.raster is not None:
+        if truth.raster.is_mask and not (truth.raster.names or truth.values) and _binary(classes):
+            return ground.read(truth.raster, mask_ids(truth.raster)), BUILDINGS
+        return ground.read(truth.raster, _raster_ids(truth, classes)), classes
+    assert truth.polygons is not None
+    frame = ground.polygons(truth.polygons)
+    column = truth.column
+    if column is None and not _binary(classes):
+        column = next((c for c in CLASS_COLUMNS if c in frame.columns), None)
+        if column is None:
+            raise ConfigError(
+                f"{truth.path}: name the column that holds the class with --column ({', '.join(frame.columns)})"
+            )
+    if column is None:
+        return ground.buildings(truth.polygons), BUILDINGS
+    texts = class_texts(frame, column, source=truth.path)
+    ids = _ids_of_names(truth, classes)
+    unknown = sorted(set(texts) - set(ids))
+    if unknown:
+        raise ConfigError(
+            f"{truth.path}: {column} = {', '.join(unknown)} is neither name nor id of a class ({', '.join(ids)}); "
+            f"say what it means with --values, e.g. {unknown[0]}={classes.classes[-1].name}"
+        )
+    geometries, values = [*frame.geometry], [ids[text] for text in texts]
+    first, last = classes.classes[0].id, classes.max_id
+    if len(classes) == 2 and {*values} - {NODATA} == {last}:  # polygons of one class alone: it could only agree
+        geometries, values = [shapely.box(*ground.grid.bounds), *geometries], [first, *values]
+    return burn(geometries, values, ground.grid).astype(np.uint8), classes
+
+
+def _ids_of_names(truth: Truth, classes: ClassMap) -> dict[str, int]:
+    """Return the class id of every text that names one: ids, names, and what ``values`` adds; raises ConfigError."""
+    ids = {str(c.id): c.id for c in classes} | {c.name: c.id for c in classes}
+    known = {**ids, "nodata": NODATA}
+    odd = [name for name in truth.values.values() if name not in known]
+    if odd:
+        raise ConfigError(f"--values: no class {odd[0]!r}; there are {listed(classes)}, and nodata")
+    return ids | {value: known[name] for value, name in truth.values.items()}
+
+
+def _raster_ids(truth: Truth, classes: ClassMap) -> dict[int, int]:
+    """Return the class of every value of the truth's raster; raises InputError where a value has none, or may have two.
+
+    A value means what ``values`` says, else the class that both files call by one name, else the class of that id.
+    """
+    raster, known = truth.raster, _ids_of_names(truth, classes)
+    assert raster is not None
+    both_named = raster.names and not all(c.name == f"class {c.id}" for c in classes)
+    names = raster.names if both_named else {}
+    found = {v: known.get(str(v) if str(v) in truth.values else names.get(v, str(v))) for v in raster.present}
+    stray = [v for v, class_id in found.items() if class_id is None]
+    if stray:
+        called = ", ".join(f"{v} {names[v]}" if v in names else str(v) for v in stray[:5])
+        raise InputError(
+            f"{raster.path}: holds {called}; the prediction's classes are {listed(classes)}. Say with --values what "
+            f"it means, e.g. {stray[0]}={classes.classes[0].name} or {stray[0]}=nodata"
+        )
+    if len(raster.present) == 1 and not raster.names and not truth.values and len(classes) == 2:
+        raise InputError(
+            f"{raster.path}: holds {raster.present[0]} alone beside nodata {raster.nodata}; say which class it is with "
+            f"--values {raster.present[0]}=NAME, or pass --nodata none where its nodata is the background"
+        )
+    return {v: class_id for v, class_id in found.items() if class_id is not None}
+
+
+def _binary(classes: ClassMap) -> bool:
+    """Whether footprints without a class can be judged: some class is the building."""
+    return len(classes) == 2 or any(c.name == "building" for c in classes)
+
+
+def predicted_ids(found: Prediction, ground: Ground, *, binary: bool) -> NDArray[np.uint8]:
+    """Return the class ids of the prediction on the ground; binary: building or background."""
+    if found.raster is None:
+        assert found.polygons is not None
+        return ground.buildings(found.polygons)
+    values = ground.read(found.raster, found.ids)
+    if not binary:
+        return values
+    named = [c.id for c in found.classes if c.name == "building"]
+    target = named[0] if named else found.classes.max_id
+    return np.where(values == NODATA, NODATA, np.where(values == target, BUILDING, BACKGROUND)).astype(np.uint8)
