@@ -1,20 +1,25 @@
-"""geoseg evaluate: scores of a prediction against truth."""
+"""geoseg evaluate: scores of a prediction against truth, alone or beside those of another, and a report of them."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from geoseg.cli.options import spread
+from geoseg.cli.options import Overwrite, spread
 from geoseg.cli.table import table
-from geoseg.options.evaluate import EvaluateOptions
+from geoseg.errors import ConfigError
+from geoseg.options.evaluate import CompareOptions, EvaluateOptions
+
+if TYPE_CHECKING:
+    from geoseg.jobs.evaluate.tables import Table
 
 
 @spread
 def evaluate(
     prediction: Annotated[
-        str, typer.Argument(metavar="PREDICTION", help="An output folder, a class raster, or building polygons.")
+        str, typer.Argument(metavar="PREDICTION", help="An output folder, a class raster, or polygons.")
     ],
     *,
     truth: Annotated[
@@ -24,83 +29,56 @@ def evaluate(
         ),
     ],
     options: EvaluateOptions,
+    compare: CompareOptions,
+    numbers: Annotated[
+        bool, typer.Option("--numbers", help="Both are rasters of numbers: RMSE, MAE, bias and R², in their unit.")
+    ] = False,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the scores as JSON to this file; - is stdout, without a table.")
     ] = None,
     errors: Annotated[
         Path | None, typer.Option(help="Write a GeoTIFF of what is right, missed, invented, and within the tolerance.")
     ] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Write a page with scores, confusion and maps of the worst places (.html).")
+    ] = None,
+    blind: Annotated[
+        Path | None,
+        typer.Option(help="With --against: write a page that shows both as A or B (.html), and its key beside it."),
+    ] = None,
+    scene: Annotated[
+        str | None, typer.Option(help="Imagery for --report and --blind (default: the scene of the run's folder).")
+    ] = None,
+    overwrite: Overwrite = False,
 ) -> None:
-    """Score a prediction: IoU, F1, confusion, kappa, boundaries; objects and their shapes where both are polygons."""
-    from geoseg.jobs.evaluate import evaluate as score
+    """Score a prediction: IoU, F1, confusion, kappa, boundaries, objects; compare it with another; report it."""
+    from geoseg.jobs.evaluate import Files, evaluate_files, tables
 
-    scores = score(
-        prediction,
-        truth,
-        aoi=options.aoi,
-        column=options.column,
-        layer=options.layer,
-        values=options.values,
-        nodata=options.nodata,
-        tolerance_m=options.tolerance_m,
-        errors=errors,
-    ).as_json()
-    text = json.dumps({"prediction": prediction, "truth": truth, "aoi": options.aoi, **scores}, indent=1)
+    files = Files(errors=errors, report=report, blind=blind, scene=scene)
+    head = {"prediction": prediction, "truth": truth, "aoi": options.aoi}
+    if numbers:
+        from geoseg.jobs.evaluate.numbers import evaluate_numbers, numbers_json
+
+        if compare != CompareOptions() or files != Files():
+            raise ConfigError("--numbers prints scores alone; --against, --errors, --report and --blind are of classes")
+        found = numbers_json(evaluate_numbers(prediction, truth, options))
+        _say(json_file, {**head, **found}, tables.of_numbers(found))
+        return
+    done = evaluate_files(prediction, truth, options, compare=compare, files=files, overwrite=overwrite)
+    scores, changed = done.scores.as_json(), None if done.comparison is None else done.comparison.as_json()
+    against = {} if changed is None else {"against": compare.against, "comparison": changed}
+    parts = [*tables.of_classes(scores), *(() if changed is None else tables.of_changes(changed))]
+    _say(json_file, {**head, **scores, **against}, parts)
+    if done.comparison is not None and compare.not_worse is not None:
+        done.comparison.refuse_worse(compare.not_worse)
+
+
+def _say(json_file: Path | None, scores: dict[str, Any], parts: "Iterable[Table | str]") -> None:
+    """Print scores as tables, or as JSON where stdout was named, and write them as JSON to a file that was."""
+    text = json.dumps(scores, indent=1)
     if json_file == Path("-"):
         print(text)
         return
-    print(as_text(scores))
+    print("\n\n".join(part if isinstance(part, str) else table(part.rows, head=part.head) for part in parts))
     if json_file is not None:
         json_file.write_text(text + "\n", encoding="utf-8")
-
-
-def as_text(scores: dict[str, Any]) -> str:
-    """Return the scores as tables."""
-    classes = scores["classes"]
-    keys = ("iou", "f1", "precision", "recall", "boundary_f1", "boundary_iou", "hd95_m")
-    near = f"({scores['boundary_tolerance_m']:g} m)"
-    head = ["class", "IoU", "F1", "precision", "recall", f"boundary F1 {near}", f"boundary IoU {near}", "HD95 [m]"]
-    parts = [table([[c["name"], *(_number(c[k]) for k in keys)] for c in classes], head=head)]
-    parts.append(
-        f"mIoU {_number(scores['mean_iou'])}, overall accuracy {_number(scores['overall_accuracy'])}, "
-        f"kappa {_number(scores['kappa'])}, {scores['pixels']} pixels judged"
-    )
-    counts = scores["confusion"]["truth_by_prediction"]
-    rows = [[c["name"], *row] for c, row in zip(classes, counts, strict=True)]
-    parts.append(table(rows, head=["truth \\ predicted", *(c["name"] for c in classes)]))
-    if scores["objects"] is not None:
-        o = scores["objects"]
-        parts.append(
-            f"objects at IoU {o['min_iou']}: F1 {_number(o['f1'])}, precision {_number(o['precision'])}, "
-            f"recall {_number(o['recall'])}, PQ {_number(o['panoptic_quality'])}, SQ {_number(o['mean_iou'])} "
-            f"({o['found']} found, {o['invented']} invented, {o['missed']} missed)"
-        )
-    if scores["polygons"] is not None:
-        parts.append(table(polygon_rows(scores["polygons"], scores["boundary_tolerance_m"]), head=["polygons", ""]))
-    base = scores["baseline"]
-    parts.append(f"baseline, always {base['always']}: IoU {_number(base['iou'])}, F1 {_number(base['f1'])}")
-    return "\n\n".join(parts)
-
-
-def polygon_rows(scores: dict[str, Any], tolerance_m: float) -> list[list[str]]:
-    """Return the scores of polygons with their names, those without a value left out."""
-    names = {
-        "f1_50": "F1 at IoU 0.5",
-        "f1_75": "F1 at IoU 0.75",
-        "f1_90": "F1 at IoU 0.9",
-        "ap": "AP (COCO, by confidence)",
-        "iou": "IoU of those found",
-        "c_iou": "C-IoU",
-        "n_ratio": "vertices against truth's",
-        "polis_m": "PoLiS [m]",
-        "hausdorff_m": "Hausdorff [m]",
-        "boundary_f1": f"boundary F1 ({tolerance_m:g} m)",
-        "right_angle_share": "right angles",
-        "valid_share": "valid",
-        "overlap_m2": "overlap [m²]",
-    }
-    return [[name, _number(scores[key])] for key, name in names.items() if scores[key] is not None]
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4f}"

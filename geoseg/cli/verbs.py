@@ -47,7 +47,7 @@ VERBS = {
     ),
     "evaluate": (
         "evaluate",
-        "Score a prediction: IoU, F1, confusion, kappa, boundaries; objects and their shapes where both are polygons.",
+        "Score a prediction: IoU, F1, confusion, kappa, boundaries, objects; compare it with another; report it.",
     ),
     "models": ("models", "List the models that are here: task, bands, resolution, ground, scores, licence."),
     "import": (

@@ -1,10 +1,10 @@
 """How a prediction is scored, as its user chooses it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from geoseg.options.option import Checked, Option, above
+from geoseg.options.option import Checked, Option, above, at_least
 from geoseg.options.parse import NODATA, VALUES
 
 NoNodata = Literal["none"]
@@ -33,3 +33,27 @@ class EvaluateOptions(Checked):
         ),
     ] = None
     tolerance_m: Annotated[float, Option("How far apart boundaries may be and still agree.", limit=above(0))] = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompareOptions(Checked):
+    """How a prediction is compared with an earlier one."""
+
+    TOPIC = "Compare"
+
+    against: Annotated[
+        str | None, Option("An earlier prediction to compare with, class by class.", metavar="PREDICTION")
+    ] = None
+    not_worse: Annotated[
+        float | None,
+        Option("Exit with 8 where the IoU of a class falls by more than this.", unset="never", limit=at_least(0)),
+    ] = None
+    block_m: Annotated[
+        float | None,
+        Option("Side of the blocks that intervals are made of.", unset="the ground in 100 blocks", limit=above(0)),
+    ] = None
+
+    def _faults(self) -> Iterator[str]:
+        for name in ("not_worse", "block_m"):
+            if self.against is None and getattr(self, name) is not None:
+                yield f"{name.replace('_', '-')}: name the earlier prediction with --against"

@@ -52,7 +52,7 @@ class ClassRaster:
             own = NODATA if names else src.nodata if nodata is None else None if nodata == "none" else nodata
             present: set[int] = set()
             for row in range(0, src.height, STRIP_ROWS):
-                values, known = _read(src, Box(row, 0, min(row + STRIP_ROWS, src.height), src.width), own)
+                values, known = known_values(src, Box(row, 0, min(row + STRIP_ROWS, src.height), src.width), own)
                 present |= _integers(values[known], path)
                 if len(present) > MAX_CLASSES:
                     raise InputError(f"{path}: more than {MAX_CLASSES} different values; it is no class raster")
@@ -72,7 +72,7 @@ class ClassRaster:
         ids_of = np.array([ids[value] for value in self.present], np.uint8)
         with open_raster(str(self.path)) as src:
             for strip in _strips(box):
-                values, known = _read(src, strip, self.nodata)
+                values, known = known_values(src, strip, self.nodata)
                 out[strip.within(box)][known] = ids_of[np.searchsorted(values_of, values[known])]
         return out
 
@@ -94,7 +94,7 @@ def _strips(box: Box) -> Iterator[Box]:
         yield Box(row, box.col0, min(row + STRIP_ROWS, box.row1), box.col1)
 
 
-def _read(
+def known_values(
     src: DatasetReader, box: Box, nodata: float | None
 ) -> tuple[NDArray[np.integer | np.floating], NDArray[np.bool_]]:
     """Return the values of ``box`` and which of them say something: no nodata, no NaN, not masked, not transparent."""
@@ -121,5 +121,8 @@ def _integers(values: NDArray[np.integer | np.floating], path: Path) -> set[int]
     if found.dtype.kind == "f":
         odd = found[~np.isfinite(found) | (found != np.round(found))]
         if len(odd):
-            raise InputError(f"{path}: holds {odd[0]:g}; classes are integers (is it a probability or a measurement?)")
+            raise InputError(
+                f"{path}: holds {odd[0]:g}; classes are integers (is it a probability or a measurement? numbers are "
+                f"judged with --numbers)"
+            )
     return {int(value) for value in found}

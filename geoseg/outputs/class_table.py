@@ -32,7 +32,7 @@ def read_classes(raster: DatasetReader, band: int, present: Iterable[int]) -> tu
     names |= tags
     colors |= {value: (red, green, blue) for value, (red, green, blue, *_) in palette.items()}
     return tuple(
-        ClassInfo(value, names.get(value, "").strip() or f"class {value}", colors.get(value) or _made_up(value))
+        ClassInfo(value, names.get(value, "").strip() or f"class {value}", colors.get(value) or made_up_color(value))
         for value in sorted({*present, *tags})
     )
 
@@ -42,7 +42,8 @@ def tagged_names(raster: DatasetReader, band: int) -> dict[int, str]:
     return {int(k[6:]): v for k, v in raster.tags(band).items() if k.startswith("CLASS_") and k[6:].isdecimal()}
 
 
-def _made_up(value: int) -> Color:
+def made_up_color(value: int) -> Color:
+    """Return the colour of a class that has none: hues as far apart as can be."""
     red, green, blue = (round(255 * part) for part in hsv_to_rgb(value * GOLDEN % 1, 0.5, 0.85))
     return red, green, blue
 

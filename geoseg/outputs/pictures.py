@@ -57,7 +57,7 @@ def drawn(picture: Rgb, edge: NDArray[np.bool_], color: tuple[int, int, int]) ->
     return out
 
 
-def enlarged(pixels: NDArray[np.generic], side_px: int) -> NDArray[np.generic]:
+def enlarged[P: np.generic](pixels: NDArray[P], side_px: int) -> NDArray[P]:
     """Return pixels (H, W) or (H, W, 3), each a square of as many as the longer side fits in ``side_px``, one at least.
 
     >>> enlarged(np.eye(2), 4).shape

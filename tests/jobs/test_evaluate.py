@@ -95,7 +95,7 @@ def test_boundaries_agree_within_the_tolerance_in_metres(truth, predicted, tmp_p
 @pytest.mark.parametrize("rows", [7, 64])
 def test_strips_add_up_to_the_whole(truth, predicted, monkeypatch, rows):
     whole = evaluate(predicted, truth, tolerance_m=2.2).as_json()
-    monkeypatch.setattr("geoseg.jobs.evaluate.STRIP_ROWS", rows)
+    monkeypatch.setattr("geoseg.jobs.evaluate.judged.STRIP_ROWS", rows)
     assert evaluate(predicted, truth, tolerance_m=2.2).as_json() == whole
 
 

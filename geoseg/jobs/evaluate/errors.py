@@ -1,6 +1,5 @@
 """A raster of errors: where a prediction is right, and how it is wrong elsewhere."""
 
-from collections.abc import Iterator
 from math import ceil
 from pathlib import Path
 
@@ -11,10 +10,10 @@ from rasterio.windows import Window
 from scipy import ndimage
 
 from geoseg.disk.files import atomic
-from geoseg.errors import OutputError
+from geoseg.jobs.evaluate.judged import Judged
 from geoseg.outputs.pam import write_pam
+from geoseg.values.box import Box
 from geoseg.values.classes import NODATA, ClassInfo, ClassMap
-from geoseg.values.grid import Grid
 
 RIGHT, MISSED, INVENTED, MISTAKEN, BAND = range(1, 6)
 ERRORS = ClassMap(
@@ -27,12 +26,6 @@ ERRORS = ClassMap(
     )
 )
 STRIP_ROWS = 512
-
-
-def refuse_existing(path: Path) -> None:
-    """Raise OutputError where a file of errors would replace another."""
-    if path.exists():
-        raise OutputError(f"{path}: exists already; choose another name for --errors")
 
 
 def errors_of(
@@ -61,16 +54,22 @@ def errors_of(
     return np.where(known, kind, NODATA).astype(np.uint8)
 
 
-def write_errors(
-    path: Path,
-    truth: NDArray[np.uint8],
-    answer: NDArray[np.uint8],
-    grid: Grid,
-    *,
-    background: int | None,
-    near_m: float,
-) -> None:
+def errors_in(judged: Judged, box: Box, *, near_m: float) -> NDArray[np.uint8]:
+    """Return ``errors_of`` a box of judged ground, (h, w); what lies around it is seen, too."""
+    around = box.grown(ceil(near_m / min(judged.grid.ground_resolution_m())) + 2).clip(judged.grid.box)
+    assert around is not None
+    part = around.within(judged.grid.box)
+    background = next((c.id for c in judged.classes if c.name == "background"), None)
+    found = errors_of(
+        judged.truth[part], judged.answers[part], background=background, tolerance_m=near_m,
+        pixel_size_m=judged.grid.ground_resolution_m(),
+    )  # fmt: skip
+    return found[box.within(around)]
+
+
+def write_errors(path: Path, judged: Judged, *, near_m: float) -> None:
     """Write ``errors_of`` the whole ground as a GeoTIFF with names and colours, strip by strip."""
+    grid = judged.grid
     counts, area_ha = np.zeros(len(ERRORS) + 1, np.int64), np.zeros(len(ERRORS) + 1)
     row_ha = grid.row_areas_m2() / 1e4
     profile = {"driver": "GTiff", "dtype": "uint8", "count": 1, "nodata": NODATA, "compress": "deflate", "tiled": True}
@@ -78,22 +77,12 @@ def write_errors(
     with atomic(path) as temporary, rasterio.open(temporary, "w", **profile, **place) as dst:
         dst.write_colormap(1, {c.id: c.color for c in ERRORS})
         dst.update_tags(1, **{f"CLASS_{c.id}": c.name for c in ERRORS})
-        for rows, padded, core in _strips(grid, near_m):
-            kind = errors_of(
-                truth[padded], answer[padded], background=background, tolerance_m=near_m,
-                pixel_size_m=grid.ground_resolution_m(),
-            )[core]  # fmt: skip
-            dst.write(kind, 1, window=Window(0, rows.start, grid.width, rows.stop - rows.start))
+        for row in range(0, grid.height, STRIP_ROWS):
+            strip = Box(row, 0, min(row + STRIP_ROWS, grid.height), grid.width)
+            kind = errors_in(judged, strip, near_m=near_m)
+            dst.write(kind, 1, window=Window(0, row, *strip.shape[::-1]))
             for c in ERRORS:
                 per_row = (kind == c.id).sum(1)
                 counts[c.id] += per_row.sum()
-                area_ha[c.id] += per_row @ row_ha[rows]
+                area_ha[c.id] += per_row @ row_ha[strip.row0 : strip.row1]
     write_pam(path, ERRORS, counts=dict(enumerate(counts.tolist())), area_ha=dict(enumerate(area_ha.tolist())))
-
-
-def _strips(grid: Grid, near_m: float) -> Iterator[tuple[slice, slice, slice]]:
-    """Yield rows, the same with a rim wider than the tolerance, and the rows within these."""
-    rim = ceil(near_m / grid.ground_resolution_m()[0]) + 2
-    for row in range(0, grid.height, STRIP_ROWS):
-        end, first = min(row + STRIP_ROWS, grid.height), max(row - rim, 0)
-        yield slice(row, end), slice(first, end + rim), slice(row - first, end - first)

@@ -16,6 +16,7 @@ from geoseg.errors import InputError
 from geoseg.jobs.evaluate.sides import BACKGROUND, BUILDING, Layer, Prediction, Truth
 from geoseg.outputs.class_raster import ClassRaster
 from geoseg.scenes.labelled import burn
+from geoseg.scenes.stack import in_words
 from geoseg.values.box import Box
 from geoseg.values.grid import Grid
 
@@ -55,8 +56,8 @@ class Ground:
         for own in (found.raster, truth.raster):
             if own is not None and (window.clip(own.grid.box) != window or not own.grid.crop(window).same_as(grid)):
                 raise InputError(
-                    f"{own.path}: its grid differs from that of the prediction; "
-                    f"bring both to one grid (gdalwarp -te -tr)"
+                    f"{own.path}: its grid differs from that of the prediction ({in_words(own.grid)}, and "
+                    f"{in_words(whole)}); bring both to one grid (gdalwarp -te -tr)"
                 )
         inside = np.ones(window.shape, np.bool_) if area is None else burn([area], [1], grid) == 1
         return cls(whole, window, inside)

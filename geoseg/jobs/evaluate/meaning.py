@@ -1,5 +1,6 @@
 """What prediction and truth say of the judged ground, as ids of one class table."""
 
+import geopandas as gpd
 import numpy as np
 import shapely
 from numpy.typing import NDArray
@@ -7,14 +8,17 @@ from numpy.typing import NDArray
 from geoseg.errors import ConfigError, InputError
 from geoseg.jobs.evaluate.ground import Ground
 from geoseg.jobs.evaluate.sides import BACKGROUND, BUILDING, BUILDINGS, Prediction, Truth, listed, mask_ids
-from geoseg.scenes.labelled import burn, class_texts
+from geoseg.scenes.labelled import burn
 from geoseg.values.classes import NODATA, ClassMap
+from geoseg.values.grid import Grid
 
 CLASS_COLUMNS = ("class_id", "class_name", "class")
 
 
-def true_ids(truth: Truth, ground: Ground, classes: ClassMap) -> tuple[NDArray[np.uint8], ClassMap]:
-    """Return the true class ids on the ground, and the table they are of."""
+def true_ids(
+    truth: Truth, ground: Ground, classes: ClassMap, *, fill: bool = False
+) -> tuple[NDArray[np.uint8], ClassMap]:
+    """Return the true class ids on the ground, and the table they are of; fill: the first one between polygons."""
     if truth.raster is not None:
         if truth.raster.is_mask and not (truth.raster.names or truth.values) and _binary(classes):
             return ground.read(truth.raster, mask_ids(truth.raster)), BUILDINGS
@@ -30,22 +34,27 @@ def true_ids(truth: Truth, ground: Ground, classes: ClassMap) -> tuple[NDArray[n
             )
     if column is None:
         return ground.buildings(truth.polygons), BUILDINGS
-    texts = class_texts(frame, column, source=truth.path)
-    ids = _ids_of_names(truth, classes)
+    texts = truth.polygons.class_texts(frame, column)
+    ids = ids_of_names(truth, classes)
     unknown = sorted(set(texts) - set(ids))
     if unknown:
         raise ConfigError(
             f"{truth.path}: {column} = {', '.join(unknown)} is neither name nor id of a class ({', '.join(ids)}); "
             f"say what it means with --values, e.g. {unknown[0]}={classes.classes[-1].name}"
         )
-    geometries, values = [*frame.geometry], [ids[text] for text in texts]
+    values = [ids[text] for text in texts]
     first, last = classes.classes[0].id, classes.max_id
-    if len(classes) == 2 and {*values} - {NODATA} == {last}:  # polygons of one class alone: it could only agree
-        geometries, values = [shapely.box(*ground.grid.bounds), *geometries], [first, *values]
-    return burn(geometries, values, ground.grid).astype(np.uint8), classes
+    alone = len(classes) == 2 and {*values} - {NODATA} == {last}  # polygons of one class alone: it could only agree
+    return _painted(frame, values, ground.grid, below=first if alone or fill else NODATA), classes
 
 
-def _ids_of_names(truth: Truth, classes: ClassMap) -> dict[str, int]:
+def _painted(frame: gpd.GeoDataFrame, values: list[int], grid: Grid, *, below: int) -> NDArray[np.uint8]:
+    """Return the ids of polygons on a grid, (H, W), and ``below`` between them."""
+    whole = shapely.box(*grid.bounds)
+    return burn([whole, *frame.geometry], [below, *values], grid).astype(np.uint8)
+
+
+def ids_of_names(truth: Truth, classes: ClassMap) -> dict[str, int]:
     """Return the class id of every text that names one: ids, names, and what ``values`` adds; raises ConfigError."""
     ids = {str(c.id): c.id for c in classes} | {c.name: c.id for c in classes}
     known = {**ids, "nodata": NODATA}
@@ -60,7 +69,7 @@ def _raster_ids(truth: Truth, classes: ClassMap) -> dict[int, int]:
 
     A value means what ``values`` says, else the class that both files call by one name, else the class of that id.
     """
-    raster, known = truth.raster, _ids_of_names(truth, classes)
+    raster, known = truth.raster, ids_of_names(truth, classes)
     assert raster is not None
     both_named = raster.names and not all(c.name == f"class {c.id}" for c in classes)
     names = raster.names if both_named else {}
@@ -89,7 +98,11 @@ def predicted_ids(found: Prediction, ground: Ground, *, binary: bool) -> NDArray
     """Return the class ids of the prediction on the ground; binary: building or background."""
     if found.raster is None:
         assert found.polygons is not None
-        return ground.buildings(found.polygons)
+        if found.column is None:
+            return ground.buildings(found.polygons)
+        frame = ground.polygons(found.polygons)
+        ids = [found.classes.by_name(text).id for text in found.polygons.class_texts(frame, found.column)]
+        return _painted(frame, ids, ground.grid, below=found.classes.classes[0].id)
     values = ground.read(found.raster, found.ids)
     if not binary:
         return values

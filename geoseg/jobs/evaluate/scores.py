@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from geoseg.jobs.evaluate.shapes import ClassObjects
 from geoseg.jobs.evaluate.sides import BUILDING, BUILDINGS
 from geoseg.trust import BoundaryMatch, Confusion, ObjectMatch, PolygonScores
 from geoseg.values.classes import ClassInfo, ClassMap
@@ -13,13 +14,18 @@ from geoseg.values.classes import ClassInfo, ClassMap
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evaluation:
-    """Scores on the judged ground; boundaries: by class id; objects, polygons: None unless both sides have polygons."""
+    """Scores on the judged ground.
+
+    boundaries: by class id; objects, polygons: of buildings, None unless both sides are polygons; instances: by class
+    id, where polygons of both sides have a class each.
+    """
 
     classes: ClassMap
     confusion: Confusion
     boundaries: dict[int, BoundaryMatch]
     objects: ObjectMatch | None
     polygons: PolygonScores | None
+    instances: dict[int, ClassObjects] | None
     tolerance_m: float
 
     @property
@@ -45,43 +51,69 @@ class Evaluation:
                 {
                     "id": c.id,
                     "name": c.name,
-                    "iou": _rounded(confusion.iou[c.id]),
-                    "f1": _rounded(confusion.f1[c.id]),
-                    "precision": _rounded(confusion.precision[c.id]),
-                    "recall": _rounded(confusion.recall[c.id]),
-                    "boundary_f1": _rounded(self.boundaries[c.id].f1),
-                    "boundary_iou": _rounded(self.boundaries[c.id].iou),
-                    "hd95_m": _rounded(self.boundaries[c.id].hd95_m),
+                    "iou": rounded(confusion.iou[c.id]),
+                    "f1": rounded(confusion.f1[c.id]),
+                    "precision": rounded(confusion.precision[c.id]),
+                    "recall": rounded(confusion.recall[c.id]),
+                    "boundary_f1": rounded(self.boundaries[c.id].f1),
+                    "boundary_iou": rounded(self.boundaries[c.id].iou),
+                    "hd95_m": rounded(self.boundaries[c.id].hd95_m),
                     "truth_px": int(confusion.counts[c.id].sum()),
                     "predicted_px": int(confusion.counts[:, c.id].sum()),
                 }
                 for c in self.classes
             ],
-            "mean_iou": _rounded(confusion.mean_iou),
-            "overall_accuracy": _rounded(confusion.overall_accuracy),
-            "kappa": _rounded(confusion.kappa),
+            "mean_iou": rounded(confusion.mean_iou),
+            "overall_accuracy": rounded(confusion.overall_accuracy),
+            "kappa": rounded(confusion.kappa),
             "boundary_tolerance_m": self.tolerance_m,
             "confusion": {"ids": ids, "truth_by_prediction": confusion.counts[np.ix_(ids, ids)].tolist()},
             "objects": None if self.objects is None else _objects_json(self.objects),
             "polygons": None if self.polygons is None else _polygons_json(self.polygons),
+            "instances": None if self.instances is None else self._instances_json(self.instances),
             "baseline": {
                 "always": always.name,
-                "iou": _rounded(self.baseline.iou[always.id]),
-                "f1": _rounded(self.baseline.f1[always.id]),
-                "mean_iou": _rounded(self.baseline.mean_iou),
-                "overall_accuracy": _rounded(self.baseline.overall_accuracy),
+                "iou": rounded(self.baseline.iou[always.id]),
+                "f1": rounded(self.baseline.f1[always.id]),
+                "mean_iou": rounded(self.baseline.mean_iou),
+                "overall_accuracy": rounded(self.baseline.overall_accuracy),
             },
         }
+
+    def _instances_json(self, instances: dict[int, ClassObjects]) -> dict[str, Any]:
+        """Return objects class by class, and the means over the classes that have any."""
+        each = list(instances.values())
+        return {
+            "classes": [
+                {
+                    "id": i,
+                    "name": self.classes.by_id(i).name,
+                    **_objects_json(own.match),
+                    "ap": rounded(np.mean(own.ap)),
+                    "ap_50": rounded(own.ap[0]),
+                }
+                for i, own in instances.items()
+            ],
+            "panoptic_quality": rounded(_mean([own.match.panoptic_quality for own in each])),
+            "map": rounded(_mean([float(np.mean(own.ap)) for own in each])),
+            "map_50": rounded(_mean([own.ap[0] for own in each])),
+        }
+
+
+def _mean(values: list[float]) -> float:
+    """Return the mean of those that have a value, NaN without any."""
+    known = [v for v in values if isfinite(v)]
+    return sum(known) / len(known) if known else float("nan")
 
 
 def _objects_json(objects: ObjectMatch) -> dict[str, Any]:
     return {
         "min_iou": 0.5,
-        "f1": _rounded(objects.f1),
-        "precision": _rounded(objects.precision),
-        "recall": _rounded(objects.recall),
-        "mean_iou": _rounded(objects.mean_iou),
-        "panoptic_quality": _rounded(objects.panoptic_quality),
+        "f1": rounded(objects.f1),
+        "precision": rounded(objects.precision),
+        "recall": rounded(objects.recall),
+        "mean_iou": rounded(objects.mean_iou),
+        "panoptic_quality": rounded(objects.panoptic_quality),
         "found": objects.tp,
         "invented": objects.fp,
         "missed": objects.fn,
@@ -89,8 +121,9 @@ def _objects_json(objects: ObjectMatch) -> dict[str, Any]:
 
 
 def _polygons_json(scores: PolygonScores) -> dict[str, Any]:
-    return {name: value if isinstance(value, int) else _rounded(value) for name, value in asdict(scores).items()}
+    return {name: value if isinstance(value, int) else rounded(value) for name, value in asdict(scores).items()}
 
 
-def _rounded(value: float) -> float | None:
+def rounded(value: float | np.floating) -> float | None:
+    """Return a score as JSON has it: six places, null where it has no value."""
     return round(float(value), 6) if isfinite(value) else None

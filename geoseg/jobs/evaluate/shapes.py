@@ -1,4 +1,7 @@
-"""Polygons against polygons: those that stand on judged ground, and the scores of their shapes in metres."""
+"""Polygons against polygons: those that stand on judged ground, class by class, and their shapes in metres."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import geopandas as gpd
 import numpy as np
@@ -6,24 +9,65 @@ import shapely
 from numpy.typing import NDArray
 
 from geoseg.jobs.evaluate.ground import Ground
-from geoseg.jobs.evaluate.sides import Layer
-from geoseg.trust import PolygonScores, score_polygons
+from geoseg.jobs.evaluate.sides import BUILDING, Layer
+from geoseg.trust import ObjectMatch, PolygonScores, average_precision, match_objects, score_polygons
+from geoseg.trust.objects import COCO_MIN_IOUS
+
+CONFIDENCES = ("confidence", "score")  # columns that say how sure a prediction is
 
 
-def objects_on(layer: Layer, ground: Ground, judged: NDArray[np.bool_]) -> gpd.GeoDataFrame:
-    """Return single polygons that stand on judged ground (the pixel under a point inside them decides)."""
-    frame = layer.read(ground.grid).explode()
-    xy = shapely.get_coordinates(shapely.point_on_surface(shapely.make_valid(frame.geometry.values)))
-    cols, rows = (np.floor(v).astype(int) for v in ~ground.grid.transform @ (xy[:, 0], xy[:, 1]))
-    inside = (rows >= 0) & (cols >= 0) & (rows < ground.grid.height) & (cols < ground.grid.width)
-    inside[inside] = judged[rows[inside], cols[inside]]
-    return frame[inside]
+@dataclass(frozen=True, slots=True, eq=False)
+class Objects:
+    """Single polygons of one side, and the class id of each (N,)."""
+
+    frame: gpd.GeoDataFrame
+    ids: NDArray[np.intp]
+
+    @classmethod
+    def on(
+        cls, layer: Layer, ground: Ground, judged: NDArray[np.bool_], *, column: str | None, ids: Mapping[str, int]
+    ) -> "Objects":
+        """Take those that stand on judged ground; the pixel under a point inside them decides.
+
+        column: of their classes, None: all are buildings; ids: class by what the column says.
+        """
+        frame = layer.read(ground.grid).explode()
+        classes = [BUILDING] * len(frame) if column is None else [ids[t] for t in layer.class_texts(frame, column)]
+        xy = shapely.get_coordinates(shapely.point_on_surface(shapely.make_valid(frame.geometry.values)))
+        cols, rows = (np.floor(v).astype(int) for v in ~ground.grid.transform @ (xy[:, 0], xy[:, 1]))
+        inside = (rows >= 0) & (cols >= 0) & (rows < ground.grid.height) & (cols < ground.grid.width)
+        inside[inside] = judged[rows[inside], cols[inside]]
+        return cls(frame[inside], np.array(classes, np.intp)[inside])
+
+    def of_class(self, class_id: int) -> tuple[NDArray[np.object_], NDArray[np.float64] | None]:
+        """Return the valid polygons of a class, and how sure each is, None where no column says it."""
+        frame = self.frame[self.ids == class_id]
+        polygons, which = polygonal(shapely.make_valid(frame.geometry.values))
+        column = next((name for name in CONFIDENCES if name in frame), None)
+        return polygons, None if column is None else frame[column].to_numpy(float)[which]
 
 
-def polygonal(geometries: NDArray[np.object_]) -> NDArray[np.object_]:
-    """Return the single polygons that geometries hold."""
-    parts = shapely.get_parts(shapely.get_parts(geometries))
-    return parts[shapely.get_type_id(parts) == shapely.GeometryType.POLYGON]
+@dataclass(frozen=True, slots=True)
+class ClassObjects:
+    """The objects of one class: how many are found, and the average precision at COCO's ten IoUs, NaN without one."""
+
+    match: ObjectMatch
+    ap: tuple[float, ...]
+
+
+def match_class(truth: Objects, answered: Objects, class_id: int) -> ClassObjects:
+    """Match the objects of one class."""
+    (right, _), (said, sure) = truth.of_class(class_id), answered.of_class(class_id)
+    ap = np.full(len(COCO_MIN_IOUS), np.nan) if sure is None else average_precision(right, said, sure)
+    return ClassObjects(match_objects(right, said), tuple(ap.tolist()))
+
+
+def polygonal(geometries: NDArray[np.object_]) -> tuple[NDArray[np.object_], NDArray[np.intp]]:
+    """Return the single polygons that geometries hold, and the index of the geometry that each is from."""
+    outer, index = shapely.get_parts(geometries, return_index=True)
+    parts, inner = shapely.get_parts(outer, return_index=True)
+    areal = shapely.get_type_id(parts) == shapely.GeometryType.POLYGON
+    return parts[areal], index[inner[areal]]
 
 
 def score_in_metres(truth: gpd.GeoDataFrame, answered: gpd.GeoDataFrame, tolerance_m: float) -> PolygonScores:
@@ -32,7 +76,7 @@ def score_in_metres(truth: gpd.GeoDataFrame, answered: gpd.GeoDataFrame, toleran
     metric = truth.crs if known is None else known.estimate_utm_crs()
     answered = answered.to_crs(metric)
     return score_polygons(
-        polygonal(shapely.make_valid(truth.to_crs(metric).geometry.values)),
+        polygonal(shapely.make_valid(truth.to_crs(metric).geometry.values))[0],
         np.asarray(answered.geometry.values),
         confidence=answered["confidence"].to_numpy(float) if "confidence" in answered else None,
         tolerance_m=tolerance_m,

@@ -1,7 +1,7 @@
 """The two sides of an evaluation: what was predicted and what is right, and the classes that their values stand for."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import geopandas as gpd
@@ -10,11 +10,12 @@ from geoseg.disk.places import VECTORS
 from geoseg.errors import ConfigError, InputError
 from geoseg.options.evaluate import NoNodata
 from geoseg.outputs.class_raster import ClassRaster
+from geoseg.outputs.class_table import made_up_color
 from geoseg.outputs.geopackage.footprints import LAYER
 from geoseg.outputs.run_json import RUN_FILE, UNREADABLE, RunJson
-from geoseg.scenes.labelled import class_text
-from geoseg.scenes.polygons import read_polygons, split_layer
-from geoseg.values.classes import BUILDING_CLASSES, ClassMap
+from geoseg.scenes.labelled import class_text, class_texts
+from geoseg.scenes.polygons import read_layer, read_polygons, split_layer
+from geoseg.values.classes import BUILDING_CLASSES, ClassInfo, ClassMap
 from geoseg.values.grid import Grid
 
 BUILDINGS = ClassMap(BUILDING_CLASSES)
@@ -33,18 +34,24 @@ class Layer:
         """Read them in the CRS of ``grid``."""
         return read_polygons(self.source, layer=self.name, grid=grid)
 
+    def class_texts(self, frame: gpd.GeoDataFrame, column: str) -> list[str]:
+        """Return what ``column`` says of each of them; raises ConfigError and InputError."""
+        return class_texts(frame, column, source=self.source)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prediction:
-    """What is judged: a class raster, polygons of one class, or both.
+    """What is judged: a class raster, polygons, or both.
 
-    ids: class by value of the raster; classes: the raster's table.
+    ids: class by value of the raster; classes: the raster's table, or that of the polygons' ``column``; column: None
+    where all polygons are of one class.
     """
 
     raster: ClassRaster | None
     polygons: Layer | None
     classes: ClassMap
     ids: Mapping[int, int] = field(default_factory=dict)
+    column: str | None = None
 
     @classmethod
     def find(cls, path: str | Path, *, nodata: float | NoNodata | None = None) -> "Prediction":
@@ -54,7 +61,7 @@ class Prediction:
         """
         folder = Path(path)
         if folder.is_dir():
-            run = _run_in(folder)
+            run = run_in(folder)
             raster = ClassRaster.open(folder / run.class_file)
             polygons = None if run.polygons is None else Layer(str(folder / run.polygons), LAYER)
             return cls(raster, polygons, run.classes, _own_ids(raster, run.classes))
@@ -67,8 +74,28 @@ class Prediction:
         classes = class_table(raster)
         return cls(raster, None, classes, _own_ids(raster, classes))
 
+    def by_class(self, truth: "Truth") -> "Prediction":
+        """Return the same with a class of each polygon, where it is polygons alone and both sides have truth's column.
 
-def _run_in(folder: Path) -> RunJson:
+        The table holds background, and every class that a side names.
+        """
+        column = truth.column
+        if self.raster is not None or self.polygons is None or truth.polygons is None or column is None:
+            return self
+        frame = read_layer(self.polygons.source, layer=self.polygons.name)
+        if column not in frame:
+            return self
+        right = truth.polygons.class_texts(read_layer(truth.polygons.source, layer=truth.polygons.name), column)
+        named = {*self.polygons.class_texts(frame, column), *(truth.values.get(text, text) for text in right)}
+        first = BUILDING_CLASSES[0]
+        others = [
+            ClassInfo(i, name, made_up_color(i)) for i, name in enumerate(sorted(named - {first.name, "nodata"}), 2)
+        ]
+        return replace(self, classes=ClassMap((first, *others)), column=column)
+
+
+def run_in(folder: Path) -> RunJson:
+    """Return what a finished run's folder says of itself; raises InputError."""
     if not (folder / RUN_FILE).exists():
         raise InputError(f"{folder}: no finished run ({RUN_FILE} is not there); name its folder, or a file")
     try:

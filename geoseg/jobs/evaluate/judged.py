@@ -1,0 +1,107 @@
+"""What truth and prediction say of the ground that both know: scores, maps and reports are made of it alone."""
+
+from dataclasses import dataclass, replace
+from math import ceil
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geoseg.errors import InputError
+from geoseg.jobs.evaluate.ground import Ground
+from geoseg.jobs.evaluate.meaning import ids_of_names, predicted_ids, true_ids
+from geoseg.jobs.evaluate.scores import Evaluation
+from geoseg.jobs.evaluate.shapes import Objects, match_class, score_in_metres
+from geoseg.jobs.evaluate.sides import BUILDING, BUILDINGS, Prediction, Truth, listed
+from geoseg.options.evaluate import EvaluateOptions
+from geoseg.trust import BoundaryMatch, Confusion, match_boundaries
+from geoseg.values.classes import NODATA, ClassMap
+from geoseg.values.grid import Grid
+
+STRIP_ROWS = 512
+REACH_PX = 64  # distances of boundaries are measured so far
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judged:
+    """Two class rasters of one grid, and the objects of both sides where both are polygons."""
+
+    grid: Grid
+    classes: ClassMap
+    truth: NDArray[np.uint8]
+    """Class ids (H, W), 0 where a side is unknown."""
+    answers: NDArray[np.uint8]
+    objects: tuple[Objects, Objects] | None
+    """Of the truth and of the prediction."""
+
+    def scores(self, tolerance_m: float) -> Evaluation:
+        """Count all; boundaries agree within ``tolerance_m``."""
+        confusion, boundaries = self._counts(tolerance_m)
+        objects, polygons, instances = None, None, None
+        if self.objects is not None and self.classes == BUILDINGS:
+            objects = match_class(*self.objects, BUILDING).match
+            polygons = score_in_metres(self.objects[0].frame, self.objects[1].frame, tolerance_m)
+        elif self.objects is not None:
+            instances = {c.id: match_class(*self.objects, c.id) for c in self.classes.classes[1:]}
+        return Evaluation(self.classes, confusion, boundaries, objects, polygons, instances, tolerance_m)
+
+    def _counts(self, tolerance_m: float) -> tuple[Confusion, dict[int, BoundaryMatch]]:
+        """Count pixels and boundaries strip by strip: distances take 40 bytes a pixel, which a whole scene has not."""
+        confusion, boundaries = Confusion.empty(self.classes.max_id), {c.id: BoundaryMatch() for c in self.classes}
+        pixel_size_m = self.grid.ground_resolution_m()
+        reach_m = max(tolerance_m, REACH_PX * min(pixel_size_m))
+        rim = ceil(reach_m / pixel_size_m[0]) + 2
+        for row in range(0, self.grid.height, STRIP_ROWS):
+            first, end = max(row - rim, 0), min(row + STRIP_ROWS, self.grid.height)
+            truth, answer = self.truth[first : end + rim], self.answers[first : end + rim]
+            core = slice(row - first, end - first), slice(None)
+            confusion = confusion.add(truth[core], answer[core])
+            for c in self.classes:
+                boundaries[c.id] += match_boundaries(
+                    truth == c.id,
+                    answer == c.id,
+                    tolerance_m=tolerance_m,
+                    pixel_size_m=pixel_size_m,
+                    reach_m=reach_m,
+                    valid=truth != NODATA,
+                    counted=core,
+                )
+        return confusion, boundaries
+
+    def beside(self, other: "Judged") -> tuple["Judged", "Judged"]:
+        """Return two predictions on the ground that all know; raises InputError where grids or classes differ."""
+        if not self.grid.same_as(other.grid):
+            raise InputError("the two predictions lie on grids that differ; bring both to one grid (gdalwarp -te -tr)")
+        if [(c.id, c.name) for c in self.classes] != [(c.id, c.name) for c in other.classes]:
+            raise InputError(
+                f"the two predictions have other classes: {listed(self.classes)}, and {listed(other.classes)}"
+            )
+        known = (self.answers != NODATA) & (other.answers != NODATA)
+        if not known.any():
+            raise InputError("the two predictions share no ground that the truth knows")
+        one, two = (
+            replace(side, truth=np.where(known, side.truth, NODATA), answers=np.where(known, side.answers, NODATA))
+            for side in (self, other)
+        )
+        return one, two
+
+
+def judge(prediction: str | Path, truth: str | Path, options: EvaluateOptions) -> Judged:
+    """Read a prediction and its truth onto one grid; raises InputError and ConfigError."""
+    judged = Prediction.find(prediction, nodata=options.nodata)
+    right = Truth.find(
+        truth, layer=options.layer, column=options.column, values=options.values or {}, nodata=options.nodata
+    )
+    found = judged.by_class(right)
+    ground = Ground.of(found, right, aoi=options.aoi, tolerance_m=options.tolerance_m)
+    labels, classes = true_ids(right, ground, found.classes, fill=found.column is not None)
+    answers = predicted_ids(found, ground, binary=classes is not found.classes)
+    known = ground.mask & (labels != NODATA) & (answers != NODATA)
+    if not known.any():
+        raise InputError(f"{truth}: nothing to judge; truth, prediction and aoi share no ground")
+    objects = None
+    if found.polygons is not None and right.polygons is not None and (classes == BUILDINGS or found.column):
+        ids = ids_of_names(right, classes)
+        of_truth = Objects.on(right.polygons, ground, known, column=found.column, ids=ids)
+        objects = of_truth, Objects.on(found.polygons, ground, known, column=found.column, ids=ids)
+    return Judged(ground.grid, classes, np.where(known, labels, NODATA), np.where(known, answers, NODATA), objects)
