@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import shapely
 
-from geoseg.trust import Confusion, average_precision, match_objects
+from geoseg.trust import Confusion, average_precision, differences, match_objects
 from geoseg.trust.objects import COCO_MIN_IOUS
 
 
@@ -33,6 +33,19 @@ def test_scores_of_classes_are_those_of_torchmetrics():
     np.testing.assert_allclose(own.recall[1:], right("recall", **each), rtol=1e-5)
     assert own.mean_iou == pytest.approx(right("jaccard_index").item(), rel=1e-5)
     assert own.kappa == pytest.approx(right("cohen_kappa").item(), rel=1e-5)
+
+
+@pytest.mark.slow
+def test_scores_of_numbers_are_those_of_torchmetrics():
+    import torch
+    from torchmetrics.functional import mean_absolute_error, mean_squared_error, r2_score
+
+    made = np.random.default_rng(2)
+    truth = made.normal(300, 40, 500)
+    said = truth + made.normal(3, 9, 500)
+    own, sides = differences(truth, said), (torch.from_numpy(said), torch.from_numpy(truth))
+    right = [mean_squared_error(*sides, squared=False), mean_absolute_error(*sides), r2_score(*sides)]
+    assert (own.rmse, own.mae, own.r2) == pytest.approx([r.item() for r in right], rel=1e-9)
 
 
 @pytest.fixture(scope="module")
