@@ -41,6 +41,7 @@ from geoseg.tiling.resample import Resampling
 from geoseg.tiling.taps import source_box
 from geoseg.tiling.views import margin_for, views_of
 from geoseg.tiling.windows import WindowGrid, redundancy
+from geoseg.values.grid import placeless
 
 # Windows of 768 px are run 1.68 times as often as there are in chunks of 2048 px, 1.32 times in 4096, 1.13 in 8192
 # (``redundancy`` on 30,000 px square); larger chunks take more memory and resume in coarser steps.
@@ -202,6 +203,7 @@ def make_job(
         )
     if polygons is not None and spec.polygon_class is None:
         raise ConfigError(f"model {spec.name!r} names no class to draw polygons of; use geoseg predict")
+    scene = _sized(scene, spec)
     threshold, tta = spec.threshold if options.threshold is None else options.threshold, options.tta or spec.tta
     resampling = Resampling.to_resolution(scene.grid, spec.reading_gsd_m(scene.grid))
     if spec.times_off(scene.grid) > MOST_TIMES and not options.any_scale:
@@ -237,6 +239,16 @@ def _windows(bundles: Sequence[ModelBundle], shape: tuple[int, int], tta: str) -
             if fault := view.sizes and network.fault_of_window(side):
                 raise ConfigError(f"tta {tta}: {fault}")
     return grid
+
+
+def _sized(scene: Scene, spec: ModelSpec) -> Scene:
+    """Return a scene whose pixels, where nobody knows how large they are, are as large as the model was trained at."""
+    if scene.grid.has_size or spec.span_m is None:
+        return scene
+    low, high = spec.span_m
+    size_m = float(f"{(low * high) ** 0.5:.3g}")
+    note = f"{scene.name}: its pixels are taken as {size_m:g} m wide, as the model was trained; else say --pixel-m"
+    return replace(scene, grid=replace(scene.grid, crs=placeless(size_m)), notes=(*scene.notes, note))
 
 
 def _in_range(scene: Scene, spec: ModelSpec, percentiles: tuple[float, float] | None) -> Scene:
@@ -332,8 +344,8 @@ def _far(scene: Scene, spec: ModelSpec) -> str:
 
 def _notes(scene: Scene, job: Job) -> list[str]:
     spec, resampling, notes = job.spec, job.resampling, list(job.scene.notes)
-    if spec.times_off(scene.grid) > MANY_TIMES:
-        notes.append(f"{_far(scene, spec)}; what it was trained to see may not be there")
+    if spec.times_off(job.scene.grid) > MANY_TIMES:
+        notes.append(f"{_far(job.scene, spec)}; what it was trained to see may not be there")
     if not scene.named:
         bands = ", ".join(job.scene.bands.names)
         grey = len(scene.bands) < len(job.scene.bands)
@@ -348,8 +360,8 @@ def _notes(scene: Scene, job: Job) -> list[str]:
             f"without, less well; name the file's bands in order with --bands where it has them"
         )
     if not resampling.is_identity:
-        read_m = spec.reading_gsd_m(scene.grid)
-        height_m, width_m = scene.grid.ground_resolution_m()
+        read_m = spec.reading_gsd_m(job.scene.grid)
+        height_m, width_m = job.scene.grid.ground_resolution_m()
         notes.append(
             f"{scene.name}: pixels of {height_m:.3g} x {width_m:.3g} m, the model was trained at {spec.trained_m}: "
             f"it runs on {resampling.working_shape[0]} x {resampling.working_shape[1]} px of {read_m:.3g} m, "

@@ -159,7 +159,7 @@ class ModelSpec(Value):
 
         Raises InputError where the grid has no place on Earth and the model is not for any resolution.
         """
-        if self.span_m is None:
+        if self.span_m is None or not grid.has_size:
             return 1.0
         low, high = self.span_m
         return max(max(low / size, size / high, 1.0) for size in grid.ground_resolution_m())

@@ -1,9 +1,10 @@
 """What a scene's file does not say of itself, as its user says it."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated
 
-from geoseg.options.option import NAMED, NUMBER, Checked, Option, span
+from geoseg.options.option import NAMED, NUMBER, Checked, Option, above, span
 from geoseg.values.resampling import Rule
 
 
@@ -12,6 +13,10 @@ class SceneOptions(Checked):
     """What a scene's file does not say of itself. Without slots: the keys of configs inherit its defaults."""
 
     TOPIC = "Scene"
+
+    def _faults(self) -> Iterator[str]:
+        if self.pixel_m is not None and not self.no_crs:
+            yield "pixel_m is for images without a place: give no_crs with it; others say how large their pixels are"
 
     bands: Annotated[
         str | None,
@@ -55,6 +60,13 @@ class SceneOptions(Checked):
         Option(
             "Raster of heights in metres, for a scene placed by RPCs; instead of --height.", limit=NAMED, metavar="FILE"
         ),
+    ] = None
+    no_crs: Annotated[
+        bool, Option("Take an image without any place: maps and polygons in pixel coordinates, x right, y down.")
+    ] = False
+    pixel_m: Annotated[
+        float | None,
+        Option("Size of the pixels of such an image in metres.", unset="as the model was trained", limit=above(0)),
     ] = None
     local_only: Annotated[bool, Option("Refuse URLs, VRTs and other formats that make GDAL read further files.")] = (
         False

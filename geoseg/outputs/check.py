@@ -142,12 +142,14 @@ def _raster(path: Path, run: RunJson) -> Iterator[Finding]:
     faults = cog_faults(path)
     yield Finding("valid COG", not faults, "; ".join(faults))
     with rasterio.open(path) as src:
-        same = src.crs is not None and Grid(src.crs, src.transform, src.shape).same_as(run.grid)
+        crs = run.grid.found_in(src.crs)
+        same = crs is not None and Grid(crs, src.transform, src.shape).same_as(run.grid)
         yield Finding(f"grid as in {RUN_FILE}", same, f"{src.height} x {src.width} px, {src.crs}")
         yield from _bands(src, layers)
         tags = src.tags()
         yield Finding("software tag", tags.get("TIFFTAG_SOFTWARE", "").startswith("geoseg"))
-        yield Finding("pixels are areas", tags.get("AREA_OR_POINT") == "Area")
+        if run.grid.has_place:  # GDAL has it beside a place
+            yield Finding("pixels are areas", tags.get("AREA_OR_POINT") == "Area")
     yield from _pixels(path, run, layers)
     if run.class_layer in layers:
         yield from _counted(path, run)
@@ -320,9 +322,9 @@ def _description(db: sqlite3.Connection, run: RunJson) -> Iterator[Finding]:
 
 def _features(path: Path, run: RunJson) -> Iterator[Finding]:
     """Read all features in batches and say whether geometries and areas are right."""
-    layer = open_vectors(path)
+    layer = open_vectors(path, crs=None if run.grid.has_place else run.grid.crs)
     driver = VECTOR_DRIVERS[path.suffix.lower()]
-    wanted = CRS.from_epsg(4326) if driver == "GeoJSON" else run.grid.crs
+    wanted = CRS.from_epsg(4326) if driver == "GeoJSON" and run.grid.has_place else run.grid.crs
     yield Finding(f"CRS as in {RUN_FILE}", layer.crs == wanted, str(layer.crs))
     count = invalid = other_types = wrong_areas = 0
     for geometries, rows in layer.batches():

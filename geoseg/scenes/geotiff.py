@@ -14,7 +14,7 @@ from geoseg.scenes.reading import first_line, open_raster
 from geoseg.scenes.reads import files_read
 from geoseg.scenes.recipe import Described, Given
 from geoseg.scenes.scene import BandSource
-from geoseg.values.grid import UNPLACED, Grid, lonlat, pyproj_crs, zone_of
+from geoseg.values.grid import UNPLACED, Grid, lonlat, placeless, pyproj_crs, zone_of
 
 GridOf = Callable[[DatasetReader, Given], Grid]
 LARGEST = float(np.finfo(np.float32).max)  # pixels are worked with as float32
@@ -23,7 +23,7 @@ LARGEST = float(np.finfo(np.float32).max)  # pixels are worked with as float32
 def own_grid(src: DatasetReader, given: Given) -> Grid:
     """Return the grid that a file's CRS and geotransform give; raises InputError where it has none."""
     path = src.name
-    if given.pixel_m is not None and (src.crs is None or src.transform.is_identity):
+    if given.pixel_m is not None and not given.no_crs and (src.crs is None or src.transform.is_identity):
         return Grid(UNPLACED, Affine.scale(given.pixel_m, -given.pixel_m), src.shape)
     if src.transform.is_identity and src.gcps[0]:
         raise InputError(
@@ -36,10 +36,15 @@ def own_grid(src: DatasetReader, given: Given) -> Grid:
             f"{zone_of(src.rpcs.long_off, src.rpcs.lat_off)} --dem heights.tif (or --height 120), or rectify it first "
             f"(gdalwarp -rpc)"
         )
+    if given.no_crs and not src.gcps[0] and (src.transform.is_identity or src.crs is None):
+        return Grid(placeless(given.pixel_m), src.transform, src.shape)
+    if given.no_crs:
+        raise InputError(f"{path}: has a place, {(src.crs or src.gcps[1]).to_string()[:60]}; leave --no-crs out")
     if src.transform.is_identity:  # what rasterio gives for a missing or empty one
         raise InputError(
             f"{path}: no geotransform, so nobody knows where its pixels lie or how large they are; give it one "
-            f"(gdal_edit -a_ullr left top right bottom, or a world file beside it)"
+            f"(gdal_edit -a_ullr left top right bottom, or a world file beside it), or take it in pixel coordinates "
+            f"(--no-crs)"
         )
     return Grid(usable_crs(src.crs, path, given.assume_crs), src.transform, src.shape)
 
@@ -129,7 +134,9 @@ def _numpy_name(dtype: str) -> str:
 
 def _assumed(path: str, assume_crs: str | None) -> CRS:
     if assume_crs is None:
-        raise InputError(f"{path}: no CRS; say which one it is in with --assume-crs EPSG:n")
+        raise InputError(
+            f"{path}: no CRS; say which one it is in with --assume-crs EPSG:n, or take it without a place with --no-crs"
+        )
     try:
         return CRS.from_user_input(assume_crs)
     except ValueError as error:  # CRSError is one, and EPSG:words raises it plain

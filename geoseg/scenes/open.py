@@ -39,6 +39,7 @@ def open_scene(
     warp_to: str | None = None,
     height: float | None = None,
     dem: str | Path | None = None,
+    no_crs: bool = False,
     pixel_m: float | None = None,
     local_only: bool = False,
 ) -> Scene:
@@ -52,7 +53,9 @@ def open_scene(
     "average", by which files of other pixel sizes become bands on the grid of the first one;
     warp_to: a CRS, such as "EPSG:32633", that a scene placed by ground control points, or in another CRS, is warped to;
     height, dem: the ground's height in metres, or a raster of heights, for scenes placed by RPCs;
-    pixel_m: the true side of a pixel of files that have no place on Earth, which lie around ``UNPLACED``'s origin then;
+    no_crs: images without any place are taken in pixel coordinates, x to the right and y down; pixel_m: the side of
+    their pixels, None for that of the model's training; without no_crs, files without a CRS lie around ``UNPLACED``'s
+    origin, in metres;
     local_only: names and formats that make GDAL read further files or URLs (VRT, WMS, …) are refused.
     Raises InputError (not there, not a raster, no CRS, complex pixels, grids that differ) and ConfigError.
 
@@ -64,7 +67,10 @@ def open_scene(
     paths = tuple(str(p) for p in ([source] if isinstance(source, str | Path) else source))
     if not paths:
         raise ConfigError("no scene given")
-    given = Given(paths, assume_crs, resampling, warp_to, _heights(height, dem), pixel_m, local_only)
+    if no_crs and warp_to is not None:
+        raise ConfigError("--no-crs and --warp-to: what has no place cannot be warped to one")
+    heights = _heights(height, dem)
+    given = Given(paths, assume_crs, resampling, warp_to, heights, no_crs, pixel_m, local_only)
     found = next(known for recipe in RECIPES if (known := recipe(given)) is not None)
     given_values = {"nodata": nodata, "scale": scale, "offset": offset}
     told: dict[str, Any] = {name: value for name, value in given_values.items() if value is not None}

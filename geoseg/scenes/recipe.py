@@ -18,7 +18,8 @@ class Given:
     resampling: Rule | None = None  # by which files of other grids become pixels of the scene; None: they do not
     warp_to: str | None = None  # CRS on a grid of which the scene is to lie; None: on that of its first file
     heights: Heights | None = None  # of the ground, by which RPCs place pixels
-    pixel_m: float | None = None  # true side of the pixels of files that lie nowhere
+    no_crs: bool = False  # files without a place are taken in pixel coordinates
+    pixel_m: float | None = None  # size of the pixels of such files
     local_only: bool = False  # names and formats that make GDAL read further files or URLs are refused
 
 

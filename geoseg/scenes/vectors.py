@@ -56,10 +56,11 @@ class VectorLayer:
                 )
 
 
-def open_vectors(path: str | Path, *, layer: str | None = None) -> VectorLayer:
+def open_vectors(path: str | Path, *, layer: str | None = None, crs: CRS | None = None) -> VectorLayer:
     """Open a layer of a vector file, zipped or not; ``path`` may name it, see ``split_layer``; None is the only one.
 
-    Raises InputError for what cannot be read or has no CRS, and where the layer has to be named.
+    crs: that of the file, whatever it says of one. Raises InputError for what cannot be read or has no CRS, and where
+    the layer has to be named.
     """
     path, named = split_layer(path)
     refuse_special(path)
@@ -70,6 +71,8 @@ def open_vectors(path: str | Path, *, layer: str | None = None) -> VectorLayer:
         raise InputError(f"{path}: {said} ({str(error).splitlines()[0]})") from error
     with _opened(str(path), name) as (meta, reader):
         schema = reader.schema.remove(_geometry_field(reader.schema)).remove_metadata()
+    if crs is not None:
+        return VectorLayer(str(path), name, crs, crs.to_wkt(), schema)
     if meta["crs"] is None:
         raise InputError(f"{path}: no CRS; set it with ogr2ogr -a_srs")
     return VectorLayer(str(path), name, CRS.from_user_input(meta["crs"]), meta["crs"], schema)

@@ -58,7 +58,8 @@ def georeferenced(
         array = array.assign_coords(
             x=t.c + t.a * (np.arange(grid.width) + 0.5), y=t.f + t.e * (np.arange(grid.height) + 0.5)
         )
-    array = array.rio.write_crs(grid.crs).rio.write_transform(t)
+    array = array.rio.write_transform(t)
+    array = array.rio.write_crs(grid.crs) if grid.has_place else array
     return array if nodata is None else array.rio.write_nodata(nodata)
 
 

@@ -14,6 +14,8 @@ from geoseg.values.box import Box
 MOST_ROWS = 2**16  # that are measured one by one where only their sum counts
 EARTH_RADIUS_M = 6_378_137.0
 UNPLACED = CRS.from_string("+proj=tmerc +ellps=WGS84 +units=m +type=crs")  # of pixels that lie nowhere: true to scale
+UNSIZED = "pixel of unknown size"
+PLACELESS = "image without a place"  # see ``placeless``
 WEB_MERCATOR = "1024"  # EPSG's code of the method: a sphere's formulas on an ellipsoid's latitudes
 
 
@@ -30,6 +32,25 @@ class Grid:
             raise InputError(f"a grid needs at least one pixel, got {self.shape[0]} x {self.shape[1]}")
         if not abs(self.transform.determinant) > 0:  # NaN as well
             raise InputError(f"the transform {tuple(self.transform)[:6]} does not map pixels to an area")
+
+    @property
+    def has_place(self) -> bool:
+        """Whether it is known where on Earth it lies."""
+        return PLACELESS not in self.crs.to_wkt()
+
+    @property
+    def has_size(self) -> bool:
+        """Whether it is known how large its pixels are."""
+        return UNSIZED not in self.crs.to_wkt()
+
+    @property
+    def written_crs(self) -> CRS | None:
+        """The CRS that files get, None for pixels without a place."""
+        return self.crs if self.has_place else None
+
+    def found_in(self, crs: CRS | None) -> CRS | None:
+        """Return the CRS that a file of this grid has, as ``written_crs`` was read back from it."""
+        return crs if crs is not None and self.has_place else None if self.has_place else self.crs
 
     @property
     def height(self) -> int:
@@ -147,6 +168,20 @@ class Grid:
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         t = self.transform
         return t.a * cols + t.b * rows + t.c, t.d * cols + t.e * rows + t.f
+
+
+def placeless(pixel_m: float | None) -> CRS:
+    """Return what stands in for the CRS of an image that nobody knows the place of: lengths and areas can be measured.
+
+    Coordinates are pixels to the right and down, each ``pixel_m`` wide; None: nobody knows, until a model says it.
+    """
+    unit = UNSIZED if pixel_m is None else "pixel"
+    return CRS.from_wkt(
+        f'PROJCS["{PLACELESS}",GEOGCS["WGS 84",DATUM["WGS_1984",SPHEROID["WGS 84",6378137,298.257223563]],'
+        f'PRIMEM["Greenwich",0],UNIT["degree",0.0174532925199433]],PROJECTION["Transverse_Mercator"],'
+        f'PARAMETER["latitude_of_origin",0],PARAMETER["central_meridian",0],PARAMETER["scale_factor",1],'
+        f'PARAMETER["false_easting",0],PARAMETER["false_northing",0],UNIT["{unit}",{pixel_m or 1!r}]]'
+    )
 
 
 def pyproj_crs(crs: CRS):  # type: ignore[no-untyped-def]  # pyproj.CRS, imported late

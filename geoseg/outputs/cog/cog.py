@@ -49,7 +49,8 @@ def assemble(
 def _check_names(path: Path, grid: Grid, layers: Sequence[Layer]) -> None:
     """Raise OutputError unless ``path`` lies on ``grid`` and its bands have their names."""
     with rasterio.open(path) as cog:
-        found = Grid(cog.crs, cog.transform, cog.shape) if cog.crs else None
+        crs = grid.found_in(cog.crs or None)
+        found = Grid(crs, cog.transform, cog.shape) if crs else None
         if found is None or not found.same_as(grid):
             raise OutputError(
                 f"{path.name}: a GeoTIFF cannot hold the scene's place ({grid.crs.to_string()}); "

@@ -51,7 +51,8 @@ def vrt(
 ) -> bytes:
     """Return the XML of a raster over ``grid``; relative: the names of ``parts`` start where the file lies."""
     root = ET.Element("VRTDataset", rasterXSize=str(grid.width), rasterYSize=str(grid.height))
-    ET.SubElement(root, "SRS").text = grid.crs.to_wkt()
+    if grid.has_place:
+        ET.SubElement(root, "SRS").text = grid.crs.to_wkt()
     ET.SubElement(root, "GeoTransform").text = ",".join(repr(v) for v in grid.transform.to_gdal())
     _metadata(root, {"AREA_OR_POINT": "Area", **tags})
     for index, layer in enumerate(layers, start=1):

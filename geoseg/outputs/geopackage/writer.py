@@ -25,6 +25,7 @@ from geoseg.outputs.geopackage.styles import polygon_qml
 from geoseg.outputs.geopackage.tables import FIXED_TIME, describe, forget_batches, read_back
 from geoseg.outputs.geoparquet import write_geoparquet
 from geoseg.scenes.vectors import OGR_ERRORS
+from geoseg.values.grid import PLACELESS
 
 SHAPEFILES = (".shp", ".shz")
 OWN_STYLE = "<!-- written by geoseg, which replaces it -->"
@@ -160,7 +161,7 @@ def _write_features(path: Path, layer: PolygonLayer, reader: pa.RecordBatchReade
             driver=driver,
             geometry_name=layer.geometry,
             geometry_type="MultiPolygon Z" if layer.high else "MultiPolygon",
-            crs=layer.crs,
+            crs=None if PLACELESS in layer.crs else layer.crs,
             dataset_options=dataset,
             layer_options=options,
         )
