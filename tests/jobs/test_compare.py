@@ -128,7 +128,7 @@ def test_the_verb_compares_reports_and_refuses_what_is_worse(capsys, maps, tmp_p
     ("flags", "code", "told"),
     [
         (["--not-worse", "0.1"], 2, "not-worse: name the earlier prediction with --against"),
-        (["--report", "report.txt"], 2, "cannot write .txt; choose .html"),
+        (["--report", "report.txt"], 2, "report.txt: pages are HTML"),
         (["--blind", "b.html"], 2, "name the other prediction with --against"),
         (["--against", "{worse}", "--blind", "b.html"], 2, "name the imagery with --scene"),
         (["--against", "{better}", "--blind", "b.html", "--scene", "{scene}"], 3, "agree everywhere"),

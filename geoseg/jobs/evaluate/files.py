@@ -38,9 +38,9 @@ class Files:
         """Raise OutputError and ConfigError for what cannot be written."""
         pages = [path for path in (self.report, self.blind) if path is not None]
         keys = [] if self.blind is None else [key_file(self.blind)]
-        for path in pages:
-            refuse_file(path, overwrite=overwrite, inputs=(), suffixes=(".html", ".htm"))
-        for path in (*keys, *([] if self.errors is None else [self.errors])):
+        if odd := [path for path in pages if path.suffix.lower() not in (".html", ".htm")]:
+            raise ConfigError(f"{odd[0]}: pages are HTML, so the name ends in .html")
+        for path in (*pages, *keys, *([] if self.errors is None else [self.errors])):
             refuse_file(path, overwrite=overwrite, inputs=())
 
 
