@@ -85,7 +85,7 @@ def build_outputs(
         listen(Progress("finish", done, steps, name))
         bands = {i: layer for i, layer in enumerate(job.layers) if layer.file == name}
         assemble(parts, job.scene.grid, bands, built / name, tags=tags)
-        if job.class_layer in bands.values():
+        if job.class_layer is not None and job.class_layer in bands.values():
             write_pam(built / name, classes, counts=counts, area_ha={k: v / 1e4 for k, v in areas_m2.items()})
     facts: dict[str, Any] = {
         "classes": [
@@ -96,7 +96,7 @@ def build_outputs(
             "run": sum(r.windows for r in records.values()),
             "skipped": sum(r.skipped for r in records.values()),
         },
-        "valid_px": sum(counts.values()),
+        "valid_px": sum(int(r.class_rows.sum()) for r in records.values()),
         "missing_chunks": sorted(f.id for f in outcome.failures),
     }
     if polygons is not None:
@@ -112,12 +112,12 @@ def class_totals(job: Job, records: Iterable[ChunkRecord]) -> tuple[dict[int, in
 
     Pixels are counted per row of the scene in integers before areas are summed, so chunks change no bit of them.
     """
-    rows = np.zeros((len(job.spec.classes), job.scene.grid.height), np.int64)
+    rows = np.zeros((job.counted, job.scene.grid.height), np.int64)
     for record in records:
         rows[:, record.box.row0 : record.box.row1] += record.class_rows
     areas_m2 = rows @ job.scene.grid.row_areas_m2()
     ids = [c.id for c in job.spec.classes]
-    return dict(zip(ids, rows.sum(1).tolist(), strict=True)), dict(zip(ids, areas_m2.tolist(), strict=True))
+    return dict(zip(ids, rows.sum(1).tolist(), strict=False)), dict(zip(ids, areas_m2.tolist(), strict=False))
 
 
 def _polygons(

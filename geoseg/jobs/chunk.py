@@ -188,9 +188,16 @@ class ChunkWalk:
         return self._leave(self.job.task.reduce(acc, usable, self.job))
 
     def _leave(self, layers: Rows) -> Rows:
-        """Count the pixels of each class in rows that leave."""
-        self._class_rows.append(row_counts(layers[self.job.class_layer.name], [c.id for c in self.job.spec.classes]))
+        """Count what is in rows that leave."""
+        self._class_rows.append(self._counted(layers))
         return layers
+
+    def _counted(self, layers: Rows) -> NDArray[np.int32]:
+        """Return the pixels of each class in every row, (N, n); without classes those that are known, (1, n)."""
+        counted, first = self.job.class_layer, self.job.layers[0]
+        if counted is None:
+            return (~first.is_nodata(layers[first.name])).sum(1, dtype=np.int32)[None]
+        return row_counts(layers[counted.name], [c.id for c in self.job.spec.classes])
 
 
 def _values(answer: Answer) -> NDArray[np.float32]:

@@ -180,7 +180,7 @@ class JobFolder:
     def fill(self, job: Job, chunk_id: str, box: Box) -> ChunkRecord:
         """Write nodata in place of a chunk that failed; returns a record of no window and no valid pixel."""
         self.filled(chunk_id).parent.mkdir(exist_ok=True)
-        record = ChunkRecord(chunk_id, box, 0, 0, np.zeros((len(job.spec.classes), box.shape[0]), np.int32))
+        record = ChunkRecord(chunk_id, box, 0, 0, np.zeros((job.counted, box.shape[0]), np.int32))
         sink = _PartSink(self.filled(chunk_id), job, box)
         sink.add(job.blank(box.shape))
         return sink.commit(record)

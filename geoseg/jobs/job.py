@@ -90,9 +90,14 @@ class Job:
         return sum(layer.bytes_per_px for layer in self.layers)
 
     @property
-    def class_layer(self) -> Layer:
-        """The layer whose ids are counted: the first one of classes."""
-        return next(layer for layer in self.layers if layer.classes is not None)
+    def class_layer(self) -> Layer | None:
+        """The layer whose ids are counted: the first one of classes; None of a model of quantities alone."""
+        return next((layer for layer in self.layers if layer.classes is not None), None)
+
+    @property
+    def counted(self) -> int:
+        """How many counts a row of a chunk has: pixels of each class; without classes, pixels that are known."""
+        return max(1, len(self.spec.classes))
 
     def blank(self, shape: tuple[int, int]) -> dict[str, Pixels]:
         """Return (h, w) pixels of nodata of every layer, by name."""

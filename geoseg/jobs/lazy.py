@@ -20,6 +20,7 @@ from geoseg.options.run import RunOptions
 from geoseg.scenes.scene import Scene
 from geoseg.scenes.xarray_view import georeferenced
 from geoseg.tasks.base import Rows
+from geoseg.tasks.groups import groups_of
 from geoseg.tiling.memory import BASE_BYTES, GDAL_CACHE_BYTES
 from geoseg.values.box import Box
 from geoseg.values.layers import RASTERS, Pixels
@@ -34,15 +35,13 @@ log = logging.getLogger(__name__)
 def lazy_map(
     scene: Scene, bundles: Sequence[ModelBundle], *, options: RunOptions, layer: str = "classes"
 ) -> "xr.DataArray":
-    """Return a raster that a run would write, uint8 with nodata 0, computed by chunks; equal to it byte for byte.
+    """Return a raster that a run would write, NAME.tif of ``layer``, computed by chunks; equal to it byte for byte.
 
     (y, x), or (band, y, x) for "probabilities". All views of one job share their chunks: computed together, the network
     runs once. Dask's scheduler says where chunks run; of the options those count that decide bytes, chunks and memory.
     Raises what ``make_plan`` raises, and ConfigError for a layer that no run writes.
     """
-    if layer not in RASTERS:
-        raise ConfigError(f"layer {layer!r}: choose {', '.join(RASTERS)}")
-    options = replace(options, layers=(*options.layers, layer))
+    options = replace(options, layers=(*options.layers, *({layer} & {*RASTERS})))
     site = local_site(options.device, backends_of(bundles), lanes=1)
     share = _share_of_a_task(site.budget_bytes(options.memory_bytes))
     plan = make_plan(scene, bundles, site=site, options=replace(options, memory_bytes=share))
@@ -52,6 +51,9 @@ def lazy_map(
         log.warning(doubt)
     job = plan.job
     found = [i for i, each in enumerate(job.layers) if each.file == f"{layer}.tif"]
+    if not found:
+        known = (*(RASTERS if job.spec.classes else ()), *(group.name for group in groups_of(job.spec)))
+        raise ConfigError(f"layer {layer!r}: choose {', '.join(known)}")
     first, pixels, grid = job.layers[found[0]], _layers(job), job.scene.grid
     pixels = pixels[found[0] : found[-1] + 1].astype(first.dtype)  # the bands of a file follow each other
     if len(found) == 1:

@@ -165,7 +165,7 @@ def plan_finish(
         scene.grid.shape,
         chunk_px=job.chunk_px,
         layer_bytes=job.bytes_per_px,
-        classes=len(job.spec.classes),
+        classes=job.counted,
     )
     budget = resources.budget_bytes(options.memory_bytes)
     if memory.total > budget:

@@ -107,7 +107,7 @@ class ModelSpec(Value):
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
-        BandSet(self.bands)  # both refuse what is empty or repeats
+        BandSet(self.bands)  # both refuse what repeats
         ClassMap(self.classes)
         for name in (*(b.name for b in self.bands), *(c.name for c in self.classes)):
             a_name(name)
@@ -133,8 +133,8 @@ class ModelSpec(Value):
         names = [group.name for group in self.outputs]
         if len(set(names)) < len(names):
             raise ValueError(f"outputs {', '.join(names)}: names are unique")
-        if [group.activation for group in self.outputs].count("softmax") != 1:
-            raise ValueError(f"outputs {', '.join(names)}: one of them is a softmax, whose channels are of the classes")
+        if [group.activation for group in self.outputs].count("softmax") > 1:
+            raise ValueError(f"outputs {', '.join(names)}: one of them may be a softmax, of the classes, and no more")
         ids = {c.id for c in self.classes}
         if set(self._class_ids) != ids:
             raise ValueError(f"channels lead to classes {sorted(self._class_ids)}, the table has {sorted(ids)}")
@@ -193,17 +193,19 @@ class ModelSpec(Value):
         return sum(len(group.channels) for group in self.outputs)
 
     @property
-    def softmax(self) -> Output:
-        """The group whose channels are of the classes."""
-        return next(group for group in self.outputs if group.activation == "softmax")
+    def softmax(self) -> Output | None:
+        """The group whose channels are of the classes; None of a model of quantities alone."""
+        return next((group for group in self.outputs if group.activation == "softmax"), None)
 
     @property
     def channels(self) -> tuple[Channel, ...]:
         """The channels of the softmax."""
-        return self.softmax.channels
+        return () if self.softmax is None else self.softmax.channels
 
-    def channels_of(self, group: Output) -> slice:
-        """Return which of the network's channels are those of a group."""
+    def channels_of(self, group: Output | None) -> slice:
+        """Return which of the network's channels are those of a group; none of None."""
+        if group is None:
+            return slice(0)
         first = sum(len(before.channels) for before in self.outputs[: self.outputs.index(group)])
         return slice(first, first + len(group.channels))
 

@@ -151,7 +151,7 @@ def _raster(path: Path, run: RunJson) -> Iterator[Finding]:
         if run.grid.has_place:  # GDAL has it beside a place
             yield Finding("pixels are areas", tags.get("AREA_OR_POINT") == "Area")
     yield from _pixels(path, run, layers)
-    if run.class_layer in layers:
+    if run.first in layers and run.first.classes is not None:
         yield from _counted(path, run)
 
 
@@ -175,21 +175,21 @@ def _bands(src: DatasetReader, layers: Sequence[Layer]) -> Iterator[Finding]:
 def _pixels(path: Path, run: RunJson, layers: Sequence[Layer]) -> Iterator[Finding]:
     """Say whether pixels are what their layers may hold, at every level.
 
-    Where the class layer says nothing, no layer does; only ids of objects may say nothing elsewhere.
+    Where the first layer says nothing, no layer does; only ids of objects may say nothing elsewhere.
     """
     held = [np.empty(0, layer.dtype) for layer in layers]
-    differ, class_band = 0, run.band(run.class_layer.name)[1]
-    with rasterio.open(path) as src, rasterio.open(path.with_name(run.class_file)) as classes:
+    differ, (first, first_band) = 0, run.band(run.first.name)
+    with rasterio.open(path) as src, rasterio.open(path.with_name(first)) as known:
         levels = len(src.overviews(1))
         for window in strips(src):
-            unknown = run.class_layer.is_nodata(classes.read(class_band, window=window))
+            unknown = run.first.is_nodata(known.read(first_band, window=window))
             for i, layer in enumerate(layers):
                 pixels = src.read(i + 1, window=window)
                 silent = layer.is_nodata(pixels)
                 differ += int((unknown & ~silent if layer.kind == "ids" else unknown ^ silent).sum())
                 held[i] = _joined(layer, held[i], pixels[~silent])
-    if run.class_layer not in layers:
-        yield Finding(f"nodata exactly where {run.class_file} has it", differ == 0, f"{differ} pixels differ")
+    if run.first not in layers:
+        yield Finding(f"nodata exactly where {first} has it", differ == 0, f"{differ} pixels differ")
     for layer, present in zip(layers, held, strict=True):
         if layer.classes is not None:
             only = {*present.tolist()} <= {c.id for c in layer.classes}
@@ -227,7 +227,7 @@ def _some(values: Pixels) -> str:
 
 def _counted(path: Path, run: RunJson) -> Iterator[Finding]:
     """Say whether the classes cover as many pixels, and as much ground, as run.json and the table beside say."""
-    ids, band = {c.id for c in run.classes}, run.band(run.class_layer.name)[1]
+    ids, band = {c.id for c in run.classes}, run.band(run.first.name)[1]
     with rasterio.open(path) as src:
         total, area_m2 = np.zeros(256, np.int64), np.zeros(256)
         for window in strips(src):

@@ -61,17 +61,23 @@ class RunJson:
         return {name: tuple(layer for layer in self.layers if layer.file == name) for name in names}
 
     @property
-    def class_layer(self) -> Layer:
-        """The layer whose ids were counted; raises ValueError where there is none."""
-        found = next((layer for layer in self.layers if layer.classes is not None and layer.file), None)
-        if found is None:
+    def first(self) -> Layer:
+        """The layer of classes, whose ids were counted; of a model of quantities alone its first layer.
+
+        Raises ValueError where there is none.
+        """
+        written = [layer for layer in self.layers if layer.file]
+        found = [layer for layer in written if layer.classes is not None] or written
+        if not found or (found[0].classes is None and len(self.classes)):
             raise ValueError("has no layer of classes")
-        return found
+        return found[0]
 
     @property
     def class_file(self) -> str:
-        """Name of the raster of the classes."""
-        return str(self.class_layer.file)
+        """Name of the raster of the classes; raises ValueError where there is none."""
+        if self.first.classes is None:
+            raise ValueError(f"holds no classes, only {', '.join(self.files)}")
+        return str(self.first.file)
 
     @property
     def polygons(self) -> str | None:
@@ -89,7 +95,8 @@ class RunJson:
         """Names of all outputs that layers and polygons make."""
         drawn = Path(self.polygons or "")
         polygons = (drawn.name, *(path.name for path in written_beside(drawn))) if self.polygons else ()
-        return (*self.files, pam_path(Path(self.class_file)).name, *polygons)
+        table = [pam_path(Path(self.class_file)).name] if len(self.classes) else []
+        return (*self.files, *table, *polygons)
 
     def band(self, name: str) -> tuple[str, int]:
         """Return the file and the 1-based band of a layer; raises KeyError."""

@@ -1,6 +1,6 @@
 """Semantic segmentation: the class of every pixel, how sure it is, and the probability of each class.
 
-What a model answers beside classes is in groups.
+What a model answers beside classes, or instead of them, is in groups.
 """
 
 from collections.abc import Callable, Mapping
@@ -36,7 +36,7 @@ class Semantic:
 
     def layers(self, spec: ModelSpec, wanted: Wanted) -> tuple[Layer, ...]:
         """See ``Task``."""
-        asked = {name: held(spec) for name, held in HELD.items() if name in wanted.rasters}
+        asked = {name: held(spec) for name, held in HELD.items() if spec.classes and name in wanted.rasters}
         own = (replace(layer, file=f"{name}.tif") for name, layers in asked.items() for layer in layers)
         return (*own, *group_layers(spec))
 
@@ -47,6 +47,9 @@ class Semantic:
 
     def made(self, sums: NDArray[np.uint32], valid: NDArray[np.bool_], job: Asked) -> dict[str, Callable[[], Pixels]]:
         """Return what makes each layer, by name."""
+        groups = made_of_groups(sums, valid, job.spec)
+        if not job.spec.classes:
+            return groups
         ids = [c.id for c in job.spec.classes]
         own = sums[job.spec.channels_of(job.spec.softmax)]
         done = finish(own, valid, class_of_channel=job.spec.class_of_channel, class_ids=ids)
@@ -57,7 +60,7 @@ class Semantic:
             "confidence": lambda: done.confidence,
             "entropy": lambda: entropy(done.probabilities, valid),
             **{name: partial(np.asarray, p) for name, p in zip(names, done.probabilities, strict=True)},
-            **made_of_groups(sums, valid, job.spec),
+            **groups,
         }
 
     def decided(self, done: Finished, job: Asked) -> Finished:  # noqa: ARG002 - other tasks decide by the job

@@ -44,7 +44,7 @@ class ClassInfo:
 
 @dataclass(frozen=True, slots=True)
 class ClassMap:
-    """The classes of a map that geoseg makes, ordered by id, 1..254.
+    """The classes of a map that geoseg makes, ordered by id, 1..254; none of a model of quantities alone.
 
     >>> c = ClassMap((ClassInfo(1, "background", (240, 240, 240)), ClassInfo(2, "building", (200, 60, 40))))
     >>> c.by_name("building").id, c.max_id, len(c)
@@ -56,8 +56,6 @@ class ClassMap:
     def __post_init__(self) -> None:
         ids = [c.id for c in self.classes]
         names = [c.name for c in self.classes]
-        if not ids:
-            raise ConfigError("a class map needs at least one class")
         if ids != sorted(set(ids)):
             raise ConfigError(f"class ids must be unique and ascending, got {ids}")
         for c in self.classes:

@@ -207,7 +207,7 @@ def test_a_description_that_is_cut_off_or_something_else(folder, text):
         (lambda c: c["outputs"].append(SIGMOID | {"unit": "m"}), "unit is said of linear groups, and roads is sigmoid"),
         (lambda c: c["outputs"].append(SIGMOID | {"activation": "linear"}), "roads is linear: its range is missing"),
         (lambda c: c["outputs"].append(HEIGHT | {"range": [9, 1]}), "9, 1: give low before high"),
-        (lambda c: c.update(outputs=[SIGMOID]), "one of them is a softmax"),
+        (lambda c: c.update(outputs=[SIGMOID]), r"channels lead to classes \[\], the table has"),
         (lambda c: c.update(colour="red"), "colour: "),
         (lambda c: c.pop("arch"), "arch: missing"),
         (lambda c: c["normalisation"].update(std=[1.0, 0.0]), "normalisation.std: .*positive"),

@@ -8,9 +8,10 @@ import rasterio
 import torch
 from conftest import write_bundle, write_tif
 
+import geoseg
 from geoseg import RunOptions, predict
 from geoseg.cli import main
-from geoseg.errors import OutputError
+from geoseg.errors import ConfigError, OutputError
 from geoseg.models.bundle import load_model
 from geoseg.models.outputs import Channel, Output
 
@@ -20,8 +21,8 @@ OFFSET = Output(name="offset", activation="signed", channels=(Channel(name="row"
 HEIGHT = Output(name="height", activation="linear", channels=(Channel(name="height"),), range=(-1, 1), unit="m")
 
 
-def bundle(folder, outputs=(ROADS, CLASSES, HEIGHT), window_px=256):
-    return write_bundle(folder, widths=[4, 8], window_px=window_px, margin_px=0, ramp_px=64, outputs=outputs)
+def bundle(folder, outputs=(ROADS, CLASSES, HEIGHT), window_px=256, **more):
+    return write_bundle(folder, widths=[4, 8], window_px=window_px, margin_px=0, ramp_px=64, outputs=outputs, **more)
 
 
 @pytest.fixture(scope="module")
@@ -102,3 +103,20 @@ def test_vectors_and_words_are_rasters_of_uint16_that_views_turn(tmp_path, scene
 def test_a_vector_has_two_parts(tmp_path):
     with pytest.raises(ValueError, match="offset is signed: its channels are row and col, a vector"):
         Output(name="offset", activation="signed", channels=(Channel(name="x"), Channel(name="y")), range_px=9)
+
+
+def test_a_model_of_quantities_alone_writes_these_and_nothing_of_classes(tmp_path, scene, capsys):
+    model = bundle(tmp_path / "m", (HEIGHT,), classes=(), polygon_class=None)
+    few, many = (predict(scene, model, tmp_path / str(n), options=RunOptions(chunk_px=n)) for n in (512, 1024))
+    assert set(few.paths) == {"height.tif", "run.json"}
+    assert few.paths["height.tif"].read_bytes() == many.paths["height.tif"].read_bytes()
+    assert few.run["valid_px"] == many.run["valid_px"] == 600 * 700 - 40 * 50
+    assert main(["check", str(few.folder)]) == 0
+    assert main(["info", str(model)]) == 0
+    assert main(["evaluate", str(few.folder), "--truth", str(scene)]) == 3
+    assert "height.tif hold no classes" in capsys.readouterr().err
+    lazy = geoseg.lazy_map(scene, model, layer="height")
+    np.testing.assert_array_equal(lazy.values, rasterio.open(few.paths["height.tif"]).read(1))
+    with pytest.raises(ConfigError, match="layer 'classes': choose height"):
+        geoseg.lazy_map(scene, model)
+    assert main(["export", str(model), "-o", str(tmp_path / "x"), "--to", "onnx", "--calibrate", str(scene)]) == 2

@@ -35,7 +35,6 @@ def test_a_class_must_fit_a_palette_and_a_legend(cells, words):
 @pytest.mark.parametrize(
     ("classes", "words"),
     [
-        ((), "at least one"),
         ((ClassInfo(0, "a", GREY),), r"ids are 1\.\.254"),
         ((ClassInfo(255, "a", GREY),), r"ids are 1\.\.254"),
         ((ClassInfo(2, "a", GREY), ClassInfo(1, "b", GREY)), "ascending"),

@@ -62,6 +62,8 @@ class Prediction:
         folder = Path(path)
         if folder.is_dir():
             run = run_in(folder)
+            if not len(run.classes):
+                raise InputError(f"{folder}: {', '.join(run.files)} hold no classes; evaluate compares classes")
             raster = ClassRaster.open(folder / run.class_file)
             polygons = None if run.polygons is None else Layer(str(folder / run.polygons), LAYER)
             return cls(raster, polygons, run.classes, _own_ids(raster, run.classes))

@@ -167,7 +167,7 @@ def _after(chain: Chain, spec: ModelSpec, *, names: tuple[str, str], per_class: 
         axis: dict[str, Any] = {"axis": 1} if group is spec.softmax else {}
         parts.append(chain.add(ACTIVATIONS[group.activation], **axis))
     if per_class:
-        chain.here = parts[spec.outputs.index(spec.softmax)]
+        chain.here = parts[[group.activation for group in spec.outputs].index("softmax")]
         sums = np.zeros((len(spec.classes), len(spec.channels), 1, 1), np.float32)
         sums[spec.class_of_channel, range(len(spec.channels))] = 1
         chain.add("Conv", chain.constant(sums), gives=answers)

@@ -34,7 +34,9 @@ def names(bundle: ModelBundle, options: ExportOptions) -> tuple[str, ...]:
 
 
 def refuse_export(bundle: ModelBundle, folder: Path, options: ExportOptions, *, overwrite: bool) -> None:
-    """Raise ConfigError where libraries are missing, OutputError where files lie in the way, unless told."""
+    """Raise ConfigError for models of no classes or missing libraries, OutputError where files lie in the way."""
+    if not bundle.spec.classes:
+        raise ConfigError(f"{bundle.path}: answers no classes, by which exports are measured; it runs in geoseg alone")
     for name in names(bundle, options):
         refuse_file(folder / name, overwrite=overwrite, inputs=[*map(str, Path(bundle.path).iterdir())])
     require_onnx()
