@@ -49,6 +49,14 @@ VERBS = {
         "evaluate",
         "Score a prediction: IoU, F1, confusion, kappa, boundaries, objects; compare it with another; report it.",
     ),
+    "areas": (
+        "areas",
+        "Write the hectares and share of every class in each zone, and how many polygons lie in it.",
+    ),
+    "change": (
+        "change",
+        "Compare two class maps of one grid: what became what, as a raster, polygons and hectares.",
+    ),
     "models": ("models", "List the models that are here: task, bands, resolution, ground, scores, licence."),
     "import": (
         "import_",

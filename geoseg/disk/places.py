@@ -72,18 +72,23 @@ def refuse_suffix(path: Path, suffixes: Collection[str]) -> None:
 
 
 def vector_target(
-    out: str | Path, *, vector_format: str | None = None, overwrite: bool, inputs: Iterable[str | Path]
+    out: str | Path,
+    *,
+    vector_format: str | None = None,
+    overwrite: bool,
+    inputs: Iterable[str | Path],
+    also: Collection[str] = (),
 ) -> Path:
     """Return the file of polygons that ``out`` means: its suffix is its format, and is added where there is none.
 
-    Raises ConfigError for suffixes that are none of VECTOR_DRIVERS or not of the format that is asked for, and what
-    ``refuse_file`` raises for it and for what is written beside it.
+    Raises ConfigError for suffixes that are none of VECTOR_DRIVERS and ``also``, or not of the format that is asked
+    for, and what ``refuse_file`` raises for it and for what is written beside it.
     """
     path = Path(out)
     if vector_format and not path.suffix:
         path = path.with_name(f"{path.name}.{vector_format}")
-    refuse_suffix(path, VECTOR_DRIVERS)
-    if vector_format and VECTOR_DRIVERS[path.suffix.lower()] != VECTOR_DRIVERS[f".{vector_format}"]:
+    refuse_suffix(path, (*VECTOR_DRIVERS, *also))
+    if vector_format and VECTOR_DRIVERS.get(path.suffix.lower()) != VECTOR_DRIVERS[f".{vector_format}"]:
         raise ConfigError(f"{path}: --vector-format {vector_format} has another suffix; name it .{vector_format}")
     inputs = list(inputs)
     for file in (path, *(other for other in written_beside(path) if other.suffix != STYLE)):
@@ -98,7 +103,10 @@ def written_beside(path: Path) -> tuple[Path, ...]:
     (['roofs.qml'], ())
     """
     suffix = path.suffix.lower()
-    suffixes = (*(SHAPE_PARTS if suffix == ".shp" else ()), *(() if suffix == ".gpkg" else (STYLE,)))
+    suffixes = (
+        *(SHAPE_PARTS if suffix == ".shp" else ()),
+        *((STYLE,) if suffix in VECTOR_DRIVERS and suffix != ".gpkg" else ()),
+    )
     return tuple(path.with_suffix(other) for other in suffixes)
 
 

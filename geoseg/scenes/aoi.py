@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import shapely
 from numpy.typing import NDArray
+from rasterio.crs import CRS
 
 from geoseg.errors import InputError
 from geoseg.scenes.polygons import read_layer
 from geoseg.values.box import Box
 from geoseg.values.grid import Grid, pyproj_crs
+from geoseg.vector.ground import GroundFrame, geodesic_area_m2
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -22,6 +24,9 @@ LEAF_PX = 16  # boxes of at most this side are decided pixel by pixel
 EDGE_PARTS = 256  # parts that the diagonal of an area falls into when it comes from another CRS
 LOOKS = 33  # places along each axis of a scene that tell where it lies in another CRS
 MARGINS = (1.0, 0.02)  # of the scene's size: what is kept around it, and what at least
+LEAST_OVERLAP = 1e-6  # of the smaller of two zones: less is rounding
+ASIDE_PX = (1e-7, 1.3e-7)  # zones are moved by, so that no border goes through the middle of a pixel
+ON_THE_EDGE_PX = 1e-3  # what reaches beyond the map by less does not
 XY = np.array([True, False])  # longitudes alone
 Bounds = tuple[float, float, float, float]  # left, bottom, right, top
 
@@ -84,19 +89,76 @@ def read_area(source: str, grid: Grid) -> Area:
 
     Raises InputError where there is no such file or layer, it has no CRS or no polygon, or none meets the scene.
     """
-    shapes = _in_crs(_polygons(source), grid, source)
-    back = ~grid.transform
-    linear, offset = np.array([[back.a, back.d], [back.b, back.e]]), (back.c, back.f)
-    polygon = shapely.union_all(shapely.make_valid(shapely.transform(shapes, lambda xy: xy @ linear + offset)))
+    polygon = _in_pixels(_in_crs(_polygons(source, columns=[]), grid, source), grid)
     if not shapely.intersects(polygon, shapely.box(0, 0, grid.width, grid.height)):
         raise InputError(f"{source}: no polygon of the area of interest meets the scene; check the file and its CRS")
     return Area(shapely.to_wkb(shapely.normalize(polygon)))
 
 
-def _polygons(source: str) -> "gpd.GeoDataFrame":
-    frame = read_layer(source, columns=[])
+@dataclass(frozen=True, slots=True, eq=False)
+class Zones:
+    """Zones of a map, as a vector file has them; they may overlap, and reach beyond the map."""
+
+    frame: "gpd.GeoDataFrame"
+    """Their shapes in their own CRS, with all attributes."""
+    shapes_px: NDArray[np.object_]
+    """Their shapes in pixel coordinates (col, row) of the map, as far as they lie near it, (Z,)."""
+    areas: tuple[Area, ...]
+    """The same, to decide which pixels they hold: one whose middle lies on a common border belongs to one of them."""
+    ground_m2: NDArray[np.float64]
+    """True area of each, (Z,)."""
+    beyond_m2: NDArray[np.float64]
+    """What of that lies beyond the map, (Z,)."""
+
+    def __len__(self) -> int:
+        return len(self.areas)
+
+    def overlaps(self) -> int:
+        """Return how many pairs of zones have ground in common."""
+        shapes = np.asarray(self.frame.geometry.array, object)
+        one, other = shapely.STRtree(shapes).query(shapes, predicate="intersects")
+        one, other = one[one < other], other[one < other]
+        common = shapely.area(shapely.intersection(shapes[one], shapes[other]))
+        return int((common > LEAST_OVERLAP * np.minimum(*shapely.area([shapes[one], shapes[other]]))).sum())
+
+
+def read_zones(source: str, grid: Grid) -> Zones:
+    """Read the polygons of ``source``, named as for ``read_area``, each as a zone of its own on ``grid``.
+
+    Raises InputError as ``read_area`` does; zones beside the map are kept where another one meets it.
+    """
+    frame = _polygons(source)
+    frame = frame.set_geometry(shapely.make_valid(shapely.force_2d(frame.geometry.array)), crs=frame.crs)
+    placed = [shapely.union_all(_in_crs(frame.iloc[[i]], grid, source)) for i in range(len(frame))]
+    shapes = np.array([_in_pixels(np.array([shape]), grid) for shape in placed], object)
+    rectangle = shapely.box(0, 0, grid.width, grid.height)
+    if not shapely.intersects(shapes, rectangle).any():
+        raise InputError(f"{source}: no zone meets the map; check the file and its CRS")
+    aside = shapely.transform(shapes, lambda xy: xy - ASIDE_PX)
+    ground = geodesic_area_m2(_areal(np.asarray(frame.geometry.array, object)), CRS.from_wkt(frame.crs.to_wkt()))
+    within = shapely.transform(shapely.intersection(shapes, rectangle), GroundFrame(grid.transform).to_crs)
+    beyond = np.maximum(ground - geodesic_area_m2(_areal(within), grid.crs), 0)
+    beyond[shapely.covers(shapely.buffer(rectangle, ON_THE_EDGE_PX), shapes)] = 0
+    return Zones(frame, shapes, tuple(Area(shapely.to_wkb(shape)) for shape in aside), ground, beyond)
+
+
+def _areal(shapes: NDArray[np.object_]) -> NDArray[np.object_]:
+    """Return the polygons in shapes, without the points and lines that mending or cutting has left."""
+    parts = [[p for p in shapely.get_parts(shape) if p.geom_type in ("Polygon", "MultiPolygon")] for shape in shapes]
+    return np.array([shapely.union_all(some) if some else shapely.MultiPolygon() for some in parts], object)
+
+
+def _in_pixels(shapes: NDArray[np.object_], grid: Grid) -> shapely.Geometry:
+    """Return shapes in the CRS of ``grid`` as one, in its pixel coordinates (col, row)."""
+    back = ~grid.transform
+    linear, offset = np.array([[back.a, back.d], [back.b, back.e]]), (back.c, back.f)
+    return shapely.union_all(shapely.make_valid(shapely.transform(shapes, lambda xy: xy @ linear + offset)))
+
+
+def _polygons(source: str, columns: list[str] | None = None) -> "gpd.GeoDataFrame":
+    frame = read_layer(source, columns=columns)
     if len(frame) == 0:
-        raise InputError(f"{source}: holds no polygons; an area of interest is one or more of them")
+        raise InputError(f"{source}: holds no polygons; one or more of them are needed")
     if not np.isfinite(shapely.get_coordinates(frame.geometry.array)).all():
         raise InputError(f"{source}: holds coordinates that are not finite; repair it first (ogr2ogr -makevalid)")
     return frame

@@ -27,6 +27,8 @@ MAY_LOAD: dict[str, tuple[set[str], int]] = {
     "demo, refused": ({"shapely"}, 5),
     "check": (POLYGONS, 0),
     "evaluate": (POLYGONS, 0),
+    "areas": (POLYGONS, 0),
+    "change": (POLYGONS, 0),
     "vectorize": (POLYGONS, 0),
     "regularize": (POLYGONS, 0),
     "buildings": ({*POLYGONS, "torch"}, 0),
@@ -46,7 +48,7 @@ CHAINS = (
     ("--help",),
     (
         "info", "models", "import, refused", "export, refused", "fit, refused", "train, refused", "regularize, refused",
-        "demo, refused", "check", "evaluate", "vectorize", "regularize", "buildings", "train",
+        "demo, refused", "check", "evaluate", "areas", "change", "vectorize", "regularize", "buildings", "train",
     ),
     ("finish", "predict", "plan", "run", "batch", "verify, refused"),
 )  # fmt: skip
@@ -119,6 +121,8 @@ def arguments(tiny_scene, tiny_bundle, tiny_truth, finished_run, tmp_path_factor
         "train": ["train", folder / "train.yaml", "-o", folder / "trained", "-q"],
         "train, refused": ["train", folder / "train.yaml", "-o", tiny_bundle],
         "evaluate": ["evaluate", finished_run, "--truth", tiny_truth],
+        "areas": ["areas", classes, "--zones", tiny_truth, "-o", folder / "areas.csv", "-q"],
+        "change": ["change", classes, classes, "-o", folder / "change", "-q"],
         "vectorize": ["vectorize", classes, "-o", folder / "drawn.gpkg", "--class-id", "2", "-q"],
         "regularize": ["regularize", tiny_truth, "-o", folder / "straight.gpkg", "-q"],
         "regularize, refused": ["regularize", tiny_truth, "-o", folder / "straight.txt"],
