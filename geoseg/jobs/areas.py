@@ -113,14 +113,14 @@ def _table(
     zones: Zones, classes: ClassMap, ground_m2: NDArray[np.float64], counts: NDArray[np.int64] | None
 ) -> tuple[pa.Table, dict[str, tuple[str, str]]]:
     """Return the zones' attributes with the columns of areas, and what those mean: alias and description."""
-    table = pa.Table.from_pandas(zones.frame.drop(columns=zones.frame.geometry.name), preserve_index=False)
+    given = pa.Table.from_pandas(zones.frame.drop(columns=zones.frame.geometry.name), preserve_index=False)
+    columns = dict(zip(given.column_names, given.columns, strict=True))
     about: dict[str, tuple[str, str]] = {}
 
     def add(name: str, values: Any, alias: str, meaning: str) -> None:
-        nonlocal table
-        free = free_name(name, table.column_names)
+        free = free_name(name, [*columns])
         about[free] = (alias, meaning)
-        table = table.append_column(free, pa.array(values))
+        columns[free] = pa.array(values)
 
     hectares = ground_m2 / 1e4
     whole = hectares.sum(axis=1)
@@ -135,7 +135,7 @@ def _table(
     add("most_of_it", pa.array(most, pa.string()), "Most of it", "The class, or nodata, that covers most of the zone")
     if counts is not None:
         add("polygons", counts, "Polygons", "Number of polygons of the run in the zone")
-    return table, about
+    return pa.table(columns), about
 
 
 def _plain(name: str) -> str:

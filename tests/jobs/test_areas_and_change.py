@@ -45,7 +45,7 @@ def zones_over(path: Path, grid: Grid, crs: str | int, *, parts: int = 4) -> Pat
     shapes = [shapely.box(a, 0, b, grid.height) for a, b in pairwise(cuts)]
     shapes = [shapely.segmentize(s, 5) for s in shapes]
     shapes = shapely.transform(np.array(shapes), lambda xy: np.array(grid.transform @ xy.T).T)
-    frame = gpd.GeoDataFrame({"name": list("abcd"[:parts])}, geometry=shapes, crs=grid.crs.to_wkt())
+    frame = gpd.GeoDataFrame({"name": list("abcd")[:parts]}, geometry=shapes, crs=grid.crs.to_wkt())
     frame.to_crs(crs).to_file(path)
     return path
 
