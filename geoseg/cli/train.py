@@ -4,6 +4,7 @@ import csv
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,11 +22,13 @@ from geoseg.options.train import TrainOptions
 if TYPE_CHECKING:
     from geoseg.jobs.run import Listener
     from geoseg.models.bundle import ModelBundle
+    from geoseg.models.spec import ModelSpec
     from geoseg.training.loop import Epoch, Fitted
     from geoseg.training.spec import TrainSpec
 
 STATE_FOLDER = ".train"  # what a training goes on from, as long as it is not at its end
 MODEL_FILE, WEIGHTS_FILE, TABLE_FILE, PLOT_FILE = "model.json", "weights.safetensors", "metrics.csv", "training.png"
+SPLIT_FILE = "split.gpkg"
 COLOURS = ("#8a8f98", "#c8422e", "#2b6cb0", "#2f855a", "#b7791f", "#6b46c1", "#0f766e", "#9d174d")
 
 
@@ -46,6 +49,7 @@ def train(
             help="Folder of the model bundle (default: the config's out).",
         ),
     ] = None,
+    fold: Annotated[int | None, typer.Option("--fold", min=0, help="Which of split.folds validates.")] = None,
     allow_factory: AllowFactory = False,
     allow_network: AllowNetwork = False,
     overwrite: Overwrite = False,
@@ -62,6 +66,8 @@ def train(
     loaded = load_config(config, changes=changes, allowed=allowed)
     if not isinstance(loaded, TrainConfig):
         raise ConfigError(f"{config}: job: {loaded.job}; this verb needs job: train, geoseg run runs any job")
+    if fold is not None:
+        loaded = loaded.with_fold(fold)
     with terminable("run the same command again, it goes on where it was"), talk.listener() as listen:
         run(loaded, options, overwrite=overwrite, listen=listen, allow_network=allow_network)
 
@@ -83,9 +89,9 @@ def run(
     folder, state = Path(config.out), Path(config.out) / STATE_FOLDER
     kept = state / "checkpoint.safetensors"
     over = overwrite or kept.is_file()
-    refuse_bundle(folder, overwrite=over, beside=(TABLE_FILE, PLOT_FILE))
+    refuse_bundle(folder, overwrite=over, beside=(TABLE_FILE, PLOT_FILE, SPLIT_FILE))
     inputs = training_files(config.spec)
-    for name in (MODEL_FILE, WEIGHTS_FILE, TABLE_FILE, PLOT_FILE):
+    for name in (MODEL_FILE, WEIGHTS_FILE, TABLE_FILE, PLOT_FILE, SPLIT_FILE):
         refuse_file(folder / name, overwrite=over, inputs=inputs)
     with locked(state / "lock", of=folder):
         if options.fresh:
@@ -124,12 +130,16 @@ def _trained(
     from geoseg.training.checkpoint import Checkpoint
     from geoseg.training.loop import fit, model_spec  # torch: what is refused above does not wait for it
     from geoseg.training.samples import load_samples
+    from geoseg.training.split_file import write_split
+    from geoseg.training.validation import scattered_gap
 
     device = choose_device(options.device)
     if spec.encoder is not None:
         spec = spec.model_copy(update={"encoder": resolved(spec.encoder, allow_network=allow_network)})
 
     samples = load_samples(spec)
+    for line in [] if samples.plan is None else samples.plan.lines():
+        print(line)
     names = [c.name for c in model_spec(spec, samples).classes]
     print(table_head(names), flush=True)
 
@@ -142,8 +152,13 @@ def _trained(
     fitted = fit(
         spec, samples, on_epoch=on_epoch, on_step=told(spec, listen), checkpoint=Checkpoint(kept), device=device
     )
+    if (gap := scattered_gap(spec, samples, fitted.network, fitted.spec)) is not None:
+        print(gap_line(fitted.spec, gap))
+        facts = {**fitted.spec.training, "scattered_iou": list(gap)}
+        fitted = replace(fitted, spec=fitted.spec.model_copy(update={"training": facts}))
     bundle = save_model(folder, fitted.network, spec=fitted.spec, overwrite=True)
     store_windows(bundle, spec)
+    write_split(folder / SPLIT_FILE, spec, samples)
     plot(folder / PLOT_FILE, fitted.epochs, names, title=f"Training of {spec.name}")
     epoch, size = fitted.spec.training["kept_epoch"], f"{bundle.weights.bytes / 1e6:.1f} MB"
     print(f"model {folder} (epoch {epoch}, {size}), {TABLE_FILE}, {PLOT_FILE}")
@@ -185,7 +200,7 @@ def store_windows(bundle: "ModelBundle", spec: "TrainSpec") -> None:
 
     from geoseg.jobs.calibration import MOST, windows_of
     from geoseg.models.calibration import store
-    from geoseg.training.samples import open_labelled
+    from geoseg.training.scenes import open_labelled
 
     items = [item for item in spec.data if item.shippable][:MOST]
     if items:
@@ -206,18 +221,29 @@ def training_files(spec: "TrainSpec") -> list[str]:
 
 def split_lines(spec: "TrainSpec") -> list[str]:
     """Return one line per area of every scene: what it is for, and its pixels."""
-    from geoseg.training.samples import areas_of, open_labelled
+    from geoseg.training.data_spec import Split
+    from geoseg.training.samples import areas_of
+    from geoseg.training.scenes import open_labelled
 
+    if not isinstance(spec.split, Split | None):
+        return []  # its plan is made with the samples
     lines = []
     for item in spec.data:
         scene = open_labelled(item)
-        for area in sorted(areas_of(item, scene, spec), key=lambda a: a.role):
+        for area in sorted(areas_of(item, scene, spec, None), key=lambda a: a.role):
             b, (height, width) = area.box, area.box.shape
             place = f"rows {b.row0}..{b.row1}, columns {b.col0}..{b.col1}"
             lines.append(f"{scene.name}: {area.role:<10} {height} x {width} px  ({place})")
     if spec.split is not None:
         lines.append(f"buffer between training and the other areas: {spec.split.buffer_px} px")
     return lines
+
+
+def gap_line(spec: "ModelSpec", scattered: "Sequence[float | None]") -> str:
+    """Return how much better the network is on labels scattered among those it learnt than on ground of its own."""
+    rows = zip(spec.classes, spec.training["validation_iou"], scattered, strict=True)
+    parts = [f"{c.name} {away:.3f}, {near:.3f}" for c, away, near in rows if None not in (away, near)]
+    return f"IoU on blocks of their own, and as a random split would have it: {'; '.join(parts)}"
 
 
 def table_head(names: Sequence[str]) -> str:

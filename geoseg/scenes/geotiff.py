@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 import numpy as np
-from affine import Affine
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
 from rasterio.io import DatasetReader
@@ -14,7 +13,7 @@ from geoseg.scenes.reading import first_line, open_raster
 from geoseg.scenes.reads import files_read
 from geoseg.scenes.recipe import Described, Given
 from geoseg.scenes.scene import BandSource
-from geoseg.values.grid import UNPLACED, Grid, lonlat, placeless, pyproj_crs, zone_of
+from geoseg.values.grid import Grid, lonlat, placeless, pyproj_crs, zone_of
 
 GridOf = Callable[[DatasetReader, Given], Grid]
 LARGEST = float(np.finfo(np.float32).max)  # pixels are worked with as float32
@@ -23,8 +22,6 @@ LARGEST = float(np.finfo(np.float32).max)  # pixels are worked with as float32
 def own_grid(src: DatasetReader, given: Given) -> Grid:
     """Return the grid that a file's CRS and geotransform give; raises InputError where it has none."""
     path = src.name
-    if given.pixel_m is not None and not given.no_crs and (src.crs is None or src.transform.is_identity):
-        return Grid(UNPLACED, Affine.scale(given.pixel_m, -given.pixel_m), src.shape)
     if src.transform.is_identity and src.gcps[0]:
         raise InputError(
             f"{path}: placed by ground control points only; name the CRS to warp it to, e.g. --warp-to "

@@ -54,8 +54,7 @@ def open_scene(
     warp_to: a CRS, such as "EPSG:32633", that a scene placed by ground control points, or in another CRS, is warped to;
     height, dem: the ground's height in metres, or a raster of heights, for scenes placed by RPCs;
     no_crs: images without any place are taken in pixel coordinates, x to the right and y down; pixel_m: the side of
-    their pixels, None for that of the model's training; without no_crs, files without a CRS lie around ``UNPLACED``'s
-    origin, in metres;
+    their pixels, None for that of the model's training;
     local_only: names and formats that make GDAL read further files or URLs (VRT, WMS, …) are refused.
     Raises InputError (not there, not a raster, no CRS, complex pixels, grids that differ) and ConfigError.
 

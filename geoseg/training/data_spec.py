@@ -1,9 +1,9 @@
 """What is learnt from: scenes with their labels, what each is for, and the strips that part them."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from geoseg.models.spec import Range
 from geoseg.models.value import Value
@@ -23,9 +23,33 @@ class Cut(Value):
 class Split(Value):
     """Where to train, validate and test: strips, and a buffer on the training side that belongs to nobody."""
 
+    by: Literal["strips"] = "strips"
     test: Cut | None = None
     validation: Cut
     buffer_px: int = Field(128, ge=0, description="scene pixels")
+
+
+class BlockSplit(Value):
+    """Where to train, validate and test: square blocks of ground, or whole groups of scenes, by a hash."""
+
+    by: Literal["blocks", "scene", "site", "date", "sensor"]
+    validation: float = Field(0.15, gt=0, lt=1, description="share of the ground")
+    test: float = Field(0.15, ge=0, lt=1, description="share of the ground; it is never read while training")
+    side_m: float | None = Field(None, gt=0, description="of a block; null: of windows and of what they show")
+    buffer_m: float | None = Field(None, ge=0, description="null: half a window and its margin")
+    folds: int | None = Field(None, ge=2, description="k parts, one of which validates; instead of validation")
+    fold: int = Field(0, ge=0, description="the number of that part, from 0")
+    seed: int = 0
+    keep: str | None = Field(None, description="split.gpkg of an earlier training, whose blocks keep their roles")
+    scattered: float = Field(0.05, ge=0, lt=0.5, description="share of training cells that only score: as random ones")
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> Self:
+        if self.folds is None and self.validation + self.test >= 1:
+            raise ValueError("validation and test leave no ground to train on")
+        if self.folds is not None and self.fold >= self.folds:
+            raise ValueError(f"fold {self.fold}: folds are 0 to {self.folds - 1}")
+        return self
 
 
 class LabelledScene(Value):
@@ -43,7 +67,7 @@ class LabelledScene(Value):
     date: str | None = Field(None, description="when it was taken, where splits go by date")
     pixel_m: float | None = Field(None, gt=0, description="true side of a pixel, where the file has no CRS")
     use: Literal["split", "train", "validation", "test"] = Field(
-        "split", description="what the whole scene is for; split cuts it into strips for each"
+        "split", description="what the whole scene is for; split parts it"
     )
     split: Split | None = Field(None, description="strips of this scene, instead of the run's")
     share: float = Field(1.0, gt=0, description="weight of the scene among those that windows are drawn from")

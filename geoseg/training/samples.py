@@ -1,7 +1,7 @@
 """Labelled scenes to areas of pixels at the model's resolution, and what their pixels are like."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Self
 
@@ -12,18 +12,20 @@ from geoseg.errors import ConfigError, InputError
 from geoseg.models.derived import source_bands, with_derived
 from geoseg.models.spec import reading_gsd_m
 from geoseg.models.values import TrainedValues, trained_values
-from geoseg.scenes.open import open_scene
 from geoseg.scenes.reading import read
 from geoseg.scenes.scene import Scene
 from geoseg.tiling.resample import Resampling, resample_valid
 from geoseg.tiling.taps import Taps, source_box
 from geoseg.training.areas import BLOCK_PX, LabelledArea, blocks
-from geoseg.training.data_spec import LabelledScene
+from geoseg.training.blocks import Cells, Role, scattered
+from geoseg.training.data_spec import BlockSplit, LabelledScene, Split
 from geoseg.training.labels import open_labels
+from geoseg.training.scenes import open_labelled
 from geoseg.training.spec import TrainSpec
-from geoseg.training.split import Area, Role, split_scene
-from geoseg.training.stream import BlockCache, LabelStore, StreamedArea
-from geoseg.training.targets import Raw
+from geoseg.training.split import Area, split_scene
+from geoseg.training.split_plan import SplitPlan, plan_split
+from geoseg.training.stream import BlockCache, LabelStore, Pixels, StreamedArea
+from geoseg.training.targets import UNKNOWN, Raw
 from geoseg.values.bands import BandSet
 from geoseg.values.box import Box
 from geoseg.values.grid import Grid
@@ -71,6 +73,10 @@ class Samples:
     validation: tuple[LabelledArea, ...]
     bytes_alone: bool = False
     """Whether all scenes hold bytes that mean themselves."""
+    scattered: tuple[LabelledArea, ...] = ()
+    """Ground among that of training whose labels only score, as those of a random split would."""
+    plan: SplitPlan | None = None
+    """The blocks, where the split is one of blocks or groups."""
 
     @cached_property
     def survey(self) -> Survey:
@@ -102,58 +108,103 @@ def load_samples(spec: TrainSpec) -> Samples:
     """Open the training and validation areas of every scene and draw their labels; test areas are left unread.
 
     Training areas come at the finest resolution that windows are drawn at, validation areas as a run would read them.
-    Pixels stay on disk: see ``StreamedArea``. Raises ConfigError where no training area holds a label.
+    Pixels stay on disk: see ``StreamedArea``. Raises InputError where an area has no label.
     """
-    found: dict[Role, list[LabelledArea]] = {"train": [], "validation": [], "test": []}
+    plan = plan_split(spec)
+    found: dict[str, list[LabelledArea]] = {"train": [], "validation": [], "scattered": []}
     bytes_alone = True
     store, cache = LabelStore(), BlockCache()
-    for item in spec.data:
+    for number, item in enumerate(spec.data):
         wanted = source_bands(spec.band_set, spec.derived_bands)
         scene = open_labelled(item).select(wanted, optional=spec.optional_bands)
         bytes_alone &= scene.dtype == "uint8" and all((s.scale, s.offset) == (1, 0) for s in scene.sources)
-        labels: dict[tuple[int, int], Callable[[Box], Raw]] = {}
-        for part in areas_of(item, scene, spec):
+        drawn: dict[tuple[int, int], Callable[[Box], Raw]] = {}
+        for part in areas_of(item, scene, spec, plan):
             if part.role == "test":
                 continue
             resampling = Resampling.to_resolution(scene.grid, _gsd_m(item, spec, part.role, scene.grid))
+            if part.cells is not None and min(part.box.shape) * min(resampling.scale) < 2:
+                continue  # a sliver of a block at the scene's edge
             grid = scene.grid.resized(resampling.working_shape)
-            if grid.shape not in labels:
-                labels[grid.shape] = open_labels(item, spec.target, grid)
-            area = StreamedArea.drawn(
-                partial(working_pixels, scene, resampling, spec),
-                labels[grid.shape],
-                working_box(part, resampling),
-                spec.target,
-                gsd_m=grid.mean_resolution_m(),
-                store=store,
-                cache=cache,
-                site=item.site or item.name,
-                share=item.share,
-                span_m=item.gsd_m,
-            )
-            if area.counts.any():
-                found[part.role].append(area)
+            if grid.shape not in drawn:
+                drawn[grid.shape] = open_labels(item, spec.target, grid)
+            read_pixels = partial(working_pixels, scene, resampling, spec)
+            parts = _parted(part, read_pixels, resampling, drawn[grid.shape], spec=spec, number=number)
+            for role, pixels, labels in parts:
+                area = StreamedArea.drawn(
+                    pixels,
+                    labels,
+                    working_box(part, resampling),
+                    spec.target,
+                    gsd_m=grid.mean_resolution_m(),
+                    store=store,
+                    cache=cache,
+                    site=item.site or item.name,
+                    share=item.share,
+                    span_m=item.gsd_m,
+                )
+                if area.counts.any():
+                    found[role].append(area)
     for role in ("train", "validation"):
         if not found[role]:
             raise InputError(
                 f"the {role} areas hold no label: all is void, nodata or not labelled; move the split or add labels"
             )
-    return Samples(tuple(found["train"]), tuple(found["validation"]), bytes_alone)
+    train, validation, aside = (tuple(found[role]) for role in ("train", "validation", "scattered"))
+    return Samples(train, validation, bytes_alone, aside, plan)
 
 
-def open_labelled(item: LabelledScene) -> Scene:
-    """Open the scene of an entry of the training data."""
-    return open_scene(item.scenes, bands=item.bands, sensor=item.sensor, nodata=item.nodata, pixel_m=item.pixel_m)
+def _parted(
+    part: Area,
+    pixels: Pixels,
+    resampling: Resampling,
+    labels: Callable[[Box], Raw],
+    *,
+    spec: TrainSpec,
+    number: int,
+) -> Iterator[tuple[str, Pixels, Callable[[Box], Raw]]]:
+    """Yield what is made of an area, with its pixels and labels: of training ground, a part that only scores, too."""
+    if part.cells is None:
+        yield part.role, pixels, labels
+        return
+    seen = partial(_within, pixels, part.cells, resampling)
+    share = spec.split.scattered if isinstance(spec.split, BlockSplit) and part.role == "train" else 0.0
+    aside = scattered(part.cells, share, (spec.schedule.seed, number))
+    if aside.any():
+        yield "scattered", seen, partial(_labels_within, labels, replace(part.cells, held=aside), resampling)
+    own = replace(part.cells, held=part.cells.held & ~aside)
+    yield part.role, seen, partial(_labels_within, labels, own, resampling)
 
 
-def areas_of(item: LabelledScene, scene: Scene, spec: TrainSpec) -> Iterator[Area]:
-    """Yield what parts of a scene are for: the whole of it, or the strips of its split."""
+def _within(
+    pixels: Pixels, cells: Cells, resampling: Resampling, box: Box
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Return pixels of which those outside the cells are not valid."""
+    image, valid = pixels(box)
+    valid = valid & _held(cells, resampling, box)
+    return np.where(valid, image, np.float32(0)), valid
+
+
+def _labels_within(labels: Callable[[Box], Raw], cells: Cells, resampling: Resampling, box: Box) -> Raw:
+    return np.where(_held(cells, resampling, box), labels(box), UNKNOWN).astype(np.int32)
+
+
+def _held(cells: Cells, resampling: Resampling, box: Box) -> NDArray[np.bool_]:
+    """Return which working pixels of a box have their centre in the cells."""
+    down, across = resampling.scale
+    return cells.at((np.arange(box.row0, box.row1) + 0.5) / down, (np.arange(box.col0, box.col1) + 0.5) / across)
+
+
+def areas_of(item: LabelledScene, scene: Scene, spec: TrainSpec, plan: SplitPlan | None) -> Iterator[Area]:
+    """Yield what parts of a scene are for: the whole of it, the strips of its split, or its blocks."""
     split = item.split or spec.split
-    if item.use == "split":
-        assert split is not None  # TrainSpec refuses it
+    if item.use != "split":
+        yield Area(item.use, scene.grid.box)
+    elif isinstance(split, Split):
         yield from split_scene(scene.grid.shape, split)
     else:
-        yield Area(item.use, Box(0, 0, *scene.grid.shape))
+        assert plan is not None  # TrainSpec refuses data without a split
+        yield from plan.areas(item, scene.grid, sensor=spec.sensor)
 
 
 def _gsd_m(item: LabelledScene, spec: TrainSpec, role: Role, grid: Grid) -> float | None:

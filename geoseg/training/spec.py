@@ -4,8 +4,9 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
+from geoseg.errors import ConfigError
 from geoseg.models.adapt import Policy
 from geoseg.models.architectures import check_architecture
 from geoseg.models.derived import Derived
@@ -13,7 +14,7 @@ from geoseg.models.outputs import Output
 from geoseg.models.spec import Architecture, ModelSpec, Normalisation, Range
 from geoseg.models.value import Value, Views
 from geoseg.training.chips import expanded
-from geoseg.training.data_spec import LabelledScene, Split
+from geoseg.training.data_spec import BlockSplit, LabelledScene, Split
 from geoseg.training.losses.terms import CE_DICE, Balance, Terms, groups_of
 from geoseg.training.targets import BuildingTarget, ClassTarget
 from geoseg.untrusted.validation import in_words
@@ -113,7 +114,9 @@ class TrainSpec(Value):
     encoder: EncoderStart | None = None
     stem: Policy = Field("copy", description="where filters come from of bands that the weights do not know")
     normalisation: Normalisation | None = Field(None, description="null: the encoder's, else that of the training data")
-    split: Split | None = None
+    split: Split | BlockSplit | None = Field(
+        None, discriminator="by", description="strips of every scene, or blocks of ground: docs/training.md"
+    )
     loss: Terms = Field(CE_DICE, description="losses by name, with a weight or options")
     augmentation: Augmentation = Augmentation()
     schedule: Schedule = Schedule()
@@ -125,6 +128,11 @@ class TrainSpec(Value):
     ground: str = Field("", description="what ground it is trained on, in words")
     licence: str = ""
     attribution: str = ""
+
+    @field_validator("split", mode="before")
+    @classmethod
+    def _strips_unsaid(cls, split: object) -> object:
+        return {"by": "strips", **split} if isinstance(split, dict) else split
 
     @model_validator(mode="after")
     def _has_splits(self) -> Self:
@@ -212,16 +220,28 @@ class TrainSpec(Value):
             attribution=self.attribution,
         )
 
+    def with_fold(self, fold: int) -> Self:
+        """Return the same run in which another part validates; raises ConfigError where the split has no such part."""
+        if not isinstance(self.split, BlockSplit) or self.split.folds is None or fold >= self.split.folds:
+            raise ConfigError(f"fold {fold}: split.folds says into how many parts blocks are divided, from 0")
+        return self.model_copy(update={"split": self.split.model_copy(update={"fold": fold})})
+
     def resolve(self, folder: Path) -> "TrainSpec":
         """Return the same run with all data paths under ``folder``, an entry for each chip, and classes.
 
         Raises what ``expanded`` and ``with_classes`` do.
         """
         data = tuple(one for item in self.data for one in expanded(item.under(folder)))
+        changes: dict[str, object] = {"data": data}
+        if isinstance(self.split, BlockSplit) and self.split.keep is not None:
+            changes["split"] = self.split.model_copy(update={"keep": str(folder / self.split.keep)})
         if self.target.channels:
-            return self.model_copy(update={"data": data})
+            return self.model_copy(update=changes)
         from geoseg.training.palette import with_classes
 
         assert isinstance(self.target, ClassTarget)  # buildings have channels
         keys = {name: getattr(self, name) for name in type(self).model_fields}
-        return type(self).model_validate({**keys, "data": data, "target": with_classes(self.target, data)})
+        try:
+            return type(self).model_validate({**keys, **changes, "target": with_classes(self.target, data)})
+        except ValidationError as error:
+            raise ConfigError(in_words(type(self), error)) from error

@@ -1,21 +1,20 @@
 """Areas to train, validate and test on: rectangles of a scene, kept apart by a buffer."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 from geoseg.errors import ConfigError
+from geoseg.training.blocks import Cells, Role
 from geoseg.training.data_spec import Cut, Split
 from geoseg.values.box import Box
-
-Role = Literal["train", "validation", "test"]
 
 
 @dataclass(frozen=True, slots=True)
 class Area:
-    """A rectangle of scene pixels and what it is for."""
+    """A rectangle of scene pixels and what it is for; cells: of them, those alone that are."""
 
     role: Role
     box: Box
+    cells: Cells | None = None
 
 
 def split_scene(shape: tuple[int, int], split: Split) -> tuple[Area, ...]:

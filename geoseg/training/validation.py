@@ -13,6 +13,7 @@ from geoseg.training.areas import LabelledArea, blocks, shown
 from geoseg.training.losses.answer import Answer
 from geoseg.training.losses.table import Objective
 from geoseg.training.precision import autocast
+from geoseg.training.samples import Samples
 from geoseg.training.spec import TrainSpec
 from geoseg.training.targets import IGNORE, BuildingTarget, ClassTarget
 
@@ -59,6 +60,20 @@ class Validation:
         hit = np.diag(confusion)
         union = confusion.sum(0) + confusion.sum(1) - hit
         return np.where(confusion.sum(1) > 0, hit / np.maximum(union, 1), np.nan)
+
+
+def scattered_gap(
+    spec: TrainSpec, samples: Samples, network: nn.Module, model: ModelSpec
+) -> tuple[float | None, ...] | None:
+    """Return the IoU of every class on labels scattered among those of training, which a random split would score on.
+
+    None where the split has none; None of a class without truth there.
+    """
+    if not samples.scattered:
+        return None
+    device = next(network.parameters()).device.type
+    scored = Validation(spec, model, samples.scattered, Objective.of(spec.loss, spec.target), "fp32", device)
+    return tuple(None if np.isnan(v) else round(v, 4) for v in scored.of(network)[1])
 
 
 def _blocks(

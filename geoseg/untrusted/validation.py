@@ -113,6 +113,7 @@ def _walk(kind: type, loc: Iterable[int | str], *, unknown: bool) -> tuple[list[
         last = i == len(parts) - 1
         if tagged:
             tagged = False
+            here = [t for t in here if _has_tag(t, part)] or here
             continue
         if part in hints or isinstance(part, int) or of_any_name or (unknown and last):
             path.append(shown(part, at_most=80).strip("'\"") if isinstance(part, str) else str(part))
@@ -132,6 +133,11 @@ def _keyed_types(annotation: Any) -> Iterable[type]:
 
 def _holds_dict(annotation: Any) -> bool:
     return get_origin(annotation) is dict
+
+
+def _has_tag(kind: Any, tag: object) -> bool:
+    """Whether a member of a union is the one that ``tag`` means."""
+    return any(tag in get_args(field.annotation) for field in getattr(kind, "model_fields", {}).values())
 
 
 def _is_tagged(kind: Any, field: str) -> bool:

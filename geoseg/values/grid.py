@@ -13,7 +13,6 @@ from geoseg.values.box import Box
 
 MOST_ROWS = 2**16  # that are measured one by one where only their sum counts
 EARTH_RADIUS_M = 6_378_137.0
-UNPLACED = CRS.from_string("+proj=tmerc +ellps=WGS84 +units=m +type=crs")  # of pixels that lie nowhere: true to scale
 UNSIZED = "pixel of unknown size"
 PLACELESS = "image without a place"  # see ``placeless``
 WEB_MERCATOR = "1024"  # EPSG's code of the method: a sphere's formulas on an ellipsoid's latitudes

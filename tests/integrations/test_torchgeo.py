@@ -16,7 +16,8 @@ from geoseg.training import loop
 from geoseg.training.data_spec import Split
 from geoseg.training.encoder import read_encoder, start_encoder
 from geoseg.training.loop import fit
-from geoseg.training.samples import load_samples, open_labelled
+from geoseg.training.samples import load_samples
+from geoseg.training.scenes import open_labelled
 from geoseg.training.spec import EncoderStart, Schedule, TrainSpec
 from geoseg.training.targets import ClassTarget
 from geoseg.values.bands import BandSet
