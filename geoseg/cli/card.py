@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from geoseg.cli.models import of_bundle
 from geoseg.cli.table import table
 from geoseg.models.fitness import of_bytes
+from geoseg.models.grouping import range_px
 
 if TYPE_CHECKING:
     from geoseg.models.bundle import ModelBundle
@@ -36,6 +37,7 @@ def card(bundle: "ModelBundle") -> dict[str, Any]:
         ],
         "classes": [{"id": c.id, "name": c.name, "color": c.hex} for c in spec.classes],
         "polygon_class": spec.polygon_class,
+        "grouping": _grouping(spec),
         "threshold": spec.threshold if spec.polygon_class else None,
         "attribution": spec.attribution,
         "training": _kept(
@@ -46,6 +48,11 @@ def card(bundle: "ModelBundle") -> dict[str, Any]:
 
 def _kept(spec: "ModelSpec", *keys: str) -> dict[str, Any]:
     return {key: spec.training[key] for key in keys if key in spec.training}
+
+
+def _grouping(spec: "ModelSpec") -> dict[str, Any] | None:
+    """Return how objects are made, and how far their pixels may lie from their centres."""
+    return None if spec.grouping is None else {**spec.grouping.model_dump(), "range_px": range_px(spec.outputs)}
 
 
 def _bands(spec: "ModelSpec") -> Iterator[dict[str, Any]]:
@@ -100,6 +107,10 @@ def _rows(known: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for group in known["outputs"]:
         channels = f"{', '.join(group['channels'])} {group['unit']}".strip()
         yield "answers", f"{group['name']}, {group['activation']}: {channels}"
+    yield "task", known["task"]
+    if grouping := known["grouping"]:
+        sides = f"objects of up to {2 * grouping['range_px']} px of the model's from side to side are told apart"
+        yield "things", f"{', '.join(grouping['things'])}; {sides}"
     if known["polygon_class"]:
         yield "polygons of", f"{known['polygon_class']}, from a probability of {known['threshold']:g}"
     yield "ground", known["ground"] or "not told"

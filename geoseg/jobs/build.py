@@ -99,6 +99,14 @@ def build_outputs(
         "valid_px": sum(int(r.class_rows.sum()) for r in records.values()),
         "missing_chunks": sorted(f.id for f in outcome.failures),
     }
+    if job.spec.grouping is not None:
+        from geoseg.jobs.instances import write_objects  # numba and shapely: a map needs neither
+        from geoseg.jobs.objects import ObjectParts
+
+        of = ObjectParts(job=job, chunks=parts, folder=folder.parts(job), missing=tuple(facts["missing_chunks"]))
+        facts["instances"] = write_objects(
+            of, built, counts=counts, tags=tags, provenance=provenance(job), listen=listen, each=each
+        )
     if polygons is not None:
         name = polygon_names(polygons.vector_format)[0]
         listen(Progress("finish", steps - 1, steps, name))

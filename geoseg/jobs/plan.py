@@ -1,6 +1,6 @@
 """Plan: what a run will do and hold, decided and checked before its first pixel."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import product
 from math import prod
@@ -50,7 +50,7 @@ MOST_TIMES = 64  # finer or coarser than the model's: never meant
 LONGEST_PX = 2**24  # along an axis: every row and column of chunks is looked at for the plan
 SHARED = (
     "window_px", "margin_px", "ramp_px", "bands", "optional", "derived", "gsd_m", "gsd_range_m", "outputs", "classes",
-    "polygon_class",
+    "polygon_class", "grouping",
 )  # fmt: skip
 
 
@@ -58,6 +58,7 @@ SHARED = (
 class Plan:
     """A job with its memory; lanes: threads of a process that run the network; notes: what the user should know.
 
+    stage_bytes: what each pass after the chunks takes, polygons among them.
     values: how far the scene's values are from the model's training, where the bundle says what that was; doubts: what
     that makes doubtful.
     """
@@ -65,7 +66,7 @@ class Plan:
     job: Job
     lanes: int
     memory: MemoryPlan
-    polygon_bytes: int
+    stage_bytes: Mapping[str, int]
     notes: tuple[str, ...]
     values: tuple[BandFit, ...] = ()
     doubts: tuple[str, ...] = ()
@@ -73,7 +74,7 @@ class Plan:
     @property
     def peak_bytes(self) -> int:
         """Projected peak memory of a process: chunks first, polygons after them."""
-        return max(self.memory.total, self.polygon_bytes)
+        return max(self.memory.total, *self.stage_bytes.values())
 
     @property
     def disk_bytes(self) -> int:
@@ -107,7 +108,12 @@ class Plan:
             "device": job.platform.device,
             "precision": job.platform.precision,
             "layers": [layer.name for layer in job.layers],
-            "memory_bytes": {**asdict(self.memory), "chunks_total": self.memory.total, "polygons": self.polygon_bytes},
+            "memory_bytes": {
+                **asdict(self.memory),
+                "chunks_total": self.memory.total,
+                "polygons": 0,
+                **self.stage_bytes,
+            },
             "peak_memory_bytes": self.peak_bytes,
             "disk_bytes_at_most": self.disk_bytes,
             "fingerprint": job.fingerprint,
@@ -141,13 +147,12 @@ def make_plan(
     load = _load(job, lanes=site.lanes)
     budget = site.budget_bytes(options.memory_bytes)
     chosen = _chunk_px(load, options.chunk_px, chunk_px, budget)
+    job = replace(job, chunk_px=chosen)
     return Plan(
-        replace(job, chunk_px=chosen),
+        job,
         site.lanes,
         projected_bytes(load, chosen),
-        0
-        if polygons is None
-        else _polygon_bytes(job, polygons, lanes=site.lanes, budget=budget, base=load.base_bytes + COMPILING_BYTES),
+        _stage_bytes(job, polygons, lanes=site.lanes, budget=budget, base=load.base_bytes + COMPILING_BYTES),
         (*_notes(scene, job), *empty_areas(job.scene, seen)),
         fits,
         tuple(doubts(job.scene, job.spec, fits)),
@@ -173,13 +178,9 @@ def plan_finish(
             f"the outputs of {scene.name} need {memory.total / MIB:.0f} MiB, but {budget / MIB:.0f} MiB are allowed; "
             f"allow more with --memory"
         )
-    polygon_bytes = (
-        0
-        if polygons is None
-        else _polygon_bytes(job, polygons, lanes=resources.lanes, budget=budget, base=PLAIN_BASE_BYTES)
-    )
+    later = _stage_bytes(job, polygons, lanes=resources.lanes, budget=budget, base=PLAIN_BASE_BYTES)
     notes = (*_notes(scene, job), *empty_areas(job.scene, sample(job.scene)))
-    return Plan(job, resources.lanes, memory, polygon_bytes, notes)
+    return Plan(job, resources.lanes, memory, later, notes)
 
 
 def make_job(
@@ -285,22 +286,32 @@ def _load(job: Job, *, lanes: int) -> Load:
     )
 
 
-def _polygon_bytes(job: Job, polygons: PolygonOptions, *, lanes: int, budget: int, base: int) -> int:
-    """Return what drawing the polygons takes in a process of ``base`` bytes; raises MemoryBudgetError."""
-    from geoseg.vector.tiles.draw import projected_polygon_bytes  # numba, shapely and OGR: a map needs none of them
+def _stage_bytes(job: Job, polygons: PolygonOptions | None, *, lanes: int, budget: int, base: int) -> dict[str, int]:
+    """Return what the passes after the chunks take in a process of ``base`` bytes; raises MemoryBudgetError."""
+    needed: dict[str, int] = {"polygons": 0}
+    if polygons is not None:
+        from geoseg.vector.tiles.draw import projected_polygon_bytes  # numba, shapely and OGR: a map needs none of them
 
-    needed = projected_polygon_bytes(
-        job.scene.grid.shape,
-        lanes=lanes,
-        interior=drawn_layers(job)[1] is not None,
-        max_component_px=polygons.max_component_px,
-        base_bytes=base,
-    )
-    if needed > budget:
-        raise MemoryBudgetError(
-            f"polygons of {job.scene.name} need {needed / MIB:.0f} MiB, but {budget / MIB:.0f} MiB are allowed; "
-            f"allow more with --memory, take fewer lanes, or run geoseg predict for the rasters alone"
+        needed["polygons"] = projected_polygon_bytes(
+            job.scene.grid.shape,
+            lanes=lanes,
+            interior=drawn_layers(job)[1] is not None,
+            max_component_px=polygons.max_component_px,
+            base_bytes=base,
         )
+    if job.spec.grouping is not None:
+        from geoseg.jobs.objects import stage_bytes
+
+        needed |= stage_bytes(job, lanes=lanes, base_bytes=base)
+    for stage, total in needed.items():
+        if total > budget:
+            what, hint = f"objects, in stage {stage},", "or take fewer lanes"
+            if stage == "polygons":
+                what, hint = stage, "take fewer lanes, or run geoseg predict for the rasters alone"
+            raise MemoryBudgetError(
+                f"{what} of {job.scene.name} need {total / MIB:.0f} MiB, but {budget / MIB:.0f} MiB are allowed; "
+                f"allow more with --memory, {hint}"
+            )
     return needed
 
 

@@ -40,7 +40,7 @@ def of_job(job: Job) -> dict[str, Any]:
             "shape": list(grid.shape),
             "ground_resolution_m": [round(height_m, 6), round(width_m, 6)],
         },
-        "layers": [layer.as_json() for layer in job.layers if layer.file is not None],
+        "layers": [x.as_json() for x in (*job.layers, *job.task.later(job.spec)) if x.file is not None],
     }
 
 

@@ -13,6 +13,7 @@ from geoseg.jobs.build import remove_if_spent
 from geoseg.jobs.folder import JobFolder
 from geoseg.jobs.record import config_of_call
 from geoseg.jobs.targets import (
+    OF_OBJECTS,
     old_statistics,
     own_files,
     refuse_foreign,
@@ -26,7 +27,7 @@ from geoseg.options.run import RunOptions
 from geoseg.scenes.open import open_scene
 from geoseg.scenes.reads import files_read
 from geoseg.scenes.scene import Scene
-from geoseg.tasks.groups import file_of, groups_of
+from geoseg.tasks.groups import files_of_groups
 
 log = logging.getLogger(__name__)
 Model = ModelBundle | str | Path
@@ -86,7 +87,8 @@ class RunRequest:
         scene, bundles = opened_scene(self.scene), load_models(self.model)
         aoi = [] if self.options.aoi is None else [self.options.aoi, self.options.aoi.rpartition(":")[0]]
         models = [path for bundle in bundles for path in Path(bundle.path).iterdir()]
-        groups = [file_of(group) for group in groups_of(bundles[0].spec)] if bundles else []
+        groups = [*files_of_groups(bundles[0].spec)] if bundles else []
+        groups += OF_OBJECTS if bundles and bundles[0].spec.grouping is not None else ()
         refuse_foreign(self.out, groups)
         names = {*self.names, *groups, *own_files(self.out)}
         refuse_inputs(self.out, names, [*files_read(scene.inputs), *aoi, *models])

@@ -15,11 +15,14 @@ from geoseg.errors import DiskFullError, OutputError
 from geoseg.jobs.folder import JobFolder
 from geoseg.options.polygons import PolygonOptions
 from geoseg.options.run import RunOptions
+from geoseg.outputs.ids_table import INSTANCES, beside_ids
 from geoseg.outputs.run_json import RUN_FILE, UNREADABLE, RunJson
+from geoseg.tasks.panoptic import PANOPTIC
 from geoseg.tiling.memory import MIB
 from geoseg.values.layers import RASTERS
 
-FILES = tuple(f"{name}.tif" for name in RASTERS)
+OF_OBJECTS = (str(PANOPTIC.file), *beside_ids(str(PANOPTIC.file)), INSTANCES)
+FILES = (*(f"{name}.tif" for name in RASTERS), OF_OBJECTS[0])
 POLYGONS = "buildings"
 PLAIN = re.compile(r"[A-Za-z0-9][\w-]*\.tif")  # of a model's own groups of channels
 STATISTICS = ".aux.xml"
@@ -32,7 +35,7 @@ def polygon_names(vector_format: str | None) -> tuple[str, ...]:
 
 
 EVERY_FORMAT = (name for suffix in VECTOR_DRIVERS for name in polygon_names(suffix[1:]))
-TARGETS = (*FILES, *(f"{name}.aux.xml" for name in FILES), *dict.fromkeys(EVERY_FORMAT))
+TARGETS = (*FILES, *(f"{name}.aux.xml" for name in FILES), *OF_OBJECTS, *dict.fromkeys(EVERY_FORMAT))
 AWAY = "move it away or choose another folder"
 
 

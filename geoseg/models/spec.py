@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from geoseg.models.derived import Derived, check, source_bands
+from geoseg.models.grouping import CENTRE, OFFSET, Grouping
 from geoseg.models.outputs import MOST_CHANNELS, Channel, Output, of_schema_2
 from geoseg.models.probed import Probed
 from geoseg.models.value import Name, Physical, Text, Value, Views, a_name
@@ -65,7 +66,7 @@ class ModelSpec(Value):
 
     schema_version: Literal[2] = Field(2, description="1 is read, as one softmax")
     name: Name
-    task: Literal["semantic"] = "semantic"
+    task: Literal["semantic", "panoptic"] = "semantic"
     arch: Architecture
     bands: tuple[Band, ...] = Field(max_length=MOST_CHANNELS)
     optional: tuple[Name, ...] = Field((), description="bands that a scene may lack: the network sees their mean")
@@ -93,6 +94,9 @@ class ModelSpec(Value):
     outputs: tuple[Output, ...] = Field(min_length=1, max_length=64, description="groups of channels, in order")
     classes: tuple[ClassInfo, ...]
     polygon_class: str | None = None
+    grouping: Grouping | None = Field(
+        None, description="of the task panoptic: which classes are things", exclude_if=lambda value: value is None
+    )
     tta: Views = Field("none", description="views of a window that a run averages by default")
     threshold: float = Field(0.5, gt=0, lt=1, description="p(polygon_class) from which a pixel belongs to it")
     polygon_confidence: PolygonConfidence | None = Field(None, description="how likely its polygons are right")
@@ -138,6 +142,10 @@ class ModelSpec(Value):
         ids = {c.id for c in self.classes}
         if set(self._class_ids) != ids:
             raise ValueError(f"channels lead to classes {sorted(self._class_ids)}, the table has {sorted(ids)}")
+        if (self.grouping is not None) != (self.task == "panoptic"):
+            raise ValueError(f"grouping: is said of the task panoptic, and of no other; this one is {self.task}")
+        if self.grouping and (faults := self.grouping.faults(self.outputs, {c.name for c in self.classes})):
+            raise ValueError("; ".join(faults))
 
     def reading_gsd_m(self, grid: "Grid") -> float | None:
         """Return the resolution in metres at which a scene of ``grid`` is read; None for its own."""
@@ -186,6 +194,16 @@ class ModelSpec(Value):
     def class_map(self) -> ClassMap:
         """The class table."""
         return ClassMap(self.classes)
+
+    @property
+    def grouped(self) -> tuple[str, ...]:
+        """Names of the groups of channels that objects are made of."""
+        return () if self.grouping is None else (CENTRE, OFFSET)
+
+    @property
+    def things(self) -> tuple[int, ...]:
+        """Ids of the classes whose objects are told apart."""
+        return () if self.grouping is None else tuple(self.class_map.by_name(n).id for n in self.grouping.things)
 
     @property
     def out_channels(self) -> int:

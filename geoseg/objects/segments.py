@@ -74,6 +74,11 @@ class Segments:
             np.add.at(table[:, column], at, every[:, column])
         return cls(table)
 
+    @staticmethod
+    def row_bytes(things: int) -> int:
+        """Return what an object takes in the table."""
+        return 8 * (7 + things)
+
     def to_bytes(self) -> bytes:
         """Return the table for a file, read back by ``from_bytes``."""
         return self.table.astype("<i8").tobytes()

@@ -6,7 +6,8 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import product
+from functools import partial
+from itertools import product, starmap
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -20,8 +21,10 @@ from rasterio.io import DatasetReader
 from geoseg.disk.files import write_errors
 from geoseg.disk.places import STYLE, VECTOR_DRIVERS
 from geoseg.errors import GeosegError
+from geoseg.outputs.check_objects import check_objects
 from geoseg.outputs.cog.cog import strips
 from geoseg.outputs.cog.tiff import TILE_PX
+from geoseg.outputs.geopackage import instances
 from geoseg.outputs.geopackage.footprints import LAYER
 from geoseg.outputs.geopackage.side_files import SIDECARS
 from geoseg.outputs.pam import pam_path
@@ -60,7 +63,10 @@ def check_outputs(folder: Path) -> list[Finding]:
         return [Finding(f"{RUN_FILE}: present and complete", ok=False, detail=_said(error))]
     checks: dict[str, Callable[[Path, RunJson], Iterator[Finding]]] = dict.fromkeys(run.files, _raster)
     if run.polygons is not None:
-        checks[run.polygons] = _geopackage if run.polygons.endswith(".gpkg") else _vector_file
+        whole = partial(_geopackage, layer=LAYER, stated=run.facts["polygons"])
+        checks[run.polygons] = whole if run.polygons.endswith(".gpkg") else _vector_file
+    if run.instances is not None:
+        checks[run.instances] = _instances
     for name, check in checks.items():
         try:
             for found in check(folder / name, run):
@@ -266,7 +272,16 @@ def _names(path: Path, run: RunJson, *, total: Mapping[int, int], area_ha: Mappi
         yield Finding("attribute table areas are true hectares", measured)
 
 
-def _geopackage(path: Path, run: RunJson) -> Iterator[Finding]:
+def _instances(path: Path, run: RunJson) -> Iterator[Finding]:
+    stated, (file, band) = run.facts["instances"], run.band(run.first.name)
+    yield from _geopackage(path, run, layer=instances.LAYER, stated=stated)
+    things = tuple(run.classes.by_name(name).id for name in stated["of"])
+    yield from starmap(
+        Finding, check_objects(path.with_name(stated["raster"]), path.with_name(file), band, path, things)
+    )
+
+
+def _geopackage(path: Path, run: RunJson, *, layer: str, stated: Mapping[str, Any]) -> Iterator[Finding]:
     with path.open("rb") as file:
         header = file.read(100)
     fine = header[:16] == b"SQLite format 3\0" and header[68:72] == b"GPKG" and header[18:20] == b"\1\1"
@@ -276,15 +291,15 @@ def _geopackage(path: Path, run: RunJson) -> Iterator[Finding]:
         yield Finding("SQLite integrity", _all(db, "PRAGMA integrity_check") == [("ok",)])
         yield Finding("foreign keys", _all(db, "PRAGMA foreign_key_check") == [])
         queries = {
-            "features": f'SELECT count(*) FROM "{LAYER}"',
-            "index": f'SELECT count(*) FROM "rtree_{LAYER}_geom"',
-            "declared": f"SELECT feature_count FROM gpkg_ogr_contents WHERE table_name = '{LAYER}'",
+            "features": f'SELECT count(*) FROM "{layer}"',
+            "index": f'SELECT count(*) FROM "rtree_{layer}_geom"',
+            "declared": f"SELECT feature_count FROM gpkg_ogr_contents WHERE table_name = '{layer}'",
         }
         counts = {name: _all(db, query)[0][0] for name, query in queries.items()}
-        counts[RUN_FILE] = run.facts["polygons"]["count"]
+        counts[RUN_FILE] = stated["count"]
         yield Finding("all counts agree", len(set(counts.values())) == 1, str(counts))
-        yield from _description(db, run)
-    yield from _features(path, run)
+        yield from _description(db, run, layer)
+    yield from _features(path, run, stated, layer)
 
 
 def _vector_file(path: Path, run: RunJson) -> Iterator[Finding]:
@@ -293,20 +308,20 @@ def _vector_file(path: Path, run: RunJson) -> Iterator[Finding]:
     table = {str(c.id): c.name for c in run.classes}
     right = bool(categories) and all(table.get(c.attrib["value"]) == c.attrib["label"] for c in categories)
     yield Finding("style as the table", right, ", ".join(c.attrib["label"] for c in categories))
-    yield from _features(path, run)
+    yield from _features(path, run, run.facts["polygons"])
 
 
 def _all(db: sqlite3.Connection, query: str) -> list[tuple[Any, ...]]:
     return db.execute(query).fetchall()
 
 
-def _description(db: sqlite3.Connection, run: RunJson) -> Iterator[Finding]:
+def _description(db: sqlite3.Connection, run: RunJson, layer: str) -> Iterator[Finding]:
     """Say whether style, class domain and provenance are right."""
-    styles = _all(db, f"SELECT styleQML FROM layer_styles WHERE f_table_name = '{LAYER}' AND useAsDefault = 1")
+    styles = _all(db, f"SELECT styleQML FROM layer_styles WHERE f_table_name = '{layer}' AND useAsDefault = 1")
     yield Finding("one default style", len(styles) == 1, f"{len(styles)} styles")
     categories = [c for (qml,) in styles for c in ET.fromstring(qml).iter("category")]
     labels = {int(c.attrib["value"]): c.attrib["label"] for c in categories}
-    used = {int(value) for (value,) in _all(db, f'SELECT DISTINCT class_id FROM "{LAYER}"')}
+    used = {int(value) for (value,) in _all(db, f'SELECT DISTINCT class_id FROM "{layer}"')}
     table = {c.id: c.name for c in run.classes}
     right = bool(labels) and used <= set(labels) and all(table.get(i) == label for i, label in labels.items())
     yield Finding("every value is styled and named", right, str(labels))
@@ -320,9 +335,9 @@ def _description(db: sqlite3.Connection, run: RunJson) -> Iterator[Finding]:
     yield Finding(f"provenance as in {RUN_FILE}", same, ", ".join(stated))
 
 
-def _features(path: Path, run: RunJson) -> Iterator[Finding]:
+def _features(path: Path, run: RunJson, stated: Mapping[str, Any], name: str | None = None) -> Iterator[Finding]:
     """Read all features in batches and say whether geometries and areas are right."""
-    layer = open_vectors(path, crs=None if run.grid.has_place else run.grid.crs)
+    layer = open_vectors(path, layer=name, crs=None if run.grid.has_place else run.grid.crs)
     driver = VECTOR_DRIVERS[path.suffix.lower()]
     wanted = CRS.from_epsg(4326) if driver == "GeoJSON" and run.grid.has_place else run.grid.crs
     yield Finding(f"CRS as in {RUN_FILE}", layer.crs == wanted, str(layer.crs))
@@ -334,7 +349,7 @@ def _features(path: Path, run: RunJson) -> Iterator[Finding]:
         true = geodesic_area_m2(geometries, layer.crs)
         off = np.abs(rows["area_m2"].to_numpy(zero_copy_only=False) - true)  # a missing area is NaN
         wrong_areas += int((~(off <= AREA_TOLERANCE * true)).sum())
-    yield Finding(f"as many features as in {RUN_FILE}", count == run.facts["polygons"]["count"], f"{count} features")
+    yield Finding(f"as many features as in {RUN_FILE}", count == stated["count"], f"{count} features")
     yield Finding("geometries are valid", invalid == 0, f"{invalid} are not")
     if driver != "ESRI Shapefile":  # which knows one type of polygons
         yield Finding("geometries are MultiPolygons", other_types == 0, f"{other_types} are not")

@@ -4,7 +4,7 @@ A GeoTIFF palette always has 256 entries and no names, so QGIS would show 256 un
 the classes' entries plus category names gives a clean legend before QGIS 3.30, the attribute table gives it since then.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -42,26 +42,31 @@ def write_pam(raster: Path, classes: ClassMap, *, counts: Mapping[int, int], are
         rgba = (*info.color, 255) if info else (0, 0, 0, 0)
         ET.SubElement(table, "Entry", {f"c{i}": str(v) for i, v in enumerate(rgba, start=1)})
         ET.SubElement(names, "Category").text = info.name if info else "No data" if value == NODATA else "(not used)"
-    _attribute_table(band, classes, counts, area_ha)
-    ET.indent(root)
-    path = pam_path(raster)
-    with atomic(path) as temporary:
-        temporary.write_bytes(ET.tostring(root, encoding="utf-8") + b"\n")
-    return path
+    total = sum(counts[c.id] for c in classes)
+    shares = {c.id: 100 * counts[c.id] / total if total else 0.0 for c in classes}
+    rows = ((c.id, counts[c.id], c.name, *c.color, 255, f"{area_ha[c.id]:.6f}", f"{shares[c.id]:.4f}") for c in classes)
+    attribute_table(band, _COLUMNS, rows)
+    return write_xml(pam_path(raster), root)
 
 
-def _attribute_table(
-    band: ET.Element, classes: ClassMap, counts: Mapping[int, int], area_ha: Mapping[int, float]
+def attribute_table(
+    band: ET.Element, columns: Iterable[tuple[str, str, str]], rows: Iterable[tuple[object, ...]]
 ) -> None:
+    """Add an attribute table to a band; columns: name, GDALRATFieldType and GDALRATFieldUsage."""
     table = ET.SubElement(band, "GDALRasterAttributeTable", tableType="thematic")
-    for index, (name, kind, usage) in enumerate(_COLUMNS):
+    for index, (name, kind, usage) in enumerate(columns):
         field = ET.SubElement(table, "FieldDefn", index=str(index))
         for tag, text in (("Name", name), ("Type", kind), ("Usage", usage)):
             ET.SubElement(field, tag).text = text
-    total = sum(counts[c.id] for c in classes)
-    for index, c in enumerate(classes):
-        percent = 100 * counts[c.id] / total if total else 0.0
-        values = (c.id, counts[c.id], c.name, *c.color, 255, f"{area_ha[c.id]:.6f}", f"{percent:.4f}")
+    for index, values in enumerate(rows):
         row = ET.SubElement(table, "Row", index=str(index))
         for value in values:
             ET.SubElement(row, "F").text = str(value)
+
+
+def write_xml(path: Path, root: ET.Element) -> Path:
+    """Write what GDAL reads beside a raster; returns its path."""
+    ET.indent(root)
+    with atomic(path) as temporary:
+        temporary.write_bytes(ET.tostring(root, encoding="utf-8") + b"\n")
+    return path

@@ -11,6 +11,7 @@ from rasterio.crs import CRS
 
 from geoseg.disk.files import refuse_special
 from geoseg.disk.places import written_beside
+from geoseg.outputs.ids_table import beside_ids
 from geoseg.outputs.pam import pam_path
 from geoseg.values.classes import ClassMap
 from geoseg.values.grid import Grid
@@ -51,7 +52,7 @@ class RunJson:
             classes=classes,
             layers=_older(classes, facts["outputs"]) if known is None else tuple(map(Layer.from_json, known)),
         )
-        _refuse_paths([*facts["outputs"], *run.files, *([run.polygons] if run.polygons else [])])
+        _refuse_paths([*facts["outputs"], *run.expected])
         return run
 
     @property
@@ -86,6 +87,12 @@ class RunJson:
         return None if stated is None else str(stated["file"])
 
     @property
+    def instances(self) -> str | None:
+        """Name of the file of objects, None where there is none."""
+        stated = self.facts.get("instances")
+        return None if stated is None else str(stated["file"])
+
+    @property
     def pixels(self) -> dict[int, int]:
         """Number of pixels by class id."""
         return {row["id"]: row["pixels"] for row in self.facts["classes"]}
@@ -96,7 +103,9 @@ class RunJson:
         drawn = Path(self.polygons or "")
         polygons = (drawn.name, *(path.name for path in written_beside(drawn))) if self.polygons else ()
         table = [pam_path(Path(self.class_file)).name] if len(self.classes) else []
-        return (*self.files, *table, *polygons)
+        raster = self.facts["instances"]["raster"] if self.instances else ""
+        objects = (self.instances, *beside_ids(raster)) if self.instances else ()
+        return (*self.files, *table, *polygons, *objects)
 
     def band(self, name: str) -> tuple[str, int]:
         """Return the file and the 1-based band of a layer; raises KeyError."""

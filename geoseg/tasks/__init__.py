@@ -5,11 +5,13 @@ from collections.abc import Mapping
 from geoseg.models.spec import ModelSpec
 from geoseg.tasks.base import Task
 from geoseg.tasks.buildings import Buildings
+from geoseg.tasks.panoptic import Panoptic
 from geoseg.tasks.semantic import Semantic
 
-TASKS: Mapping[str, Task] = {"semantic": Semantic(), "buildings": Buildings()}
+TASKS: Mapping[str, Task] = {"semantic": Semantic(), "buildings": Buildings(), "panoptic": Panoptic()}
 
 
 def task_of(spec: ModelSpec) -> Task:
     """Return the task of a model; one that names a class to draw polygons of is one of buildings."""
-    return TASKS[spec.task if spec.polygon_class is None else "buildings"]
+    named = spec.polygon_class is not None and spec.task == "semantic"
+    return TASKS["buildings" if named else spec.task]

@@ -54,6 +54,10 @@ class Task(Protocol):
         """Return the layers of a job: those that are written, then those that only its polygons need."""
         ...
 
+    def later(self, spec: ModelSpec) -> tuple[Layer, ...]:
+        """Return the layers that stages make of those of a job."""
+        ...
+
     def reduce(self, sums: NDArray[np.uint32], valid: NDArray[np.bool_], job: Asked) -> Rows:
         """Return the job's layers (h, w) of blended channels (K, h, w), nodata where not ``valid``.
 

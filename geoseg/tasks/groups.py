@@ -1,6 +1,7 @@
 """Groups of channels beside the softmax, NAME.tif of each: classes of a sigmoid, vectors, or a quantity in its unit."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -17,7 +18,7 @@ MADE: Mapping[str, Callable[[NDArray[np.uint32], NDArray[np.bool_]], Pixels]] = 
 
 
 def groups_of(spec: ModelSpec) -> tuple[Output, ...]:
-    """Return the groups that rasters are written of, beside the classes."""
+    """Return the groups of channels beside the classes."""
     return tuple(group for group in spec.outputs if group.activation != "softmax")
 
 
@@ -26,9 +27,16 @@ def file_of(group: Output) -> str:
     return f"{group.name}.tif"
 
 
+def files_of_groups(spec: ModelSpec) -> tuple[str, ...]:
+    """Return the names of the rasters of all groups; those that objects are made of stay in the parts."""
+    return tuple(file_of(group) for group in groups_of(spec) if group.name not in spec.grouped)
+
+
 def group_layers(spec: ModelSpec) -> tuple[Layer, ...]:
     """Return a layer for every channel of every group."""
-    return tuple(_layer(group, channel) for group in groups_of(spec) for channel in group.channels)
+    layers = (_layer(group, channel) for group in groups_of(spec) for channel in group.channels)
+    kept = {file_of(group) for group in groups_of(spec)} - {*files_of_groups(spec)}
+    return tuple(replace(layer, file=None) if layer.file in kept else layer for layer in layers)
 
 
 def made_of_groups(

@@ -40,6 +40,10 @@ class Semantic:
         own = (replace(layer, file=f"{name}.tif") for name, layers in asked.items() for layer in layers)
         return (*own, *group_layers(spec))
 
+    def later(self, spec: ModelSpec) -> tuple[Layer, ...]:  # noqa: ARG002 - other tasks look at it
+        """See ``Task``."""
+        return ()
+
     def reduce(self, sums: NDArray[np.uint32], valid: NDArray[np.bool_], job: Asked) -> Rows:
         """See ``Task``."""
         made = self.made(sums, valid, job)

@@ -139,6 +139,38 @@ def finishing_bytes(shape: tuple[int, int], *, chunk_px: int, layer_bytes: int, 
     return MemoryPlan(base=PLAIN_BASE_BYTES, outputs=outputs, encoder=GDAL_CACHE_BYTES)
 
 
+# Bytes of a pixel that a stage of objects reads: grouped, where all are things; numbered; drawn.
+GROUP_BYTES_PER_PX, NUMBER_BYTES_PER_PX, OUTLINE_BYTES_PER_PX = 120, 20, 40
+OBJECT_PX = 200  # pixels of a scene for each object in it: more of them exceed the plan, by 2 x row_bytes each
+
+
+def object_bytes(
+    shape: tuple[int, int], *, lanes: int, chunk_px: int, tile_px: int, halo_px: int, row_bytes: int, base_bytes: int
+) -> dict[str, int]:
+    """Return the memory that each stage takes in which objects are found, with ``lanes`` tiles at once.
+
+    row_bytes: of an object in the table of all, which is held twice while it is put together.
+
+    | stage | bytes | reason |
+    |---|---|---|
+    | all | base_bytes + GDAL_CACHE_BYTES + 2 x row_bytes x scene px / OBJECT_PX | the process, and the table |
+    | group | lanes x (tile + 2 x halo)² px x GROUP_BYTES_PER_PX | layers, and what each pixel belongs to |
+    | number | lanes x 512 rows x chunk x (NUMBER_BYTES_PER_PX + 2 x 4) | ids, and rows of tiles |
+    | | lanes x chunk px x 4 x 4/3 | tiles that do not compress |
+    | outline | lanes x (tile + 2 x halo)² px x OUTLINE_BYTES_PER_PX | ids, their runs and corners |
+    """
+    height, width = shape
+    always = base_bytes + GDAL_CACHE_BYTES + 2 * row_bytes * height * width // OBJECT_PX
+    read_px = min(tile_px + 2 * halo_px, height) * min(tile_px + 2 * halo_px, width)
+    across, down = min(chunk_px, width), min(chunk_px, height)
+    numbered = TILE_PX * across * (NUMBER_BYTES_PER_PX + 2 * 4) + across * down * 4 * 4 // 3
+    return {
+        "group": always + lanes * read_px * GROUP_BYTES_PER_PX,
+        "number": always + lanes * numbered,
+        "outline": always + lanes * read_px * OUTLINE_BYTES_PER_PX,
+    }
+
+
 def largest_chunk_that_fits(load: Load, budget_bytes: int) -> int:
     """Return the largest chunk of 512 x 2^n pixels that ``budget_bytes`` allow, no larger than the scene needs.
 

@@ -1,8 +1,10 @@
 """geoseg info BUNDLE: the card of a model, as tables and as JSON; a file of a model's name is a scene."""
 
 import json
+import re
 import shutil
 
+import panoptic
 import pytest
 from conftest import write_bundle
 
@@ -66,3 +68,10 @@ def test_a_manifest_names_files_and_what_was_in_them(tmp_path, tiny_scene, tiny_
     here, there = manifest(spec)
     assert (here["scene"], here["labels"], len(here["sha256"])) == (["scene.tif"], "truth.gpkg", 2)
     assert there == {"scene": ["a.tif", "b.tif"], "labels": "c.gpkg", "sha256": []}
+
+
+def test_card_says_which_classes_are_things(tmp_path, capsys):
+    assert main(["info", str(panoptic.write_oracle(tmp_path / "m"))]) == 0
+    told = capsys.readouterr().out
+    assert re.search(r"task +panoptic\n", told)
+    assert re.search(r"things +box, disc; objects of up to 64 px", told)

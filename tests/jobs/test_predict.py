@@ -215,7 +215,7 @@ def test_too_little_memory_is_said_at_once_with_the_way_out(scene_file, bundle, 
     small = RunOptions(chunk_px=512)
     plan = make_plan(open_scene(large), [bundle], site=site, options=small, polygons=PolygonOptions())
     tight = replace(small, memory_bytes=plan.memory.total + 2**20)
-    assert plan.polygon_bytes > plan.memory.total + 2**20
+    assert plan.stage_bytes["polygons"] > plan.memory.total + 2**20
     with pytest.raises(MemoryBudgetError, match=r"polygons of large.tif need"):
         make_plan(open_scene(large), [bundle], site=site, options=tight, polygons=PolygonOptions())
     assert not any((tmp_path / "out").glob("*.tif"))

@@ -90,7 +90,7 @@ def test_the_first_run_of_an_environment_compiles_within_its_plan(tiny_scene, ti
     planned = make_plan(
         open_scene(tiny_scene), [load_model(tiny_bundle)], site=site, options=options, polygons=PolygonOptions()
     )
-    assert planned.polygon_bytes >= planned.memory.base + COMPILING_BYTES
+    assert planned.stage_bytes["polygons"] >= planned.memory.base + COMPILING_BYTES
 
 
 def test_every_member_of_an_ensemble_counts():

@@ -16,7 +16,7 @@ from geoseg.models.architectures.fcn import Fcn8sOptions, FcnResnetOptions
 from geoseg.models.architectures.linear import LinearOptions
 from geoseg.models.architectures.onnx import OnnxOptions
 from geoseg.models.architectures.pixel_mlp import PixelMlpOptions
-from geoseg.models.architectures.probes import ConstantProbe, IdentityProbe, RampProbe
+from geoseg.models.architectures.probes import BandsProbe, ConstantProbe, IdentityProbe, RampProbe
 from geoseg.models.architectures.queries import HfSegformerOptions, Mask2FormerOptions, OneFormerOptions
 from geoseg.models.architectures.smp import (
     DeepLabV3Options,
@@ -83,6 +83,7 @@ ARCHITECTURES: dict[str, type[Options]] = {
     "probe-identity": IdentityProbe,
     "probe-constant": ConstantProbe,
     "probe-ramp": RampProbe,
+    "probe-bands": BandsProbe,
 }
 FROM_FILES: dict[str, type[Options]] = {"onnx": OnnxOptions}  # run as they come: geoseg builds and trains none
 LEAST_BYTES_PER_VALUE = 2  # of weights: fp16

@@ -51,6 +51,12 @@ class RampProbe(ProbeOptions):
     network = "Ramp"
 
 
+class BandsProbe(ProbeOptions):
+    """The bands are the logits: a scene that holds them says what a network would that is never wrong."""
+
+    network = "Bands"
+
+
 def band_shares(bands: int) -> list[float]:
     """Return what each band counts in the identity probe: half as much as the one before, so that order matters.
 

@@ -36,6 +36,19 @@ class Identity(_Probe):
         return p.clamp(0, 1)
 
 
+class Bands(nn.Module):
+    """Answers its bands, one for each channel."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        if in_channels != out_channels:
+            raise ValueError(f"{in_channels} bands, but {out_channels} channels")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, K, h, w) -> logits (B, K, h, w)."""
+        return x
+
+
 class Constant(_Probe):
     """p = CONSTANT, whatever it sees."""
 

@@ -86,9 +86,12 @@ def encode_row(pixels: Pixels, layer: Layer) -> TileRow:
     return TileRow.of(tuple(map(len, tiles)), b"".join(map(framed, tiles)))
 
 
-def decode_row(row: TileRow, layer: Layer) -> Pixels:
-    """Return the pixels of a row of tiles, (TILE_PX, tiles x TILE_PX): what hangs over the image's edge is nodata."""
-    return np.hstack([decode_tile(tile, layer) for tile in _unframed(row)])
+def decode_row(row: TileRow, layer: Layer, cols: slice = slice(None)) -> Pixels:
+    """Return the pixels of a row of tiles, (TILE_PX, tiles x TILE_PX): what hangs over the image's edge is nodata.
+
+    cols: those of its tiles that are wanted.
+    """
+    return np.hstack([decode_tile(tile, layer) for tile in list(_unframed(row))[cols]])
 
 
 def _unframed(row: TileRow) -> Iterator[bytes]:

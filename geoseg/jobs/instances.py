@@ -1,0 +1,135 @@
+"""Files of a job's objects: the panoptic raster with its table and style, and a GeoPackage of their outlines."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from geoseg.jobs.job import Job
+from geoseg.jobs.objects import Numbered, ObjectParts, find_objects, told
+from geoseg.jobs.run import Listener
+from geoseg.jobs.stages import ParallelMap, Stage
+from geoseg.objects.segments import FIRST_THING, Segments
+from geoseg.outputs.cog.cog import assemble
+from geoseg.outputs.cog.layers_of_parts import LayersOfParts
+from geoseg.outputs.geopackage.instances import Objects, instances_batch, write_instances
+from geoseg.outputs.ids_table import INSTANCES, MOST_ROWS, IdRow, shade, write_ids_table
+from geoseg.tasks.panoptic import PANOPTIC
+from geoseg.values.box import Box
+from geoseg.values.grid import Grid
+from geoseg.vector.pixels.labels import label_polygons
+
+
+def write_objects(
+    of: ObjectParts,
+    built: Path,
+    *,
+    counts: Mapping[int, int],
+    tags: Mapping[str, str],
+    provenance: Mapping[str, Any],
+    listen: Listener,
+    each: ParallelMap = map,
+) -> dict[str, Any]:
+    """Find the objects of a job and write panoptic.tif and instances.gpkg to ``built``; return what run.json says.
+
+    counts: pixels of each class; tags, provenance: see ``assemble`` and ``write_instances``. Raises OutputError.
+    """
+    job = of.job
+    found, parts = find_objects(of, each=each, listen=listen)
+    raster = built / str(PANOPTIC.file)
+    assemble(parts, job.scene.grid, {0: PANOPTIC}, raster, tags=tags)
+    write_ids_table(raster, id_rows(job, found, counts))
+
+    def write(rows: Iterator[Rows]) -> tuple[int, float]:
+        classes = job.spec.class_map
+        return write_instances(
+            built / INSTANCES,
+            in_order(rows),
+            crs=job.scene.grid.crs,
+            things=classes.only([classes.by_id(i).name for i in job.spec.things]),
+            classes=classes,
+            provenance=provenance,
+        )
+
+    tiles = sum(1 for _ in of.tiles())
+    count, area_m2 = told(outline_stage(of, found, parts, write), tiles, listen).walk(each)
+    of_class = np.bincount(class_ids(job, found.segments), minlength=256)
+    return {
+        "file": INSTANCES,
+        "raster": PANOPTIC.file,
+        "count": count,
+        "area_m2": round(area_m2, 3),
+        "of": {c.name: int(of_class[c.id]) for c in job.spec.classes if c.id in job.spec.things},
+        "too_small": found.left_out,
+    }
+
+
+def class_ids(job: Job, segments: Segments) -> NDArray[np.int64]:
+    """Return the class of each object, (N,): that of most of its pixels."""
+    return np.array(job.spec.things, np.int64)[segments.thing]
+
+
+def id_rows(job: Job, found: Numbered, counts: Mapping[int, int]) -> list[IdRow]:
+    """Return a row for each class of stuff, and for each of the first MOST_ROWS objects."""
+    stuff = [IdRow(c.id, counts[c.id], c.name, c.color) for c in job.spec.classes if c.id not in job.spec.things]
+    of = [job.spec.class_map.by_id(int(i)) for i in class_ids(job, found.segments)[:MOST_ROWS]]
+    pixels = found.segments.pixels.tolist()
+    return stuff + [IdRow(FIRST_THING + i, pixels[i], c.name, shade(c.color, i)) for i, c in enumerate(of)]
+
+
+Rows = tuple[int, pa.RecordBatch]  # first row of a tile, and the objects whose centres lie in it
+
+
+@dataclass(frozen=True, slots=True)
+class Owned:
+    """The objects that a tile draws: those whose centres lie in it."""
+
+    tile: Box
+    """The tile."""
+    segments: Segments
+    """N of them."""
+    ids: NDArray[np.int64]
+    """Their ids, ascending, (N,)."""
+
+
+def outline_stage[C](
+    of: ObjectParts, found: Numbered, parts: Mapping[Box, Path], collect: Callable[[Iterator[Rows]], C]
+) -> Stage[Owned, Rows, C]:
+    """Return the stage that draws the objects of every tile; parts: of the panoptic raster."""
+
+    def boxes() -> Iterator[Owned]:
+        centre = found.segments.centre
+        for tile in of.tiles():
+            inside = (centre >= (tile.row0, tile.col0)).all(1) & (centre < (tile.row1, tile.col1)).all(1)
+            yield Owned(tile, found.segments.take(inside), FIRST_THING + np.flatnonzero(inside))
+
+    return Stage("outline", boxes, partial(_outlined, of, LayersOfParts(parts, (PANOPTIC,))), collect)
+
+
+def _outlined(of: ObjectParts, ids: LayersOfParts, owned: Owned) -> Rows:
+    grid: Grid = of.job.scene.grid
+    segments = owned.segments
+    drawn = np.empty(0, object)
+    if len(segments):
+        low, high = segments.box[:, :2].min(0), segments.box[:, 2:].max(0)
+        box = Box(*map(int, low), *map(int, high)).grown(1).clip(of.scene)
+        assert box is not None  # objects lie in the scene
+        (pixels,) = ids.read([PANOPTIC.name], box)
+        labels = np.where(pixels >= FIRST_THING, pixels, 0).astype(np.int32)  # type: ignore[operator]
+        value, polygons = label_polygons(labels, (box.row0, box.col0), grid.transform)
+        drawn = polygons[np.searchsorted(value, owned.ids)]
+    objects = Objects(owned.ids, class_ids(of.job, segments), segments.score, segments.pixels)
+    return owned.tile.row0, instances_batch(objects, drawn, crs=grid.crs, classes=of.job.spec.class_map)
+
+
+def in_order(rows: Iterator[Rows]) -> Iterator[pa.RecordBatch]:
+    """Yield the objects in the order of their ids: they follow each other from one row of tiles to the next."""
+    for _, tiles in groupby(rows, key=lambda row: row[0]):
+        table = pa.Table.from_batches([batch for _, batch in tiles])
+        yield from table.sort_by("segment_id").combine_chunks().to_batches()

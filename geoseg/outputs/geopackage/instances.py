@@ -1,0 +1,107 @@
+"""instances.gpkg: the objects of a panoptic map, one polygon along the edges of its pixels each."""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from rasterio.crs import CRS
+
+from geoseg.outputs.geopackage.layer import (
+    CLASS_COLUMNS,
+    GEOMETRY,
+    PolygonLayer,
+    class_style,
+    polygon_column,
+)
+from geoseg.outputs.geopackage.writer import write_layer
+from geoseg.values.classes import ClassMap
+from geoseg.vector.ground import geodesic_measures
+
+LAYER = "instances"
+COLUMNS = {
+    "segment_id": ("Object", "Number of the object, its value in panoptic.tif"),
+    **CLASS_COLUMNS,
+    "score": ("Score", "Value of the object's centre times the mean confidence of its pixels, 0 to 1"),
+    "perimeter_m": ("Perimeter [m]", "Geodesic length of the outline, holes included, in metres"),
+    "pixels": ("Pixels", "Number of pixels"),
+}
+SCHEMA = pa.schema(
+    [
+        pa.field("segment_id", pa.int64()),
+        pa.field("class_id", pa.int16()),
+        pa.field("class_name", pa.string()),
+        pa.field("score", pa.float32()),
+        pa.field("area_m2", pa.float64()),
+        pa.field("perimeter_m", pa.float64()),
+        pa.field("pixels", pa.int64()),
+        GEOMETRY,
+    ]
+)
+
+
+class Objects(NamedTuple):
+    """N objects, in the order of their ids."""
+
+    ids: NDArray[np.int64]
+    """Their values in the panoptic raster, (N,)."""
+    class_ids: NDArray[np.int64]
+    """Their classes, (N,)."""
+    score: NDArray[np.float64]
+    """0..1, (N,)."""
+    pixels: NDArray[np.int64]
+    """How many they have, (N,)."""
+
+
+def instances_batch(objects: Objects, polygons: NDArray[np.object_], *, crs: CRS, classes: ClassMap) -> pa.RecordBatch:
+    """Return objects and their MultiPolygons (N,) as rows of the layer, with true areas and perimeters."""
+    areas, perimeters = geodesic_measures(polygons, crs)
+    columns = [
+        pa.array(objects.ids, pa.int64()),
+        pa.array(objects.class_ids, pa.int16()),
+        pa.array([classes.by_id(int(i)).name for i in objects.class_ids], pa.string()),
+        pa.array(objects.score.astype(np.float32)),
+        pa.array(areas),
+        pa.array(perimeters),
+        pa.array(objects.pixels, pa.int64()),
+        polygon_column(polygons),
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
+
+
+def write_instances(
+    path: Path,
+    batches: Iterable[pa.RecordBatch],
+    *,
+    crs: CRS,
+    things: ClassMap,
+    classes: ClassMap,
+    provenance: Mapping[str, Any],
+) -> tuple[int, float]:
+    """Write rows of ``instances_batch`` as layer "instances" in one pass; return their number and area in m².
+
+    things: the classes that objects are of, classes: the model's table. No objects give an empty layer, styled all the
+    same. Raises OutputError where the file is open elsewhere or cannot be written, and what the batches raise.
+    """
+    layer = PolygonLayer(
+        name=LAYER,
+        schema=SCHEMA,
+        crs=crs.to_wkt(),
+        title="Objects",
+        description=f"Objects of {', '.join(c.name for c in things)} with geodesic areas and scores, made by geoseg",
+        columns=COLUMNS,
+        style=class_style(things.classes),
+        classes=classes.classes,
+        provenance=provenance,
+    )
+    areas_m2: list[float] = []
+
+    def measured() -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            areas_m2.append(math.fsum(batch.column("area_m2").to_pylist()))
+            yield batch
+
+    return write_layer(path, layer, measured()), math.fsum(areas_m2)

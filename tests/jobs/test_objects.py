@@ -1,0 +1,129 @@
+"""Panoptic runs: every object comes back pixel for pixel, and the same bytes for any chunks, tiles, engine and kill."""
+
+import shutil
+
+import geopandas as gpd
+import numpy as np
+import panoptic
+import pytest
+import rasterio
+from rasterio.features import rasterize
+
+from geoseg import RunOptions, predict
+from geoseg.cli import main
+from geoseg.errors import MemoryBudgetError
+from geoseg.jobs import objects as stages
+from geoseg.outputs.check_objects import check_objects
+from geoseg.vector.ground import geodesic_area_m2
+
+SHAPE = (700, 600)
+
+
+@pytest.fixture(scope="module")
+def truth():
+    return panoptic.truth_of(SHAPE)
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory, truth):
+    return panoptic.write_scene(tmp_path_factory.mktemp("panoptic") / "scene.tif", *truth)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return panoptic.write_oracle(tmp_path_factory.mktemp("oracle") / "m")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, scene, model):
+    return predict(scene, model, tmp_path_factory.mktemp("run") / "out", options=RunOptions(chunk_px=1024))
+
+
+def contents(run):
+    return {name: path.read_bytes() for name, path in run.paths.items() if name != "run.json"}
+
+
+def test_every_object_comes_back_pixel_for_pixel(run, truth):
+    classes, ids = truth
+    found = rasterio.open(run.paths["panoptic.tif"]).read(1)
+    assert ids.max() > 150
+    assert len(np.unique(found[found >= 256])) == ids.max() == run.run["instances"]["count"]
+    pairs = np.unique(np.stack([ids.ravel(), found.ravel()])[:, ids.ravel() > 0], axis=1)
+    assert pairs.shape[1] == ids.max()
+    np.testing.assert_array_equal(found[ids == 0], classes[ids == 0])
+    frame = gpd.read_file(run.paths["instances.gpkg"], layer="instances")
+    assert list(frame["segment_id"]) == list(range(256, 256 + ids.max()))
+    drawn = rasterize(
+        zip(frame.geometry, frame["segment_id"], strict=True), SHAPE, transform=run_transform(run), dtype="uint32"
+    )
+    np.testing.assert_array_equal(drawn, np.where(found >= 256, found, 0))
+    assert frame.geometry.is_valid.all()
+    np.testing.assert_allclose(frame["area_m2"], geodesic_area_m2(frame.geometry.to_numpy(), frame.crs))
+    np.testing.assert_array_equal(frame["pixels"], np.bincount(found[found >= 256])[256:])
+    middle = [classes[found == i][0] for i in frame["segment_id"][:20]]
+    assert list(frame["class_id"][:20]) == middle
+    assert frame["score"].between(0.9, 1).all()
+
+
+def run_transform(run):
+    with rasterio.open(run.paths["panoptic.tif"]) as src:
+        return src.transform
+
+
+def test_chunks_tiles_and_engines_change_no_byte(tmp_path, scene, model, run, monkeypatch):
+    monkeypatch.setattr(stages, "GROUP_PX", 300)
+    other = predict(scene, model, tmp_path / "out", options=RunOptions(chunk_px=512, engine="sync"))
+    assert contents(other) == contents(run)
+
+
+def test_a_run_that_was_cut_short_goes_on(tmp_path, scene, model, run, monkeypatch):
+    monkeypatch.setattr(stages, "GROUP_PX", 300)
+    calls = []
+
+    def group(*arguments):
+        calls.append(arguments)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return whole(*arguments)
+
+    whole = stages.group_tile
+    monkeypatch.setattr(stages, "group_tile", group)
+    for _ in range(2):
+        options = RunOptions(chunk_px=512, engine="sync")
+        try:
+            found = predict(scene, model, tmp_path / "out", options=options)
+        except KeyboardInterrupt:
+            assert not (tmp_path / "out" / "panoptic.tif").exists()
+    assert len(calls) == 4 + 6 - 3  # six tiles, of which three were done
+    assert contents(found) == contents(run)
+
+
+def test_check_reads_all_of_it_again(run, capsys):
+    assert main(["check", str(run.folder)]) == 0
+    told = capsys.readouterr().out
+    assert "instances.gpkg: objects are those of panoptic.tif" in told
+
+
+def test_check_finds_a_raster_that_says_otherwise(run, tmp_path):
+    for name in ("panoptic.tif", "panoptic.tif.aux.xml"):
+        shutil.copy(run.paths[name], tmp_path / name)
+    with rasterio.open(tmp_path / "panoptic.tif", "r+", IGNORE_COG_LAYOUT_BREAK="YES") as src:
+        values = src.read(1)
+        values[values == 260] = 261
+        src.write(values, 1)
+    found = check_objects(tmp_path / "panoptic.tif", run.paths["classes.tif"], 1, run.paths["instances.gpkg"], (3, 4))
+    wrong = [name.split()[0] for name, ok, _ in found if not ok]
+    assert wrong == ["objects", "pixels", "panoptic.tif.aux.xml"]
+
+
+def test_plan_says_what_stages_hold(scene, model, run):
+    held = run.run["plan"]["memory_bytes"]
+    assert held["group"] > held["outline"] > held["base"]
+    assert run.run["plan"]["peak_memory_bytes"] >= max(held["group"], held["number"])
+    with pytest.raises(MemoryBudgetError, match=r"objects, in stage group, of scene.tif need \d+ MiB"):
+        predict(
+            scene,
+            model,
+            run.folder.parent / "no",
+            options=RunOptions(memory_bytes=held["chunks_total"] + 10**6, chunk_px=1024, lanes=1),
+        )
