@@ -10,6 +10,7 @@ from typing import Any, get_type_hints
 
 from geoseg.cli.options import TalkFlags
 from geoseg.cli.verbs import VERBS, command
+from geoseg.options.autoconfig import AutoconfigOptions
 from geoseg.options.evaluate import CompareOptions, EvaluateOptions
 from geoseg.options.exchange import ExportOptions, ImportOptions
 from geoseg.options.fit import FitOptions
@@ -38,6 +39,7 @@ TABLES: tuple[tuple[str, Any, str | None], ...] = (
     ("Batch", BatchOptions, None),
     ("Fit", FitOptions, None),
     ("Train", TrainOptions, None),
+    ("Autoconfig", AutoconfigOptions, None),
     ("Evaluate", EvaluateOptions, None),
     ("Compare", CompareOptions, None),
     ("Import", ImportOptions, None),

@@ -40,6 +40,10 @@ VERBS = {
         "Regularise building footprints that come from elsewhere; their attributes stay, and columns say what was "
         "done.",
     ),
+    "autoconfig": (
+        "autoconfig",
+        "Look at scenes and labels, and write a training config with the reason of each choice.",
+    ),
     "train": ("train", "Train a model on labelled scenes and write it as a bundle."),
     "fit": (
         "fit",
