@@ -26,15 +26,15 @@ def autoconfig(
     overwrite: Overwrite = False,
 ) -> None:
     """Look at scenes and labels, and write a training config with the reason of each choice."""
+    if output.suffix.lower() not in (".yaml", ".yml"):
+        raise ConfigError(f"{output}: a config is YAML, so its name ends in .yaml")
+    refuse_file(output, overwrite=overwrite, inputs=())
     from geoseg.config.load import load_config
     from geoseg.training.autoconfig.fingerprint import fingerprint
     from geoseg.training.autoconfig.pairs import pair
     from geoseg.training.autoconfig.rules import choices, means_of
     from geoseg.training.autoconfig.write import config_text
 
-    if output.suffix.lower() not in (".yaml", ".yml"):
-        raise ConfigError(f"{output}: a config is YAML, so its name ends in .yaml")
-    refuse_file(output, overwrite=overwrite, inputs=())
     pairs = pair(data, scenes=options.scenes, labels=options.labels)
     seen = fingerprint(data, pairs, column=options.column, kind=options.target)
     text = config_text(data, output.stem, pairs, seen, choices(seen, means_of(seen, options)))

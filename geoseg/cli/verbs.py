@@ -40,6 +40,10 @@ VERBS = {
         "Regularise building footprints that come from elsewhere; their attributes stay, and columns say what was "
         "done.",
     ),
+    "advise": (
+        "advise",
+        "Say which task, network, loss, split and how many labels a need asks for, and what not to do.",
+    ),
     "autoconfig": (
         "autoconfig",
         "Look at scenes and labels, and write a training config with the reason of each choice.",

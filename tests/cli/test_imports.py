@@ -22,6 +22,8 @@ MAY_LOAD: dict[str, tuple[set[str], int]] = {
     "info": (set(), 0),
     "models": (set(), 0),
     "models, networks": (set(), 0),
+    "advise": (set(), 0),
+    "autoconfig, refused": (set(), 2),
     "train, refused": (set(), 5),
     "regularize, refused": (set(), 2),
     "demo, refused": ({"shapely"}, 5),
@@ -47,8 +49,9 @@ MAY_LOAD: dict[str, tuple[set[str], int]] = {
 CHAINS = (
     ("--help",),
     (
-        "info", "models", "import, refused", "export, refused", "fit, refused", "train, refused", "regularize, refused",
-        "demo, refused", "check", "evaluate", "areas", "change", "vectorize", "regularize", "buildings", "train",
+        "info", "models", "import, refused", "export, refused", "fit, refused", "advise", "autoconfig, refused",
+        "train, refused", "regularize, refused", "demo, refused", "check", "evaluate", "areas", "change", "vectorize",
+        "regularize", "buildings", "train",
     ),
     ("finish", "predict", "plan", "run", "batch", "verify, refused"),
 )  # fmt: skip
@@ -119,6 +122,8 @@ def arguments(tiny_scene, tiny_bundle, tiny_truth, finished_run, tmp_path_factor
         "export, refused": ["export", "buildings", "-o", folder / "exported"],
         "fit, refused": ["fit", tiny_scene, "--method", "otsu", "-o", tiny_bundle],
         "train": ["train", folder / "train.yaml", "-o", folder / "trained", "-q"],
+        "advise": ["advise", "rare", "class"],
+        "autoconfig, refused": ["autoconfig", folder, "-o", folder / "config.txt"],
         "train, refused": ["train", folder / "train.yaml", "-o", tiny_bundle],
         "evaluate": ["evaluate", finished_run, "--truth", tiny_truth],
         "areas": ["areas", classes, "--zones", tiny_truth, "-o", folder / "areas.csv", "-q"],

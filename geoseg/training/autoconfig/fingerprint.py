@@ -52,8 +52,6 @@ class Fingerprint:
     """Scene pixels that have a label, about."""
     object_px: float
     """Median side of a connected area of all classes but the most frequent, in scene pixels."""
-    maps: tuple[NDArray[np.int16], ...]
-    """Coarse maps of the first scenes: index of the class, -1 where nothing is known."""
 
     @property
     def gsd_m(self) -> float:
@@ -79,21 +77,20 @@ def fingerprint(
             f"{', '.join(other[0].bands.names[:4])} …); name those of one kind with --scenes and --labels"
         )
     target, why = _target(dict.fromkeys(labels), column, kind)
-    maps, labelled, sizes = [], 0.0, []
+    counts, labelled, sizes = np.zeros(len(target.class_table), np.int64), 0.0, []
     for scene, file in list(zip(scenes, labels, strict=True))[:LOOKED_AT]:
         coarse, times = _coarse(scene, file, target)
-        maps.append(coarse)
+        counts += np.bincount(coarse[coarse >= 0], minlength=len(counts))
         labelled += float((coarse >= 0).sum()) * times**2
         sizes += [side * times for side in _sides(coarse)]
-    counts = np.sum([np.bincount(m[m >= 0], minlength=len(target.class_table)) for m in maps], axis=0)
     if not counts.any():
         raise InputError(f"{labels[0]}: no labelled pixel lies on the scenes; is it the right file, in the right CRS?")
     if (counts > 0).sum() < 2:
         alone = target.class_table[int(counts.argmax())].name
         raise InputError(f"{labels[0]}: all labels say {alone!r}; a network needs what is not of it to learn from, too")
     shares = {c.name: float(n / counts.sum()) for c, n in zip(target.class_table, counts, strict=True)}
-    labelled *= len(scenes) / len(maps)
-    return Fingerprint(scenes, target, why, shares, round(labelled), median(sizes) if sizes else 0.0, tuple(maps))
+    labelled *= len(scenes) / min(len(scenes), LOOKED_AT)
+    return Fingerprint(scenes, target, why, shares, round(labelled), median(sizes) if sizes else 0.0)
 
 
 def _coarse(scene: Scene, labels: str, target: Target) -> tuple[NDArray[np.int16], float]:

@@ -18,10 +18,8 @@ from geoseg.training.targets import BuildingTarget
 FEW_PX, SOME_TILES = 1_000_000, 300  # labelled pixels, and windows of them, below which small networks come first
 LARGE_SIDE_PX = 512
 GROUPS = 5  # scenes from which on whole scenes are held out
-SHARE = 0.2  # of the ground, or the scenes, that is watched
 RARE, UNEVEN = 0.01, 4.0
 SATELLITE_M = 5.0
-SIDES = ("east", "west", "south", "north")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +48,7 @@ def choices(seen: Fingerprint, means: Means) -> tuple[Choice, ...]:
     if arch.value["name"] == "pixel-mlp":  # it sees no farther than its boxes
         crop_px = min(crop_px, 64)
     return (
-        *_split(seen, crop_px),
+        _split(seen),
         *_resolution(seen),
         arch,
         *_loss(seen),
@@ -168,41 +166,11 @@ def _schedule(seen: Fingerprint, means: Means, arch: dict[str, Any], crop_px: in
     )
 
 
-def _split(seen: Fingerprint, crop_px: int) -> tuple[Choice, ...]:
-    """Strips of every scene, on the side where most classes lie on both sides of the cut; not of many scenes."""
+def _split(seen: Fingerprint) -> Choice:
+    """Whole scenes are held out where there are several, else blocks of ground."""
     if len(seen.scenes) >= GROUPS:
-        return ()
-    best = max(SIDES, key=lambda side: (_classes_in_strips(seen, side), -SIDES.index(side)))
-    both, every = _classes_in_strips(seen, best), sum(share > 0 for share in seen.shares.values())
-    side_px = min(scene.grid.shape[0 if best in ("north", "south") else 1] for scene in seen.scenes)
-    buffer_px = min(crop_px // 2 + 32, side_px // 8)
-    told = f"watched; {both} of {every} classes are on both sides of the cut, more than elsewhere"
-    return (
-        Choice("split.validation", {"side": best, "share": SHARE}, told),
-        Choice("split.buffer_px", buffer_px, "half a window and what it sees: no window shares ground with validation"),
-    )
-
-
-def _classes_in_strips(seen: Fingerprint, side: str) -> int:
-    """Return how many classes occur both in the strip and in the rest, over all scenes."""
-    strip: set[int] = set()
-    rest: set[int] = set()
-    for own in seen.maps:
-        height, width = own.shape
-        rows, cols = ceil(height * SHARE), ceil(width * SHARE)
-        inside = np.zeros(own.shape, np.bool_)
-        part = {
-            "north": np.s_[:rows, :], "south": np.s_[-rows:, :], "west": np.s_[:, :cols], "east": np.s_[:, -cols:],
-        }[side]  # fmt: skip
-        inside[part] = True
-        strip |= {*np.unique(own[inside]).tolist()}
-        rest |= {*np.unique(own[~inside]).tolist()}
-    return len((strip & rest) - {-1})
-
-
-def held_out(count: int) -> tuple[int, ...]:
-    """Return which of many scenes are for validation: every fifth; none where strips of each are."""
-    return tuple(range(GROUPS // 2, count, GROUPS)) if count >= GROUPS else ()
+        return Choice("split", {"by": "scene"}, "whole scenes are watched, and kept for the test")
+    return Choice("split", {"by": "blocks"}, "blocks of ground are watched, and kept for the test, half a window apart")
 
 
 def _digits(value: float) -> float:

@@ -8,7 +8,7 @@ import yaml
 
 from geoseg.training.autoconfig.fingerprint import Fingerprint
 from geoseg.training.autoconfig.pairs import Pairs
-from geoseg.training.autoconfig.rules import Choice, held_out
+from geoseg.training.autoconfig.rules import Choice
 from geoseg.training.targets import BuildingTarget
 
 NAMES = {1: "gray", 3: "red,green,blue", 4: "red,green,blue,nir"}  # what unnamed bands are taken for, by their number
@@ -38,11 +38,9 @@ def _data(folder: Path, name: str, pairs: Pairs) -> Iterator[str]:
     yield f"data_folder: {flow(str(folder.absolute()))}"
     yield f"out: {flow(name + '-model')}"
     yield ""
-    aside = held_out(len(pairs.each))
-    yield "data:" + ("  # every fifth scene is watched, not learnt: ground of its own" if aside else "")
-    for i, pair in enumerate(pairs.each):
-        use = {} if not aside else {"use": "validation" if i in aside else "train"}
-        yield f"  - {flow({'scene': pair.scene, 'labels': pair.labels, **use})}"
+    yield "data:"
+    for pair in pairs.each:
+        yield f"  - {flow({'scene': pair.scene, 'labels': pair.labels})}"
 
 
 def _target(seen: Fingerprint) -> Iterator[str]:

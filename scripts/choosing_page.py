@@ -1,0 +1,29 @@
+"""Write docs/choosing.md from geoseg/training/choosing.toml.
+
+``python scripts/choosing_page.py`` after a change of it; a test compares the page with it.
+"""
+
+from pathlib import Path
+
+from geoseg.training.advice import TOPICS, rows
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "choosing.md"
+HEAD = """# Choosing
+
+`geoseg advise WORDS` finds a row of these tables, and `geoseg advise` lists the needs. `geoseg autoconfig` decides what
+data can decide. `python scripts/choosing_page.py` writes this page from `geoseg/training/choosing.toml`. Rows are the
+field's rules of thumb; where benchmarks/ has measured one, the figure decides.
+"""
+
+
+def page() -> str:
+    """Return the page."""
+    parts = [HEAD]
+    for topic, title in TOPICS.items():
+        lines = [f"| {row.need} | {row.answer} | {row.how} | {row.why} |" for row in rows() if row.topic == topic]
+        parts.append("\n".join((f"## {title}", "", "| need | answer | how | why |", "|---|---|---|---|", *lines, "")))
+    return "\n".join(parts)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
