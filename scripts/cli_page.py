@@ -11,6 +11,7 @@ from typing import Any, get_type_hints
 from geoseg.cli.options import TalkFlags
 from geoseg.cli.verbs import VERBS, command
 from geoseg.options.autoconfig import AutoconfigOptions
+from geoseg.options.calibrate import CalibrateOptions
 from geoseg.options.evaluate import CompareOptions, EvaluateOptions
 from geoseg.options.exchange import ExportOptions, ImportOptions
 from geoseg.options.fit import FitOptions
@@ -40,6 +41,7 @@ TABLES: tuple[tuple[str, Any, str | None], ...] = (
     ("Fit", FitOptions, None),
     ("Train", TrainOptions, None),
     ("Autoconfig", AutoconfigOptions, None),
+    ("Calibrate", CalibrateOptions, None),
     ("Evaluate", EvaluateOptions, None),
     ("Compare", CompareOptions, None),
     ("Import", ImportOptions, None),

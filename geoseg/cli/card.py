@@ -39,6 +39,8 @@ def card(bundle: "ModelBundle") -> dict[str, Any]:
         "polygon_class": spec.polygon_class,
         "grouping": _grouping(spec),
         "threshold": spec.threshold if spec.polygon_class else None,
+        "calibration": spec.training.get("calibration"),
+        "thresholds": dict(spec.thresholds),
         "attribution": spec.attribution,
         "training": _kept(
             spec, "scenes", "manifest", "encoder", "stem", "kept_epoch", "validation_iou", "precision", "checkpoint"
@@ -113,6 +115,11 @@ def _rows(known: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "things", f"{', '.join(grouping['things'])}; {sides}"
     if known["polygon_class"]:
         yield "polygons of", f"{known['polygon_class']}, from a probability of {known['threshold']:g}"
+    if told := known["calibration"]:
+        error = f"{told['before']['ece']:.3f} before, {told['after']['ece']:.3f} after"
+        yield "calibrated", f"by {told['method']}; expected calibration error {error}"
+    if known["thresholds"]:
+        yield "thresholds", ", ".join(f"{name} {value:g}" for name, value in known["thresholds"].items())
     yield "ground", known["ground"] or "not told"
     yield from (("scores" if i == 0 else "", line) for i, line in enumerate(known["scores"] or ["none told"]))
     yield from (("trained on" if i == 0 else "", line) for i, line in enumerate(_training(known)))

@@ -1,6 +1,7 @@
 """geoseg train: labelled scenes to a model bundle, with the table and the curves of its epochs."""
 
 import csv
+import logging
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -16,7 +17,7 @@ from geoseg.config.load import TrainConfig, load_config
 from geoseg.config.permissions import Allowed
 from geoseg.disk.files import locked
 from geoseg.disk.places import refuse_file, vector_files
-from geoseg.errors import ConfigError
+from geoseg.errors import ConfigError, InputError
 from geoseg.options.train import TrainOptions
 
 if TYPE_CHECKING:
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
     from geoseg.models.spec import ModelSpec
     from geoseg.training.loop import Epoch, Fitted
     from geoseg.training.spec import TrainSpec
+    from geoseg.training.split_plan import SplitPlan
 
+log = logging.getLogger(__name__)
 STATE_FOLDER = ".train"  # what a training goes on from, as long as it is not at its end
 MODEL_FILE, WEIGHTS_FILE, TABLE_FILE, PLOT_FILE = "model.json", "weights.safetensors", "metrics.csv", "training.png"
 SPLIT_FILE = "split.gpkg"
@@ -126,11 +129,13 @@ def _trained(
         print(line)
     from geoseg.integrations.named import resolved
     from geoseg.models.backends.torch import choose_device
-    from geoseg.models.bundle import save_model
+    from geoseg.models.bundle import load_model, save_model
     from geoseg.training.checkpoint import Checkpoint
     from geoseg.training.loop import fit, model_spec  # torch: what is refused above does not wait for it
+    from geoseg.training.manifest import refuse_changed
     from geoseg.training.samples import load_samples
     from geoseg.training.split_file import write_split
+    from geoseg.training.start import class_counts
     from geoseg.training.validation import scattered_gap
 
     device = choose_device(options.device)
@@ -140,6 +145,8 @@ def _trained(
     samples = load_samples(spec)
     for line in [] if samples.plan is None else samples.plan.lines():
         print(line)
+    if options.same_as is not None:
+        refuse_changed(load_model(options.same_as).spec, spec, class_counts(spec, samples))
     names = [c.name for c in model_spec(spec, samples).classes]
     print(table_head(names), flush=True)
 
@@ -156,7 +163,7 @@ def _trained(
         print(gap_line(fitted.spec, gap))
         facts = {**fitted.spec.training, "scattered_iou": list(gap)}
         fitted = replace(fitted, spec=fitted.spec.model_copy(update={"training": facts}))
-    bundle = save_model(folder, fitted.network, spec=fitted.spec, overwrite=True)
+    bundle = with_calibration(save_model(folder, fitted.network, spec=fitted.spec, overwrite=True), spec, samples.plan)
     store_windows(bundle, spec)
     write_split(folder / SPLIT_FILE, spec, samples)
     plot(folder / PLOT_FILE, fitted.epochs, names, title=f"Training of {spec.name}")
@@ -192,6 +199,25 @@ def in_words(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s left"
     return f"{seconds / 60:.0f} min left" if seconds < 5400 else f"{seconds / 3600:.1f} h left"
+
+
+def with_calibration(bundle: "ModelBundle", spec: "TrainSpec", plan: "SplitPlan | None") -> "ModelBundle":
+    """Return the bundle calibrated on the validation areas; as it is where they are too little, which is told."""
+    from geoseg.cli.calibrate import as_text
+    from geoseg.models.bundle import write_bundle
+    from geoseg.options.calibrate import CalibrateOptions
+    from geoseg.training.calibrate import calibrated, ground_of
+
+    if spec.calibrate == "none":
+        return bundle
+    try:
+        ground = ground_of(bundle, spec, ("validation",), plan=plan)
+        found = calibrated(bundle, ground, CalibrateOptions(method=spec.calibrate))
+    except InputError as error:
+        log.warning("not calibrated on the validation areas: %s", error)
+        return bundle
+    print(as_text(found))
+    return write_bundle(Path(bundle.path), bundle.content(), spec=found.spec, file=bundle.weights.file)
 
 
 def store_windows(bundle: "ModelBundle", spec: "TrainSpec") -> None:

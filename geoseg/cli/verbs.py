@@ -53,6 +53,10 @@ VERBS = {
         "fit",
         "Fit a method without training to a scene and write it as a model: Otsu's threshold, or clusters of k-means.",
     ),
+    "calibrate": (
+        "calibrate",
+        "Fit a model's probabilities and thresholds to labelled ground, without training, and write it as a bundle.",
+    ),
     "evaluate": (
         "evaluate",
         "Score a prediction: IoU, F1, confusion, kappa, boundaries, objects; compare it with another; report it.",

@@ -51,10 +51,12 @@ class Job:
     reads: tuple[str, ...]
     area: Area | None = None
 
-    @property
+    @cached_property
     def spec(self) -> ModelSpec:
-        """What all members share: input, channels, classes."""
-        return self.bundles[0].spec
+        """What all members share: input, channels, classes; a mean of several is calibrated as none of them is."""
+        alone = len(self.bundles) == 1
+        own = self.bundles[0].spec
+        return own if alone else own.model_copy(update={"calibration": None, "thresholds": {}})
 
     @property
     def model_digest(self) -> str:

@@ -14,6 +14,7 @@ from geoseg.tiling.axis import Axis
 from geoseg.values.bands import Band, BandSet
 from geoseg.values.classes import ClassInfo, ClassMap
 from geoseg.values.confidence import PolygonConfidence
+from geoseg.values.scaling import Scaling
 
 if TYPE_CHECKING:
     from geoseg.values.grid import Grid  # rasterio: `geoseg --help` needs none
@@ -99,6 +100,14 @@ class ModelSpec(Value):
     )
     tta: Views = Field("none", description="views of a window that a run averages by default")
     threshold: float = Field(0.5, gt=0, lt=1, description="p(polygon_class) from which a pixel belongs to it")
+    calibration: Scaling | None = Field(
+        None, exclude_if=lambda v: v is None, description="how blended probabilities become calibrated ones"
+    )
+    thresholds: dict[Name, Annotated[float, Field(ge=1e-3, lt=1)]] = Field(
+        default_factory=dict,
+        exclude_if=lambda v: not v,
+        description="of every class: a pixel is of the one whose probability is the most times its threshold",
+    )
     polygon_confidence: PolygonConfidence | None = Field(None, description="how likely its polygons are right")
     ground: Text = Field("", description="what ground it was trained or tuned on")
     scores: tuple[Text, ...] = Field((), max_length=64, description="places and their figures, a line each")
@@ -129,6 +138,12 @@ class ModelSpec(Value):
         if self.values is not None and len(self.values.quantiles) != n:
             raise ValueError(f"{n} bands, but values of {len(self.values.quantiles)}")
         self._check_outputs()
+        if self.calibration is not None and len(self.calibration.scale) != len(self.channels):
+            raise ValueError(
+                f"calibration of {len(self.calibration.scale)} channels, and there are {len(self.channels)}"
+            )
+        if self.thresholds and self.thresholds.keys() != {c.name for c in self.classes}:
+            raise ValueError(f"thresholds of {', '.join(self.thresholds)}: one of every class is needed, or none")
         if self.polygon_class is not None and self.polygon_class not in {c.name for c in self.classes}:
             raise ValueError(f"polygon_class {self.polygon_class!r} is not a class")
         return self

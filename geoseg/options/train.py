@@ -14,3 +14,6 @@ class TrainOptions(Checked):
     fresh: Annotated[
         bool, Option("Start over where a training is not at its end.", unset="go on with it", topic="")
     ] = False
+    same_as: Annotated[
+        str | None, Option("Refuse data that are not those that this bundle was trained on.", metavar="BUNDLE")
+    ] = None

@@ -30,9 +30,8 @@ class Buildings(Semantic):
 
     def made(self, sums: NDArray[np.uint32], valid: NDArray[np.bool_], job: Asked) -> dict[str, Callable[[], Pixels]]:
         """Return what makes each layer, by name."""
-        own = sums[job.spec.channels_of(job.spec.softmax)]
-        channels = [c.name for c in job.spec.channels]
-        interior = {INTERIOR: lambda: to_bytes(own[channels.index(INTERIOR)], valid)}
+        at = [c.name for c in job.spec.channels].index
+        interior = {INTERIOR: lambda: to_bytes(self.softmax(sums, valid, job)[at(INTERIOR)], valid)}
         return {**super().made(sums, valid, job), **interior}
 
     def decided(self, done: Finished, job: Asked) -> Finished:

@@ -14,7 +14,7 @@ from geoseg.models.spec import ModelSpec
 from geoseg.tasks.base import Asked, Bytes, Rows, Wanted
 from geoseg.tasks.entropy import entropy
 from geoseg.tasks.groups import bytes_of_groups, group_layers, made_of_groups
-from geoseg.tiling.blend import Finished, finish
+from geoseg.tiling.blend import Finished, calibrated, finish
 from geoseg.values.layers import Layer, Pixels, class_layer, probability_layer
 
 # What each of ``geoseg.values.layers.RASTERS`` holds; to add one: a line there, one here and one in ``Semantic.made``.
@@ -55,8 +55,9 @@ class Semantic:
         if not job.spec.classes:
             return groups
         ids = [c.id for c in job.spec.classes]
-        own = sums[job.spec.channels_of(job.spec.softmax)]
-        done = finish(own, valid, class_of_channel=job.spec.class_of_channel, class_ids=ids)
+        own = self.softmax(sums, valid, job)
+        thresholds = [job.spec.thresholds[c.name] for c in job.spec.classes] if job.spec.thresholds else []
+        done = finish(own, valid, class_of_channel=job.spec.class_of_channel, class_ids=ids, thresholds=thresholds)
         done = self.decided(done, job)
         names = [probability_of(c.name).name for c in job.spec.classes]
         return {
@@ -67,11 +68,16 @@ class Semantic:
             **groups,
         }
 
+    def softmax(self, sums: NDArray[np.uint32], valid: NDArray[np.bool_], job: Asked) -> NDArray[np.uint32]:
+        """Return the channels of the classes, calibrated where the model says how."""
+        own, scaling = sums[job.spec.channels_of(job.spec.softmax)], job.spec.calibration
+        return own if scaling is None else calibrated(own, valid, scaling)
+
     def decided(self, done: Finished, job: Asked) -> Finished:  # noqa: ARG002 - other tasks decide by the job
         """Return what is finished with the classes that the task decides for."""
         return done
 
     def bytes_per_px(self, spec: ModelSpec) -> Bytes:
         """See ``Task``: probabilities, classes, confidence and entropy; masks and decisions beside them."""
-        more = bytes_of_groups(spec)
-        return Bytes(reducing=len(spec.classes) + 9 + 2 * more, leaving=len(spec.classes) + 4 + more)
+        more, rescaled = bytes_of_groups(spec), 0 if spec.calibration is None else 8 * len(spec.channels)
+        return Bytes(reducing=len(spec.classes) + 9 + 2 * more + rescaled, leaving=len(spec.classes) + 4 + more)

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 from geoseg.errors import ModelError
 from geoseg.values.box import Box
+from geoseg.values.scaling import Scaling
+
+WEIGHT_ONE = 2**16  # a threshold t counts as the integer weight 2^16 / t: sums times weights fit 64 bits
 
 
 class Finished(NamedTuple):
@@ -70,17 +73,34 @@ def accumulate(
     compiled.accumulate(acc[:, *target], probs[:, *source], weights[0][source[0]], weights[1][source[1]])
 
 
+def calibrated(acc: NDArray[np.uint32], valid: NDArray[np.bool_], scaling: Scaling) -> NDArray[np.uint32]:
+    """Return accumulators (K, h, w) of calibrated probabilities; 0 outside ``valid`` (h, w).
+
+    >>> from geoseg.tiling.ramp import FULL
+    >>> acc, one = np.uint32([[[FULL * 4 // 5]], [[FULL // 5]]]), np.array([[True]])
+    >>> (calibrated(acc, one, Scaling((0.5, 0.5), (0.0, 0.0))) / FULL).ravel().round(4).tolist()  # odds 4 become 2
+    [0.6667, 0.3333]
+    """
+    from geoseg.tiling import compiled
+
+    out = np.zeros_like(acc)
+    compiled.rescale(acc, valid, np.array(scaling.scale), np.array(scaling.bias), out)
+    return out
+
+
 def finish(
     acc: NDArray[np.uint32],
     valid: NDArray[np.bool_],
     *,
     class_of_channel: Sequence[int],
     class_ids: Sequence[int],
+    thresholds: Sequence[float] = (),
 ) -> Finished:
     """Turn accumulators (K, h, w) into bytes, pixels outside ``valid`` (h, w) into nodata.
 
     class_of_channel: for each channel the position of its class in ``class_ids``; a class is the sum of its channels,
-    clipped at probability 1, which quantised channels may exceed by half a step each. Ties go to the first class.
+    clipped at probability 1, which quantised channels may exceed by half a step each. A pixel is of the class whose
+    probability is the most times its threshold; none: they are all alike. Ties go to the first class.
     """
     from geoseg.tiling import compiled
 
@@ -90,7 +110,8 @@ def finish(
         np.zeros((len(class_ids), *valid.shape), np.uint8),
     )
     position, ids = np.asarray(class_of_channel), np.asarray(class_ids, np.uint8)
-    compiled.finish(acc, valid, position, ids, out.classes, out.confidence, out.probabilities)
+    weights = np.rint(WEIGHT_ONE / np.asarray(thresholds or [WEIGHT_ONE] * len(ids))).astype(np.uint64)
+    compiled.finish(acc, valid, position, ids, weights, out.classes, out.confidence, out.probabilities)
     return out
 
 

@@ -13,6 +13,7 @@ from geoseg.values.classes import NODATA
 _SCALE = np.float32(PROB_ONE)
 _FULL64, _HALF64, _ONE64, _STEPS64 = np.uint64(FULL), np.uint64(FULL // 2), np.uint64(1), np.uint64(254)
 _WORDS64 = np.uint64(65534)
+_LEAST = 0.5 / PROB_ONE  # of a probability: half a step
 
 
 @numba.njit(nogil=True, cache=True)
@@ -57,11 +58,29 @@ def to_words(sums, valid, out):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(nogil=True, cache=True)
-def finish(acc, valid, position, ids, classes, confidence, probabilities):  # type: ignore[no-untyped-def]  # noqa: PLR0917
+def rescale(acc, valid, scale, bias, out):  # type: ignore[no-untyped-def]
+    z = np.empty(acc.shape[0], np.float64)
+    for y in range(acc.shape[1]):
+        for x in range(acc.shape[2]):
+            if not valid[y, x]:
+                continue
+            for k in range(acc.shape[0]):
+                z[k] = scale[k] * np.log(max(np.float64(acc[k, y, x]) / np.float64(_FULL64), _LEAST)) + bias[k]
+            most = z.max()
+            total = 0.0
+            for k in range(acc.shape[0]):
+                z[k] = np.exp(z[k] - most)
+                total += z[k]
+            for k in range(acc.shape[0]):
+                out[k, y, x] = np.uint32(np.rint(z[k] / total * np.float64(_FULL64)))
+
+
+@numba.njit(nogil=True, cache=True)
+def finish(acc, valid, position, ids, weights, classes, confidence, probabilities):  # type: ignore[no-untyped-def]  # noqa: PLR0917
     # Row by row, so that the sums of a row stay in the cache and inner loops vectorise.
     width = valid.shape[1]
     sums = np.empty((len(ids), width), np.uint64)
-    best = np.empty(width, np.uint64)
+    best, chosen = np.empty(width, np.uint64), np.empty(width, np.uint64)
     for y in range(valid.shape[0]):
         if not valid[y].any():
             continue
@@ -73,12 +92,12 @@ def finish(acc, valid, position, ids, classes, confidence, probabilities):  # ty
         for n in range(len(ids)):
             for x in range(width):
                 total = min(sums[n, x], _FULL64)
-                if n == 0 or total > best[x]:  # the first one at ties
-                    best[x] = total
+                if n == 0 or total * weights[n] > best[x]:  # the first one at ties
+                    best[x], chosen[x] = total * weights[n], total
                     classes[y, x] = ids[n] if valid[y, x] else NODATA
                 probabilities[n, y, x] = _byte(total) if valid[y, x] else np.uint8(0)
         for x in range(width):
-            confidence[y, x] = _byte(best[x]) if valid[y, x] else np.uint8(0)
+            confidence[y, x] = _byte(chosen[x]) if valid[y, x] else np.uint8(0)
 
 
 @numba.njit(nogil=True, cache=True)

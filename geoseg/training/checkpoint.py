@@ -16,10 +16,9 @@ from torch import Tensor
 
 from geoseg.disk.files import atomic
 from geoseg.errors import OutputError, PlanChangedError
-from geoseg.training.manifest import differences
+from geoseg.training.manifest import MOST_NAMED, differences
 
 MOST_TIME = 0.05  # share of a training that may be spent on writing checkpoints
-MOST_NAMED = 3  # differences that one line tells
 
 
 class Held(NamedTuple):

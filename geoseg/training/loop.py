@@ -29,7 +29,7 @@ from geoseg.training.manifest import manifest
 from geoseg.training.precision import follow, precision_of
 from geoseg.training.samples import Samples
 from geoseg.training.spec import TrainSpec
-from geoseg.training.start import check_labels, model_spec, started
+from geoseg.training.start import check_labels, class_counts, model_spec, started
 from geoseg.training.step import Stepper
 from geoseg.training.validation import Validation
 from geoseg.training.weights import with_numbers
@@ -70,7 +70,8 @@ def fit(
         spec = spec.model_copy(update={"encoder": resolved(spec.encoder, allow_network=False)})
     encoder = None if spec.encoder is None else read_encoder(spec.encoder)
     model = model_spec(spec, samples, encoder)
-    check_labels(spec, model, samples)
+    counts = class_counts(spec, samples)
+    check_labels(model, counts)
     spec = with_numbers(spec, samples.train)
     network = build_network(model.arch, in_channels=len(model.bands), out_channels=model.out_channels)
     unsaid = spec.loss == CE_DICE  # bundles say nothing of the loss that all of them once had
@@ -81,6 +82,8 @@ def fit(
         ),
         "scenes": len(spec.data),
         "manifest": manifest(spec),
+        "class_counts": counts,
+        "geoseg": __version__,
         "parameters": sum(p.numel() for p in network.parameters()),
     }
     slow, origin = started(network, spec, model, encoder, samples)

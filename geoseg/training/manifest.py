@@ -1,11 +1,17 @@
 """Manifest: which files a network learnt from, by name and sha256; folders are nobody's business."""
 
 import hashlib
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from geoseg.errors import InputError
+from geoseg.models.spec import ModelSpec
 from geoseg.training.spec import TrainSpec
+
+MOST_NAMED = 3  # differences that one line tells
+SHORT = 12  # characters of a sha256
 
 
 def manifest(spec: TrainSpec) -> list[dict[str, object]]:
@@ -21,6 +27,31 @@ def manifest(spec: TrainSpec) -> list[dict[str, object]]:
             }
         )
     return rows
+
+
+def refuse_changed(before: ModelSpec, spec: TrainSpec, counts: Mapping[str, Mapping[str, int]]) -> None:
+    """Raise InputError that names the files or counts of labels that are not those that a bundle was trained on."""
+    told = before.training
+    if "manifest" not in told:
+        raise InputError(f"{before.name}: does not say what it was trained on; take a bundle of geoseg train")
+    changed = differences(_digests(told["manifest"]), _digests(manifest(spec)))
+    changed = changed or differences(told.get("class_counts", counts), json.loads(json.dumps(counts)))
+    if changed:
+        raise InputError(
+            f"not the data of {before.name}: {'; '.join(changed[:MOST_NAMED])}"
+            f"{f'; {len(changed)} differences in all' if len(changed) > MOST_NAMED else ''}; bring them back, or train "
+            f"without --same-as"
+        )
+
+
+def _digests(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, str]]:
+    """Return what is known of each file of each entry, by its name."""
+    out = {}
+    for number, row in enumerate(rows, 1):
+        names = [*row["scene"], *row["labels"].split(", ")]
+        known = [f"sha256 {digest[:SHORT]}" for digest in row["sha256"]]
+        out[f"data {number}"] = dict(zip(names, known if len(known) == len(names) else names, strict=True))
+    return out
 
 
 def differences(before: Any, now: Any, at: str = "") -> list[str]:

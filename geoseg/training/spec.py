@@ -120,6 +120,9 @@ class TrainSpec(Value):
     loss: Terms = Field(CE_DICE, description="losses by name, with a weight or options")
     augmentation: Augmentation = Augmentation()
     schedule: Schedule = Schedule()
+    calibrate: Literal["temperature", "vector", "none"] = Field(
+        "temperature", description="how probabilities are fitted to the validation areas, and thresholds with them"
+    )
     window_px: int | None = Field(None, description="null: the network's default, as margin_px and ramp_px")
     margin_px: int | None = None
     ramp_px: int | None = None

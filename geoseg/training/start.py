@@ -1,7 +1,7 @@
 """What stands before the first step: the bundle's spec, the weights that a network starts from, labels that suffice."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 
 import numpy as np
@@ -12,7 +12,6 @@ from geoseg.errors import InputError
 from geoseg.models.adapt import start_from
 from geoseg.models.bundle import load_model
 from geoseg.models.spec import ModelSpec, Normalisation
-from geoseg.training.areas import LabelledArea
 from geoseg.training.encoder import EncoderWeights, start_encoder
 from geoseg.training.samples import Samples
 from geoseg.training.spec import TrainSpec
@@ -53,14 +52,23 @@ def started(
     return slow, told
 
 
-def check_labels(spec: TrainSpec, model: ModelSpec, samples: Samples) -> None:
-    """Warn of classes that training or validation has no label of.
+def class_counts(spec: TrainSpec, samples: Samples) -> dict[str, dict[str, int]]:
+    """Return how many pixels of each channel the labels of each role have."""
+    names = [c.name for c in spec.target.channels]
+    return {
+        role: dict(zip(names, label_counts(areas, spec.target).tolist(), strict=True))
+        for role, areas in (("train", samples.train), ("validation", samples.validation))
+    }
+
+
+def check_labels(model: ModelSpec, counts: Mapping[str, Mapping[str, int]]) -> None:
+    """Warn of classes that training or validation has no label of; counts: see ``class_counts``.
 
     Raises InputError where the polygon class is one of them, or where validation has a single class: a network that
     always answers the same would score best.
     """
-    for role, areas in (("train", samples.train), ("validation", samples.validation)):
-        lacking = _lacking(areas, spec, model)
+    for role, of_channel in counts.items():
+        lacking = _lacking(list(of_channel.values()), model)
         if not lacking:
             continue
         told = f"the {role} areas hold no label of {', '.join(lacking)}"
@@ -70,9 +78,8 @@ def check_labels(spec: TrainSpec, model: ModelSpec, samples: Samples) -> None:
         log.warning("%s: %s", told, "it cannot be learnt" if role == "train" else "scores say nothing of it")
 
 
-def _lacking(areas: Sequence[LabelledArea], spec: TrainSpec, model: ModelSpec) -> list[str]:
-    """Return the names of the classes that no valid pixel of the areas has as its label."""
-    counts = label_counts(areas, spec.target)
+def _lacking(counts: Sequence[int], model: ModelSpec) -> list[str]:
+    """Return the names of the classes that no valid pixel has as its label."""
     seen = {class_index for channel, class_index in enumerate(model.class_of_channel) if counts[channel]}
     return [c.name for i, c in enumerate(model.classes) if i not in seen]
 

@@ -129,3 +129,20 @@ def test_after_a_kill_the_same_command_goes_on(config, tmp_path, capsys, monkeyp
     assert sorted(p.name for p in folder.iterdir()) == sorted(names)
     for name in ("model.json", "weights.safetensors"):
         assert (folder / name).read_bytes() == (whole / name).read_bytes()
+
+
+def test_other_data_than_a_bundle_s_are_refused_with_their_name(config, trained, tmp_path, tiny_truth, capsys):
+    counts = load_model(trained).spec.training["class_counts"]
+    assert set(counts) == {"train", "validation"}
+    assert counts["train"]["interior"] > 0
+    argv = ["train", str(config), "-q", "-o", str(tmp_path / "m"), "--same-as", str(trained)]
+    assert main(argv) == 0
+    other = tmp_path / tiny_truth.name
+    other.write_bytes(tiny_truth.read_bytes() + b" ")
+    content = yaml.safe_load(config.read_text())
+    content["data"][0]["labels"] = str(other)
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump(content))
+    argv[1], argv[4] = str(tmp_path / "c.yaml"), str(tmp_path / "m2")
+    assert main(argv) == 3
+    assert f"data 1.{tiny_truth.name} sha256" in capsys.readouterr().err
+    assert not (tmp_path / "m2").exists()

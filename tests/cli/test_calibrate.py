@@ -1,0 +1,51 @@
+"""geoseg calibrate: half of the ground is fitted to, too little ground is refused, and runs apply what is fitted."""
+
+import numpy as np
+import pytest
+import rasterio
+import yaml
+
+from geoseg.cli import main
+from geoseg.models.bundle import load_model
+from geoseg.training import calibrate
+
+
+@pytest.fixture
+def config(tmp_path, tiny_scene, tiny_truth):
+    content = {
+        "job": "train", "name": "houses",
+        "data": [{"scene": str(tiny_scene), "labels": str(tiny_truth), "use": "test"}],
+        "target": {"kind": "buildings"}, "bands": "red,green,blue",
+    }  # fmt: skip
+    path = tmp_path / "ground.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def test_too_little_ground_is_refused(config, tiny_bundle, tmp_path, capsys):
+    assert main(["calibrate", str(tiny_bundle), str(config), "-o", str(tmp_path / "m")]) == 3
+    assert "ha of background are too little to calibrate on; 50 objects" in capsys.readouterr().err
+    assert not (tmp_path / "m").exists()
+
+
+def test_what_is_fitted_is_stored_told_and_applied(config, tiny_bundle, tiny_scene, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(calibrate, "LEAST_OBJECTS", 1)
+    monkeypatch.setattr(calibrate, "LEAST_HA", 0.0)
+    out = tmp_path / "m"
+    assert main(["calibrate", str(tiny_bundle), str(config), "-o", str(out)]) == 0
+    assert "pixels show: expected calibration error" in capsys.readouterr().out
+    spec = load_model(out).spec
+    told = spec.training["calibration"]
+    assert told["after"]["ece"] < told["before"]["ece"]
+    assert (out / "reliability.png").stat().st_size > 5000
+    assert main(["info", str(out)]) == 0
+    assert "calibrated" in capsys.readouterr().out
+    layers = ["--layers", "classes,probabilities", "--engine", "sync", "-q"]
+    for name, model in (("before", tiny_bundle), ("after", out)):
+        assert main(["predict", str(tiny_scene), "-m", str(model), "-o", str(tmp_path / name), *layers]) == 0
+    before, after = (rasterio.open(tmp_path / name / "probabilities.tif").read() for name in ("before", "after"))
+    assert (before != after).any()
+    known = after[0] > 0
+    assert np.abs(after.sum(0, dtype=int)[known] - 256).max() <= 2
+    classes = rasterio.open(tmp_path / "after" / "classes.tif").read(1)
+    assert ((classes == 2) == (after[1] >= np.ceil(1 + 254 * spec.threshold)))[known].mean() > 0.98
