@@ -116,7 +116,7 @@ class Job:
         return {
             "geoseg": __version__,
             "source": self.source_stamps(),
-            "bands": [_named(source) for source in scene.sources],
+            "bands": [*map(_named, scene.sources), *([] if scene.tiles is None else [repr(scene.tiles)])],
             "grid": [scene.grid.crs.to_wkt(), list(scene.grid.transform)[:6], list(scene.grid.shape)],
             "model": [bundle.digest for bundle in self.bundles],
             "windows": repr(self.windows),

@@ -220,7 +220,7 @@ def make_job(
         platform=platform,
         threshold=threshold,
         layers=task_of(spec).layers(spec, _wanted(options, polygons)),
-        reads=files_read(scene.inputs),
+        reads=files_read(scene.inputs, lone=scene.lone),
         area=None if options.aoi is None else read_area(options.aoi, scene.grid),
     )
 

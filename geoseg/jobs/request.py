@@ -91,7 +91,7 @@ class RunRequest:
         groups += OF_OBJECTS if bundles and bundles[0].spec.grouping is not None else ()
         refuse_foreign(self.out, groups)
         names = {*self.names, *groups, *own_files(self.out)}
-        refuse_inputs(self.out, names, [*files_read(scene.inputs), *aoi, *models])
+        refuse_inputs(self.out, names, [*files_read(scene.inputs, lone=scene.lone), *aoi, *models])
         config = self.config
         if config is None and not isinstance(self.scene, Scene):
             files = [self.scene] if isinstance(self.scene, str | Path) else self.scene

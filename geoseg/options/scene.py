@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from geoseg.options.option import NAMED, NUMBER, Checked, Option, above, span
-from geoseg.values.resampling import Rule
+from geoseg.values.resampling import Overlap, Rule
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +68,10 @@ class SceneOptions(Checked):
         float | None,
         Option("Size of the pixels of such an image in metres.", unset="as the model was trained", limit=above(0)),
     ] = None
+    overlap: Annotated[
+        Overlap,
+        Option("Which tile of a mosaic gives a pixel that several know: the first, newest, oldest or clearest one."),
+    ] = "first"
     local_only: Annotated[bool, Option("Refuse URLs, VRTs and other formats that make GDAL read further files.")] = (
         False
     )

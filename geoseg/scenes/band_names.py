@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 from rasterio.enums import ColorInterp
@@ -34,14 +35,22 @@ def label_of(src: DatasetReader, i: int, path: str) -> str | None:
         return color
     if src.colorinterp[i] is ColorInterp.palette:
         return "palette"  # numbers of colours, no grey values
-    if src.count == 1:  # one band a file, as Sentinel-2 comes: T32UMA_20260101_B04_10m.jp2, scene-R.tif
-        every = (band.names for table in SENSORS.values() for band in table.values() if PAN not in band.aliases)
-        known = {name.lower() for names in every for name in names}
-        for token in reversed(re.split(r"[^A-Za-z0-9]+", Path(path).stem)):
-            if token.lower() in known:
-                return token
+    if src.count == 1 and (token := label_of_name(path)) is not None:
+        return token
     micrometres = src.tags(i + 1, ns="IMAGERY").get("CENTRAL_WAVELENGTH_UM")  # of ENVI headers and some products
     return f"{float(micrometres) * 1000:g} nm" if micrometres and NUMBER.fullmatch(micrometres) else None
+
+
+def label_of_name(path: str) -> str | None:
+    """Return the band that a file's name ends with: T32UMA_20260101_B04_10m.jp2, scene-R.tif; None for none."""
+    tokens = reversed(re.split(r"[^A-Za-z0-9]+", Path(path).stem))
+    return next((token for token in tokens if token.lower() in _names_in_files()), None)
+
+
+@cache
+def _names_in_files() -> frozenset[str]:
+    every = (band.names for table in SENSORS.values() for band in table.values() if PAN not in band.aliases)
+    return frozenset(name.lower() for names in every for name in names)
 
 
 def overruled(src: DatasetReader, labels: Sequence[str | None]) -> list[str]:

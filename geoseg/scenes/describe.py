@@ -11,6 +11,7 @@ from geoseg.scenes.sample import empty_areas, sample
 from geoseg.scenes.scene import Scene
 from geoseg.values.grid import pyproj_crs
 
+MOST_FILES = 12  # of a scene of many whose storage is told
 KINDS_OF_MASK = {MaskFlags.alpha: "alpha", MaskFlags.per_dataset: "mask band", MaskFlags.nodata: "nodata"}
 
 
@@ -59,7 +60,7 @@ def describe(scene: Scene) -> dict[str, Any]:
     grid = scene.grid
     height_m, width_m = grid.ground_resolution_m()
     t = grid.transform
-    files = [file_facts(f) for f in scene.files]
+    files = [file_facts(f) for f in scene.files[:MOST_FILES]]
     return {
         "name": scene.name,
         "bands": [

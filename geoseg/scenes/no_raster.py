@@ -17,7 +17,7 @@ def way_out(path: str) -> str:
     """
     suffix = Path(path).suffix.lower()
     if Path(path).is_dir():
-        return "it is a folder: name its rasters, or a VRT of them"
+        return "it is a folder without rasters, and no product that is known"
     if suffix in {*VECTORS, ".csv"}:
         return "it holds vectors or a table, and a scene is a raster: name one"
     if suffix in ARCHIVES:

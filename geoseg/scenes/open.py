@@ -8,17 +8,19 @@ from typing import Any
 import numpy as np
 
 from geoseg.errors import ConfigError, InputError
-from geoseg.scenes import geotiff, stack, warped
+from geoseg.scenes import geotiff, mosaic, stack, warped
 from geoseg.scenes.band_names import name_bands
 from geoseg.scenes.geotiff import describe_file
 from geoseg.scenes.placement import Heights
-from geoseg.scenes.recipe import Given, Recipe
-from geoseg.scenes.scene import Scene
+from geoseg.scenes.recipe import Described, Given, Recipe
+from geoseg.scenes.scene import Scene, Tiles
 from geoseg.scenes.stack import in_words
+from geoseg.values.bands import BandSet
 from geoseg.values.grid import Grid
-from geoseg.values.resampling import Rule
+from geoseg.values.resampling import Overlap, Rule
 
 RECIPES: tuple[Recipe, ...] = (  # the first that knows the input makes the scene
+    mosaic.recipe,
     warped.recipe,
     stack.recipe,
     geotiff.recipe,
@@ -41,10 +43,12 @@ def open_scene(
     dem: str | Path | None = None,
     no_crs: bool = False,
     pixel_m: float | None = None,
+    overlap: Overlap = "first",
     local_only: bool = False,
 ) -> Scene:
-    """Open a GeoTIFF, COG, VRT or any raster GDAL reads, or several single-band files of one place, as one scene.
+    """Open a GeoTIFF, COG, VRT or any raster GDAL reads, several single-band files of one place, or many tiles, as one.
 
+    Tiles are a folder, a pattern ("tiles/*.tif"), a tile index or STAC items; see ``geoseg.scenes.mosaic``.
     bands: the bands' names in file order ("B02,B03,…"), or 1-based numbers to pick ("3,2,1"); a band marked as alpha
     is one of them when it is named or picked, else it masks. sensor: a key of ``geoseg.values.sensors.SENSORS`` that
     gives the bands wavelengths; nodata: overrides the tag; scale, offset: override the tags,
@@ -55,6 +59,7 @@ def open_scene(
     height, dem: the ground's height in metres, or a raster of heights, for scenes placed by RPCs;
     no_crs: images without any place are taken in pixel coordinates, x to the right and y down; pixel_m: the side of
     their pixels, None for that of the model's training;
+    overlap: which tile of a mosaic gives a pixel that several know;
     local_only: names and formats that make GDAL read further files or URLs (VRT, WMS, …) are refused.
     Raises InputError (not there, not a raster, no CRS, complex pixels, grids that differ) and ConfigError.
 
@@ -69,24 +74,36 @@ def open_scene(
     if no_crs and warp_to is not None:
         raise ConfigError("--no-crs and --warp-to: what has no place cannot be warped to one")
     heights = _heights(height, dem)
-    given = Given(paths, assume_crs, resampling, warp_to, heights, no_crs, pixel_m, local_only)
+    given = Given(paths, assume_crs, resampling, warp_to, heights, no_crs, pixel_m, overlap, local_only)
     found = next(known for recipe in RECIPES if (known := recipe(given)) is not None)
     given_values = {"nodata": nodata, "scale": scale, "offset": offset}
     told: dict[str, Any] = {name: value for name, value in given_values.items() if value is not None}
-    every = [replace(s, **told) for s in found.sources]
-    is_alpha = [s.index == s.alpha for s in every]
-    band_set, named, picked = name_bands(list(found.labels), is_alpha, bands, sensor, paths[0])
+    is_alpha = [s.index == s.alpha for s in found.sources]
+    names = name_bands(list(found.labels), is_alpha, bands, sensor, paths[0])
     if mask is not None:
         _refuse_other_grid(str(mask), given, found.grid)
-    plain = {every[i].file for i in picked if is_alpha[i]}  # their alpha band is a band like the others
+    scene = _scene(found, names, told)
+    tiles = Tiles(
+        tuple(_scene(part, names, told) for part, _ in found.tiles),
+        tuple(box for _, box in found.tiles),
+        found.lone,
+        found.physical and not told,
+    )
+    return replace(scene, mask=None if mask is None else str(mask), tiles=tiles if found.tiles else None)
+
+
+def _scene(found: Described, names: tuple[BandSet, bool, tuple[int, ...]], told: dict[str, Any]) -> Scene:
+    """Return the scene of some bands of what is described; told: what its user says of all bands."""
+    bands, named, picked = names
+    every = [replace(s, **told) for s in found.sources]
+    plain = {every[i].file for i in picked if every[i].index == every[i].alpha}  # their alpha band is one like others
     return Scene(
         grid=found.grid,
-        bands=band_set,
+        bands=bands,
         named=named,
         sources=tuple(replace(s, alpha=None) if s.file in plain else s for s in (every[i] for i in picked)),
         dtype=_dtype_of_all(found.dtypes[i] for i in picked),
         block=found.block,
-        mask=None if mask is None else str(mask),
         notes=found.notes,
     )
 

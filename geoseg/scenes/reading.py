@@ -17,7 +17,7 @@ from geoseg.errors import ConfigError, InputError
 from geoseg.scenes.local_only import LOCAL_DRIVERS, is_elsewhere
 from geoseg.scenes.no_raster import way_out
 from geoseg.scenes.reads import local_file
-from geoseg.scenes.scene import BandSource, Placing, Scene
+from geoseg.scenes.scene import BandSource, Placing, Scene, Tiles
 from geoseg.values.box import Box
 from geoseg.values.raster import Raster
 
@@ -80,17 +80,42 @@ def read(scene: Scene, box: Box) -> Raster:
     clipped = box.clip(scene.grid.box)
     if clipped != box:
         raise ValueError(f"{box} is not inside the scene of {scene.grid.shape}")
-    data = np.empty((len(scene.bands), *box.shape), scene.dtype)
-    valid = np.ones(box.shape, np.bool_)
     placed = box.shifted(*scene.origin)
-    window = _window(placed)
+    data, valid = _pixels(scene, placed) if scene.tiles is None else _put_together(scene, scene.tiles, placed)
+    if scene.mask is not None:
+        values, known = read_band(scene.mask, placed)
+        valid &= known & (values != 0)
+    return Raster(data, valid, scene.grid.crop(box), scene.bands)
+
+
+def _put_together(scene: Scene, tiles: Tiles, box: Box) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
+    """Return pixels of a mosaic: each of the first tile that knows it."""
+    data, valid = np.zeros((len(scene.bands), *box.shape), scene.dtype), np.zeros(box.shape, np.bool_)
+    for tile, lies in tiles.meeting(box):
+        common = lies.clip(box)
+        assert common is not None
+        at = common.within(box)
+        if valid[at].all():
+            continue
+        raster = read(tile, common.shifted(-lies.row0, -lies.col0))
+        values = tile.physical(raster.data.astype(np.float32)) if tiles.physical else raster.data
+        new = raster.valid & ~valid[at]
+        data[:, *at][:, new] = values[:, new]
+        valid[at] |= new
+    return data, valid
+
+
+def _pixels(scene: Scene, box: Box) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
+    """Return pixels of a scene's files."""
+    data = np.empty((len(scene.bands), *box.shape), scene.dtype)
+    valid, window = np.ones(box.shape, np.bool_), _window(box)
     for file, placing in dict.fromkeys((s.file, s.placing) for s in scene.sources):
         channels = [c for c, s in enumerate(scene.sources) if (s.file, s.placing) == (file, placing)]
         own = [scene.sources[c] for c in channels]
         with open_raster(file) as src:
             try:
                 if placing is not None:
-                    data[channels], shown = _brought(src, own, placing, placed, data.dtype)
+                    data[channels], shown = _brought(src, own, placing, box, data.dtype)
                 elif len(own) == len(data):
                     src.read([s.index for s in own], window=window, out=data)
                     shown = _unmasked(src, own, window)
@@ -103,14 +128,11 @@ def read(scene: Scene, box: Box) -> Raster:
                     f"{file}: rows {box.row0}..{box.row1}, columns {box.col0}..{box.col1} cannot be read "
                     f"({first_line(error)}); the file is damaged or cut off, fetch it again"
                 ) from error
-    if scene.mask is not None:
-        values, known = read_band(scene.mask, placed)
-        valid &= known & (values != 0)
     valid &= ~_nodata_mask(data, [s.nodata for s in scene.sources])
     if data.dtype.kind == "f":
         for channel in data:
             valid &= np.isfinite(channel)
-    return Raster(data, valid, scene.grid.crop(box), scene.bands)
+    return data, valid
 
 
 def _window(box: Box) -> Window:

@@ -3,7 +3,7 @@
 import re
 import stat
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 import rasterio
@@ -18,13 +18,14 @@ PIECES = re.compile(r'/vsi\w+/|:(?://)?|[",?!{}]')  # what stands between the pa
 Stamp = list[object]
 
 
-def files_read(names: Iterable[str]) -> tuple[str, ...]:
+def files_read(names: Iterable[str], *, lone: Collection[str] = ()) -> tuple[str, ...]:
     """Return every file that GDAL reads, or would read if it were there, for rasters of these ``names``.
 
     The rasters themselves, what a VRT draws from, recursively, masks, overviews and .aux.xml beside each, whole
     archives and containers of subdatasets, all files of a folder that is a raster; a remote one is its name alone.
     Sidecars that are not there are listed too: one that appears later changes what is read. Not followed: the rasters
-    that a tile index (GTI) or a service's XML names. Raises InputError where a source is missing, or a FIFO, say.
+    that a tile index (GTI) or a service's XML names. lone: those that need not be opened to know it.
+    Raises InputError where a source is missing, or a FIFO, say.
     """
     found: dict[str, None] = {}
     todo = deque(names)
@@ -38,6 +39,8 @@ def files_read(names: Iterable[str]) -> tuple[str, ...]:
         if file is None or key.endswith(SIDECARS):
             continue
         found.update(dict.fromkeys(_beside(file)))
+        if name in lone:
+            continue
         refuse_special(file)
         todo.extend(_listed(name))
     return tuple(found)

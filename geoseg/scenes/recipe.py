@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from geoseg.scenes.placement import Heights
 from geoseg.scenes.scene import BandSource
+from geoseg.values.box import Box
 from geoseg.values.grid import Grid
-from geoseg.values.resampling import Rule
+from geoseg.values.resampling import Overlap, Rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,7 @@ class Given:
     heights: Heights | None = None  # of the ground, by which RPCs place pixels
     no_crs: bool = False  # files without a place are taken in pixel coordinates
     pixel_m: float | None = None  # size of the pixels of such files
+    overlap: Overlap = "first"  # which of the tiles that know a pixel gives it
     local_only: bool = False  # names and formats that make GDAL read further files or URLs are refused
 
 
@@ -33,6 +35,9 @@ class Described:
     dtypes: tuple[str, ...]  # as rasterio names them
     block: tuple[int, int]  # native (rows, cols) block of the first file
     notes: tuple[str, ...] = ()  # see ``Scene.notes``
+    tiles: tuple[tuple["Described", Box], ...] = ()  # what it is put together from, see ``Tiles``, and where they lie
+    lone: frozenset[str] = frozenset()
+    physical: bool = False
 
 
 Recipe = Callable[[Given], Described | None]  # None: the input is of another kind

@@ -1,7 +1,9 @@
 """Scene: a raster (or several files of one grid) that may be read by windows; nothing is loaded, cheap to pickle."""
 
-from collections.abc import Callable, Collection
+import hashlib
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -48,6 +50,42 @@ class BandSource:
     placing: Placing | None = None  # None: the file's grid is the scene's
 
 
+@dataclass(frozen=True)
+class Tiles:
+    """Scenes that lie beside and over each other on one grid: of those that know a pixel, the first gives it.
+
+    boxes: where each lies; lone: files with nothing beside them that GDAL would read too; physical: whether values are
+    brought to physical ones when they are read, since scales differ.
+    """
+
+    scenes: tuple["Scene", ...]
+    boxes: tuple[Box, ...]
+    lone: frozenset[str] = frozenset()
+    physical: bool = False
+
+    def __repr__(self) -> str:
+        """Return how many there are, and a digest of all that decides a pixel."""
+        every = [(box, *(replace(s, file=Path(s.file).name) for s in t.sources)) for t, box in self._pairs()]
+        return f"{len(self.scenes)} tiles {hashlib.sha256(repr((every, self.physical)).encode()).hexdigest()}"
+
+    def _pairs(self) -> Iterator[tuple["Scene", Box]]:
+        return zip(self.scenes, self.boxes, strict=True)
+
+    @cached_property
+    def _edges(self) -> NDArray[np.int64]:
+        return np.array([(b.row0, b.col0, b.row1, b.col1) for b in self.boxes])
+
+    def meeting(self, box: Box) -> Iterator[tuple["Scene", Box]]:
+        """Yield the scenes that share pixels with ``box``, in their order, and where they lie."""
+        top, left, bottom, right = self._edges.T
+        for i in np.flatnonzero((top < box.row1) & (left < box.col1) & (bottom > box.row0) & (right > box.col0)):
+            yield self.scenes[i], self.boxes[i]
+
+    def each(self, change: "Callable[[Scene], Scene]") -> "Tiles":
+        """Return the same with all scenes changed."""
+        return replace(self, scenes=tuple(change(scene) for scene in self.scenes))
+
+
 @dataclass(frozen=True, slots=True)
 class Scene:
     """A raster we may read.
@@ -55,7 +93,8 @@ class Scene:
     bands: what the channels measure, in file order without alpha; named: whether the names are known rather than
     counted; sources: one per band; block: native (rows, cols) block; dtype: the stored type; mask: a raster of the
     same grid whose first band hides pixels where it is 0, nodata or NaN; origin: (row, col) of its first pixel on the
-    grid of the scene that it was cut from; notes: what a reader of its map should know of how it was opened.
+    grid of the scene that it was cut from; tiles: what it is put together from, None where its sources hold all of it;
+    notes: what a reader of its map should know of how it was opened.
     """
 
     grid: Grid
@@ -66,6 +105,7 @@ class Scene:
     block: tuple[int, int]
     mask: str | None = None
     origin: tuple[int, int] = (0, 0)
+    tiles: Tiles | None = None
     notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
@@ -86,13 +126,20 @@ class Scene:
     @property
     def files(self) -> tuple[str, ...]:
         """The files, each once, in order."""
-        return tuple(dict.fromkeys(s.file for s in self.sources))
+        own = self.sources if self.tiles is None else (s for tile in self.tiles.scenes for s in tile.sources)
+        return tuple(dict.fromkeys(s.file for s in own))
 
     @property
     def inputs(self) -> tuple[str, ...]:
         """All that is read for it: its files, its mask, and heights by which files are placed."""
-        more = (file for s in self.sources if s.placing is not None for file in s.placing.files)
+        every = self.sources if self.tiles is None else (s for tile in self.tiles.scenes for s in tile.sources)
+        more = (file for s in every if s.placing is not None for file in s.placing.files)
         return tuple(dict.fromkeys((*self.files, *(() if self.mask is None else (self.mask,)), *more)))
+
+    @property
+    def lone(self) -> frozenset[str]:
+        """Files with nothing beside them that GDAL would read too."""
+        return frozenset() if self.tiles is None else self.tiles.lone
 
     @property
     def name(self) -> str:
@@ -138,7 +185,11 @@ class Scene:
                 f"{self.name}: {len(self.bands)} bands without names, the model needs {len(wanted)} "
                 f"({', '.join(wanted.names)}). Name them in file order with --bands, or pick by number: --bands 3,2,1"
             )
-        return replace(self, bands=wanted, named=True, sources=tuple(self.sources[i] for i in order))
+        return self._ordered(wanted, order)
+
+    def _ordered(self, bands: BandSet, order: Sequence[int]) -> "Scene":
+        tiles = None if self.tiles is None else self.tiles.each(lambda tile: tile._ordered(bands, order))
+        return replace(self, bands=bands, named=True, sources=tuple(self.sources[i] for i in order), tiles=tiles)
 
     def _without_lacking(self, wanted: BandSet, optional: Collection[str]) -> BandSet:
         """Return ``wanted`` without the optional bands that the scene lacks; unnamed, it has all of them or none."""

@@ -72,15 +72,36 @@ def recipe(given: Given) -> Described | None:
     """Return files on a grid in the CRS that ``--warp-to`` names: that of the first if it lies in it, north up."""
     if given.warp_to is None:
         return None
-    if given.resampling == "average":
-        raise ConfigError("--resampling average is for files of other pixel sizes; with --warp-to: nearest or bilinear")
-    try:
-        crs = CRS.from_user_input(given.warp_to)
-    except ValueError as error:
-        raise ConfigError(f"--warp-to {given.warp_to}: not a CRS ({first_line(error)})") from error
     places = [_placement(path, given) for path in given.paths]
-    grid = _grid(given.paths[0], places[0], crs)
+    grid = north_up(given.paths[0], places[0], stated_crs(given.warp_to))
     return joined([_onto(grid, path, place, given) for path, place in zip(given.paths, places, strict=True)])
+
+
+def stated_crs(text: str) -> CRS:
+    """Return the CRS that --warp-to names; raises ConfigError."""
+    try:
+        return CRS.from_user_input(text)
+    except ValueError as error:
+        raise ConfigError(f"--warp-to {text}: not a CRS ({first_line(error)})") from error
+
+
+def of_grid(grid: Grid) -> Placement:
+    """Return where the pixels of a grid lie."""
+    return Placement(grid.crs, grid.shape, ByTransform(grid.transform, 360 if grid.crs.is_geographic else None))
+
+
+def bounds_in(path: str, place: Placement, grid: Grid) -> tuple[float, float, float, float]:
+    """Return the least row and column and the largest of a grid, as far as it may reach, over which a file lies."""
+    cols, rows = applied(~grid.transform, *_probes(path, place, grid.crs))
+    return float(rows.min()), float(cols.min()), float(rows.max()), float(cols.max())
+
+
+def warped_onto(path: str, place: Placement, grid: Grid, rule: Rule) -> tuple[Warped, bool]:
+    """Return how a file's pixels become those of a grid, and whether there is no better way."""
+    if rule == "average":
+        raise ConfigError("--resampling average is for files of other pixel sizes in one CRS; take nearest or bilinear")
+    operation, best = _operation_between(path, grid.crs, place)
+    return Warped(grid.transform, operation, place, rule), best
 
 
 def _onto(grid: Grid, path: str, place: Placement, given: Given) -> Described:
@@ -93,8 +114,7 @@ def _onto(grid: Grid, path: str, place: Placement, given: Given) -> Described:
     if place.transform is not None and Grid(place.crs, place.transform, place.shape).same_as(grid):
         return part
     rule = given.resampling or "bilinear"
-    operation, best = _operation_between(path, grid.crs, place)
-    placing = Warped(grid.transform, operation, place, rule)
+    placing, best = warped_onto(path, place, grid, rule)
     found = place.crs.to_string()[:60] if place.transform is not None else str(place.way)
     note = f"{path}: warped from {found} to {given.warp_to} ({rule})"
     note += "" if best else "; a better transformation exists, but its grid is not installed (projsync)"
@@ -110,8 +130,7 @@ def _placement(path: str, given: Given) -> Placement:
             return Placement(crs, src.shape, _by_points(path, tuple((p.row, p.col, p.x, p.y) for p in points)))
         if src.transform.is_identity and src.rpcs and given.heights is not None:
             return Placement(CRS.from_epsg(4326), src.shape, ByRational.of(src.rpcs, given.heights))
-        grid = own_grid(src, given)
-        return Placement(grid.crs, grid.shape, ByTransform(grid.transform, 360 if grid.crs.is_geographic else None))
+        return of_grid(own_grid(src, given))
 
 
 def _by_points(path: str, points: tuple[tuple[float, float, float, float], ...]) -> ByPoints:
@@ -126,17 +145,11 @@ def _by_points(path: str, points: tuple[tuple[float, float, float, float], ...])
     return way
 
 
-def _grid(path: str, place: Placement, crs: CRS) -> Grid:
+def north_up(path: str, place: Placement, crs: CRS) -> Grid:
     """Return the file's own grid if it is north up in ``crs``, else one around it, of square pixels of its diagonal."""
     if place.transform is not None and place.crs == crs and place.transform.b == place.transform.d == 0:
         return Grid(crs, place.transform, place.shape)
-    height, width = place.shape
-    rows, cols = np.meshgrid(np.linspace(0, height, PROBES), np.linspace(0, width, PROBES), indexing="ij")
-    x, y = _operation(_operation_between(path, crs, place)[0]).transform(
-        *place.way.to_crs(rows, cols), direction="INVERSE"
-    )
-    if not (np.isfinite(x).all() and np.isfinite(y).all()):
-        raise InputError(f"{path}: parts of it have no place in {crs.to_string()[:60]}; name a CRS made for its region")
+    (height, width), (x, y) = place.shape, _probes(path, place, crs)
     size = hypot(x[-1, -1] - x[0, 0], y[-1, -1] - y[0, 0]) / hypot(height, width)
     shape = (round(np.ptp(y) / size) or 1, round(np.ptp(x) / size) or 1)
     if shape[0] * shape[1] > MOST_TIMES * height * width:
@@ -145,6 +158,18 @@ def _grid(path: str, place: Placement, crs: CRS) -> Grid:
             f"made for its region"
         )
     return Grid(crs, Affine(size, 0, float(x.min()), 0, -size, float(y.max())), shape)
+
+
+def _probes(path: str, place: Placement, crs: CRS) -> tuple[Places, Places]:
+    """Return x and y in a CRS of places all over a file; raises InputError where some have none."""
+    height, width = place.shape
+    rows, cols = np.meshgrid(np.linspace(0, height, PROBES), np.linspace(0, width, PROBES), indexing="ij")
+    x, y = _operation(_operation_between(path, crs, place)[0]).transform(
+        *place.way.to_crs(rows, cols), direction="INVERSE"
+    )
+    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+        raise InputError(f"{path}: parts of it have no place in {crs.to_string()[:60]}; name a CRS made for its region")
+    return np.asarray(x), np.asarray(y)
 
 
 def _operation_between(path: str, crs: CRS, place: Placement) -> tuple[str, bool]:

@@ -3,3 +3,4 @@
 from typing import Literal
 
 Rule = Literal["nearest", "bilinear", "average"]
+Overlap = Literal["first", "newest", "oldest", "clearest"]  # which tile of a mosaic gives a pixel that several know
