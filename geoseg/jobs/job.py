@@ -116,7 +116,10 @@ class Job:
         return {
             "geoseg": __version__,
             "source": self.source_stamps(),
-            "bands": [*map(_named, scene.sources), *([] if scene.tiles is None else [repr(scene.tiles)])],
+            "bands": [
+                *map(_named, scene.sources),
+                *(repr(more) for more in (scene.tiles, scene.quality) if more is not None),
+            ],
             "grid": [scene.grid.crs.to_wkt(), list(scene.grid.transform)[:6], list(scene.grid.shape)],
             "model": [bundle.digest for bundle in self.bundles],
             "windows": repr(self.windows),

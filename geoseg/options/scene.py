@@ -61,6 +61,9 @@ class SceneOptions(Checked):
             "Raster of heights in metres, for a scene placed by RPCs; instead of --height.", limit=NAMED, metavar="FILE"
         ),
     ] = None
+    mask_quality: Annotated[
+        bool, Option("Mask what a product's own quality band calls cloud, shadow or defect: SCL, QA_PIXEL, UDM2.")
+    ] = False
     no_crs: Annotated[
         bool, Option("Take an image without any place: maps and polygons in pixel coordinates, x right, y down.")
     ] = False

@@ -14,13 +14,12 @@ import numpy as np
 from geoseg.errors import ConfigError, InputError
 from geoseg.scenes.band_names import label_of_name
 from geoseg.scenes.geotiff import describe_file
+from geoseg.scenes.onto import onto
 from geoseg.scenes.recipe import Described, Given
-from geoseg.scenes.regridded import Regridded
-from geoseg.scenes.scene import Placing
 from geoseg.scenes.stack import recipe as stack
 from geoseg.scenes.tiff_header import read_header
 from geoseg.scenes.tile_lists import RASTERS, Listed, listed_tiles
-from geoseg.scenes.warped import bounds_in, north_up, of_grid, stated_crs, warped_onto
+from geoseg.scenes.warped import bounds_in, north_up, of_grid, stated_crs
 from geoseg.values.box import Box
 from geoseg.values.grid import Grid
 
@@ -186,14 +185,11 @@ def _box(grid: Grid, tile: Described, step: tuple[int, int] | None) -> Box:
 
 def _onto(grid: Grid, tile: Described, given: Given) -> Described:
     """Return a tile on its part of the mosaic's grid."""
-    file, rule = tile.sources[0].file, given.resampling or "bilinear"
-    best = True
-    placing: Placing | None = Regridded.between(tile.grid, grid, rule)
-    if placing is None:
-        placing, best = warped_onto(file, of_grid(tile.grid), grid, rule)
-    note = f"{file}: brought to the grid of the first tile ({rule})"
+    rule = given.resampling or "bilinear"
+    brought, best = onto(tile, grid, rule)
+    note = f"{tile.sources[0].file}: brought to the grid of the first tile ({rule})"
     note += "" if best else "; a better transformation exists, but its grid is not installed (projsync)"
-    return replace(tile, grid=grid, sources=tuple(replace(s, placing=placing) for s in tile.sources), notes=(note,))
+    return replace(brought, notes=(note,))
 
 
 def _several(notes: Sequence[str]) -> list[str]:

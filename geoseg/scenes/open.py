@@ -12,6 +12,7 @@ from geoseg.scenes import geotiff, mosaic, stack, warped
 from geoseg.scenes.band_names import name_bands
 from geoseg.scenes.geotiff import describe_file
 from geoseg.scenes.placement import Heights
+from geoseg.scenes.products import kinds as products
 from geoseg.scenes.recipe import Described, Given, Recipe
 from geoseg.scenes.scene import Scene, Tiles
 from geoseg.scenes.stack import in_words
@@ -20,6 +21,7 @@ from geoseg.values.grid import Grid
 from geoseg.values.resampling import Overlap, Rule
 
 RECIPES: tuple[Recipe, ...] = (  # the first that knows the input makes the scene
+    products.recipe,
     mosaic.recipe,
     warped.recipe,
     stack.recipe,
@@ -41,6 +43,7 @@ def open_scene(
     warp_to: str | None = None,
     height: float | None = None,
     dem: str | Path | None = None,
+    mask_quality: bool = False,
     no_crs: bool = False,
     pixel_m: float | None = None,
     overlap: Overlap = "first",
@@ -57,6 +60,7 @@ def open_scene(
     "average", by which files of other pixel sizes become bands on the grid of the first one;
     warp_to: a CRS, such as "EPSG:32633", that a scene placed by ground control points, or in another CRS, is warped to;
     height, dem: the ground's height in metres, or a raster of heights, for scenes placed by RPCs;
+    mask_quality: whether a product's own quality band masks clouds, shadows and defects: SCL, QA_PIXEL, UDM2;
     no_crs: images without any place are taken in pixel coordinates, x to the right and y down; pixel_m: the side of
     their pixels, None for that of the model's training;
     overlap: which tile of a mosaic gives a pixel that several know;
@@ -74,12 +78,12 @@ def open_scene(
     if no_crs and warp_to is not None:
         raise ConfigError("--no-crs and --warp-to: what has no place cannot be warped to one")
     heights = _heights(height, dem)
-    given = Given(paths, assume_crs, resampling, warp_to, heights, no_crs, pixel_m, overlap, local_only)
+    given = Given(paths, assume_crs, resampling, warp_to, heights, mask_quality, no_crs, pixel_m, overlap, local_only)
     found = next(known for recipe in RECIPES if (known := recipe(given)) is not None)
     given_values = {"nodata": nodata, "scale": scale, "offset": offset}
     told: dict[str, Any] = {name: value for name, value in given_values.items() if value is not None}
     is_alpha = [s.index == s.alpha for s in found.sources]
-    names = name_bands(list(found.labels), is_alpha, bands, sensor, paths[0])
+    names = name_bands(list(found.labels), is_alpha, bands, sensor or found.sensor, paths[0])
     if mask is not None:
         _refuse_other_grid(str(mask), given, found.grid)
     scene = _scene(found, names, told)
@@ -104,6 +108,7 @@ def _scene(found: Described, names: tuple[BandSet, bool, tuple[int, ...]], told:
         sources=tuple(replace(s, alpha=None) if s.file in plain else s for s in (every[i] for i in picked)),
         dtype=_dtype_of_all(found.dtypes[i] for i in picked),
         block=found.block,
+        quality=found.quality,
         notes=found.notes,
     )
 

@@ -17,7 +17,7 @@ from geoseg.errors import ConfigError, InputError
 from geoseg.scenes.local_only import LOCAL_DRIVERS, is_elsewhere
 from geoseg.scenes.no_raster import way_out
 from geoseg.scenes.reads import local_file
-from geoseg.scenes.scene import BandSource, Placing, Scene, Tiles
+from geoseg.scenes.scene import BandSource, Placing, Quality, Scene, Tiles
 from geoseg.values.box import Box
 from geoseg.values.raster import Raster
 
@@ -128,11 +128,31 @@ def _pixels(scene: Scene, box: Box) -> tuple[NDArray[np.generic], NDArray[np.boo
                     f"{file}: rows {box.row0}..{box.row1}, columns {box.col0}..{box.col1} cannot be read "
                     f"({first_line(error)}); the file is damaged or cut off, fetch it again"
                 ) from error
+    if scene.quality is not None:
+        valid &= _good(scene.quality, box)
     valid &= ~_nodata_mask(data, [s.nodata for s in scene.sources])
     if data.dtype.kind == "f":
         for channel in data:
             valid &= np.isfinite(channel)
     return data, valid
+
+
+def _good(quality: Quality, box: Box) -> NDArray[np.bool_]:
+    """Return where a quality band hides nothing; outside its file nothing is known, and all is hidden."""
+
+    def fetch(part: Box) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
+        values, _ = read_band(quality.file, part)
+        return values[None], np.ones((1, *values.shape), np.bool_)
+
+    if quality.placing is None:
+        values, known = fetch(box)
+    else:
+        brought = [(b.within(box), *quality.placing.bring(b, fetch)) for b in box.blocks(BLOCK_PX)]
+        values, known = np.zeros((1, *box.shape)), np.zeros((1, *box.shape), np.bool_)
+        for (rows, cols), some, there in brought:
+            values[:, rows, cols], known[:, rows, cols] = some, there
+    stored = values[0].astype(np.int64)
+    return known[0] & ~np.isin(stored, quality.hidden) & (stored & quality.bits == 0)
 
 
 def _window(box: Box) -> Window:

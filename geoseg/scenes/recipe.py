@@ -1,10 +1,10 @@
 """Recipe: what makes a scene of one kind of input; ``geoseg.scenes.open`` holds the table of all."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from geoseg.scenes.placement import Heights
-from geoseg.scenes.scene import BandSource
+from geoseg.scenes.scene import BandSource, Quality
 from geoseg.values.box import Box
 from geoseg.values.grid import Grid
 from geoseg.values.resampling import Overlap, Rule
@@ -19,6 +19,7 @@ class Given:
     resampling: Rule | None = None  # by which files of other grids become pixels of the scene; None: they do not
     warp_to: str | None = None  # CRS on a grid of which the scene is to lie; None: on that of its first file
     heights: Heights | None = None  # of the ground, by which RPCs place pixels
+    mask_quality: bool = False  # whether a product's own quality band masks
     no_crs: bool = False  # files without a place are taken in pixel coordinates
     pixel_m: float | None = None  # size of the pixels of such files
     overlap: Overlap = "first"  # which of the tiles that know a pixel gives it
@@ -38,6 +39,16 @@ class Described:
     tiles: tuple[tuple["Described", Box], ...] = ()  # what it is put together from, see ``Tiles``, and where they lie
     lone: frozenset[str] = frozenset()
     physical: bool = False
+    own: tuple[Grid, ...] = ()  # of the files of the sources; none: ``grid`` is that of all
+    quality: Quality | None = None
+    quality_grid: Grid | None = None  # of its file
+    sensor: str | None = None  # that took it, where it is known
+    date: str | None = None  # sorts as text
+    clouds: float | None = None  # share that clouds cover, in percent
+
+    def dated(self, date: str | None, clouds: float | None) -> "Described":
+        """Return the same with what is known of when it was taken, and through which clouds."""
+        return replace(self, date=date, clouds=clouds)
 
 
 Recipe = Callable[[Given], Described | None]  # None: the input is of another kind

@@ -50,6 +50,17 @@ class BandSource:
     placing: Placing | None = None  # None: the file's grid is the scene's
 
 
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """The first band of a file, which says of each pixel how good it is, and what hides one."""
+
+    file: str
+    why: str  # in words
+    hidden: tuple[int, ...] = ()  # values
+    bits: int = 0  # any of them
+    placing: Placing | None = None  # None: its grid is the scene's
+
+
 @dataclass(frozen=True)
 class Tiles:
     """Scenes that lie beside and over each other on one grid: of those that know a pixel, the first gives it.
@@ -65,7 +76,7 @@ class Tiles:
 
     def __repr__(self) -> str:
         """Return how many there are, and a digest of all that decides a pixel."""
-        every = [(box, *(replace(s, file=Path(s.file).name) for s in t.sources)) for t, box in self._pairs()]
+        every = [(box, t.quality, *(replace(s, file=Path(s.file).name) for s in t.sources)) for t, box in self._pairs()]
         return f"{len(self.scenes)} tiles {hashlib.sha256(repr((every, self.physical)).encode()).hexdigest()}"
 
     def _pairs(self) -> Iterator[tuple["Scene", Box]]:
@@ -92,9 +103,9 @@ class Scene:
 
     bands: what the channels measure, in file order without alpha; named: whether the names are known rather than
     counted; sources: one per band; block: native (rows, cols) block; dtype: the stored type; mask: a raster of the
-    same grid whose first band hides pixels where it is 0, nodata or NaN; origin: (row, col) of its first pixel on the
-    grid of the scene that it was cut from; tiles: what it is put together from, None where its sources hold all of it;
-    notes: what a reader of its map should know of how it was opened.
+    same grid whose first band hides pixels where it is 0, nodata or NaN; quality: what hides pixels too; origin:
+    (row, col) of its first pixel on the grid of the scene that it was cut from; tiles: what it is put together from,
+    None where its sources hold all of it; notes: what a reader of its map should know of how it was opened.
     """
 
     grid: Grid
@@ -104,6 +115,7 @@ class Scene:
     dtype: str
     block: tuple[int, int]
     mask: str | None = None
+    quality: Quality | None = None
     origin: tuple[int, int] = (0, 0)
     tiles: Tiles | None = None
     notes: tuple[str, ...] = ()
@@ -134,7 +146,9 @@ class Scene:
         """All that is read for it: its files, its mask, and heights by which files are placed."""
         every = self.sources if self.tiles is None else (s for tile in self.tiles.scenes for s in tile.sources)
         more = (file for s in every if s.placing is not None for file in s.placing.files)
-        return tuple(dict.fromkeys((*self.files, *(() if self.mask is None else (self.mask,)), *more)))
+        scenes = (self, *(() if self.tiles is None else self.tiles.scenes))
+        masks = [scene.mask for scene in scenes if scene.mask] + [s.quality.file for s in scenes if s.quality]
+        return tuple(dict.fromkeys((*self.files, *masks, *more)))
 
     @property
     def lone(self) -> frozenset[str]:

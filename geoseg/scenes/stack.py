@@ -26,6 +26,7 @@ def joined(parts: Sequence[Described]) -> Described:
         labels=tuple(label for part in parts for label in part.labels),
         dtypes=tuple(dtype for part in parts for dtype in part.dtypes),
         block=parts[0].block,
+        own=tuple(own for part in parts for own in part.own or (part.grid,) * len(part.sources)),
         notes=tuple(note for part in parts for note in part.notes),
     )
 
@@ -49,7 +50,7 @@ def _onto(grid: Grid, part: Described, given: Given) -> Described:
     t = part.grid.transform
     note = f"{path}: pixels of {t.a:g} x {t.e:g} are brought to those of {given.paths[0]} ({rule})"
     sources = tuple(replace(s, placing=placing) for s in part.sources)
-    return replace(part, grid=grid, sources=sources, notes=(*part.notes, note))
+    return replace(part, grid=grid, sources=sources, own=(part.grid,) * len(sources), notes=(*part.notes, note))
 
 
 def _code(grid: Grid) -> str:

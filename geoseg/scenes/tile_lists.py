@@ -1,6 +1,7 @@
 """Which rasters a mosaic is made of: those of a folder, of a pattern, or of a tile index."""
 
 import glob
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -14,6 +15,7 @@ from geoseg.scenes.lists import is_output
 
 RASTERS = (".tif", ".tiff", ".jp2", ".vrt", ".img", ".png", ".jpg", ".jpeg", ".dem", ".bil", ".asc", ".nc")
 INDEXES = (".gpkg", ".shp", ".geojson", ".json", ".fgb", ".parquet")
+PRODUCT = re.compile(r"\.SAFE$|^S2[ABCD]_MSIL\w*\.zip$|^L[COTEM]0\d_L\w+(\.tar)?$", re.IGNORECASE)  # folders, archives
 LOCATION = ("location", "filename", "path")  # fields of a tile index, as gdaltindex and others call them
 DATES = ("datetime", "date", "acquired", "timestamp")
 CLOUDS = ("eo:cloud_cover", "cloud_cover", "clouds")
@@ -44,6 +46,16 @@ def listed_tiles(path: str) -> list[Listed] | None:
     if PurePosixPath(path).suffix.lower() in INDEXES and place.is_file():
         return _indexed(place)
     return None
+
+
+def product_names(path: str) -> list[str]:
+    """Return the products that a folder holds, or that match a pattern, by their names; none where it is one itself."""
+    place = Path(path)
+    if place.is_dir() and not PRODUCT.search(place.name):
+        return sorted(str(p) for p in place.iterdir() if PRODUCT.search(p.name))
+    if not CONNECTION.match(path) and glob.has_magic(path) and not place.exists():
+        return sorted(p for p in glob.glob(path, recursive=True) if PRODUCT.search(Path(p).name))  # noqa: PTH207
+    return []
 
 
 def _rasters(files: Iterable[Path], *, every: bool = False) -> list[str]:

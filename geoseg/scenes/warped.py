@@ -118,7 +118,8 @@ def _onto(grid: Grid, path: str, place: Placement, given: Given) -> Described:
     found = place.crs.to_string()[:60] if place.transform is not None else str(place.way)
     note = f"{path}: warped from {found} to {given.warp_to} ({rule})"
     note += "" if best else "; a better transformation exists, but its grid is not installed (projsync)"
-    return replace(part, sources=tuple(replace(s, placing=placing) for s in part.sources), notes=(*part.notes, note))
+    sources = tuple(replace(s, placing=placing) for s in part.sources)
+    return replace(part, sources=sources, notes=(*part.notes, note))
 
 
 def _placement(path: str, given: Given) -> Placement:
