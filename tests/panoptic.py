@@ -1,7 +1,8 @@
 """A scene of touching boxes and discs on two kinds of ground, and a network that is never wrong about it."""
 
 import numpy as np
-from conftest import write_tif
+from affine import Affine
+from conftest import GSD_M, write_tif
 from scipy import ndimage
 
 from geoseg.models.architectures import build_network
@@ -90,3 +91,8 @@ def write_oracle(folder, **changes):
 def write_scene(path, classes, ids, **profile):
     """Write what the oracle sees and return its path."""
     return write_tif(path, answers_of(classes, ids), **profile)
+
+
+def transform():
+    """Return where ``write_tif`` puts a scene."""
+    return Affine(GSD_M, 0, 3e5, 0, -GSD_M, 3.06e6)

@@ -11,14 +11,19 @@ from geoseg.models.value import Name, Value
 CENTRE, OFFSET = "centre", "offset"  # the groups of channels that objects are made of
 
 
-class Grouping(Value):
-    """How objects are made of centres and offsets."""
+class GroupRules(Value):
+    """How pixels find their centres."""
 
-    things: tuple[Name, ...] = Field(min_length=1, description="classes whose objects are told apart; others are stuff")
     peak_px: int = Field(5, ge=1, le=64, description="a centre is the largest value within so many rows and columns")
     least: float = Field(0.2, gt=0, le=1, description="least value of a centre")
     reach_px: int = Field(12, ge=1, le=256, description="how far from a centre an offset may point")
     min_px: int = Field(24, ge=1, description="smaller objects are left out")
+
+
+class Grouping(GroupRules):
+    """How objects are made of centres and offsets."""
+
+    things: tuple[Name, ...] = Field(min_length=1, description="classes whose objects are told apart; others are stuff")
 
     def faults(self, outputs: tuple[Output, ...], classes: set[str]) -> list[str]:
         """Return why a network of these groups of channels and classes cannot be grouped so."""

@@ -37,8 +37,10 @@ class Recipe:
 
 def random_window(
     area: LabelledArea, recipe: Recipe, rng: np.random.Generator, *, places: Places | None = None
-) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """Cut one changed window: normalised image (C, size, size), 0 where not known, and labels (size, size).
+) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.float32]]:
+    """Cut one changed window: normalised image (C, size, size), 0 where not known, labels (size, size), and the rest.
+
+    The rest is what the target says beside classes, (D, size, size), NaN where void.
 
     The window's centre lies near a labelled pixel (places: those of the area, where they are counted already); beyond
     the area's edge pixels are mirrored and labels ignored, so no pixel outside the area is ever seen.
@@ -47,7 +49,7 @@ def random_window(
     zoom = _zoom(area, change, rng)
     centre = (places or Places(area, recipe.target)).draw(rng)
     image, valid, raw = _geometry(area, centre, size, zoom, rotate=change.rotate, rng=rng)
-    labels = recipe.target.labels(raw, gsd_m=area.gsd_m / zoom)
+    labels, beside = recipe.target.labels(raw, gsd_m=area.gsd_m / zoom), recipe.target.beside(raw)
     if change.drop > 0 and rng.random() < change.drop:
         image[list(recipe.optional)] = np.nan
     lacking = np.isnan(image)
@@ -57,7 +59,7 @@ def random_window(
         r, c = rng.integers(0, size - h), rng.integers(0, size - w)
         valid[r : r + h, c : c + w] = False
     image = np.where(valid & ~lacking, image, np.float32(0))
-    return image, np.where(valid, labels, IGNORE).astype(np.uint8)
+    return image, np.where(valid, labels, IGNORE).astype(np.uint8), np.where(valid, beside, np.float32(np.nan))
 
 
 def _zoom(area: LabelledArea, change: Augmentation, rng: np.random.Generator) -> float:

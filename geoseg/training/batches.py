@@ -22,20 +22,23 @@ AHEAD = 2  # batches that are made before they are asked for
 class Batch(NamedTuple):
     """Windows of a step: images (B, C, size, size), labels (B, size, size), and distances by group, as labels.
 
-    places: where each window was cut, in words.
+    places: where each window was cut, in words; beside: what is learnt beside classes (B, D, size, size), NaN where
+    void.
     """
 
     images: Tensor
     labels: Tensor
     distances: Mapping[Group, Tensor]
     places: tuple[str, ...] = ()
+    beside: Tensor | None = None
 
     def on(self, device: str) -> "Batch":
         """Return the same on a device."""
         if device == "cpu":
             return self
         far = {group: tensor.to(device) for group, tensor in self.distances.items()}
-        return Batch(self.images.to(device), self.labels.to(device), far, self.places)
+        beside = None if self.beside is None else self.beside.to(device)
+        return Batch(self.images.to(device), self.labels.to(device), far, self.places, beside)
 
 
 def area_shares(areas: Sequence[LabelledArea], known: Sequence[int]) -> NDArray[np.float64]:
@@ -63,19 +66,22 @@ def batches(
     places = [Places(area, recipe.target) for area in areas]
     chance = area_shares(areas, [int(p.counts.sum()) for p in places])
 
-    def window(rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.uint8], str]:
+    def window(
+        rng: np.random.Generator,
+    ) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.float32], str]:
         at = rng.choice(len(areas), p=chance)
         return *random_window(areas[at], recipe, rng, places=places[at]), Path(areas[at].site).name
 
     def make(step: int) -> Batch:
         rng = np.random.default_rng((seed, step))
         cut = [window(rng) for _ in range(batch)]
-        images, labels = (np.stack(arrays) for arrays in list(zip(*cut, strict=True))[:2])
+        images, labels, beside = (np.stack(arrays) for arrays in list(zip(*cut, strict=True))[:3])
         if recipe.change.cutmix > 0:
             images, labels = _cutmix(images, labels, recipe.change.cutmix, rng)
         distances = {g: torch.from_numpy(far) for g, far in signed_distances(labels, measured).items()}
         seen = torch.from_numpy(images).contiguous(memory_format=torch.channels_last)
-        return Batch(seen, torch.from_numpy(labels), distances, tuple(place for _, _, place in cut))
+        more = torch.from_numpy(beside) if beside.shape[1] else None
+        return Batch(seen, torch.from_numpy(labels), distances, tuple(place for *_, place in cut), more)
 
     with ThreadPoolExecutor(1) as pool:
         ahead = [pool.submit(make, first + step) for step in range(AHEAD)]

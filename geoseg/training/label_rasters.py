@@ -76,7 +76,9 @@ class LabelRaster:
 
     def _raw(self, values: Values) -> Raw:
         if self.raw is None:
-            return (values % np.iinfo(np.int32).max).astype(np.int32)  # 0 stays none
+            numbers = values.astype(np.int64) % np.iinfo(np.int32).max
+            raw = self.target.raw(np.full(values.shape, self.target.default_class, np.int64).ravel(), numbers.ravel())
+            return np.where(numbers == 0, self.target.elsewhere_raw, raw.reshape(values.shape)).astype(np.int32)
         present, at = np.unique(values, return_inverse=True)
         return np.array([self.raw.get(int(v), UNKNOWN) for v in present], np.int32)[at].reshape(values.shape)
 

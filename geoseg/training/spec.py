@@ -15,8 +15,9 @@ from geoseg.models.spec import Architecture, ModelSpec, Normalisation, Range
 from geoseg.models.value import Value, Views
 from geoseg.training.chips import expanded
 from geoseg.training.data_spec import BlockSplit, LabelledScene, Split
-from geoseg.training.losses.terms import CE_DICE, Balance, Terms, groups_of
+from geoseg.training.losses.terms import CE_DICE, OF_THINGS, Balance, Terms, groups_of
 from geoseg.training.targets import BuildingTarget, ClassTarget
+from geoseg.training.things import ThingsTarget
 from geoseg.untrusted.validation import in_words
 from geoseg.values.bands import Band, BandSet
 
@@ -100,7 +101,7 @@ class TrainSpec(Value):
 
     name: str
     data: tuple[LabelledScene, ...] = Field(min_length=1)
-    target: BuildingTarget | ClassTarget = Field(discriminator="kind")
+    target: BuildingTarget | ClassTarget | ThingsTarget = Field(discriminator="kind")
     bands: str = Field(description="the model's input bands, e.g. red,green,blue")
     derived: tuple[str, ...] = Field(
         (), description="further input channels that are computed: ndvi, ndwi, ndbi, name=(a-b)/(a+b) or name=a-b"
@@ -137,6 +138,14 @@ class TrainSpec(Value):
     def _strips_unsaid(cls, split: object) -> object:
         return {"by": "strips", **split} if isinstance(split, dict) else split
 
+    @model_validator(mode="before")
+    @classmethod
+    def _usual_loss(cls, said: object) -> object:
+        """Let things be judged where nothing is said of the loss."""
+        target = said.get("target") if isinstance(said, dict) else None
+        kind = target.get("kind") if isinstance(target, dict) else getattr(target, "kind", None)
+        return {"loss": OF_THINGS, **said} if isinstance(said, dict) and kind == "things" else said
+
     @model_validator(mode="after")
     def _has_splits(self) -> Self:
         open_ends = [d.label_files[0] for d in self.data if d.use == "split" and (d.split or self.split) is None]
@@ -171,8 +180,13 @@ class TrainSpec(Value):
 
     @model_validator(mode="after")
     def _judges_its_target(self) -> Self:
+        judged = {"softmax", *(group.activation for group in self.target.more)}
+        if missing := [group.name for group in self.target.more if group.name not in self.loss]:
+            raise ValueError(f"loss: {', '.join(missing)}: of things it is needed, e.g. {{{missing[0]}: 10}}")
+        if self.target.more and self.augmentation.cutmix > 0:
+            raise ValueError("augmentation.cutmix: it cuts objects, whose centres are learnt; leave it out")
         for name, term in self.loss.items() if self.target.channels else ():
-            if term.judges != "softmax":
+            if term.judges not in judged:
                 raise ValueError(f"loss: {name} is of {term.judges} outputs, and the target is of classes")
             try:
                 groups_of(term, self.target)
@@ -214,7 +228,9 @@ class TrainSpec(Value):
             ramp_px=ramp_px if self.ramp_px is None else self.ramp_px,
             multiple_px=USUAL_PX if USUAL_PX % network.multiple_px == 0 else network.multiple_px,
             tta=self.tta,
-            outputs=(Output(channels=self.target.channels),),
+            task="semantic" if self.target.grouping is None else "panoptic",
+            outputs=(Output(channels=self.target.channels), *self.target.more),
+            grouping=self.target.grouping,
             classes=self.target.class_table,
             polygon_class=self.target.polygon_class,
             suits_m=self.suits_m,

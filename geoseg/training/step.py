@@ -80,7 +80,7 @@ class Stepper:
     def _loss(self, batch: Batch, objective: Objective) -> Tensor:
         with autocast(self.device, self.precision):
             logits = self.network(batch.images)
-        answer = Answer(logits, batch.labels, pixel_weights(batch.labels, self.spec), batch.distances)
+        answer = Answer(logits, batch.labels, pixel_weights(batch.labels, self.spec), batch.distances, batch.beside)
         return objective(answer, share=self.steps / self.total)
 
     def _set_rate(self) -> None:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
 from geoseg.errors import ConfigError
-from geoseg.models.outputs import Channel
+from geoseg.models.grouping import Grouping
+from geoseg.models.outputs import Channel, Output
 from geoseg.models.value import Value
 from geoseg.training.label_spec import ClassValues, LabelLayer, as_texts
 from geoseg.values.classes import BUILDING_CLASSES, ClassInfo, parse_color
@@ -27,7 +28,25 @@ BUILDING_CHANNELS = (
 Raw = NDArray[np.int32]
 
 
-class BuildingTarget(Value):
+class PlainTarget(Value):
+    """What is said of all targets but those of things: classes alone."""
+
+    @property
+    def more(self) -> tuple[Output, ...]:
+        """Groups of channels beside those of the classes."""
+        return ()
+
+    @property
+    def grouping(self) -> Grouping | None:
+        """How objects are made of these groups."""
+        return None
+
+    def beside(self, raw: Raw) -> NDArray[np.float32]:
+        """Return what the channels of ``more`` shall say, (D, H, W), NaN where void."""
+        return np.empty((0, *raw.shape), np.float32)
+
+
+class BuildingTarget(PlainTarget):
     """Footprints as background / interior / border; p(building) = p(interior) + p(border)."""
 
     kind: Literal["buildings"] = "buildings"
@@ -100,7 +119,7 @@ class BuildingTarget(Value):
         return labels
 
 
-class ClassTarget(Value):
+class ClassTarget(PlainTarget):
     """Labels with a class each; ground without a label is ignored, or is one of the classes."""
 
     kind: Literal["classes"] = "classes"
@@ -183,10 +202,15 @@ class ClassTarget(Value):
         """Return the class id, or None for void, that values of a layer mean; raises ConfigError."""
         return _meanings(layer.values or self.values, self.classes, source=layer.file)
 
+    @property
+    def numbered(self) -> frozenset[str]:
+        """Names of the classes whose objects are told apart."""
+        return frozenset(self.border_m)
+
     def raw(self, ids: NDArray[np.int64], numbers: NDArray[np.int64]) -> Raw:
-        """Return raw labels (N,) of class ids: channels, and of classes with a border a multiple by number more."""
+        """Return raw labels (N,) of class ids: channels, and of numbered classes a multiple by number more."""
         channel = {c.id: i for i, c in enumerate(self.classes)}
-        bordered = {c.id for c in self.classes if c.name in self.border_m}
+        bordered = {c.id for c in self.classes if c.name in self.numbered}
         plain = np.array([channel.get(int(i), UNKNOWN) for i in ids], np.int64)
         return (plain + np.where(np.isin(ids, list(bordered)), numbers * len(self.classes), 0)).astype(np.int32)
 

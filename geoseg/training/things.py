@@ -1,7 +1,14 @@
 """What a network learns of objects: a bump at the centre of each, and from each of its pixels the way there."""
 
+from typing import Literal, Self
+
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from geoseg.models.grouping import CENTRE, OFFSET, Grouping, GroupRules
+from geoseg.models.outputs import VECTOR, Channel, Output
+from geoseg.training.targets import UNKNOWN, ClassTarget, Raw
 
 REACH = 3.5  # of a bump, in sigmas: beyond it is nothing
 
@@ -28,3 +35,62 @@ def bumps_and_offsets(ids: NDArray[np.int32], *, sigma_px: float) -> tuple[NDArr
         y, x = np.ogrid[r0 : r0 + own.shape[0], c0 : c0 + own.shape[1]]
         np.maximum(own, np.exp(-((y - row) ** 2 + (x - col) ** 2) / (2 * sigma_px**2)), out=own, casting="same_kind")
     return bumps, offsets
+
+
+class ThingsTarget(ClassTarget):
+    """Classes, and of the things among them centres and offsets, so that objects are told apart.
+
+    Labels are polygons, or a raster of object numbers where one class alone is a thing and 0 is ground without one.
+    """
+
+    kind: Literal["things"] = "things"  # type: ignore[assignment]
+    things: tuple[str, ...] = Field(min_length=1, description="classes whose objects are told apart; others are stuff")
+    range_px: int = Field(64, gt=0, le=4096, description="how far pixels of an object lie from its centre at most")
+    bump_px: float = Field(4.0, gt=0, le=64, description="sigma of the bump at a centre")
+    group: GroupRules = Field(GroupRules(), description="how runs find the centre of a pixel: docs/tasks.md")
+
+    @model_validator(mode="after")
+    def _things_exist(self) -> Self:
+        if stray := sorted(set(self.things) - {c.name for c in self.classes}):
+            raise ValueError(f"things: {', '.join(stray)}: no such class")
+        return self
+
+    @property
+    def numbered(self) -> frozenset[str]:
+        """See ``ClassTarget``."""
+        return frozenset(self.things)
+
+    @property
+    def default_class(self) -> int | None:
+        """The class id of features that nothing is said of: the only thing; values of rasters are their numbers."""
+        said = len(self.things) > 1 or self.column is not None or self.values
+        return None if said else next(c.id for c in self.classes if c.name == self.things[0])
+
+    @property
+    def more(self) -> tuple[Output, ...]:
+        """See ``PlainTarget``: centres, and vectors to them."""
+        row, col = (Channel(name=name) for name in VECTOR)
+        return (
+            Output(name=CENTRE, activation="sigmoid", bits=16, channels=(Channel(name=CENTRE),)),
+            Output(name=OFFSET, activation="signed", channels=(row, col), range_px=self.range_px),
+        )
+
+    @property
+    def grouping(self) -> Grouping | None:
+        """See ``PlainTarget``."""
+        return Grouping(things=self.things, **self.group.model_dump())
+
+    def beside(self, raw: Raw) -> NDArray[np.float32]:
+        """Return bumps 0..1, and offsets as shares -1..1 of ``range_px``, (3, H, W), NaN where void.
+
+        Void are pixels of nothing known, objects that the array's edges may cut, whose centres are not known, and in
+        offsets all that is no object.
+        """
+        ids = np.where(raw >= len(self.classes), raw, 0)
+        cut = np.unique(np.concatenate([ids[0], ids[-1], ids[:, 0], ids[:, -1]]))
+        bumps, offsets = bumps_and_offsets(ids, sigma_px=self.bump_px)
+        void = (raw == UNKNOWN) | (np.isin(ids, cut) & (ids > 0))
+        out = np.concatenate([bumps[None], np.clip(offsets / self.range_px, -1, 1)])
+        out[:, void] = np.nan
+        out[1:, ids == 0] = np.nan
+        return out

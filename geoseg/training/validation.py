@@ -46,11 +46,12 @@ class Validation:
         position = torch.tensor(self.model.class_of_channel)
         confusion = np.zeros((classes, classes), np.int64)
         for area in areas:
-            for images, labels in _blocks(area, self.spec.target, self.model):
+            for images, labels, beside in _blocks(area, self.spec.target, self.model):
                 with torch.inference_mode(), autocast(self.device, self.precision):
                     logits = network(images.to(self.device)).cpu()
-                losses.append(float(self.objective(Answer(logits, labels))))
-                p = torch.softmax(logits.float(), 1)
+                answer = Answer(logits, labels, beside=beside)
+                losses.append(float(self.objective(answer)))
+                p = answer.of("softmax").probability
                 per_class = torch.stack([p[:, position == c].sum(1) for c in range(classes)], 1)
                 known = labels != IGNORE
                 truth = position[labels[known].long()].numpy()
@@ -78,7 +79,7 @@ def scattered_gap(
 
 def _blocks(
     area: LabelledArea, target: BuildingTarget | ClassTarget, model: ModelSpec
-) -> Iterator[tuple[Tensor, Tensor]]:
+) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
     """Yield an area in blocks, padded to the network's stride with ignored pixels; edge effects are accepted here."""
     mean = np.array(model.normalisation.mean, np.float32)[:, None, None]
     std = np.array(model.normalisation.std, np.float32)[:, None, None]
@@ -90,7 +91,10 @@ def _blocks(
             image = np.where(known, (pixels.image - mean) / std, np.float32(0)).astype(np.float32)
             pad = [(0, -n % model.multiple_px) for n in own.shape]
             x = torch.from_numpy(np.pad(image, ((0, 0), *pad), mode="symmetric"))[None]
+            beside = np.where(pixels.valid, target.beside(pixels.labels), np.float32(np.nan))
+            beside = np.pad(beside, ((0, 0), *pad), constant_values=np.nan)
             yield (
                 x.contiguous(memory_format=torch.channels_last),
                 torch.from_numpy(np.pad(own, pad, constant_values=IGNORE))[None],
+                torch.from_numpy(beside)[None] if len(beside) else None,
             )

@@ -62,7 +62,7 @@ def test_cutmix_moves_pixels_and_labels_together(share):
 
 def test_distances_are_made_of_the_labels_as_they_are_shown():
     made = batches([area(0, site="a"), area(1, site="b")], recipe(cutmix=1.0), batch=4, seed=3, measured=[(1,), (0, 1)])
-    _, labels, distances, _ = next(made)
+    _, labels, distances, *_ = next(made)
     for group, far in signed_distances(labels.numpy(), [(1,), (0, 1)]).items():
         np.testing.assert_array_equal(distances[group], far)
     assert distances[(1,)].any()

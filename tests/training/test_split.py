@@ -94,7 +94,7 @@ def test_augmented_windows_see_their_area_alone(seed, height, width):
     plain = Augmentation(gain=0, band_gain=0, offset=0, gamma=(1, 1), noise=0, blur=0, erase=0)
     mean, std = np.full(2, 100, np.float32), np.full(2, 20, np.float32)
     recipe = Recipe(64, plain, BuildingTarget(), mean, std, (mean - 2.5 * std, mean + 2.5 * std))
-    window, _ = random_window(area, recipe, rng)
+    window, *_ = random_window(area, recipe, rng)
     assert window.shape == (2, 64, 64)
     assert image.min() - 0.01 <= (window * 20 + 100).min()
     assert (window * 20 + 100).max() <= image.max() + 0.01

@@ -7,6 +7,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from geoseg.models.outputs import Activation
 from geoseg.training.losses.distances import signed_distances
 from geoseg.training.losses.terms import Group
 from geoseg.training.targets import IGNORE
@@ -24,6 +25,25 @@ class Answer:
     """(B, H, W), what each pixel counts in the losses of pixels; None for 1."""
     distances: Mapping[Group, Tensor] = field(default_factory=dict)
     """(B, H, W) by group, see ``signed_distances``; what is not there is computed when it is asked for."""
+    beside: Tensor | None = None
+    """(B, D, H, W) what the last D channels shall say beside the classes, NaN where void; None where D is 0."""
+
+    def of(self, judged: Activation) -> "Answer":
+        """Return the channels of one activation with their truth: classes, then centres, then offsets."""
+        return self if self.beside is None else self._parts[judged]
+
+    @cached_property
+    def _parts(self) -> dict[Activation, "Answer"]:
+        assert self.beside is not None  # of has looked
+        k = self.logits.shape[1] - self.beside.shape[1]
+        classes = Answer(self.logits[:, :k], self.truth, self.weights, self.distances)
+        sigmoid = Answer(self.logits[:, k : k + 1], self.beside[:, :1])
+        return {"softmax": classes, "sigmoid": sigmoid, "signed": Answer(self.logits[:, k + 1 :], self.beside[:, 1:])}
+
+    @property
+    def right(self) -> Tensor:
+        """The truth of quantities in fp32, and what was answered where it is void."""
+        return torch.where(self.known, self.truth, self.values.detach()).float()
 
     @cached_property
     def values(self) -> Tensor:

@@ -33,8 +33,7 @@ def binary_cross_entropy(answer: Answer, _: BinaryCrossEntropy, groups: tuple[Gr
 
 def huber(answer: Answer, term: Huber, _: tuple[Group, ...]) -> Tensor:
     """Return the mean over known numbers of the Huber loss."""
-    right = torch.where(answer.known, answer.truth, answer.values.detach())
-    cost = functional.huber_loss(answer.values, right.float(), reduction="none", delta=term.delta)
+    cost = functional.huber_loss(answer.values, answer.right, reduction="none", delta=term.delta)
     pixel = answer.known.float() if answer.weights is None else answer.known.float() * answer.weights[:, None]
     return (cost * pixel).sum() / pixel.sum().clamp_min(1.0)
 

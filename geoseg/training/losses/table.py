@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from geoseg.training.losses import pixels, regions
+from geoseg.training.losses import pixels, regions, things
 from geoseg.training.losses.answer import Answer
 from geoseg.training.losses.terms import Group, Term, groups_of
 from geoseg.training.targets import BuildingTarget, ClassTarget
@@ -24,6 +24,8 @@ LOSSES: Mapping[str, Loss] = {
     "boundary": regions.boundary,
     "hausdorff": regions.hausdorff,
     "huber": pixels.huber,
+    "centre": things.centre,
+    "offset": things.offset,
 }
 
 
@@ -53,6 +55,6 @@ class Objective:
         for name, term, groups in self.parts:
             weight = term.weight / mean * term.risen(share)
             if weight > 0:
-                own = LOSSES[name](answer, term, groups) * weight
+                own = LOSSES[name](answer.of(term.judges), term, groups) * weight
                 total = own if total is None else total + own
         return answer.nothing if total is None else total

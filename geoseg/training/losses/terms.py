@@ -114,6 +114,18 @@ class Huber(_OfPixels):
     delta: float = Field(1.0, gt=0, description="in the unit of the output")
 
 
+class Centre(_OfPixels):
+    """Squared error of the bumps at the centres of things (Cheng et al. 2020)."""
+
+    judges: ClassVar[Activation] = "sigmoid"
+
+
+class Offset(_OfPixels):
+    """Absolute error of the way from pixels of things to their centres, as a share of range_px (Cheng et al. 2020)."""
+
+    judges: ClassVar[Activation] = "signed"
+
+
 TERMS: Mapping[str, type[Term]] = {
     "cross-entropy": CrossEntropy,
     "bce": BinaryCrossEntropy,
@@ -126,6 +138,8 @@ TERMS: Mapping[str, type[Term]] = {
     "boundary": Boundary,
     "hausdorff": Hausdorff,
     "huber": Huber,
+    "centre": Centre,
+    "offset": Offset,
 }
 
 
@@ -156,6 +170,11 @@ def _said(terms: Mapping[str, Term]) -> dict[str, object]:
 Terms = Annotated[dict[str, Term], BeforeValidator(_read), PlainSerializer(_said)]
 Balance = Literal["auto", "inverse"]
 CE_DICE: dict[str, Term] = {"cross-entropy": CrossEntropy(weight=0.5), "dice": Dice(weight=0.5)}
+OF_THINGS: dict[str, Term] = {  # by what a toy of boxes and discs is learnt in minutes
+    "cross-entropy": CrossEntropy(weight=1),
+    "centre": Centre(weight=20),
+    "offset": Offset(weight=8),
+}
 
 
 def groups_of(term: Term, target: BuildingTarget | ClassTarget) -> tuple[Group, ...]:
