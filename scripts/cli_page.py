@@ -19,6 +19,7 @@ from geoseg.options.option import Declared, declared, groups
 from geoseg.options.polygons import PolygonOptions, RegularizeOptions
 from geoseg.options.run import BatchOptions, ClusterOptions, EngineOptions, RunOptions
 from geoseg.options.scene import SceneOptions
+from geoseg.options.segment import SegmentOptions
 from geoseg.options.train import TrainOptions
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "cli.md"
@@ -39,6 +40,7 @@ TABLES: tuple[tuple[str, Any, str | None], ...] = (
     ("Regularize", RegularizeOptions, None),
     ("Batch", BatchOptions, None),
     ("Fit", FitOptions, None),
+    ("Segment", SegmentOptions, None),
     ("Train", TrainOptions, None),
     ("Autoconfig", AutoconfigOptions, None),
     ("Calibrate", CalibrateOptions, None),

@@ -57,6 +57,10 @@ VERBS = {
         "calibrate",
         "Fit a model's probabilities and thresholds to labelled ground, without training, and write it as a bundle.",
     ),
+    "segment": (
+        "segment",
+        "Cut a scene into superpixels: polygons with the mean of every band, ready to be labelled by a click.",
+    ),
     "evaluate": (
         "evaluate",
         "Score a prediction: IoU, F1, confusion, kappa, boundaries, objects; compare it with another; report it.",

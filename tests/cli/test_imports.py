@@ -43,15 +43,16 @@ MAY_LOAD: dict[str, tuple[set[str], int]] = {
     "import, refused": (set(), 5),
     "export, refused": (set(), 5),
     "fit, refused": (set(), 5),
+    "segment, refused": (set(), 2),
     "verify, refused": ({*POLYGONS, "torch"}, 6),
 }
 # Verbs that run one after the other in one process: a later one may load all that those before it may.
 CHAINS = (
     ("--help",),
     (
-        "info", "models", "import, refused", "export, refused", "fit, refused", "advise", "autoconfig, refused",
-        "train, refused", "regularize, refused", "demo, refused", "check", "evaluate", "areas", "change", "vectorize",
-        "regularize", "buildings", "train",
+        "info", "models", "import, refused", "export, refused", "fit, refused", "segment, refused", "advise",
+        "autoconfig, refused", "train, refused", "regularize, refused", "demo, refused", "check", "evaluate", "areas",
+        "change", "vectorize", "regularize", "buildings", "train",
     ),
     ("finish", "predict", "plan", "run", "batch", "verify, refused"),
 )  # fmt: skip
@@ -121,6 +122,7 @@ def arguments(tiny_scene, tiny_bundle, tiny_truth, finished_run, tmp_path_factor
         "import, refused": ["import", folder / "net.onnx", "-o", tiny_bundle],
         "export, refused": ["export", "buildings", "-o", folder / "exported"],
         "fit, refused": ["fit", tiny_scene, "--method", "otsu", "-o", tiny_bundle],
+        "segment, refused": ["segment", tiny_scene, "-o", folder / "segments.tif"],
         "train": ["train", folder / "train.yaml", "-o", folder / "trained", "-q"],
         "advise": ["advise", "rare", "class"],
         "autoconfig, refused": ["autoconfig", folder, "-o", folder / "config.txt"],
