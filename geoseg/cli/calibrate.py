@@ -42,13 +42,14 @@ def calibrate(
     the class that is drawn as polygons, or 1 ha of another class, is refused.
     """
     from geoseg.models.bundle import load_model, refuse_bundle, write_bundle
-    from geoseg.models.calibration import FILE as WINDOWS_FILE
-    from geoseg.training.calibrate import calibrated, ground_of
 
     loaded = load_config(config, changes={} if data is None else {"data_folder": str(data)})
     if not isinstance(loaded, TrainConfig):
         raise ConfigError(f"{config}: job: {loaded.job}; labelled ground is named by job: train")
     refuse_bundle(output, overwrite=overwrite, beside=(PLOT_FILE,))
+    from geoseg.models.calibration import FILE as WINDOWS_FILE
+    from geoseg.training.calibrate import calibrated, ground_of
+
     given = load_model(bundle)
     found = calibrated(given, ground_of(given, loaded.spec, ("validation", "test")), options)
     write_bundle(output, given.content(), spec=found.spec, file=given.weights.file)

@@ -44,6 +44,7 @@ MAY_LOAD: dict[str, tuple[set[str], int]] = {
     "export, refused": (set(), 5),
     "fit, refused": (set(), 5),
     "segment, refused": (set(), 2),
+    "calibrate, refused": (set(), 5),
     "verify, refused": ({*POLYGONS, "torch"}, 6),
 }
 # Verbs that run one after the other in one process: a later one may load all that those before it may.
@@ -51,7 +52,8 @@ CHAINS = (
     ("--help",),
     (
         "info", "models", "import, refused", "export, refused", "fit, refused", "segment, refused", "advise",
-        "autoconfig, refused", "train, refused", "regularize, refused", "demo, refused", "check", "evaluate", "areas",
+        "autoconfig, refused", "calibrate, refused",
+        "train, refused", "regularize, refused", "demo, refused", "check", "evaluate", "areas",
         "change", "vectorize", "regularize", "buildings", "train",
     ),
     ("finish", "predict", "plan", "run", "batch", "verify, refused"),
@@ -122,6 +124,7 @@ def arguments(tiny_scene, tiny_bundle, tiny_truth, finished_run, tmp_path_factor
         "import, refused": ["import", folder / "net.onnx", "-o", tiny_bundle],
         "export, refused": ["export", "buildings", "-o", folder / "exported"],
         "fit, refused": ["fit", tiny_scene, "--method", "otsu", "-o", tiny_bundle],
+        "calibrate, refused": ["calibrate", tiny_bundle, folder / "train.yaml", "-o", tiny_bundle],
         "segment, refused": ["segment", tiny_scene, "-o", folder / "segments.tif"],
         "train": ["train", folder / "train.yaml", "-o", folder / "trained", "-q"],
         "advise": ["advise", "rare", "class"],
