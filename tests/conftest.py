@@ -123,4 +123,5 @@ def finished_run(tmp_path_factory, tiny_scene, tiny_bundle):
     return out
 
 
-collect_ignore = ["qgis_probe.py"]  # a program for QGIS's own Python, which alone has its modules
+# programs for QGIS's own Python, which alone has its modules
+collect_ignore = ["qgis_probe.py", "qgis_plugin/drive_dock.py", "qgis_plugin/probe_plugin.py"]

@@ -91,6 +91,11 @@ VERBS = {
         "Run probes and a model over a crop in several ways, and compare bytes, memory and chunks; exit code 8 at a "
         "fault.",
     ),
+    "qgis": (
+        "qgis",
+        "Install the plugin for QGIS, with algorithms for the Processing toolbox and a dock for review, or write its "
+        "zip.",
+    ),
     "run": (
         "run",
         "Run a config: its job decides what. A finished run's run.json runs again, with -o to another folder.",

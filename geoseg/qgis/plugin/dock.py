@@ -1,0 +1,133 @@
+"""The dock for review: polygons one after the other, the least confident first, with a key for each verdict.
+
+It writes what geoseg's training reads: the column ``review`` (unseen, accepted, rejected, edited), and ground that was
+looked through, as polygons with the column ``done`` in a file beside the layer's. ``status`` stays as it is.
+"""
+
+from qgis.core import NULL, QgsGeometry, QgsMapLayerProxyModel
+from qgis.gui import QgsMapLayerComboBox, QgsRubberBand
+from qgis.PyQt.QtGui import QColor, QKeySequence
+from qgis.PyQt.QtWidgets import (
+    QCheckBox,
+    QDockWidget,
+    QGridLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QShortcut,
+    QVBoxLayout,
+    QWidget,
+)
+
+from .review import Review, ReviewError
+
+BUTTONS = (  # method, text, key, row, column
+    ("accept", "Accept", "A", 0, 0),
+    ("reject", "Reject", "R", 0, 1),
+    ("edit", "Edit corners", "E", 1, 0),
+    ("split", "Split", "S", 1, 1),
+    ("merge", "Merge", "M", 2, 0),
+    ("done", "View is done", "D", 2, 1),
+    ("back", "◀ Back", "B", 3, 0),
+    ("skip", "Skip ▶", "N", 3, 1),
+)
+HELP = (
+    "Merge joins the selected polygons, or the neighbour with the longest common border. Split: draw a line across. "
+    "View is done: all that is to be found in the view is there, so that training may learn from what is empty."
+)
+AROUND = 5.0  # the view is so many times as wide as the polygon
+
+
+class ReviewDock(QDockWidget):
+    """Buttons and keys around a ``Review`` of the chosen layer."""
+
+    def __init__(self, iface):
+        super().__init__("geoseg: review")
+        self.setObjectName("geoseg_review")
+        self.iface, self.review = iface, None
+        self.layers = QgsMapLayerComboBox()
+        self.layers.setFilters(QgsMapLayerProxyModel.Filter.PolygonLayer)
+        self.layers.setAllowEmptyLayer(True)
+        self.mark = QgsRubberBand(iface.mapCanvas())
+        self.mark.setStrokeColor(QColor(255, 221, 0))
+        self.mark.setFillColor(QColor(0, 0, 0, 0))
+        self.mark.setWidth(3)
+        self.visibilityChanged.connect(self.mark.setVisible)
+        self.said, self.bar, self.keys = QLabel(), QProgressBar(), QCheckBox("Keys")
+        self.said.setWordWrap(True)
+        self.keys.setChecked(True)
+        note = QLabel(HELP)
+        note.setWordWrap(True)
+        grid = QGridLayout()
+        for method, text, key, row, column in BUTTONS:
+            button = QPushButton(f"{text} ({key})")
+            button.setObjectName(method)
+            button.clicked.connect(lambda _=False, method=method: self.act(method))
+            grid.addWidget(button, row, column)
+            shortcut = QShortcut(QKeySequence(key), iface.mainWindow())
+            shortcut.activated.connect(lambda method=method: self.act(method))
+            self.keys.toggled.connect(shortcut.setEnabled)
+            self.visibilityChanged.connect(lambda seen, one=shortcut: one.setEnabled(seen and self.keys.isChecked()))
+        column = QVBoxLayout()
+        for widget in (self.layers, self.said, self.bar):
+            column.addWidget(widget)
+        column.addLayout(grid)
+        column.addWidget(self.keys)
+        column.addWidget(note)
+        column.addStretch()
+        inside = QWidget()
+        inside.setLayout(column)
+        self.setWidget(inside)
+        self.layers.layerChanged.connect(self.choose)
+        self.choose(self.layers.currentLayer())
+
+    def choose(self, layer):
+        """Review another layer, None for none."""
+        self.review = None if layer is None else Review(layer)
+        self.show_current()
+
+    def act(self, method):
+        """Do what a button says, and show what is next; what goes wrong is said in one line."""
+        if self.review is None:
+            self.said.setText("Choose a layer of polygons")
+            return
+        try:
+            if method in ("edit", "split"):
+                self.review.begin_edit()
+                self.mark.reset()
+                self.iface.mapCanvas().setSelectionColor(QColor(255, 221, 0, 70))
+                self.iface.setActiveLayer(self.review.layer)
+                tool = self.iface.actionVertexTool() if method == "edit" else self.iface.actionSplitFeatures()
+                tool.trigger()
+                self.said.setText("Change it, then press A: it is kept as edited")
+                return
+            if method == "done":
+                self.review.mark_done(QgsGeometry.fromRect(self.iface.mapCanvas().extent()), self._canvas_crs())
+            else:
+                getattr(self.review, method)()
+        except ReviewError as error:
+            self.said.setText(str(error))
+            return
+        self.show_current()
+
+    def _canvas_crs(self):
+        return self.iface.mapCanvas().mapSettings().destinationCrs()
+
+    def show_current(self):
+        """Zoom to the polygon that is looked at, mark it, and say how far the review is."""
+        if self.review is None or self.review.current is None:
+            self.mark.reset()
+            self.said.setText("Choose a layer of polygons" if self.review is None else "No polygon is left to be seen")
+            return
+        review, canvas = self.review, self.iface.mapCanvas()
+        feature = review.feature()
+        box = canvas.mapSettings().layerExtentToOutputExtent(review.layer, feature.geometry().boundingBox())
+        canvas.zoomToFeatureExtent(box)
+        canvas.zoomByFactor(AROUND)
+        self.mark.setToGeometry(feature.geometry(), review.layer)
+        sure = review.value(feature, "confidence")
+        told = "" if sure in (None, NULL) else f", confidence {sure:.2f}"
+        word = review.value(feature, "review") or "unseen"
+        self.said.setText(f"<b>{review.position} of {review.count}</b>{told}, {word}")
+        self.bar.setRange(0, review.count)
+        self.bar.setValue(review.seen)

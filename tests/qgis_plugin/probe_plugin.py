@@ -1,0 +1,80 @@
+"""Try the plugin's parts in QGIS without a window and print what came: {what: value} as JSON. Run by QGIS's Python.
+
+usage: probe_plugin.py FOLDER STAND_IN LAYER; FOLDER holds the plugin as geoseg_qgis, LAYER is a GeoPackage.
+"""
+
+import json
+import os
+import sys
+import tempfile
+import threading
+
+os.environ["QT_QPA_PLATFORM"] = "offscreen"
+os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.mkdtemp())
+
+from qgis.core import (
+    QgsApplication,
+    QgsGeometry,
+    QgsProcessingException,
+    QgsProcessingFeedback,
+    QgsRectangle,
+    QgsVectorLayer,
+)
+
+folder, stand_in, source = sys.argv[1:]
+sys.path.insert(0, folder)
+application = QgsApplication([], False)
+application.initQgis()
+from geoseg_qgis.command import run
+from geoseg_qgis.review import Review, ReviewError
+
+found = {}
+
+
+class Feedback(QgsProcessingFeedback):
+    """Keeps what it is told."""
+
+    def __init__(self):
+        super().__init__()
+        self.said, self.progress = [], []
+        self.progressChanged.connect(self.progress.append)
+
+    def pushInfo(self, text):
+        self.said.append(text)
+
+
+os.environ["PYTHONHOME"] = "/nowhere"
+feedback = Feedback()
+found["printed"] = run([stand_in, "predict", "scene.tif"], feedback)
+found["said"], found["progress"] = feedback.said, feedback.progress
+try:
+    run([stand_in, "regularize"], Feedback())
+except QgsProcessingException as error:
+    found["error"] = str(error)
+feedback = Feedback()
+threading.Timer(0.5, feedback.cancel).start()
+found["cancelled"] = run([stand_in, "vectorize"], feedback) == ""
+del os.environ["PYTHONHOME"]
+
+layer = QgsVectorLayer(f"{source}|layername=buildings", "buildings", "ogr")
+review = Review(layer)
+ids = list(review.order)
+review.accept()
+review.reject()
+review.begin_edit()
+layer.changeGeometry(review.current, QgsGeometry.fromRect(QgsRectangle(500100, 5399900, 500110, 5399910)))
+review.accept()
+try:
+    review.merge()
+except ReviewError as error:
+    found["alone"] = str(error)
+layer.selectByIds([ids[4]])
+review.merge()
+review.mark_done(QgsGeometry.fromRect(QgsRectangle(500000, 5399800, 500200, 5400000)), layer.crs())
+found["order"] = [layer.getFeature(i)["confidence"] for i in ids[:4]]
+found["review"] = [str(layer.getFeature(i)["review"]) for i in ids[:4]]
+found["edited_m2"] = layer.getFeature(ids[2])["area_m2"]
+found["count"] = layer.featureCount()
+print(json.dumps(found))
+sys.stdout.flush()
+os._exit(0)

@@ -1,0 +1,120 @@
+"""The plugin in the system's QGIS, without a window: how it is installed, runs geoseg, and keeps a review."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import geopandas as gpd
+import pytest
+from make_outputs import finished_folder
+
+from geoseg.errors import ConfigError
+from geoseg.qgis.install import NAME, PLUGIN, install, write_zip
+
+HERE = Path(__file__).parent
+PYTHON, PROCESS = "/usr/bin/python3", "/usr/bin/qgis_process.bin"
+
+
+def _needs_qgis() -> None:
+    command = [PYTHON, "-c", "import qgis.core"]
+    if not Path(PYTHON).exists() or subprocess.run(command, check=False, capture_output=True).returncode:
+        pytest.skip(f"{PYTHON} has no QGIS: apt-get install --no-install-recommends qgis python3-qgis qgis-providers")
+
+
+@pytest.fixture
+def profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("QGIS_CUSTOM_CONFIG_PATH", str(tmp_path / "qgis"))
+    return tmp_path / "qgis/profiles/default"
+
+
+def test_a_profile_gets_the_plugin_and_keeps_its_settings(profile: Path) -> None:
+    with pytest.raises(ConfigError, match="no profile 'work'"):
+        install("work")
+    ini = profile / "QGIS/QGIS3.ini"
+    ini.parent.mkdir(parents=True)
+    ini.write_text("[PythonPlugins]\nother=true\ngeoseg_qgis=false\n\n[Qgis]\nx=@Rect(0 0 1 1)\n")
+    folder = install()
+    assert folder == profile / "python/plugins" / NAME
+    assert {p.name for p in folder.iterdir()} >= {"__init__.py", "metadata.txt", "LICENSE", "command.txt", "dock.py"}
+    assert ini.read_text() == "[PythonPlugins]\ngeoseg_qgis=true\nother=true\n\n[Qgis]\nx=@Rect(0 0 1 1)\n"
+    assert install() == folder
+
+
+def test_the_zip_is_one_that_the_plugin_repository_takes(tmp_path: Path) -> None:
+    path = write_zip(tmp_path / "plugin.zip")
+    assert path.read_bytes() == write_zip(tmp_path / "again.zip").read_bytes()
+    assert path.stat().st_size < 25e6
+    with zipfile.ZipFile(path) as file:
+        names = file.namelist()
+        about = file.read(f"{NAME}/metadata.txt").decode()
+    assert all(name.startswith(f"{NAME}/") for name in names)
+    assert {Path(name).suffix for name in names} <= {".py", ".txt", ".svg", ""}  # no binaries
+    assert f"{NAME}/LICENSE" in names
+    wanted = [
+        "name",
+        "description",
+        "about",
+        "version",
+        "qgisMinimumVersion",
+        "author",
+        "email",
+        "repository",
+        "tracker",
+    ]
+    assert [key for key in wanted if f"\n{key}=" not in about] == []
+    lines = sum(len(p.read_text().splitlines()) for p in PLUGIN.parent.rglob("*.py"))
+    assert lines <= 1200
+    assert not any("import torch" in p.read_text() or "import geoseg" in p.read_text() for p in PLUGIN.glob("*.py"))
+
+
+@pytest.mark.qgis
+def test_command_and_review_in_qgis(tmp_path: Path) -> None:
+    _needs_qgis()
+    out = finished_folder(tmp_path / "out", count=8)
+    shutil.copytree(PLUGIN, tmp_path / NAME)
+    stand_in = tmp_path / "geoseg"
+    stand_in.write_text(f"#!{sys.executable}\n{(HERE / 'stand_in.py').read_text()}")
+    stand_in.chmod(0o755)
+    command = [PYTHON, "-W", "ignore", HERE / "probe_plugin.py", tmp_path, stand_in, out / "buildings.gpkg"]
+    done = subprocess.run(list(map(str, command)), check=False, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["printed"] == "class  ha\n"
+    assert found["said"][:2] == ["predict scene.tif", "PYTHONHOME None"]
+    assert found["progress"] == [25, 50, 75]
+    assert found["error"] == "roofs.gpkg: no CRS; set it with ogr2ogr -a_srs"
+    assert found["cancelled"]
+    assert found["order"] == sorted(found["order"])
+    assert found["review"] == ["accepted", "rejected", "edited", "edited"]
+    assert found["edited_m2"] == pytest.approx(100, rel=1e-3)
+    assert found["alone"] == "No polygon touches this one; select those to merge it with"
+    assert found["count"] == 7
+    ground = gpd.read_file(out / "buildings_done.gpkg")
+    assert ground["done"].tolist() == [True]
+    assert ground.area.tolist() == [40_000]
+
+
+@pytest.mark.qgis
+def test_algorithms_run_geoseg_from_qgis_process(profile: Path, tmp_path: Path) -> None:
+    _needs_qgis()
+    out = finished_folder(tmp_path / "out", count=3)
+    (install() / "command.txt").write_text(str(Path(sys.executable).with_name("geoseg")))
+    environment = {**os.environ, "QT_QPA_PLATFORM": "offscreen", "XDG_RUNTIME_DIR": str(tmp_path)}
+
+    def run(algorithm: str, **given: object) -> subprocess.CompletedProcess[str]:
+        words = [f"{name}={value}" for name, value in given.items()]
+        command = [PROCESS, "run", f"geoseg:{algorithm}", "--", *words]
+        return subprocess.run(command, check=False, capture_output=True, text=True, timeout=300, env=environment)
+
+    drawn = tmp_path / "drawn.gpkg"
+    done = run("vectorize", INPUT=out / "classes.tif", CLASS=4, MIN_AREA=5, OUTPUT=drawn)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(gpd.read_file(drawn, layer="buildings")) > 40
+    failed = run("regularize", INPUT=out / "buildings.gpkg", OUTPUT=tmp_path / "no.kml")
+    assert failed.returncode != 0
+    assert "cannot write .kml; choose .gpkg" in failed.stdout + failed.stderr
+    assert "Traceback" not in failed.stdout + failed.stderr
