@@ -32,6 +32,9 @@ class EvaluateOptions(Checked):
             text=NODATA,
         ),
     ] = None
+    zones: Annotated[str | None, Option("Polygons in each of which objects are counted.", metavar="FILE[:LAYER]")] = (
+        None
+    )
     tolerance_m: Annotated[float, Option("How far apart boundaries may be and still agree.", limit=above(0))] = 1.0
 
 

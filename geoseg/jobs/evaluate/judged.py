@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from geoseg.errors import InputError
+from geoseg.errors import ConfigError, InputError
 from geoseg.jobs.evaluate.ground import Ground
-from geoseg.jobs.evaluate.meaning import ids_of_names, predicted_ids, true_ids
+from geoseg.jobs.evaluate.meaning import class_column, ids_of_names, predicted_ids, true_ids
 from geoseg.jobs.evaluate.scores import Evaluation
 from geoseg.jobs.evaluate.shapes import Objects, match_class, score_in_metres
-from geoseg.jobs.evaluate.sides import BUILDING, BUILDINGS, Prediction, Truth, listed
+from geoseg.jobs.evaluate.sides import BUILDING, BUILDINGS, Layer, Prediction, Truth, listed
 from geoseg.options.evaluate import EvaluateOptions
 from geoseg.trust import BoundaryMatch, Confusion, match_boundaries
 from geoseg.values.classes import NODATA, ClassMap
@@ -33,6 +33,10 @@ class Judged:
     answers: NDArray[np.uint8]
     objects: tuple[Objects, Objects] | None
     """Of the truth and of the prediction."""
+    things: tuple[int, ...] = ()
+    """Classes whose objects these are, in a panoptic map."""
+    zones: NDArray[np.object_] | None = None
+    """Polygons in each of which objects are counted."""
 
     def scores(self, tolerance_m: float) -> Evaluation:
         """Count all; boundaries agree within ``tolerance_m``."""
@@ -42,8 +46,15 @@ class Judged:
             objects = match_class(*self.objects, BUILDING).match
             polygons = score_in_metres(self.objects[0].frame, self.objects[1].frame, tolerance_m)
         elif self.objects is not None:
-            instances = {c.id: match_class(*self.objects, c.id) for c in self.classes.classes[1:]}
-        return Evaluation(self.classes, confusion, boundaries, objects, polygons, instances, tolerance_m)
+            of = self.things or tuple(c.id for c in self.classes.classes[1:])
+            instances = {class_id: match_class(*self.objects, class_id) for class_id in of}
+        zones = None
+        if self.zones is not None and self.objects is not None:
+            of = self.things or tuple(c.id for c in self.classes.classes[1:])
+            zones = np.stack([side.counts(self.zones, of) for side in self.objects])
+        return Evaluation(
+            self.classes, confusion, boundaries, objects, polygons, instances, tolerance_m, self.things, zones
+        )
 
     def _counts(self, tolerance_m: float) -> tuple[Confusion, dict[int, BoundaryMatch]]:
         """Count pixels and boundaries strip by strip: distances take 40 bytes a pixel, which a whole scene has not."""
@@ -102,6 +113,15 @@ def judge(prediction: str | Path, truth: str | Path, options: EvaluateOptions) -
     objects = None
     if found.polygons is not None and right.polygons is not None and (classes == BUILDINGS or found.column):
         ids = ids_of_names(right, classes)
-        of_truth = Objects.on(right.polygons, ground, known, column=found.column, ids=ids)
-        objects = of_truth, Objects.on(found.polygons, ground, known, column=found.column, ids=ids)
-    return Judged(ground.grid, classes, np.where(known, labels, NODATA), np.where(known, answers, NODATA), objects)
+        column, whole = found.column, bool(found.things)
+        if whole:
+            column = class_column(right, ground.polygons(right.polygons), classes)
+        of_truth = Objects.on(right.polygons, ground, known, column=column, ids=ids, whole=whole)
+        objects = of_truth, Objects.on(found.polygons, ground, known, column=found.column, ids=ids, whole=whole)
+    zones = None
+    if options.zones is not None:
+        if objects is None:
+            raise ConfigError("zones: objects are counted where prediction and truth are polygons; leave --zones out")
+        zones = np.asarray(Layer(options.zones).read(ground.grid).geometry.values, object)
+    labels, answers = (np.where(known, side, NODATA) for side in (labels, answers))
+    return Judged(ground.grid, classes, labels, answers, objects, found.things, zones)

@@ -25,13 +25,7 @@ def true_ids(
         return ground.read(truth.raster, _raster_ids(truth, classes)), classes
     assert truth.polygons is not None
     frame = ground.polygons(truth.polygons)
-    column = truth.column
-    if column is None and not _binary(classes):
-        column = next((c for c in CLASS_COLUMNS if c in frame.columns), None)
-        if column is None:
-            raise ConfigError(
-                f"{truth.path}: name the column that holds the class with --column ({', '.join(frame.columns)})"
-            )
+    column = class_column(truth, frame, classes)
     if column is None:
         return ground.buildings(truth.polygons), BUILDINGS
     texts = truth.polygons.class_texts(frame, column)
@@ -46,6 +40,18 @@ def true_ids(
     first, last = classes.classes[0].id, classes.max_id
     alone = len(classes) == 2 and {*values} - {NODATA} == {last}  # polygons of one class alone: it could only agree
     return _painted(frame, values, ground.grid, below=first if alone or fill else NODATA), classes
+
+
+def class_column(truth: Truth, frame: gpd.GeoDataFrame, classes: ClassMap) -> str | None:
+    """Return the column of the truth's polygons that holds the class, None where all are buildings."""
+    if truth.column is not None or _binary(classes):
+        return truth.column
+    column = next((c for c in CLASS_COLUMNS if c in frame.columns), None)
+    if column is None:
+        raise ConfigError(
+            f"{truth.path}: name the column that holds the class with --column ({', '.join(frame.columns)})"
+        )
+    return column
 
 
 def _painted(frame: gpd.GeoDataFrame, values: list[int], grid: Grid, *, below: int) -> NDArray[np.uint8]:

@@ -5,6 +5,7 @@ from math import isfinite
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from geoseg.jobs.evaluate.shapes import ClassObjects
 from geoseg.jobs.evaluate.sides import BUILDING, BUILDINGS
@@ -27,6 +28,10 @@ class Evaluation:
     polygons: PolygonScores | None
     instances: dict[int, ClassObjects] | None
     tolerance_m: float
+    things: tuple[int, ...] = ()
+    """Classes of a panoptic map that ``instances`` are of; the others are stuff."""
+    zones: NDArray[np.intp] | None = None
+    """True and predicted objects in every zone, (2, Z)."""
 
     @property
     def favourite(self) -> ClassInfo:
@@ -71,6 +76,8 @@ class Evaluation:
             "objects": None if self.objects is None else _objects_json(self.objects),
             "polygons": None if self.polygons is None else _polygons_json(self.polygons),
             "instances": None if self.instances is None else self._instances_json(self.instances),
+            "panoptic": self._panoptic_json() if self.things and self.instances is not None else None,
+            "zones": None if self.zones is None else _zones_json(self.zones),
             "baseline": {
                 "always": always.name,
                 "iou": rounded(self.baseline.iou[always.id]),
@@ -89,6 +96,7 @@ class Evaluation:
                     "id": i,
                     "name": self.classes.by_id(i).name,
                     **_objects_json(own.match),
+                    "count_error": own.match.fp - own.match.fn,
                     "ap": rounded(np.mean(own.ap)),
                     "ap_50": rounded(own.ap[0]),
                 }
@@ -98,6 +106,30 @@ class Evaluation:
             "map": rounded(_mean([float(np.mean(own.ap)) for own in each])),
             "map_50": rounded(_mean([own.ap[0] for own in each])),
         }
+
+    def _panoptic_json(self) -> dict[str, Any]:
+        """Return PQ over things, stuff and both; a class of stuff is one region, found above an IoU of 0.5."""
+        assert self.instances is not None  # as_json has looked
+        things = [own.match.panoptic_quality for own in self.instances.values()]
+        iou = [float(self.confusion.iou[c.id]) for c in self.classes if c.id not in self.things]
+        stuff = [value if not value <= 0.5 else 0.0 for value in iou]  # NaN, where there is none, stays
+        return {
+            "pq": rounded(_mean(things + stuff)),
+            "pq_things": rounded(_mean(things)),
+            "pq_stuff": rounded(_mean(stuff)),
+        }
+
+
+def _zones_json(zones: NDArray[np.intp]) -> dict[str, Any]:
+    """Return the errors of counting, predicted less true, over the zones."""
+    error = zones[1] - zones[0]
+    return {
+        "zones": len(error),
+        "true": int(zones[0].sum()),
+        "predicted": int(zones[1].sum()),
+        "mean_error": rounded(error.mean()) if len(error) else None,
+        "mean_absolute_error": rounded(np.abs(error).mean()) if len(error) else None,
+    }
 
 
 def _mean(values: list[float]) -> float:

@@ -1,6 +1,6 @@
 """Polygons against polygons: those that stand on judged ground, class by class, and their shapes in metres."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import geopandas as gpd
@@ -18,31 +18,49 @@ CONFIDENCES = ("confidence", "score")  # columns that say how sure a prediction 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Objects:
-    """Single polygons of one side, and the class id of each (N,)."""
+    """Polygons of one side, and the class id of each (N,); whole: an object may have several parts."""
 
     frame: gpd.GeoDataFrame
     ids: NDArray[np.intp]
+    whole: bool = False
 
     @classmethod
     def on(
-        cls, layer: Layer, ground: Ground, judged: NDArray[np.bool_], *, column: str | None, ids: Mapping[str, int]
+        cls,
+        layer: Layer,
+        ground: Ground,
+        judged: NDArray[np.bool_],
+        *,
+        column: str | None,
+        ids: Mapping[str, int],
+        whole: bool = False,
     ) -> "Objects":
         """Take those that stand on judged ground; the pixel under a point inside them decides.
 
         column: of their classes, None: all are buildings; ids: class by what the column says.
         """
-        frame = layer.read(ground.grid).explode()
+        frame = layer.read(ground.grid) if whole else layer.read(ground.grid).explode()
         classes = [BUILDING] * len(frame) if column is None else [ids[t] for t in layer.class_texts(frame, column)]
         xy = shapely.get_coordinates(shapely.point_on_surface(shapely.make_valid(frame.geometry.values)))
         cols, rows = (np.floor(v).astype(int) for v in ~ground.grid.transform @ (xy[:, 0], xy[:, 1]))
         inside = (rows >= 0) & (cols >= 0) & (rows < ground.grid.height) & (cols < ground.grid.width)
         inside[inside] = judged[rows[inside], cols[inside]]
-        return cls(frame[inside], np.array(classes, np.intp)[inside])
+        return cls(frame[inside], np.array(classes, np.intp)[inside], whole)
+
+    def counts(self, zones: NDArray[np.object_], class_ids: Sequence[int]) -> NDArray[np.intp]:
+        """Return how many objects of the classes each zone holds, (Z,); a point inside an object decides."""
+        own = self.frame[np.isin(self.ids, class_ids)]
+        points = shapely.point_on_surface(shapely.make_valid(own.geometry.values))
+        zone, _ = shapely.STRtree(points).query(zones, predicate="contains")
+        return np.bincount(zone, minlength=len(zones))
 
     def of_class(self, class_id: int) -> tuple[NDArray[np.object_], NDArray[np.float64] | None]:
         """Return the valid polygons of a class, and how sure each is, None where no column says it."""
         frame = self.frame[self.ids == class_id]
-        polygons, which = polygonal(shapely.make_valid(frame.geometry.values))
+        polygons = np.asarray(shapely.make_valid(frame.geometry.values), object)
+        which = np.arange(len(polygons))
+        if not self.whole:
+            polygons, which = polygonal(polygons)
         column = next((name for name in CONFIDENCES if name in frame), None)
         return polygons, None if column is None else frame[column].to_numpy(float)[which]
 

@@ -11,6 +11,7 @@ from geoseg.errors import ConfigError, InputError
 from geoseg.options.evaluate import NoNodata
 from geoseg.outputs.class_raster import ClassRaster
 from geoseg.outputs.class_table import made_up_color
+from geoseg.outputs.geopackage import instances
 from geoseg.outputs.geopackage.footprints import LAYER
 from geoseg.outputs.run_json import RUN_FILE, UNREADABLE, RunJson
 from geoseg.scenes.labelled import class_text, class_texts
@@ -52,6 +53,8 @@ class Prediction:
     classes: ClassMap
     ids: Mapping[int, int] = field(default_factory=dict)
     column: str | None = None
+    things: tuple[int, ...] = ()
+    """Ids of the classes whose objects the polygons are, in a panoptic map."""
 
     @classmethod
     def find(cls, path: str | Path, *, nodata: float | NoNodata | None = None) -> "Prediction":
@@ -65,8 +68,13 @@ class Prediction:
             if not len(run.classes):
                 raise InputError(f"{folder}: {', '.join(run.files)} hold no classes; evaluate compares classes")
             raster = ClassRaster.open(folder / run.class_file)
+            ids = _own_ids(raster, run.classes)
+            if run.instances is not None:
+                things = tuple(run.classes.by_name(name).id for name in run.facts["instances"]["of"])
+                objects = Layer(str(folder / run.instances), instances.LAYER)
+                return cls(raster, objects, run.classes, ids, "class_name", things)
             polygons = None if run.polygons is None else Layer(str(folder / run.polygons), LAYER)
-            return cls(raster, polygons, run.classes, _own_ids(raster, run.classes))
+            return cls(raster, polygons, run.classes, ids)
         file, _ = split_layer(path)
         if not file.exists():
             raise InputError(f"{file}: no such file")

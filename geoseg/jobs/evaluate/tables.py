@@ -42,14 +42,34 @@ def of_classes(scores: dict[str, Any]) -> Iterator[Table | str]:
         yield Table(["polygons", ""], polygon_rows(scores["polygons"], scores["boundary_tolerance_m"]))
     if scores["instances"] is not None:
         yield from _of_instances(scores["instances"])
+    if scores["panoptic"] is not None:
+        p = scores["panoptic"]
+        yield f"PQ {number(p['pq'])}: things {number(p['pq_things'])}, stuff {number(p['pq_stuff'])}"
+    if scores["zones"] is not None:
+        z = scores["zones"]
+        yield (
+            f"{z['zones']} zones: {z['predicted']} objects, {z['true']} true; error of a zone "
+            f"{number(z['mean_error'])}, absolute {number(z['mean_absolute_error'])}"
+        )
     base = scores["baseline"]
     yield f"baseline, always {base['always']}: IoU {number(base['iou'])}, F1 {number(base['f1'])}"
 
 
 def _of_instances(instances: dict[str, Any]) -> Iterator[Table | str]:
     keys = ("f1", "precision", "recall", "panoptic_quality", "mean_iou", "ap", "ap_50")
-    counts = ("found", "invented", "missed")
-    head = ["objects at IoU 0.5", "F1", "precision", "recall", "PQ", "SQ", "AP", "AP at 0.5", *counts]
+    counts = ("found", "invented", "missed", "count_error")
+    head = [
+        "objects at IoU 0.5",
+        "F1",
+        "precision",
+        "recall",
+        "PQ",
+        "SQ",
+        "AP",
+        "AP at 0.5",
+        *counts[:3],
+        "count error",
+    ]
     rows = [[c["name"], *(number(c[k]) for k in keys), *(str(c[k]) for k in counts)] for c in instances["classes"]]
     yield Table(head, rows)
     yield (
