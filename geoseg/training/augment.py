@@ -1,6 +1,6 @@
 """Random windows of an area: geometry by one affine resampling, radiometry by gains, and rectangles of nodata.
 
-What mixes windows of several areas (cutmix) is in batches.py.
+What mixes windows of several areas is in mixing.py.
 """
 
 from dataclasses import dataclass
@@ -19,6 +19,8 @@ from geoseg.values.box import Box
 
 COARSER = (1.3, 3.5)  # how many times coarser the pixels of a coarser sensor are
 JPEG_QUALITY = (25, 90)
+ELASTIC = 0.02  # of a window's side: spread of the points that are moved
+HAZE_UNIT = np.float32(0.9)  # of the span from dark to bright: what haze brings all towards
 MOST_ENLARGED = 3.0  # a window shows pixels at most so many times larger than the scene has them
 
 
@@ -33,25 +35,35 @@ class Recipe:
     std: NDArray[np.float32]  # (C,)
     span: tuple[NDArray[np.float32], NDArray[np.float32]]  # (C,) values from dark to bright: what changes are shares of
     optional: tuple[int, ...] = ()  # channels that windows may lack
+    haze: NDArray[np.float32] | None = None  # (C,) how much of haze each band has; None: all alike
 
 
 def random_window(
-    area: LabelledArea, recipe: Recipe, rng: np.random.Generator, *, places: Places | None = None
+    area: LabelledArea,
+    recipe: Recipe,
+    rng: np.random.Generator,
+    *,
+    places: Places | None = None,
+    channel: int | None = None,
+    done: float = 1.0,
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.float32]]:
     """Cut one changed window: normalised image (C, size, size), 0 where not known, labels (size, size), and the rest.
 
     The rest is what the target says beside classes, (D, size, size), NaN where void.
 
-    The window's centre lies near a labelled pixel (places: those of the area, where they are counted already); beyond
-    the area's edge pixels are mirrored and labels ignored, so no pixel outside the area is ever seen.
+    The window's centre lies near a labelled pixel (places: those of the area, where they are counted already), of
+    ``channel`` where one is given; beyond the area's edge pixels are mirrored and labels ignored, so no pixel outside
+    the area is ever seen. done: share of the training that is over.
     """
     size, change = recipe.size, recipe.change
-    zoom = _zoom(area, change, rng)
-    centre = (places or Places(area, recipe.target)).draw(rng)
-    image, valid, raw = _geometry(area, centre, size, zoom, rotate=change.rotate, rng=rng)
+    zoom = _zoom(area, change, rng, done=done)
+    centre = (places or Places(area, recipe.target)).draw(rng, channel=channel)
+    image, valid, raw = _geometry(area, centre, zoom, recipe, rng)
     labels, beside = recipe.target.labels(raw, gsd_m=area.gsd_m / zoom), recipe.target.beside(raw)
     if change.drop > 0 and rng.random() < change.drop:
         image[list(recipe.optional)] = np.nan
+    if change.band_drop > 0 and rng.random() < change.band_drop:
+        image[rng.integers(len(image))] = np.nan
     lacking = np.isnan(image)
     image = _radiometry(image, recipe, rng)
     if rng.random() < change.erase:
@@ -62,25 +74,25 @@ def random_window(
     return image, np.where(valid, labels, IGNORE).astype(np.uint8), np.where(valid, beside, np.float32(np.nan))
 
 
-def _zoom(area: LabelledArea, change: Augmentation, rng: np.random.Generator) -> float:
-    """Return how many times larger than in the area things look in a window."""
+def _zoom(area: LabelledArea, change: Augmentation, rng: np.random.Generator, *, done: float) -> float:
+    """Return how many times larger than in the area things look in a window.
+
+    Coarse windows come first: the finest resolution that is drawn falls from the coarsest to the span's finest.
+    """
     span = area.span_m or change.gsd_m
+    coarse = 0.0 if change.coarse_first == 0 else max(0.0, 1 - done / change.coarse_first)
     if span is None:
-        return float(np.exp(rng.uniform(*np.log(change.scale))))
+        small, large = np.log(change.scale)
+        return float(np.exp(rng.uniform(small, large - coarse * (large - small))))
     low = max(span[0], area.gsd_m / MOST_ENLARGED)
+    low *= (max(span[1], low) / low) ** coarse
     return area.gsd_m / float(np.exp(rng.uniform(np.log(low), np.log(max(span[1], low)))))
 
 
 def _geometry(
-    area: LabelledArea,
-    centre: tuple[float, float],
-    size: int,
-    zoom: float,
-    *,
-    rotate: bool,
-    rng: np.random.Generator,
+    area: LabelledArea, centre: tuple[float, float], zoom: float, recipe: Recipe, rng: np.random.Generator
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_], Raw]:
-    height, width = area.shape
+    size, rotate, (height, width) = recipe.size, recipe.change.rotate, area.shape
     away = size / 4 / zoom
     row, col = (at + rng.uniform(-away, away) for at in centre)
     angle = rng.uniform(0, 2 * np.pi) if rotate else rng.integers(4) * np.pi / 2
@@ -89,6 +101,8 @@ def _geometry(
     flip = rng.choice([-1.0, 1.0])
     ramp = (np.arange(size) - (size - 1) / 2) / zoom
     dy, dx = np.meshgrid(ramp, ramp * flip, indexing="ij")
+    if recipe.change.elastic > 0 and rng.random() < recipe.change.elastic:
+        dy, dx = (d + _waves(size, rng) / zoom for d in (dy, dx))
     y = row + dy * np.cos(angle) - dx * np.sin(angle)
     x = col + dy * np.sin(angle) + dx * np.cos(angle)
     inside = (x >= -0.5) & (x < width - 0.5) & (y >= -0.5) & (y < height - 0.5)
@@ -100,6 +114,13 @@ def _geometry(
     if not valid.all():  # invalid pixels are 0: without them in the weights too, they darken none of their neighbours
         image /= np.maximum(map_coordinates(share, at, np.float32, order=1, mode="reflect"), 1e-3)
     return image, valid, np.where(inside, labels, UNKNOWN).astype(np.int32)
+
+
+def _waves(size: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Return smooth shifts in pixels (size, size), as of a grid of five by five points that are moved (Simard 2003)."""
+    points = rng.normal(0, size * ELASTIC, (5, 5))
+    at = np.linspace(0, 4, size)
+    return map_coordinates(points, np.meshgrid(at, at, indexing="ij"), order=3, mode="nearest")
 
 
 def _mirrored(at: NDArray[np.float64], length: int) -> NDArray[np.float64]:
@@ -163,6 +184,11 @@ def _radiometry(image: NDArray[np.float32], recipe: Recipe, rng: np.random.Gener
     )
     shift = rng.uniform(-change.offset, change.offset) + rng.uniform(-change.offset, change.offset, (bands, 1, 1)) / 2
     unit = unit * gain.astype(np.float32) + shift.astype(np.float32)
+    if change.haze > 0 and rng.random() < change.haze:
+        share = np.float32(rng.uniform(0.05, 0.4)) * (1 if recipe.haze is None else recipe.haze[:, None, None])
+        unit = unit * (1 - share) + share * HAZE_UNIT
+    if change.shadow > 0 and rng.random() < change.shadow:
+        unit = np.where(_strip(unit.shape[1:], rng), unit * np.float32(rng.uniform(0.3, 0.8)), unit)
     if rng.random() < change.blur:
         sigma = rng.uniform(0.3, 1.2)
         unit = gaussian_filter(unit, (0, sigma, sigma))
@@ -176,9 +202,27 @@ def _radiometry(image: NDArray[np.float32], recipe: Recipe, rng: np.random.Gener
     if change.noise > 0:
         unit = unit + rng.standard_normal(unit.shape, np.float32) * np.float32(rng.uniform(0, change.noise))
     if change.jpeg > 0 and rng.random() < change.jpeg:
-        unit = _compressed(unit, int(rng.integers(*JPEG_QUALITY)))
+        unit = compressed(unit, int(rng.integers(*JPEG_QUALITY)))
     value = unit * (high - low) + low
     return ((value - mean[:, None, None]) / std[:, None, None]).astype(np.float32)
+
+
+def _strip(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Return the pixels (H, W) of a strip across a window at any angle, as shadows of clouds, hills and towers lie."""
+    y, x = np.ogrid[: shape[0], : shape[1]]
+    angle, size = rng.uniform(0, 2 * np.pi), max(shape)
+    along = (y - shape[0] / 2) * np.sin(angle) + (x - shape[1] / 2) * np.cos(angle)
+    first = rng.uniform(-0.5, 0.3) * size
+    return (along >= first) & (along < first + rng.uniform(0.1, 0.5) * size)
+
+
+def haze_of(wavelength_nm: float | None) -> float:
+    """Return how much of haze a band has against green light; it falls with the wavelength (Chavez 1988), 1: not known.
+
+    >>> [round(haze_of(nm), 2) for nm in (490, 550, 842, 2190, None)]
+    [1.12, 1.0, 0.65, 0.25, 1.0]
+    """
+    return 1.0 if wavelength_nm is None else min(1.5, 550 / wavelength_nm)
 
 
 def _coarser(unit: NDArray[np.float32], times: float) -> NDArray[np.float32]:
@@ -190,7 +234,7 @@ def _coarser(unit: NDArray[np.float32], times: float) -> NDArray[np.float32]:
     return torch.nn.functional.interpolate(seen, (height, width), mode="bilinear")[0].numpy()
 
 
-def _compressed(unit: NDArray[np.float32], quality: int) -> NDArray[np.float32]:
+def compressed(unit: NDArray[np.float32], quality: int) -> NDArray[np.float32]:
     """Return the image (C, H, W) after JPEG: three bands as a colour image, others one by one."""
     image = np.clip(np.nan_to_num(unit) * 255, 0, 255).astype(np.uint8)
     parts = [image.transpose(1, 2, 0)] if len(image) == 3 else list(image)

@@ -15,7 +15,9 @@ from geoseg.training.areas import LabelledArea, Places
 from geoseg.training.augment import Recipe, random_window
 from geoseg.training.losses.distances import signed_distances
 from geoseg.training.losses.terms import Group
+from geoseg.training.mixing import mixed
 
+RARE = 0.1  # share of the labels below which a channel is rare
 AHEAD = 2  # batches that are made before they are asked for
 
 
@@ -23,7 +25,7 @@ class Batch(NamedTuple):
     """Windows of a step: images (B, C, size, size), labels (B, size, size), and distances by group, as labels.
 
     places: where each window was cut, in words; beside: what is learnt beside classes (B, D, size, size), NaN where
-    void.
+    void; other: labels that count by ``1 - share`` beside the labels, after a mixup.
     """
 
     images: Tensor
@@ -31,14 +33,17 @@ class Batch(NamedTuple):
     distances: Mapping[Group, Tensor]
     places: tuple[str, ...] = ()
     beside: Tensor | None = None
+    other: Tensor | None = None
+    share: float = 1.0
 
     def on(self, device: str) -> "Batch":
         """Return the same on a device."""
         if device == "cpu":
             return self
         far = {group: tensor.to(device) for group, tensor in self.distances.items()}
-        beside = None if self.beside is None else self.beside.to(device)
-        return Batch(self.images.to(device), self.labels.to(device), far, self.places, beside)
+        beside, other = (None if one is None else one.to(device) for one in (self.beside, self.other))
+        images, labels = self.images.to(device), self.labels.to(device)
+        return self._replace(images=images, labels=labels, distances=far, beside=beside, other=other)
 
 
 def area_shares(areas: Sequence[LabelledArea], known: Sequence[int]) -> NDArray[np.float64]:
@@ -50,6 +55,32 @@ def area_shares(areas: Sequence[LabelledArea], known: Sequence[int]) -> NDArray[
     return chance / chance.sum()
 
 
+class Sampler:
+    """Where windows are cut: in areas by their chance, and a share of them around a rare class."""
+
+    def __init__(self, areas: Sequence[LabelledArea], recipe: Recipe, rare_share: float) -> None:
+        self.areas, self.recipe, self.rare_share = areas, recipe, rare_share
+        self.places = [Places(area, recipe.target) for area in areas]
+        counts = np.array([place.counts for place in self.places], np.float64)  # (areas, channels)
+        self.chance = area_shares(areas, counts.sum(1).astype(int).tolist())
+        of_channel = counts.sum(0) / counts.sum()
+        self.rare = [int(c) for c in np.flatnonzero((of_channel > 0) & (of_channel < RARE))]
+        dense = self.chance[:, None] * counts / np.maximum(counts.sum(1, keepdims=True), 1)
+        self.chance_of = {c: dense[:, c] / dense[:, c].sum() for c in self.rare}
+
+    def window(
+        self, rng: np.random.Generator, *, done: float
+    ) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.float32], str]:
+        """Return a window, its labels, the rest and where it is from; done: share of the training that is over."""
+        channel = None
+        if self.rare and rng.random() < self.rare_share:
+            channel = self.rare[rng.integers(len(self.rare))]
+        at = int(rng.choice(len(self.areas), p=self.chance if channel is None else self.chance_of[channel]))
+        area, places = self.areas[at], self.places[at]
+        cut = random_window(area, self.recipe, rng, places=places, channel=channel, done=done)
+        return *cut, Path(area.site).name
+
+
 def batches(
     areas: Sequence[LabelledArea],
     recipe: Recipe,
@@ -58,49 +89,33 @@ def batches(
     seed: int,
     measured: Sequence[Group] = (),
     first: int = 0,
+    total: int = 1,
+    rare_share: float = 0.0,
 ) -> Generator[Batch]:
     """Yield batches forever, the one numbered ``first`` at first; windows depend on seed and number alone.
 
-    measured: groups whose distances are made.
+    measured: groups whose distances are made; total: how many batches the training has; rare_share: of windows that
+    are drawn around a rare class.
     """
-    places = [Places(area, recipe.target) for area in areas]
-    chance = area_shares(areas, [int(p.counts.sum()) for p in places])
+    drawn = Sampler(areas, recipe, rare_share)
 
-    def window(
-        rng: np.random.Generator,
-    ) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.float32], str]:
-        at = rng.choice(len(areas), p=chance)
-        return *random_window(areas[at], recipe, rng, places=places[at]), Path(areas[at].site).name
-
-    def make(step: int) -> Batch:
-        rng = np.random.default_rng((seed, step))
-        cut = [window(rng) for _ in range(batch)]
+    def make(number: int) -> Batch:
+        rng = np.random.default_rng((seed, number))
+        cut = [drawn.window(rng, done=number / total) for _ in range(batch)]
         images, labels, beside = (np.stack(arrays) for arrays in list(zip(*cut, strict=True))[:3])
-        if recipe.change.cutmix > 0:
-            images, labels = _cutmix(images, labels, recipe.change.cutmix, rng)
-        distances = {g: torch.from_numpy(far) for g, far in signed_distances(labels, measured).items()}
-        seen = torch.from_numpy(images).contiguous(memory_format=torch.channels_last)
-        more = torch.from_numpy(beside) if beside.shape[1] else None
-        return Batch(seen, torch.from_numpy(labels), distances, tuple(place for *_, place in cut), more)
+        made = mixed(images, labels, recipe.change, rng, rare=drawn.rare)
+        return Batch(
+            torch.from_numpy(made.images).contiguous(memory_format=torch.channels_last),
+            torch.from_numpy(made.labels),
+            {g: torch.from_numpy(far) for g, far in signed_distances(made.labels, measured).items()},
+            tuple(place for *_, place in cut),
+            torch.from_numpy(beside) if beside.shape[1] else None,
+            None if made.other is None else torch.from_numpy(made.other),
+            made.share,
+        )
 
     with ThreadPoolExecutor(1) as pool:
         ahead = [pool.submit(make, first + step) for step in range(AHEAD)]
         for step in count(first + AHEAD):
             yield ahead.pop(0).result()
             ahead.append(pool.submit(make, step))
-
-
-def _cutmix(
-    images: NDArray[np.float32], labels: NDArray[np.uint8], share: float, rng: np.random.Generator
-) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """Give a share of the windows a rectangle of the next one, pixels and labels (Yun et al. 2019, CutMix)."""
-    size = labels.shape[1]
-    mixed, known = images.copy(), labels.copy()
-    for i in range(len(images)):
-        if rng.random() < share:
-            h, w = rng.integers(size // 4, size * 3 // 4, 2)
-            r, c = rng.integers(0, size - h), rng.integers(0, size - w)
-            other = (i + 1) % len(images)
-            mixed[i, :, r : r + h, c : c + w] = images[other, :, r : r + h, c : c + w]
-            known[i, r : r + h, c : c + w] = labels[other, r : r + h, c : c + w]
-    return mixed, known

@@ -17,7 +17,7 @@ from geoseg.integrations.named import resolved
 from geoseg.models.architectures import build_network
 from geoseg.models.backends.torch import channels_last
 from geoseg.models.spec import ModelSpec
-from geoseg.training.augment import Recipe
+from geoseg.training.augment import Recipe, haze_of
 from geoseg.training.batches import Batch, batches
 from geoseg.training.checkpoint import Checkpoint, Held, named_tensors, tensors_of
 from geoseg.training.data_spec import PATHS
@@ -119,7 +119,8 @@ class _Loop:
         plan, ended = self.spec.schedule, True
         drawn = batches(
             self.samples.train, self._recipe(), batch=plan.batch, seed=plan.seed, measured=self.objective.measured,
-            first=self.stepper.steps * plan.accumulate,
+            first=self.stepper.steps * plan.accumulate, total=self.stepper.total * plan.accumulate,
+            rare_share=plan.rare_share,
         )  # fmt: skip
         try:
             while len(self.table) < plan.epochs and since_best(self.table) < plan.patience:
@@ -251,7 +252,9 @@ class _Loop:
             *(d.band for d in self.model.derived if {*d.operands} & {*self.model.optional}),
         }
         optional = tuple(i for i, band in enumerate(self.model.bands) if band.name in lacking)
-        return Recipe(self.spec.schedule.crop_px, self.spec.augmentation, self.spec.target, mean, std, span, optional)
+        haze = np.array([haze_of(band.wavelength_nm) for band in self.model.bands], np.float32)
+        how = self.spec.augmentation
+        return Recipe(self.spec.schedule.crop_px, how, self.spec.target, mean, std, span, optional, haze)
 
     def _freeze(self, epoch: int) -> None:
         """Let the encoder learn once its frozen epochs are over."""

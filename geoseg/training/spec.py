@@ -64,7 +64,16 @@ class Augmentation(Value):
     jpeg: float = Field(0.0, ge=0, le=1, description="share of windows compressed as JPEG")
     gray: float = Field(0.0, ge=0, le=1, description="share of windows whose bands are mixed with their mean")
     drop: float = Field(0.0, ge=0, le=1, description="share of windows that lack the optional bands")
+    band_drop: float = Field(0.0, ge=0, le=1, description="share of windows that lack one band, whichever")
+    haze: float = Field(0.0, ge=0, le=1, description="share of windows in haze, more of it in short wavelengths")
+    shadow: float = Field(0.0, ge=0, le=1, description="share of windows with a strip in shadow")
+    elastic: float = Field(0.0, ge=0, le=1, description="share of windows that are bent; not for buildings")
     cutmix: float = Field(0.0, ge=0, le=1, description="share of windows that get a rectangle of another")
+    mixup: float = Field(0.0, ge=0, le=1, description="share of batches of which each window is mixed with another")
+    copy_paste: float = Field(0.0, ge=0, le=1, description="share of windows that get rare objects of another")
+    coarse_first: float = Field(
+        0.0, ge=0, le=1, description="part of the training in which windows become as fine as scale or gsd_m say"
+    )
     erase: float = Field(0.3, ge=0, le=1, description="share of windows in which a rectangle becomes nodata")
 
 
@@ -88,6 +97,9 @@ class Schedule(Value):
     ema: float = Field(0.995, ge=0, lt=1, description="how slowly the averaged weights follow")
     keep: Literal["best", "last"] = Field("best", description="the epoch whose averaged weights become the model")
     patience: int = Field(10, gt=0, description="epochs without a better validation score after which it stops")
+    rare_share: float = Field(
+        1 / 3, ge=0, le=1, description="share of windows around a class with less than a tenth of the labels"
+    )
     border_weight: float = Field(2.0, ge=1, description="weight of pixels at and near borders in losses of pixels")
     class_weights: Balance | dict[str, Annotated[float, Field(gt=0)]] = Field(
         default_factory=dict,
@@ -183,8 +195,9 @@ class TrainSpec(Value):
         judged = {"softmax", *(group.activation for group in self.target.more)}
         if missing := [group.name for group in self.target.more if group.name not in self.loss]:
             raise ValueError(f"loss: {', '.join(missing)}: of things it is needed, e.g. {{{missing[0]}: 10}}")
-        if self.target.more and self.augmentation.cutmix > 0:
-            raise ValueError("augmentation.cutmix: it cuts objects, whose centres are learnt; leave it out")
+        mixing = [name for name in ("cutmix", "copy_paste", "mixup") if getattr(self.augmentation, name) > 0]
+        if self.target.more and mixing:
+            raise ValueError(f"augmentation.{mixing[0]}: it cuts objects, whose centres are learnt; leave it out")
         for name, term in self.loss.items() if self.target.channels else ():
             if term.judges not in judged:
                 raise ValueError(f"loss: {name} is of {term.judges} outputs, and the target is of classes")

@@ -81,7 +81,11 @@ class Stepper:
         with autocast(self.device, self.precision):
             logits = self.network(batch.images)
         answer = Answer(logits, batch.labels, pixel_weights(batch.labels, self.spec), batch.distances, batch.beside)
-        return objective(answer, share=self.steps / self.total)
+        loss = objective(answer, share=self.steps / self.total)
+        if batch.other is None:
+            return loss
+        beside = Answer(logits, batch.other, pixel_weights(batch.other, self.spec))
+        return batch.share * loss + (1 - batch.share) * objective(beside, share=self.steps / self.total)
 
     def _set_rate(self) -> None:
         for group, peak in zip(self.optimiser.param_groups, self.peaks, strict=True):

@@ -212,3 +212,31 @@ def test_windows_that_are_neither_turned_nor_scaled_show_pixels_as_they_are(size
     rigid = PLAIN.model_copy(update={"rotate": False, "scale": (1.0, 1.0)})
     values = cut(rough, 1, rigid, size=size)[0] * STD[:, None, None] + MEAN[:, None, None]
     np.testing.assert_allclose(values, values.round(), atol=1e-3)
+
+
+def flat_area():
+    flat = np.stack([np.full((128, 128), 100), np.full((128, 128), 50)]).astype(np.float32)
+    return AreaPixels(flat, np.ones((128, 128), bool), np.zeros((128, 128), np.int32))
+
+
+def test_haze_brightens_and_flattens_and_a_shadow_darkens_a_strip():
+    plain = cut(flat_area(), 1)[0]
+    hazy = cut(flat_area(), 1, PLAIN.model_copy(update={"haze": 1.0}))[0]
+    assert (hazy > plain + 0.02).all()
+    strip = cut(flat_area(), 1, PLAIN.model_copy(update={"shadow": 1.0}))[0][0]
+    dark = strip < plain[0] - 0.1
+    assert 0.02 < dark.mean() < 0.7
+    np.testing.assert_allclose(strip[~dark], plain[0][~dark], atol=1e-5)
+
+
+def test_one_band_is_dropped_and_elastic_windows_keep_pixels_with_labels():
+    dropped = cut(area(), 0, PLAIN.model_copy(update={"band_drop": 1.0}))[0]
+    assert [bool((band == 0).all()) for band in dropped].count(True) == 1
+    rigid = PLAIN.model_copy(update={"rotate": False, "scale": (1.0, 1.0)})
+    (image, labels), (bent, bent_labels) = (
+        cut(area(), 5, change) for change in (rigid, rigid.model_copy(update={"elastic": 1.0}))
+    )
+    assert (image != bent).mean() > 0.05
+    value, known = bent[0] * 20 + 100, bent_labels != IGNORE
+    assert (np.abs(value - 80 - 40 * bent_labels)[known] < 20.1).mean() > 0.97
+    assert labels.shape == bent_labels.shape

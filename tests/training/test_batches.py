@@ -66,3 +66,49 @@ def test_distances_are_made_of_the_labels_as_they_are_shown():
     for group, far in signed_distances(labels.numpy(), [(1,), (0, 1)]).items():
         np.testing.assert_array_equal(distances[group], far)
     assert distances[(1,)].any()
+
+
+def speck():
+    """A large area with a few pixels of the other class."""
+    ground = area(0, (256, 256))
+    ground.labels[200:208, 30:38] = ground.image[0, 200:208, 30:38] = 1
+    return ground
+
+
+def test_a_share_of_windows_holds_a_rare_class():
+    holding = {}
+    for share in (0.0, 1.0):
+        made = batches([speck(), area(0, site="b")], recipe(), batch=8, seed=0, rare_share=share)
+        holding[share] = sum(bool((labels == 1).any()) for _ in range(3) for labels in next(made).labels)
+    assert holding[0.0] < 5
+    assert holding[1.0] == 24
+
+
+def test_rare_objects_are_pasted_with_their_pixels():
+    made = batches([speck(), area(0, site="b")], recipe(copy_paste=1.0), batch=8, seed=0, rare_share=0.5)
+    plain = batches([speck(), area(0, site="b")], recipe(), batch=8, seed=0, rare_share=0.5)
+    for _ in range(2):
+        pasted, before = next(made), next(plain)
+        known = pasted.labels != 255
+        np.testing.assert_allclose(pasted.images[:, 0][known], pasted.labels[known].float(), atol=1e-5)
+        assert (pasted.labels == 1).sum() > (before.labels == 1).sum()
+
+
+def test_a_mixup_keeps_both_labels_with_their_shares():
+    made = next(batches([area(0, site="a"), area(1, site="b")], recipe(mixup=1.0), batch=8, seed=1))
+    known = (made.labels != 255) & (made.other != 255)
+    wanted = made.share * made.labels[known].float() + (1 - made.share) * made.other[known].float()
+    np.testing.assert_allclose(made.images[:, 0][known], wanted, atol=1e-5)
+    assert len(wanted.unique()) > 2
+
+
+def test_windows_are_coarse_first():
+    ramp = area(0, (512, 512))
+    ramp.image[0] = np.arange(512) / 100
+    slopes = []
+    for number in (0, 99):
+        how = recipe(scale=(0.5, 2.0), coarse_first=0.5)
+        windows = next(batches([ramp], how, batch=6, seed=0, first=number, total=100)).images[:, 0].numpy()
+        slopes.append(min(max(np.abs(np.diff(w, axis=a)).max() for a in (0, 1)) for w in windows))
+    assert slopes[0] > 0.018  # all are twice as coarse as the area
+    assert slopes[1] < 0.012
