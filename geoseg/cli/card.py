@@ -40,6 +40,7 @@ def card(bundle: "ModelBundle") -> dict[str, Any]:
         "grouping": _grouping(spec),
         "threshold": spec.threshold if spec.polygon_class else None,
         "calibration": spec.training.get("calibration"),
+        "robustness": spec.training.get("robustness"),
         "thresholds": dict(spec.thresholds),
         "attribution": spec.attribution,
         "training": _kept(
@@ -120,6 +121,9 @@ def _rows(known: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "calibrated", f"by {told['method']}; expected calibration error {error}"
     if known["thresholds"]:
         yield "thresholds", ", ".join(f"{name} {value:g}" for name, value in known["thresholds"].items())
+    if card := known["robustness"]:
+        for i, (name, share) in enumerate(card["changed"].items()):
+            yield "robustness" if i == 0 else "", f"{share:.2%} of pixels change their class: {name}"
     yield "ground", known["ground"] or "not told"
     yield from (("scores" if i == 0 else "", line) for i, line in enumerate(known["scores"] or ["none told"]))
     yield from (("trained on" if i == 0 else "", line) for i, line in enumerate(_training(known)))

@@ -1,7 +1,6 @@
 """geoseg train: labelled scenes to a model bundle, with the table and the curves of its epochs."""
 
 import csv
-import logging
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -13,25 +12,23 @@ import typer
 
 from geoseg.cli.options import AllowFactory, AllowNetwork, Overwrite, TalkFlags, named_path, spread
 from geoseg.cli.stopping import terminable
+from geoseg.cli.trained import judged
 from geoseg.config.load import TrainConfig, load_config
 from geoseg.config.permissions import Allowed
 from geoseg.disk.files import locked
 from geoseg.disk.places import refuse_file, vector_files
-from geoseg.errors import ConfigError, InputError
+from geoseg.errors import ConfigError
 from geoseg.options.train import TrainOptions
 
 if TYPE_CHECKING:
     from geoseg.jobs.run import Listener
-    from geoseg.models.bundle import ModelBundle
     from geoseg.models.spec import ModelSpec
     from geoseg.training.loop import Epoch, Fitted
     from geoseg.training.spec import TrainSpec
-    from geoseg.training.split_plan import SplitPlan
 
-log = logging.getLogger(__name__)
 STATE_FOLDER = ".train"  # what a training goes on from, as long as it is not at its end
 MODEL_FILE, WEIGHTS_FILE, TABLE_FILE, PLOT_FILE = "model.json", "weights.safetensors", "metrics.csv", "training.png"
-SPLIT_FILE = "split.gpkg"
+SPLIT_FILE, EXAMPLES_FILE = "split.gpkg", "examples.png"
 COLOURS = ("#8a8f98", "#c8422e", "#2b6cb0", "#2f855a", "#b7791f", "#6b46c1", "#0f766e", "#9d174d")
 
 
@@ -130,7 +127,9 @@ def _trained(
     from geoseg.integrations.named import resolved
     from geoseg.models.backends.torch import choose_device
     from geoseg.models.bundle import load_model, save_model
+    from geoseg.outputs.pictures import write_png
     from geoseg.training.checkpoint import Checkpoint
+    from geoseg.training.examples import examples
     from geoseg.training.loop import fit, model_spec  # torch: what is refused above does not wait for it
     from geoseg.training.manifest import refuse_changed
     from geoseg.training.samples import load_samples
@@ -163,12 +162,12 @@ def _trained(
         print(gap_line(fitted.spec, gap))
         facts = {**fitted.spec.training, "scattered_iou": list(gap)}
         fitted = replace(fitted, spec=fitted.spec.model_copy(update={"training": facts}))
-    bundle = with_calibration(save_model(folder, fitted.network, spec=fitted.spec, overwrite=True), spec, samples.plan)
-    store_windows(bundle, spec)
+    bundle = judged(save_model(folder, fitted.network, spec=fitted.spec, overwrite=True), spec, samples)
+    write_png(folder / EXAMPLES_FILE, examples(fitted.network, fitted.spec, spec, samples))
     write_split(folder / SPLIT_FILE, spec, samples)
     plot(folder / PLOT_FILE, fitted.epochs, names, title=f"Training of {spec.name}")
     epoch, size = fitted.spec.training["kept_epoch"], f"{bundle.weights.bytes / 1e6:.1f} MB"
-    print(f"model {folder} (epoch {epoch}, {size}), {TABLE_FILE}, {PLOT_FILE}")
+    print(f"model {folder} (epoch {epoch}, {size}), {TABLE_FILE}, {PLOT_FILE}, {EXAMPLES_FILE}")
     return fitted.ended
 
 
@@ -199,39 +198,6 @@ def in_words(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s left"
     return f"{seconds / 60:.0f} min left" if seconds < 5400 else f"{seconds / 3600:.1f} h left"
-
-
-def with_calibration(bundle: "ModelBundle", spec: "TrainSpec", plan: "SplitPlan | None") -> "ModelBundle":
-    """Return the bundle calibrated on the validation areas; as it is where they are too little, which is told."""
-    from geoseg.cli.calibrate import as_text
-    from geoseg.models.bundle import write_bundle
-    from geoseg.options.calibrate import CalibrateOptions
-    from geoseg.training.calibrate import calibrated, ground_of
-
-    if spec.calibrate == "none":
-        return bundle
-    try:
-        ground = ground_of(bundle, spec, ("validation",), plan=plan)
-        found = calibrated(bundle, ground, CalibrateOptions(method=spec.calibrate))
-    except InputError as error:
-        log.warning("not calibrated on the validation areas: %s", error)
-        return bundle
-    print(as_text(found))
-    return write_bundle(Path(bundle.path), bundle.content(), spec=found.spec, file=bundle.weights.file)
-
-
-def store_windows(bundle: "ModelBundle", spec: "TrainSpec") -> None:
-    """Store calibration windows of the scenes that may be passed on beside the bundle, if there are any."""
-    import numpy as np
-
-    from geoseg.jobs.calibration import MOST, windows_of
-    from geoseg.models.calibration import store
-    from geoseg.training.scenes import open_labelled
-
-    items = [item for item in spec.data if item.shippable][:MOST]
-    if items:
-        windows = [windows_of(open_labelled(item), bundle, most=MOST // len(items)) for item in items]
-        store(Path(bundle.path), np.concatenate(windows), bundle.spec)
 
 
 def training_files(spec: "TrainSpec") -> list[str]:

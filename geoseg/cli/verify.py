@@ -15,10 +15,12 @@ from geoseg.errors import FaultFoundError
 from geoseg.options.run import RunOptions
 
 if TYPE_CHECKING:
+    from geoseg.scenes.scene import Scene
     from geoseg.selftest.isolated_run import Ran
     from geoseg.selftest.verify import Report
 
 COLUMNS = ("network", "engine", "chunk px", "chunks"), ("peak MB", "planned MB", "missing", "s")  # outputs between them
+CARD_WINDOWS = 8
 DIGITS = 8  # of a hash, in the table; --json has all
 
 
@@ -34,6 +36,10 @@ def verify(
         Path | None,
         typer.Option(help="Folder for outputs, removed afterwards; workers of a cluster must see it.", exists=True),
     ] = None,
+    robustness: Annotated[
+        bool,
+        typer.Option("--robustness", help="See instead how many pixels change where images differ a little."),
+    ] = False,
     json_out: JsonOut = False,
 ) -> None:
     """Run probes and a model over a crop in several ways, and compare bytes, memory and chunks; exit code 8 at a fault.
@@ -41,6 +47,9 @@ def verify(
     Each run has a process of its own: threads, sync, local and the engine named, chunks of several sizes, one run that
     is stopped and resumed. The probes (identity, constant, ramp) are networks whose answer is known.
     """
+    if robustness:
+        _print_card(scene.open(), named(model), as_json=json_out)
+        return
     from geoseg.selftest.verify import verify as run_verify
 
     with terminable(), talk.listener() as listen:
@@ -52,6 +61,20 @@ def verify(
             f"{report.scene}: {len(report.faults)} of {len(report.findings)} checks found a fault, first "
             f"{first.name}: {first.detail}"
         )
+
+
+def _print_card(scene: "Scene", models: Sequence[str], *, as_json: bool) -> None:
+    """Print the robustness card of each model on windows from all over a scene."""
+    from geoseg.jobs.calibration import windows_of
+    from geoseg.models.bundle import load_model
+    from geoseg.selftest.robustness import card_rows
+    from geoseg.selftest.robustness import robustness as card_of
+
+    for name in models:
+        bundle = load_model(name)
+        card = card_of(bundle, windows_of(scene, bundle, most=CARD_WINDOWS))
+        head = [f"{bundle.spec.name}: what is done to a window", "pixels of another class"]
+        print(json.dumps({"model": bundle.spec.name, **card}) if as_json else table(card_rows(card), head=head))
 
 
 def as_text(report: "Report") -> str:

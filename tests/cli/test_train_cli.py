@@ -66,6 +66,14 @@ def test_the_curves_are_drawn(trained):
     assert len({tuple(p) for p in image[::7, ::7, :3].reshape(-1, 3).round(2)}) > 5
 
 
+def test_it_has_a_robustness_card_and_examples(trained, capsys):
+    assert load_model(trained).spec.training["robustness"]["changed"]["flip left to right"] <= 1
+    assert main(["info", str(trained)]) == 0
+    assert "of pixels change their class: flip left to right" in capsys.readouterr().out
+    image = matplotlib.image.imread(trained / "examples.png")
+    assert image.shape[1] > 3 * image.shape[0] / 2
+
+
 def test_it_tells_its_split_and_a_row_per_epoch(config, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["train", str(config), "-o", "here", "-q"]) == 0

@@ -1,0 +1,75 @@
+"""What is found out of a bundle once it is trained: its calibration, its robustness card, windows for exports."""
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from geoseg.cli.calibrate import as_text
+from geoseg.cli.table import table
+from geoseg.errors import InputError
+from geoseg.options.calibrate import CalibrateOptions
+
+if TYPE_CHECKING:
+    from geoseg.models.bundle import ModelBundle
+    from geoseg.training.samples import Samples
+    from geoseg.training.spec import TrainSpec
+
+log = logging.getLogger(__name__)
+CARD_WINDOWS = 4
+CARD_HEAD = ["robustness: what is done to a window", "pixels of another class"]
+
+
+def judged(bundle: "ModelBundle", spec: "TrainSpec", samples: "Samples") -> "ModelBundle":
+    """Return the bundle with all of that, which is printed."""
+    bundle = _calibrated(bundle, spec, samples)
+    bundle = _with_card(bundle, spec)
+    _store_windows(bundle, spec)
+    return bundle
+
+
+def _calibrated(bundle: "ModelBundle", spec: "TrainSpec", samples: "Samples") -> "ModelBundle":
+    """Return the bundle calibrated on the validation areas; as it is where they are too little, which is told."""
+    from geoseg.models.bundle import write_bundle
+    from geoseg.training.calibrate import calibrated, ground_of
+
+    if spec.calibrate == "none":
+        return bundle
+    try:
+        ground = ground_of(bundle, spec, ("validation",), plan=samples.plan)
+        found = calibrated(bundle, ground, CalibrateOptions(method=spec.calibrate))
+    except InputError as error:
+        log.warning("not calibrated on the validation areas: %s", error)
+        return bundle
+    print(as_text(found))
+    return write_bundle(Path(bundle.path), bundle.content(), spec=found.spec, file=bundle.weights.file)
+
+
+def _with_card(bundle: "ModelBundle", spec: "TrainSpec") -> "ModelBundle":
+    """Return the bundle with the robustness card of windows of scenes that it was validated on."""
+    import numpy as np
+
+    from geoseg.jobs.calibration import windows_of
+    from geoseg.models.bundle import write_bundle
+    from geoseg.selftest.robustness import card_rows, robustness
+    from geoseg.training.scenes import open_labelled
+
+    items = [item for item in spec.data if item.use in ("split", "validation")][:CARD_WINDOWS]
+    windows = [windows_of(open_labelled(item), bundle, most=-(-CARD_WINDOWS // len(items))) for item in items]
+    card = robustness(bundle, np.concatenate(windows)[:CARD_WINDOWS])
+    print(table(card_rows(card), head=CARD_HEAD))
+    told = bundle.spec.model_copy(update={"training": {**bundle.spec.training, "robustness": card}})
+    return write_bundle(Path(bundle.path), bundle.content(), spec=told, file=bundle.weights.file)
+
+
+def _store_windows(bundle: "ModelBundle", spec: "TrainSpec") -> None:
+    """Store calibration windows of the scenes that may be passed on beside the bundle, if there are any."""
+    import numpy as np
+
+    from geoseg.jobs.calibration import MOST, windows_of
+    from geoseg.models.calibration import store
+    from geoseg.training.scenes import open_labelled
+
+    items = [item for item in spec.data if item.shippable][:MOST]
+    if items:
+        windows = [windows_of(open_labelled(item), bundle, most=MOST // len(items)) for item in items]
+        store(Path(bundle.path), np.concatenate(windows), bundle.spec)
