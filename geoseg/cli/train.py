@@ -128,6 +128,7 @@ def _trained(
     from geoseg.models.backends.torch import choose_device
     from geoseg.models.bundle import load_model, save_model
     from geoseg.outputs.pictures import write_png
+    from geoseg.training.audit.run import quick
     from geoseg.training.checkpoint import Checkpoint
     from geoseg.training.examples import examples
     from geoseg.training.loop import fit, model_spec  # torch: what is refused above does not wait for it
@@ -142,6 +143,8 @@ def _trained(
         spec = spec.model_copy(update={"encoder": resolved(spec.encoder, allow_network=allow_network)})
 
     samples = load_samples(spec)
+    for found in quick(spec):
+        log.warning("%s: %s (geoseg check-labels shows more)", found.where, found.text)
     for line in [] if samples.plan is None else samples.plan.lines():
         print(line)
     if options.same_as is not None:

@@ -61,6 +61,10 @@ VERBS = {
         "segment",
         "Cut a scene into superpixels: polygons with the mean of every band, ready to be labelled by a click.",
     ),
+    "check-labels": (
+        "check_labels",
+        "Check the labels of a training: CRS, polygons, classes, splits, shifts, duplicates; exit code 8 at a fault.",
+    ),
     "evaluate": (
         "evaluate",
         "Score a prediction: IoU, F1, confusion, kappa, boundaries, objects; compare it with another; report it.",
@@ -120,6 +124,6 @@ class Verbs(TyperGroup):
 def command(verb: str) -> Any:
     """Return the command of a verb, with its flags."""
     own = typer.Typer(add_completion=False)
-    function = f"{verb}_" if iskeyword(verb) else verb
+    function = f"{verb}_" if iskeyword(verb) else verb.replace("-", "_")
     own.command(verb, context_settings=SETTINGS)(getattr(import_module(f"geoseg.cli.{VERBS[verb][0]}"), function))
     return typer.main.get_command(own)

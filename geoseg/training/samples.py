@@ -77,6 +77,8 @@ class Samples:
     """Ground among that of training whose labels only score, as those of a random split would."""
     plan: SplitPlan | None = None
     """The blocks, where the split is one of blocks or groups."""
+    test: tuple[LabelledArea, ...] = ()
+    """Ground that no training sees: only audits read it."""
 
     @cached_property
     def survey(self) -> Survey:
@@ -104,54 +106,71 @@ class Samples:
         return found.mean.astype(np.float32), np.maximum(found.spread, 1e-6).astype(np.float32)
 
 
-def load_samples(spec: TrainSpec) -> Samples:
-    """Open the training and validation areas of every scene and draw their labels; test areas are left unread.
+def load_samples(spec: TrainSpec, *, tests: bool = False) -> Samples:
+    """Open the training and validation areas of every scene and draw their labels; test areas only where asked for.
 
     Training areas come at the finest resolution that windows are drawn at, validation areas as a run would read them.
     Pixels stay on disk: see ``StreamedArea``. Raises InputError where an area has no label.
     """
-    plan = plan_split(spec)
-    found: dict[str, list[LabelledArea]] = {"train": [], "validation": [], "scattered": []}
+    plan, shelf = plan_split(spec), Shelf()
+    found: dict[str, list[LabelledArea]] = {"train": [], "validation": [], "test": [], "scattered": []}
     bytes_alone = True
-    store, cache = LabelStore(), BlockCache()
     for number, item in enumerate(spec.data):
-        wanted = source_bands(spec.band_set, spec.derived_bands)
-        scene = open_labelled(item).select(wanted, optional=spec.optional_bands)
+        scene = _selected(item, spec)
         bytes_alone &= scene.dtype == "uint8" and all((s.scale, s.offset) == (1, 0) for s in scene.sources)
-        drawn: dict[tuple[int, int], Callable[[Box], Raw]] = {}
-        for part in areas_of(item, scene, spec, plan):
-            if part.role == "test":
-                continue
-            resampling = Resampling.to_resolution(scene.grid, _gsd_m(item, spec, part.role, scene.grid))
-            if part.cells is not None and min(part.box.shape) * min(resampling.scale) < 2:
-                continue  # a sliver of a block at the scene's edge
-            grid = scene.grid.resized(resampling.working_shape)
-            if grid.shape not in drawn:
-                drawn[grid.shape] = open_labels(item, spec.target, grid)
-            read_pixels = partial(working_pixels, scene, resampling, spec)
-            parts = _parted(part, read_pixels, resampling, drawn[grid.shape], spec=spec, number=number)
-            for role, pixels, labels in parts:
-                area = StreamedArea.drawn(
-                    pixels,
-                    labels,
-                    working_box(part, resampling),
-                    spec.target,
-                    gsd_m=grid.mean_resolution_m(),
-                    store=store,
-                    cache=cache,
-                    site=item.site or item.name,
-                    share=item.share,
-                    span_m=item.gsd_m,
-                )
-                if area.counts.any():
-                    found[role].append(area)
+        parts = [p for p in areas_of(item, scene, spec, plan) if tests or p.role != "test"]
+        for role, area in entry_areas(item, spec, parts, shelf, number=number):
+            found[role].append(area)
     for role in ("train", "validation"):
         if not found[role]:
             raise InputError(
                 f"the {role} areas hold no label: all is void, nodata or not labelled; move the split or add labels"
             )
-    train, validation, aside = (tuple(found[role]) for role in ("train", "validation", "scattered"))
-    return Samples(train, validation, bytes_alone, aside, plan)
+    train, validation, test, aside = (tuple(areas) for areas in found.values())
+    return Samples(train, validation, bytes_alone, aside, plan, test)
+
+
+class Shelf:
+    """Where the areas of one training keep labels and pixels."""
+
+    def __init__(self) -> None:
+        self.store, self.cache = LabelStore(), BlockCache()
+
+
+def _selected(item: LabelledScene, spec: TrainSpec) -> Scene:
+    wanted = source_bands(spec.band_set, spec.derived_bands)
+    return open_labelled(item).select(wanted, optional=spec.optional_bands)
+
+
+def entry_areas(
+    item: LabelledScene, spec: TrainSpec, parts: Sequence[Area], shelf: Shelf, *, number: int = 0
+) -> Iterator[tuple[str, LabelledArea]]:
+    """Yield what each part of a scene is for with its pixels and labels; parts without labels are left out."""
+    scene = _selected(item, spec)
+    drawn: dict[tuple[int, int], Callable[[Box], Raw]] = {}
+    for part in parts:
+        resampling = Resampling.to_resolution(scene.grid, _gsd_m(item, spec, part.role, scene.grid))
+        if part.cells is not None and min(part.box.shape) * min(resampling.scale) < 2:
+            continue  # a sliver of a block at the scene's edge
+        grid = scene.grid.resized(resampling.working_shape)
+        if grid.shape not in drawn:
+            drawn[grid.shape] = open_labels(item, spec.target, grid)
+        read_pixels = partial(working_pixels, scene, resampling, spec)
+        for role, pixels, labels in _parted(part, read_pixels, resampling, drawn[grid.shape], spec=spec, number=number):
+            area = StreamedArea.drawn(
+                pixels,
+                labels,
+                working_box(part, resampling),
+                spec.target,
+                gsd_m=grid.mean_resolution_m(),
+                store=shelf.store,
+                cache=shelf.cache,
+                site=item.site or item.name,
+                share=item.share,
+                span_m=item.gsd_m,
+            )
+            if area.counts.any():
+                yield role, area
 
 
 def _parted(

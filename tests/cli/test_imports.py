@@ -46,6 +46,7 @@ MAY_LOAD: dict[str, tuple[set[str], int]] = {
     "fit, refused": (set(), 5),
     "segment, refused": (set(), 2),
     "calibrate, refused": (set(), 5),
+    "check-labels, refused": (set(), 3),
     "verify, refused": ({*POLYGONS, "torch"}, 6),
 }
 # Verbs that run one after the other in one process: a later one may load all that those before it may.
@@ -53,7 +54,7 @@ CHAINS = (
     ("--help",),
     (
         "info", "models", "import, refused", "export, refused", "fit, refused", "segment, refused", "advise",
-        "autoconfig, refused", "calibrate, refused",
+        "autoconfig, refused", "calibrate, refused", "check-labels, refused",
         "train, refused", "regularize, refused", "qgis", "demo, refused", "check", "evaluate", "areas",
         "change", "vectorize", "regularize", "buildings", "train",
     ),
@@ -126,6 +127,7 @@ def arguments(tiny_scene, tiny_bundle, tiny_truth, finished_run, tmp_path_factor
         "export, refused": ["export", "buildings", "-o", folder / "exported"],
         "fit, refused": ["fit", tiny_scene, "--method", "otsu", "-o", tiny_bundle],
         "calibrate, refused": ["calibrate", tiny_bundle, folder / "train.yaml", "-o", tiny_bundle],
+        "check-labels, refused": ["check-labels", folder / "nowhere.yaml"],
         "segment, refused": ["segment", tiny_scene, "-o", folder / "segments.tif"],
         "train": ["train", folder / "train.yaml", "-o", folder / "trained", "-q"],
         "advise": ["advise", "rare", "class"],

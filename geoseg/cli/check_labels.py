@@ -1,0 +1,51 @@
+"""geoseg check-labels: what is wrong with the labels of a training, before it or after."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from geoseg.cli.options import Overwrite, named_path, spread
+from geoseg.cli.table import table
+from geoseg.config.load import TrainConfig, load_config
+from geoseg.disk.places import refuse_file
+from geoseg.errors import ConfigError, FaultFoundError
+
+FILES = ("report.html", "overlays.png")
+
+
+@spread
+def check_labels(
+    config: Annotated[str, typer.Argument(metavar="CONFIG", help="A YAML file with job: train.")],
+    *,
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Folder where the config's data paths start (default: data_folder).")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--output", parser=named_path, metavar="PATH",
+            help="Folder for report.html and overlays.png.",
+        ),
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:  # fmt: skip
+    """Check the labels of a training: CRS, polygons, classes, splits, shifts, duplicates; exit code 8 at a fault."""
+    from geoseg.training.audit.run import audit, share_rows, write_audit
+
+    changes = {} if data is None else {"data_folder": str(data)}
+    loaded = load_config(config, changes=changes)
+    if not isinstance(loaded, TrainConfig):
+        raise ConfigError(f"{config}: job: {loaded.job}; this verb needs job: train")
+    if output is not None:
+        for name in FILES:
+            refuse_file(output / name, overwrite=overwrite, inputs=[])
+    found = audit(loaded.spec)
+    print(table([["FAULT" if f.level == "fault" else f.level, f.where, f.text] for f in found.findings]))
+    if found.counts:
+        print(table([["class", *found.counts], *share_rows(found)]))
+    if output is not None:
+        write_audit(output, found)
+    if found.faults:
+        first = found.faults[0]
+        raise FaultFoundError(f"{config}: {len(found.faults)} faults in the labels, first {first.where}: {first.text}")
