@@ -1,6 +1,7 @@
 """geoseg train: labelled scenes to a model bundle, with the table and the curves of its epochs."""
 
 import csv
+import logging
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from geoseg.training.loop import Epoch, Fitted
     from geoseg.training.spec import TrainSpec
 
+log = logging.getLogger(__name__)
 STATE_FOLDER = ".train"  # what a training goes on from, as long as it is not at its end
 MODEL_FILE, WEIGHTS_FILE, TABLE_FILE, PLOT_FILE = "model.json", "weights.safetensors", "metrics.csv", "training.png"
 SPLIT_FILE, EXAMPLES_FILE = "split.gpkg", "examples.png"
