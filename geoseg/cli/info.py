@@ -11,7 +11,7 @@ from geoseg.cli.table import table
 @spread
 def info(scene: SceneFlags, *, json_out: JsonOut = False) -> None:
     """Print a scene's bands, grid, resolution, nodata, masks and overviews, or the card of a model."""
-    if (model := _model(scene.files)) is not None:
+    if (model := _model(scene.files or [])) is not None:
         from geoseg.cli import card
         from geoseg.models.bundle import load_model
 

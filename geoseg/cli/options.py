@@ -57,13 +57,26 @@ class SceneFlags(SceneOptions):
     """Which scene, and what its file does not say of itself."""
 
     files: Annotated[
-        list[str], typer.Argument(metavar="SCENE...", help="A raster, or several single-band files of one grid.")
-    ]
+        list[str] | None,
+        typer.Argument(
+            metavar="SCENE...",
+            help="A raster, several single-band files of one place, a folder or pattern of tiles, or a product.",
+        ),
+    ] = None
+    date: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--date",
+            metavar="DATE=FILE",
+            help="A date of the place, e.g. 2024-05-03=may.tif; once for each, instead of SCENE.",
+            rich_help_panel="Scene",
+        ),
+    ] = None
 
     def as_config(self) -> dict[str, Any]:
         """Return the keys of a config that these flags are."""
         keys = asdict(self)
-        return {"scene": tuple(keys.pop("files")), **keys}
+        return {"scene": (*(keys.pop("files") or ()), *(keys.pop("date") or ())), **keys}
 
     def open(self) -> "Scene":
         """Open the scene."""

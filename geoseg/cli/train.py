@@ -207,10 +207,11 @@ def in_words(seconds: float) -> str:
 
 def training_files(spec: "TrainSpec") -> list[str]:
     """Return the files that a training reads: scenes, labels, and the bundle that it starts from."""
+    from geoseg.disk.places import undated
     from geoseg.models.bundle import load_model
     from geoseg.scenes.reads import files_read
 
-    scenes = [scene for item in spec.data for scene in item.scenes]
+    scenes = [undated(scene) for item in spec.data for scene in item.scenes]
     labels = [file for item in spec.data for source in item.label_files for file in vector_files(source)]
     start = [] if spec.start_from is None else [str(p) for p in Path(load_model(spec.start_from).path).iterdir()]
     return [*files_read(scenes), *labels, *start]

@@ -22,6 +22,7 @@ VECTORS = (*VECTOR_DRIVERS, ".kml", ".kmz", ".gml", ".sqlite")
 STYLE = ".qml"  # QGIS reads the style of a vector file that lies beside it
 SHAPE_PARTS = (".shx", ".dbf", ".prj", ".cpg")  # of a Shapefile that is no archive
 CONNECTION = re.compile(r"/vsi|[A-Za-z]\w+:")  # /vsicurl/…, https://…, NETCDF:"file.nc":variable
+DATED = re.compile(r"(\d{4}-\d{2}-\d{2}(?:T[\d:.]+Z?)?)=(.+)")  # a file of a scene of several dates
 ARCHIVES = re.compile(r"(?:/vsi(?:zip|gzip|tar|7z|rar)/)+")
 LAYERED_SOURCE = re.compile(r"<SrcDataSource[^>]*>([^<]+)</SrcDataSource>")  # of an OGR VRT
 
@@ -48,6 +49,8 @@ def located(path: str | Path, folder: Path | None = None) -> str:
     '/vsicurl/https://example.org/scene.tif'
     """
     name, folder = str(path), (folder or Path()).absolute()
+    if dated := DATED.fullmatch(name):
+        return f"{dated[1]}={located(dated[2], folder)}"
     if not CONNECTION.match(name) or (folder / name).exists():
         return str(folder / name)
     if "://" in name:
@@ -108,6 +111,12 @@ def written_beside(path: Path) -> tuple[Path, ...]:
         *((STYLE,) if suffix in VECTOR_DRIVERS and suffix != ".gpkg" else ()),
     )
     return tuple(path.with_suffix(other) for other in suffixes)
+
+
+def undated(name: str) -> str:
+    """Return the file in DATE=FILE, and any other name as it is."""
+    dated = DATED.fullmatch(name)
+    return dated[2] if dated else name
 
 
 def refuse_file(path: Path, *, overwrite: bool, inputs: Iterable[str | Path]) -> None:

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from geoseg.errors import ConfigError, InputError
-from geoseg.scenes import geotiff, mosaic, stack, warped
+from geoseg.scenes import dates, geotiff, mosaic, stack, warped
 from geoseg.scenes.band_names import name_bands
+from geoseg.scenes.dates import of_each_date
 from geoseg.scenes.geotiff import describe_file
 from geoseg.scenes.placement import Heights
 from geoseg.scenes.products import kinds as products
@@ -51,6 +52,7 @@ def open_scene(
 ) -> Scene:
     """Open a GeoTIFF, COG, VRT or any raster GDAL reads, several single-band files of one place, or many tiles, as one.
 
+    Files named DATE=FILE are dates of one place, see ``geoseg.scenes.dates``.
     Tiles are a folder, a pattern ("tiles/*.tif"), a tile index or STAC items; see ``geoseg.scenes.mosaic``.
     bands: the bands' names in file order ("B02,B03,…"), or 1-based numbers to pick ("3,2,1"); a band marked as alpha
     is one of them when it is named or picked, else it masks. sensor: a key of ``geoseg.values.sensors.SENSORS`` that
@@ -79,7 +81,9 @@ def open_scene(
         raise ConfigError("--no-crs and --warp-to: what has no place cannot be warped to one")
     heights = _heights(height, dem)
     given = Given(paths, assume_crs, resampling, warp_to, heights, mask_quality, no_crs, pixel_m, overlap, local_only)
-    found = next(known for recipe in RECIPES if (known := recipe(given)) is not None)
+    found = dates.recipe(given, _described) or _described(given)
+    if bands is not None and found.dates > 1:
+        bands = of_each_date(bands, found)
     given_values = {"nodata": nodata, "scale": scale, "offset": offset}
     told: dict[str, Any] = {name: value for name, value in given_values.items() if value is not None}
     is_alpha = [s.index == s.alpha for s in found.sources]
@@ -94,6 +98,10 @@ def open_scene(
         found.physical and not told,
     )
     return replace(scene, mask=None if mask is None else str(mask), tiles=tiles if found.tiles else None)
+
+
+def _described(given: Given) -> Described:
+    return next(known for recipe in RECIPES if (known := recipe(given)) is not None)
 
 
 def _scene(found: Described, names: tuple[BandSet, bool, tuple[int, ...]], told: dict[str, Any]) -> Scene:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 import numpy as np
 import rasterio
@@ -107,6 +108,8 @@ def _put_together(scene: Scene, tiles: Tiles, box: Box) -> tuple[NDArray[np.gene
 
 def _pixels(scene: Scene, box: Box) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
     """Return pixels of a scene's files."""
+    if len(dates := sorted({s.date for s in scene.sources})) > 1:
+        return _of_dates(scene, dates, box)
     data = np.empty((len(scene.bands), *box.shape), scene.dtype)
     valid, window = np.ones(box.shape, np.bool_), _window(box)
     for file, placing in dict.fromkeys((s.file, s.placing) for s in scene.sources):
@@ -134,6 +137,18 @@ def _pixels(scene: Scene, box: Box) -> tuple[NDArray[np.generic], NDArray[np.boo
     if data.dtype.kind == "f":
         for channel in data:
             valid &= np.isfinite(channel)
+    return data, valid
+
+
+def _of_dates(scene: Scene, dates: Sequence[int], box: Box) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
+    """Return pixels of several dates: NaN in the bands of a date that lacks a pixel, valid where any has it."""
+    data, valid = np.empty((len(scene.bands), *box.shape), np.float32), np.zeros(box.shape, np.bool_)
+    for date in dates:
+        channels = [c for c, s in enumerate(scene.sources) if s.date == date]
+        own = replace(scene, bands=scene.bands.take(channels), sources=tuple(scene.sources[c] for c in channels))
+        values, known = _pixels(own, box)
+        data[channels] = np.where(known, values, np.nan)
+        valid |= known
     return data, valid
 
 

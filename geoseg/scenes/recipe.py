@@ -40,6 +40,7 @@ class Described:
     lone: frozenset[str] = frozenset()
     physical: bool = False
     own: tuple[Grid, ...] = ()  # of the files of the sources; none: ``grid`` is that of all
+    dates: int = 1
     quality: Quality | None = None
     quality_grid: Grid | None = None  # of its file
     sensor: str | None = None  # that took it, where it is known

@@ -33,7 +33,7 @@ class Sample:
         None where no pixel is valid.
         """
         physical = self.physical(scene)
-        return np.asarray(np.quantile(physical, [share, 0.5, 1 - share], axis=1).T) if physical.shape[1] else None
+        return np.asarray(np.nanquantile(physical, [share, 0.5, 1 - share], axis=1).T) if physical.shape[1] else None
 
     def physical(self, scene: Scene) -> NDArray[np.float32]:
         """Return (C, N) physical values of the valid pixels."""

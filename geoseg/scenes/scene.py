@@ -48,6 +48,7 @@ class BandSource:
     alpha: int | None = None  # index of the file's alpha band, from 1
     limits: tuple[float, float] | None = None  # physical values beyond are brought to them
     placing: Placing | None = None  # None: the file's grid is the scene's
+    date: int = 0  # from 1 in the order of time; 0: all bands are of one
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-import pyogrio
-from pyogrio.errors import DataLayerError, DataSourceError
-
 from geoseg.disk.places import CONNECTION, located
 from geoseg.errors import InputError
 from geoseg.scenes.lists import is_output
@@ -67,6 +64,9 @@ def _rasters(files: Iterable[Path], *, every: bool = False) -> list[str]:
 
 
 def _indexed(path: Path) -> list[Listed] | None:
+    import pyogrio
+    from pyogrio.errors import DataLayerError, DataSourceError
+
     try:
         fields = list(pyogrio.read_info(path)["fields"])
     except (DataSourceError, DataLayerError):  # e.g. a raster in a GeoPackage

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 def normalise(
     image: NDArray[np.float32], usable: NDArray[np.bool_], *, mean: NDArray[np.float32], std: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Return (image - mean) / std of (C, h, w) pixels, 0 where not ``usable`` (h, w); mean, std: one per channel.
+    """Return (image - mean) / std of (C, h, w) pixels, 0 where NaN or not ``usable`` (h, w); mean, std: per channel.
 
     >>> usable = np.array([[True, False]])
     >>> normalise(np.float32([[[3, np.nan]]]), usable, mean=np.float32([1]), std=np.float32([4])).tolist()
@@ -16,4 +16,6 @@ def normalise(
     out = image - mean[:, None, None]
     out /= std[:, None, None]
     out[:, ~usable] = 0
+    if (lacking := np.isnan(out)).any():  # bands of a date without data
+        out[lacking] = 0
     return out

@@ -1,7 +1,7 @@
 """Band and BandSet: what a channel measures, so that bands are matched by identity and wavelength, never by index."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from geoseg.errors import ConfigError, InputError
@@ -21,7 +21,11 @@ class Band:
 
         NAIP's blue is centred at 460 nm, nearer to Sentinel-2's coastal band (443) than to its blue one (492).
         """
-        return COMMON.get(_common(self.name), self.wavelength_nm) if self.wavelength_nm is not None else None
+        return (
+            COMMON.get(_common(self.name.partition("@")[0]), self.wavelength_nm)
+            if self.wavelength_nm is not None
+            else None
+        )
 
     def same(self, other: "Band") -> bool:
         """Whether both measure the same thing: identity within 15 nm where both have one, else equal name."""
@@ -105,6 +109,10 @@ def resolve_band(name: str, *, sensor: str | None = None) -> Band:
     >>> resolve_band("R").wavelength_nm, resolve_band("B04").wavelength_nm
     (665.0, None)
     """
+    bare, at, date = name.partition("@")  # of a scene of several dates
+    if at:
+        own = resolve_band(bare, sensor=sensor)
+        return Band(f"{own.name}@{date}", own.wavelength_nm)
     if sensor is not None:
         return _of_sensor(name, sensor)
     common = _common(name)
@@ -185,6 +193,10 @@ class BandSet:
             )
         return tuple(found)
 
+    def take(self, order: Iterable[int]) -> "BandSet":
+        """Return the bands at some places."""
+        return BandSet(tuple(self.bands[i] for i in order))
+
     def holds(self, band: Band) -> bool:
         """Whether one of the bands measures what ``band`` does."""
         return self._nearest(band) is not None
@@ -196,7 +208,9 @@ class BandSet:
         nm = band.identity_nm
         if nm is None:
             return None
-        near = [(abs(own.identity_nm - nm), i) for i, own in enumerate(self.bands) if own.identity_nm is not None]
+        date = band.name.partition("@")[2]
+        same_date = [(i, own) for i, own in enumerate(self.bands) if own.name.partition("@")[2] == date]
+        near = [(abs(own.identity_nm - nm), i) for i, own in same_date if own.identity_nm is not None]
         return min(near)[1] if near and min(near)[0] < reach_nm(nm) else None
 
     def as_json(self) -> list[dict[str, object]]:

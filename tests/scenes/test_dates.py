@@ -1,0 +1,110 @@
+"""Several dates of one place are one scene, ordered by time; a date without data is nodata of its bands alone."""
+
+import numpy as np
+import pytest
+import rasterio
+import yaml
+from affine import Affine
+from conftest import write_bundle, write_tif
+
+import geoseg
+from geoseg.cli import main
+from geoseg.errors import InputError
+from geoseg.models.spec import Architecture, Channel, Normalisation
+from geoseg.scenes.open import open_scene
+from geoseg.scenes.reading import read
+from geoseg.values.bands import BandSet
+
+PLACE = Affine(0.5, 0, 3e5, 0, -0.5, 3.06e6)
+
+
+@pytest.fixture
+def dates(tmp_path):
+    """May and June, 20 x 30 px, as DATE=FILE; the left of May and the top of both is nodata."""
+    may, june = (np.full((3, 20, 30), value, np.uint8) for value in (50, 120))
+    may[:, :, :5], may[:, :2], june[:, :2] = 0, 0, 0
+    for name, data in (("may", may), ("june", june)):
+        write_tif(tmp_path / f"{name}.tif", data, photometric="RGB", nodata=0)
+    return [f"2024-06-01={tmp_path / 'june.tif'}", f"2024-05-03={tmp_path / 'may.tif'}"]
+
+
+def test_dates_are_ordered_and_lack_data_each_by_itself(dates):
+    scene = open_scene(dates)
+    assert scene.bands.names == ("red@1", "green@1", "blue@1", "red@2", "green@2", "blue@2")
+    assert scene.bands[3].wavelength_nm == 665
+    assert "@1 is 2024-05-03" in scene.notes[0]
+    raster = read(scene, scene.grid.box)
+    assert (raster.valid.mean(), raster.data.dtype) == (0.9, np.float32)
+    assert np.isnan(raster.data[:3, 2:, :5]).all()
+    assert (raster.data[:3, 2:, 5:] == 50).all()
+    assert (raster.data[3:, 2:] == 120).all()
+    late = scene.select(BandSet.parse("blue@2,red@1"))
+    np.testing.assert_array_equal(read(late, late.grid.box).data, raster.data[[5, 0]])
+    with pytest.raises(InputError, match="band red not found"):
+        scene.select(BandSet.parse("red"))
+
+
+def test_flags_speak_of_the_bands_of_each_date(dates):
+    assert open_scene(dates, bands="nir,red,green").bands.names[3:] == ("nir@2", "red@2", "green@2")
+    picked = read(one := open_scene(dates, bands="2,1"), one.grid.box)
+    assert picked.data[:, 10, 20].tolist() == [50, 50, 120, 120]
+
+
+def test_another_grid_is_brought_to_the_first(dates, tmp_path):
+    data = np.full((3, 10, 15), 200, np.uint8)
+    path = write_tif(tmp_path / "july.tif", data, transform=PLACE @ Affine.scale(2), photometric="RGB")
+    scene = open_scene([*dates, f"2024-07-01={path}"])
+    assert (read(scene, scene.grid.box).data[6:] == 200).all()
+    assert "brought to the grid of the first (bilinear)" in scene.notes[-1]
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ("2024-05-03={may}", "the date 2024-05-03 comes twice"),
+        ("{may}", "has no date, though others have"),
+        ("2024-09-01={gray}", "its bands are not those of"),
+    ],
+)
+def test_what_makes_no_series_is_refused(dates, tmp_path, more, said):
+    gray = write_tif(tmp_path / "gray.tif", np.ones((1, 20, 30), np.uint8))
+    with pytest.raises(InputError, match=said):
+        open_scene([*dates, more.format(may=tmp_path / "may.tif", gray=gray)])
+
+
+def test_a_scene_of_two_dates_is_mapped_and_chunks_resume(dates, tmp_path):
+    bundle = write_bundle(
+        tmp_path / "probe",
+        widths=None,
+        arch=Architecture(name="probe-identity"),
+        bands=BandSet.parse("red@1,red@2").bands,
+        gsd_m=None,
+        normalisation=Normalisation(mean=(0.0, 0.0), std=(255.0, 255.0)),
+        channels=(Channel(name="dark", class_id=1), Channel(name="bright", class_id=2)),
+    )
+    flags = [item for date in dates for item in ("--date", date)]
+    out = tmp_path / "out"
+    assert main(["predict", *flags, "-m", str(bundle), "-o", str(out), "--probabilities", "--device", "cpu", "-q"]) == 0
+    with rasterio.open(out / "probabilities.tif") as src:
+        p = src.read(2)
+    both, lacking = (2 * 50 + 120) / 3 / 255, 120 / 3 / 255
+    assert (p[:2] == 0).all()
+    np.testing.assert_allclose((p[2:, 5:] - 1) / 254, both, atol=3e-3)
+    np.testing.assert_allclose((p[2:, :5] - 1) / 254, lacking, atol=3e-3)
+
+
+def test_two_dates_train(dates, tmp_path, tiny_truth):
+    data = np.random.default_rng(0).integers(1, 250, (3, 160, 192)).astype(np.uint8)
+    for name in ("may", "june"):
+        write_tif(tmp_path / f"{name}.tif", data, photometric="RGB", nodata=0)
+    config = {
+        "job": "train", "name": "two", "data_folder": str(tmp_path), "out": str(tmp_path / "model"), "gsd_m": 0.5,
+        "data": [{"scene": ["2024-05-03=may.tif", "2024-06-01=june.tif"], "labels": str(tiny_truth)}],
+        "target": {"kind": "buildings", "border_m": 0.5}, "bands": "red@1,green@1,red@2,green@2",
+        "arch": {"name": "compact-unet", "options": {"widths": [8, 8]}}, "window_px": 64, "margin_px": 8, "ramp_px": 16,
+        "split": {"validation": {"side": "west", "share": 0.3}, "buffer_px": 8},
+        "schedule": {"epochs": 1, "steps_per_epoch": 1, "batch": 1, "crop_px": 64},
+    }  # fmt: skip
+    (tmp_path / "train.yaml").write_text(yaml.safe_dump(config))
+    assert main(["run", str(tmp_path / "train.yaml"), "-q"]) == 0
+    assert geoseg.load_model(tmp_path / "model").spec.bands[2].name == "red@2"
