@@ -32,7 +32,7 @@ def segment(
     """
     from geoseg.disk.places import vector_target
 
-    path = vector_target(out, overwrite=overwrite, inputs=scene.files)
+    path = vector_target(out, overwrite=overwrite, inputs=scene.files or [])
     from geoseg.jobs.segment import segment as cut
 
     count = cut(scene.open(), path, raster, options=options, run=engine, overwrite=overwrite)
