@@ -48,6 +48,10 @@ VERBS = {
         "autoconfig",
         "Look at scenes and labels, and write a training config with the reason of each choice.",
     ),
+    "labels": (
+        "labels",
+        "Make a label raster of marks: objects in boxes by GrabCut, regions of lines and points by a random walker.",
+    ),
     "train": ("train", "Train a model on labelled scenes and write it as a bundle."),
     "fit": (
         "fit",
