@@ -96,3 +96,13 @@ def write_scene(path, classes, ids, **profile):
 def transform():
     """Return where ``write_tif`` puts a scene."""
     return Affine(GSD_M, 0, 3e5, 0, -GSD_M, 3.06e6)
+
+
+def write_areas(folder):
+    """Write a network of four bands that are its logits, whose objects are areas, and return its folder."""
+    normalisation = Normalisation(mean=(0.0,) * 4, std=(1.0,) * 4)
+    bands = tuple(Band(f"b{i}") for i in range(1, 5))
+    grouping = Grouping(things=("box", "disc"), by="areas", min_px=12)
+    spec = spec_of(bands=bands, normalisation=normalisation, outputs=spec_of().outputs[:1], grouping=grouping)
+    save_model(folder, build_network(spec.arch, in_channels=4, out_channels=4), spec=spec, half=False)
+    return folder

@@ -54,8 +54,9 @@ def _kept(spec: "ModelSpec", *keys: str) -> dict[str, Any]:
 
 
 def _grouping(spec: "ModelSpec") -> dict[str, Any] | None:
-    """Return how objects are made, and how far their pixels may lie from their centres."""
-    return None if spec.grouping is None else {**spec.grouping.model_dump(), "range_px": range_px(spec.outputs)}
+    """Return how objects are made, and how far their pixels may lie from their centres, where there are any."""
+    far = range_px(spec.outputs) if spec.grouped else None
+    return None if spec.grouping is None else {**spec.grouping.model_dump(), "range_px": far}
 
 
 def _bands(spec: "ModelSpec") -> Iterator[dict[str, Any]]:
@@ -112,8 +113,10 @@ def _rows(known: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "answers", f"{group['name']}, {group['activation']}: {channels}"
     yield "task", known["task"]
     if grouping := known["grouping"]:
-        sides = f"objects of up to {2 * grouping['range_px']} px of the model's from side to side are told apart"
-        yield "things", f"{', '.join(grouping['things'])}; {sides}"
+        how = "connected areas, parted where they are narrow"
+        if grouping["by"] == "centres":
+            how = f"objects of up to {2 * grouping['range_px']} px of the model's from side to side are told apart"
+        yield "things", f"{', '.join(grouping['things'])}; {how}"
     if known["polygon_class"]:
         yield "polygons of", f"{known['polygon_class']}, from a probability of {known['threshold']:g}"
     if told := known["calibration"]:

@@ -5,6 +5,7 @@ draws outlines, and keeps nothing. Tiles, their order and where they run change 
 tile is in ``geoseg.objects``.
 """
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,6 +19,8 @@ from geoseg.jobs.job import Job
 from geoseg.jobs.run import Listener, Progress
 from geoseg.jobs.stages import ParallelMap, Stage
 from geoseg.models.grouping import range_px
+from geoseg.objects.areas import SUB as PARTS
+from geoseg.objects.areas import AreaRules, area_tile
 from geoseg.objects.grouping import SUB, GroupingRules
 from geoseg.objects.segments import FIRST_THING, Segments, TileLayers, group_tile, panoptic_ids
 from geoseg.outputs.cog.layers_of_parts import LayersOfParts
@@ -28,10 +31,15 @@ from geoseg.tiling.memory import object_bytes
 from geoseg.tiling.overviews import levels_within
 from geoseg.values.box import Box
 from geoseg.values.layers import Layer, Pixels
+from geoseg.vector.tiles.tile_borders import CrossingComponents, TileBorder, join_tiles, pixel_key, tile_border
+from geoseg.vector.tiles.tile_task import enclosing_window
 
 GROUP_PX = 1024  # side of a tile that is grouped, or drawn, at once
+MOST_AREA_PX = 2**22  # of the box of an area that is parted
 LOCAL = Layer("segment", "ids", dtype="uint32")  # number of a segment within its tile, from 1 on
 TABLE = "segments"
+Held = tuple[tuple[Box, Path], ...]
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +55,7 @@ class ObjectParts:
     """Chunks that are nodata since they failed: what is made of them is not kept for a run that has them."""
     tile_px: int = field(default_factory=lambda: GROUP_PX)
     """Side of a tile, which changes no byte of the outputs."""
-    rules: GroupingRules = field(init=False)
+    rules: GroupingRules | AreaRules = field(init=False)
     """Of the model, in pixels of the scene."""
 
     def __post_init__(self) -> None:
@@ -71,16 +79,22 @@ class ObjectParts:
         """Where the part of a stage lies."""
         return self.folder / stage / f"{box.row0}-{box.col0}.tif"
 
-    def parts(self, stage: str, boxes: Iterator[Box]) -> dict[Box, Path]:
-        """Return where the parts of a stage lie."""
-        return {box: self.part(stage, box) for box in boxes}
-
     def keep(
-        self, stage: str, box: Box, make: Callable[[], tuple[Layer, Iterator[Pixels], bytes]], *, overviews: int = 0
+        self,
+        stage: str,
+        box: Box,
+        make: Callable[[], tuple[Layer, Iterator[Pixels], bytes]],
+        *,
+        overviews: int = 0,
+        of_tile: Box | None = None,
     ) -> Path:
-        """Return the part of a box, made where it is not there yet: of the rows of a layer, and a table."""
-        path = self.part(stage, box)
-        record = {"fingerprint": self.job.fingerprint, "box": [*box.shape], "missing": [*self.missing]}
+        """Return the part of a box, made where it is not there yet: of the rows of a layer, and a table.
+
+        of_tile: by which it is called, where the box is not the tile itself.
+        """
+        path = self.part(stage, of_tile or box)
+        place = [box.row0, box.col0, box.row1, box.col1]
+        record = {"fingerprint": self.job.fingerprint, "box": place, "missing": [*self.missing]}
         if read_record(path) == record:
             return path
         layer, rows, table = make()
@@ -92,12 +106,14 @@ class ObjectParts:
         return path
 
 
-def grouping_rules(job: Job) -> GroupingRules:
+def grouping_rules(job: Job) -> GroupingRules | AreaRules:
     """Return by what rules objects are made, in pixels of the scene where the network ran on others."""
     grouping = job.spec.grouping
     assert grouping is not None  # a bundle of the task panoptic has it
     rows, cols = (1 / scale for scale in job.resampling.scale)
-    mean = (rows * cols) ** 0.5
+    mean, least_px = (rows * cols) ** 0.5, max(1, round(grouping.min_px * rows * cols))
+    if grouping.by == "areas":
+        return AreaRules(job.spec.things, drop=max(1, round(PARTS * grouping.drop_px * mean)), min_px=least_px)
     far = range_px(job.spec.outputs)
     return GroupingRules(
         things=job.spec.things,
@@ -105,18 +121,19 @@ def grouping_rules(job: Job) -> GroupingRules:
         peak_px=max(1, round(grouping.peak_px * mean)),
         least=1 + round(65534 * grouping.least),
         reach_px=max(1, round(grouping.reach_px * mean)),
-        min_px=max(1, round(grouping.min_px * rows * cols)),
+        min_px=least_px,
     )
 
 
 def stage_bytes(job: Job, *, lanes: int, base_bytes: int) -> dict[str, int]:
     """Return what each stage takes in a process of ``base_bytes`` with ``lanes`` tiles at once."""
+    rules = grouping_rules(job)
     return object_bytes(
         job.scene.grid.shape,
         lanes=lanes,
         chunk_px=job.chunk_px,
         tile_px=GROUP_PX,
-        halo_px=grouping_rules(job).halo_px,
+        halo_px=rules.halo_px if isinstance(rules, GroupingRules) else MOST_AREA_PX // GROUP_PX // 4,
         row_bytes=Segments.row_bytes(len(job.spec.things)),
         base_bytes=base_bytes,
     )
@@ -130,6 +147,8 @@ class Numbered:
     """Those that are large enough, in raster order of their centres: object i has the id FIRST_THING + i."""
     left_out: int
     """How many were too small."""
+    held: Held
+    """The parts of the stage group, and what each covers; they may overlap where no pixel is of both."""
 
     def within(self, box: Box) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
         """Return keys and ids of the objects whose boxes meet ``box``."""
@@ -140,7 +159,11 @@ class Numbered:
 
 def find_objects(of: ObjectParts, *, each: ParallelMap = map, listen: Listener) -> tuple[Numbered, dict[Box, Path]]:
     """Group and number the objects of a scene; returns them, and the parts of the panoptic raster by chunk."""
-    found = told(group_stage(of), sum(1 for _ in of.tiles()), listen).walk(each)
+    total = sum(1 for _ in of.tiles())
+    if isinstance(of.rules, AreaRules):
+        found = told(area_stage(of, each), total, listen).walk(each)
+    else:
+        found = told(group_stage(of, of.rules), total, listen).walk(each)
     parts = told(number_stage(of, found), len(of.chunks), listen).walk(each)
     return found, parts
 
@@ -160,28 +183,77 @@ def told[B, R, C](stage: Stage[B, R, C], total: int, listen: Listener) -> Stage[
     return Stage(stage.name, stage.boxes, stage.run, collect)
 
 
-def group_stage(of: ObjectParts) -> Stage[Box, Path, Numbered]:
+def group_stage(of: ObjectParts, rules: GroupingRules) -> Stage[Box, tuple[Box, Path], Numbered]:
     """Return the stage that finds the segments of every tile, and adds up what is known of each."""
-    return Stage("group", of.tiles, partial(_group, of), partial(_numbered, of))
+    return Stage("group", of.tiles, partial(_group, of, rules), partial(_numbered, of))
 
 
-def _group(of: ObjectParts, tile: Box) -> Path:
+def _group(of: ObjectParts, rules: GroupingRules, tile: Box) -> tuple[Box, Path]:
     def make() -> tuple[Layer, Iterator[Pixels], bytes]:
-        around = tile.grown(of.rules.halo_px).clip(of.scene)
+        around = tile.grown(rules.halo_px).clip(of.scene)
         assert around is not None  # it holds the tile
         layers = of.layers.read(("classes", "confidence", *OF_OBJECTS), around)
-        local, segments = group_tile(TileLayers(*layers), tile, around, of.rules)  # type: ignore[arg-type]
+        local, segments = group_tile(TileLayers(*layers), tile, around, rules)  # type: ignore[arg-type]
         return LOCAL, iter([local]), segments.to_bytes()
 
-    return of.keep("group", tile, make)
+    return tile, of.keep("group", tile, make)
 
 
-def _numbered(of: ObjectParts, paths: Iterator[Path]) -> Numbered:
-    things = len(of.rules.things)
-    tiles = [Segments.from_bytes(StoredPart.open(path).table(TABLE), things) for path in paths]
-    every = Segments.joined(tiles)
+@dataclass(frozen=True, slots=True, eq=False)
+class AreaTask:
+    """The areas of a tile: those inside, and those that begin in it and cross its border."""
+
+    tile: Box
+    """The tile."""
+    window: Box
+    """Holds all of them, and a pixel around."""
+    own: NDArray[np.int64]
+    """Keys of the first pixels of those that cross, (N,)."""
+
+
+def area_stage(of: ObjectParts, each: ParallelMap) -> Stage[AreaTask, tuple[Box, Path], Numbered]:
+    """Return the stage that parts the areas of every tile; areas across tile borders are found before it."""
+    crossing = Stage("borders", of.tiles, partial(_borders, of), partial(_crossing, of)).walk(each)
+    if large := sum(int((components.box_px > MOST_AREA_PX).sum()) for components in crossing):
+        log.warning("%d areas reach over more than %d px: their pixels are of no object", large, MOST_AREA_PX)
+
+    def boxes() -> Iterator[AreaTask]:
+        whole = [components.take(components.box_px <= MOST_AREA_PX) for components in crossing]
+        first, box = (np.concatenate([getattr(c, name) for c in whole]) for name in ("first_pixel", "box"))
+        for tile in of.tiles():
+            own = (first >= (tile.row0, tile.col0)).all(1) & (first < (tile.row1, tile.col1)).all(1)
+            yield AreaTask(tile, enclosing_window(box[own], of.scene, tile.grown(1)), pixel_key(first[own]))
+
+    return Stage("group", boxes, partial(_parted, of), partial(_numbered, of))
+
+
+def _borders(of: ObjectParts, tile: Box) -> list[TileBorder]:
+    (classes,) = of.layers.read(["classes"], tile)
+    return [tile_border(np.where(classes == thing, 255, 1).astype(np.uint8), tile, 128) for thing in of.rules.things]
+
+
+def _crossing(of: ObjectParts, borders: Iterator[list[TileBorder]]) -> list[CrossingComponents]:
+    tiles = list(borders)
+    return [join_tiles(tile[i] for tile in tiles)[0] for i in range(len(of.rules.things))]
+
+
+def _parted(of: ObjectParts, task: AreaTask) -> tuple[Box, Path]:
+    rules = of.rules
+    assert isinstance(rules, AreaRules)  # find_objects has looked
+
+    def make() -> tuple[Layer, Iterator[Pixels], bytes]:
+        classes, confidence = of.layers.read(("classes", "confidence"), task.window)
+        local, segments = area_tile(classes, confidence, task.tile, task.window, task.own, rules)  # type: ignore[arg-type]
+        return LOCAL, iter([local]), segments.to_bytes()
+
+    return task.window, of.keep("group", task.window, make, of_tile=task.tile)
+
+
+def _numbered(of: ObjectParts, held: Iterator[tuple[Box, Path]]) -> Numbered:
+    parts, things = tuple(held), len(of.rules.things)
+    every = Segments.joined([Segments.from_bytes(StoredPart.open(path).table(TABLE), things) for _, path in parts])
     large = every.pixels >= of.rules.min_px
-    return Numbered(every.take(large), int((~large).sum()))
+    return Numbered(every.take(large), int((~large).sum()), parts)
 
 
 def number_stage(of: ObjectParts, found: Numbered) -> Stage[Any, Path, dict[Box, Path]]:
@@ -190,25 +262,27 @@ def number_stage(of: ObjectParts, found: Numbered) -> Stage[Any, Path, dict[Box,
     def boxes() -> Iterator[tuple[Box, NDArray[np.int64], NDArray[np.uint32]]]:
         return ((box, *found.within(box)) for box in of.chunks)
 
-    return Stage("number", boxes, partial(_number, of), lambda paths: dict(zip(of.chunks, paths, strict=True)))
+    return Stage(
+        "number", boxes, partial(_number, of, found.held), lambda paths: dict(zip(of.chunks, paths, strict=True))
+    )
 
 
-def _number(of: ObjectParts, chunk: tuple[Box, NDArray[np.int64], NDArray[np.uint32]]) -> Path:
+def _number(of: ObjectParts, held: Held, chunk: tuple[Box, NDArray[np.int64], NDArray[np.uint32]]) -> Path:
     box, keys, ids = chunk
 
     def make() -> tuple[Layer, Iterator[Pixels], bytes]:
         strips = (
             Box(row, box.col0, min(row + TILE_PX, box.row1), box.col1) for row in range(box.row0, box.row1, TILE_PX)
         )
-        return PANOPTIC, (_ids(of, strip, keys, ids) for strip in strips), b""
+        return PANOPTIC, (_ids(of, held, strip, keys, ids) for strip in strips), b""
 
     return of.keep("number", box, make, overviews=levels_within(of.job.chunk_px, TILE_PX))
 
 
-def _ids(of: ObjectParts, box: Box, keys: NDArray[np.int64], ids: NDArray[np.uint32]) -> NDArray[np.uint32]:
+def _ids(of: ObjectParts, held: Held, box: Box, keys: NDArray[np.int64], ids: NDArray[np.uint32]) -> NDArray[np.uint32]:
     """Return the panoptic raster (h, w) of a box, in which the objects ``keys`` have ``ids``."""
     out = np.zeros(box.shape, np.uint32)
-    for tile, path in of.parts("group", of.tiles()).items():
+    for tile, path in held:
         common = tile.clip(box)
         if common is None:
             continue
@@ -219,6 +293,6 @@ def _ids(of: ObjectParts, box: Box, keys: NDArray[np.int64], ids: NDArray[np.uin
         table = np.zeros(len(own) + 1, np.uint32)
         table[1:][known] = ids[at[known]]
         (local,) = LayersOfParts({tile: path}, (LOCAL,)).read([LOCAL.name], common)
-        (classes,) = of.layers.read(["classes"], common)
-        out[common.within(box)] = panoptic_ids(classes, local, table, of.rules.things)  # type: ignore[arg-type]
-    return out
+        out[common.within(box)] |= table[local]
+    (classes,) = of.layers.read(["classes"], box)
+    return panoptic_ids(classes, out, of.rules.things)  # type: ignore[arg-type]

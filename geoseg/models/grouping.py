@@ -3,6 +3,8 @@
 Here is only what a bundle says; ``geoseg.objects`` groups. Distances are pixels of the network's grid.
 """
 
+from typing import Literal
+
 from pydantic import Field
 
 from geoseg.models.outputs import Output
@@ -12,8 +14,14 @@ CENTRE, OFFSET = "centre", "offset"  # the groups of channels that objects are m
 
 
 class GroupRules(Value):
-    """How pixels find their centres."""
+    """How pixels find their objects."""
 
+    by: Literal["centres", "areas"] = Field(
+        "centres", description="centres and offsets of the network; or connected areas, where they are widest"
+    )
+    drop_px: float = Field(
+        1.5, gt=0, le=1000, description="of areas: how much half their width falls between two objects"
+    )
     peak_px: int = Field(5, ge=1, le=64, description="a centre is the largest value within so many rows and columns")
     least: float = Field(0.2, gt=0, le=1, description="least value of a centre")
     reach_px: int = Field(12, ge=1, le=256, description="how far from a centre an offset may point")
@@ -28,6 +36,8 @@ class Grouping(GroupRules):
     def faults(self, outputs: tuple[Output, ...], classes: set[str]) -> list[str]:
         """Return why a network of these groups of channels and classes cannot be grouped so."""
         stray = [name for name in self.things if name not in classes]
+        if self.by == "areas":
+            return [f"grouping.things: {', '.join(stray)}: no such class"] if stray else []
         found = {group.name: (group.activation, group.bits, len(group.channels)) for group in outputs}
         wanted = {
             CENTRE: (("sigmoid", 16, 1), "a sigmoid of 16 bits and one channel"),

@@ -213,7 +213,7 @@ class ModelSpec(Value):
     @property
     def grouped(self) -> tuple[str, ...]:
         """Names of the groups of channels that objects are made of."""
-        return () if self.grouping is None else (CENTRE, OFFSET)
+        return () if self.grouping is None or self.grouping.by == "areas" else (CENTRE, OFFSET)
 
     @property
     def things(self) -> tuple[int, ...]:

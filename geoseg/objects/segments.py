@@ -113,27 +113,46 @@ def group_tile(layers: TileLayers, tile: Box, around: Box, rules: GroupingRules)
     used, at = np.unique(number[inner][rows, cols], return_inverse=True)
     local = np.zeros(tile.shape, np.uint32)
     local[rows, cols] = at + 1
-    centre, place = centres[used], np.stack([rows + tile.row0, cols + tile.col0], 1)
-    table = np.zeros((len(used), 7 + len(rules.things)), np.int64)
-    table[:, _KEY] = (centre[:, 0] + around.row0) << 32 | (centre[:, 1] + around.col0)
-    table[:, _CENTRE], table[:, _LOW] = layers.centre[*centre.T], _FAR
-    np.add.at(table[:, _CONFIDENCE], at, layers.confidence[inner][rows, cols])
+    centre = centres[used]
+    key = (centre[:, 0] + around.row0) << 32 | (centre[:, 1] + around.col0)
+    classes, confidence = layers.classes[inner], layers.confidence[inner]
+    return local, measured(
+        local, tile, classes, confidence, things=rules.things, key=key, centre=layers.centre[*centre.T]
+    )
+
+
+def measured(
+    local: NDArray[np.uint32],
+    box: Box,
+    classes: NDArray[np.uint8],
+    confidence: NDArray[np.uint8],
+    *,
+    things: tuple[int, ...],
+    key: NDArray[np.int64],
+    centre: NDArray[np.uint16],
+) -> Segments:
+    """Return what is known of segments that are numbered from 1 in ``local`` (h, w) over ``box``; key, centre: (N,)."""
+    rows, cols = np.nonzero(local)
+    at, place = local[rows, cols] - 1, np.stack([rows + box.row0, cols + box.col0], 1)
+    table = np.zeros((len(key), 7 + len(things)), np.int64)
+    table[:, _KEY], table[:, _CENTRE], table[:, _LOW] = key, centre, _FAR
+    np.add.at(table[:, _CONFIDENCE], at, confidence[rows, cols])
     np.minimum.at(table[:, _LOW], at, place)
     np.maximum.at(table[:, _HIGH], at, place + 1)
     position = np.zeros(256, np.intp)
-    position[list(rules.things)] = np.arange(len(rules.things))
-    np.add.at(table, (at, 7 + position[layers.classes[inner][rows, cols]]), 1)
-    return local, Segments(table)
+    position[list(things)] = np.arange(len(things))
+    np.add.at(table, (at, 7 + position[classes[rows, cols]]), 1)
+    return Segments(table)
 
 
 def panoptic_ids(
-    classes: NDArray[np.uint8], local: NDArray[np.uint32], ids: NDArray[np.uint32], things: tuple[int, ...]
+    classes: NDArray[np.uint8], objects: NDArray[np.uint32], things: tuple[int, ...]
 ) -> NDArray[np.uint32]:
-    """Return the panoptic raster (h, w): the id of a thing's segment, else the class of stuff, else 0.
+    """Return the panoptic raster (h, w): the id of an object, else the class of stuff, else 0.
 
-    ids: by local number of ``group_tile``, 0 for segments that were left out; ids[0] is 0.
+    objects: ids (h, w), 0 where pixels of things are of none.
 
-    >>> panoptic_ids(np.uint8([[1, 2, 2]]), np.uint32([[0, 1, 0]]), np.uint32([0, 300]), (2,)).tolist()
+    >>> panoptic_ids(np.uint8([[1, 2, 2]]), np.uint32([[0, 300, 0]]), (2,)).tolist()
     [[1, 300, 0]]
     """
-    return np.where(np.isin(classes, things), ids[local], classes).astype(np.uint32)
+    return np.where(np.isin(classes, things), objects, classes).astype(np.uint32)

@@ -127,3 +127,18 @@ def test_plan_says_what_stages_hold(scene, model, run):
             run.folder.parent / "no",
             options=RunOptions(memory_bytes=held["chunks_total"] + 10**6, chunk_px=1024, lanes=1),
         )
+
+
+def test_areas_of_a_class_map_are_parted_alike_for_any_tiles(tmp_path, truth, monkeypatch):
+    classes, ids = truth
+    bands = panoptic.answers_of(classes, ids)[:4]
+    scene = panoptic.write_tif(tmp_path / "scene.tif", bands)
+    model = panoptic.write_areas(tmp_path / "m")
+    whole = predict(scene, model, tmp_path / "whole", options=RunOptions(chunk_px=1024))
+    monkeypatch.setattr(stages, "GROUP_PX", 150)
+    tiled = predict(scene, model, tmp_path / "tiled", options=RunOptions(chunk_px=512, engine="sync"))
+    assert contents(tiled) == contents(whole)
+    assert whole.run["instances"]["count"] == pytest.approx(ids.max(), rel=0.05)
+    assert main(["check", str(tiled.folder)]) == 0
+    found = rasterio.open(whole.paths["panoptic.tif"]).read(1)
+    assert ((found >= 256) == (ids > 0)).mean() > 0.999

@@ -95,5 +95,5 @@ def test_halo_is_as_small_as_it_can_be() -> None:
 
 
 def test_small_segments_and_things_of_nobody_are_nodata() -> None:
-    ids = panoptic_ids(np.uint8([[0, 1, 2, 2, 5]]), np.uint32([[0, 0, 1, 2, 0]]), np.uint32([0, 256, 0]), (2, 5))
+    ids = panoptic_ids(np.uint8([[0, 1, 2, 2, 5]]), np.uint32([[0, 0, 256, 0, 0]]), (2, 5))
     assert ids.tolist() == [[0, 1, 256, 0, 0]]
