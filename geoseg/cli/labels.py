@@ -42,7 +42,7 @@ def labels(
     """Make a label raster of marks: objects in boxes by GrabCut, regions of lines and points by a random walker."""
     if output.suffix.lower() not in (".tif", ".tiff"):
         raise ConfigError(f"{output}: labels are a GeoTIFF, so the name ends in .tif")
-    refuse_file(output, overwrite=overwrite, inputs=[marks, *scene.files])
+    refuse_file(output, overwrite=overwrite, inputs=[marks, *(scene.files or ())])
     from geoseg.training.weak import Marks, weak_labels, write_labels
 
     opened = scene.open()
