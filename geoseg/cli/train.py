@@ -133,7 +133,7 @@ def _trained(
     from geoseg.training.audit.run import quick
     from geoseg.training.checkpoint import Checkpoint
     from geoseg.training.examples import examples
-    from geoseg.training.loop import fit, model_spec  # torch: what is refused above does not wait for it
+    from geoseg.training.loop import fit  # torch: what is refused above does not wait for it
     from geoseg.training.manifest import refuse_changed
     from geoseg.training.samples import load_samples
     from geoseg.training.split_file import write_split
@@ -151,7 +151,7 @@ def _trained(
         print(line)
     if options.same_as is not None:
         refuse_changed(load_model(options.same_as).spec, spec, class_counts(spec, samples))
-    names = [c.name for c in model_spec(spec, samples).classes]
+    names = score_names(spec)
     print(table_head(names), flush=True)
 
     def on_epoch(epoch: "Epoch", fitted: "Fitted") -> None:
@@ -244,16 +244,26 @@ def gap_line(spec: "ModelSpec", scattered: "Sequence[float | None]") -> str:
     return f"IoU on blocks of their own, and as a random split would have it: {'; '.join(parts)}"
 
 
+def score_names(spec: "TrainSpec") -> list[str]:
+    """Return what is scored: the IoU of each class, the mean absolute error of each channel of the outputs."""
+    off = [
+        f"MAE {output.name if len(output.channels) == 1 else c.name}"
+        for output in spec.outputs
+        for c in output.channels
+    ]
+    return [*(f"IoU {c.name}" for c in spec.target.class_table), *off]
+
+
 def table_head(names: Sequence[str]) -> str:
     """Return the head of the printed table."""
-    return "epoch  loss train  validation  " + "  ".join(f"IoU {name}" for name in names) + "  seconds"
+    return "epoch  loss train  validation  " + "  ".join(names) + "  seconds"
 
 
 def table_row(epoch: "Epoch") -> str:
     """Return one epoch as a row of the printed table; a star marks the best so far."""
-    ious = [f"{value:.4f}" for value in epoch.iou]
+    scores = [f"{value:.4f}" for value in (*epoch.iou, *epoch.errors)]
     return f"{epoch.number:>5}  {epoch.train_loss:>10.4f}  {epoch.validation_loss:>10.4f}  " + "  ".join(
-        [*ious, f"{epoch.seconds:>7.1f}", "*" if epoch.best else ""]
+        [*scores, f"{epoch.seconds:>7.1f}", "*" if epoch.best else ""]
     )
 
 
@@ -261,16 +271,24 @@ def write_table(path: Path, epochs: "Sequence[Epoch]", names: Sequence[str]) -> 
     """Write the table of epochs as CSV."""
     with path.open("w", newline="", encoding="utf-8") as file:
         out = csv.writer(file, lineterminator="\n")
-        out.writerow(
-            ["epoch", "train_loss", "validation_loss", *(f"iou_{n}" for n in names), "score", "seconds", "best"]
-        )
+        out.writerow(["epoch", "train_loss", "validation_loss", *map(column, names), "score", "seconds", "best"])
         for e in epochs:
-            row: list[Any] = [e.number, e.train_loss, e.validation_loss, *e.iou, e.score]
+            row: list[Any] = [e.number, e.train_loss, e.validation_loss, *e.iou, *e.errors, e.score]
             out.writerow([f"{v:.6g}" for v in row] + [f"{e.seconds:.2f}", int(e.best)])
 
 
+def column(name: str) -> str:
+    """Return the name of a score's column.
+
+    >>> column("IoU building")
+    'iou_building'
+    """
+    kind, _, what = name.partition(" ")
+    return f"{kind.lower()}_{what}"
+
+
 def plot(path: Path, epochs: "Sequence[Epoch]", names: Sequence[str], *, title: str) -> None:
-    """Draw loss and IoU over the epochs; the best epoch is marked."""
+    """Draw loss and scores over the epochs; the best epoch is marked."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -283,10 +301,11 @@ def plot(path: Path, epochs: "Sequence[Epoch]", names: Sequence[str], *, title: 
     loss.plot(number, [e.validation_loss for e in epochs], color=COLOURS[1], label="validation")
     loss.set_title("Loss", loc="left")
     for i, name in enumerate(names):
-        values = [e.iou[i] for e in epochs]
-        iou.plot(number, values, color=COLOURS[(i + 1) % len(COLOURS)], label=f"{name} {best.iou[i]:.3f}")
-        iou.plot(best.number, best.iou[i], "o", color=COLOURS[(i + 1) % len(COLOURS)])
-    iou.set_title(f"Validation IoU (at epoch {best.number})", loc="left")
+        values = [(*e.iou, *e.errors)[i] for e in epochs]
+        at_best = (*best.iou, *best.errors)[i]
+        iou.plot(number, values, color=COLOURS[(i + 1) % len(COLOURS)], label=f"{name} {at_best:.3f}")
+        iou.plot(best.number, at_best, "o", color=COLOURS[(i + 1) % len(COLOURS)])
+    iou.set_title(f"Validation (at epoch {best.number})", loc="left")
     for axes in (loss, iou):
         axes.set_xlabel("epoch")
         axes.xaxis.get_major_locator().set_params(integer=True)

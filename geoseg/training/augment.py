@@ -49,7 +49,7 @@ def random_window(
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.float32]]:
     """Cut one changed window: normalised image (C, size, size), 0 where not known, labels (size, size), and the rest.
 
-    The rest is what the target says beside classes, (D, size, size), NaN where void.
+    The rest is what the target says beside classes, and truth of outputs, (D + G, size, size), NaN where void.
 
     The window's centre lies near a labelled pixel (places: those of the area, where they are counted already), of
     ``channel`` where one is given; beyond the area's edge pixels are mirrored and labels ignored, so no pixel outside
@@ -60,6 +60,7 @@ def random_window(
     centre = (places or Places(area, recipe.target)).draw(rng, channel=channel)
     image, valid, raw = _geometry(area, centre, zoom, recipe, rng)
     labels, beside = recipe.target.labels(raw, gsd_m=area.gsd_m / zoom), recipe.target.beside(raw)
+    image, truth = image[: len(recipe.mean)], image[len(recipe.mean) :]
     if change.drop > 0 and rng.random() < change.drop:
         image[list(recipe.optional)] = np.nan
     if change.band_drop > 0 and rng.random() < change.band_drop:
@@ -71,7 +72,8 @@ def random_window(
         r, c = rng.integers(0, size - h), rng.integers(0, size - w)
         valid[r : r + h, c : c + w] = False
     image = np.where(valid & ~lacking, image, np.float32(0))
-    return image, np.where(valid, labels, IGNORE).astype(np.uint8), np.where(valid, beside, np.float32(np.nan))
+    rest = np.where(valid, np.concatenate([beside, truth]), np.float32(np.nan))
+    return image, np.where(valid, labels, IGNORE).astype(np.uint8), rest
 
 
 def _zoom(area: LabelledArea, change: Augmentation, rng: np.random.Generator, *, done: float) -> float:

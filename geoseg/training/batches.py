@@ -25,12 +25,14 @@ class Batch(NamedTuple):
     """Windows of a step: images (B, C, size, size), labels (B, size, size), and distances by group, as labels.
 
     places: where each window was cut, in words; beside: what is learnt beside classes (B, D, size, size), NaN where
-    void; other: labels that count by ``1 - share`` beside the labels, after a mixup.
+    void; other: labels that count by ``1 - share`` beside the labels, after a mixup; numbers: (B, G, size, size), truth
+    of the outputs beside the target, NaN where not known.
     """
 
     images: Tensor
     labels: Tensor
     distances: Mapping[Group, Tensor]
+    numbers: Tensor
     places: tuple[str, ...] = ()
     beside: Tensor | None = None
     other: Tensor | None = None
@@ -42,8 +44,8 @@ class Batch(NamedTuple):
             return self
         far = {group: tensor.to(device) for group, tensor in self.distances.items()}
         beside, other = (None if one is None else one.to(device) for one in (self.beside, self.other))
-        images, labels = self.images.to(device), self.labels.to(device)
-        return self._replace(images=images, labels=labels, distances=far, beside=beside, other=other)
+        numbers, images, labels = (one.to(device) for one in (self.numbers, self.images, self.labels))
+        return self._replace(images=images, labels=labels, distances=far, numbers=numbers, beside=beside, other=other)
 
 
 def area_shares(areas: Sequence[LabelledArea], known: Sequence[int]) -> NDArray[np.float64]:
@@ -104,12 +106,14 @@ def batches(
         cut = [drawn.window(rng, done=number / total) for _ in range(batch)]
         images, labels, beside = (np.stack(arrays) for arrays in list(zip(*cut, strict=True))[:3])
         made = mixed(images, labels, recipe.change, rng, rare=drawn.rare)
+        own = sum(len(group.channels) for group in recipe.target.more)
         return Batch(
             torch.from_numpy(made.images).contiguous(memory_format=torch.channels_last),
             torch.from_numpy(made.labels),
             {g: torch.from_numpy(far) for g, far in signed_distances(made.labels, measured).items()},
+            torch.from_numpy(beside[:, own:]),
             tuple(place for *_, place in cut),
-            torch.from_numpy(beside) if beside.shape[1] else None,
+            torch.from_numpy(beside[:, :own]) if own else None,
             None if made.other is None else torch.from_numpy(made.other),
             made.share,
         )

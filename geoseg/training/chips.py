@@ -25,12 +25,15 @@ def expanded(item: LabelledScene) -> Iterator[LabelledScene]:
     if not found:
         raise InputError(f"{pattern}: no image; chips are {', '.join(RASTERS)}")
     labels = [(layer, _of_stars(layer.file)) for layer in item.layers]
-    lacking = sorted(star for star in found if any(files is not None and star not in files for _, files in labels))
+    truth = {name: _of_stars(file) for name, file in item.truth.items()}
+    every = [*(files for _, files in labels), *truth.values()]
+    lacking = sorted(star for star in found if any(files is not None and star not in files for files in every))
     if lacking:
         raise InputError(f"{pattern}: {len(lacking)} of {len(found)} chips have no labels, such as {found[lacking[0]]}")
     for star, scene in found.items():
         layers = tuple(_at(layer, files, star) for layer, files in labels)
-        yield item.model_copy(update={"scene": scene, "labels": layers, "site": item.site or pattern})
+        own = {name: item.truth[name] if files is None else files[star] for name, files in truth.items()}
+        yield item.model_copy(update={"scene": scene, "labels": layers, "truth": own, "site": item.site or pattern})
 
 
 def matched(pattern: str, suffixes: tuple[str, ...]) -> dict[str, str]:

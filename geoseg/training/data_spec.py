@@ -11,7 +11,7 @@ from geoseg.models.value import Value
 from geoseg.training.label_spec import LabelLayer
 
 Side = Literal["north", "south", "east", "west"]
-PATHS = {"scene", "labels", "ignore", "area"}  # keys of data that a bundle does not repeat
+PATHS = {"scene", "labels", "ignore", "area", "truth"}  # keys of data that a bundle does not repeat
 
 
 class Cut(Value):
@@ -62,7 +62,8 @@ class LabelledScene(Value):
     """A scene with its labels; paths are relative to the data folder."""
 
     scene: str | tuple[str, ...]
-    labels: str | tuple[LabelLayer, ...] = Field(description="polygons that are the truth, or a raster; or layers")
+    labels: str | tuple[LabelLayer, ...] = Field((), description="polygons that are the truth, or a raster; or layers")
+    truth: dict[str, str] = Field(default_factory=dict, description="rasters of numbers, by the name of their output")
     layer: str | None = None
     ignore: str | None = Field(None, description="vector file of ground that no label covers: it counts for nothing")
     area: str | None = Field(None, description="vector file of ground that is labelled: nothing else counts")
@@ -105,7 +106,8 @@ class LabelledScene(Value):
     @property
     def label_files(self) -> tuple[str, ...]:
         """All files that say what is known of the ground."""
-        return (*(layer.file for layer in self.layers), *(f for f in (self.ignore, self.area) if f is not None))
+        beside = (f for f in (self.ignore, self.area) if f is not None)
+        return (*(layer.file for layer in self.layers), *beside, *self.truth.values())
 
     def under(self, folder: Path) -> "LabelledScene":
         """Return the same with paths under ``folder``."""
@@ -116,6 +118,7 @@ class LabelledScene(Value):
             update={
                 "scene": scenes[0] if isinstance(self.scene, str) else scenes,
                 "labels": layers[0].file if isinstance(self.labels, str) else layers,
+                "truth": {name: str(folder / file) for name, file in self.truth.items()},
                 **beside,
             }
         )

@@ -21,6 +21,8 @@ class Epoch:
     score: float
     seconds: float
     best: bool
+    errors: tuple[float, ...] = ()
+    """Mean absolute error of each channel beside the classes, NaN for those that validation has no truth of."""
 
     @property
     def rank(self) -> tuple[float, float]:
@@ -31,12 +33,15 @@ class Epoch:
 def history(epoch: Epoch) -> dict[str, object]:
     """Return a row of the table as JSON values; a class without truth has none."""
     row = {k: v for k, v in asdict(epoch).items() if k != "seconds"}
-    return row | {"iou": [None if isnan(v) else v for v in epoch.iou]}
+    kinds = ("iou", "errors") if epoch.errors else ("iou",)
+    row.pop("errors")
+    return row | {kind: [None if isnan(v) else v for v in getattr(epoch, kind)] for kind in kinds}
 
 
 def of_history(row: Mapping[str, Any], seconds: float) -> Epoch:
     """Return the epoch that a row of ``history`` is of."""
-    return Epoch(**{**row, "iou": tuple(nan if v is None else v for v in row["iou"])}, seconds=seconds)
+    scores = {k: tuple(nan if v is None else v for v in row[k]) for k in ("iou", "errors") if k in row}
+    return Epoch(**{**row, **scores}, seconds=seconds)
 
 
 def since_best(table: Sequence[Epoch]) -> int:

@@ -23,9 +23,9 @@ from geoseg.training.checkpoint import Checkpoint, Held, named_tensors, tensors_
 from geoseg.training.data_spec import PATHS
 from geoseg.training.encoder import read_encoder
 from geoseg.training.history import Epoch, history, of_history, since_best
-from geoseg.training.losses.table import Objective
 from geoseg.training.losses.terms import CE_DICE
 from geoseg.training.manifest import manifest
+from geoseg.training.objectives import Objectives
 from geoseg.training.precision import follow, precision_of
 from geoseg.training.samples import Samples
 from geoseg.training.spec import TrainSpec
@@ -104,7 +104,7 @@ class _Loop:
         self.spec, self.samples, self.model, self.network, self.stepper = spec, samples, model, network, stepper
         self.average = copy.deepcopy(network).eval().requires_grad_(requires_grad=False)
         self.best = copy.deepcopy(self.average)
-        self.objective = Objective.of(spec.loss, spec.target)
+        self.objective = Objectives.of(spec)
         self.table: list[Epoch] = []
         self.losses: list[float] = []  # of the epoch that is under way
 
@@ -156,9 +156,9 @@ class _Loop:
                 on_step(number, len(self.losses), f"loss {loss:.4f}")
             if checkpoint is not None and checkpoint.due:
                 self._keep(checkpoint)
-        loss, iou = self._validation().of(self.average)
-        seconds = time.perf_counter() - began
-        row = Epoch(number, float(np.mean(self.losses)), loss, iou, self._score(iou), seconds, best=False)
+        loss, iou, errors = self._validation().of(self.average)
+        seconds, score = time.perf_counter() - began, self._score(iou) if iou else -loss
+        row = Epoch(number, float(np.mean(self.losses)), loss, iou, score, seconds, best=False, errors=errors)
         better = not self.table or row.rank > max(e.rank for e in self.table)
         self.table.append(replace(row, best=better))
         self.losses = []

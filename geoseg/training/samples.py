@@ -25,7 +25,8 @@ from geoseg.training.spec import TrainSpec
 from geoseg.training.split import Area, split_scene
 from geoseg.training.split_plan import SplitPlan, plan_split
 from geoseg.training.stream import BlockCache, LabelStore, Pixels, StreamedArea
-from geoseg.training.targets import UNKNOWN, Raw
+from geoseg.training.targets import UNKNOWN, NoTarget, Raw
+from geoseg.training.truth import Numbers, known_labels, open_truth
 from geoseg.values.bands import BandSet
 from geoseg.values.box import Box
 from geoseg.values.grid import Grid
@@ -44,8 +45,11 @@ class Survey:
     pixels: NDArray[np.float32]
 
     @classmethod
-    def of(cls, areas: Sequence[LabelledArea]) -> Self:
-        """Go over the areas block by block, over some of many, with Chan's update (1979) of means and spreads."""
+    def of(cls, areas: Sequence[LabelledArea], bands: int | None = None) -> Self:
+        """Go over the areas block by block, over some of many, with Chan's update (1979) of means and spreads.
+
+        bands: how many there are; those that follow are truth.
+        """
         boxes = [(area, box) for area in areas for box in blocks(area)]
         boxes = boxes[:: max(1, len(boxes) * BLOCK_PX**2 // MOST_SURVEYED_PX)]
         stride = max(1, sum(box.shape[0] * box.shape[1] for _, box in boxes) // MOST_VALUES)
@@ -53,7 +57,7 @@ class Survey:
         some: list[NDArray[np.float32]] = []
         for area, box in boxes:
             pixels = area.read(box)
-            values = pixels.image[:, pixels.valid]
+            values = pixels.image[:bands, pixels.valid]
             some.append(values[:, ::stride])
             n = (~np.isnan(values)).sum(1)
             own = np.nansum(values, 1, dtype=np.float64) / np.maximum(n, 1)
@@ -79,11 +83,13 @@ class Samples:
     """The blocks, where the split is one of blocks or groups."""
     test: tuple[LabelledArea, ...] = ()
     """Ground that no training sees: only audits read it."""
+    bands: int | None = None
+    """How many bands the network sees; those that follow are truth. None: all."""
 
     @cached_property
     def survey(self) -> Survey:
         """What the training pixels are like."""
-        return Survey.of(self.train)
+        return Survey.of(self.train, self.bands)
 
     def values(self) -> TrainedValues:
         """Return quantiles of the valid training pixels."""
@@ -127,7 +133,7 @@ def load_samples(spec: TrainSpec, *, tests: bool = False) -> Samples:
                 f"the {role} areas hold no label: all is void, nodata or not labelled; move the split or add labels"
             )
     train, validation, test, aside = (tuple(areas) for areas in found.values())
-    return Samples(train, validation, bytes_alone, aside, plan, test)
+    return Samples(train, validation, bytes_alone, aside, plan, test, len(spec.band_set))
 
 
 class Shelf:
@@ -147,16 +153,19 @@ def entry_areas(
 ) -> Iterator[tuple[str, LabelledArea]]:
     """Yield what each part of a scene is for with its pixels and labels; parts without labels are left out."""
     scene = _selected(item, spec)
-    drawn: dict[tuple[int, int], Callable[[Box], Raw]] = {}
+    drawn: dict[tuple[int, int], tuple[Callable[[Box], Raw], Callable[[Box], Numbers]]] = {}
     for part in parts:
         resampling = Resampling.to_resolution(scene.grid, _gsd_m(item, spec, part.role, scene.grid))
         if part.cells is not None and min(part.box.shape) * min(resampling.scale) < 2:
             continue  # a sliver of a block at the scene's edge
         grid = scene.grid.resized(resampling.working_shape)
         if grid.shape not in drawn:
-            drawn[grid.shape] = open_labels(item, spec.target, grid)
-        read_pixels = partial(working_pixels, scene, resampling, spec)
-        for role, pixels, labels in _parted(part, read_pixels, resampling, drawn[grid.shape], spec=spec, number=number):
+            truth = open_truth(item, spec.outputs, grid)
+            of_classes = not isinstance(spec.target, NoTarget)
+            drawn[grid.shape] = open_labels(item, spec.target, grid) if of_classes else known_labels(truth), truth
+        of_grid, truth = drawn[grid.shape]
+        read_pixels = partial(working_pixels, scene, resampling, spec, truth)
+        for role, pixels, labels in _parted(part, read_pixels, resampling, of_grid, spec=spec, number=number):
             area = StreamedArea.drawn(
                 pixels,
                 labels,
@@ -265,11 +274,14 @@ def _made_of(taps: Taps, lo: int, hi: int) -> tuple[int, int]:
 
 
 def working_pixels(
-    scene: Scene, resampling: Resampling, spec: TrainSpec, box: Box
+    scene: Scene, resampling: Resampling, spec: TrainSpec, truth: Callable[[Box], Numbers], box: Box
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Read the working pixels of ``box``, as a run would: input channels (C, h, w), NaN where lacking, and validity."""
+    """Read the working pixels of ``box``, as a run would: input channels (C, h, w), NaN where lacking, and validity.
+
+    The channels of ``truth`` follow.
+    """
     taps = resampling.to_working(box)
     raster = read(scene, source_box(taps))
     image, valid = resample_valid(raster.data, raster.valid, taps)
     image = np.where(valid, scene.physical(image), np.float32(0))
-    return _spread(image, scene.bands, spec), valid
+    return np.concatenate([_spread(image, scene.bands, spec), truth(box)]), valid

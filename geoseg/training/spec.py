@@ -10,15 +10,16 @@ from geoseg.errors import ConfigError
 from geoseg.models.adapt import Policy
 from geoseg.models.architectures import check_architecture
 from geoseg.models.derived import Derived
-from geoseg.models.outputs import Output
+from geoseg.models.outputs import Channel, Output
 from geoseg.models.spec import Architecture, ModelSpec, Normalisation, Range
 from geoseg.models.value import Value, Views
 from geoseg.training.chips import expanded
 from geoseg.training.data_spec import BlockSplit, LabelledScene, Split
 from geoseg.training.losses.terms import CE_DICE, OF_THINGS, Balance, Terms, groups_of
-from geoseg.training.targets import BuildingTarget, ClassTarget
+from geoseg.training.quantities import LearntOutput
+from geoseg.training.targets import BuildingTarget, ClassTarget, NoTarget
 from geoseg.training.things import ThingsTarget
-from geoseg.untrusted.validation import in_words
+from geoseg.untrusted.validation import in_words, near_or_known
 from geoseg.values.bands import Band, BandSet
 
 WEIGHTS_NAME = re.compile(r"(torchgeo|timm|smp):([\w./+-]+)")  # of weights in a library's tables, no file
@@ -96,6 +97,7 @@ class Schedule(Value):
     weight_decay: float = Field(1e-2, ge=0, description="of AdamW")
     ema: float = Field(0.995, ge=0, lt=1, description="how slowly the averaged weights follow")
     keep: Literal["best", "last"] = Field("best", description="the epoch whose averaged weights become the model")
+    deep_supervision: bool = Field(True, description="networks that answer at several levels learn at all of them")
     patience: int = Field(10, gt=0, description="epochs without a better validation score after which it stops")
     rare_share: float = Field(
         1 / 3, ge=0, le=1, description="share of windows around a class with less than a tenth of the labels"
@@ -113,7 +115,8 @@ class TrainSpec(Value):
 
     name: str
     data: tuple[LabelledScene, ...] = Field(min_length=1)
-    target: BuildingTarget | ClassTarget | ThingsTarget = Field(discriminator="kind")
+    target: BuildingTarget | ClassTarget | ThingsTarget | NoTarget = Field(discriminator="kind")
+    outputs: tuple[LearntOutput, ...] = Field((), description="groups of channels beside the classes, see data.truth")
     bands: str = Field(description="the model's input bands, e.g. red,green,blue")
     derived: tuple[str, ...] = Field(
         (), description="further input channels that are computed: ndvi, ndwi, ndbi, name=(a-b)/(a+b) or name=a-b"
@@ -166,6 +169,20 @@ class TrainSpec(Value):
         return self
 
     @model_validator(mode="after")
+    def _has_truth(self) -> Self:
+        names = [output.name for output in self.outputs]
+        if not names and isinstance(self.target, NoTarget):
+            raise ValueError("outputs: name one or more, a target of quantities has nothing else to learn")
+        for item in self.data:
+            if not item.labels and not isinstance(self.target, NoTarget):
+                raise ValueError(f"data: {item.name} has no labels")
+            if stray := sorted(set(item.truth) - set(names)):
+                raise ValueError(f"data: {item.name}: truth of {stray[0]}; {near_or_known(stray[0], names)}")
+        if untold := [name for name in names if not any(name in item.truth for item in self.data)]:
+            raise ValueError(f"outputs: {untold[0]}: no entry of data has its truth")
+        return self
+
+    @model_validator(mode="after")
     def _makes_a_model(self) -> Self:
         """Refuse before the first epoch what the bundle would refuse after it."""
         if not self.target.channels:  # its labels bring the classes: see resolve
@@ -198,7 +215,9 @@ class TrainSpec(Value):
         mixing = [name for name in ("cutmix", "copy_paste", "mixup") if getattr(self.augmentation, name) > 0]
         if self.target.more and mixing:
             raise ValueError(f"augmentation.{mixing[0]}: it cuts objects, whose centres are learnt; leave it out")
-        for name, term in self.loss.items() if self.target.channels else ():
+        if self.outputs and mixing:
+            raise ValueError(f"augmentation.{mixing[0]}: outputs are not mixed; leave it out")
+        for name, term in self.loss.items() if self.class_channels else ():
             if term.judges not in judged:
                 raise ValueError(f"loss: {name} is of {term.judges} outputs, and the target is of classes")
             try:
@@ -206,6 +225,11 @@ class TrainSpec(Value):
             except ValueError as error:
                 raise ValueError(f"loss: {name}: {error}") from error
         return self
+
+    @property
+    def class_channels(self) -> tuple[Channel, ...]:
+        """The channels of the classes, which come first; none of a target of quantities."""
+        return () if isinstance(self.target, NoTarget) else self.target.channels
 
     @property
     def band_set(self) -> BandSet:
@@ -242,7 +266,11 @@ class TrainSpec(Value):
             multiple_px=USUAL_PX if USUAL_PX % network.multiple_px == 0 else network.multiple_px,
             tta=self.tta,
             task="semantic" if self.target.grouping is None else "panoptic",
-            outputs=(Output(channels=self.target.channels), *self.target.more),
+            outputs=(
+                *([Output(channels=self.class_channels)] if self.class_channels else []),
+                *self.target.more,
+                *(output.plain for output in self.outputs),
+            ),
             grouping=self.target.grouping,
             classes=self.target.class_table,
             polygon_class=self.target.polygon_class,

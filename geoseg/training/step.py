@@ -9,8 +9,7 @@ from torch import Tensor, nn
 
 from geoseg.training.batches import Batch
 from geoseg.training.checkpoint import Held, optimiser_tensors, restore_optimiser, tensors_of
-from geoseg.training.losses.answer import Answer
-from geoseg.training.losses.table import Objective
+from geoseg.training.objectives import Objectives, Truth
 from geoseg.training.precision import autocast
 from geoseg.training.rates import RATES
 from geoseg.training.spec import TrainSpec
@@ -57,7 +56,7 @@ class Stepper:
         for parameter in self.encoder:
             parameter.requires_grad = not frozen
 
-    def step(self, drawn: Iterator[Batch], objective: Objective) -> float:
+    def step(self, drawn: Iterator[Batch], objective: Objectives) -> float:
         """Learn of the next batches; returns the mean of their losses, with nothing learnt where that is no number."""
         plan = self.spec.schedule
         self.network.train()
@@ -77,15 +76,17 @@ class Stepper:
             self._learn()
         return mean
 
-    def _loss(self, batch: Batch, objective: Objective) -> Tensor:
+    def _loss(self, batch: Batch, objective: Objectives) -> Tensor:
+        answers = getattr(self.network, "levels", None) if self.spec.schedule.deep_supervision else None
         with autocast(self.device, self.precision):
-            logits = self.network(batch.images)
-        answer = Answer(logits, batch.labels, pixel_weights(batch.labels, self.spec), batch.distances, batch.beside)
-        loss = objective(answer, share=self.steps / self.total)
+            levels = [self.network(batch.images)] if answers is None else answers(batch.images)
+        weights, share = pixel_weights(batch.labels, self.spec), self.steps / self.total
+        truth = Truth(batch.labels, batch.numbers, weights, batch.distances, batch.beside)
+        loss = objective.of_levels(levels, truth, share=share)
         if batch.other is None:
             return loss
-        beside = Answer(logits, batch.other, pixel_weights(batch.other, self.spec))
-        return batch.share * loss + (1 - batch.share) * objective(beside, share=self.steps / self.total)
+        other = Truth(batch.other, batch.numbers, pixel_weights(batch.other, self.spec))
+        return batch.share * loss + (1 - batch.share) * objective.of_levels(levels, other, share=share)
 
     def _set_rate(self) -> None:
         for group, peak in zip(self.optimiser.param_groups, self.peaks, strict=True):

@@ -248,6 +248,21 @@ def _meanings(values: ClassValues | None, classes: tuple[ClassInfo, ...], *, sou
     return dict(values)
 
 
+class NoTarget(ClassTarget):
+    """No classes: only the outputs beside them are learnt, of scenes where any of their truth is known."""
+
+    kind: Literal["quantities"] = "quantities"  # type: ignore[assignment]
+
+    @property
+    def channels(self) -> tuple[Channel, ...]:
+        """What labels are counted as; no output."""
+        return (Channel(name="known"),)
+
+    def labels(self, raw: Raw, *, gsd_m: float) -> NDArray[np.uint8]:  # noqa: ARG002  # other targets need it
+        """Return 0 where something is known, else IGNORE."""
+        return np.where(raw == UNKNOWN, IGNORE, 0).astype(np.uint8)
+
+
 def _with_color(row: object) -> object:
     """Return a class with the colour that its ``#rrggbb`` means; everything else as it is."""
     if isinstance(row, dict) and isinstance(row.get("color"), str):

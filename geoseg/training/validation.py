@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from geoseg.models.spec import ModelSpec
 from geoseg.training.areas import LabelledArea, blocks, shown
-from geoseg.training.losses.answer import Answer
-from geoseg.training.losses.table import Objective
+from geoseg.training.objectives import Objectives, Truth
 from geoseg.training.precision import autocast
+from geoseg.training.quantities import LearntOutput
 from geoseg.training.samples import Samples
 from geoseg.training.spec import TrainSpec
 from geoseg.training.targets import IGNORE, BuildingTarget, ClassTarget
@@ -27,36 +27,45 @@ class Validation:
     spec: TrainSpec
     model: ModelSpec
     areas: Sequence[LabelledArea]
-    objective: Objective
+    objective: Objectives
     precision: str
     device: str = "cpu"
 
-    def of(self, network: nn.Module) -> tuple[float, tuple[float, ...]]:
-        """Return the loss and the IoU of every class, as means over the sites of the validation areas."""
+    def of(self, network: nn.Module) -> tuple[float, tuple[float, ...], tuple[float, ...]]:
+        """Return loss, IoU of every class as means over the sites, mean absolute error of every channel beside them."""
         losses: list[float] = []
+        off = np.zeros((2, sum(len(output.channels) for output in self.spec.outputs)))
         sites = list(dict.fromkeys(a.site for a in self.areas))
-        ious = [self._iou(network, [a for a in self.areas if a.site == site], losses) for site in sites]
+        ious = [self._iou(network, [a for a in self.areas if a.site == site], losses, off) for site in sites]
         known = ~np.isnan(ious)
         mean = np.nansum(ious, 0) / np.maximum(known.sum(0), 1)
-        return float(np.mean(losses)), tuple(np.where(known.any(0), mean, np.nan).tolist())
+        errors = np.where(off[1] > 0, off[0] / np.maximum(off[1], 1), np.nan)
+        return float(np.mean(losses)), tuple(np.where(known.any(0), mean, np.nan).tolist()), tuple(errors.tolist())
 
-    def _iou(self, network: nn.Module, areas: Sequence[LabelledArea], losses: list[float]) -> NDArray[np.float64]:
-        """Return the IoU of every class over a site's areas, NaN without truth; appends the loss of every block."""
+    def _iou(
+        self, network: nn.Module, areas: Sequence[LabelledArea], losses: list[float], off: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Return the IoU of every class over a site's areas, NaN without truth; appends the loss of every block.
+
+        off: gets the sums of absolute errors of the channels beside the classes, and how many there are, (2, G).
+        """
         classes = len(self.model.classes)
         position = torch.tensor(self.model.class_of_channel)
         confusion = np.zeros((classes, classes), np.int64)
         for area in areas:
-            for images, labels, beside in _blocks(area, self.spec.target, self.model):
+            for images, truth in _blocks(area, self.spec.target, self.model):
                 with torch.inference_mode(), autocast(self.device, self.precision):
                     logits = network(images.to(self.device)).cpu()
-                answer = Answer(logits, labels, beside=beside)
-                losses.append(float(self.objective(answer)))
-                p = answer.of("softmax").probability
+                losses.append(float(self.objective(logits, truth)))
+                off += _errors(logits[:, self.objective.count :], truth.numbers, self.spec.outputs)
+                if not classes:
+                    continue
+                labels, p = truth.labels, torch.softmax(logits[:, : len(position)].float(), 1)
                 per_class = torch.stack([p[:, position == c].sum(1) for c in range(classes)], 1)
                 known = labels != IGNORE
-                truth = position[labels[known].long()].numpy()
+                right = position[labels[known].long()].numpy()
                 confusion += np.bincount(
-                    truth * classes + per_class.argmax(1)[known].numpy(), minlength=classes * classes
+                    right * classes + per_class.argmax(1)[known].numpy(), minlength=classes * classes
                 ).reshape(classes, classes)
         hit = np.diag(confusion)
         union = confusion.sum(0) + confusion.sum(1) - hit
@@ -70,31 +79,49 @@ def scattered_gap(
 
     None where the split has none; None of a class without truth there.
     """
-    if not samples.scattered:
+    if not (samples.scattered and model.classes):
         return None
     device = next(network.parameters()).device.type
-    scored = Validation(spec, model, samples.scattered, Objective.of(spec.loss, spec.target), "fp32", device)
+    scored = Validation(spec, model, samples.scattered, Objectives.of(spec), "fp32", device)
     return tuple(None if np.isnan(v) else round(v, 4) for v in scored.of(network)[1])
+
+
+def _errors(logits: Tensor, numbers: Tensor, outputs: Sequence[LearntOutput]) -> NDArray[np.float64]:
+    """Return the sums of absolute errors of the channels of ``outputs``, and how many there are, (2, G)."""
+    said, first = [logits[:, :0]], 0
+    for output in outputs:
+        own = logits[:, first : first + len(output.channels)].float()
+        said.append(own.sigmoid() if output.range is None else own.clamp(*output.range))
+        first += len(output.channels)
+    off, known = (torch.cat(said, 1) - numbers).abs().double(), ~numbers.isnan()
+    return np.stack([torch.where(known, off, 0.0).sum((0, 2, 3)).numpy(), known.sum((0, 2, 3)).numpy()])
 
 
 def _blocks(
     area: LabelledArea, target: BuildingTarget | ClassTarget, model: ModelSpec
-) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
+) -> Iterator[tuple[Tensor, Truth]]:
     """Yield an area in blocks, padded to the network's stride with ignored pixels; edge effects are accepted here."""
     mean = np.array(model.normalisation.mean, np.float32)[:, None, None]
     std = np.array(model.normalisation.std, np.float32)[:, None, None]
     for box in blocks(area, VALIDATION_BLOCK_PX):
         pixels, labels = shown(area, box, target)
         own = np.where(pixels.valid, labels, IGNORE).astype(np.uint8)
-        if (own != IGNORE).any():
-            known = pixels.valid & ~np.isnan(pixels.image)
-            image = np.where(known, (pixels.image - mean) / std, np.float32(0)).astype(np.float32)
+        image, numbers = (
+            pixels.image[: len(mean)],
+            np.where(pixels.valid, pixels.image[len(mean) :], np.float32(np.nan)),
+        )
+        if (own != IGNORE).any() or not np.isnan(numbers).all():
+            known = pixels.valid & ~np.isnan(image)
+            image = np.where(known, (image - mean) / std, np.float32(0)).astype(np.float32)
             pad = [(0, -n % model.multiple_px) for n in own.shape]
             x = torch.from_numpy(np.pad(image, ((0, 0), *pad), mode="symmetric"))[None]
             beside = np.where(pixels.valid, target.beside(pixels.labels), np.float32(np.nan))
             beside = np.pad(beside, ((0, 0), *pad), constant_values=np.nan)
             yield (
                 x.contiguous(memory_format=torch.channels_last),
-                torch.from_numpy(np.pad(own, pad, constant_values=IGNORE))[None],
-                torch.from_numpy(beside)[None] if len(beside) else None,
+                Truth(
+                    torch.from_numpy(np.pad(own, pad, constant_values=IGNORE))[None],
+                    torch.from_numpy(np.pad(numbers, ((0, 0), *pad), constant_values=np.nan))[None],
+                    beside=torch.from_numpy(beside)[None] if len(beside) else None,
+                ),
             )

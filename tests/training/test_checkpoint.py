@@ -10,6 +10,7 @@ from geoseg.models.bundle import save_model
 from geoseg.training import loop
 from geoseg.training.checkpoint import Checkpoint
 from geoseg.training.loop import fit
+from geoseg.training.losses.table import Objective
 from geoseg.training.manifest import differences
 from geoseg.training.rates import RATES
 from geoseg.training.samples import Samples
@@ -84,14 +85,14 @@ def test_another_training_is_refused_with_what_is_otherwise(samples, kept):
 
 
 def test_a_loss_that_is_no_number_ends_it_and_the_best_network_stays(samples, monkeypatch):
-    own = loop.Objective.__call__
+    own = Objective.__call__
     asked = iter(range(1, 99))
 
     def breaks(self, answer, **how):
         loss = own(self, answer, **how)
         return loss * float("nan") if answer.logits.requires_grad and next(asked) == 4 else loss
 
-    monkeypatch.setattr(loop.Objective, "__call__", breaks)
+    monkeypatch.setattr(Objective, "__call__", breaks)
     networks = []
     told = r"nan in epoch 2, batch 2, at a learning rate of .* with windows of .*; the network of epoch 1 is kept"
     with pytest.raises(ConfigError, match=told):

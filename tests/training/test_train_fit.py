@@ -81,7 +81,7 @@ def test_it_learns_rectangles_and_the_bundle_says_how(samples, tmp_path):
 def test_the_last_epoch_is_kept_where_the_schedule_says_so(samples, monkeypatch):
     """Scores that fall from epoch to epoch: the best is the first, the kept one the last."""
     scores = iter([0.9, 0.5, 0.9, 0.5])
-    monkeypatch.setattr(Validation, "of", lambda *_: (1.0, (0.9, next(scores))))
+    monkeypatch.setattr(Validation, "of", lambda *_: (1.0, (0.9, next(scores)), ()))
     few = {"epochs": 2, "steps_per_epoch": 2, "batch": 2}
     with one_thread_per_network():
         best, last = (fit(spec(**few, keep=keep), samples) for keep in ("best", "last"))
@@ -117,7 +117,7 @@ def test_epochs_of_one_score_are_ranked_by_their_loss():
 
 
 def test_of_epochs_that_score_alike_the_one_with_the_lower_loss_is_kept(samples, monkeypatch):
-    answers = iter([(0.9, (1.0, 0.0)), (0.4, (1.0, 0.0)), (0.6, (1.0, 0.0))])
+    answers = iter([(loss, (1.0, 0.0), ()) for loss in (0.9, 0.4, 0.6)])
     monkeypatch.setattr(Validation, "of", lambda *_: next(answers))
     fitted = fit(spec(epochs=3, steps_per_epoch=1, batch=1), samples)
     assert [e.best for e in fitted.epochs] == [True, True, False]

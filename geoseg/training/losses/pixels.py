@@ -24,7 +24,11 @@ def focal(answer: Answer, term: Focal, groups: tuple[Group, ...]) -> Tensor:
 
 
 def binary_cross_entropy(answer: Answer, _: BinaryCrossEntropy, groups: tuple[Group, ...]) -> Tensor:
-    """Return the mean over pixels and judged channels of the cross entropy of sigmoids."""
+    """Return the mean over pixels and judged channels of the cross entropy of sigmoids; of numbers where known."""
+    if answer.truth.is_floating_point():
+        right = torch.where(answer.known, answer.truth, torch.zeros_like(answer.truth)).float()
+        cost = functional.binary_cross_entropy_with_logits(answer.values, right, reduction="none")
+        return (cost * answer.known).sum() / answer.known.sum().clamp_min(1)
     channels = list(_channels(groups))
     hot = functional.one_hot(answer.target, answer.values.shape[1]).movedim(-1, 1)[:, channels].float()
     cost = functional.binary_cross_entropy_with_logits(answer.values[:, channels], hot, reduction="none")

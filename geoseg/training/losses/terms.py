@@ -19,6 +19,7 @@ class Term(Value):
     """A summand of the loss; a number alone is its weight."""
 
     judges: ClassVar[Activation] = "softmax"
+    outputs: ClassVar[tuple[Activation, ...]] = ()  # of outputs beside the target that it may judge
     regions: ClassVar[bool] = True  # whether it judges a target's regions; else its single channels
     measured: ClassVar[bool] = False  # whether it needs distances to the boundaries of the truth
 
@@ -60,7 +61,9 @@ class CrossEntropy(_OfPixels):
 
 
 class BinaryCrossEntropy(_OfPixels):
-    """Every channel against all others, by a sigmoid of its own."""
+    """Every channel against all others, by a sigmoid of its own; of sigmoid outputs each channel by its own truth."""
+
+    outputs: ClassVar[tuple[Activation, ...]] = ("sigmoid",)
 
 
 class Focal(_OfPixels):
@@ -111,6 +114,7 @@ class Huber(_OfPixels):
     """Half the squared error of a quantity, growing linearly beyond delta (Huber 1964)."""
 
     judges: ClassVar[Activation] = "linear"
+    outputs: ClassVar[tuple[Activation, ...]] = ("linear",)
     delta: float = Field(1.0, gt=0, description="in the unit of the output")
 
 
