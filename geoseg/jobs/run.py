@@ -138,6 +138,8 @@ def refuse_if_failed(job: Job, outcome: Outcome) -> None:
     first, done = outcome.failures[0], len(outcome.records)
     if not done and all(f.cause is Cause.READING for f in outcome.failures):
         raise InputError(str(first.error)) from first.error
+    if isinstance(first.error, TryAgainError):
+        raise TryAgainError(f"{first.error}; {done} chunks are done and kept") from first.error
     hint = "smaller chunks (--chunk-px, with --fresh) take less memory; " if first.cause is Cause.MEMORY else ""
     raise IncompleteError(
         f"{job.scene.name}: {len(outcome.failures)} of {done + len(outcome.failures)} chunks failed "

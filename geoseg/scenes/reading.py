@@ -18,6 +18,7 @@ from geoseg.errors import ConfigError, InputError
 from geoseg.scenes.local_only import LOCAL_DRIVERS, is_elsewhere
 from geoseg.scenes.no_raster import way_out
 from geoseg.scenes.reads import local_file
+from geoseg.scenes.remote import error_of, is_remote, settings
 from geoseg.scenes.scene import BandSource, Placing, Quality, Scene, Tiles
 from geoseg.values.box import Box
 from geoseg.values.raster import Raster
@@ -38,8 +39,13 @@ def open_raster(path: str, *, local_only: bool = False) -> DatasetReader:
         raise InputError(f"{path}: no such file")
     refuse_special(local_file(path) or path)
     try:
+        if is_remote(path):
+            with rasterio.Env(**settings()):
+                return rasterio.open(path)
         return _opened_locally(path) if local_only else rasterio.open(path)
     except RasterioIOError as error:
+        if is_remote(path):
+            raise error_of(path, first_line(error)) from error
         reason = way_out(path) or first_line(error)
         raise InputError(f"{path}: not a raster that can be read ({reason})") from error
 
@@ -127,6 +133,8 @@ def _pixels(scene: Scene, box: Box) -> tuple[NDArray[np.generic], NDArray[np.boo
                     shown = _unmasked(src, own, window)
                 valid &= shown
             except RasterioError as error:
+                if is_remote(file):
+                    raise error_of(file, first_line(error)) from error
                 raise InputError(
                     f"{file}: rows {box.row0}..{box.row1}, columns {box.col0}..{box.col1} cannot be read "
                     f"({first_line(error)}); the file is damaged or cut off, fetch it again"

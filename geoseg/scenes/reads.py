@@ -11,8 +11,9 @@ from rasterio.errors import RasterioError
 
 from geoseg.disk.files import SIDECARS, mode_of, refuse_special
 from geoseg.errors import InputError
+from geoseg.scenes import remote
+from geoseg.scenes.remote import is_remote
 
-REMOTE = re.compile(r"/vsi(curl|s3|gs|az|adls|oss|swift|webhdfs|hdfs)|\b(https?|ftp|s3|gs|az)://")
 PIECES = re.compile(r'/vsi\w+/|:(?://)?|[",?!{}]')  # what stands between the paths in a name of GDAL's
 
 Stamp = list[object]
@@ -31,7 +32,7 @@ def files_read(names: Iterable[str], *, lone: Collection[str] = ()) -> tuple[str
     todo = deque(names)
     while todo:
         name = todo.popleft()
-        file = None if REMOTE.search(name) else local_file(name)
+        file = None if is_remote(name) else local_file(name)
         key = name if file is None else str(file)
         if key in found:
             continue
@@ -67,6 +68,8 @@ def local_file(name: str) -> Path | None:
 def stamps(files: Iterable[str]) -> list[Stamp]:
     """Return [name, bytes, mtime, ctime, inode] of each file as it is now, times in ns; [name] where there is none.
 
+    Of a remote one: its address, ETag, date and bytes, see ``remote.stamp``.
+
     ctime shows what keeps size and mtime (cp -p, touch -r), the inode a file that was moved into the place of another
     one. NFS, Lustre, GPFS and Ceph give all four as the server has them, the same on every machine; GDAL opens a file
     anew for each strip, and NFS asks the server for its attributes at every open. sshfs, and SMB mounted with
@@ -90,10 +93,12 @@ def changed(found: list[Stamp], wanted: list[Stamp], *, inodes: bool = True) -> 
 
 
 def _stamp(file: str) -> Stamp:
-    name: Stamp = [file if REMOTE.search(file) else Path(file).name]
+    if is_remote(file):
+        return remote.stamp(file)
+    name: Stamp = [Path(file).name]
     try:
         info = Path(file).stat()
-    except (OSError, ValueError):  # a remote one, or gone: the name alone differs from what it was
+    except (OSError, ValueError):  # gone: the name alone differs from what it was
         return name
     if stat.S_ISDIR(info.st_mode):  # its files are stamped, outputs may be written beside them
         return name
@@ -117,6 +122,6 @@ def _listed(name: str) -> list[str]:
         return []
     if driver == "VRT":
         for file in files:
-            if not REMOTE.search(file) and local_file(file) is None and not file.startswith("/vsimem/"):
+            if not is_remote(file) and local_file(file) is None and not file.startswith("/vsimem/"):
                 raise InputError(f"{name}: its source {file} is missing; bring it back, or make the VRT again")
     return files

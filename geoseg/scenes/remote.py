@@ -1,0 +1,74 @@
+"""Remote: rasters behind URLs: settings that wait and try again, not for ever, and what shows that one changed."""
+
+import os
+import re
+import time
+from collections.abc import Mapping
+from urllib.error import HTTPError, URLError
+from urllib.request import Request, urlopen
+
+from geoseg import __version__
+from geoseg.errors import InputError, TryAgainError
+
+REMOTE = re.compile(r"/vsi(curl|s3|gs|az|adls|oss|swift|webhdfs|hdfs)|\b(https?|ftp|s3|gs|az)://")
+URL = re.compile(r"https?://[^\s?]*?(?=\.(?:zip|tar|tgz)/)\.(?:zip|tar|tgz)|https?://\S+", re.IGNORECASE)
+# GDAL's own are: no second try, no limit to a stall, a listing of the folder at every open.
+SETTINGS: dict[str, str] = {
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+    "GDAL_HTTP_CONNECTTIMEOUT": "10",
+    "GDAL_HTTP_LOW_SPEED_TIME": "20",
+    "GDAL_HTTP_LOW_SPEED_LIMIT": "1",
+    "GDAL_HTTP_MAX_RETRY": "4",
+    "GDAL_HTTP_RETRY_DELAY": "0.5",
+    "GDAL_HTTP_RETRY_CODES": "429,500,502,503,504",
+    "GDAL_INGESTED_BYTES_AT_OPEN": "32768",
+    "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": "YES",
+    "GDAL_HTTP_USERAGENT": f"geoseg/{__version__}",
+}
+TIMEOUT_S, PAUSES_S = 10, (0.5, 1.0, 2.0)
+SHOWS_CHANGE = ("ETag", "Last-Modified", "Content-Length")
+REFUSED = re.compile(r"HTTP response code(?: on \S+)?: (?!408|429)4\d\d|does not exist|not recognized", re.IGNORECASE)
+
+
+def is_remote(name: str) -> bool:
+    """Whether GDAL fetches a raster of this name from elsewhere."""
+    return REMOTE.search(name) is not None
+
+
+def settings() -> Mapping[str, str]:
+    """Return what GDAL is told for such rasters; what the environment says of it stays."""
+    return {key: value for key, value in SETTINGS.items() if key not in os.environ}
+
+
+def error_of(name: str, reason: str) -> InputError | TryAgainError:
+    """Return what a raster that could not be fetched means: refused for good, or away for now."""
+    if REFUSED.search(reason):
+        return InputError(f"{name}: cannot be fetched ({reason}); check the address and the right to read it")
+    return TryAgainError(f"{name}: cannot be fetched ({reason or 'no answer'}); run the same command again")
+
+
+def stamp(name: str) -> list[object]:
+    """Return the name with what its server says that changes with a file: ETag, date, bytes.
+
+    The name alone where it is no HTTP address, or its server says nothing. Raises TryAgainError where the network is
+    gone, and InputError where the file is.
+    """
+    found = URL.search(name)
+    if found is None:
+        return [name]
+    request = Request(found[0], method="HEAD", headers={"User-Agent": SETTINGS["GDAL_HTTP_USERAGENT"]})
+    for pause in (*PAUSES_S, None):
+        try:
+            with urlopen(request, timeout=TIMEOUT_S) as answer:
+                return [name, *(answer.headers.get(key, "") for key in SHOWS_CHANGE)]
+        except HTTPError as error:
+            if error.code in (404, 410):
+                raise InputError(f"{name}: not there (HTTP {error.code}); check the address") from error
+            if error.code < 500 and error.code != 429:
+                return [name]  # e.g. signed for reading alone
+            failure: Exception = error
+        except (URLError, OSError) as error:
+            failure = error
+        if pause is not None:
+            time.sleep(pause)
+    raise TryAgainError(f"{name}: its server does not answer ({failure}); run the same command again") from failure
