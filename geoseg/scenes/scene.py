@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,9 @@ from geoseg.scenes.band_names import COLORS
 from geoseg.values.bands import BandSet
 from geoseg.values.box import Box
 from geoseg.values.grid import Grid
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 Fetch = Callable[[Box], tuple[NDArray[np.generic], NDArray[np.bool_]]]  # a file's pixels (C, H, W), which are known
 
@@ -161,6 +164,12 @@ class Scene:
         """A short name for messages: the file's, or the first of several."""
         more = f" (+{len(self.files) - 1} files)" if len(self.files) > 1 else ""
         return Path(self.files[0]).name + more
+
+    def to_xarray(self, *, chunk_px: int = 2048, masked: bool = False) -> "xr.DataArray":
+        """Return the scene as a lazy, georeferenced array; see ``geoseg.scenes.xarray_view.to_xarray``."""
+        from geoseg.scenes.xarray_view import to_xarray
+
+        return to_xarray(self, chunk_px=chunk_px, masked=masked)
 
     def physical(self, stored: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return (C, h, w) stored values as physical ones: value * scale + offset of each band, within its limits."""
