@@ -171,7 +171,7 @@ def entry_areas(
                 labels,
                 working_box(part, resampling),
                 spec.target,
-                gsd_m=grid.mean_resolution_m(),
+                grid=grid,
                 store=shelf.store,
                 cache=shelf.cache,
                 site=item.site or item.name,

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from geoseg.training.areas import BLOCK_PX, AreaPixels, blocks, count_cells
 from geoseg.training.targets import UNKNOWN, BuildingTarget, ClassTarget, Raw
 from geoseg.values.box import Box
+from geoseg.values.grid import Grid
 
 CACHE_BYTES = 512 * 2**20
 Pixels = Callable[[Box], tuple[NDArray[np.float32], NDArray[np.bool_]]]  # a box of the working grid: (C, h, w), (h, w)
@@ -79,6 +80,7 @@ class StreamedArea:
 
     pixels: Pixels
     box: Box  # on the working grid
+    grid: Grid  # its own
     store: LabelStore
     cache: BlockCache
     places: dict[Box, tuple[int, int]]  # where the labels of its blocks lie
@@ -96,16 +98,16 @@ class StreamedArea:
         box: Box,
         target: BuildingTarget | ClassTarget,
         *,
-        gsd_m: float,
+        grid: Grid,
         store: LabelStore,
         cache: BlockCache,
         site: str = "",
         share: float = 1.0,
         span_m: tuple[float, float] | None = None,
     ) -> Self:
-        """Draw the labels of ``box`` block by block and count them; ``labels`` gives those of a box."""
+        """Draw the labels of ``box`` of ``grid`` block by block and count them; ``labels`` gives those of a box."""
         empty = np.zeros((0, 0, 0), np.uint16)
-        area = cls(pixels, box, store, cache, {}, empty, gsd_m, site, share, span_m)
+        area = cls(pixels, box, grid.crop(box), store, cache, {}, empty, grid.mean_resolution_m(), site, share, span_m)
         for block in blocks(area):
             drawn = labels(block.shifted(box.row0, box.col0)).astype(np.int32)
             area.places[block] = store.put(drawn)

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from affine import Affine
+from rasterio.crs import CRS
 
 from geoseg.training import areas, stream
 from geoseg.training.areas import AreaPixels, Places
@@ -11,10 +13,12 @@ from geoseg.training.spec import Augmentation
 from geoseg.training.stream import BlockCache, LabelStore, StreamedArea
 from geoseg.training.targets import IGNORE, UNKNOWN, BuildingTarget
 from geoseg.values.box import Box
+from geoseg.values.grid import Grid
 
 SHAPE = (100, 150)
 MEAN, STD = np.full(2, 100, np.float32), np.full(2, 20, np.float32)
 TARGET = BuildingTarget(border_m=2.0)
+GRID = Grid(CRS.from_epsg(32645), Affine(1, 0, 5e5, 0, -1, 3.06e6), (120, 160))
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +50,7 @@ def streamed(pixels, cache, read=None):
         return pixels.read(box.shifted(-7, -3)).labels
 
     box = Box(0, 0, *SHAPE).shifted(7, 3)
-    return StreamedArea.drawn(image, labels, box, TARGET, gsd_m=1.0, store=LabelStore(), cache=cache, site="a")
+    return StreamedArea.drawn(image, labels, box, TARGET, grid=GRID, store=LabelStore(), cache=cache, site="a")
 
 
 @pytest.mark.parametrize("scale", [(0.3, 0.5), (0.8, 1.3), (1.0, 1.0)])
