@@ -73,6 +73,10 @@ VERBS = {
         "evaluate",
         "Score a prediction: IoU, F1, confusion, kappa, boundaries, objects; compare it with another; report it.",
     ),
+    "report": (
+        "report",
+        "Write report.html, run.qgz (a QGIS project), item.json (STAC) and SHA256SUMS beside the outputs of a run.",
+    ),
     "areas": (
         "areas",
         "Write the hectares and share of every class in each zone, and how many polygons lie in it.",

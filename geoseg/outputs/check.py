@@ -11,6 +11,7 @@ from itertools import product, starmap
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
+from zipfile import BadZipFile
 
 import numpy as np
 import rasterio
@@ -22,6 +23,7 @@ from geoseg.disk.files import write_errors
 from geoseg.disk.places import STYLE, VECTOR_DRIVERS
 from geoseg.errors import GeosegError
 from geoseg.outputs.check_objects import check_objects
+from geoseg.outputs.check_report import CHECKS as REPORTED
 from geoseg.outputs.cog.cog import strips
 from geoseg.outputs.cog.tiff import TILE_PX
 from geoseg.outputs.geopackage import instances
@@ -72,6 +74,11 @@ def check_outputs(folder: Path) -> list[Finding]:
             for found in check(folder / name, run):
                 findings.append(Finding(f"{name}: {found.name}", found.ok, found.detail))
         except FAULTS as error:
+            findings.append(Finding(f"{name}: readable", ok=False, detail=_said(error)))
+    for name in (name for name in REPORTED if (folder / name).exists()):
+        try:
+            findings += [Finding(f"{name}: {what}", ok, told) for what, ok, told in REPORTED[name](folder / name, run)]
+        except (*FAULTS, BadZipFile) as error:
             findings.append(Finding(f"{name}: readable", ok=False, detail=_said(error)))
     return findings
 
