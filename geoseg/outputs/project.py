@@ -49,8 +49,8 @@ def write_project(folder: Path, run: RunJson) -> Path:
         node.attrib.pop("name")
         every.append(node)
     properties = ET.SubElement(root, "properties")
-    for group, name, kind, value in SETTINGS:
-        ET.SubElement(ET.SubElement(properties, group), name, type=kind).text = value
+    for holder, name, kind, value in SETTINGS:
+        ET.SubElement(ET.SubElement(properties, holder), name, type=kind).text = value
     text = HEAD + ET.tostring(root, encoding="unicode")
     with atomic(folder / PROJECT) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr(zipfile.ZipInfo("run.qgs", FIXED_TIME), text, zipfile.ZIP_DEFLATED)

@@ -82,6 +82,16 @@ VERBS = (
             Parameter("OUTPUT", "Scores", "json", "--json"),
         ),
     ),
+    Spec(
+        "check-labels",
+        "Check the labels of a training",
+        "Looks for what is wrong with labels: CRS, polygons, classes, splits, shifts, duplicates; writes report.html.",
+        (
+            Parameter("INPUT", "Config of the training (YAML)", "file"),
+            Parameter("DATA", "Folder where its data paths start", "text", "--data", "", True),
+            FOLDER,
+        ),
+    ),
 )  # fmt: skip
 
 
@@ -116,7 +126,7 @@ class Verb(QgsProcessingAlgorithm):
 
     def name(self):
         """Return the second part of its name."""
-        return self.spec.verb
+        return self.spec.verb.replace("-", "")
 
     def displayName(self):  # noqa: N802
         """Return what the toolbox shows."""
@@ -196,9 +206,11 @@ def _layers(output, spec):
     kind = spec.parameters[-1].kind
     if kind == "polygons":
         return [(str(output), spec.label)]
-    if kind != "folder":
+    run_file = output / "run.json"
+    if kind != "folder" or not run_file.is_file():
         return []
-    run_file = json.loads((output / "run.json").read_text(encoding="utf-8"))
-    names = [name for name in run_file["outputs"] if name.endswith((".tif", ".gpkg"))]
+    names = [
+        name for name in json.loads(run_file.read_text(encoding="utf-8"))["outputs"] if name.endswith((".tif", ".gpkg"))
+    ]
     order = {"confidence.tif": 0, "classes.tif": 1, "buildings.gpkg": 2}
     return [(str(output / name), f"{output.name}: {name}") for name in sorted(names, key=lambda n: order.get(n, -1))]
