@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 STATE_FOLDER = ".train"  # what a training goes on from, as long as it is not at its end
 MODEL_FILE, WEIGHTS_FILE, TABLE_FILE, PLOT_FILE = "model.json", "weights.safetensors", "metrics.csv", "training.png"
 SPLIT_FILE, EXAMPLES_FILE = "split.gpkg", "examples.png"
+BESIDE = (TABLE_FILE, PLOT_FILE, SPLIT_FILE, EXAMPLES_FILE)
 COLOURS = ("#8a8f98", "#c8422e", "#2b6cb0", "#2f855a", "#b7791f", "#6b46c1", "#0f766e", "#9d174d")
 
 
@@ -91,9 +92,9 @@ def run(
     folder, state = Path(config.out), Path(config.out) / STATE_FOLDER
     kept = state / "checkpoint.safetensors"
     over = overwrite or kept.is_file()
-    refuse_bundle(folder, overwrite=over, beside=(TABLE_FILE, PLOT_FILE, SPLIT_FILE))
+    refuse_bundle(folder, overwrite=over, beside=BESIDE)
     inputs = training_files(config.spec)
-    for name in (MODEL_FILE, WEIGHTS_FILE, TABLE_FILE, PLOT_FILE, SPLIT_FILE):
+    for name in (MODEL_FILE, WEIGHTS_FILE, *BESIDE):
         refuse_file(folder / name, overwrite=over, inputs=inputs)
     with locked(state / "lock", of=folder):
         if options.fresh:
@@ -154,11 +155,14 @@ def _trained(
     names = score_names(spec)
     print(table_head(names), flush=True)
 
+    log_epoch = curves(folder / "tensorboard", names) if options.log else lambda _: None
+
     def on_epoch(epoch: "Epoch", fitted: "Fitted") -> None:
         print(table_row(epoch), flush=True)
         if epoch.best or spec.schedule.keep == "last":
             save_model(folder, fitted.network, spec=fitted.spec, overwrite=True)
         write_table(folder / TABLE_FILE, fitted.epochs, names)
+        log_epoch(epoch)
 
     fitted = fit(
         spec, samples, on_epoch=on_epoch, on_step=told(spec, listen), checkpoint=Checkpoint(kept), device=device
@@ -174,6 +178,25 @@ def _trained(
     epoch, size = fitted.spec.training["kept_epoch"], f"{bundle.weights.bytes / 1e6:.1f} MB"
     print(f"model {folder} (epoch {epoch}, {size}), {TABLE_FILE}, {PLOT_FILE}, {EXAMPLES_FILE}")
     return fitted.ended
+
+
+def curves(folder: Path, names: Sequence[str]) -> "Callable[[Epoch], None]":
+    """Return what writes an epoch for TensorBoard; raises ConfigError where that is not installed."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise ConfigError(
+            "log tensorboard: it is not installed; pip install tensorboard, or leave --log out"
+        ) from error
+    writer = SummaryWriter(str(folder))
+
+    def log_epoch(epoch: "Epoch") -> None:
+        losses = {"loss/training": epoch.train_loss, "loss/validation": epoch.validation_loss}
+        for name, value in {**losses, **{f"iou/{n}": v for n, v in zip(names, epoch.iou, strict=True)}}.items():
+            writer.add_scalar(name, value, epoch.number)
+        writer.flush()
+
+    return log_epoch
 
 
 def told(spec: "TrainSpec", listen: "Listener | None") -> "Callable[[int, int, str], None]":

@@ -28,7 +28,7 @@ def judged(bundle: "ModelBundle", spec: "TrainSpec", samples: "Samples") -> "Mod
 
 
 def _calibrated(bundle: "ModelBundle", spec: "TrainSpec", samples: "Samples") -> "ModelBundle":
-    """Return the bundle calibrated on the validation areas; as it is where they are too little, which is told."""
+    """Return the bundle calibrated on the validation areas; as it is where they are of one class."""
     from geoseg.models.bundle import write_bundle
     from geoseg.training.calibrate import calibrated, ground_of
 
@@ -36,7 +36,7 @@ def _calibrated(bundle: "ModelBundle", spec: "TrainSpec", samples: "Samples") ->
         return bundle
     try:
         ground = ground_of(bundle, spec, ("validation",), plan=samples.plan)
-        found = calibrated(bundle, ground, CalibrateOptions(method=spec.calibrate))
+        found = calibrated(bundle, ground, CalibrateOptions(method=spec.calibrate), anyway=True)
     except InputError as error:
         log.warning("not calibrated on the validation areas: %s", error)
         return bundle

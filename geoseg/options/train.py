@@ -1,7 +1,7 @@
 """How a training is done, as its user chooses it. What is trained, on what and for how long is in its config."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from geoseg.options.option import Checked, Option
 
@@ -16,4 +16,7 @@ class TrainOptions(Checked):
     ] = False
     same_as: Annotated[
         str | None, Option("Refuse data that are not those that this bundle was trained on.", metavar="BUNDLE")
+    ] = None
+    log: Annotated[
+        Literal["tensorboard"] | None, Option("Write the curves for TensorBoard too, into OUT/tensorboard.")
     ] = None

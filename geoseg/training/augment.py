@@ -43,21 +43,19 @@ def random_window(
     recipe: Recipe,
     rng: np.random.Generator,
     *,
-    places: Places | None = None,
-    channel: int | None = None,
+    centre: tuple[float, float] | None = None,
     done: float = 1.0,
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.float32]]:
     """Cut one changed window: normalised image (C, size, size), 0 where not known, labels (size, size), and the rest.
 
     The rest is what the target says beside classes, and truth of outputs, (D + G, size, size), NaN where void.
 
-    The window's centre lies near a labelled pixel (places: those of the area, where they are counted already), of
-    ``channel`` where one is given; beyond the area's edge pixels are mirrored and labels ignored, so no pixel outside
-    the area is ever seen. done: share of the training that is over.
+    The window's centre lies near ``centre``, or any labelled pixel; beyond the area's edge pixels are mirrored and
+    labels ignored, so no pixel outside the area is ever seen. done: share of the training that is over.
     """
     size, change = recipe.size, recipe.change
     zoom = _zoom(area, change, rng, done=done)
-    centre = (places or Places(area, recipe.target)).draw(rng, channel=channel)
+    centre = centre or Places(area, recipe.target).draw(rng)
     image, valid, raw = _geometry(area, centre, zoom, recipe, rng)
     labels, beside = recipe.target.labels(raw, gsd_m=area.gsd_m / zoom), recipe.target.beside(raw)
     image, truth = image[: len(recipe.mean)], image[len(recipe.mean) :]

@@ -78,9 +78,9 @@ class Sampler:
         if self.rare and rng.random() < self.rare_share:
             channel = self.rare[rng.integers(len(self.rare))]
         at = int(rng.choice(len(self.areas), p=self.chance if channel is None else self.chance_of[channel]))
-        area, places = self.areas[at], self.places[at]
-        cut = random_window(area, self.recipe, rng, places=places, channel=channel, done=done)
-        return *cut, Path(area.site).name
+        area, centre = self.areas[at], self.places[at].draw(rng, channel=channel)
+        cut = random_window(area, self.recipe, rng, centre=centre, done=done)
+        return *cut, f"{Path(area.site).name} at row {centre[0]:.0f}, column {centre[1]:.0f} of area {at + 1}"
 
 
 def batches(

@@ -141,24 +141,32 @@ def _positions(labels: NDArray[np.uint8], spec: TrainSpec, model: ModelSpec) -> 
     return table[labels]
 
 
-def refuse_little(ground: Ground, model: ModelSpec) -> None:
-    """Raise InputError where a class that there is has too little ground to fit to."""
+def too_little(ground: Ground, model: ModelSpec) -> str | None:
+    """Return which class that there is has too little ground to fit thresholds to, in words."""
     for one, objects, hectares in zip(model.classes, ground.objects, ground.hectares, strict=True):
         drawn = one.name == model.polygon_class
         if hectares > 0 and (objects < LEAST_OBJECTS if drawn else hectares < LEAST_HA):
             told = f"{objects} objects" if drawn else f"{hectares:.2g} ha"
-            raise InputError(
+            return (
                 f"{told} of {one.name} are too little to calibrate on; {LEAST_OBJECTS} objects of one that is drawn, "
-                f"{LEAST_HA:g} ha of any other are needed: label more ground"
+                f"{LEAST_HA:g} ha of any other are needed"
             )
+    return None
+
+
+def calibrated(bundle: ModelBundle, ground: Ground, options: CalibrateOptions, *, anyway: bool = False) -> Calibrated:
+    """Fit a bundle's probabilities and thresholds to half of the ground; raises InputError where it is too little.
+
+    anyway: fit a temperature alone where a class has too little, which is told.
+    """
+    model = bundle.spec
     if (np.bincount(ground.truth, minlength=len(model.classes)) > 0).sum() < 2:
         raise InputError("the labelled ground is of one class alone; label ground of another one too")
-
-
-def calibrated(bundle: ModelBundle, ground: Ground, options: CalibrateOptions) -> Calibrated:
-    """Fit a bundle's probabilities and thresholds to half of the ground; raises InputError where it is too little."""
-    model = bundle.spec
-    refuse_little(ground, model)
+    if little := too_little(ground, model):
+        if not anyway:
+            raise InputError(f"{little}: label more ground")
+        log.warning("%s: a temperature is fitted, thresholds stay", little)
+        options = CalibrateOptions(thresholds="keep")
     absent = [c.name for c, ha in zip(model.classes, ground.hectares, strict=True) if ha == 0]
     if absent:
         log.warning("no ground of %s: nothing is fitted to it", ", ".join(absent))

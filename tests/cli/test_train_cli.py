@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sys
 
 import matplotlib.image
 import pytest
@@ -154,3 +155,21 @@ def test_other_data_than_a_bundle_s_are_refused_with_their_name(config, trained,
     assert main(argv) == 3
     assert f"data 1.{tiny_truth.name} sha256" in capsys.readouterr().err
     assert not (tmp_path / "m2").exists()
+
+
+def test_curves_go_to_tensorboard_where_asked(config, tmp_path, capsys, monkeypatch):
+    from types import ModuleType, SimpleNamespace
+
+    argv = ["train", str(config), "-q", "--log", "tensorboard", "-o", str(tmp_path / "m")]
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    assert main(argv) == 2
+    assert "pip install tensorboard" in capsys.readouterr().err
+    assert not (tmp_path / "m").exists()
+    written, fake = [], ModuleType("torch.utils.tensorboard")
+    writer = SimpleNamespace(add_scalar=lambda *scalar: written.append(scalar), flush=lambda: None)
+    fake.SummaryWriter = lambda folder: writer
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", fake)
+    assert main(argv) == 0
+    assert [(name, number) for name, _, number in written if name == "iou/building"] == [
+        ("iou/building", n) for n in (1, 2, 3)
+    ]

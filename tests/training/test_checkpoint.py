@@ -74,6 +74,18 @@ def test_a_training_killed_in_an_epoch_and_at_its_border_ends_in_the_same_bytes(
     assert fit(run, samples, checkpoint=kept, on_step=killed_at(3, 2)).epochs[-1].number == 3  # nothing is left to do
 
 
+@pytest.mark.nightly
+def test_whatever_moment_it_is_killed_at_it_ends_in_the_same_bytes(samples, kept, tmp_path):
+    run = spec(**SHORT).model_copy(update={"window_px": 128, "margin_px": 16, "ramp_px": 32})
+    whole = bundle(fit(run, samples), tmp_path / "whole")
+    moments = [{"on_step": killed_at(epoch, step)} for epoch in (1, 2, 3) for step in (1, 2)]
+    for number, kill in enumerate([*moments, *({"on_epoch": killed_after(epoch)} for epoch in (1, 2, 3))]):
+        with pytest.raises(Killed):
+            fit(run, samples, checkpoint=kept, **kill)
+        assert bundle(fit(run, samples, checkpoint=kept), tmp_path / str(number)) == whole
+        kept.path.unlink()
+
+
 def test_another_training_is_refused_with_what_is_otherwise(samples, kept):
     with pytest.raises(Killed):
         fit(spec(**SHORT), samples, checkpoint=kept, on_step=killed_at(1, 2))
@@ -94,7 +106,7 @@ def test_a_loss_that_is_no_number_ends_it_and_the_best_network_stays(samples, mo
 
     monkeypatch.setattr(Objective, "__call__", breaks)
     networks = []
-    told = r"nan in epoch 2, batch 2, at a learning rate of .* with windows of .*; the network of epoch 1 is kept"
+    told = r"nan in epoch 2, batch 2, at a learning rate of .*windows of .* at row .*; the network of epoch 1 is kept"
     with pytest.raises(ConfigError, match=told):
         fit(spec(**SHORT), samples, on_epoch=lambda _, fitted: networks.append(fitted.network))
     assert all(tensor.isfinite().all() for tensor in networks[0].state_dict().values())
