@@ -114,6 +114,18 @@ def test_targets_are_found_or_asked_for(tmp_path):
         seen(tmp_path, column="kind")
 
 
+def test_values_below_zero_are_void_and_two_values_a_mask(tmp_path):
+    scene(tmp_path / "s.tif")
+    ids = np.repeat([[-1, 0, 1, 1]], SIDE, 0).repeat(SIDE // 4, 1).astype(np.int16)
+    write_tif(tmp_path / "s_lc.tif", ids[None])
+    found = seen(tmp_path)
+    assert found.target.values == {"0": 1, "1": 2, "-1": None}
+    assert found.shares == pytest.approx({"background": 1 / 3, "foreground": 2 / 3})
+    write_tif(tmp_path / "s_buildings.tif", (ids[None] > 0).astype(np.uint8))
+    (tmp_path / "s_lc.tif").unlink()
+    assert seen(tmp_path).target.kind == "buildings"
+
+
 def test_what_cannot_be_learnt_from_is_refused(tmp_path):
     scene(tmp_path / "s.tif")
     classes(tmp_path / "s_lc.tif", values=(1, 1, 1))

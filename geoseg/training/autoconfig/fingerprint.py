@@ -133,27 +133,21 @@ def _of_rasters(files: Sequence[str], kind: str | None) -> tuple[Target, str]:
         found.update(raster.present)
         with open_raster(file) as src:
             table |= {c.id: c for c in read_classes(src, 1, [v for v in raster.present if 1 <= v <= 254])}
-    values = sorted(found)
+    values = sorted(v for v in found if v >= 0)
+    void = {str(v): None for v in sorted(found) if v < 0}
     if kind == "buildings" or (kind is None and {*values} in MASKS and "build" in Path(files[0]).stem.lower()):
         return BuildingTarget(), "masks of buildings, by their name"
     if {*values} in MASKS[:2]:
-        classes: tuple[ClassInfo, ...] = (BUILDING_CLASSES[0], ClassInfo(2, "foreground", (200, 66, 46)))
-        return ClassTarget(classes=classes, values={str(values[0]): 1, str(values[1]): 2}), "masks of one thing"
+        masks = (BUILDING_CLASSES[0], ClassInfo(2, "foreground", (200, 66, 46)))
+        return ClassTarget(classes=masks, values={str(values[0]): 1, str(values[1]): 2, **void}), "masks of one thing"
     if len(values) > MOST_CLASSES:
         raise InputError(f"{files[0]}: {len(values)} different values; these are no classes, or name fewer in a config")
     plain = not set(values) - set(range(1, 255))
     ids = {v: v if plain else i for i, v in enumerate(values, 1)}
-    classes = tuple(
-        ClassInfo(
-            ids[v],
-            table[v].name if v in table else f"class {v}",
-            table[v].color if v in table else made_up_color(ids[v]),
-        )
-        for v in values
-    )
-    return ClassTarget(
-        classes=classes, values={str(v): i for v, i in ids.items()}
-    ), f"{len(values)} values of the label rasters"
+    known = {v: table.get(v) or ClassInfo(ids[v], f"class {v}", made_up_color(ids[v])) for v in values}
+    classes = tuple(ClassInfo(ids[v], c.name, c.color) for v, c in known.items())
+    meant = {**{str(v): i for v, i in ids.items()}, **void}
+    return ClassTarget(classes=classes, values=meant), f"{len(values)} values of the label rasters"
 
 
 def _of_polygons(files: Sequence[str], column: str | None, kind: str | None) -> tuple[Target, str]:
