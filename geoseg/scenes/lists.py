@@ -134,7 +134,7 @@ def _of_stac(path: Path, keys: ListKeys) -> Iterator[ListedScene]:
     if not named:
         raise InputError(f"{path}: holds no items")
     for name, assets in named:
-        wanted = _raster_assets(assets) if keys.assets is None else keys.assets
+        wanted = raster_assets(assets) if keys.assets is None else keys.assets
         missing = [a for a in wanted if "href" not in assets.get(a, {})]
         if missing or not wanted or (keys.assets is None and len(wanted) > 1):
             told = f"no asset {missing[0]}" if missing else "more or less than one raster"
@@ -145,7 +145,7 @@ def _of_stac(path: Path, keys: ListKeys) -> Iterator[ListedScene]:
         yield ListedScene(name, tuple(_beside(path, assets[a]["href"]) for a in wanted))
 
 
-def _raster_assets(assets: dict[str, Any]) -> list[str]:
+def raster_assets(assets: dict[str, Any]) -> list[str]:
     """Return the keys of the assets that are rasters and not only for show; those with the role data where any has."""
     rasters = {
         key: set(asset.get("roles") or ())

@@ -82,6 +82,8 @@ def open_scene(
     heights = _heights(height, dem)
     given = Given(paths, assume_crs, resampling, warp_to, heights, mask_quality, no_crs, pixel_m, overlap, local_only)
     found = dates.recipe(given, _described) or _described(given)
+    if mask_quality and found.quality is None and not any(tile.quality for tile, _ in found.tiles):
+        raise InputError(f"{paths[0]}: no quality band of it is known; leave --mask-quality out, or pass --mask FILE")
     if bands is not None and found.dates > 1:
         bands = of_each_date(bands, found)
     given_values = {"nodata": nodata, "scale": scale, "offset": offset}

@@ -25,6 +25,7 @@ SETTINGS: dict[str, str] = {
     "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": "YES",
     "GDAL_HTTP_USERAGENT": f"geoseg/{__version__}",
 }
+MOST_TEXT = 16 * 2**20  # bytes
 TIMEOUT_S, PAUSES_S = 10, (0.5, 1.0, 2.0)
 SHOWS_CHANGE = ("ETag", "Last-Modified", "Content-Length")
 REFUSED = re.compile(r"HTTP response code(?: on \S+)?: (?!408|429)4\d\d|does not exist|not recognized", re.IGNORECASE)
@@ -72,3 +73,14 @@ def stamp(name: str) -> list[object]:
         if pause is not None:
             time.sleep(pause)
     raise TryAgainError(f"{name}: its server does not answer ({failure}); run the same command again") from failure
+
+
+def text_of(url: str) -> str:
+    """Return a text behind a URL, such as a STAC item; raises as ``stamp`` does."""
+    stamp(url)  # waits, and tells what is not there from what is away
+    request = Request(url, headers={"User-Agent": SETTINGS["GDAL_HTTP_USERAGENT"]})
+    try:
+        with urlopen(request, timeout=TIMEOUT_S) as answer:
+            return str(answer.read(MOST_TEXT).decode("utf-8", "replace"))
+    except (URLError, OSError) as error:
+        raise TryAgainError(f"{url}: its server does not answer ({error}); run the same command again") from error

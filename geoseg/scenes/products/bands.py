@@ -27,13 +27,18 @@ def of_bands(bands: Sequence[BandFile], given: Given, *, sensor: str, note: str)
         part = describe_file(band.file, given)
         sources = tuple(replace(s, scale=band.scale, offset=band.offset, nodata=0.0) for s in part.sources[:1])
         parts.append(replace(part, sources=sources, labels=(band.name,), dtypes=part.dtypes[:1], notes=()))
+    return replace(on_finest(parts, given, notes=[note]), sensor=sensor)
+
+
+def on_finest(parts: Sequence[Described], given: Given, *, notes: Sequence[str]) -> Described:
+    """Return bands on the finest of their grids; coarser ones by --resampling, else bilinear."""
     grid = min((part.grid for part in parts), key=lambda grid: abs(grid.transform.determinant))
     rule = given.resampling or "bilinear"
     brought = [onto(part, grid, rule)[0] for part in parts]
-    coarse = [b.name for b, part in zip(bands, parts, strict=True) if not part.grid.same_as(grid)]
+    coarse = [label or "?" for part in parts if not part.grid.same_as(grid) for label in part.labels]
     size = abs(grid.transform.a)
-    notes = [note] + ([f"{', '.join(coarse)} are brought to pixels of {size:g} ({rule})"] if coarse else [])
-    return replace(joined(brought), sensor=sensor, notes=tuple(notes))
+    more = [f"{', '.join(coarse)} are brought to pixels of {size:g} ({rule})"] if coarse else []
+    return replace(joined(brought), notes=(*notes, *more))
 
 
 def with_quality(scene: Described, quality: Quality, given: Given) -> Described:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from geoseg.scenes.geotiff import describe_file
 from geoseg.scenes.mosaic import mosaic
-from geoseg.scenes.products import landsat, planet, safe, vendor
+from geoseg.scenes.products import landsat, planet, safe, stac, vendor
 from geoseg.scenes.products.contents import Contents, contents_of
 from geoseg.scenes.recipe import Described, Given
 from geoseg.scenes.tile_lists import Listed, product_names
@@ -40,6 +40,8 @@ def _one(scenes: Sequence[Described], given: Given) -> Described:
 
 
 def _scenes(path: str, given: Given) -> list[Described]:
+    if items := stac.scenes(path, given):
+        return items
     contents = contents_of(path)
     if contents is None:
         return []
