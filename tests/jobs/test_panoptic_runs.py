@@ -1,5 +1,6 @@
 """Panoptic runs: every object comes back pixel for pixel, and the same bytes for any chunks, tiles, engine and kill."""
 
+import pickle
 import shutil
 
 import geopandas as gpd
@@ -12,6 +13,7 @@ from rasterio.features import rasterize
 from geoseg import RunOptions, predict
 from geoseg.cli import main
 from geoseg.errors import MemoryBudgetError
+from geoseg.executors.threads import SyncEngine
 from geoseg.jobs import objects as stages
 from geoseg.outputs.check_objects import check_objects
 from geoseg.vector.ground import geodesic_area_m2
@@ -70,8 +72,14 @@ def run_transform(run):
         return src.transform
 
 
+def elsewhere(_engine, call, items):
+    """Call as an engine of other processes does."""
+    return (pickle.loads(pickle.dumps(call))(pickle.loads(pickle.dumps(item))) for item in items)
+
+
 def test_chunks_tiles_and_engines_change_no_byte(tmp_path, scene, model, run, monkeypatch):
     monkeypatch.setattr(stages, "GROUP_PX", 300)
+    monkeypatch.setattr(SyncEngine, "map", elsewhere)
     other = predict(scene, model, tmp_path / "out", options=RunOptions(chunk_px=512, engine="sync"))
     assert contents(other) == contents(run)
 
@@ -136,6 +144,7 @@ def test_areas_of_a_class_map_are_parted_alike_for_any_tiles(tmp_path, truth, mo
     model = panoptic.write_areas(tmp_path / "m")
     whole = predict(scene, model, tmp_path / "whole", options=RunOptions(chunk_px=1024))
     monkeypatch.setattr(stages, "GROUP_PX", 150)
+    monkeypatch.setattr(SyncEngine, "map", elsewhere)
     tiled = predict(scene, model, tmp_path / "tiled", options=RunOptions(chunk_px=512, engine="sync"))
     assert contents(tiled) == contents(whole)
     assert whole.run["instances"]["count"] == pytest.approx(ids.max(), rel=0.05)
