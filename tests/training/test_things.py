@@ -1,5 +1,8 @@
 """Things: centres and offsets are learnt from polygons or numbers, and what is trained runs as a panoptic model."""
 
+import importlib.util
+from pathlib import Path
+
 import geopandas as gpd
 import numpy as np
 import panoptic
@@ -106,3 +109,13 @@ def test_values_of_a_raster_are_numbers_of_the_only_thing(tmp_path):
 def test_what_things_cannot_be_learnt_with_is_said(tmp_path, changes, told):
     with pytest.raises(ValidationError, match=told):
         spec_of(tmp_path, **changes)
+
+
+@pytest.mark.nightly
+def test_a_toy_tells_objects_apart_on_a_scene_it_has_not_seen(tmp_path):
+    path = Path(__file__).resolve().parents[2] / "benchmarks" / "panoptic.py"
+    spec = importlib.util.spec_from_file_location("toy", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    scores = module.toy(tmp_path, epochs=4)
+    assert scores["panoptic"]["pq_things"] >= 0.8
