@@ -6,7 +6,7 @@ from pathlib import Path
 from geoseg.disk.places import VECTORS
 
 ARCHIVES = {".zip": "vsizip", ".tar": "vsitar", ".tgz": "vsitar", ".gz": "vsigzip", ".7z": "vsi7z"}
-RASTERS = (".tif", ".tiff", ".jp2", ".vrt", ".img", ".png", ".jpg")
+RASTERS = (".tif", ".tiff", ".jp2", ".vrt", ".img", ".png", ".jpg", ".jpeg")
 
 
 def way_out(path: str) -> str:

@@ -129,8 +129,9 @@ def load_samples(spec: TrainSpec, *, tests: bool = False) -> Samples:
             found[role].append(area)
     for role in ("train", "validation"):
         if not found[role]:
+            way = "move the split" if plan is None else "make schedule.crop_px, split.side_m or split.buffer_m smaller"
             raise InputError(
-                f"the {role} areas hold no label: all is void, nodata or not labelled; move the split or add labels"
+                f"the {role} areas hold no label: all is void, nodata or not labelled; {way}, or add labels"
             )
     train, validation, test, aside = (tuple(areas) for areas in found.values())
     return Samples(train, validation, bytes_alone, aside, plan, test, len(spec.band_set))
