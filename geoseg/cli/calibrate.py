@@ -47,14 +47,16 @@ def calibrate(
     if not isinstance(loaded, TrainConfig):
         raise ConfigError(f"{config}: job: {loaded.job}; labelled ground is named by job: train")
     refuse_bundle(output, overwrite=overwrite, beside=(PLOT_FILE,))
+    from geoseg.models.calibration import BORDER_FILE
     from geoseg.models.calibration import FILE as WINDOWS_FILE
     from geoseg.training.calibrate import calibrated, ground_of
 
     given = load_model(bundle)
     found = calibrated(given, ground_of(given, loaded.spec, ("validation", "test")), options)
     write_bundle(output, given.content(), spec=found.spec, file=given.weights.file)
-    if (Path(given.path) / WINDOWS_FILE).is_file():
-        shutil.copyfile(Path(given.path) / WINDOWS_FILE, output / WINDOWS_FILE)
+    for name in (WINDOWS_FILE, BORDER_FILE):
+        if (Path(given.path) / name).is_file():
+            shutil.copyfile(Path(given.path) / name, output / name)
     plot(output / PLOT_FILE, found, title=f"Calibration of {given.spec.name}")
     print(as_text(found))
     print(f"model {output}, {PLOT_FILE}")

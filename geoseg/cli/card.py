@@ -1,10 +1,12 @@
 """The card of a model bundle: what it sees, what it answers, how well, and where it comes from."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geoseg.cli.models import of_bundle
 from geoseg.cli.table import table
+from geoseg.models.border import stored
 from geoseg.models.fitness import of_bytes
 from geoseg.models.grouping import range_px
 
@@ -31,6 +33,7 @@ def card(bundle: "ModelBundle") -> dict[str, Any]:
             "window_px": spec.window_px, "margin_px": spec.margin_px, "ramp_px": spec.ramp_px,
             "multiple_px": spec.multiple_px, "tta": spec.tta,
         },
+        "border": None if (profile := stored(Path(bundle.path))) is None else profile.in_words(),
         "outputs": [
             {"name": group.name, "activation": group.activation, "channels": [c.name for c in group.channels],
              "unit": group.unit} for group in spec.outputs
@@ -108,6 +111,7 @@ def _rows(known: dict[str, Any]) -> Iterator[tuple[str, str]]:
         f"{windows['window_px']} px, {windows['margin_px']} px of margin and {windows['ramp_px']} px of blending, in "
         f"steps of {windows['multiple_px']} px; views: {windows['tta']}",
     )
+    yield "border", known["border"] or "not measured"
     for group in known["outputs"]:
         channels = f"{', '.join(group['channels'])} {group['unit']}".strip()
         yield "answers", f"{group['name']}, {group['activation']}: {channels}"

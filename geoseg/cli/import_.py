@@ -37,11 +37,13 @@ def import_(
     made = import_model(model, bundle, options, like=like, overwrite=overwrite)
     spec = made.bundle.spec
     if calibrate is not None:
-        from geoseg.jobs.calibration import windows_of
+        from geoseg.jobs.calibration import border_of, windows_of
         from geoseg.models.calibration import store
         from geoseg.scenes.open import open_scene
 
-        count, side = store(bundle, windows_of(open_scene(calibrate), made.bundle), spec)
+        scene = open_scene(calibrate)
+        count, side = store(bundle, windows_of(scene, made.bundle), spec)
+        border_of(made.bundle, [scene])
         print(f"{count} calibration windows of {side} px, whose pixels go wherever the bundle goes")
     for line in made.assumed:
         print(f"assumed {line}")

@@ -21,9 +21,11 @@ CARD_HEAD = ["robustness: what is done to a window", "pixels of another class"]
 
 def judged(bundle: "ModelBundle", spec: "TrainSpec", samples: "Samples") -> "ModelBundle":
     """Return the bundle with all of that, which is printed."""
-    bundle = _calibrated(bundle, spec, samples)
-    bundle = _with_card(bundle, spec)
+    if bundle.spec.classes:
+        bundle = _calibrated(bundle, spec, samples)
+        bundle = _with_card(bundle, spec)
     _store_windows(bundle, spec)
+    _store_border(bundle, spec)
     return bundle
 
 
@@ -73,3 +75,11 @@ def _store_windows(bundle: "ModelBundle", spec: "TrainSpec") -> None:
     if items:
         windows = [windows_of(open_labelled(item), bundle, most=MOST // len(items)) for item in items]
         store(Path(bundle.path), np.concatenate(windows), bundle.spec)
+
+
+def _store_border(bundle: "ModelBundle", spec: "TrainSpec") -> None:
+    """Store beside the bundle how its labels change towards its windows' borders, measured on some of its scenes."""
+    from geoseg.jobs.calibration import border_of
+    from geoseg.training.scenes import open_labelled
+
+    border_of(bundle, [open_labelled(item) for item in spec.data[:CARD_WINDOWS]])

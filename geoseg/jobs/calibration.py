@@ -1,6 +1,7 @@
 """Calibration windows: what a network sees of a scene, exactly as a run would show it; exports are measured on them."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from geoseg.scenes.scene import Scene
 from geoseg.values.box import Box
 
 MOST = 16  # windows
+MOST_OF_BORDER = 4  # windows by which the border profile is measured: each is run twice
 
 
 def windows_of(scene: Scene, bundle: ModelBundle, *, most: int = MOST) -> NDArray[np.float32]:
@@ -31,6 +33,20 @@ def windows_of(scene: Scene, bundle: ModelBundle, *, most: int = MOST) -> NDArra
     if not found:
         raise InputError(f"{scene.name}: holds no valid pixel in {most} windows from all over it; take another scene")
     return of_size(np.stack(found), bundle.spec.window_px)
+
+
+def border_of(bundle: ModelBundle, scenes: Sequence[Scene]) -> None:
+    """Measure a bundle's border profile on windows of scenes that it suits, and store it beside the bundle.
+
+    Nothing is stored where the profile cannot be measured, see ``geoseg.models.border.measure``.
+    """
+    from geoseg.models.border import measure, store  # torch
+
+    most = max(1, MOST_OF_BORDER // len(scenes))
+    seen = np.concatenate([windows_of(scene, bundle, most=most) for scene in scenes])
+    profile = measure(bundle, seen)
+    if profile is not None:
+        store(Path(bundle.path), profile)
 
 
 def _places(job: Job, most: int) -> Iterator[Box]:

@@ -284,6 +284,6 @@ def write_bundle(folder: Path, content: bytes, *, spec: ModelSpec, file: str = W
         described.write_text(json.dumps(body, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         with atomic(folder / weights.file) as weighed:  # first: a torn bundle is told by the sha256 in its description
             weighed.write_bytes(content)
-    for old in {before or file, calibration.FILE} - {file}:  # of the bundle that was there
+    for old in {before or file, calibration.FILE, calibration.BORDER_FILE} - {file}:  # of the bundle that was there
         (folder / old).unlink(missing_ok=True)
     return load_model(folder)

@@ -13,6 +13,7 @@ from geoseg.errors import ModelError
 from geoseg.models.spec import ModelSpec
 
 FILE = "calibration.safetensors"
+BORDER_FILE = "border_profile.json"  # see border.py
 MOST_BYTES = 2 * 10**6
 LEAST_PX = 32
 KEY = "windows"

@@ -6,7 +6,7 @@ from fractions import Fraction
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from geoseg.models.value import Value
 
@@ -17,6 +17,15 @@ Width = Annotated[int, Field(ge=1, le=4096)]  # channels of a layer
 Widths = Annotated[tuple[Width, ...], Field(min_length=2, max_length=8)]  # of the levels of a U-Net, finest first
 Upsampling = Literal["bilinear", "transposed", "pixel-shuffle"]  # the last two are learned
 OURS = "Apache-2.0"
+
+
+def _own_way(said: object) -> object:
+    if said is not None:
+        raise ValueError(f"{said}: this network grows by layers of its own; leave upsampling out")
+    return said
+
+
+OwnUpsampling = Annotated[None, BeforeValidator(_own_way)]  # of networks whose decoders have no layer to exchange
 SMP, TIMM = "MIT (smp)", "Apache-2.0 (timm)"
 TORCHVISION, TRANSFORMERS = "BSD-3 (torchvision)", "Apache-2.0 (transformers)"
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from geoseg.models.architectures.base import LevelOptions, Width
+from geoseg.models.architectures.base import LevelOptions, Upsampling, Width
 
 if TYPE_CHECKING:
     from torch import nn
@@ -19,12 +19,16 @@ class CompactUNetOptions(LevelOptions):
     usual: ClassVar[Mapping[str, object]] = {"widths": [24, 48, 96, 160, 240]}
     widths: tuple[Width, ...] = Field(min_length=1, max_length=8)
     dropout: float = Field(0.0, ge=0, lt=1)
+    upsampling: Upsampling | None = Field(None, description="how the decoder grows; null: the nearest pixel")
 
-    def values_per_px(self, in_channels: int, out_channels: int) -> Fraction:
+    def values_per_px(self, in_channels: int, out_channels: int) -> Fraction | None:
         """Return how many values all convolutions give per pixel of a window, as ``CompactUNet`` puts them together.
 
+        None with learned layers of upsampling: their bundles were all counted when they were saved.
         A block gives its width two times, and once more where its shortcut is a convolution: where the width changes.
         """
+        if self.upsampling is not None:
+            return None
         share = [Fraction(1, 4**level) for level in range(len(self.widths))]  # of a window's pixels, per level
         before = (in_channels, *self.widths[:-1])
         encoder = sum(
@@ -37,4 +41,6 @@ class CompactUNetOptions(LevelOptions):
         """See ``Options``."""
         from geoseg.models.architectures.compact_unet_torch import CompactUNet
 
-        return CompactUNet(in_channels, out_channels, widths=self.widths, dropout=self.dropout)
+        return CompactUNet(
+            in_channels, out_channels, widths=self.widths, dropout=self.dropout, upsampling=self.upsampling
+        )

@@ -2,9 +2,15 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+
+from geoseg.models.architectures.upsampling_torch import doubling
+
+if TYPE_CHECKING:
+    from geoseg.models.architectures.base import Upsampling
 
 
 class ConvBlock(nn.Module):
@@ -41,12 +47,24 @@ class CompactUNet(nn.Module):
     over a window, so results do not depend on where windows lie.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, *, widths: Sequence[int], dropout: float = 0.0) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        widths: Sequence[int],
+        dropout: float = 0.0,
+        upsampling: "Upsampling | None" = None,
+    ) -> None:
         super().__init__()
         self.encoder = nn.ModuleList(ConvBlock(a, b) for a, b in zip((in_channels, *widths[:-1]), widths, strict=True))
         self.middle = ConvBlock(widths[-1], widths[-1], dilation=2)
         self.drop = nn.Dropout2d(dropout)
         up = list(reversed(widths))
+        self.up = nn.ModuleList(
+            nn.Upsample(scale_factor=2.0, mode="nearest") if upsampling is None else doubling(upsampling, a, a)
+            for a in up[:-1]
+        )
         self.decoder = nn.ModuleList(ConvBlock(a + b, b) for a, b in pairwise(up))
         self.head = nn.Conv2d(widths[0], out_channels, 1)
 
@@ -54,7 +72,6 @@ class CompactUNet(nn.Module):
         """(B, in_channels, h, w) -> logits (B, out_channels, h, w); h and w are multiples of 2^(levels - 1)."""
         skips = levels(self.encoder, x)
         x = self.drop(self.middle(skips.pop()))
-        for block in self.decoder:
-            x = nn.functional.interpolate(x, scale_factor=2.0, mode="nearest")
-            x = block(torch.cat([x, skips.pop()], 1))
+        for up, block in zip(self.up, self.decoder, strict=True):
+            x = block(torch.cat([up(x), skips.pop()], 1))
         return self.head(x)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from geoseg.errors import ConfigError
-from geoseg.models.architectures.base import SMP, Options, Upsampling, Width
+from geoseg.models.architectures.base import SMP, Options, OwnUpsampling, Upsampling, Width
 from geoseg.untrusted.validation import near_or_known
 
 if TYPE_CHECKING:
@@ -127,11 +127,16 @@ class SmpUNetOptions(DepthOptions):
 
 
 class UNetPlusPlusOptions(SmpUNetOptions):
-    """Its nested skips take no learned layers."""
+    """Decoders within each other."""
 
     about: ClassVar[str] = "U-Net++, nested skips (Zhou et al. 2018)"
     network: ClassVar[str] = "UnetPlusPlus"
-    upsampling: None = None
+
+    def upsample(self, network: "nn.Module", out_channels: int, kind: Upsampling) -> None:  # noqa: ARG002 - see above
+        """Let every block of the nested decoders grow as asked."""
+        from geoseg.models.architectures.smp_torch import double_nested
+
+        double_nested(network, kind)
 
 
 class MAnetOptions(DepthOptions):
@@ -144,7 +149,7 @@ class MAnetOptions(DepthOptions):
     decoder_channels: tuple[Width, ...] = (256, 128, 64, 32, 16)
     decoder_use_norm: Norm = "batchnorm"
     decoder_pab_channels: Width = 64
-    upsampling: None = None
+    upsampling: OwnUpsampling = None
 
 
 class LinknetOptions(DepthOptions):
@@ -153,7 +158,7 @@ class LinknetOptions(DepthOptions):
     about: ClassVar[str] = "LinkNet (Chaurasia and Culurciello 2017)"
     network: ClassVar[str] = "Linknet"
     decoder_use_norm: Norm = "batchnorm"
-    upsampling: None = None
+    upsampling: OwnUpsampling = None
 
 
 class FPNOptions(SmpOptions):
@@ -266,7 +271,7 @@ class DPTOptions(SmpOptions):
     decoder_readout: Literal["ignore", "add", "cat"] = "cat"
     decoder_intermediate_channels: tuple[Width, ...] = (256, 512, 1024, 1024)
     decoder_fusion_channels: Width = 256
-    upsampling: None = None
+    upsampling: OwnUpsampling = None
 
     def given(self) -> dict[str, Any]:
         """See ``SmpOptions``."""

@@ -27,6 +27,33 @@ class Lifted(nn.Module):
         return self.block.attention2(self.block.conv2(self.block.conv1(x)))
 
 
+class LiftedNested(nn.Module):
+    """A block of the library's U-Net++, its input doubled by ``up`` in place of interpolation."""
+
+    def __init__(self, block: Any, up: nn.Module) -> None:
+        super().__init__()
+        self.block: Any = block
+        self.up = up
+
+    def forward(self, x: Tensor, skip: Tensor | None = None) -> Tensor:
+        """(B, C, h, w) and its skip -> (B, D, 2h, 2w)."""
+        x = self.up(x)
+        if skip is not None:
+            x = self.block.attention1(torch.cat([x, skip], 1))
+        return self.block.attention2(self.block.conv2(self.block.conv1(x)))
+
+
+def double_nested(network: Any, kind: "Upsampling") -> None:
+    """Let every block of a U-Net++ grow by ``kind``; those that an encoder without early levels leaves empty stay."""
+    decoder = network.decoder
+    last = len(decoder.in_channels) - 1
+    for name, block in decoder.blocks.items():
+        depth, layer = (int(part) for part in name.split("_")[1:])
+        inputs = decoder.in_channels[layer] if depth == 0 or layer == last else decoder.skip_channels[layer - 1]
+        if not block.is_empty:
+            decoder.blocks[name] = LiftedNested(block, doubling(kind, inputs, inputs))
+
+
 def double_levels(network: Any, kind: "Upsampling") -> None:
     """Let every level of a U-Net's decoder grow by ``kind``."""
     blocks = network.decoder.blocks

@@ -19,6 +19,8 @@ SMALL = {
 }
 LEARNED = [
     ("plain-unet", {"widths": [8, 12]}),
+    ("compact-unet", {"widths": [8, 12]}),
+    ("unet++", {"encoder_name": "resnet18", "encoder_depth": 3, "decoder_channels": [16, 8, 8]}),
     ("unet", {"encoder_name": "resnet18", "encoder_depth": 3, "decoder_channels": [16, 8, 8]}),
     ("attention-unet", {"encoder_name": "resnet18", "decoder_channels": [16, 8, 8]}),
     ("nnunet-plain", {"widths": [8, 12]}),
@@ -73,6 +75,11 @@ def test_dropout_changes_training_alone():
             "unet",
             {"upsampling": "nearest"},
             "upsampling: 'nearest': choose 'bilinear', 'transposed' or",
+        ),
+        (
+            "manet",
+            {"upsampling": "transposed"},
+            "upsampling: transposed: this network grows by layers of its own; leave",
         ),
         ("transunet", {"heads": 7, "encoder_name": "resnet18"}, "7 heads do not divide the 512 channels"),
         ("nnunet-residual", {"widths": [8, 8], "blocks": [1, 1, 1]}, "2 widths, but blocks of 3 levels"),

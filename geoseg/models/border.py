@@ -1,0 +1,96 @@
+"""Border profile: how a network's labels change towards its window's border, where it lacks context; beside a bundle.
+
+Like calibration windows it stands in no description: a bundle is the same with and without it. It holds no pixels.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geoseg.disk.files import write_json
+from geoseg.errors import ModelError
+from geoseg.models.architectures import check_architecture
+from geoseg.models.backends import library
+from geoseg.models.bundle import ModelBundle
+from geoseg.models.calibration import BORDER_FILE
+from geoseg.models.exports.parity import per_class
+
+FIRST_PX = 4  # width of the first ring; each further one ends twice as far in
+
+
+@dataclass(frozen=True, slots=True)
+class BorderProfile:
+    """Labels of small windows beside those of the same pixels in windows of the bundle's own size around them."""
+
+    window_px: int
+    """Side of the small windows."""
+    within_px: int
+    """Side of those around."""
+    windows: int
+    """How many were compared."""
+    rings: tuple[tuple[int, int, float], ...]
+    """From, to: pixels from the small window's border; share of the labels there that differ."""
+
+    def in_words(self) -> str:
+        """Return the shares, ring by ring.
+
+        >>> BorderProfile(128, 256, 4, ((0, 4, 0.031), (4, 8, 0.002))).in_words()
+        '0 to 4 px 3.1 %, 4 to 8 px 0.2 % of labels differ from those of windows of 256 px around'
+        """
+        rings = ", ".join(f"{low} to {high} px {share:.1%}".replace("%", " %") for low, high, share in self.rings)
+        return f"{rings} of labels differ from those of windows of {self.within_px} px around"
+
+
+def measure(bundle: ModelBundle, windows: NDArray[np.float32]) -> BorderProfile | None:
+    """Compare windows (N, C, h, w) of the bundle's own size with their middles; None where it cannot be said.
+
+    That is of models without classes, and of networks that take windows of one size alone.
+    """
+    spec, around = bundle.spec, windows.shape[2]
+    side, start = (length // spec.multiple_px * spec.multiple_px for length in (around // 2, around // 4))
+    if not spec.classes or side == 0 or check_architecture(spec.arch).fault_of_window(side):
+        return None
+    network = library(bundle.backend).open_backend(bundle, device="cpu", precision="fp32")
+    part = slice(start, start + side)
+    differ = np.zeros((side, side))
+    with library(bundle.backend).one_thread_per_network():
+        for window in windows:
+            whole, small = (
+                per_class(network(np.ascontiguousarray(seen)[None]).values[0], spec).argmax(0)
+                for seen in (window, window[:, part, part])
+            )
+            differ += whole[part, part] != small
+    return BorderProfile(side, around, len(windows), tuple(_rings(differ / len(windows))))
+
+
+def _rings(differ: NDArray[np.float64]) -> Iterator[tuple[int, int, float]]:
+    side = len(differ)
+    far = np.minimum(np.arange(side), np.arange(side)[::-1])
+    away = np.minimum(far[:, None], far)
+    low, high = 0, FIRST_PX
+    while low < side // 2:
+        own = differ[(away >= low) & (away < high)]
+        yield low, min(high, side // 2), round(float(own.mean()), 5)
+        low, high = high, 2 * high
+
+
+def store(folder: Path, profile: BorderProfile) -> None:
+    """Write a profile beside a bundle."""
+    write_json(folder / BORDER_FILE, asdict(profile))
+
+
+def stored(folder: Path) -> BorderProfile | None:
+    """Return the profile beside a bundle, None where there is none; raises ModelError for a damaged one."""
+    try:
+        content = json.loads((folder / BORDER_FILE).read_bytes())
+        rings = tuple((int(low), int(high), float(share)) for low, high, share in content["rings"])
+        side, around, count = (int(content[key]) for key in ("window_px", "within_px", "windows"))
+        return BorderProfile(side, around, count, rings)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise ModelError(f"{folder / BORDER_FILE}: holds no border profile ({error}); remove it") from error
