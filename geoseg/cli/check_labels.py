@@ -37,8 +37,6 @@ def check_labels(
 
     With --model, doubts.gpkg holds the 20 labels that the networks contradict most, on ground they were not trained on.
     """
-    from geoseg.training.audit.run import audit, share_rows, write_audit
-
     changes = {} if data is None else {"data_folder": str(data)}
     loaded = load_config(config, changes=changes)
     if not isinstance(loaded, TrainConfig):
@@ -48,6 +46,8 @@ def check_labels(
     if output is not None:
         for name in FILES:
             refuse_file(output / name, overwrite=overwrite, inputs=[])
+    from geoseg.training.audit.run import audit, share_rows, write_audit  # scipy, shapely: refusals wait for neither
+
     found = audit(loaded.spec)
     print(table([["FAULT" if f.level == "fault" else f.level, f.where, f.text] for f in found.findings]))
     if found.counts:
