@@ -172,11 +172,13 @@ def _trained(
         facts = {**fitted.spec.training, "scattered_iou": list(gap)}
         fitted = replace(fitted, spec=fitted.spec.model_copy(update={"training": facts}))
     bundle = judged(save_model(folder, fitted.network, spec=fitted.spec, overwrite=True), spec, samples)
-    write_png(folder / EXAMPLES_FILE, examples(fitted.network, fitted.spec, spec, samples))
+    if fitted.spec.classes:
+        write_png(folder / EXAMPLES_FILE, examples(fitted.network, fitted.spec, spec, samples))
     write_split(folder / SPLIT_FILE, spec, samples)
     plot(folder / PLOT_FILE, fitted.epochs, names, title=f"Training of {spec.name}")
     epoch, size = fitted.spec.training["kept_epoch"], f"{bundle.weights.bytes / 1e6:.1f} MB"
-    print(f"model {folder} (epoch {epoch}, {size}), {TABLE_FILE}, {PLOT_FILE}, {EXAMPLES_FILE}")
+    beside = [TABLE_FILE, PLOT_FILE, *([EXAMPLES_FILE] if fitted.spec.classes else [])]
+    print(f"model {folder} (epoch {epoch}, {size}), {', '.join(beside)}")
     return fitted.ended
 
 

@@ -29,10 +29,11 @@ def _row(network: nn.Module, model: ModelSpec, spec: TrainSpec, area: LabelledAr
     pixels, labels = shown(area, _box(area, spec, model.multiple_px), spec.target)
     position = np.append(np.array(model.class_of_channel), np.full(IGNORE, -1))[: IGNORE + 1]
     truth = np.where(pixels.valid & (labels != IGNORE), position[np.minimum(labels, IGNORE)], -1)
-    found = _answer(network, model, pixels.image, pixels.valid)
+    seen = pixels.image[: len(model.bands)]  # truth of outputs follows
+    found = _answer(network, model, seen, pixels.valid)
     ids = np.array([0, *(c.id for c in model.classes)])
     three = [i for name in ("red", "green", "blue") for i, band in enumerate(model.bands) if band.name == name]
-    bands = np.nan_to_num(pixels.image[three if len(three) == 3 else [0]])
+    bands = np.nan_to_num(seen[three if len(three) == 3 else [0]])
     image = of_bands(bands, pixels.valid)
     wrong = (truth >= 0) & (found != truth)
     near = binary_dilation(boundaries(truth), iterations=NEAR_PX)
@@ -63,7 +64,8 @@ def _answer(
     seen = np.where(known, (image - mean) / std, np.float32(0)).astype(np.float32)
     pad = [(0, -n % model.multiple_px) for n in valid.shape]
     with torch.inference_mode():
-        p = torch.softmax(network(torch.from_numpy(np.pad(seen, ((0, 0), *pad), mode="symmetric"))[None]).float(), 1)
+        logits = network(torch.from_numpy(np.pad(seen, ((0, 0), *pad), mode="symmetric"))[None]).float()
     at = torch.tensor(model.class_of_channel)
+    p = torch.softmax(logits[:, : len(at)], 1)  # outputs beside the classes follow
     by_class = torch.stack([p[0, at == c].sum(0) for c in range(len(model.classes))])
     return by_class.argmax(0).numpy()[: valid.shape[0], : valid.shape[1]]

@@ -133,8 +133,9 @@ def _renumbered(objects: NDArray[np.int32]) -> NDArray[np.int32]:
 def probabilities(network: nn.Module, model: ModelSpec, pixels: AreaPixels) -> NDArray[np.float32]:
     """Return the probability of every class of the class table, (K, H, W)."""
     mean, std = (np.array(v, np.float32)[:, None, None] for v in (model.normalisation.mean, model.normalisation.std))
-    known = pixels.valid & ~np.isnan(pixels.image)
-    image = np.where(known, (pixels.image - mean) / std, np.float32(0)).astype(np.float32)
+    seen = pixels.image[: len(mean)]  # truth of outputs follows
+    known = pixels.valid & ~np.isnan(seen)
+    image = np.where(known, (seen - mean) / std, np.float32(0)).astype(np.float32)
     pad = [(0, -n % model.multiple_px) for n in pixels.shape]
     x = torch.from_numpy(np.pad(image, ((0, 0), *pad), mode="symmetric"))[None]
     p = torch.softmax(network(x).float(), 1)[0, :, : pixels.shape[0], : pixels.shape[1]].numpy()
