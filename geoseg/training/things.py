@@ -19,7 +19,7 @@ def bumps_and_offsets(ids: NDArray[np.int32], *, sigma_px: float) -> tuple[NDArr
     Bumps are Gaussians, of several the largest (Cheng et al. 2020).
 
     >>> bumps, offsets = bumps_and_offsets(np.array([[5, 5, 5, 0]], np.int32), sigma_px=1)
-    >>> bumps.round(2).tolist(), offsets[1].tolist()
+    >>> bumps.astype(float).round(2).tolist(), offsets[1].tolist()
     ([[0.61, 1.0, 0.61, 0.14]], [[1.0, 0.0, -1.0, 0.0]])
     """
     rows, cols = np.nonzero(ids > 0)
