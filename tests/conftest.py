@@ -123,5 +123,5 @@ def finished_run(tmp_path_factory, tiny_scene, tiny_bundle):
     return out
 
 
-# programs for QGIS's own Python, which alone has its modules
-collect_ignore = ["qgis_probe.py", "qgis_plugin/drive_dock.py", "qgis_plugin/probe_plugin.py"]
+# programs: for QGIS's own Python, which alone has its modules, and one that the plugin starts
+collect_ignore = ["qgis_probe.py", *(f"qgis_plugin/{name}.py" for name in ("drive_dock", "probe_plugin", "stand_in"))]

@@ -193,8 +193,9 @@ def curves(folder: Path, names: Sequence[str]) -> "Callable[[Epoch], None]":
     writer = SummaryWriter(str(folder))
 
     def log_epoch(epoch: "Epoch") -> None:
-        losses = {"loss/training": epoch.train_loss, "loss/validation": epoch.validation_loss}
-        for name, value in {**losses, **{f"iou/{n}": v for n, v in zip(names, epoch.iou, strict=True)}}.items():
+        values = {"loss/training": epoch.train_loss, "loss/validation": epoch.validation_loss}
+        scores = zip(names, (*epoch.iou, *epoch.errors), strict=True)
+        for name, value in {**values, **{f"validation/{n}": v for n, v in scores}}.items():
             writer.add_scalar(name, value, epoch.number)
         writer.flush()
 

@@ -1,6 +1,7 @@
 """What each verb loads: every other library is hidden, and the verb runs without it, and does not even ask."""
 
 import json
+import shutil
 import subprocess
 import sys
 from itertools import chain, pairwise
@@ -137,7 +138,7 @@ def arguments(tiny_scene, tiny_bundle, tiny_truth, finished_run, tmp_path_factor
         "labels, refused": ["labels", "weak", tiny_scene, "--marks", tiny_truth, "-o", folder / "labels.png"],
         "train, refused": ["train", folder / "train.yaml", "-o", tiny_bundle],
         "evaluate": ["evaluate", finished_run, "--truth", tiny_truth],
-        "report": ["report", finished_run],
+        "report": ["report", shutil.copytree(finished_run, folder / "reported")],
         "areas": ["areas", classes, "--zones", tiny_truth, "-o", folder / "areas.csv", "-q"],
         "change": ["change", classes, classes, "-o", folder / "change", "-q"],
         "qgis": ["qgis", "zip", "-o", folder / "plugin.zip"],

@@ -170,6 +170,6 @@ def test_curves_go_to_tensorboard_where_asked(config, tmp_path, capsys, monkeypa
     fake.SummaryWriter = lambda folder: writer
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", fake)
     assert main(argv) == 0
-    assert [(name, number) for name, _, number in written if name == "iou/building"] == [
-        ("iou/building", n) for n in (1, 2, 3)
+    assert [(name, number) for name, _, number in written if name == "validation/IoU building"] == [
+        ("validation/IoU building", n) for n in (1, 2, 3)
     ]
