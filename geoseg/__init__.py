@@ -18,12 +18,14 @@ if TYPE_CHECKING:  # for type checkers; ``_NAMES`` says the same to Python, and 
     from geoseg.jobs.predict import finish as finish
     from geoseg.jobs.predict import lazy_map as lazy_map
     from geoseg.jobs.predict import predict as predict
+    from geoseg.jobs.prompt import prompt as prompt
     from geoseg.jobs.result import Result as Result
     from geoseg.jobs.vectorize import vectorize as vectorize
     from geoseg.models.bundle import ModelBundle as ModelBundle
     from geoseg.models.bundle import load_model as load_model
     from geoseg.options.polygons import PolygonOptions as PolygonOptions
     from geoseg.options.polygons import RegularizeOptions as RegularizeOptions
+    from geoseg.options.prompt import PromptOptions as PromptOptions
     from geoseg.options.run import ClusterOptions as ClusterOptions
     from geoseg.options.run import EngineOptions as EngineOptions
     from geoseg.options.run import RunOptions as RunOptions
@@ -34,10 +36,12 @@ if TYPE_CHECKING:  # for type checkers; ``_NAMES`` says the same to Python, and 
 # Loaded at first use: `geoseg --help` and a worker that only reads pay for neither torch nor geopandas.
 _NAMES = {
     "geoseg.jobs.predict": ("finish", "lazy_map", "predict"),
+    "geoseg.jobs.prompt": ("prompt",),
     "geoseg.jobs.result": ("Result",),
     "geoseg.jobs.vectorize": ("vectorize",),
     "geoseg.models.bundle": ("ModelBundle", "load_model"),
     "geoseg.options.polygons": ("PolygonOptions", "RegularizeOptions"),
+    "geoseg.options.prompt": ("PromptOptions",),
     "geoseg.options.run": ("ClusterOptions", "EngineOptions", "RunOptions"),
     "geoseg.scenes.open": ("open_scene",),
     "geoseg.scenes.scene": ("Scene",),

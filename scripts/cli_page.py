@@ -17,6 +17,7 @@ from geoseg.options.exchange import ExportOptions, ImportOptions
 from geoseg.options.fit import FitOptions
 from geoseg.options.option import Declared, declared, groups
 from geoseg.options.polygons import PolygonOptions, RegularizeOptions
+from geoseg.options.prompt import PromptOptions
 from geoseg.options.run import BatchOptions, ClusterOptions, EngineOptions, RunOptions
 from geoseg.options.scene import SceneOptions
 from geoseg.options.segment import SegmentOptions
@@ -40,6 +41,7 @@ TABLES: tuple[tuple[str, Any, str | None], ...] = (
     ("Regularize", RegularizeOptions, None),
     ("Batch", BatchOptions, None),
     ("Fit", FitOptions, None),
+    ("Prompts", PromptOptions, "options."),
     ("Segment", SegmentOptions, None),
     ("Train", TrainOptions, None),
     ("Autoconfig", AutoconfigOptions, None),

@@ -90,18 +90,20 @@ def as_text(known: dict[str, Any]) -> str:
         for i, band in enumerate(known["bands"])
     ]  # fmt: skip
     classes = [[c["id"], c["name"], c["color"]] for c in known["classes"]]
+    tables = [table(bands, head=["band", "name", "nm", "trained on", "normalised", ""])]
+    if classes:
+        tables.append(table(classes, head=["class", "name", "colour"]))
     return "\n\n".join(
         (
             f"{known['name']}\n" + table([[f"  {key}", value] for key, value in _rows(known)]),
-            table(bands, head=["band", "name", "nm", "trained on", "normalised", ""]),
-            table(classes, head=["class", "name", "colour"]),
+            *tables,
         )
     )
 
 
 def _rows(known: dict[str, Any]) -> Iterator[tuple[str, str]]:
     network, windows, span = known["network"], known["windows"], known["resolution_m"]
-    options = ", ".join(f"{key} {value}" for key, value in network["options"].items())
+    options = ", ".join(f"{key} {value}" for key, value in network["options"].items() if not isinstance(value, dict))
     count = f"; {network['parameters']:,} parameters" if "parameters" in network else ""
     yield "network", f"{network['name']}{f' ({options})' if options else ''}{count}"
     yield "values", known["quantity"] or ("bytes, 0 to 255" if known["bytes_wanted"] else "as the bands' table says")

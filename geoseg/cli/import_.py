@@ -45,6 +45,8 @@ def import_(
         count, side = store(bundle, windows_of(scene, made.bundle), spec)
         border_of(made.bundle, [scene])
         print(f"{count} calibration windows of {side} px, whose pixels go wherever the bundle goes")
+    if options.family is not None:
+        print(f"licence of the weights: {spec.licence or 'not stated; see where they come from'}")
     for line in made.assumed:
         print(f"assumed {line}")
     print(

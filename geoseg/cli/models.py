@@ -97,7 +97,7 @@ def as_text(known: dict[str, Any]) -> str:
         return f"{known['name']}\n{table([('fault', known['fault'])])}"
     span = known["resolution_m"]
     rows = [
-        ("task", f"{known['task']}: {', '.join(known['classes'])}"),
+        ("task", ": ".join(filter(None, (known["task"], ", ".join(known["classes"]))))),
         ("bands", _bands(known)),
         ("resolution", "any" if span is None else f"{' to '.join(f'{m:g}' for m in dict.fromkeys(span))} m"),
         ("ground", known["ground"] or "not told"),

@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
-from geoseg.cli import batch
+from geoseg.cli import batch, prompt
 from geoseg.cli import train as training
 from geoseg.cli.options import AllowFactory, AllowNetwork, Overwrite, TalkFlags, named_path, spread
 from geoseg.cli.predict import DryRun, start
-from geoseg.config.load import BatchConfig, TrainConfig, load_config
+from geoseg.config.load import BatchConfig, PromptConfig, TrainConfig, load_config
 from geoseg.config.permissions import Allowed
 from geoseg.errors import ConfigError
 
@@ -38,11 +38,13 @@ def run(
     loaded = load_config(config, changes=changes, allowed=allowed)
     if isinstance(loaded, BatchConfig):
         batch.start(loaded.with_options(overwrite=overwrite or loaded.each.options.overwrite), talk, dry_run=dry_run)
-    elif not isinstance(loaded, TrainConfig):
+    elif isinstance(loaded, PromptConfig) and not dry_run:
+        prompt.start(loaded, talk, overwrite=overwrite)
+    elif not isinstance(loaded, PromptConfig | TrainConfig):
         options = replace(loaded.options, overwrite=overwrite or loaded.options.overwrite)
         start(loaded.model_copy(update={"options": options}), talk, dry_run=dry_run)
     elif dry_run:
-        raise ConfigError(f"{config}: job: train; there is no plan of a training to print")
-    else:
+        raise ConfigError(f"{config}: job: {loaded.job}; there is no plan of it to print")
+    elif isinstance(loaded, TrainConfig):
         with talk.listener() as listen:
             training.run(loaded, overwrite=overwrite, listen=listen, allow_network=allow_network)

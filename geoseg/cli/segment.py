@@ -23,7 +23,7 @@ def segment(
         typer.Option(parser=named_path, metavar="PATH", help="Also write their numbers as a GeoTIFF."),
     ] = None,
     options: SegmentOptions,
-    engine: EngineOptions,
+    run: EngineOptions,
     overwrite: Overwrite = False,
 ) -> None:
     """Cut a scene into superpixels: polygons with the mean of every band, ready to be labelled by a click.
@@ -35,6 +35,6 @@ def segment(
     path = vector_target(out, overwrite=overwrite, inputs=scene.files or [])
     from geoseg.jobs.segment import segment as cut
 
-    count = cut(scene.open(), path, raster, options=options, run=engine, overwrite=overwrite)
+    count = cut(scene.open(), path, raster, options=options, run=run, overwrite=overwrite)
     for name in (path, *([] if raster is None else [raster])):
         print(f"{name}: {count} superpixels")

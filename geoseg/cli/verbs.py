@@ -61,6 +61,10 @@ VERBS = {
         "calibrate",
         "Fit a model's probabilities and thresholds to labelled ground, without training, and write it as a bundle.",
     ),
+    "prompt": (
+        "prompt",
+        "Answer prompts, points, boxes and polygons, with the objects that a promptable model sees there.",
+    ),
     "segment": (
         "segment",
         "Cut a scene into superpixels: polygons with the mean of every band, ready to be labelled by a click.",

@@ -15,7 +15,8 @@ from geoseg.models.bundle import known_models
 from geoseg.models.value import Value
 from geoseg.options.option import Checked, declared
 from geoseg.options.polygons import PolygonOptions
-from geoseg.options.run import BatchLimits, RunOptions
+from geoseg.options.prompt import PromptOptions
+from geoseg.options.run import BatchLimits, EngineOptions, RunOptions
 from geoseg.options.scene import SceneOptions
 from geoseg.scenes.lists import ListedScene, ListKeys
 from geoseg.scenes.local_only import is_elsewhere
@@ -38,7 +39,12 @@ PathText = Annotated[str, AfterValidator(_named)]  # an empty one would mean the
 DEMO_SCENE, DEMO_LAND_COVER = "demo", "demo-land-cover"
 DEMO_FILES = {DEMO_SCENE: "scene.tif", DEMO_LAND_COVER: "land_cover.tif"}  # scenes that come with geoseg, by name
 OWN_FILES = ("run.json", "plan.json")  # geoseg writes them: they hold a config beside other things
-TEXTS = {option.name: option.said.text for option in declared(RunOptions) if option.said.text is not None}
+TEXTS = {
+    option.name: option.said.text
+    for group in (RunOptions, PromptOptions)
+    for option in declared(group)
+    if option.said.text is not None
+}
 WANTED = {  # keys whose text is read, and how to write it
     **{name: text.form for name, text in TEXTS.items()},
     "scene": "a path, or a list of paths",
@@ -55,6 +61,10 @@ def _read(key: object, value: object) -> object:
         return text.read(value) if text is not None and isinstance(value, text.kinds) else value
     except ConfigError:
         return value
+
+
+def _all_read(options: object) -> object:
+    return {key: _read(key, value) for key, value in options.items()} if isinstance(options, Mapping) else options
 
 
 class OptionKeys(Value, Checked):
@@ -101,9 +111,7 @@ class RunKeys(SceneReading):
     @field_validator("options", mode="before")
     @classmethod
     def _readable(cls, options: object) -> object:
-        if not isinstance(options, Mapping):
-            return options
-        return {key: _read(key, value) for key, value in options.items()}
+        return _all_read(options)
 
     @model_validator(mode="after")
     def _stays_here(self) -> Self:
@@ -178,6 +186,47 @@ class BuildingsConfig(Buildings, RunConfig):
     """A class map of a scene, and the polygons of its buildings."""
 
 
+class PromptConfig(SceneInput):
+    """Prompts that are answered on a scene."""
+
+    job: Literal["prompt"] = "prompt"
+    prompts: PathText = Field(description="points, boxes and polygons, in any format of OGR")
+    model: PathText = Field(description="the bundle of a promptable model")
+    out: PathText
+    options: PromptOptions = PromptOptions()
+    run: EngineOptions = EngineOptions()
+
+    @field_validator("options", "run", mode="before")
+    @classmethod
+    def _readable(cls, options: object) -> object:
+        return _all_read(options)
+
+    def based_on(self, folder: Path) -> Self:
+        """Return the same with relative paths taken from ``folder``; names of shipped things stay names."""
+        options = self.options
+        return self.model_copy(
+            update={
+                **{
+                    key: None if (file := getattr(self, key)) is None else _located(file, folder)
+                    for key in ("mask", "dem")
+                },
+                "scene": tuple(_located(s, folder) for s in self.scene),
+                "prompts": located(self.prompts, folder),
+                "model": _bundle(self.model, folder),
+                "out": str(folder / self.out),
+                "options": replace(
+                    options,
+                    refine=None if options.refine is None else located(options.refine, folder),
+                    embeddings=None if options.embeddings is None else located(options.embeddings, folder),
+                ),
+            }
+        )
+
+    def recorded(self) -> dict[str, Any]:
+        """Return what run.json keeps: enough to run again from any folder."""
+        return self.based_on(Path.cwd()).model_dump(mode="json")
+
+
 class BatchConfig(OptionKeys, BatchLimits):
     """Many scenes, to each of which the same is done, by one engine."""
 
@@ -240,12 +289,13 @@ class TrainConfig(TrainSpec):
         )
 
 
-Config = LandCoverConfig | BuildingsConfig | BatchConfig | TrainConfig
+Config = LandCoverConfig | BuildingsConfig | PromptConfig | BatchConfig | TrainConfig
 CONFIGS: dict[str, type[Config]] = {
     "land_cover": LandCoverConfig,
     "buildings": BuildingsConfig,
     "batch": BatchConfig,
     "train": TrainConfig,
+    "prompt": PromptConfig,
 }
 
 

@@ -47,7 +47,20 @@ def _reaching(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield f"{path} {shown(value)}", "network"
 
 
-PATHS = ("scene", "scenes", "mask", "aoi", "model", "labels", "ignore", "data_folder", "start_from", "out")
+PATHS = (
+    "scene",
+    "scenes",
+    "mask",
+    "aoi",
+    "model",
+    "labels",
+    "ignore",
+    "data_folder",
+    "start_from",
+    "out",
+    "prompts",
+    "refine",
+)
 
 
 def _texts(value: object, path: str) -> Iterator[tuple[str, str]]:

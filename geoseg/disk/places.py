@@ -35,6 +35,12 @@ def models_folder() -> Path:
     return (Path(data) if data else Path.home() / ".local" / "share") / "geoseg" / "models"
 
 
+def embeddings_folder() -> Path:
+    """Return where embeddings of windows are kept, there or not: in the user's cache folder."""
+    cache = os.environ.get("XDG_CACHE_HOME")
+    return (Path(cache) if cache else Path.home() / ".cache") / "geoseg" / "embeddings"
+
+
 def weights_folder() -> Path:
     """Return the folder of weights that were fetched by name, there or not: beside the user's own models."""
     return models_folder() / "weights"

@@ -100,18 +100,7 @@ class ChunkWalk:
         """Return what the windows see as each member wants it normalised, (C, h, w), 0 where invalid, and validity."""
         if pixels.block is None:
             return [], np.zeros(strip.seen.shape, np.bool_)
-        taps = self.job.resampling.to_working(strip.seen)
-        part = source_box(taps).within(strip.pixels)
-        data, usable = pixels.block.data[:, *part], pixels.block.valid[part]
-        if self.job.resampling.is_identity:
-            image = np.zeros(data.shape, np.float32)
-            np.copyto(image, data, where=usable, casting="unsafe")
-        else:
-            image, usable = resample_valid(data, usable, taps)
-        image = self.job.scene.physical(image)
-        spec, wanted = self.job.spec, [b.spec.normalisation for b in self.job.bundles]
-        image, inputs = with_derived(image, self.job.scene.bands, spec.band_set, spec.derived)
-        return normalised(image, usable, wanted, inputs), usable
+        return seen_images(self.job, pixels.block, strip.pixels, strip.seen)
 
     def _take_over(self, strip: Strip, usable: NDArray[np.bool_]) -> tuple[NDArray[np.uint32], NDArray[np.bool_]]:
         """Return this strip's sums and their validity, with what the strip before left of them."""
@@ -151,8 +140,8 @@ class ChunkWalk:
         """Add what all members and views of the network say of each window, averaged, to the sums."""
         job, views = self.job, self.job.views
         groups = list(batched(windows, job.batch))
-        inputs = ((m, _stack(job, group, image, strip.seen)) for group in groups for m, image in enumerate(images))
-        answers = forward_all((m, view.apply(stack)) for m, stack in inputs for view in views)
+        inputs = ((m, stack(job, group, image, strip.seen)) for group in groups for m, image in enumerate(images))
+        answers = forward_all((m, view.apply(batch)) for m, batch in inputs for view in views)
         for group in groups:
             said = [self._integers(next(answers), view) for _ in images for view in views]
             for window, probs in zip(group, mean_members(said), strict=False):  # the last batch is padded
@@ -200,6 +189,25 @@ class ChunkWalk:
         return row_counts(layers[counted.name], [c.id for c in self.job.spec.classes])
 
 
+def seen_images(job: Job, block: Raster, pixels: Box, seen: Box) -> tuple[list[NDArray[np.float32]], NDArray[np.bool_]]:
+    """Return the working pixels ``seen`` as each member wants them normalised, (C, h, w), and which are valid.
+
+    block: the scene's pixels in the box ``pixels``, which hold all that the others are made of.
+    """
+    taps = job.resampling.to_working(seen)
+    part = source_box(taps).within(pixels)
+    data, usable = block.data[:, *part], block.valid[part]
+    if job.resampling.is_identity:
+        image = np.zeros(data.shape, np.float32)
+        np.copyto(image, data, where=usable, casting="unsafe")
+    else:
+        image, usable = resample_valid(data, usable, taps)
+    image = job.scene.physical(image)
+    spec, wanted = job.spec, [b.spec.normalisation for b in job.bundles]
+    image, inputs = with_derived(image, job.scene.bands, spec.band_set, spec.derived)
+    return normalised(image, usable, wanted, inputs), usable
+
+
 def _values(answer: Answer) -> NDArray[np.float32]:
     """Return what is blended; raises ModelError where an answer holds what would be lost."""
     if answer.objects:
@@ -234,7 +242,7 @@ def normalised(
     return done
 
 
-def _stack(job: Job, group: Sequence[Box], image: NDArray[np.float32], seen: Box) -> Windows:
+def stack(job: Job, group: Sequence[Box], image: NDArray[np.float32], seen: Box) -> Windows:
     """Cut windows out of the image, mirrored beyond the scene's far edges, into a batch of fixed size."""
     out = np.zeros((job.batch, len(image), *group[0].shape), np.float32)
     for slot, window in zip(out, group, strict=False):

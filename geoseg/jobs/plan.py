@@ -204,13 +204,13 @@ def make_job(
         )
     if polygons is not None and spec.polygon_class is None:
         raise ConfigError(f"model {spec.name!r} names no class to draw polygons of; use geoseg predict")
-    scene = _sized(scene, spec)
+    scene = sized(scene, spec)
     threshold, tta = spec.threshold if options.threshold is None else options.threshold, options.tta or spec.tta
     resampling = Resampling.to_resolution(scene.grid, spec.reading_gsd_m(scene.grid))
     if spec.times_off(scene.grid) > MOST_TIMES and not options.any_scale:
         raise InputError(f"{_far(scene, spec)}; take a model for such pixels, or pass --any-scale")
     return Job(
-        scene=_in_range(scene.select(spec.source_bands, optional=spec.optional), spec, options.stretch),
+        scene=in_range(scene.select(spec.source_bands, optional=spec.optional), spec, options.stretch),
         bundles=tuple(bundles),
         windows=_windows(bundles, resampling.working_shape, tta),
         resampling=resampling,
@@ -242,7 +242,7 @@ def _windows(bundles: Sequence[ModelBundle], shape: tuple[int, int], tta: str) -
     return grid
 
 
-def _sized(scene: Scene, spec: ModelSpec) -> Scene:
+def sized(scene: Scene, spec: ModelSpec) -> Scene:
     """Return a scene whose pixels, where nobody knows how large they are, are as large as the model was trained at."""
     if scene.grid.has_size or spec.span_m is None:
         return scene
@@ -252,7 +252,7 @@ def _sized(scene: Scene, spec: ModelSpec) -> Scene:
     return replace(scene, grid=replace(scene.grid, crs=placeless(size_m)), notes=(*scene.notes, note))
 
 
-def _in_range(scene: Scene, spec: ModelSpec, percentiles: tuple[float, float] | None) -> Scene:
+def in_range(scene: Scene, spec: ModelSpec, percentiles: tuple[float, float] | None) -> Scene:
     """Return a scene with the scales and offsets by which its numbers are the model's."""
     if percentiles is not None:
         return stretched(scene, spec, sample(scene), percentiles)

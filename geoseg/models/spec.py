@@ -67,7 +67,7 @@ class ModelSpec(Value):
 
     schema_version: Literal[2] = Field(2, description="1 is read, as one softmax")
     name: Name
-    task: Literal["semantic", "panoptic"] = "semantic"
+    task: Literal["semantic", "panoptic", "promptable"] = "semantic"
     arch: Architecture
     bands: tuple[Band, ...] = Field(max_length=MOST_CHANNELS)
     optional: tuple[Name, ...] = Field((), description="bands that a scene may lack: the network sees their mean")
@@ -92,7 +92,9 @@ class ModelSpec(Value):
     multiple_px: int = Field(
         32, gt=0, le=2**16, description="the network's stride: windows and strides are multiples of it"
     )
-    outputs: tuple[Output, ...] = Field(min_length=1, max_length=64, description="groups of channels, in order")
+    outputs: tuple[Output, ...] = Field(
+        max_length=64, description="groups of channels, in order; none of the task promptable"
+    )
     classes: tuple[ClassInfo, ...]
     polygon_class: str | None = None
     grouping: Grouping | None = Field(
@@ -150,6 +152,8 @@ class ModelSpec(Value):
 
     def _check_outputs(self) -> None:
         names = [group.name for group in self.outputs]
+        if bool(names) == (self.task == "promptable"):
+            raise ValueError(f"outputs: {len(names)} groups of channels; only of the task promptable there are none")
         if len(set(names)) < len(names):
             raise ValueError(f"outputs {', '.join(names)}: names are unique")
         if [group.activation for group in self.outputs].count("softmax") > 1:

@@ -120,6 +120,11 @@ class ImportOptions(Checked):
     ] = None
     output: Annotated[str | None, Option("Which of its outputs, where it has several.", metavar="NAME")] = None
 
+    family: Annotated[
+        Literal["sam", "sam2"] | None,
+        Option("A folder of transformers with a promptable network: SAM, or SAM 2 and 2.1.", unset="none of these"),
+    ] = None
+
     def _faults(self) -> Iterator[str]:
         if self.normalises and (self.mean or self.std):
             yield "normalises: goes without mean and std"

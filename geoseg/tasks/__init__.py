@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from geoseg.errors import ModelError
 from geoseg.models.spec import ModelSpec
 from geoseg.tasks.base import Task
 from geoseg.tasks.buildings import Buildings
@@ -12,6 +13,11 @@ TASKS: Mapping[str, Task] = {"semantic": Semantic(), "buildings": Buildings(), "
 
 
 def task_of(spec: ModelSpec) -> Task:
-    """Return the task of a model; one that names a class to draw polygons of is one of buildings."""
+    """Return the task of a model; one that names a class to draw polygons of is one of buildings.
+
+    Raises ModelError for a promptable model, which maps nothing by itself.
+    """
+    if spec.task == "promptable":
+        raise ModelError(f"model {spec.name!r} answers prompts and maps nothing by itself; use geoseg prompt")
     named = spec.polygon_class is not None and spec.task == "semantic"
     return TASKS["buildings" if named else spec.task]

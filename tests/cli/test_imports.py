@@ -48,6 +48,7 @@ MAY_LOAD: dict[str, tuple[set[str], int]] = {
     "export, refused": (set(), 5),
     "fit, refused": (set(), 5),
     "segment, refused": (set(), 2),
+    "prompt, refused": (set(), 2),
     "calibrate, refused": (set(), 5),
     "check-labels, refused": (set(), 3),
     "verify, refused": ({*POLYGONS, "torch"}, 6),
@@ -56,8 +57,8 @@ MAY_LOAD: dict[str, tuple[set[str], int]] = {
 CHAINS = (
     ("--help",),
     (
-        "info", "models", "import, refused", "export, refused", "fit, refused", "segment, refused", "advise",
-        "autoconfig, refused", "labels, refused", "calibrate, refused", "check-labels, refused",
+        "info", "models", "import, refused", "export, refused", "fit, refused", "segment, refused", "prompt, refused",
+        "advise", "autoconfig, refused", "labels, refused", "calibrate, refused", "check-labels, refused",
         "train, refused", "regularize, refused", "qgis", "demo, refused", "check", "evaluate", "areas",
         "report", "change", "vectorize", "regularize", "buildings", "train",
     ),
@@ -132,6 +133,7 @@ def arguments(tiny_scene, tiny_bundle, tiny_truth, finished_run, tmp_path_factor
         "calibrate, refused": ["calibrate", tiny_bundle, folder / "train.yaml", "-o", tiny_bundle],
         "check-labels, refused": ["check-labels", folder / "nowhere.yaml"],
         "segment, refused": ["segment", tiny_scene, "-o", folder / "segments.tif"],
+        "prompt, refused": ["prompt", tiny_truth, "-m", "sam", "-o", folder / "asked"],
         "train": ["train", folder / "train.yaml", "-o", folder / "trained", "-q"],
         "advise": ["advise", "rare", "class"],
         "autoconfig, refused": ["autoconfig", folder, "-o", folder / "config.txt"],

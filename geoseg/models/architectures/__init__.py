@@ -18,6 +18,7 @@ from geoseg.models.architectures.onnx import OnnxOptions
 from geoseg.models.architectures.pixel_mlp import PixelMlpOptions
 from geoseg.models.architectures.probes import BandsProbe, ConstantProbe, IdentityProbe, RampProbe
 from geoseg.models.architectures.queries import HfSegformerOptions, Mask2FormerOptions, OneFormerOptions
+from geoseg.models.architectures.sam import Sam2Options, SamOptions
 from geoseg.models.architectures.smp import (
     DeepLabV3Options,
     DeepLabV3PlusOptions,
@@ -86,13 +87,14 @@ ARCHITECTURES: dict[str, type[Options]] = {
     "probe-bands": BandsProbe,
 }
 FROM_FILES: dict[str, type[Options]] = {"onnx": OnnxOptions}  # run as they come: geoseg builds and trains none
+PROMPTABLE: dict[str, type[SamOptions]] = {"sam": SamOptions, "sam2": Sam2Options}  # run by models.promptable
 LEAST_BYTES_PER_VALUE = 2  # of weights: fp16
 MOST_TOLD = 200  # characters of a library's own words
 
 
 def check_architecture(arch: Architecture) -> Options:
     """Return the options of an architecture, checked; raises ConfigError for what is not in the table."""
-    kind = ARCHITECTURES.get(arch.name) or FROM_FILES.get(arch.name)
+    kind = ARCHITECTURES.get(arch.name) or FROM_FILES.get(arch.name) or PROMPTABLE.get(arch.name)
     if kind is None:
         raise ConfigError(f"unknown architecture {arch.name!r}; {near_or_known(arch.name, ARCHITECTURES)}")
     try:

@@ -39,6 +39,10 @@ def import_model(
     not fit, ModelError for a file that cannot be used, OutputError where a bundle lies there.
     """
     refuse_bundle(folder, overwrite=overwrite)
+    if options.family is not None:
+        from geoseg.models.imports.sam import import_sam  # torch and transformers
+
+        return Imported(import_sam(path, folder, options), ())
     kind = kind_of(path)
     if kind == "mlm":
         item = read_item(path)

@@ -1,0 +1,63 @@
+"""geoseg prompt: what is clicked on, boxed or outlined becomes objects."""
+
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from geoseg.cli.options import Output, Overwrite, SceneFlags, TalkFlags, spread
+from geoseg.config.load import PromptConfig, parse_config
+from geoseg.disk.places import refuse_file
+from geoseg.errors import ConfigError
+from geoseg.options.prompt import PromptOptions
+from geoseg.options.run import EngineOptions
+
+log = logging.getLogger(__name__)
+FILES = ("objects.gpkg", "run.json")
+
+
+@spread
+def prompt(
+    scene: SceneFlags,
+    *,
+    files: Annotated[
+        list[str],
+        typer.Argument(metavar="SCENE... PROMPTS", help="A scene; points, boxes and polygons of any format."),
+    ],
+    model: Annotated[
+        str,
+        typer.Option("-m", "--model", metavar="BUNDLE", help="The bundle of a promptable model.", show_default=False),
+    ],
+    options: PromptOptions,
+    run: EngineOptions,
+    output: Output,
+    talk: TalkFlags,
+    overwrite: Overwrite = False,
+) -> None:
+    """Answer prompts, points, boxes and polygons, with the objects that a promptable model sees there.
+
+    Columns of the prompts: object, whose they are, and label of points, 1 inside of it and 0 outside. Writes
+    objects.gpkg, to be reviewed and classed in QGIS. geoseg import FOLDER --family sam2 makes such a model.
+    """
+    of_scene = scene.as_config()
+    given = (*files[:-1], *of_scene["scene"])
+    if not given:
+        raise ConfigError(f"{files[0]}: name the scene, then the prompts: geoseg prompt SCENE PROMPTS")
+    content = {**of_scene, "scene": given, "prompts": files[-1], "model": model, "out": str(output)}
+    start(parse_config(PromptConfig, {**content, "options": options, "run": run}, where="flags"), talk, overwrite)
+
+
+def start(config: PromptConfig, talk: TalkFlags, overwrite: bool) -> None:
+    """Run a config's recipe and print what it made."""
+    out = Path(config.out)
+    for name in FILES:
+        refuse_file(out / name, overwrite=overwrite, inputs=(*config.scene, config.prompts))
+    from geoseg.pipelines import prompt as recipe
+
+    with talk.listener() as listen:
+        found = recipe.run(config, listen=listen)
+    if found.skipped:
+        log.warning("%d objects were not answered; run.json says why", len(found.skipped))
+    names = {one.name for one in found.objects}
+    print(f"{out / FILES[0]}: {len(names)} objects, {found.windows} windows embedded or read")

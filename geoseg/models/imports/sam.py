@@ -1,0 +1,137 @@
+"""SAM: a folder that transformers has saved becomes a promptable bundle; nothing is fetched, no code of it is run."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save
+
+from geoseg.errors import ConfigError, ModelError
+from geoseg.models.architectures import check_architecture
+from geoseg.models.architectures.sam import PARTS, SamOptions
+from geoseg.models.bundle import ModelBundle, write_bundle
+from geoseg.models.promptable import probe
+from geoseg.models.spec import Architecture, ModelSpec, Normalisation
+from geoseg.options.exchange import ImportOptions
+from geoseg.untrusted.text import parse_json, read_text_file
+from geoseg.values.bands import BandSet
+
+KINDS = {"sam": ("sam",), "sam2": ("sam2", "sam2_video")}  # a folder of SAM 2 is saved as its video model
+USUAL_BANDS = "red,green,blue"
+LARGEST = 2**20  # bytes of a JSON file
+BYTE = 255.0
+
+
+def import_sam(path: Path, folder: Path, options: ImportOptions) -> ModelBundle:
+    """Write the bundle of a folder with config.json, model.safetensors and the preprocessor's configuration.
+
+    Raises ModelError where one is missing, or the network is none of the family, and ConfigError.
+    """
+    family = options.family
+    assert family is not None  # the caller has looked
+    config, seen = _read(path / "config.json"), _preprocessor(path)
+    if config.get("model_type") not in KINDS[family]:
+        raise ModelError(f"{path}: its config.json says {config.get('model_type')!r}, and {family} is asked for")
+    if not (path / "model.safetensors").is_file():
+        raise ModelError(f"{path}: no model.safetensors; other weights are pickles, which run code when they are read")
+    try:
+        known = check_architecture(Architecture(name=family, options={"config": _parts(config)}))
+    except ConfigError as error:
+        raise ModelError(f"{path}: config.json: {error}") from error
+    assert isinstance(known, SamOptions)
+    network = _loaded(path, known)
+    bands = BandSet.parse(options.bands or USUAL_BANDS, sensor=options.sensor).bands
+    side = known.image_px
+    margin, ramp = side // 4 if options.margin_px is None else options.margin_px, options.ramp_px or 0
+    spec = ModelSpec(
+        name=options.model_name or folder.name,
+        task="promptable",
+        arch=Architecture(name=family, options=known.model_dump()),
+        bands=bands,
+        gsd_m=None if options.gsd_m in (None, "any") else float(options.gsd_m),
+        normalisation=seen,
+        window_px=side,
+        margin_px=margin,
+        ramp_px=ramp,
+        multiple_px=known.multiple_px,
+        outputs=(),
+        classes=(),
+        licence=options.licence or _licence(path),
+        attribution=options.attribution or "",
+        training={"imported": {"folder": path.name, "parameters": sum(p.numel() for p in network.parameters())}},
+        probed=probe(network, len(bands), side),
+    )
+    state = {name: tensor.detach().clone().contiguous() for name, tensor in network.state_dict().items()}
+    return write_bundle(folder, save(state), spec=spec)
+
+
+def _parts(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: config[key] for key in PARTS if key in config}
+
+
+def _loaded(path: Path, known: SamOptions) -> Any:
+    """Return the network of a folder; raises ModelError where its tensors are of another one."""
+    import torch
+    import transformers
+
+    transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()  # its report of a load is said in one line below
+    config = getattr(transformers, f"{known.kind}Config")(**known.config)
+    try:
+        network, found = getattr(transformers, f"{known.kind}Model").from_pretrained(
+            path,
+            config=config,
+            use_safetensors=True,
+            local_files_only=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+            attn_implementation="sdpa",
+            dtype=torch.float32,
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ModelError(f"{path}: weights cannot be read ({str(error).splitlines()[0]})") from error
+    wrong = sorted(map(str, (*found["missing_keys"], *found["mismatched_keys"], *found["unexpected_keys"])))
+    if wrong:
+        raise ModelError(f"{path}: {len(wrong)} tensors are missing, unknown or of another shape, e.g. {wrong[0]}")
+    return network
+
+
+def _preprocessor(path: Path) -> Normalisation:
+    """Return how pixels are normalised; raises ModelError that names the key which is missing."""
+    told: Mapping[str, Any] = {}
+    for name in ("preprocessor_config.json", "processor_config.json"):
+        if (path / name).is_file():
+            told = _read(path / name)
+            told = told.get("image_processor", told)
+            break
+    values = []
+    for key in ("image_mean", "image_std"):
+        numbers = told.get(key)
+        if not isinstance(numbers, list) or not all(isinstance(n, int | float) for n in numbers):
+            raise ModelError(
+                f"{path}: preprocessor_config.json: {key} is missing: how the network wants its pixels is not known; "
+                f"fetch the file that belongs to the weights"
+            )
+        values.append(numbers)
+    factor = told.get("rescale_factor", 1 / BYTE)
+    mean, std = (tuple(n / factor for n in numbers) for numbers in values)
+    return Normalisation(mean=mean, std=std)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = parse_json(read_text_file(path, at_most=LARGEST))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path}: cannot be read ({error}); a folder that transformers has saved is needed") from error
+    return content if isinstance(content, dict) else {}
+
+
+def _licence(path: Path) -> str:
+    """Return the licence that the folder's README states, empty where it states none."""
+    try:
+        text = read_text_file(path / "README.md", at_most=LARGEST).decode(errors="replace")
+    except (OSError, ValueError):
+        return ""
+    found = re.search(r"^license(?:_name)?:\s*([\w .-]{1,80})$", text, re.MULTILINE)
+    return found[1].strip() if found else ""

@@ -1,0 +1,52 @@
+"""How prompts are answered, as their user chooses it."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from geoseg.options.option import NAMED, Checked, Option, above
+from geoseg.options.parse import PERCENTILES, SIZE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptOptions(Checked):
+    """What is answered, and where embeddings of windows are kept."""
+
+    TOPIC = "Prompts"
+
+    gsd_m: Annotated[
+        float | None,
+        Option(
+            "Ground resolution at which the scene is read; coarser for objects wider than a window.",
+            unset="the model's, else the scene's own",
+            limit=above(0),
+        ),
+    ] = None
+    stretch: Annotated[
+        tuple[float, float] | None,
+        Option("Bring two percentiles of the whole scene to 0 and 255, e.g. 2,98.", text=PERCENTILES),
+    ] = None
+    alternatives: Annotated[bool, Option("Also write the masks that the model finds less likely.")] = False
+    skip_bad: Annotated[
+        bool, Option("Answer the others where prompts cannot be answered, and list these in run.json.")
+    ] = False
+    refine: Annotated[
+        str | None,
+        Option(
+            "Earlier answers, as objects.gpkg: the mask of the same object is a prompt, too.",
+            limit=NAMED,
+            metavar="FILE",
+        ),
+    ] = None
+    device: Annotated[str, Option("auto, cpu or cuda.")] = "auto"
+    cache_bytes: Annotated[
+        int, Option("Embeddings that are kept at most, e.g. 20GB; the least recently used leave.", text=SIZE)
+    ] = 20 * 10**9
+    embeddings: Annotated[
+        str | None,
+        Option(
+            "Folder of the embeddings; processes on other machines need one that they see.",
+            unset="in the user's cache folder",
+            limit=NAMED,
+            metavar="FOLDER",
+        ),
+    ] = None

@@ -1,0 +1,91 @@
+"""objects.gpkg: what a promptable model answers, a row an object, ready to be corrected and to train with."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import shapely
+from rasterio.crs import CRS
+
+from geoseg.outputs.geopackage.layer import GEOMETRY, PolygonLayer, polygon_column
+from geoseg.outputs.geopackage.superpixels import STYLE, UNSEEN
+from geoseg.outputs.geopackage.writer import write_layer
+from geoseg.vector.ground import geodesic_measures
+
+LAYER = "objects"
+COLUMNS = {
+    "object": ("Object", "Name of the object, as its prompts have it"),
+    "class": ("Class", "Name of its class, for whoever labels it"),
+    "review": ("Review", "unseen, accepted, rejected or edited, for whoever labels it"),
+    "rank": ("Rank", "0: the answer; 1 and more: what the model finds less likely"),
+    "predicted_iou": ("Predicted IoU", "What the model says of its own mask, 0 to 1"),
+    "stability": ("Stability", "Share of the pixels that stay where the mask is drawn more strictly, 0 to 1"),
+    "area_m2": ("Area [m²]", "Geodesic area on the ellipsoid of the layer's CRS, in square metres"),
+    "pixels": ("Pixels", "Number of pixels"),
+}
+SCHEMA = pa.schema(
+    [
+        *(pa.field(name, pa.string()) for name in ("object", "class", "review")),
+        pa.field("rank", pa.int16()),
+        *(pa.field(name, pa.float64()) for name in ("predicted_iou", "stability", "area_m2")),
+        pa.field("pixels", pa.int64()),
+        GEOMETRY,
+    ]
+)
+
+
+class PromptedObject(NamedTuple):
+    """An answer."""
+
+    name: str
+    """The object's."""
+    rank: int
+    """0: the likeliest mask."""
+    predicted_iou: float
+    """0..1."""
+    stability: float
+    """0..1."""
+    pixels: int
+    """How many it has."""
+    polygon: shapely.Geometry | None
+    """In the layer's CRS, None where the mask is empty."""
+    class_name: str = ""
+    """Empty where nobody says it."""
+
+
+def prompted_batch(objects: Sequence[PromptedObject], *, crs: CRS) -> pa.RecordBatch:
+    """Return objects as rows of the layer."""
+    polygons = np.empty(len(objects), object)
+    polygons[:] = [one.polygon for one in objects]
+    areas = np.zeros(len(objects))
+    there = ~shapely.is_missing(polygons)
+    areas[there], _ = geodesic_measures(polygons[there], crs)
+    columns = {
+        "object": [one.name for one in objects],
+        "class": [one.class_name for one in objects],
+        "review": [UNSEEN] * len(objects),
+        "rank": [one.rank for one in objects],
+        "predicted_iou": [one.predicted_iou for one in objects],
+        "stability": [one.stability for one in objects],
+        "area_m2": areas,
+        "pixels": [one.pixels for one in objects],
+    }
+    arrays = [pa.array(values, SCHEMA.field(name).type) for name, values in columns.items()]
+    return pa.RecordBatch.from_arrays([*arrays, polygon_column(polygons)], schema=SCHEMA)
+
+
+def write_prompted(path: Path, batches: Iterable[pa.RecordBatch], *, crs: CRS, provenance: Mapping[str, Any]) -> int:
+    """Write rows of ``prompted_batch`` in one pass, and return their number; raises OutputError."""
+    layer = PolygonLayer(
+        name=LAYER,
+        schema=SCHEMA,
+        crs=crs.to_wkt(),
+        title="Objects",
+        description="Objects that were asked for by prompts, to be reviewed and classed, made by geoseg",
+        columns=COLUMNS,
+        style=STYLE,
+        provenance=provenance,
+    )
+    return write_layer(path, layer, batches)

@@ -1,0 +1,18 @@
+"""Prompt: what is clicked on, boxed or outlined on a scene becomes objects."""
+
+from functools import partial
+from pathlib import Path
+
+from geoseg.config.load import PromptConfig
+from geoseg.jobs.prompt import Answers, answer, write_answers
+from geoseg.jobs.run import Listener
+from geoseg.scenes.prompts import read_prompts
+
+
+def run(config: PromptConfig, *, listen: Listener) -> Answers:
+    """Open the scene, answer the prompts, and write the objects to the config's folder."""
+    scene = config.open()
+    read = partial(read_prompts, config.prompts)
+    found = answer(scene, config.model, read, options=config.options, run=config.run, listen=listen)
+    write_answers(found, Path(config.out), config.prompts, config=config.recorded())
+    return found

@@ -1,0 +1,263 @@
+"""geoseg prompt: answers do not depend on what else is asked, when, or in which CRS; what cannot be asked is said."""
+
+import json
+import shutil
+from functools import partial
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import rasterio
+import shapely
+
+import geoseg
+from geoseg.cli import main
+from geoseg.errors import InputError, MemoryBudgetError, OutputError
+from geoseg.jobs import prompt as job
+from geoseg.models.bundle import load_model
+from geoseg.options.prompt import PromptOptions
+from geoseg.options.run import EngineOptions
+from geoseg.scenes.open import open_scene
+from geoseg.scenes.prompts import read_prompts
+from tests.conftest import GSD_M, largest_file, write_tif
+from tests.sam_folders import WINDOW, write_sam_folder
+
+pytest.importorskip("transformers")
+SYNC = EngineOptions(engine="sync")
+LEFT, TOP = 3e5, 3.06e6
+
+
+def on_map(x, y):
+    return LEFT + x * GSD_M, TOP - y * GSD_M
+
+
+def box_of(x0, y0, x1, y1):
+    return shapely.box(*on_map(x0, y1), *on_map(x1, y0))
+
+
+@pytest.fixture(scope="module")
+def bundles(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sam")
+    for family in ("sam", "sam2"):
+        saved = write_sam_folder(folder / f"{family}_saved", family)
+        assert main(["import", str(saved), "--family", family, "-o", str(folder / family)]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory):
+    pixels = np.random.default_rng(0).integers(40, 90, (3, 160, 192)).astype(np.uint8)
+    for r, c in ((20, 30), (70, 100), (120, 40), (110, 150)):
+        pixels[:, r : r + 18, c : c + 22] += 120
+    pixels[:, :12, 170:] = 0
+    return str(write_tif(tmp_path_factory.mktemp("prompts") / "scene.tif", pixels, nodata=0))
+
+
+@pytest.fixture(scope="module")
+def rows():
+    outline = [on_map(x, y) for x, y in ((140, 100), (180, 100), (180, 112), (158, 112), (158, 130), (140, 130))]
+    return [
+        ("roof", 1, shapely.Point(on_map(41.5, 29.5))),
+        ("roof", 0, shapely.Point(on_map(60.25, 29.5))),
+        ("field", None, box_of(98, 68, 124, 90)),
+        ("barn", None, shapely.Polygon(outline)),
+        *((f"click {i}", 1, shapely.Point(on_map(12.5 + 31 * i, 125.5))) for i in range(6)),
+    ]
+
+
+def written(rows, path, crs="EPSG:32645"):
+    frame = gpd.GeoDataFrame(rows, columns=["object", "label", "geometry"], crs="EPSG:32645")
+    frame.to_crs(crs).to_file(path)
+    return str(path)
+
+
+def asked(scene, bundle, prompts, folder, **options):
+    """Return the bytes of objects.gpkg."""
+    options = PromptOptions(**{"embeddings": str(folder / "cache"), "alternatives": True, **options})
+    found = job.answer(open_scene(scene), bundle, partial(read_prompts, prompts), options=options, run=SYNC)
+    path = job.write_answers(found, folder / "out", prompts, config=None)
+    content = path.read_bytes()
+    shutil.rmtree(folder / "out")
+    return content
+
+
+@pytest.mark.parametrize("family", ["sam", "sam2"])
+def test_answers_depend_on_nothing_but_their_prompts(scene, bundles, rows, tmp_path, family):
+    bundle = load_model(bundles / family)
+    ask = partial(asked, scene, bundle, folder=tmp_path)
+    plain = written(rows, tmp_path / "prompts.gpkg")
+    fresh = ask(plain)
+    stored = sorted((tmp_path / "cache").rglob("*.embedding"))
+    assert len(stored) > 3
+    times = [path.stat().st_ino for path in stored]
+    assert ask(plain) == fresh
+    assert [path.stat().st_ino for path in stored] == times, "embeddings are read, not made"
+    order = np.random.default_rng(1).permutation(len(rows))
+    assert ask(written([rows[i] for i in order], tmp_path / "shuffled.geojson", "EPSG:4326")) == fresh
+    frame = read_objects(tmp_path, fresh)
+    alone = []
+    for name in ("barn", "click 3", "field", "roof"):
+        own = written([row for row in rows if row[0] == name], tmp_path / f"{name}.gpkg")
+        alone.append(read_objects(tmp_path, ask(own)))
+    together = frame[frame["object"].isin(("barn", "click 3", "field", "roof"))].reset_index(drop=True)
+    assert gpd.pd.concat(alone, ignore_index=True).equals(together)
+    assert set(frame["object"]) == {row[0] for row in rows}
+    assert frame.groupby("object")["rank"].agg(list).map(lambda r: r == [0, 1, 2]).all()
+    some = (frame["pixels"] > 20) & (frame["pixels"] < 0.9 * WINDOW**2)
+    assert some.sum() > 5, "masks that are neither empty nor all of their windows"
+    assert frame["pixels"].to_numpy() * GSD_M**2 == pytest.approx(frame.geometry.area.to_numpy())
+    assert set(frame["review"]) == {"unseen"}
+
+
+def read_objects(folder, content):
+    path = folder / "read.gpkg"
+    path.write_bytes(content)
+    return gpd.read_file(path, layer="objects")
+
+
+def test_an_embedding_that_is_damaged_foreign_or_gone_is_made_anew(scene, bundles, rows, tmp_path):
+    bundle = load_model(bundles / "sam2")
+    ask = partial(asked, scene, bundle, written(rows, tmp_path / "prompts.gpkg"), tmp_path)
+    fresh = ask()
+    stored = sorted((tmp_path / "cache").rglob("*.embedding"))
+    contents = [path.read_bytes() for path in stored]
+    stored[0].write_bytes(contents[0][:-1] + bytes([contents[0][-1] ^ 1]))
+    stored[1].write_bytes(contents[2])
+    stored[2].unlink()
+    assert ask() == fresh
+    assert [path.read_bytes() for path in stored] == contents
+    one = len(contents[0]) + 1
+    assert ask(cache_bytes=one) == fresh
+    shutil.rmtree(tmp_path / "cache")
+    assert ask(cache_bytes=one) == fresh
+    assert len(list((tmp_path / "cache").rglob("*.embedding"))) == 1
+    shutil.rmtree(tmp_path / "cache")
+    with largest_file(one // 2), pytest.raises(OutputError, match="could not be written"):
+        ask()
+    assert not list((tmp_path / "cache").rglob("*.embedding"))
+
+
+@pytest.mark.parametrize("family", ["sam", "sam2"])
+def test_masks_are_those_of_transformers(scene, bundles, tmp_path, family):
+    import torch
+    import transformers
+
+    kind = {"sam": transformers.SamModel, "sam2": transformers.Sam2Model}[family]
+    network = kind.from_pretrained(bundles / f"{family}_saved").eval()
+    frame = gpd.GeoDataFrame({"object": ["a"]}, geometry=[shapely.Point(on_map(20.5, 30.5))], crs="EPSG:32645")
+    options = PromptOptions(embeddings=str(tmp_path), alternatives=True)
+    found = geoseg.prompt(scene, bundles / family, frame, options=options, run=SYNC)
+    with rasterio.open(scene) as src:
+        pixels = src.read(window=((0, WINDOW), (0, WINDOW))).astype(np.float32)
+    with torch.inference_mode():
+        answer = network(
+            pixel_values=torch.from_numpy((pixels / 255 - 0.3) / 0.2)[None],
+            input_points=torch.tensor([[[[20.0, 30.0]]]]),  # the middle of a pixel is its number there
+            input_labels=torch.ones(1, 1, 1, dtype=torch.int32),
+        )
+        masks = torch.nn.functional.interpolate(answer.pred_masks[0], (WINDOW, WINDOW), mode="bilinear") > 0
+    scores, counts = answer.iou_scores[0, 0].clamp(0, 1).numpy(), masks[0].sum((1, 2)).numpy()
+    order = np.argsort(-scores, kind="stable")
+    assert found["pixels"].to_numpy() == pytest.approx(counts[order], abs=4)
+    assert found["predicted_iou"].to_numpy() == pytest.approx(scores[order], abs=0.01)
+
+
+def test_an_earlier_mask_is_a_prompt(scene, bundles, rows, tmp_path):
+    bundle, prompts = load_model(bundles / "sam2"), written(rows, tmp_path / "prompts.gpkg")
+    fresh = asked(scene, bundle, prompts, tmp_path)
+    read_objects(tmp_path, fresh)
+    refine = str(tmp_path / "read.gpkg") + "|layername=objects"
+    refined = asked(scene, bundle, prompts, tmp_path, refine=refine)
+    assert refined != fresh
+    assert asked(scene, bundle, prompts, tmp_path, refine=refine) == refined
+
+
+FAULTS = {
+    "beside the scene": ([(1, shapely.Point(on_map(-3, 5)))], "lies beside the scene"),
+    "on nodata": ([(1, shapely.Point(on_map(180, 5)))], "lies where the scene has no data"),
+    "wider": ([(None, box_of(20, 20, 90, 40))], "spans 70 x 20 px, and windows of 64 px hold 32 px anywhere; .* --gsd"),
+    "many": ([(1, shapely.Point(on_map(20 + i, 20))) for i in range(9)], "has 9 points; 8 are taken"),
+    "background": ([(0, shapely.Point(on_map(20, 20)))], "has background points alone"),
+    "line": ([(1, shapely.LineString([on_map(20, 20), on_map(30, 20)]))], "is a LineString; prompts are points and"),
+    "two": ([(None, box_of(20, 20, 30, 30)), (None, box_of(20, 20, 40, 40))], "has 2 boxes"),
+    "label": ([(7, shapely.Point(on_map(20, 20)))], "has a point whose label is neither 1 .inside. nor 0"),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_what_cannot_be_answered_is_named(scene, bundles, tmp_path, name):
+    shapes, message = FAULTS[name]
+    prompts = written([(name, *row) for row in shapes], tmp_path / "prompts.gpkg")
+    with pytest.raises(InputError, match=f"object {name!r} {message}.*--skip-bad"):
+        asked(scene, load_model(bundles / "sam2"), prompts, tmp_path)
+
+
+def test_a_wide_prompt_is_answered_at_the_resolution_that_is_named(scene, bundles, tmp_path):
+    prompts = written([("wide", None, box_of(20, 20, 90, 40))], tmp_path / "prompts.gpkg")
+    bundle = load_model(bundles / "sam2")
+    with pytest.raises(InputError) as refused:
+        asked(scene, bundle, prompts, tmp_path)
+    gsd_m = float(str(refused.value).partition("--gsd ")[2].partition(";")[0])
+    assert read_objects(tmp_path, asked(scene, bundle, prompts, tmp_path, gsd_m=gsd_m))["rank"].tolist() == [0, 1, 2]
+
+
+def test_a_layer_of_nothing_or_without_a_crs_is_refused(scene, bundles, tmp_path):
+    empty = gpd.GeoDataFrame({"object": []}, geometry=[], crs="EPSG:32645")
+    bare = gpd.GeoDataFrame({"object": ["a"]}, geometry=[shapely.Point(0, 0)])
+    for frame, message in ((empty, "holds no prompts"), (bare, "no CRS")):
+        with pytest.raises(InputError, match=message):
+            geoseg.prompt(scene, bundles / "sam2", frame, run=SYNC)
+    with pytest.raises(MemoryBudgetError, match="--memory"):
+        geoseg.prompt(scene, bundles / "sam2", points=[on_map(20, 20)], run=EngineOptions(memory_bytes=10**6))
+
+
+def test_the_command_writes_objects_and_says_what_it_skipped(scene, bundles, rows, tmp_path, capsys):
+    bad = [*rows, ("line", 1, FAULTS["line"][0][0][1])]
+    prompts = written(bad, tmp_path / "prompts.gpkg")
+    command = ["prompt", scene, prompts, "-m", str(bundles / "sam2"), "-o", str(tmp_path / "out"), "-q"]
+    command += ["--embeddings", str(tmp_path / "cache"), "--engine", "sync"]
+    assert main(command) == 3
+    assert not (tmp_path / "out").exists()
+    assert main([*command, "--skip-bad"]) == 0
+    record = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert record["skipped"].keys() == {"line"}
+    assert record["objects"] == len(gpd.read_file(tmp_path / "out" / "objects.gpkg", layer="objects")) == 9
+    assert "line" not in capsys.readouterr().out
+    first = (tmp_path / "out" / "objects.gpkg").read_bytes()
+    assert main([*command, "--skip-bad"]) == 5
+    assert main(["run", str(tmp_path / "out" / "run.json"), "-q", "-o", str(tmp_path / "again")]) == 0
+    assert (tmp_path / "again" / "objects.gpkg").read_bytes() == first
+
+
+def test_models_of_another_task_are_refused(scene, bundles, tiny_bundle, tmp_path, capsys):
+    out = ["-o", str(tmp_path / "out"), "-q"]
+    assert main(["predict", scene, "-m", str(bundles / "sam2"), *out]) == 4
+    assert "use geoseg prompt" in capsys.readouterr().err
+    assert main(["prompt", scene, scene, "-m", str(tiny_bundle), *out]) == 4
+    assert "use geoseg predict" in capsys.readouterr().err
+    assert main(["info", str(bundles / "sam2")]) == 0
+    assert "promptable" in capsys.readouterr().out
+
+
+def _of_another_width(folder):
+    config = json.loads((folder / "config.json").read_text())
+    config["mask_decoder_config"]["mlp_dim"] = 32
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda f: (f / "preprocessor_config.json").unlink(), "image_mean is missing"),
+        (lambda f: (f / "model.safetensors").rename(f / "pytorch_model.bin"), "pickles, which run code"),
+        (lambda f: (f / "config.json").write_text('{"model_type": "vit"}'), "says 'vit', and sam2 is asked for"),
+        (lambda f: (f / "config.json").unlink(), "config.json: cannot be read"),
+        (_of_another_width, "tensors are missing, unknown or of another shape"),
+    ],
+)
+def test_folders_that_are_no_such_network_are_refused(bundles, tmp_path, capsys, change, message):
+    folder = shutil.copytree(bundles / "sam2_saved", tmp_path / "saved")
+    change(folder)
+    assert main(["import", str(folder), "--family", "sam2", "-o", str(tmp_path / "made")]) == 4
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "made").exists()

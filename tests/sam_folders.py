@@ -1,0 +1,44 @@
+"""Tiny SAM and SAM 2 with random weights, in folders as transformers saves them."""
+
+import json
+
+WINDOW = 64  # side of their windows
+
+
+def write_sam_folder(folder, family="sam2", *, seed=1):
+    """Save a promptable network for three bands and return its folder."""
+    import torch
+    from transformers import Sam2Config, Sam2Model, SamConfig, SamModel
+
+    prompt = {"hidden_size": 32, "image_size": WINDOW, "patch_size": 16}
+    decoder = {
+        "hidden_size": 32, "mlp_dim": 64, "num_attention_heads": 2, "iou_head_hidden_dim": 32, "iou_head_depth": 2,
+    }  # fmt: skip
+    torch.manual_seed(seed)
+    if family == "sam":
+        vision = {
+            "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": WINDOW,
+            "output_channels": 32, "window_size": 2, "global_attn_indexes": [1], "num_pos_feats": 16,
+        }  # fmt: skip
+        net = SamModel(SamConfig(vision_config=vision, prompt_encoder_config=prompt, mask_decoder_config=decoder))
+    else:
+        backbone = {
+            "model_type": "sam2_hiera_det_model", "hidden_size": 16, "image_size": [WINDOW, WINDOW],
+            "blocks_per_stage": [1, 1, 2, 1], "embed_dim_per_stage": [16, 32, 48, 64],
+            "num_attention_heads_per_stage": [1, 2, 2, 4], "window_size_per_stage": [8, 4, 8, 4],
+            "global_attention_blocks": [3],
+        }  # fmt: skip
+        vision = {
+            "model_type": "sam2_vision_model", "backbone_config": backbone, "backbone_channel_list": [64, 48, 32, 16],
+            "backbone_feature_sizes": [[WINDOW // s] * 2 for s in (4, 8, 16)], "fpn_hidden_size": 32,
+        }  # fmt: skip
+        net = Sam2Model(Sam2Config(vision_config=vision, prompt_encoder_config=prompt, mask_decoder_config=decoder))
+    for name, parameter in net.named_parameters():  # masks of a network as it begins are all of one value
+        torch.nn.init.normal_(parameter, std=0.3)
+        if "norm" in name and name.endswith("weight"):
+            torch.nn.init.ones_(parameter)
+    net.save_pretrained(folder)
+    seen = {"image_mean": [0.3] * 3, "image_std": [0.2] * 3, "rescale_factor": 1 / 255}
+    (folder / "preprocessor_config.json").write_text(json.dumps(seen))
+    (folder / "README.md").write_text("---\nlicense: apache-2.0\n---\n")
+    return folder
