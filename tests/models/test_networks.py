@@ -1,6 +1,6 @@
 """Every network of the table is built, trained, saved, and predicts the same bytes however a scene is walked.
 
-`make test` asks this of four; `make test-all` of all.
+`make test` asks this of two; `make test-all` of all.
 """
 
 import json
@@ -23,7 +23,7 @@ from geoseg.models.bundle import load_model, save_model
 from geoseg.models.spec import Architecture
 from geoseg.values.bands import BandSet
 
-FAST = ("unet", "segformer", "deeplabv3+", "mask2former")
+FAST = ("unet", "segformer")
 EVERY = [name if name in FAST else pytest.param(name, marks=pytest.mark.nightly) for name in NETWORKS]
 ALONE = [pytest.param(name, marks=[pytest.mark.memory, pytest.mark.nightly]) for name in NETWORKS]
 CLASSES, IMAGES, STEPS, SCENE = 3, 20, 30, (1301, 777)

@@ -79,8 +79,8 @@ def test_vectors_and_words_are_rasters_of_uint16_that_views_turn(tmp_path, scene
     model = bundle(tmp_path / "m", (CLASSES, centre, OFFSET))
     options = [
         RunOptions(chunk_px=512),
-        RunOptions(chunk_px=512, tta="d4@0.5,1"),
-        RunOptions(chunk_px=1024, tta="d4@0.5,1"),
+        RunOptions(chunk_px=512, tta="rotate@0.5,1"),
+        RunOptions(chunk_px=1024, tta="rotate@0.5,1"),
     ]
     plain, few, many = (predict(scene, model, tmp_path / str(n), options=o) for n, o in enumerate(options))
     for name in ("centre.tif", "offset.tif"):

@@ -94,11 +94,12 @@ RULES = [
 
 
 @pytest.mark.parametrize("rules", RULES, ids=["plain", "areas", "coarse", "contour"])
-@pytest.mark.parametrize("tile_px", [37, 128, 1000])
-def test_tiles_do_not_show(rules, tile_px):
-    what = drawing(town(3), rules=rules, tile_px=tile_px)
-    assert len(expected(what)) > 20
-    assert drawn(what).equals(expected(what))
+def test_tiles_do_not_show(rules):
+    what = drawing(town(3), rules=rules)
+    wanted = expected(what)
+    assert len(wanted) > 20
+    for tile_px in (37, 128, 1000):
+        assert drawn(replace(what, tile_px=tile_px)).equals(wanted)
 
 
 @given(
@@ -142,8 +143,9 @@ def test_tiles_do_not_show_where_touching_buildings_are_cut_apart(tile_px):
     probability = town(6, share=0.5)
     interior = np.clip(probability.astype(int) - 40, 1, 255).astype(np.uint8)
     what = drawing(probability, interior, tile_px=tile_px)
-    assert len(expected(what)) > len(expected(drawing(probability)))
-    assert drawn(what).equals(expected(what))
+    wanted = expected(what)
+    assert len(wanted) > len(expected(drawing(probability)))
+    assert drawn(what).equals(wanted)
 
 
 @pytest.mark.parametrize("tile_px", [40, 2048])
@@ -190,11 +192,10 @@ def test_hard_shapes_come_out_alike_in_tiles(probability, rules):
     assert drawn(what).equals(expected(what))
 
 
-@pytest.mark.parametrize("tile_px", [25, 50])
 @pytest.mark.parametrize("rules", RULES[1:], ids=["areas", "coarse", "contour"])
-def test_what_is_too_large_keeps_its_pixel_edges_and_nothing_overlaps_it(tile_px, rules):
+def test_what_is_too_large_keeps_its_pixel_edges_and_nothing_overlaps_it(rules):
     probability = town(9, share=0.45)
-    what = drawing(probability, rules=rules, max_component_px=3000, tile_px=tile_px)
+    what = drawing(probability, rules=rules, max_component_px=3000, tile_px=25)
     table = drawn(what)
     assert table.equals(drawn(drawing(probability, rules=rules, max_component_px=3000, tile_px=40)))
     polygons = shapely.from_wkb(table["geom"].to_numpy(zero_copy_only=False))
@@ -235,16 +236,16 @@ def test_a_building_that_leaves_the_scene_as_far_as_it_may_is_written_and_holds_
 
 
 def test_the_geopackage_is_the_same_for_any_tiles(tmp_path):
-    probability = town(13, size=1100, smooth=5.0, share=0.15)
+    probability = town(13, size=700, smooth=5.0, share=0.15)
     provenance = {"software": "geoseg", "version": "0", "model": None, "input": []}
     files = []
     with ThreadPoolExecutor(2) as pool:
-        for tile_px, each in ((256, pool.map), (512, any_order(3)), (1000, map), (2048, map)):
+        for tile_px, each in ((256, pool.map), (512, any_order(3)), (2048, map)):
             what = drawing(probability, rules=RULES[1], tile_px=tile_px)
             path = tmp_path / f"{tile_px}.gpkg"
             made = draw_polygons(path, what, classes=ClassMap((HOUSE,)), provenance=provenance, each=each)
             files.append(path.read_bytes())
-    assert made["count"] > 150
+    assert made["count"] > 60
     assert (made["streamed"], made["merged"]) == (0, 0)
     assert len(set(files)) == 1
     whole = buildings_batch(in_one_piece(what), crs=what.grid.crs, target=HOUSE)
