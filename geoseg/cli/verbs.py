@@ -81,6 +81,14 @@ VERBS = {
         "report",
         "Write report.html, run.qgz (a QGIS project), item.json (STAC) and SHA256SUMS beside the outputs of a run.",
     ),
+    "review": (
+        "review",
+        "Write the windows of a map that are least sure, spread over classes and ground, as polygons to be corrected.",
+    ),
+    "monitor": (
+        "monitor",
+        "Compare the values and classes of runs over time with a model's training, or with other runs, as a page.",
+    ),
     "areas": (
         "areas",
         "Write the hectares and share of every class in each zone, and how many polygons lie in it.",

@@ -1,0 +1,62 @@
+"""geoseg monitor: how far runs drift."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from geoseg.cli.options import Overwrite, named_path, spread
+from geoseg.cli.table import table
+from geoseg.disk.places import refuse_file, refuse_suffix
+from geoseg.errors import FaultFoundError
+
+if TYPE_CHECKING:
+    from geoseg.scenes.scene import Scene
+
+
+@spread
+def monitor(
+    folders: Annotated[
+        list[Path], typer.Argument(metavar="FOLDER...", help="Output folders of runs.", parser=named_path)
+    ],
+    *,
+    output: Annotated[
+        Path,
+        typer.Option("-o", "--output", parser=named_path, metavar="PATH", help="Page to write.", show_default=False),
+    ],
+    psi: Annotated[float, typer.Option(min=0, help="Largest stability index of a band.")] = 0.25,
+    alert: Annotated[
+        list[str] | None, typer.Option(metavar="TEXT", help="A share that is an alarm, e.g. 'building > 2 %'.")
+    ] = None,
+    against: Annotated[
+        list[Path] | None,
+        typer.Option(parser=named_path, metavar="FOLDER", help="Runs to compare with, not the model's training."),
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Compare the values and classes of runs over time with a model's training, or with other runs, as a page.
+
+    Exit code 8 where a band's population stability index is above --psi, or a class has a share that --alert names.
+    """
+    refuse_suffix(output, (".html", ".htm"))
+    refuse_file(output, overwrite=overwrite, inputs=[])
+    from geoseg.jobs.monitor import Alert, drift_page, watch
+    from geoseg.outputs.page import write_page
+
+    alerts, others = [Alert.parse(text) for text in alert or ()], against or []
+    found = watch(folders, scene_of=_scene_of, psi=psi, alerts=alerts, against=others)
+    write_page(output, drift_page(found, psi=psi, against=others))
+    rows = [[one.name, one.finished, f"{max(one.psi.values()):.3f}", "; ".join(one.faults) or "–"] for one in found]
+    print(f"{table(rows, head=['run', 'finished', 'largest index', 'beyond its bounds'])}\n\n{output}")
+    if faulty := [one.name for one in found if one.faults]:
+        raise FaultFoundError(f"{len(faulty)} of {len(found)} runs are beyond their bounds: {', '.join(faulty[:5])}")
+
+
+def _scene_of(folder: Path) -> "Scene":
+    from geoseg.config.load import BatchConfig, TrainConfig, load_config
+    from geoseg.errors import InputError
+
+    config = load_config(folder / "run.json")
+    if isinstance(config, BatchConfig | TrainConfig):
+        raise InputError(f"{folder}: no run over a scene")
+    return config.open()
