@@ -23,6 +23,7 @@ from geoseg.outputs.geopackage.side_files import refuse_if_in_use
 from geoseg.outputs.pam import write_pam
 from geoseg.outputs.probabilities import ProbabilityBands
 from geoseg.outputs.provenance import model_tags
+from geoseg.scenes.raster_grid import place_tags
 from geoseg.tasks.buildings import drawn_layers
 from geoseg.values.box import Box
 
@@ -77,7 +78,7 @@ def build_outputs(
     classes = job.spec.class_map
     files = list(dict.fromkeys(layer.file for layer in job.layers if layer.file is not None))
     steps = len(files) + (polygons is not None)
-    tags = model_tags(_models(job), digest=job.model_digest)
+    tags = model_tags(_models(job), digest=job.model_digest) | place_tags(job.scene.grid)
     if outcome.failures:
         tags["GEOSEG_MISSING_CHUNKS"] = " ".join(sorted(f.id for f in outcome.failures))
     counts, areas_m2 = class_totals(job, records.values())

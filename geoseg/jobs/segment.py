@@ -26,6 +26,7 @@ from geoseg.outputs.cog.layers_of_parts import LayersOfParts
 from geoseg.outputs.cog.parts import PartEncoder, write_part
 from geoseg.outputs.cog.tiff import TILE_PX
 from geoseg.outputs.geopackage.superpixels import superpixel_schema, superpixels_batch, write_superpixels
+from geoseg.scenes.raster_grid import place_tags
 from geoseg.scenes.reading import read
 from geoseg.scenes.sample import sample
 from geoseg.scenes.scene import Scene
@@ -114,7 +115,7 @@ def segment(
         parts = dict(zip(cutting.tiles(), engine.map(partial(_cut, cutting), cutting.tiles()), strict=True))
         if raster is not None:
             raster.parent.mkdir(parents=True, exist_ok=True)
-            assemble(parts, scene.grid, {0: IDS}, raster, tags={})
+            assemble(parts, scene.grid, {0: IDS}, raster, tags=place_tags(scene.grid))
         schema = superpixel_schema(scene.bands.names)
         rows = engine.map(partial(_outlined, cutting, parts, schema), cutting.tiles())
         provenance = {"software": "geoseg", "version": __version__, "input": [Path(f).name for f in scene.files]}

@@ -10,7 +10,7 @@ from rasterio.io import DatasetReader
 
 from geoseg import __version__
 from geoseg.disk.places import vector_target
-from geoseg.errors import InputError, MemoryBudgetError, TryAgainError
+from geoseg.errors import MemoryBudgetError, TryAgainError
 from geoseg.executors.base import Engine, Resources
 from geoseg.executors.open import open_engine
 from geoseg.jobs.drawing import drawing_of
@@ -20,11 +20,11 @@ from geoseg.options.run import EngineOptions
 from geoseg.outputs.class_table import read_classes, tagged_names
 from geoseg.outputs.probabilities import open_probabilities
 from geoseg.outputs.provenance import model_of_tags
+from geoseg.scenes.raster_grid import raster_grid
 from geoseg.scenes.reading import open_raster
 from geoseg.scenes.reads import files_read
 from geoseg.tiling.memory import MIB, PLAIN_BASE_BYTES
 from geoseg.values.classes import BUILDING_CLASSES, ClassInfo, ClassMap
-from geoseg.values.grid import Grid
 from geoseg.vector.pixels.runs import threshold_byte
 from geoseg.vector.tiles.draw import Drawing, draw_polygons, projected_polygon_bytes
 
@@ -60,9 +60,7 @@ def vectorize(
     threshold = 0.5 if class_id is not None else threshold
     threshold_byte(threshold)  # refuses what is no probability before anything is opened
     with open_raster(str(raster)) as src:
-        if src.crs is None:
-            raise InputError(f"{raster}: no CRS; assign one with gdal_edit.py -a_srs")
-        grid = Grid(src.crs, src.transform, src.shape)
+        grid = raster_grid(src)
         pixels = open_probabilities(str(raster), src, band=band, class_id=class_id, full_scale=full_scale)
         target, classes = _target(src, pixels.band, class_id)
         model = model_of_tags(src.tags())

@@ -16,6 +16,7 @@ from geoseg import __version__
 from geoseg.disk.files import atomic
 from geoseg.outputs.cog.tiff import TILE_PX
 from geoseg.outputs.pam import write_pam
+from geoseg.scenes.raster_grid import place_tags
 from geoseg.values.box import Box
 from geoseg.values.classes import NODATA, ClassMap
 from geoseg.values.grid import Grid
@@ -35,12 +36,13 @@ def write_categories(
     layer: str,
 ) -> None:
     """Write strips of ids as the band ``layer`` of a COG; pixels, area_ha: of each id. Raises OutputError."""
-    place = {"crs": grid.crs, "transform": grid.transform, "height": grid.height, "width": grid.width}
+    place = {"crs": grid.written_crs, "transform": grid.transform, "height": grid.height, "width": grid.width}
     with atomic(path) as temporary:
         plain = temporary.with_name("plain.tif")
         with rasterio.open(plain, "w", **PLAIN, **place, bigtiff="IF_SAFER") as dst:
             dst.write_colormap(1, {c.id: (*c.color, 255) for c in categories})
             dst.set_band_description(1, layer)
+            dst.update_tags(**place_tags(grid))
             dst.update_tags(AREA_OR_POINT="Area", TIFFTAG_SOFTWARE=f"geoseg {__version__}")
             dst.update_tags(1, **{f"CLASS_{c.id}": c.name for c in categories})
             for box, ids in strips:

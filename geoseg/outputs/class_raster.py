@@ -14,6 +14,7 @@ from rasterio.windows import Window
 from geoseg.errors import InputError
 from geoseg.options.evaluate import NoNodata
 from geoseg.outputs.class_table import read_classes, tagged_names
+from geoseg.scenes.raster_grid import raster_grid
 from geoseg.scenes.reading import open_raster
 from geoseg.values.box import Box
 from geoseg.values.classes import NODATA, ClassInfo
@@ -40,14 +41,15 @@ class ClassRaster:
     classes: tuple[ClassInfo, ...] = ()
 
     @classmethod
-    def open(cls, path: Path, *, nodata: float | NoNodata | None = None) -> "ClassRaster":
+    def open(cls, path: Path, *, nodata: float | NoNodata | None = None, beside: Grid | None = None) -> "ClassRaster":
         """Open a raster and look at all its values; nodata: instead of what the file says of it.
 
-        In a map that geoseg wrote, 0 is nodata. Raises InputError where it cannot be read, has no place, holds several
-        bands, or a value that is no integer.
+        beside: see ``raster_grid``. In a map that geoseg wrote, 0 is nodata. Raises InputError where it cannot be read,
+        has no place, holds several bands, or a value that is no integer.
         """
         with open_raster(str(path)) as src:
             _refuse_what_holds_no_classes(src, path)
+            grid = raster_grid(src, beside=beside)
             names = tagged_names(src, 1)
             own = NODATA if names else src.nodata if nodata is None else None if nodata == "none" else nodata
             present: set[int] = set()
@@ -58,7 +60,7 @@ class ClassRaster:
                     raise InputError(f"{path}: more than {MAX_CLASSES} different values; it is no class raster")
             shown = () if names else [value for value in present if 1 <= value <= MAX_CLASSES]
             classes = read_classes(src, 1, shown)
-            return cls(path, Grid(src.crs, src.transform, src.shape), own, tuple(sorted(present)), names, classes)
+            return cls(path, grid, own, tuple(sorted(present)), names, classes)
 
     @property
     def is_mask(self) -> bool:
@@ -83,10 +85,6 @@ def _refuse_what_holds_no_classes(src: DatasetReader, path: Path) -> None:
         raise InputError(f"{path}: {bands} bands; a class raster has one (gdal_translate -b 1)")
     if np.dtype(src.dtypes[0].replace("complex_", "complex")).kind not in "iuf":
         raise InputError(f"{path}: {src.dtypes[0]} values; a class raster holds integers")
-    if src.crs is None or src.transform.is_identity:
-        raise InputError(
-            f"{path}: no {'CRS' if src.crs is None else 'geotransform'}; set it (gdal_edit.py -a_srs -a_ullr)"
-        )
 
 
 def _strips(box: Box) -> Iterator[Box]:

@@ -27,25 +27,28 @@ EDGE_POINTS = 9  # on each side of the scene, so that its outline bends as the g
 
 
 def stac_item(run: RunJson, *, name: str) -> dict[str, Any]:
-    """Return the item of a run's folder called ``name``; its datetime is when the map was made."""
+    """Return the item of a run's folder called ``name``; its datetime is when the map was made.
+
+    That of an image without a place has no geometry.
+    """
     facts, grid = run.facts, run.grid
-    ring = _outline(run)
+    ring = _outline(run) if grid.has_place else []
     lon, lat = [p[0] for p in ring], [p[1] for p in ring]
-    authority = pyproj_crs(grid.crs).to_authority(min_confidence=100)
+    authority = pyproj_crs(grid.crs).to_authority(min_confidence=100) if grid.has_place else None
     models = facts["model"] if isinstance(facts["model"], list) else [facts["model"]]
     return {
         "type": "Feature",
         "stac_version": "1.1.0",
         "stac_extensions": list(EXTENSIONS),
         "id": re.sub(r"[^\w.-]+", "_", name),
-        "geometry": {"type": "Polygon", "coordinates": [ring]},
-        "bbox": [min(lon), min(lat), max(lon), max(lat)],
+        "geometry": {"type": "Polygon", "coordinates": [ring]} if ring else None,
+        **({"bbox": [min(lon), min(lat), max(lon), max(lat)]} if ring else {}),
         "properties": {
             "datetime": facts["run"]["finished"],
             "created": facts["run"]["finished"],
             "description": f"Map of {', '.join(c.name for c in run.classes)}; datetime is when it was made",
             "proj:code": ":".join(authority) if authority else None,
-            "proj:wkt2": grid.crs.to_wkt(version="WKT2_2019"),
+            "proj:wkt2": grid.crs.to_wkt(version="WKT2_2019") if grid.has_place else None,
             "proj:shape": list(grid.shape),
             "proj:transform": list(grid.transform)[:6],
             "processing:software": {"geoseg": facts["version"]},

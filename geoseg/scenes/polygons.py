@@ -50,13 +50,15 @@ def read_layer(
     columns: list[str] | None = None,
     near: Grid | None = None,
     areal: bool = True,
+    crs: str | None = None,
 ) -> "gpd.GeoDataFrame":
     """Read the polygons of a layer with ``columns`` (None: all), as they are in the file.
 
     source: see ``split_layer``; layer: the layer's name, where ``source`` names none; without either it is the only one
     that has geometries; near: those alone that may lie on this grid; areal: collections of polygons become
-    multipolygons, and points and lines are refused. Features without a geometry are left out. Raises InputError where
-    the file cannot be read, the layer has to be named, it has no CRS, or it holds what is refused.
+    multipolygons, and points and lines are refused; crs: of files that have none. Features without a geometry are left
+    out. Raises InputError where the file cannot be read, the layer has to be named, it has no CRS, or it holds what is
+    refused.
     """
     from pyogrio.errors import DataLayerError, DataSourceError, FeatureError
     from shapely.errors import GEOSException
@@ -71,6 +73,8 @@ def read_layer(
         raise InputError(f"{path}: not a vector file that can be read ({str(error).splitlines()[0]})") from error
     except NotImplementedError as error:  # shapely's word for curves
         raise InputError(f"{path}: {CURVED}") from error
+    if frame.crs is None and crs is not None:
+        frame = frame.set_crs(crs)
     if frame.crs is None:
         raise InputError(f"{source}: has no CRS; set it with ogr2ogr -a_srs")
     frame = frame[~frame.geometry.isna() & ~frame.geometry.is_empty]
@@ -171,7 +175,13 @@ def read_polygons(
     """
     from pyproj.exceptions import ProjError
 
-    frame = read_layer(source, layer=layer, near=grid if near else None, areal=areal)
+    own = None if grid.has_place else grid.crs.to_wkt()  # files without a CRS are taken in pixel coordinates
+    frame = read_layer(source, layer=layer, near=grid if near else None, areal=areal, crs=own)
+    if own is not None and frame.crs != own:
+        raise InputError(
+            f"{source}: lies in {frame.crs.name!r}, and the image has no place; give polygons in pixel coordinates, "
+            f"without a CRS"
+        )
     try:
         frame = frame.to_crs(grid.crs.to_wkt())
     except ProjError as error:

@@ -1,5 +1,7 @@
 """Images without any place: maps and polygons in pixel coordinates where --no-crs says so."""
 
+import json
+
 import geopandas as gpd
 import numpy as np
 import pytest
@@ -8,8 +10,11 @@ from affine import Affine
 
 from geoseg.cli import main
 from geoseg.errors import ConfigError, InputError
+from geoseg.jobs.evaluate import evaluate
 from geoseg.options.scene import SceneOptions
+from geoseg.outputs.class_raster import ClassRaster
 from geoseg.scenes.open import open_scene
+from geoseg.scenes.raster_grid import raster_grid
 from geoseg.scenes.xarray_view import to_xarray
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
@@ -44,6 +49,41 @@ def test_maps_and_polygons_are_in_pixel_coordinates(tmp_path, image, tiny_scene,
     np.testing.assert_allclose(
         drawn.total_bounds[[0, 2]], wanted.affine_transform(shape).total_bounds[[0, 2]], atol=0.6
     )
+    assert _scored(tmp_path / "out", tmp_path / "out/classes.tif") == 1
+    assert _scored(tmp_path / "out", tmp_path / "out/buildings.gpkg", **{"--errors": "errors.tif"}) > 0.9
+    assert main(["report", str(tmp_path / "out")]) == 0
+    item = json.loads((tmp_path / "out/item.json").read_text())
+    assert (item["geometry"], item["properties"]["proj:code"], "bbox" in item) == (None, None, False)
+    assert main(["check", str(tmp_path / "out")]) == 0
+    for name, flags in (("classes", ["--class-id", "2"]), ("classes", ["--kind", "coverage"])):
+        raster = tmp_path / f"out/{name}.tif"
+        assert main(["vectorize", str(raster), "-o", str(tmp_path / "v.gpkg"), *flags, "--overwrite"]) == 0
+        again = gpd.read_file(tmp_path / "v.gpkg")
+        assert again.crs is None
+        areas = again[again["class_name"] == "building"].area_m2.sum()
+        assert areas == pytest.approx(drawn.area_m2.sum(), rel=0.05)
+    with pytest.raises(InputError, match="the image has no place"):
+        evaluate(tmp_path / "out", tmp_path / "true/buildings.gpkg")
+
+
+def _scored(prediction, truth, **flags):
+    """Return the IoU of buildings; a flag's file is written beside the truth."""
+    named = {name.lstrip("-"): prediction.parent / file for name, file in flags.items()}
+    return evaluate(prediction, truth, **named).as_json()["classes"][-1]["iou"]
+
+
+def test_rasters_without_a_place_are_refused_where_nothing_says_their_pixels(tmp_path, image):
+    mask = tmp_path / "mask.tif"
+    with rasterio.open(mask, "w", driver="GTiff", width=8, height=8, count=1, dtype="uint8") as dst:
+        dst.write(np.eye(8, dtype=np.uint8), 1)
+        dst.update_tags(GEOSEG_PIXEL_M="-3")
+    with pytest.raises(InputError, match="says '-3' of its pixels"):
+        ClassRaster.open(mask)
+    with rasterio.open(mask, "r+") as dst:
+        dst.update_tags(GEOSEG_PIXEL_M="0.3")
+    assert ClassRaster.open(mask).grid.ground_resolution_m() == pytest.approx((0.3, 0.3), rel=1e-6)
+    with rasterio.open(image) as src, pytest.raises(InputError, match="no CRS; set it"):
+        raster_grid(src)
 
 
 def test_a_place_is_never_guessed(tmp_path, image, tiny_scene):

@@ -12,6 +12,7 @@ from scipy import ndimage
 from geoseg.disk.files import atomic
 from geoseg.jobs.evaluate.judged import Judged
 from geoseg.outputs.pam import write_pam
+from geoseg.scenes.raster_grid import place_tags
 from geoseg.values.box import Box
 from geoseg.values.classes import NODATA, ClassInfo, ClassMap
 
@@ -73,9 +74,10 @@ def write_errors(path: Path, judged: Judged, *, near_m: float) -> None:
     counts, area_ha = np.zeros(len(ERRORS) + 1, np.int64), np.zeros(len(ERRORS) + 1)
     row_ha = grid.row_areas_m2() / 1e4
     profile = {"driver": "GTiff", "dtype": "uint8", "count": 1, "nodata": NODATA, "compress": "deflate", "tiled": True}
-    place = {"crs": grid.crs, "transform": grid.transform, "height": grid.height, "width": grid.width}
+    place = {"crs": grid.written_crs, "transform": grid.transform, "height": grid.height, "width": grid.width}
     with atomic(path) as temporary, rasterio.open(temporary, "w", **profile, **place) as dst:
         dst.write_colormap(1, {c.id: c.color for c in ERRORS})
+        dst.update_tags(**place_tags(grid))
         dst.update_tags(1, **{f"CLASS_{c.id}": c.name for c in ERRORS})
         for row in range(0, grid.height, STRIP_ROWS):
             strip = Box(row, 0, min(row + STRIP_ROWS, grid.height), grid.width)

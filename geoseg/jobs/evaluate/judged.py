@@ -101,7 +101,12 @@ def judge(prediction: str | Path, truth: str | Path, options: EvaluateOptions) -
     """Read a prediction and its truth onto one grid; raises InputError and ConfigError."""
     judged = Prediction.find(prediction, nodata=options.nodata)
     right = Truth.find(
-        truth, layer=options.layer, column=options.column, values=options.values or {}, nodata=options.nodata
+        truth,
+        layer=options.layer,
+        column=options.column,
+        values=options.values or {},
+        nodata=options.nodata,
+        beside=None if judged.raster is None else judged.raster.grid,
     )
     found = judged.by_class(right)
     ground = Ground.of(found, right, aoi=options.aoi, tolerance_m=options.tolerance_m)

@@ -15,6 +15,7 @@ from geoseg.options.evaluate import EvaluateOptions, NoNodata
 from geoseg.outputs.class_raster import known_values
 from geoseg.scenes.labelled import burn
 from geoseg.scenes.polygons import split_layer
+from geoseg.scenes.raster_grid import raster_grid
 from geoseg.scenes.reading import open_raster
 from geoseg.scenes.stack import in_words
 from geoseg.trust import Differences, differences
@@ -35,9 +36,9 @@ def evaluate_numbers(prediction: str | Path, truth: str | Path, options: Evaluat
     file = _raster_of_numbers(Path(prediction)) if Path(prediction).is_dir() else split_layer(prediction)[0]
     with open_raster(str(file)) as said, open_raster(str(truth)) as right:
         grid = _grid(said)
-        if not grid.same_as(_grid(right)):
+        if not grid.same_as(true := _grid(right, grid)):
             raise InputError(
-                f"{truth}: its grid ({in_words(_grid(right))}) differs from that of the prediction ({in_words(grid)}); "
+                f"{truth}: its grid ({in_words(true)}) differs from that of the prediction ({in_words(grid)}); "
                 f"bring both to one grid (gdalwarp -te -tr)"
             )
         area = None if options.aoi is None else shapely.make_valid(Layer(options.aoi).read(grid).geometry.values)
@@ -67,12 +68,10 @@ def _raster_of_numbers(folder: Path) -> Path:
     return folder / str(layers[0].file)
 
 
-def _grid(src: DatasetReader) -> Grid:
+def _grid(src: DatasetReader, beside: Grid | None = None) -> Grid:
     if src.count != 1:
         raise InputError(f"{src.name}: {src.count} bands; numbers are compared band by band (gdal_translate -b 1)")
-    if src.crs is None:
-        raise InputError(f"{src.name}: no CRS; set it (gdal_edit.py -a_srs)")
-    return Grid(src.crs, src.transform, src.shape)
+    return raster_grid(src, beside=beside)
 
 
 def _numbers(src: DatasetReader, box: Box, nodata: float | NoNodata | None) -> NDArray[np.float64]:

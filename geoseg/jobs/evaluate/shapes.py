@@ -12,6 +12,7 @@ from geoseg.jobs.evaluate.ground import Ground
 from geoseg.jobs.evaluate.sides import BUILDING, Layer
 from geoseg.trust import ObjectMatch, PolygonScores, average_precision, match_objects, score_polygons
 from geoseg.trust.objects import COCO_MIN_IOUS
+from geoseg.values.grid import PLACELESS
 
 CONFIDENCES = ("confidence", "score")  # columns that say how sure a prediction is
 
@@ -89,9 +90,9 @@ def polygonal(geometries: NDArray[np.object_]) -> tuple[NDArray[np.object_], NDA
 
 
 def score_in_metres(truth: gpd.GeoDataFrame, answered: gpd.GeoDataFrame, tolerance_m: float) -> PolygonScores:
-    """Score polygons in the UTM zone of the true ones, or, where there are none, of the others."""
+    """Score polygons in the UTM zone of the true ones, or, where there are none, of the others; or without a place."""
     known = next((frame for frame in (truth, answered) if not frame.empty), None)
-    metric = truth.crs if known is None else known.estimate_utm_crs()
+    metric = truth.crs if known is None or PLACELESS in known.crs.to_wkt() else known.estimate_utm_crs()
     answered = answered.to_crs(metric)
     return score_polygons(
         polygonal(shapely.make_valid(truth.to_crs(metric).geometry.values))[0],

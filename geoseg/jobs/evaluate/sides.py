@@ -184,8 +184,9 @@ class Truth:
         column: str | None,
         values: Mapping[str, str],
         nodata: float | NoNodata | None,
+        beside: Grid | None,
     ) -> "Truth":
-        """Take a class raster or a vector file; raises InputError and ConfigError."""
+        """Take a class raster or a vector file; beside: the prediction's grid. Raises InputError and ConfigError."""
         file, _ = split_layer(path)
         if not file.exists():
             raise InputError(f"{file}: no such file")
@@ -194,7 +195,7 @@ class Truth:
             return cls(str(path), None, Layer(str(path), layer), column, named)
         if layer is not None or column is not None:
             raise ConfigError(f"{path}: a raster has neither layer nor column; --layer and --column are for polygons")
-        return cls(str(path), ClassRaster.open(file, nodata=nodata), None, None, named)
+        return cls(str(path), ClassRaster.open(file, nodata=nodata, beside=beside), None, None, named)
 
 
 def is_vector(path: str | Path) -> bool:

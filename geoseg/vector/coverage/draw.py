@@ -19,10 +19,10 @@ from geoseg.outputs.geopackage.coverage import write_coverage
 from geoseg.outputs.geopackage.side_files import refuse_if_in_use
 from geoseg.outputs.probabilities import choose_band
 from geoseg.outputs.provenance import model_of_tags
+from geoseg.scenes.raster_grid import raster_grid
 from geoseg.scenes.reading import open_raster
 from geoseg.scenes.reads import files_read
 from geoseg.tiling.memory import FREE_SHARE, GDAL_CACHE_BYTES, MIB
-from geoseg.values.grid import Grid
 from geoseg.vector.coverage.coverage import RUN_BYTES, CoverageRules, extract_coverage
 from geoseg.vector.pixels.runs import Runs, find_runs, joined_strips
 from geoseg.vector.tiles.warmup import compiling_told
@@ -54,7 +54,7 @@ def draw_coverage(
     allow, asked = _allowance(memory_bytes)
     with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES), open_raster(str(raster)) as src:
         number = _band(src, band)
-        grid = _grid(src)
+        grid = raster_grid(src)
         runs = _read_runs(src, number, allow)
         classes = read_classes(src, number, set(np.unique(runs.value).tolist()))
         tags = src.tags()
@@ -105,12 +105,6 @@ def _band(src: DatasetReader, band: int | str | None) -> int:
             f"{src.name}: {src.dtypes[number - 1]} values are no classes; convert them (gdal_translate -ot Int32)"
         )
     return number
-
-
-def _grid(src: DatasetReader) -> Grid:
-    if src.crs is None:
-        raise InputError(f"{src.name}: no CRS; assign one with gdal_edit.py -a_srs")
-    return Grid(src.crs, src.transform, src.shape)
 
 
 def _read_runs(src: DatasetReader, band: int, allow: Callable[[int], None]) -> Runs:
