@@ -68,7 +68,7 @@ class SceneFlags(SceneOptions):
         typer.Option(
             "--date",
             metavar="DATE=FILE",
-            help="A date of the place, e.g. 2024-05-03=may.tif; once for each, instead of SCENE.",
+            help="A date of the place, e.g. 2024-05-03=may.tif, once for each; or datetime=stac_items.json.",
             rich_help_panel="Scene",
         ),
     ] = None
@@ -161,7 +161,8 @@ def _flag(option: Declared, *, topic: str) -> inspect.Parameter:
         rich_help_panel=(topic if said.topic is None else said.topic) or None,
     )
     shown_default = ",".join(default) if isinstance(default, tuple) else default
-    return _parameter(option.name, Annotated[kind | None if default is None else kind, flag], shown_default)
+    start = inspect.Parameter.empty if default is MISSING else shown_default
+    return _parameter(option.name, Annotated[kind | None if default is None else kind, flag], start)
 
 
 def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:

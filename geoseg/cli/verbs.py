@@ -77,6 +77,10 @@ VERBS = {
         "evaluate",
         "Score a prediction: IoU, F1, confusion, kappa, boundaries, objects; compare it with another; report it.",
     ),
+    "fetch-tiles": (
+        "fetch_tiles",
+        "Fetch the tiles of an area from a map service, XYZ or WMTS in Web Mercator, once, into a COG: a scene.",
+    ),
     "report": (
         "report",
         "Write report.html, run.qgz (a QGIS project), item.json (STAC) and SHA256SUMS beside the outputs of a run.",

@@ -1,5 +1,6 @@
 """Places: which file a name means from another folder, and where a file may be written. Loads no library."""
 
+import glob
 import os
 import re
 from collections.abc import Collection, Iterable
@@ -22,7 +23,8 @@ VECTORS = (*VECTOR_DRIVERS, ".kml", ".kmz", ".gml", ".sqlite")
 STYLE = ".qml"  # QGIS reads the style of a vector file that lies beside it
 SHAPE_PARTS = (".shx", ".dbf", ".prj", ".cpg")  # of a Shapefile that is no archive
 CONNECTION = re.compile(r"/vsi|[A-Za-z]\w+:")  # /vsicurl/…, https://…, NETCDF:"file.nc":variable
-DATED = re.compile(r"(\d{4}-\d{2}-\d{2}(?:T[\d:.]+Z?)?)=(.+)")  # a file of a scene of several dates
+OWN_DATES = "datetime"  # STAC's word: each item of a collection is a date
+DATED = re.compile(rf"(\d{{4}}-\d{{2}}-\d{{2}}(?:T[\d:.]+Z?)?|{OWN_DATES})=(.+)")  # a file of several dates
 ARCHIVES = re.compile(r"(?:/vsi(?:zip|gzip|tar|7z|rar)/)+")
 LAYERED_SOURCE = re.compile(r"<SrcDataSource[^>]*>([^<]+)</SrcDataSource>")  # of an OGR VRT
 
@@ -71,6 +73,17 @@ def located(path: str | Path, folder: Path | None = None) -> str:
         if piece.strip("./") and (folder / piece).is_file():
             return "".join(pieces[:begin]) + str(folder / piece) + "".join(pieces[end:])
     return name
+
+
+def matching(pattern: str) -> list[str]:
+    """Return the paths that a pattern matches, in order; folders that are there are taken as they are named.
+
+    So ``br[1]/*.tif`` are the files of a folder that is called so.
+    """
+    parts = Path(pattern).parts
+    there = next((k for k in range(len(parts) - 1, 0, -1) if Path(*parts[:k]).is_dir()), 0)
+    head = [glob.escape(str(Path(*parts[:there])))] if there else []
+    return sorted(glob.glob(os.path.join(*head, *parts[there:]), recursive=True))  # noqa: PTH118, PTH207
 
 
 def refuse_suffix(path: Path, suffixes: Collection[str]) -> None:

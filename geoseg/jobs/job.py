@@ -115,7 +115,7 @@ class Job:
         scene = self.scene
         return {
             "geoseg": __version__,
-            "source": self.source_stamps(),
+            "source": stamps(self.reads, seen=True),
             "bands": [
                 *map(_named, scene.sources),
                 *(repr(more) for more in (scene.tiles, scene.quality) if more is not None),
@@ -139,7 +139,7 @@ class Job:
         return hashlib.sha256(json.dumps(self.identity, sort_keys=True).encode()).hexdigest()
 
     def source_stamps(self) -> list[Stamp]:
-        """Return the stamps of the files that GDAL reads for the scene, as they are now; a remote one is its name."""
+        """Return the stamps of the files that GDAL reads for the scene, as they are now."""
         return stamps(self.reads)
 
 

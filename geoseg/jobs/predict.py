@@ -236,4 +236,8 @@ def _conclude(
     paths = publish(work, built, content, spent=not kept)
     if not kept:
         work.remove()
+    if request.options.report:
+        from geoseg.jobs.report import report  # PIL and sqlite3: most runs need neither
+
+        paths |= {path.name: path for path in report(request.out)}
     return Result(request.out, paths, content)

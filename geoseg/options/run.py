@@ -161,6 +161,10 @@ class RunOptions(EngineOptions):
         OnFailure,
         Option("stop: chunks that fail leave no outputs; fill: they become nodata, and the outputs' tags say so."),
     ] = "stop"
+    report: Annotated[
+        bool,
+        Option("Write report.html, run.qgz, item.json and SHA256SUMS beside the outputs, as geoseg report.", topic=""),
+    ] = False
     keep_parts: Annotated[bool, Option("Keep the job folder OUT/.job.")] = False
     max_runtime_s: Annotated[float | None, _MAX_RUNTIME] = None
     overwrite: Annotated[bool, _OVERWRITE] = False

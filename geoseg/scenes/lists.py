@@ -11,13 +11,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from geoseg.disk.files import refuse_special
-from geoseg.disk.places import located
+from geoseg.disk.places import located, matching
 from geoseg.errors import ConfigError, InputError
 
 log = logging.getLogger(__name__)
 
 SEPARATOR = ";"  # between the single-band files of one scene in a cell of a table
 DELIMITERS = ",;\t"  # between columns; spreadsheets write semicolons where the comma is the decimal point
+ITEM = "#"  # between a collection of STAC items and the id of one
 SHOWN_ONLY = {"thumbnail", "overview", "metadata"}  # roles of STAC assets that are no data
 
 
@@ -74,7 +75,7 @@ def _of_source(source: str, keys: ListKeys) -> Iterator[ListedScene]:
 def _of_glob(source: str) -> Iterator[ListedScene]:
     """Yield the files that match, but for the outputs of runs, which may lie under the same pattern."""
     is_pattern = glob.has_magic(source) and not _is_elsewhere(source) and not Path(source).is_file()
-    paths = sorted(p for p in glob.glob(source, recursive=True) if Path(p).is_file()) if is_pattern else [source]  # noqa: PTH207
+    paths = [p for p in matching(source) if Path(p).is_file()] if is_pattern else [source]
     own = {path for path in paths if is_pattern and is_output(Path(path))}
     if own:
         log.info("%s: %d files that match are outputs of geoseg, and no scenes", source, len(own))
@@ -136,11 +137,14 @@ def _of_stac(path: Path, keys: ListKeys) -> Iterator[ListedScene]:
     for name, assets in named:
         wanted = raster_assets(assets) if keys.assets is None else keys.assets
         missing = [a for a in wanted if "href" not in assets.get(a, {})]
-        if missing or not wanted or (keys.assets is None and len(wanted) > 1):
-            told = f"no asset {missing[0]}" if missing else "more or less than one raster"
+        if missing or not wanted:
+            told = f"no asset {missing[0]}" if missing else "no raster"
             yield ListedScene(
                 name, (), f"{path}: item {name} has {told} among {', '.join(assets) or 'none'}; see assets"
             )
+            continue
+        if keys.assets is None and len(wanted) > 1:  # its bands, as the item says them
+            yield ListedScene(name, (f"{path}{ITEM}{name}",))
             continue
         yield ListedScene(name, tuple(_beside(path, assets[a]["href"]) for a in wanted))
 
@@ -162,7 +166,7 @@ def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")  # spreadsheets write a byte order mark
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as a list of scenes ({error})") from error
+        raise InputError(f"{path}: cannot be read as a list of scenes ({error}); save it as UTF-8") from error
 
 
 def _beside(path: Path, file: str) -> str:

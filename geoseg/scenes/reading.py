@@ -18,7 +18,7 @@ from geoseg.errors import ConfigError, InputError
 from geoseg.scenes.local_only import LOCAL_DRIVERS, is_elsewhere
 from geoseg.scenes.no_raster import way_out
 from geoseg.scenes.reads import local_file
-from geoseg.scenes.remote import error_of, is_remote, settings
+from geoseg.scenes.remote import error_of, first_stamp, is_remote, settings
 from geoseg.scenes.scene import BandSource, Placing, Quality, Scene, Tiles
 from geoseg.values.box import Box
 from geoseg.values.raster import Raster
@@ -40,6 +40,7 @@ def open_raster(path: str, *, local_only: bool = False) -> DatasetReader:
     refuse_special(local_file(path) or path)
     try:
         if is_remote(path):
+            first_stamp(path)
             with rasterio.Env(**settings()):
                 return rasterio.open(path)
         return _opened_locally(path) if local_only else rasterio.open(path)

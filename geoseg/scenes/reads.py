@@ -65,17 +65,17 @@ def local_file(name: str) -> Path | None:
     return None
 
 
-def stamps(files: Iterable[str]) -> list[Stamp]:
+def stamps(files: Iterable[str], *, seen: bool = False) -> list[Stamp]:
     """Return [name, bytes, mtime, ctime, inode] of each file as it is now, times in ns; [name] where there is none.
 
-    Of a remote one: its address, ETag, date and bytes, see ``remote.stamp``.
+    Of a remote one: its address, ETag, date and bytes, see ``remote.stamp``; seen: as this process first saw it.
 
     ctime shows what keeps size and mtime (cp -p, touch -r), the inode a file that was moved into the place of another
     one. NFS, Lustre, GPFS and Ceph give all four as the server has them, the same on every machine; GDAL opens a file
     anew for each strip, and NFS asks the server for its attributes at every open. sshfs, and SMB mounted with
     noserverino, number inodes anew on each machine: see ``changed``.
     """
-    return [_stamp(file) for file in files]
+    return [list(remote.first_stamp(file)) if seen and is_remote(file) else _stamp(file) for file in files]
 
 
 def changed(found: list[Stamp], wanted: list[Stamp], *, inodes: bool = True) -> list[str]:

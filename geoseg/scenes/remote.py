@@ -3,7 +3,10 @@
 import os
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
+from http.client import HTTPException
+from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
@@ -25,10 +28,15 @@ SETTINGS: dict[str, str] = {
     "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": "YES",
     "GDAL_HTTP_USERAGENT": f"geoseg/{__version__}",
 }
+AGENT = {"User-Agent": SETTINGS["GDAL_HTTP_USERAGENT"]}
 MOST_TEXT = 16 * 2**20  # bytes
 TIMEOUT_S, PAUSES_S = 10, (0.5, 1.0, 2.0)
 SHOWS_CHANGE = ("ETag", "Last-Modified", "Content-Length")
 REFUSED = re.compile(r"HTTP response code(?: on \S+)?: (?!408|429)4\d\d|does not exist|not recognized", re.IGNORECASE)
+
+
+class NotThereError(InputError):
+    """An address behind which nothing is."""
 
 
 def is_remote(name: str) -> bool:
@@ -48,6 +56,12 @@ def error_of(name: str, reason: str) -> InputError | TryAgainError:
     return TryAgainError(f"{name}: cannot be fetched ({reason or 'no answer'}); run the same command again")
 
 
+@cache
+def first_stamp(name: str) -> tuple[object, ...]:
+    """Return the ``stamp`` of a raster as this process first saw it: GDAL may give its pixels of then to the end."""
+    return tuple(stamp(name))
+
+
 def stamp(name: str) -> list[object]:
     """Return the name with what its server says that changes with a file: ETag, date, bytes.
 
@@ -57,30 +71,47 @@ def stamp(name: str) -> list[object]:
     found = URL.search(name)
     if found is None:
         return [name]
-    request = Request(found[0], method="HEAD", headers={"User-Agent": SETTINGS["GDAL_HTTP_USERAGENT"]})
-    for pause in (*PAUSES_S, None):
-        try:
-            with urlopen(request, timeout=TIMEOUT_S) as answer:
-                return [name, *(answer.headers.get(key, "") for key in SHOWS_CHANGE)]
-        except HTTPError as error:
-            if error.code in (404, 410):
-                raise InputError(f"{name}: not there (HTTP {error.code}); check the address") from error
-            if error.code < 500 and error.code != 429:
-                return [name]  # e.g. signed for reading alone
-            failure: Exception = error
-        except (URLError, OSError) as error:
-            failure = error
-        if pause is not None:
-            time.sleep(pause)
-    raise TryAgainError(f"{name}: its server does not answer ({failure}); run the same command again") from failure
+    request = Request(found[0], method="HEAD", headers=AGENT)
+    answer = _answer(name, request, lambda said: [said.headers.get(key, "") for key in SHOWS_CHANGE])
+    return [name, *([] if answer is None else answer)]  # None: e.g. signed for reading alone
+
+
+def content_of(url: str, most_bytes: int) -> bytes | None:
+    """Return what is behind a URL, None where nothing is; raises as ``stamp`` does, and InputError beyond a size."""
+    try:
+        content = _answer(url, Request(url, headers=AGENT), lambda said: bytes(said.read(most_bytes + 1)))
+    except NotThereError:
+        return None
+    if content is None:
+        raise InputError(f"{url}: its server refuses it; check the address, and the right to read it")
+    if len(content) > most_bytes:
+        raise InputError(f"{url}: gives more than {most_bytes:,} bytes; is it the right address?")
+    return content
 
 
 def text_of(url: str) -> str:
     """Return a text behind a URL, such as a STAC item; raises as ``stamp`` does."""
-    stamp(url)  # waits, and tells what is not there from what is away
-    request = Request(url, headers={"User-Agent": SETTINGS["GDAL_HTTP_USERAGENT"]})
-    try:
-        with urlopen(request, timeout=TIMEOUT_S) as answer:
-            return str(answer.read(MOST_TEXT).decode("utf-8", "replace"))
-    except (URLError, OSError) as error:
-        raise TryAgainError(f"{url}: its server does not answer ({error}); run the same command again") from error
+    content = content_of(url, MOST_TEXT)
+    if content is None:
+        raise NotThereError(f"{url}: not there; check the address")
+    return content.decode("utf-8", "replace")
+
+
+def _answer[T](name: str, request: Request, read: Callable[[Any], T]) -> T | None:
+    """Return what ``read`` makes of an answer, None where the server refuses; see ``stamp``."""
+    failure: Exception | None = None
+    for pause in (*PAUSES_S, None):
+        try:
+            with urlopen(request, timeout=TIMEOUT_S) as answer:
+                return read(answer)
+        except HTTPError as error:
+            if error.code in (404, 410):
+                raise NotThereError(f"{name}: not there (HTTP {error.code}); check the address") from error
+            if error.code < 500 and error.code != 429:
+                return None
+            failure = error
+        except (URLError, OSError, HTTPException) as error:
+            failure = error
+        if pause is not None:
+            time.sleep(pause)
+    raise TryAgainError(f"{name}: its server does not answer ({failure}); run the same command again") from failure

@@ -198,6 +198,10 @@ class Scene:
         count fits. What it lacks of the bands that ``optional`` names is left out. Raises InputError otherwise.
         """
         wanted = self._without_lacking(wanted, optional)
+        if self.named and (own := _dates(self.bands)) != (asked := _dates(wanted)):
+            raise InputError(
+                f"{self.name}: {own} date{'s' * (own > 1)}, the model is for {asked}; name each with --date DATE=FILE"
+            )
         if self.named:
             order = self.bands.indices_of(wanted, where=self.name)
         elif len(self.bands) == len(wanted):
@@ -221,3 +225,8 @@ class Scene:
             return wanted
         held = [b for b in wanted if b.name not in optional or (self.named and self.bands.holds(b))]
         return BandSet(tuple(held))
+
+
+def _dates(bands: BandSet) -> int:
+    """Return of how many dates bands are, NAME@1, NAME@2, …; 1 where none is said."""
+    return max((int(n) for b in bands if (n := b.name.rpartition("@")[2]).isdigit() and "@" in b.name), default=1)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from geoseg.disk.places import CONNECTION, located
+from geoseg.disk.places import CONNECTION, located, matching
 from geoseg.errors import InputError
 from geoseg.scenes.lists import is_output
 
@@ -36,7 +36,7 @@ def listed_tiles(path: str) -> list[Listed] | None:
         found = _rasters(place.iterdir()) or _rasters(place.rglob("*"))
         return [Listed(file) for file in found] or None  # GDAL knows formats that are folders
     if glob.has_magic(path) and not place.exists():
-        found = _rasters((Path(p) for p in glob.glob(path, recursive=True)), every=True)  # noqa: PTH207
+        found = _rasters(map(Path, matching(path)), every=True)
         if not found:
             raise InputError(f"{path}: no file matches; check the pattern")
         return [Listed(file) for file in found]
@@ -51,7 +51,7 @@ def product_names(path: str) -> list[str]:
     if place.is_dir() and not PRODUCT.search(place.name):
         return sorted(str(p) for p in place.iterdir() if PRODUCT.search(p.name))
     if not CONNECTION.match(path) and glob.has_magic(path) and not place.exists():
-        return sorted(p for p in glob.glob(path, recursive=True) if PRODUCT.search(Path(p).name))  # noqa: PTH207
+        return [p for p in matching(path) if PRODUCT.search(Path(p).name)]
     return []
 
 

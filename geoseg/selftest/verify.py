@@ -179,6 +179,7 @@ def _quiet(options: RunOptions) -> RunOptions:
         shard=None,
         on_failure="fill",
         keep_parts=False,
+        report=False,
         max_runtime_s=None,
         overwrite=False,
         fresh=False,

@@ -5,7 +5,7 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from geoseg.disk.places import DATED
+from geoseg.disk.places import located
 from geoseg.models.spec import Range
 from geoseg.models.value import Value
 from geoseg.training.label_spec import LabelLayer
@@ -51,11 +51,6 @@ class BlockSplit(Value):
         if self.folds is not None and self.fold >= self.folds:
             raise ValueError(f"fold {self.fold}: folds are 0 to {self.folds - 1}")
         return self
-
-
-def _under(folder: Path, scene: str) -> str:
-    dated = DATED.fullmatch(scene)
-    return f"{dated[1]}={folder / dated[2]}" if dated else str(folder / scene)
 
 
 class LabelledScene(Value):
@@ -111,7 +106,7 @@ class LabelledScene(Value):
 
     def under(self, folder: Path) -> "LabelledScene":
         """Return the same with paths under ``folder``."""
-        scenes = tuple(_under(folder, s) for s in self.scenes)
+        scenes = tuple(located(s, folder) for s in self.scenes)
         layers = tuple(layer.model_copy(update={"file": str(folder / layer.file)}) for layer in self.layers)
         beside = {k: str(folder / v) for k in ("ignore", "area") if (v := getattr(self, k)) is not None}
         return self.model_copy(

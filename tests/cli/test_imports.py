@@ -28,6 +28,7 @@ MAY_LOAD: dict[str, tuple[set[str], int]] = {
     "labels, refused": (set(), 2),
     "train, refused": (set(), 5),
     "regularize, refused": (set(), 2),
+    "fetch-tiles, refused": (set(), 5),
     "qgis": (set(), 0),
     "demo, refused": ({"shapely"}, 5),
     "check": (POLYGONS, 0),
@@ -62,8 +63,8 @@ CHAINS = (
         "info", "models", "import, refused", "export, refused", "fit, refused", "segment, refused", "prompt, refused",
         "review, refused", "monitor, refused",
         "advise", "autoconfig, refused", "labels, refused", "calibrate, refused", "check-labels, refused",
-        "train, refused", "regularize, refused", "qgis", "demo, refused", "check", "evaluate", "areas",
-        "report", "change", "vectorize", "regularize", "buildings", "train",
+        "train, refused", "regularize, refused", "fetch-tiles, refused", "qgis", "demo, refused", "check", "evaluate",
+        "areas", "report", "change", "vectorize", "regularize", "buildings", "train",
     ),
     ("finish", "predict", "plan", "run", "batch", "verify, refused"),
 )  # fmt: skip
@@ -116,6 +117,7 @@ def arguments(tiny_scene, tiny_bundle, tiny_truth, finished_run, tmp_path_factor
     (folder / "exported").mkdir()
     (folder / "exported" / "model.onnx").touch()
     classes = finished_run / "classes.tif"
+    tiles = ["https://example.org/{z}/{x}/{y}", "--aoi", tiny_truth, "--zoom", "9", "--licence", "CC0"]
     return {
         "--help": ["--help"],
         "info": ["info", tiny_scene],
@@ -144,6 +146,7 @@ def arguments(tiny_scene, tiny_bundle, tiny_truth, finished_run, tmp_path_factor
         "autoconfig, refused": ["autoconfig", folder, "-o", folder / "config.txt"],
         "labels, refused": ["labels", "weak", tiny_scene, "--marks", tiny_truth, "-o", folder / "labels.png"],
         "train, refused": ["train", folder / "train.yaml", "-o", tiny_bundle],
+        "fetch-tiles, refused": ["fetch-tiles", *tiles, "-o", tiny_scene],
         "evaluate": ["evaluate", finished_run, "--truth", tiny_truth],
         "report": ["report", shutil.copytree(finished_run, folder / "reported")],
         "areas": ["areas", classes, "--zones", tiny_truth, "-o", folder / "areas.csv", "-q"],

@@ -12,6 +12,7 @@ from xml.etree import ElementTree as ET
 import pytest
 import rasterio
 
+import geoseg
 from geoseg.errors import InputError
 from geoseg.jobs.report import report
 from geoseg.outputs.check import check_outputs
@@ -25,6 +26,13 @@ def out(finished_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = shutil.copytree(finished_run, tmp_path_factory.mktemp("report") / "out")
     assert [path.name for path in report(folder)] == ["report.html", "run.qgz", "item.json", "SHA256SUMS"]
     return folder
+
+
+def test_a_run_reports_of_itself_where_it_is_asked_to(tiny_scene: Path, tiny_bundle: Path, tmp_path: Path) -> None:
+    options = geoseg.RunOptions(engine="sync", report=True)
+    result = geoseg.predict(tiny_scene, tiny_bundle, tmp_path / "out", options=options)
+    assert {"report.html", "run.qgz", "item.json", "SHA256SUMS"} <= result.paths.keys()
+    assert faults(tmp_path / "out") == []
 
 
 def faults(folder: Path) -> list[str]:

@@ -38,9 +38,11 @@ def test_dates_are_ordered_and_lack_data_each_by_itself(dates):
     assert np.isnan(raster.data[:3, 2:, :5]).all()
     assert (raster.data[:3, 2:, 5:] == 50).all()
     assert (raster.data[3:, 2:] == 120).all()
+    with pytest.raises(InputError, match="2 dates, the model is for 3; name each with --date"):
+        scene.select(BandSet.parse("red@1,red@3"))
     late = scene.select(BandSet.parse("blue@2,red@1"))
     np.testing.assert_array_equal(read(late, late.grid.box).data, raster.data[[5, 0]])
-    with pytest.raises(InputError, match="band red not found"):
+    with pytest.raises(InputError, match="2 dates, the model is for 1"):
         scene.select(BandSet.parse("red"))
 
 

@@ -175,13 +175,14 @@ def test_what_makes_no_mosaic_is_refused(tmp_path, index):
         open_scene(folder)
 
 
-def test_maps_and_polygons_of_tiles_are_those_of_one_file(tmp_path, tiny_scene, tiny_bundle, finished_run):
+@pytest.mark.parametrize("side", [(23, 23), pytest.param((5, 6), marks=pytest.mark.nightly, id="1024 tiles")])
+def test_maps_and_polygons_of_tiles_are_those_of_one_file(tmp_path, tiny_scene, tiny_bundle, finished_run, side):
     (folder := tmp_path / "tiles").mkdir()
     with rasterio.open(tiny_scene) as src:
         data, place = src.read(), src.transform
-    for row in range(0, data.shape[1], 23):
-        for col in range(0, data.shape[2], 23):
-            cut = data[:, row : row + 23, col : col + 23]
+    for row in range(0, data.shape[1], side[0]):
+        for col in range(0, data.shape[2], side[1]):
+            cut = data[:, row : row + side[0], col : col + side[1]]
             at = place @ Affine.translation(col, row)
             write_tif(folder / f"{row}_{col}.tif", cut, transform=at, photometric="RGB")
     flags = ["-q", "--probabilities", "--split", "none"]

@@ -47,10 +47,33 @@ def test_a_collection_is_a_mosaic_of_which_the_clearest_gives_the_pixel(tmp_path
         item(tmp_path, "c", east=3e5 + 80),
     ]
     path = write(tmp_path / "all.json", {"type": "FeatureCollection", "features": items})
+    one = open_scene(f"{path}#b")
+    assert read(one, one.grid.box).data[0, 0, 0] == 4000
+    with pytest.raises(InputError, match="no such file"):
+        open_scene(f"{path}#z")
     for overlap, value in (("first", 3000), ("clearest", 4000)):
         scene = open_scene(path, overlap=overlap)
         assert scene.grid.shape == (8, 16)
         assert read(scene, scene.grid.box).data[0, 0, [0, 15]].tolist() == [value, 3000]
+
+
+def test_the_items_of_a_collection_are_dates_where_it_is_asked_for(tmp_path):
+    items = [
+        item(tmp_path, "june", value=4000, datetime="2024-06-01T10:00:00Z"),
+        item(tmp_path, "may", value=3000),
+    ]
+    path = write(tmp_path / "all.json", {"type": "FeatureCollection", "features": items})
+    scene = open_scene(f"datetime={path}")
+    assert scene.bands.names == ("red@1", "nir@1", "red@2", "nir@2")
+    assert read(scene, scene.grid.box).data[:, 0, 0].tolist() == [3000, 3000, 4000, 4000]
+    items[0]["properties"]["datetime"] = "2024-05-03T10:00:20Z"
+    write(path, {"type": "FeatureCollection", "features": items})
+    with pytest.raises(InputError, match="the date 2024-05-03 comes twice"):
+        open_scene(f"datetime={path}")
+    items[0]["properties"]["datetime"] = None
+    write(path, {"type": "FeatureCollection", "features": items})
+    with pytest.raises(InputError, match="holds no STAC items that all say their datetime"):
+        open_scene(f"datetime={path}")
 
 
 def test_what_lacks_assets_is_refused(tmp_path):

@@ -12,7 +12,7 @@ from geoseg.disk.places import located
 from geoseg.errors import InputError
 from geoseg.scenes import remote
 from geoseg.scenes.geotiff import describe_file
-from geoseg.scenes.lists import raster_assets
+from geoseg.scenes.lists import ITEM, raster_assets
 from geoseg.scenes.local_only import is_elsewhere
 from geoseg.scenes.products.bands import on_finest
 from geoseg.scenes.recipe import Described, Given
@@ -22,11 +22,15 @@ SHIFTED = "earthsearch:boa_offset_applied"  # the offset is in the numbers alrea
 
 
 def scenes(path: str, given: Given) -> list[Described]:
-    """Return the scene of each item; none for what is no STAC. Raises InputError for one without rasters."""
+    """Return the scene of each item, of FILE#ID that of one; none for what is no STAC.
+
+    Raises InputError for an item without rasters.
+    """
     return [_scene(item, path, given) for item in _items(path, given)]
 
 
 def _items(path: str, given: Given) -> list[dict[str, Any]]:
+    path, _, wanted = path.rpartition(ITEM) if ITEM in path and not Path(path).exists() else (path, "", "")
     address = urlsplit(path)
     away = address.scheme in ("http", "https")
     if PurePosixPath(address.path if away else path).suffix.lower() not in SUFFIXES and "/items/" not in path:
@@ -43,7 +47,7 @@ def _items(path: str, given: Given) -> list[dict[str, Any]]:
     try:
         content = json.loads(text)
         items = content["features"] if content.get("type") == "FeatureCollection" else [content]
-        return [item for item in items if isinstance(item["assets"], dict)]
+        return [item for item in items if isinstance(item["assets"], dict) and wanted in ("", item.get("id"))]
     except (ValueError, KeyError, TypeError, AttributeError):
         return []
 
