@@ -130,7 +130,7 @@ def _trained(
     from geoseg.integrations.named import resolved
     from geoseg.models.backends.torch import choose_device
     from geoseg.models.bundle import load_model, save_model
-    from geoseg.outputs.pictures import write_png
+    from geoseg.scenes.pictures import write_png
     from geoseg.training.audit.run import quick
     from geoseg.training.checkpoint import Checkpoint
     from geoseg.training.examples import examples

@@ -71,6 +71,13 @@ class Plan:
     values: tuple[BandFit, ...] = ()
     doubts: tuple[str, ...] = ()
 
+    def _repr_html_(self) -> str:
+        """Return its numbers with a picture of the scene, for notebooks."""
+        from geoseg.scenes.notebook import scene_html
+
+        told = (f"  {key}: {value}" for key, value in self.as_json().items() if isinstance(value, str | int | float))
+        return scene_html(self.job.scene, "\n".join(("", "Plan", *told)))
+
     @property
     def peak_bytes(self) -> int:
         """Projected peak memory of a process: chunks first, polygons after them."""

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geoseg.errors import ConfigError
+from geoseg.values.classes import ClassMap
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -32,6 +33,16 @@ class Result:
             f"  missing  {missing} chunks are nodata" if missing else "",
         ]
         return "\n".join(filter(None, lines))
+
+    def _repr_html_(self) -> str:
+        """Return the same lines with a picture of the classes, for notebooks."""
+        from geoseg.scenes.notebook import framed, small_classes
+
+        path, rows = self.paths.get("classes.tif"), self.run.get("classes")
+        if path is None or not rows:
+            return framed(repr(self))
+        classes = ClassMap.from_json(rows)
+        return framed(repr(self), small_classes(path, classes), classes)
 
     def to_xarray(self, name: str = "classes") -> "xr.DataArray":
         """Open a raster output, e.g. "confidence", lazily: dask-backed, georeferenced, ``.rio``-ready."""

@@ -44,6 +44,21 @@ class ModelBundle:
     weights: Weights
     digest: str
 
+    def _repr_html_(self) -> str:
+        """Return what it takes and gives with the colours of its classes, for notebooks."""
+        from geoseg.scenes.notebook import framed
+
+        spec = self.spec
+        told = {
+            "network": spec.arch.name,
+            "bands": ", ".join(band.name for band in spec.bands),
+            "trained at": "any resolution" if spec.gsd_m is None else f"{spec.gsd_m:g} m",
+            "licence": spec.licence or "none stated",
+            "digest": self.digest[:16],
+        }
+        lines = (f"ModelBundle {spec.name}", *(f"  {key:11}{value}" for key, value in told.items()))
+        return framed("\n".join(lines), classes=spec.class_map)
+
     @property
     def backend(self) -> str:
         """What runs the network: a key of ``geoseg.models.backends.BACKENDS``."""

@@ -139,6 +139,12 @@ class Scene:
             )
         )
 
+    def _repr_html_(self) -> str:
+        """Return the same lines with a picture, for notebooks."""
+        from geoseg.scenes.notebook import scene_html
+
+        return scene_html(self)
+
     @property
     def files(self) -> tuple[str, ...]:
         """The files, each once, in order."""

@@ -13,14 +13,19 @@ from geoseg.values.grid import Grid
 Shown = tuple[NDArray[np.float32], NDArray[np.bool_]]  # bands (C, H, W), and where they are known
 
 
+def colors_of(scene: Scene) -> list[int]:
+    """Return the places of red, green and blue among a scene's bands; else of its first three, or its first."""
+    names = [name.removesuffix("@1") for name in scene.bands.names]
+    colors = [names.index(c) for c in ("red", "green", "blue") if c in names]
+    return colors if len(colors) == 3 else list(range(3 if len(names) >= 3 else 1))
+
+
 def shown(scene: Scene, grid: Grid) -> Shown:
     """Return the red, green and blue of a scene on a grid, bilinear; else its first three bands, or its first.
 
     Nothing is known where the scene does not reach. Raises InputError where its blocks cannot be decoded.
     """
-    names = scene.bands.names
-    colors = [names.index(c) for c in ("red", "green", "blue") if c in names]
-    chosen = colors if len(colors) == 3 else list(range(3 if len(names) >= 3 else 1))
+    chosen = colors_of(scene)
     out, weight = np.zeros((len(chosen), *grid.shape), np.float32), np.zeros(grid.shape, np.float32)
     box = _box_of(grid, scene.grid)
     if box is None:

@@ -7,7 +7,7 @@ from scipy.ndimage import binary_dilation
 from torch import nn
 
 from geoseg.models.spec import ModelSpec
-from geoseg.outputs.pictures import Rgb, boundaries, drawn, of_bands, of_classes, sheet
+from geoseg.scenes.pictures import Rgb, boundaries, drawn, of_bands, of_classes, sheet
 from geoseg.training.areas import CELL_PX, LabelledArea, shown
 from geoseg.training.samples import Samples
 from geoseg.training.spec import TrainSpec

@@ -7,8 +7,8 @@ from html.parser import HTMLParser
 import numpy as np
 from PIL import Image
 
-from geoseg.outputs import pictures
 from geoseg.outputs.page import figure, legend, page, shaded, side_by_side, table, write_page
+from geoseg.scenes import pictures
 from geoseg.values.classes import ClassInfo, ClassMap
 
 HOSTILE = '<script>alert(1)</script>" onload="x'

@@ -10,8 +10,9 @@ from geoseg.disk.files import write_json
 from geoseg.errors import InputError
 from geoseg.jobs.evaluate.judged import Judged
 from geoseg.jobs.evaluate.places import SHOWN_PX, imagery, worst
-from geoseg.outputs import page, pictures
-from geoseg.outputs.pictures import Rgb
+from geoseg.outputs import page
+from geoseg.scenes import pictures
+from geoseg.scenes.pictures import Rgb
 from geoseg.scenes.scene import Scene
 from geoseg.values.box import Box
 

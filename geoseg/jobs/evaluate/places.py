@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from geoseg.errors import InputError
 from geoseg.jobs.evaluate.errors import ERRORS, errors_in
 from geoseg.jobs.evaluate.judged import Judged
-from geoseg.outputs import pictures
-from geoseg.outputs.pictures import Rgb
+from geoseg.scenes import pictures
+from geoseg.scenes.pictures import Rgb
 from geoseg.scenes.scene import Scene
 from geoseg.scenes.shown import shown
 from geoseg.values.box import Box

@@ -12,8 +12,9 @@ from geoseg.jobs.evaluate.errors import BAND, ERRORS, RIGHT, errors_in
 from geoseg.jobs.evaluate.judged import Judged
 from geoseg.jobs.evaluate.places import Place, overview, panels, worst
 from geoseg.jobs.evaluate.tables import Table, of_changes, of_classes
-from geoseg.outputs import page, pictures
+from geoseg.outputs import page
 from geoseg.outputs.page import Html
+from geoseg.scenes import pictures
 from geoseg.scenes.scene import Scene
 from geoseg.values.box import Box
 from geoseg.values.classes import NODATA

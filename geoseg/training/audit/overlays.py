@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from geoseg.outputs import pictures
-from geoseg.outputs.pictures import Rgb
+from geoseg.scenes import pictures
+from geoseg.scenes.pictures import Rgb
 from geoseg.training.areas import LabelledArea, blocks, shown
 from geoseg.training.targets import IGNORE, BuildingTarget, ClassTarget
 from geoseg.values.box import Box

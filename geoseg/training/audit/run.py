@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geoseg.errors import GeosegError
-from geoseg.outputs import page, pictures
+from geoseg.outputs import page
 from geoseg.outputs.page import Html
-from geoseg.outputs.pictures import Rgb
+from geoseg.scenes import pictures
+from geoseg.scenes.pictures import Rgb
 from geoseg.training.areas import LabelledArea
 from geoseg.training.audit.duplicates import of_looks, of_places
 from geoseg.training.audit.findings import Finding, of_data, of_shares, of_void, shares

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, gaussian_gradient_magnitude
 
-from geoseg.outputs.pictures import boundaries
+from geoseg.scenes.pictures import boundaries
 from geoseg.training.areas import AreaPixels, LabelledArea, blocks
 from geoseg.training.audit.findings import Finding, Level
 from geoseg.training.targets import IGNORE, BuildingTarget, ClassTarget
