@@ -146,13 +146,22 @@ def _cut_edges(
 
 def _fill(labels: NDArray[np.int32], contour: shapely.Polygon, corner: NDArray[np.float64]) -> None:
     """Label, in place, the pixels of holes that the contour fills with the nearest building."""
-    rows, cols = np.nonzero(ndimage.binary_fill_holes(labels > 0) & (labels == 0))
-    x, y = cols + 0.5 + corner[0], rows + 0.5 + corner[1]
-    inside = shapely.contains_xy(contour, x, y)
-    if inside.any():
-        nearest = ndimage.distance_transform_edt(labels == 0, return_distances=False, return_indices=True)
-        rows, cols = rows[inside], cols[inside]
-        labels[rows, cols] = labels[tuple(nearest[:, rows, cols])]
+    free, count = ndimage.label(labels == 0)
+    enclosed = np.ones(count + 1, np.bool_)
+    enclosed[0] = False
+    for side in (free[0], free[-1], free[:, 0], free[:, -1]):
+        enclosed[side] = False
+    if not enclosed.any():
+        return
+    rows, cols = np.nonzero(enclosed[free])
+    _, at, hole = np.unique(free[rows, cols], return_index=True, return_inverse=True)
+    shapely.prepare(contour)  # a hole is filled as a whole
+    inside = shapely.contains_xy(contour, cols[at] + 0.5 + corner[0], rows[at] + 0.5 + corner[1])[hole]
+    if inside.any():  # the nearest pixel of a building lies beside the hole
+        around = labels[rows.min() - 1 : rows.max() + 2, cols.min() - 1 : cols.max() + 2]
+        nearest = ndimage.distance_transform_edt(around == 0, return_distances=False, return_indices=True)
+        rows, cols = rows[inside] - rows.min() + 1, cols[inside] - cols.min() + 1
+        around[rows, cols] = around[tuple(nearest[:, rows, cols])]
 
 
 @njit(cache=True, nogil=True)

@@ -77,15 +77,22 @@ def _redrawn(
     polygons: NDArray[np.object_], corners: NDArray[np.float64], start: NDArray[np.int64], owner: NDArray[np.intp]
 ) -> NDArray[np.object_]:
     """Return the polygons with other rings, laid out as in ``Rings``, or as they were where that is nothing like it."""
-    out = polygons.copy()
-    drawn = np.split(corners, start[1:-1])
-    first = np.searchsorted(owner, np.arange(len(polygons) + 1))
-    for i, polygon in enumerate(polygons):
-        rings = [xy[(xy != np.roll(xy, 1, axis=0)).any(axis=1)] for xy in drawn[first[i] : first[i + 1]]]
-        if min(map(len, rings)) >= 3:
-            made = shapely.Polygon(rings[0], rings[1:])
-            if made.is_valid and shapely.hausdorff_distance(made, polygon) <= FARTHEST:
-                out[i] = made
+    ring = np.repeat(np.arange(len(owner)), np.diff(start))
+    last = np.arange(len(ring)) - 1
+    last[start[:-1][start[:-1] < start[1:]]] = (start[1:] - 1)[start[:-1] < start[1:]]
+    kept = (corners != corners[last]).any(axis=1)
+    corners, ring = corners[kept], ring[kept]
+    whole = np.ones(len(polygons), np.bool_)
+    whole[owner[np.bincount(ring, minlength=len(owner)) < 3]] = False
+    drawn = whole[owner[ring]]
+    _, ring = np.unique(ring[drawn], return_inverse=True)
+    out, new = polygons.copy(), np.flatnonzero(whole)
+    if len(new):
+        lines = shapely.linearrings(corners[drawn], indices=ring)
+        made = shapely.polygons(lines, indices=np.unique(owner[whole[owner]], return_inverse=True)[1])
+        good = shapely.is_valid(made)
+        good[good] = shapely.hausdorff_distance(made[good], polygons[new[good]]) <= FARTHEST
+        out[new[good]] = made[good]
     return out
 
 

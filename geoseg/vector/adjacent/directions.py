@@ -4,12 +4,12 @@ A wall of a few metres says its direction within some degrees only; that of its 
 whole, so right angles stay, and only where their contours allow it.
 """
 
-from math import pi
+from math import cos, pi, sin
 
 import numpy as np
+import shapely
 from numba import njit
 from numpy.typing import NDArray
-from shapely import affinity
 
 from geoseg.vector.adjacent.edges import edges_of
 from geoseg.vector.adjacent.tolerance import ious
@@ -30,8 +30,9 @@ def align(polygons: NDArray[np.object_], contours: NDArray[np.object_]) -> NDArr
         left = np.flatnonzero(apart)
         mode = left[np.argmax(_votes(direction[left], weight[left]))]
         by = _turned(direction[mode] - direction[left])
-        near = left[np.abs(by) < TURN]
-        turned = np.array([_rotated(out[k], by[left == k][0]) for k in near], object)
+        close = np.abs(by) < TURN
+        near = left[close]
+        turned = _rotated(out[near], by[close])
         good = ious(turned, contours[near]) >= ious(out[near], contours[near]) - LOSS
         good |= near == mode
         out[near[good]] = turned[good]
@@ -42,20 +43,31 @@ def align(polygons: NDArray[np.object_], contours: NDArray[np.object_]) -> NDArr
 def _votes(direction: NDArray[np.float64], weight: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the weight of the buildings with about the direction of each, (M,), the nearer the more."""
     at = np.minimum(((direction / (pi / 2)) % 1 * BINS).astype(np.int64), BINS - 1)
-    off = np.abs(_turned(np.arange(BINS, dtype=np.float64) * (pi / 2 / BINS)))
-    kernel = np.maximum(1 - off / TURN, 0)
     of_bin = np.bincount(at, weights=weight, minlength=BINS)
-    votes = np.array([(of_bin * np.roll(kernel, i)).sum() for i in range(BINS)])
-    return votes[at]
+    return np.asarray((of_bin * _KERNELS[at]).sum(axis=1))
 
 
-def _rotated(polygon: object, by: float) -> object:
-    return affinity.rotate(polygon, float(by), origin="centroid", use_radians=True)
+def _rotated(polygons: NDArray[np.object_], by: NDArray[np.float64]) -> NDArray[np.object_]:
+    """Turn polygons, (M,), about their centroids by angles in radians, (M,)."""
+    of = np.repeat(np.arange(len(by)), shapely.get_num_coordinates(polygons))
+    c, s = (np.array([function(angle) for angle in by.tolist()]) for function in (cos, sin))
+    x0, y0 = shapely.get_coordinates(shapely.centroid(polygons)).T
+    right, up = x0 - x0 * c + y0 * s, y0 - x0 * s - y0 * c
+
+    def turned(xy: NDArray[np.float64]) -> NDArray[np.float64]:
+        x, y = xy.T
+        return np.column_stack([c[of] * x - s[of] * y + right[of], s[of] * x + c[of] * y + up[of]])
+
+    return shapely.transform(polygons, turned)
 
 
 def _turned(angle: NDArray[np.float64]) -> NDArray[np.float64]:
     """Wrap angles to [-pi/4, pi/4)."""
     return np.asarray((angle + pi / 4) % (pi / 2) - pi / 4)
+
+
+_KERNEL = np.maximum(1 - np.abs(_turned(np.arange(BINS, dtype=np.float64) * (pi / 2 / BINS))) / TURN, 0)
+_KERNELS = np.array([np.roll(_KERNEL, i) for i in range(BINS)])  # what a direction in each bin counts for one in bin i
 
 
 @njit(cache=True, nogil=True)

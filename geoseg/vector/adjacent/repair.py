@@ -100,7 +100,7 @@ def simplified_contours(
     for side_px in (SIMPLIFY_PX,) if tolerance is None else tolerance.sides_px:
         simple = simplified(contours, side_px)
         wrong = _check(simple, contours, np.ones(len(contours), np.bool_), tolerance)[1]
-        if is_coverage(simple) and not (wrong if chosen is None else wrong[chosen]).any():
+        if not (wrong if chosen is None else wrong[chosen]).any() and is_coverage(simple):
             return simple
     return contours
 

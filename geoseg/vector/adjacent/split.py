@@ -139,6 +139,7 @@ def cut_along(
     polygon, places = moved(polygon, -corner), anchors - corner
     rings = [shapely.get_coordinates(ring) for ring in rings_of(polygon)]
     faces = enclosed_faces([*rings, *(xy - corner for xy in lines)])
+    shapely.prepare(polygon)
     faces = faces[shapely.contains_xy(polygon, inner_points(faces))]
     place, face = shapely.STRtree(faces).query(shapely.points(places), predicate="within")
     alone = np.bincount(face, minlength=len(faces))[face] == 1

@@ -1,15 +1,54 @@
 """Closeness: the exact distance of polygons from their contours, and whether it is within the tolerance."""
 
 from dataclasses import dataclass
+from math import sqrt
+from typing import NamedTuple
 
 import numpy as np
 import shapely
+from numba import njit
 from numpy.typing import NDArray
 
 from geoseg.vector.fit.fit import LEAST_IOU
 from geoseg.vector.pixels.places import moved
 
-LARGE = 10**6  # vertices times corners from which an index of the walls pays
+LARGE = 3 * 10**7  # vertices times corners from which an index of the walls pays
+IOU_DIGITS = 12  # decimals that sums in any order have in common
+
+
+class Loops(NamedTuple):
+    """The rings of N shapes, which may have several parts."""
+
+    xy: NDArray[np.float64]
+    """Vertices of all rings, the last of each its first, (V, 2)."""
+    start: NDArray[np.int64]
+    """Ring k has the vertices start[k] to start[k + 1], (R + 1,)."""
+    first: NDArray[np.int64]
+    """Shape i has the rings first[i] to first[i + 1], (N + 1,)."""
+    shell: NDArray[np.bool_]
+    """Which rings are shells, (R,)."""
+
+    @classmethod
+    def of(cls, shapes: NDArray[np.object_]) -> "Loops":
+        """Return the rings of polygons and multipolygons, each shell before its holes."""
+        parts, shape = shapely.get_parts(shapes, return_index=True)
+        rings, part = shapely.get_rings(parts, return_index=True)
+        xy, ring = shapely.get_coordinates(rings, return_index=True)
+        start = np.searchsorted(ring, np.arange(len(rings) + 1))
+        shell = np.ones(len(rings), np.bool_)
+        shell[1:] = part[1:] > part[:-1]
+        return cls(xy, start, np.searchsorted(shape[part], np.arange(len(shapes) + 1)), shell)
+
+    @property
+    def vertices(self) -> NDArray[np.int64]:
+        """Number of vertices of each shape, (N,)."""
+        at = self.start[self.first]
+        return at[1:] - at[:-1]
+
+    def moved(self, by: NDArray[np.float64], scale: NDArray[np.float64] | float = 1.0) -> "Loops":
+        """Move each shape by (x, y), then scale it; by: (N, 2), scale: one, (2,) or (N, 2)."""
+        scales = np.full(by.shape, scale)
+        return self._replace(xy=_moved(self, by, scales))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,18 +71,15 @@ class Closeness:
         Polygons may be empty, with an IoU of 0; contours may not. Coordinates are relative to each contour's own
         corner, so a shift by whole pixels changes no bit.
         """
-        iou, corner = ious(polygons, contours), np.floor(shapely.bounds(contours)[:, :2])
-        polygons, contours = moved(polygons, -corner, pixel_m), moved(contours, -corner, pixel_m)
-        of = np.repeat(np.arange(len(contours)), shapely.get_num_coordinates(contours))
-        far = _vertices_from(polygons, contours)
+        corner = np.floor(shapely.bounds(contours)[:, :2])
+        drawn, seen = Loops.of(polygons), Loops.of(contours)
+        iou = _ious(polygons, contours, drawn.moved(-corner), seen.moved(-corner))
+        far = _vertices_from(drawn.moved(-corner, pixel_m), seen.moved(-corner, pixel_m))
+        of = np.repeat(np.arange(len(contours)), seen.vertices)
         farthest = np.zeros(len(polygons))
         np.fmax.at(farthest, of, far)
         squares = np.bincount(of, weights=far * far, minlength=len(polygons))
-        return cls(
-            iou=iou,
-            deviation_m=farthest,
-            rms_m=np.sqrt(squares / shapely.get_num_coordinates(contours)),
-        )
+        return cls(iou=iou, deviation_m=farthest, rms_m=np.sqrt(squares / seen.vertices))
 
     def within(self, bound_m: NDArray[np.float64] | float) -> NDArray[np.bool_]:
         """Whether the IoU is at least LEAST_IOU and the deviation at most ``bound_m``, (N,).
@@ -53,25 +89,125 @@ class Closeness:
         return (self.iou >= LEAST_IOU) & (self.deviation_m <= bound_m)
 
 
-def _vertices_from(polygons: NDArray[np.object_], contours: NDArray[np.object_]) -> NDArray[np.float64]:
+def ious(a: NDArray[np.object_], b: NDArray[np.object_]) -> NDArray[np.float64]:
+    """Return the IoU of each pair of valid shapes a[i], b[i], (N,), computed relative to the corner of b[i]."""
+    corner = np.floor(shapely.bounds(b)[:, :2])
+    return _ious(a, b, Loops.of(a).moved(-corner), Loops.of(b).moved(-corner))
+
+
+def _ious(a: NDArray[np.object_], b: NDArray[np.object_], a_loops: Loops, b_loops: Loops) -> NDArray[np.float64]:
+    """Return the IoU of each pair, (N,); the loops are relative to the same corners."""
+    shared = _shared_areas(a_loops, b_loops)
+    for i in np.flatnonzero(a_loops.vertices * b_loops.vertices > LARGE):
+        corner = np.floor(shapely.bounds(b[i])[:2])
+        shared[i] = shapely.intersection(moved(a[i], -corner), moved(b[i], -corner)).area
+    return np.round(shared / (shapely.area(a) + shapely.area(b) - shared), IOU_DIGITS)
+
+
+def _vertices_from(polygons: Loops, contours: Loops) -> NDArray[np.float64]:
     """Return the distance of each vertex of each contour from its polygon's outline, (V,)."""
-    xy, of = shapely.get_coordinates(contours, return_index=True)
-    outlines = shapely.boundary(polygons)
-    large = shapely.get_num_coordinates(contours) * shapely.get_num_coordinates(polygons).astype(np.int64) > LARGE
-    far, small = np.empty(len(xy)), ~large[of]
-    far[small] = shapely.distance(shapely.points(xy[small]), outlines[of[small]])
-    for i in np.flatnonzero(large):
-        corners, ring = shapely.get_coordinates(shapely.get_parts(outlines[i]), return_index=True)
-        walls = np.stack([corners[:-1], corners[1:]], axis=1)[ring[:-1] == ring[1:]]
-        own = of == i
-        tree = shapely.STRtree(shapely.linestrings(walls))
-        far[own] = tree.query_nearest(shapely.points(xy[own]), all_matches=False, return_distance=True)[1]
+    far = _distances(polygons, contours)
+    for i in np.flatnonzero(polygons.vertices * contours.vertices > LARGE):
+        ring = np.arange(polygons.first[i], polygons.first[i + 1])
+        lines = [polygons.xy[polygons.start[k] : polygons.start[k + 1]] for k in ring]
+        tree = shapely.STRtree(shapely.linestrings(np.concatenate([np.stack([xy[:-1], xy[1:]], 1) for xy in lines])))
+        own = slice(*contours.start[contours.first[i : i + 2]])
+        far[own] = tree.query_nearest(shapely.points(contours.xy[own]), all_matches=False, return_distance=True)[1]
     return far
 
 
-def ious(a: NDArray[np.object_], b: NDArray[np.object_]) -> NDArray[np.float64]:
-    """Return the IoU of each pair a[i], b[i], (N,), computed relative to the corner of b[i]."""
-    corner = np.floor(shapely.bounds(b)[:, :2])
-    a, b = moved(a, -corner), moved(b, -corner)
-    shared = shapely.area(shapely.intersection(a, b))
-    return np.asarray(shared / (shapely.area(a) + shapely.area(b) - shared))
+@njit(cache=True, nogil=True)
+def _moved(loops: Loops, by: NDArray[np.float64], scale: NDArray[np.float64]) -> NDArray[np.float64]:
+    out = np.empty_like(loops.xy)
+    for i in range(len(by)):
+        for v in range(loops.start[loops.first[i]], loops.start[loops.first[i + 1]]):
+            for axis in range(2):
+                out[v, axis] = (loops.xy[v, axis] + by[i, axis]) * scale[i, axis]
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _distances(polygons: Loops, contours: Loops) -> NDArray[np.float64]:
+    """Return the distance of each contour's vertex from its polygon's rings, NaN where those are none or LARGE."""
+    out = np.full(len(contours.xy), np.nan)
+    for i in range(len(polygons.first) - 1):
+        a, b = polygons.start[polygons.first[i]], polygons.start[polygons.first[i + 1]]
+        p, q = contours.start[contours.first[i]], contours.start[contours.first[i + 1]]
+        if a == b or (b - a) * (q - p) > LARGE:
+            continue
+        for v in range(p, q):
+            x, y, nearest = contours.xy[v, 0], contours.xy[v, 1], np.inf
+            for ring in range(polygons.first[i], polygons.first[i + 1]):
+                for k in range(polygons.start[ring], polygons.start[ring + 1] - 1):
+                    ax, ay = polygons.xy[k, 0], polygons.xy[k, 1]
+                    bx, by = polygons.xy[k + 1, 0], polygons.xy[k + 1, 1]
+                    nearest = min(nearest, _distance(x, y, ax, ay, bx, by))
+            out[v] = nearest
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _distance(x: float, y: float, ax: float, ay: float, bx: float, by: float) -> float:
+    """Distance of a point from the segment a-b, with the roundings of GEOS."""
+    dx, dy = bx - ax, by - ay
+    length2 = dx * dx + dy * dy
+    along = ((x - ax) * dx + (y - ay) * dy) / length2 if length2 > 0 else 0.0
+    if along <= 0:
+        return sqrt((x - ax) * (x - ax) + (y - ay) * (y - ay))
+    if along >= 1:
+        return sqrt((x - bx) * (x - bx) + (y - by) * (y - by))
+    return abs(((ay - y) * dx - (ax - x) * dy) / length2) * sqrt(length2)
+
+
+@njit(cache=True, nogil=True)
+def _shared_areas(a: Loops, b: Loops) -> NDArray[np.float64]:
+    """Return the area that each pair of shapes has in common, (N,), 0 where they are LARGE.
+
+    A shape is the sum of the areas below its edges, each with the sign of its sense; so what two shapes have in common
+    is the sum over pairs of edges of the area below both, which is exact whatever they share.
+    """
+    out = np.zeros(len(a.first) - 1)
+    for i in range(len(out)):
+        p, q = a.start[a.first[i]], a.start[a.first[i + 1]]
+        if (q - p) * (b.start[b.first[i + 1]] - b.start[b.first[i]]) > LARGE:
+            continue
+        for ring in range(a.first[i], a.first[i + 1]):
+            for other in range(b.first[i], b.first[i + 1]):
+                out[i] += _sense(a, ring) * _sense(b, other) * _below_both(a, ring, b, other)
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _sense(loops: Loops, ring: int) -> float:
+    """Return 1 for shells that run one way and holes that run the other, else -1."""
+    area = 0.0
+    for k in range(loops.start[ring], loops.start[ring + 1] - 1):
+        area += (loops.xy[k + 1, 0] - loops.xy[k, 0]) * (loops.xy[k + 1, 1] + loops.xy[k, 1])
+    return 1.0 if (area > 0) == loops.shell[ring] else -1.0
+
+
+@njit(cache=True, nogil=True)
+def _below_both(a: Loops, ring: int, b: Loops, other: int) -> float:
+    """Integrate the lower of two edges over the stretch of x that they share, for all pairs, with their senses."""
+    total = 0.0
+    for i in range(a.start[ring], a.start[ring + 1] - 1):
+        ax, ay, a_end, a_up = a.xy[i, 0], a.xy[i, 1], a.xy[i + 1, 0], a.xy[i + 1, 1]
+        if ax == a_end:
+            continue
+        a_slope, a_low, a_high = (a_up - ay) / (a_end - ax), min(ax, a_end), max(ax, a_end)
+        for j in range(b.start[other], b.start[other + 1] - 1):
+            bx, b_end = b.xy[j, 0], b.xy[j + 1, 0]
+            low, high = max(a_low, min(bx, b_end)), min(a_high, max(bx, b_end))
+            if high <= low:
+                continue
+            by = b.xy[j, 1]
+            b_slope = (b.xy[j + 1, 1] - by) / (b_end - bx)
+            a0, a1 = ay + (low - ax) * a_slope, ay + (high - ax) * a_slope
+            b0, b1 = by + (low - bx) * b_slope, by + (high - bx) * b_slope
+            d0, d1, lower = a0 - b0, a1 - b1, 0.5 * (b0 + b1)
+            if d0 <= 0 and d1 <= 0:
+                lower = 0.5 * (a0 + a1)
+            elif d0 < 0 or d1 < 0:  # they cross: below the second one by a triangle
+                lower -= 0.5 * min(d0, d1) ** 2 / abs(d0 - d1)
+            total += lower * (high - low) if (ax < a_end) == (bx < b_end) else -lower * (high - low)
+    return total

@@ -174,10 +174,12 @@ def fit_ring(
         coarse = best_walls(ring, breaks, free_axes(), first_costs(ring, COARSE_MISFIT_COST))
         fine = best_walls(ring, breaks, free_axes(), first_costs(ring, MISFIT_COST))
         costs = learnt_costs(ring, coarse, free_axes())
-        best = _regular(ring, area, breaks, find_directions(ring, coarse, hint), costs, penalty)
-        other = _regular(ring, area, breaks, find_directions(ring, fine, hint), costs, penalty)
-        if best.misfit.far > bound or (other.misfit.far <= bound and _is_cheaper(other, best)):
-            best = other
+        directions, others = find_directions(ring, coarse, hint), find_directions(ring, fine, hint)
+        best = _regular(ring, area, breaks, directions, costs, penalty)
+        if not np.array_equal(directions, others):
+            other = _regular(ring, area, breaks, others, costs, penalty)
+            if best.misfit.far > bound or (other.misfit.far <= bound and _is_cheaper(other, best)):
+                best = other
         if best.misfit.far <= bound:
             return best.outline, best.status, best.direction, best.misfit
         jog_px = least_jog_px(learnt_costs(ring, fine, free_axes()))
@@ -185,7 +187,6 @@ def fit_ring(
         misfit = _checked(ring, outline, area)
         if misfit.far <= bound:
             return outline, FREE, np.nan, misfit
-        directions = find_directions(ring, coarse, hint)
         if len(directions) > 0:
             outline = _rectangle(ring, area, directions[0])
             misfit = _checked(ring, outline, area)
@@ -267,7 +268,7 @@ def _checked(ring: Ring, outline: NDArray[np.float64], area: float) -> Misfit:
     return misfit if both - misfit.area >= LEAST_IOU * (both + misfit.area) else none
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _misfit(ring: Ring, outline: NDArray[np.float64]) -> Misfit:
     """Measure the samples' distances; samples are a step apart, so a wall that was far away still is some steps on."""
     farthest2, area, squares = 0.0, 0.0, 0.0

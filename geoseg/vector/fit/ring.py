@@ -131,7 +131,7 @@ def _running_sums(xy: NDArray[np.float64]) -> NDArray[np.float64]:
     return sums
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def scatter(ring: Ring, begin: int, end: int) -> Scatter:
     """Scatter of samples begin..end without TRIM_PX at both ends; the stretch may wrap, -n <= begin < end <= 2n."""
     n = len(ring.xy)
@@ -152,14 +152,14 @@ def scatter(ring: Ring, begin: int, end: int) -> Scatter:
     return Scatter(count, x, y, sxx - sx * x, sxy - sx * y, syy - sy * y)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def least_scatter(s: Scatter) -> float:
     """Sum of squared distances to the best line (total least squares)."""
     half = 0.5 * (s.xx - s.yy)
     return max(0.5 * (s.xx + s.yy) - sqrt(half * half + s.xy * s.xy), 0.0)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def scatter_across(s: Scatter, cos: float, sin: float) -> float:
     """Sum of squared distances to the best line of a direction."""
     return sin * sin * s.xx - 2 * sin * cos * s.xy + cos * cos * s.yy
@@ -205,7 +205,7 @@ def find_breaks(ring: Ring, vertices: NDArray[np.int64]) -> NDArray[np.int64]:
     return breaks[:count].copy()
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _farthest_from_chord(xy: NDArray[np.float64], i: int, j: int) -> tuple[float, int]:
     """Largest squared distance of samples between i and j from the segment i-j, and where; j may be the ring's end."""
     n = len(xy)
@@ -219,7 +219,7 @@ def _farthest_from_chord(xy: NDArray[np.float64], i: int, j: int) -> tuple[float
     return worst, at
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def squared_distance(x: float, y: float, ax: float, ay: float, bx: float, by: float) -> float:
     """Squared distance of a point from the segment a-b."""
     dx, dy, ex, ey = bx - ax, by - ay, x - ax, y - ay

@@ -12,7 +12,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from geoseg.vector.fit.costs import Axes, Costs, Walls
-from geoseg.vector.fit.ring import Ring, best_angle, least_scatter, sample_at, scatter, scatter_across
+from geoseg.vector.fit.ring import Ring, best_angle, least_scatter, sample_at, scatter
 
 MAX_SYSTEMS = 3  # pairs of right-angled directions in a building
 EXPLAINED_PX = 1.2  # a wall whose ends move less than this when turned needs no direction of its own
@@ -66,11 +66,12 @@ def _arrivals(cost: NDArray[np.float64], corner: float, best: NDArray[np.float64
                 best[k], come[k] = cost[second] + corner, second
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def best_walls(ring: Ring, breaks: NDArray[np.int64], axes: Axes, costs: Costs) -> Walls:
     """Return the cheapest walls that begin and end at breaks; the ring's start is one of them."""
     n, m, free = len(ring.xy), len(breaks), len(axes.angle)
     cosines, sines = np.cos(axes.angle), np.sin(axes.angle)
+    across_x, across_xy, across_y = sines * sines, 2 * sines * cosines, cosines * cosines
     cost = np.full((m + 1, free + 1), np.inf)
     origin = np.zeros((m + 1, free + 1), np.int32)
     came = np.zeros((m + 1, free + 1), np.int8)
@@ -99,7 +100,8 @@ def best_walls(ring: Ring, breaks: NDArray[np.int64], axes: Axes, costs: Costs) 
                 along = dx * cosines[k] + dy * sines[k]
                 if 2 * along * along < dx * dx + dy * dy:
                     continue  # more across than along
-                total = best[i, k] + weight * scatter_across(s, cosines[k], sines[k]) + axes.cost[k]
+                across = across_x[k] * s.xx - across_xy[k] * s.xy + across_y[k] * s.yy
+                total = best[i, k] + weight * across + axes.cost[k]
                 if total < cost[j, k]:
                     cost[j, k], origin[j, k], came[j, k] = total, i, come[i, k]
                     least_next[j] = min(least_next[j], total + costs.corner)

@@ -3,6 +3,7 @@
 A class raster has a run for each stretch of one class, a probability raster for each stretch of inside pixels.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from geoseg.errors import ConfigError
 
+BAND = 64  # rows that are searched at once
 PROBABILITY_STEPS = 254  # byte b means p = (b - 1) / 254; 0 is nodata
 
 
@@ -63,8 +65,28 @@ def find_runs(values: NDArray[np.integer], valid: NDArray[np.bool_] | None = Non
 
 def inside_runs(probability: NDArray[np.uint8], low: int) -> Runs:
     """Return the runs of pixels with a byte of at least ``low`` in a C-contiguous (H, W) raster."""
-    inside = probability >= low
-    return find_runs(inside.view(np.uint8), inside)
+    height, width = probability.shape
+    count = sum(np.count_nonzero(edges) for _, edges in _row_edges(probability, low)) // 2
+    start = np.zeros(height + 1, np.int64)
+    first, end = np.empty(count, np.int32), np.empty(count, np.int32)
+    k = 0
+    for row, edges in _row_edges(probability, low):
+        at = np.flatnonzero(edges)
+        rows, band = len(edges), slice(k, k + len(at) // 2)
+        start[row + 1 : row + rows + 1] = k + np.searchsorted(at[::2], np.arange(1, rows + 1) * (width + 1))
+        first[band], end[band] = at[::2] % (width + 1), at[1::2] % (width + 1)
+        k = band.stop
+    return Runs(width, start, first, end, np.ones(count, np.int32))
+
+
+def _row_edges(probability: NDArray[np.uint8], low: int) -> Iterator[tuple[int, NDArray[np.bool_]]]:
+    """Yield bands of rows: the first one's index, and where a run begins or ends, (h, W + 1)."""
+    for row in range(0, len(probability), BAND):
+        inside = probability[row : row + BAND] >= low
+        edges = np.zeros((len(inside), inside.shape[1] + 1), np.bool_)
+        edges[:, :-1] = inside
+        edges[:, 1:] ^= inside
+        yield row, edges
 
 
 def joined_strips(strips: list[Runs]) -> Runs:

@@ -88,3 +88,26 @@ def test_simplified_contours_of_a_block_still_share_their_walls():
     plain = simplified(np.array([left, right]))
     assert shapely.coverage_is_valid(plain)
     assert shapely.get_num_coordinates(plain).max() < 12
+
+
+def test_what_is_measured_is_what_geos_measures():
+    rng = np.random.default_rng(2)
+    drawn, seen = [], []
+    for _ in range(40):
+        x, y, side = rng.uniform(0, 20, 3)
+        shell = affinity.rotate(box(x, y, x + 20 + side, y + 25), rng.uniform(0, 90))
+        parts = [shell - affinity.scale(shell, 0.4, 0.4), box(-9, -9, -2, rng.uniform(-8, -1))]
+        drawn.append(shapely.MultiPolygon(parts))
+        seen.append(shapely.segmentize(shell.buffer(rng.uniform(-2, 2)) - box(20, 20, 26, 27), 1.0))
+    drawn.append(seen[0])  # every edge in common
+    polygons, contours = np.array(drawn), np.array([*seen, seen[0]])
+    shared = shapely.area(shapely.intersection(polygons, contours))
+    np.testing.assert_allclose(
+        ious(polygons, contours), shared / shapely.area(shapely.union(polygons, contours)), rtol=1e-9
+    )
+    near = Closeness.of(polygons, contours, np.array([1.0, 1.0]))
+    corner = np.floor(shapely.bounds(contours)[:, :2])
+    for i in range(len(polygons)):
+        outline, contour = (shapely.transform(s[i], lambda xy, i=i: xy - corner[i]) for s in (polygons, contours))
+        far = shapely.distance(shapely.points(shapely.get_coordinates(contour)), shapely.boundary(outline))
+        assert near.deviation_m[i] == far.max()
