@@ -4,8 +4,10 @@ How scalings and thresholds are fitted is in trust/calibration.py; here is which
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -42,7 +44,7 @@ from geoseg.values.scaling import Scaling
 log = logging.getLogger(__name__)
 LEAST_OBJECTS, LEAST_HA = 50, 1.0  # of the class that is drawn as polygons, and of any other that there is
 CELL_PX = 128  # side of the squares of which every other one is fitted to
-PART_PX, MOST_PARTS = 1024, 12  # side of what is run at once, and how many are
+PART_PX, MOST_PARTS, MOST_OF_ALL = 1024, 12, 240  # side of what is run at once, how many are of an entry, and of all
 MOST_PIXELS = 2**17  # that are fitted to
 LEAST_P = 2.0**-19  # half a step of a blended probability
 
@@ -82,18 +84,18 @@ def ground_of(bundle: ModelBundle, spec: TrainSpec, roles: Sequence[Role], *, pl
     """
     if not bundle.spec.classes:
         raise ModelError(f"{bundle.spec.name}: has no classes to calibrate; take a model of classes")
-    plan = plan or plan_split(spec)
+    parts = _looked_at(spec, roles, plan or plan_split(spec))
+    every = max(1, sum(part.shape[0] * part.shape[1] for _, _, part in parts) // (2 * MOST_PIXELS))
     found: list[tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.bool_]]] = []
     classes = len(bundle.spec.classes)
     objects, hectares = np.zeros(classes, np.int64), np.zeros(classes)
-    for item in spec.data:
+    for number, own in groupby(parts, key=itemgetter(0)):
+        item = spec.data[number]
         scene = open_labelled(item)
-        areas = [area for area in areas_of(item, scene, spec, plan) if area.role in roles]
-        if not areas:
-            continue
         labels, blended = open_labels(item, spec.target, scene.grid), Blended(scene, [bundle])
         gsd_m = scene.grid.mean_resolution_m()
-        for box, to_fit, inside in _parts(areas):
+        for _, area, box in own:
+            to_fit, inside = _squares(area, box)
             truth = _positions(spec.target.labels(labels(box), gsd_m=gsd_m), spec, bundle.spec)
             truth[~inside] = -1
             if (truth < 0).all():
@@ -102,32 +104,35 @@ def ground_of(bundle: ModelBundle, spec: TrainSpec, roles: Sequence[Role], *, pl
             truth[~valid] = -1
             objects += [label(truth == c)[1] for c in range(classes)]
             hectares += [(truth == c).sum() * gsd_m**2 / 1e4 for c in range(classes)]
-            known = truth >= 0
-            log_p = np.log(np.maximum(p[:, known].T, LEAST_P)).astype(np.float64)
-            found.append((log_p, truth[known], to_fit[known]))
+            known = np.flatnonzero(truth >= 0)[::every]
+            log_p = np.log(np.maximum(p.reshape(len(p), -1)[:, known].T, LEAST_P)).astype(np.float64)
+            found.append((log_p, truth.ravel()[known], to_fit.ravel()[known]))
     if not found:
         raise InputError(f"no labelled ground is for {' or '.join(roles)}; say so with use: or a split in the config")
-    log_p, truth, fits = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    every = max(1, len(truth) // (2 * MOST_PIXELS))
-    return Ground(log_p[::every], truth[::every], fits[::every], objects, hectares)
+    log_p, truth, fits = (np.concatenate(one) for one in zip(*found, strict=True))
+    return Ground(log_p, truth, fits, objects, hectares)
 
 
-def _parts(areas: Sequence[Area]) -> Iterator[tuple[Box, NDArray[np.bool_], NDArray[np.bool_]]]:
-    """Yield parts of the areas, which pixels are fitted to, squares like a chessboard's, and which are theirs.
+def _looked_at(spec: TrainSpec, roles: Sequence[Role], plan: SplitPlan | None) -> list[tuple[int, Area, Box]]:
+    """Return parts of the areas of ``roles``, each with the number of its entry: some of each entry's, some of all."""
+    found: list[tuple[int, Area, Box]] = []
+    for number, item in enumerate(spec.data):
+        areas = [area for area in areas_of(item, open_labelled(item), spec, plan) if area.role in roles]
+        own = [
+            (number, area, part.shifted(area.box.row0, area.box.col0))
+            for area in areas
+            for part in Box(0, 0, *area.box.shape).blocks(PART_PX)
+        ]
+        found += own[:: max(1, -(-len(own) // MOST_PARTS))]
+    return found[:: max(1, -(-len(found) // MOST_OF_ALL))]
 
-    Of many parts some.
-    """
-    parts = [
-        (area, part.shifted(area.box.row0, area.box.col0))
-        for area in areas
-        for part in Box(0, 0, *area.box.shape).blocks(PART_PX)
-    ]
-    for area, part in parts[:: max(1, -(-len(parts) // MOST_PARTS))]:
-        row, col = np.ogrid[part.row0 : part.row1, part.col0 : part.col1]
-        to_fit = (row // CELL_PX + col // CELL_PX) % 2 == 0
-        cells = area.cells
-        inside = np.ones(part.shape, np.bool_) if cells is None else cells.at(row[:, 0] + 0.5, col[0] + 0.5)
-        yield part, to_fit, inside
+
+def _squares(area: Area, part: Box) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return which pixels of a part are fitted to, squares like a chessboard's, and which are the area's."""
+    row, col = np.ogrid[part.row0 : part.row1, part.col0 : part.col1]
+    cells = area.cells
+    inside = np.ones(part.shape, np.bool_) if cells is None else cells.at(row[:, 0] + 0.5, col[0] + 0.5)
+    return (row // CELL_PX + col // CELL_PX) % 2 == 0, inside
 
 
 def _positions(labels: NDArray[np.uint8], spec: TrainSpec, model: ModelSpec) -> NDArray[np.int64]:

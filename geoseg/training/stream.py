@@ -4,6 +4,7 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from mmap import mmap
 from tempfile import TemporaryFile
 from threading import Lock
 from typing import Self
@@ -16,7 +17,7 @@ from geoseg.training.targets import UNKNOWN, BuildingTarget, ClassTarget, Raw
 from geoseg.values.box import Box
 from geoseg.values.grid import Grid
 
-CACHE_BYTES = 512 * 2**20
+CACHE_BYTES = 256 * 2**20
 Pixels = Callable[[Box], tuple[NDArray[np.float32], NDArray[np.bool_]]]  # a box of the working grid: (C, h, w), (h, w)
 
 
@@ -35,7 +36,7 @@ class BlockCache:
             if key in self._held:
                 self._held.move_to_end(key)
                 return self._held[key]
-        made = make()
+        made = _apart(make())
         with self._lock:
             if key not in self._held:
                 self._held[key] = made
@@ -43,6 +44,18 @@ class BlockCache:
             while self._bytes > self.limit and len(self._held) > 1:
                 self._bytes -= _size(self._held.popitem(last=False)[1])
         return made
+
+
+def _apart(pixels: AreaPixels) -> AreaPixels:
+    """Return pixels in pages of their own: those of a block that is dropped go back, and leave no hole in the heap."""
+    image, valid, labels = (_paged(array) for array in (pixels.image, pixels.valid, pixels.labels))
+    return replace(pixels, image=image, valid=valid, labels=labels)
+
+
+def _paged[T: np.generic](array: NDArray[T]) -> NDArray[T]:
+    out = np.frombuffer(mmap(-1, max(1, array.nbytes)), array.dtype, count=array.size).reshape(array.shape)
+    out[...] = array
+    return out
 
 
 def _size(pixels: AreaPixels) -> int:

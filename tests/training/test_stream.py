@@ -1,5 +1,7 @@
 """Areas on disk: windows are those of the same pixels in memory, and the cache keeps to its limit."""
 
+from mmap import mmap
+
 import numpy as np
 import pytest
 from affine import Affine
@@ -97,3 +99,16 @@ def test_the_survey_is_that_of_all_pixels(pixels):
     np.testing.assert_array_equal(found.count, values.shape[1])
     np.testing.assert_allclose(found.mean, values.mean(1), rtol=1e-9)
     np.testing.assert_allclose(found.spread, values.std(1), rtol=1e-9)
+
+
+def test_pixels_of_the_cache_lie_in_pages_of_their_own(pixels):
+    """On the heap they leave holes when they are dropped: it grew by as much as the cache holds."""
+    area = streamed(pixels, BlockCache())
+    whole = area._block(Box(0, 0, 32, 32))
+    assert all(isinstance(_root(array), mmap) for array in (whole.image, whole.valid, whole.labels))
+
+
+def _root(array):
+    while isinstance(array, np.ndarray):
+        array = array.base
+    return array.obj if isinstance(array, memoryview) else array
