@@ -23,7 +23,7 @@ def config(tmp_path_factory, tiny_scene, tiny_truth):
         "split": {
             "validation": {"side": "south", "share": 0.3}, "test": {"side": "east", "share": 0.25}, "buffer_px": 8,
         },
-        "schedule": {"epochs": 3, "steps_per_epoch": 3, "batch": 2, "crop_px": 64},
+        "schedule": {"epochs": 3, "steps_per_epoch": 3, "batch": 2, "crop_px": 64, "precision": "fp32"},
         "window_px": 128, "margin_px": 16, "ramp_px": 32, "licence": "CC0-1.0",
     }  # fmt: skip
     path = tmp_path_factory.mktemp("train") / "train.yaml"
