@@ -43,8 +43,10 @@ def run(
     elif not isinstance(loaded, PromptConfig | TrainConfig):
         options = replace(loaded.options, overwrite=overwrite or loaded.options.overwrite)
         start(loaded.model_copy(update={"options": options}), talk, dry_run=dry_run)
-    elif dry_run:
+    elif isinstance(loaded, PromptConfig):
         raise ConfigError(f"{config}: job: {loaded.job}; there is no plan of it to print")
-    elif isinstance(loaded, TrainConfig):
+    elif dry_run:
+        training.print_plan(loaded)
+    else:
         with talk.listener() as listen:
             training.run(loaded, overwrite=overwrite, listen=listen, allow_network=allow_network)

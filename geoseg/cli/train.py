@@ -1,6 +1,7 @@
 """geoseg train: labelled scenes to a model bundle, with the table and the curves of its epochs."""
 
 import csv
+import json
 import logging
 import shutil
 import time
@@ -25,9 +26,13 @@ if TYPE_CHECKING:
     from geoseg.jobs.run import Listener
     from geoseg.models.spec import ModelSpec
     from geoseg.training.loop import Epoch, Fitted
+    from geoseg.training.memory import TrainingMemory
     from geoseg.training.spec import TrainSpec
 
 log = logging.getLogger(__name__)
+DryRun = Annotated[
+    bool, typer.Option("-n", "--dry-run", help="Print the memory that it takes as JSON, and do nothing.")
+]
 STATE_FOLDER = ".train"  # what a training goes on from, as long as it is not at its end
 MODEL_FILE, WEIGHTS_FILE, TABLE_FILE, PLOT_FILE = "model.json", "weights.safetensors", "metrics.csv", "training.png"
 SPLIT_FILE, EXAMPLES_FILE = "split.gpkg", "examples.png"
@@ -56,6 +61,7 @@ def train(
     allow_factory: AllowFactory = False,
     allow_network: AllowNetwork = False,
     overwrite: Overwrite = False,
+    dry_run: DryRun = False,
     options: TrainOptions,
     talk: TalkFlags,
 ) -> None:
@@ -71,6 +77,9 @@ def train(
         raise ConfigError(f"{config}: job: {loaded.job}; this verb needs job: train, geoseg run runs any job")
     if fold is not None:
         loaded = loaded.with_fold(fold)
+    if dry_run:
+        print_plan(loaded, options)
+        return
     with terminable("run the same command again, it goes on where it was"), talk.listener() as listen:
         run(loaded, options, overwrite=overwrite, listen=listen, allow_network=allow_network)
 
@@ -105,6 +114,27 @@ def run(
         finally:
             _tidy(folder, state, kept)
     return folder
+
+
+def print_plan(
+    config: TrainConfig,
+    options: TrainOptions = TrainOptions(),  # noqa: B008  # it is frozen
+) -> None:
+    """Print a training's memory as JSON; raises MemoryBudgetError where it does not fit."""
+    from geoseg.models.backends.torch import choose_device
+
+    planned = _planned(config.spec, choose_device(options.device), options)
+    print(json.dumps({"memory_bytes": planned.as_json()}, indent=1))
+
+
+def _planned(spec: "TrainSpec", device: str, options: TrainOptions) -> "TrainingMemory":
+    """Return a training's memory, which is allowed."""
+    from geoseg.executors.threads import local_resources
+    from geoseg.training.memory import training_memory
+
+    planned = training_memory(spec, device)
+    planned.check(local_resources(lanes=1).budget_bytes(options.memory_bytes))
+    return planned
 
 
 def _tidy(folder: Path, state: Path, kept: Path) -> None:
@@ -145,6 +175,7 @@ def _trained(
     if spec.encoder is not None:
         spec = spec.model_copy(update={"encoder": resolved(spec.encoder, allow_network=allow_network)})
 
+    print(_planned(spec, device, options).in_words(), flush=True)
     samples = load_samples(spec)
     for found in quick(spec):
         log.warning("%s: %s (geoseg check-labels shows more)", found.where, found.text)

@@ -13,7 +13,7 @@ Engines = Literal["threads", "sync", "local", "cuda", "dask"]
 OnFailure = Literal["stop", "fill"]
 
 _SIDE = Limit("512 x 2^n", "choose 512, 1024, 2048, … (512 x 2^n)", lambda side: side >= 512 and not side & (side - 1))
-_MEMORY = Limit(
+MEMORY_LIMIT = Limit(
     "above 0", "write a size above 0, or leave it out for 80 % of what is free", lambda memory_bytes: memory_bytes > 0
 )
 _MAX_RUNTIME = Option("Stop with exit code 75 after e.g. 55m, to go on later.", limit=above(0), text=DURATION)
@@ -69,7 +69,9 @@ class EngineOptions(Checked):
     ] = None
     memory_bytes: Annotated[
         int | None,
-        Option("Memory that each process may use, e.g. 4GB.", unset="80 % of what is free", limit=_MEMORY, text=SIZE),
+        Option(
+            "Memory that each process may use, e.g. 4GB.", unset="80 % of what is free", limit=MEMORY_LIMIT, text=SIZE
+        ),
     ] = None
 
     def __post_init__(self) -> None:

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from geoseg.options.option import Checked, Option
+from geoseg.options.parse import SIZE
+from geoseg.options.run import MEMORY_LIMIT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,6 +16,10 @@ class TrainOptions(Checked):
     fresh: Annotated[
         bool, Option("Start over where a training is not at its end.", unset="go on with it", topic="")
     ] = False
+    memory_bytes: Annotated[
+        int | None,
+        Option("Memory that it may use, e.g. 4GB.", unset="80 % of what is free", limit=MEMORY_LIMIT, text=SIZE),
+    ] = None
     same_as: Annotated[
         str | None, Option("Refuse data that are not those that this bundle was trained on.", metavar="BUNDLE")
     ] = None

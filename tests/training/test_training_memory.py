@@ -1,0 +1,56 @@
+"""Memory of a training: counted with its network, and refused before its first step."""
+
+import json
+
+import pytest
+import yaml
+
+from geoseg.cli import main
+from geoseg.errors import MemoryBudgetError
+from geoseg.models.spec import Architecture
+from geoseg.training.data_spec import Cut, LabelledScene, Split
+from geoseg.training.memory import training_memory
+from geoseg.training.spec import Schedule, TrainSpec
+from geoseg.training.targets import BuildingTarget
+
+
+def spec(scenes=1, **schedule):
+    return TrainSpec(
+        name="t",
+        data=tuple(LabelledScene(scene=f"{i}.tif", labels="l.gpkg") for i in range(scenes)),
+        target=BuildingTarget(),
+        bands="red,green,blue",
+        arch=Architecture(name="compact-unet", options={"widths": [8, 16, 32]}),
+        split=Split(validation=Cut(side="east", share=0.25)),
+        schedule=Schedule(**{"batch": 4, "crop_px": 128, **schedule}),
+    )
+
+
+def test_more_windows_take_more_and_more_scenes_do_not():
+    one, many = (training_memory(spec(scenes), "cpu") for scenes in (1, 200))
+    assert one == many
+    large = training_memory(spec(batch=64), "cpu")
+    step_px = 4 * 128**2
+    assert large.network > one.network + 15 * step_px * 4 * 2 * (8 + 16)  # two maps of the widest level at least
+    assert large.weights == one.weights
+    assert training_memory(spec(), "cuda").network < one.network
+
+
+def test_what_does_not_fit_is_refused_with_the_way_out():
+    planned = training_memory(spec(), "cpu")
+    planned.check(planned.total)
+    with pytest.raises(MemoryBudgetError, match=r"allow more with --memory, or take a smaller schedule\.batch"):
+        planned.check(planned.total - 1)
+
+
+def test_the_command_refuses_before_it_reads_a_label(tmp_path, tiny_scene, capsys):
+    content = {**spec().model_dump(mode="json"), "job": "train", "data_folder": "/", "out": str(tmp_path / "m")}
+    content["data"] = [{"scene": str(tiny_scene), "labels": str(tiny_scene), "use": use} for use in ("train", "test")]
+    config = tmp_path / "c.yaml"
+    config.write_text(yaml.safe_dump(content))
+    assert main(["train", str(config), "--memory", "1GB", "-q"]) == 6
+    assert "the training needs" in capsys.readouterr().err
+    assert main(["train", str(config), "-n", "-q"]) == 0
+    parts = json.loads(capsys.readouterr().out)["memory_bytes"]
+    assert parts.pop("total") == sum(parts.values())
+    assert not (tmp_path / "m").exists()
