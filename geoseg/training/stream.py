@@ -48,8 +48,7 @@ class BlockCache:
 
 def _apart(pixels: AreaPixels) -> AreaPixels:
     """Return pixels in pages of their own: those of a block that is dropped go back, and leave no hole in the heap."""
-    image, valid, labels = (_paged(array) for array in (pixels.image, pixels.valid, pixels.labels))
-    return replace(pixels, image=image, valid=valid, labels=labels)
+    return replace(pixels, image=_paged(pixels.image), valid=_paged(pixels.valid), labels=_paged(pixels.labels))
 
 
 def _paged[T: np.generic](array: NDArray[T]) -> NDArray[T]:
