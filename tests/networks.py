@@ -31,6 +31,7 @@ TINY = {
         "decoder_intermediate_channels": [32, 32, 48, 48],
         "decoder_fusion_channels": 32,
     },
+    "mask-rcnn": {"encoder_name": "resnet18", "pyramid_channels": 32, "hidden": 64, "proposals": 100},
     "mask2former": QUERIES,
     "oneformer": QUERIES,
     "temporal": {"dates": 2, "network": {"name": "compact-unet", "options": {"widths": [8, 16]}}},

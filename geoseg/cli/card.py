@@ -41,6 +41,7 @@ def card(bundle: "ModelBundle") -> dict[str, Any]:
         "classes": [{"id": c.id, "name": c.name, "color": c.hex} for c in spec.classes],
         "polygon_class": spec.polygon_class,
         "grouping": _grouping(spec),
+        "objects": _objects(spec),
         "threshold": spec.threshold if spec.polygon_class else None,
         "calibration": spec.training.get("calibration"),
         "robustness": spec.training.get("robustness"),
@@ -60,6 +61,13 @@ def _grouping(spec: "ModelSpec") -> dict[str, Any] | None:
     """Return how objects are made, and how far their pixels may lie from their centres, where there are any."""
     far = range_px(spec.outputs) if spec.grouped else None
     return None if spec.grouping is None else {**spec.grouping.model_dump(), "range_px": far}
+
+
+def _objects(spec: "ModelSpec") -> dict[str, Any] | None:
+    """Return how detections become objects, and how large those are that some window holds whole, wherever they lie."""
+    if spec.objects is None:
+        return None
+    return {**spec.objects.model_dump(), "whole_px": 2 * spec.margin_px + spec.ramp_px - 2 * spec.objects.edge_px}
 
 
 def _bands(spec: "ModelSpec") -> Iterator[dict[str, Any]]:
@@ -123,6 +131,12 @@ def _rows(known: dict[str, Any]) -> Iterator[tuple[str, str]]:
         if grouping["by"] == "centres":
             how = f"objects of up to {2 * grouping['range_px']} px of the model's from side to side are told apart"
         yield "things", f"{', '.join(grouping['things'])}; {how}"
+    if objects := known["objects"]:
+        yield (
+            "things",
+            f"{', '.join(objects['things'])}; objects up to {objects['whole_px']} px of the model's from side to side "
+            f"are seen whole, larger ones are joined of pieces; {objects['per_window']} a window at most",
+        )
     if known["polygon_class"]:
         yield "polygons of", f"{known['polygon_class']}, from a probability of {known['threshold']:g}"
     if told := known["calibration"]:

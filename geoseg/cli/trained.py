@@ -21,6 +21,8 @@ CARD_HEAD = ["robustness: what is done to a window", "pixels of another class"]
 
 def judged(bundle: "ModelBundle", spec: "TrainSpec", samples: "Samples") -> "ModelBundle":
     """Return the bundle with all of that, which is printed."""
+    if bundle.spec.objects is not None:
+        return bundle  # all of it is of values
     if bundle.spec.classes:
         bundle = _calibrated(bundle, spec, samples)
         bundle = _with_card(bundle, spec)

@@ -121,6 +121,10 @@ class Walk(Protocol):
         """Return what became of the chunk, once all strips are through."""
         ...
 
+    def tables(self) -> dict[str, bytes]:
+        """Return what else is kept of it, by name, once all strips are through."""
+        ...
+
 
 class Task(Protocol):
     """What is done to every chunk; picklable for engines with other processes."""

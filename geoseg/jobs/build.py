@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from geoseg import __version__
 from geoseg.disk.files import move, sync, write_json
-from geoseg.executors.base import ChunkRecord
 from geoseg.jobs.folder import JobFolder
 from geoseg.jobs.job import Job
 from geoseg.jobs.run import Listener, Outcome, Progress
@@ -76,17 +76,27 @@ def build_outputs(
     parts = {r.box: folder.part(job, r.id) for r in outcome.records.values()}
     parts |= {f.box: folder.filled(f.id) for f in outcome.failures}
     classes = job.spec.class_map
-    files = list(dict.fromkeys(layer.file for layer in job.layers if layer.file is not None))
+    layers, of_layers, rows = job.layers, parts, [(r.box, r.class_rows) for r in records.values()]
+    missing = tuple(sorted(f.id for f in outcome.failures))
+    if job.spec.things:
+        from geoseg.jobs.objects import ObjectParts, counted_rows, find_objects  # numba: a map needs none
+
+        of = ObjectParts(job=job, chunks=parts, folder=folder.parts(job), missing=missing)
+        found, numbered = find_objects(of, each=each, listen=listen)
+        if job.spec.objects is not None:  # what chunks hold is no raster
+            layers, of_layers = job.task.later(job.spec)[:1], numbered
+            rows = [(box, counted_rows(of, path)) for box, path in numbered.items()]
+    files = list(dict.fromkeys(layer.file for layer in layers if layer.file is not None))
     steps = len(files) + (polygons is not None)
     tags = model_tags(_models(job), digest=job.model_digest) | place_tags(job.scene.grid)
-    if outcome.failures:
-        tags["GEOSEG_MISSING_CHUNKS"] = " ".join(sorted(f.id for f in outcome.failures))
-    counts, areas_m2 = class_totals(job, records.values())
+    if missing:
+        tags["GEOSEG_MISSING_CHUNKS"] = " ".join(missing)
+    counts, areas_m2 = class_totals(job, rows)
     for done, name in enumerate(files):
         listen(Progress("finish", done, steps, name))
-        bands = {i: layer for i, layer in enumerate(job.layers) if layer.file == name}
-        assemble(parts, job.scene.grid, bands, built / name, tags=tags)
-        if job.class_layer is not None and job.class_layer in bands.values():
+        bands = {i: layer for i, layer in enumerate(layers) if layer.file == name}
+        assemble(of_layers, job.scene.grid, bands, built / name, tags=tags)
+        if any(layer.classes is not None for layer in bands.values()):
             write_pam(built / name, classes, counts=counts, area_ha={k: v / 1e4 for k, v in areas_m2.items()})
     facts: dict[str, Any] = {
         "classes": [
@@ -98,15 +108,13 @@ def build_outputs(
             "skipped": sum(r.skipped for r in records.values()),
         },
         "valid_px": sum(int(r.class_rows.sum()) for r in records.values()),
-        "missing_chunks": sorted(f.id for f in outcome.failures),
+        "missing_chunks": list(missing),
     }
-    if job.spec.grouping is not None:
-        from geoseg.jobs.instances import write_objects  # numba and shapely: a map needs neither
-        from geoseg.jobs.objects import ObjectParts
+    if job.spec.things:
+        from geoseg.jobs.instances import write_objects  # shapely, see above
 
-        of = ObjectParts(job=job, chunks=parts, folder=folder.parts(job), missing=tuple(facts["missing_chunks"]))
         facts["instances"] = write_objects(
-            of, built, counts=counts, tags=tags, provenance=provenance(job), listen=listen, each=each
+            of, found, numbered, built, counts=counts, tags=tags, provenance=provenance(job), listen=listen, each=each
         )
     if polygons is not None:
         name = polygon_names(polygons.vector_format)[0]
@@ -116,14 +124,14 @@ def build_outputs(
     return built, facts
 
 
-def class_totals(job: Job, records: Iterable[ChunkRecord]) -> tuple[dict[int, int], dict[int, float]]:
-    """Return pixels and true ground area in m² of every class id.
+def class_totals(job: Job, counted: Iterable[tuple[Box, NDArray[np.int32]]]) -> tuple[dict[int, int], dict[int, float]]:
+    """Return pixels and true ground area in m² of every class id; counted: pixels of each class in the rows of boxes.
 
     Pixels are counted per row of the scene in integers before areas are summed, so chunks change no bit of them.
     """
-    rows = np.zeros((job.counted, job.scene.grid.height), np.int64)
-    for record in records:
-        rows[:, record.box.row0 : record.box.row1] += record.class_rows
+    rows = np.zeros((max(1, len(job.spec.classes)), job.scene.grid.height), np.int64)
+    for box, of_box in counted:
+        rows[:, box.row0 : box.row1] += of_box
     areas_m2 = rows @ job.scene.grid.row_areas_m2()
     ids = [c.id for c in job.spec.classes]
     return dict(zip(ids, rows.sum(1).tolist(), strict=False)), dict(zip(ids, areas_m2.tolist(), strict=False))

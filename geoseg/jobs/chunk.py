@@ -1,19 +1,19 @@
 """The one task: a chunk's pixels in, its layers out, strip by strip. The same bytes wherever and however it runs."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import batched
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from geoseg.errors import ModelError
 from geoseg.executors.base import Chunk, ChunkRecord, Forward, ForwardAll, Sink, SiteOf, Walk
 from geoseg.jobs.job import Job, refuse_if_different, refuse_if_source_changed
-from geoseg.models.backends.base import Answer, Windows
+from geoseg.models.backends.base import Windows
 from geoseg.models.derived import with_derived
 from geoseg.models.spec import Normalisation
+from geoseg.objects.found import Detection, Found, recorded
 from geoseg.scenes.reading import read
 from geoseg.tasks.base import Rows
 from geoseg.tiling.blend import accumulate, mean_members, quantise, row_counts
@@ -41,7 +41,7 @@ class StripPixels:
 def read_strip(job: Job, strip: Strip) -> StripPixels:
     """Read the scene's pixels for a strip; none where the area of interest asks for nothing that they decide."""
     wanted = None if job.area is None else job.area.wanted(strip.decided)
-    if wanted is not None and not _asked(wanted, strip):
+    if wanted is not None and job.spec.objects is None and not _asked(wanted, strip):
         return StripPixels(None, wanted)
     block = read(job.scene, strip.pixels)
     return StripPixels(block if block.valid.any() else None, wanted)
@@ -70,6 +70,7 @@ class ChunkWalk:
         self._held: tuple[Box, NDArray[np.uint32], NDArray[np.bool_]] | None = None
         self._windows = self._skipped = 0
         self._class_rows: list[NDArray[np.int32]] = []
+        self._found: dict[int, list[Found]] = {}  # by row of windows
 
     def read(self, strip: Strip) -> StripPixels:
         """Read what a strip needs."""
@@ -82,11 +83,11 @@ class ChunkWalk:
         windows = [
             window
             for window, reach in zip(strip.windows, strip.reaches, strict=True)
-            if images and self._counts(window, reach, strip=strip, pixels=pixels, usable=usable)
+            if images and self._owns(window) and self._counts(window, reach, strip=strip, pixels=pixels, usable=usable)
         ]
         self._run(windows, images, strip, sums=sums, forward_all=forward_all)
         self._windows += len(windows)
-        self._skipped += len(strip.windows) - len(windows)
+        self._skipped += sum(map(self._owns, strip.windows)) - len(windows)
         self._held = strip.sums, sums, known
         return self._complete(strip, pixels)
 
@@ -96,6 +97,17 @@ class ChunkWalk:
             self.id, self.box, self._windows, self._skipped, np.concatenate(self._class_rows, 1, dtype=np.int32)
         )
 
+    def tables(self) -> dict[str, bytes]:
+        """Return what was detected in each row of windows whose cells begin in the chunk, by ``found_table``."""
+        return {found_table(row): Found.joined(found).to_bytes() for row, found in self._found.items()}
+
+    def _owns(self, window: Box) -> bool:
+        """Whether the chunk runs a window: those of objects are run once, where their cells begin."""
+        if self.job.spec.objects is None:
+            return True
+        cell = self.job.windows.cell(window)
+        return self.job.resampling.holds(self.box, cell.row0, cell.col0)
+
     def _images(self, strip: Strip, pixels: StripPixels) -> tuple[list[NDArray[np.float32]], NDArray[np.bool_]]:
         """Return what the windows see as each member wants it normalised, (C, h, w), 0 where invalid, and validity."""
         if pixels.block is None:
@@ -104,7 +116,7 @@ class ChunkWalk:
 
     def _take_over(self, strip: Strip, usable: NDArray[np.bool_]) -> tuple[NDArray[np.uint32], NDArray[np.bool_]]:
         """Return this strip's sums and their validity, with what the strip before left of them."""
-        sums = np.zeros((self.job.spec.out_channels, *strip.sums.shape), np.uint32)
+        sums = np.zeros((self.job.spec.blended, *strip.sums.shape), np.uint32)
         known = np.zeros(strip.sums.shape, np.bool_)
         own = strip.sums.clip(strip.seen)
         if own is not None:
@@ -119,7 +131,8 @@ class ChunkWalk:
 
     def _counts(self, window: Box, reach: Box, *, strip: Strip, pixels: StripPixels, usable: NDArray[np.bool_]) -> bool:
         """Whether a valid pixel lies where the window weighs something, and a wanted one where it reaches."""
-        if pixels.wanted is not None and not _any_wanted(pixels.wanted, strip, reach):
+        wanted = None if self.job.spec.objects is not None else pixels.wanted  # an object may reach into the area
+        if wanted is not None and not _any_wanted(wanted, strip, reach):
             return False
         rows, cols = self.job.windows.weights(window)
         inside = window.clip(Box(0, 0, *self.job.resampling.working_shape))
@@ -143,13 +156,26 @@ class ChunkWalk:
         inputs = ((m, stack(job, group, image, strip.seen)) for group in groups for m, image in enumerate(images))
         answers = forward_all((m, view.apply(batch)) for m, batch in inputs for view in views)
         for group in groups:
-            said = [self._integers(next(answers), view) for _ in images for view in views]
+            if job.spec.objects is not None:
+                self._keep(group, next(answers).objects)
+                continue
+            said = [self._integers(next(answers).values, view) for _ in images for view in views]
             for window, probs in zip(group, mean_members(said), strict=False):  # the last batch is padded
                 accumulate(sums, strip.sums, probs=probs, window=window, weights=job.windows.weights(window))
 
-    def _integers(self, answer: Answer, view: View) -> NDArray[np.uint32]:
+    def _keep(self, group: Sequence[Box], objects: Sequence[Sequence[Detection]]) -> None:
+        """Keep what was detected in some windows."""
+        grid, rules = self.job.windows, self.job.spec.objects
+        assert rules is not None  # _run has looked
+        scene = Box(0, 0, *grid.shape)
+        for window, said in zip(group, objects, strict=False):  # the last batch is padded
+            found = recorded(said, window, grid.cell(window), scene, rules.edge_px)
+            found = replace(found, full=int(len(said) >= rules.per_window))
+            self._found.setdefault(window.row0 // grid.rows.stride, []).append(found)
+
+    def _integers(self, values: NDArray[np.float32], view: View) -> NDArray[np.uint32]:
         """Return the answer (B, K, h, w) to a view of windows as their own integers."""
-        said = quantise(view.undo(_values(answer)))
+        said = quantise(view.undo(values))
         for own in self.job.spec.vectors:
             said[:, own] = np.stack(view.undo_vectors(said[:, own.start], said[:, own.start + 1]), 1)
         return said
@@ -208,11 +234,9 @@ def seen_images(job: Job, block: Raster, pixels: Box, seen: Box) -> tuple[list[N
     return normalised(image, usable, wanted, inputs), usable
 
 
-def _values(answer: Answer) -> NDArray[np.float32]:
-    """Return what is blended; raises ModelError where an answer holds what would be lost."""
-    if answer.objects:
-        raise ModelError("the network answers objects, which no task of geoseg keeps yet; take a model of values alone")
-    return answer.values
+def found_table(row: int) -> str:
+    """Return the name of a part's table of what was detected in a row of windows."""
+    return f"objects-{row:06d}"
 
 
 def _positive(weights: NDArray[np.uint16]) -> slice:

@@ -4,7 +4,7 @@ import base64
 import json
 import shutil
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -192,14 +192,14 @@ class JobFolder:
 
     def sink(self, job: Job, walk: Walk) -> Sink:
         """Open the part of a chunk."""
-        return _PartSink(self.part(job, walk.id), job, walk.box)
+        return _PartSink(self.part(job, walk.id), job, walk.box, walk.tables)
 
 
 class _PartSink:
     """Compresses a chunk's rows as they come, and writes the part at the end."""
 
-    def __init__(self, path: Path, job: Job, box: Box) -> None:
-        self._path, self._job = path, job
+    def __init__(self, path: Path, job: Job, box: Box, tables: Callable[[], dict[str, bytes]] = dict) -> None:
+        self._path, self._job, self._tables = path, job, tables
         self._encoder = PartEncoder(box.shape, job.layers, overviews=levels_within(job.chunk_px, TILE_PX))
 
     def add(self, rows: Rows) -> None:
@@ -211,6 +211,7 @@ class _PartSink:
             self._encoder.finish(),
             grid=self._job.scene.grid.crop(record.box),
             record={"fingerprint": self._job.fingerprint, **_as_json(record)},
+            tables=self._tables(),
         )
         return record
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from geoseg.jobs.job import Job
-from geoseg.jobs.objects import Numbered, ObjectParts, find_objects, told
+from geoseg.jobs.objects import Numbered, ObjectParts, told
 from geoseg.jobs.run import Listener
 from geoseg.jobs.stages import ParallelMap, Stage
 from geoseg.objects.segments import FIRST_THING, Segments
@@ -28,6 +28,8 @@ from geoseg.vector.pixels.labels import label_polygons
 
 def write_objects(
     of: ObjectParts,
+    found: Numbered,
+    parts: Mapping[Box, Path],
     built: Path,
     *,
     counts: Mapping[int, int],
@@ -36,14 +38,15 @@ def write_objects(
     listen: Listener,
     each: ParallelMap = map,
 ) -> dict[str, Any]:
-    """Find the objects of a job and write panoptic.tif and instances.gpkg to ``built``; return what run.json says.
+    """Write panoptic.tif and instances.gpkg of a job's objects to ``built``; return what run.json says.
 
-    counts: pixels of each class; tags, provenance: see ``assemble`` and ``write_instances``. Raises OutputError.
+    found, parts: see ``find_objects``; counts: pixels of each class; tags, provenance: see ``assemble`` and
+    ``write_instances``. Raises OutputError.
     """
     job = of.job
-    found, parts = find_objects(of, each=each, listen=listen)
     raster = built / str(PANOPTIC.file)
-    assemble(parts, job.scene.grid, {0: PANOPTIC}, raster, tags=tags)
+    later = job.task.later(job.spec)
+    assemble(parts, job.scene.grid, {later.index(PANOPTIC): PANOPTIC}, raster, tags=tags)
     write_ids_table(raster, id_rows(job, found, counts))
 
     def write(rows: Iterator[Rows]) -> tuple[int, float]:
@@ -55,6 +58,7 @@ def write_objects(
             things=classes.only([classes.by_id(i).name for i in job.spec.things]),
             classes=classes,
             provenance=provenance,
+            detected=found.merged is not None,
         )
 
     tiles = sum(1 for _ in of.tiles())
@@ -67,6 +71,7 @@ def write_objects(
         "area_m2": round(area_m2, 3),
         "of": {c.name: int(of_class[c.id]) for c in job.spec.classes if c.id in job.spec.things},
         "too_small": found.left_out,
+        **({} if found.merged is None else {"windows_at_limit": found.full}),
     }
 
 
@@ -96,6 +101,8 @@ class Owned:
     """N of them."""
     ids: NDArray[np.int64]
     """Their ids, ascending, (N,)."""
+    pieces: tuple[NDArray[np.bool_], NDArray[np.int64]] | None = None
+    """Of objects that were detected: whether they are joined, and their clearance, (N,)."""
 
 
 def outline_stage[C](
@@ -104,12 +111,16 @@ def outline_stage[C](
     """Return the stage that draws the objects of every tile; parts: of the panoptic raster."""
 
     def boxes() -> Iterator[Owned]:
-        centre = found.segments.centre
+        place, merged = found.place, found.merged
         for tile in of.tiles():
-            inside = (centre >= (tile.row0, tile.col0)).all(1) & (centre < (tile.row1, tile.col1)).all(1)
-            yield Owned(tile, found.segments.take(inside), FIRST_THING + np.flatnonzero(inside))
+            inside = (place >= (tile.row0, tile.col0)).all(1) & (place < (tile.row1, tile.col1)).all(1)
+            segments = found.segments.take(inside)
+            pieces = None if merged is None else (merged.joined[segments.key], merged.clear_px[segments.key])
+            yield Owned(tile, segments, FIRST_THING + np.flatnonzero(inside), pieces)
 
-    return Stage("outline", boxes, partial(_outlined, of, LayersOfParts(parts, (PANOPTIC,))), collect)
+    return Stage(
+        "outline", boxes, partial(_outlined, of, LayersOfParts(parts, of.job.task.later(of.job.spec))), collect
+    )
 
 
 def _outlined(of: ObjectParts, ids: LayersOfParts, owned: Owned) -> Rows:
@@ -124,7 +135,7 @@ def _outlined(of: ObjectParts, ids: LayersOfParts, owned: Owned) -> Rows:
         labels = np.where(pixels >= FIRST_THING, pixels, 0).astype(np.int32)  # type: ignore[operator]
         value, polygons = label_polygons(labels, (box.row0, box.col0), grid.transform)
         drawn = polygons[np.searchsorted(value, owned.ids)]
-    objects = Objects(owned.ids, class_ids(of.job, segments), segments.score, segments.pixels)
+    objects = Objects(owned.ids, class_ids(of.job, segments), segments.score, segments.pixels, owned.pieces)
     return owned.tile.row0, instances_batch(objects, drawn, crs=grid.crs, classes=of.job.spec.class_map)
 
 

@@ -99,7 +99,7 @@ class Job:
     @property
     def counted(self) -> int:
         """How many counts a row of a chunk has: pixels of each class; without classes, pixels that are known."""
-        return max(1, len(self.spec.classes))
+        return 1 if self.class_layer is None else len(self.spec.classes)
 
     def blank(self, shape: tuple[int, int]) -> dict[str, Pixels]:
         """Return (h, w) pixels of nodata of every layer, by name."""

@@ -41,6 +41,8 @@ def lazy_map(
     runs once. Dask's scheduler says where chunks run; of the options those count that decide bytes, chunks and memory.
     Raises what ``make_plan`` raises, and ConfigError for a layer that no run writes.
     """
+    if bundles and bundles[0].spec.objects is not None:
+        raise ConfigError("objects are merged over a whole run: name a folder for its outputs")
     options = replace(options, layers=(*options.layers, *({layer} & {*RASTERS})))
     site = local_site(options.device, backends_of(bundles), lanes=1)
     share = _share_of_a_task(site.budget_bytes(options.memory_bytes))

@@ -1,5 +1,7 @@
 """Objects of a job: what its chunks say of classes, centres and offsets is grouped, numbered and drawn, in stages.
 
+Where a network gives objects window by window, they are merged and painted instead of grouped.
+
 Results of the first two stages are parts of their own beside those of the chunks, so what is done stays done. A third
 draws outlines, and keeps nothing. Tiles, their order and where they run change no byte. What is done to the pixels of a
 tile is in ``geoseg.objects``.
@@ -7,14 +9,15 @@ tile is in ``geoseg.objects``.
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from geoseg.jobs import detections
 from geoseg.jobs.job import Job
 from geoseg.jobs.run import Listener, Progress
 from geoseg.jobs.stages import ParallelMap, Stage
@@ -22,12 +25,15 @@ from geoseg.models.grouping import range_px
 from geoseg.objects.areas import SUB as PARTS
 from geoseg.objects.areas import AreaRules, area_tile
 from geoseg.objects.grouping import SUB, GroupingRules
+from geoseg.objects.merging import Merged, MergeRules
 from geoseg.objects.segments import FIRST_THING, Segments, TileLayers, group_tile, panoptic_ids
 from geoseg.outputs.cog.layers_of_parts import LayersOfParts
 from geoseg.outputs.cog.parts import PartEncoder, StoredPart, read_record, write_part
 from geoseg.outputs.cog.tiff import TILE_PX
-from geoseg.tasks.panoptic import OF_OBJECTS, PANOPTIC
-from geoseg.tiling.memory import object_bytes
+from geoseg.tasks.objects import KNOWN
+from geoseg.tasks.panoptic import OF_OBJECTS
+from geoseg.tiling.blend import row_counts
+from geoseg.tiling.memory import detection_bytes, object_bytes
 from geoseg.tiling.overviews import levels_within
 from geoseg.values.box import Box
 from geoseg.values.layers import Layer, Pixels
@@ -38,6 +44,7 @@ GROUP_PX = 1024  # side of a tile that is grouped, or drawn, at once
 MOST_AREA_PX = 2**22  # of the box of an area that is parted
 LOCAL = Layer("segment", "ids", dtype="uint32")  # number of a segment within its tile, from 1 on
 TABLE = "segments"
+Made = tuple[tuple[Layer, ...], Iterator[tuple[Pixels, ...]], Callable[[], bytes]]  # layers, rows of each, a table
 Held = tuple[tuple[Box, Path], ...]
 log = logging.getLogger(__name__)
 
@@ -55,7 +62,7 @@ class ObjectParts:
     """Chunks that are nodata since they failed: what is made of them is not kept for a run that has them."""
     tile_px: int = field(default_factory=lambda: GROUP_PX)
     """Side of a tile, which changes no byte of the outputs."""
-    rules: GroupingRules | AreaRules = field(init=False)
+    rules: GroupingRules | AreaRules | MergeRules = field(init=False)
     """Of the model, in pixels of the scene."""
 
     def __post_init__(self) -> None:
@@ -65,6 +72,11 @@ class ObjectParts:
     def layers(self) -> LayersOfParts:
         """What the chunks hold."""
         return LayersOfParts(self.chunks, self.job.layers)
+
+    @property
+    def in_order(self) -> list[tuple[Box, Path]]:
+        """The part of every chunk, row by row."""
+        return sorted(self.chunks.items())
 
     @property
     def scene(self) -> Box:
@@ -83,12 +95,12 @@ class ObjectParts:
         self,
         stage: str,
         box: Box,
-        make: Callable[[], tuple[Layer, Iterator[Pixels], bytes]],
+        make: Callable[[], Made],
         *,
         overviews: int = 0,
         of_tile: Box | None = None,
     ) -> Path:
-        """Return the part of a box, made where it is not there yet: of the rows of a layer, and a table.
+        """Return the part of a box, made where it is not there yet: of the rows of layers, and a table after them.
 
         of_tile: by which it is called, where the box is not the tile itself.
         """
@@ -97,17 +109,19 @@ class ObjectParts:
         record = {"fingerprint": self.job.fingerprint, "box": place, "missing": [*self.missing]}
         if read_record(path) == record:
             return path
-        layer, rows, table = make()
-        encoder = PartEncoder(box.shape, (layer,), overviews=overviews)
+        layers, rows, table = make()
+        encoder = PartEncoder(box.shape, layers, overviews=overviews)
         for pixels in rows:
-            encoder.add({layer.name: pixels})
+            encoder.add(dict(zip((layer.name for layer in layers), pixels, strict=True)))
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_part(path, encoder.finish(), grid=self.job.scene.grid.crop(box), record=record, tables={TABLE: table})
+        write_part(path, encoder.finish(), grid=self.job.scene.grid.crop(box), record=record, tables={TABLE: table()})
         return path
 
 
-def grouping_rules(job: Job) -> GroupingRules | AreaRules:
+def grouping_rules(job: Job) -> GroupingRules | AreaRules | MergeRules:
     """Return by what rules objects are made, in pixels of the scene where the network ran on others."""
+    if job.spec.objects is not None:
+        return detections.merge_rules(job)
     grouping = job.spec.grouping
     assert grouping is not None  # a bundle of the task panoptic has it
     rows, cols = (1 / scale for scale in job.resampling.scale)
@@ -128,6 +142,16 @@ def grouping_rules(job: Job) -> GroupingRules | AreaRules:
 def stage_bytes(job: Job, *, lanes: int, base_bytes: int) -> dict[str, int]:
     """Return what each stage takes in a process of ``base_bytes`` with ``lanes`` tiles at once."""
     rules = grouping_rules(job)
+    if isinstance(rules, MergeRules):
+        return detection_bytes(
+            job.scene.grid.shape,
+            lanes=lanes,
+            chunk_px=job.chunk_px,
+            tile_px=GROUP_PX,
+            row_px=(1 + detections.reach_rows(job)) * job.windows.rows.stride * job.windows.cols.size,
+            row_bytes=Segments.row_bytes(len(job.spec.things)),
+            base_bytes=base_bytes,
+        )
     return object_bytes(
         job.scene.grid.shape,
         lanes=lanes,
@@ -139,28 +163,53 @@ def stage_bytes(job: Job, *, lanes: int, base_bytes: int) -> dict[str, int]:
     )
 
 
+class Those(NamedTuple):
+    """Some objects."""
+
+    key: NDArray[np.int64]
+    """See ``Segments``, ascending, (N,)."""
+    ids: NDArray[np.uint32]
+    """Their ids, (N,)."""
+    thing: NDArray[np.intp]
+    """Which of the things they are, (N,)."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Numbered:
     """The objects of a scene."""
 
     segments: Segments
-    """Those that are large enough, in raster order of their centres: object i has the id FIRST_THING + i."""
+    """Those that are large enough, in raster order of their places: object i has the id FIRST_THING + i."""
     left_out: int
     """How many were too small."""
     held: Held
     """The parts of the stage group, and what each covers; they may overlap where no pixel is of both."""
+    merged: Merged | None = None
+    """Of objects that were detected: what is known of them by their keys."""
+    full: int = 0
+    """How many windows gave as many detections as the network can."""
 
-    def within(self, box: Box) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
-        """Return keys and ids of the objects whose boxes meet ``box``."""
+    @property
+    def place(self) -> NDArray[np.int64]:
+        """Row and column by which objects are ordered: centres, or corners of the boxes of those detected, (N, 2)."""
+        return self.segments.centre if self.merged is None else self.segments.box[:, :2]
+
+    def within(self, box: Box) -> Those:
+        """Return the objects whose boxes meet ``box``."""
         low, high = self.segments.box[:, :2], self.segments.box[:, 2:]
-        meets = (low < (box.row1, box.col1)).all(1) & (high > (box.row0, box.col0)).all(1)
-        return self.segments.key[meets], (FIRST_THING + np.flatnonzero(meets)).astype(np.uint32)
+        meets = np.flatnonzero((low < (box.row1, box.col1)).all(1) & (high > (box.row0, box.col0)).all(1))
+        meets = meets[np.argsort(self.segments.key[meets], kind="stable")]
+        return Those(self.segments.key[meets], (FIRST_THING + meets).astype(np.uint32), self.segments.thing[meets])
 
 
 def find_objects(of: ObjectParts, *, each: ParallelMap = map, listen: Listener) -> tuple[Numbered, dict[Box, Path]]:
     """Group and number the objects of a scene; returns them, and the parts of the panoptic raster by chunk."""
     total = sum(1 for _ in of.tiles())
-    if isinstance(of.rules, AreaRules):
+    if isinstance(of.rules, MergeRules):
+        rows = of.job.windows.rows.count
+        detected = told(detections.merge_stage(of, of.rules), rows, listen).walk(each)
+        found = told(paint_stage(of, detected), total, listen).walk(each)
+    elif isinstance(of.rules, AreaRules):
         found = told(area_stage(of, each), total, listen).walk(each)
     else:
         found = told(group_stage(of, of.rules), total, listen).walk(each)
@@ -189,14 +238,34 @@ def group_stage(of: ObjectParts, rules: GroupingRules) -> Stage[Box, tuple[Box, 
 
 
 def _group(of: ObjectParts, rules: GroupingRules, tile: Box) -> tuple[Box, Path]:
-    def make() -> tuple[Layer, Iterator[Pixels], bytes]:
+    def make() -> Made:
         around = tile.grown(rules.halo_px).clip(of.scene)
         assert around is not None  # it holds the tile
         layers = of.layers.read(("classes", "confidence", *OF_OBJECTS), around)
         local, segments = group_tile(TileLayers(*layers), tile, around, rules)  # type: ignore[arg-type]
-        return LOCAL, iter([local]), segments.to_bytes()
+        return (LOCAL,), iter([(local,)]), segments.to_bytes
 
     return tile, of.keep("group", tile, make)
+
+
+def paint_stage(of: ObjectParts, found: detections.Detected) -> Stage[detections.Painting, tuple[Box, Path], Numbered]:
+    """Return the stage that paints the objects of every tile."""
+
+    def collect(held: Iterator[tuple[Box, Path]]) -> Numbered:
+        done = _numbered(of, held)
+        box = done.segments.box
+        order = np.lexsort((done.segments.key, box[:, 1], box[:, 0]))
+        return replace(done, segments=done.segments.take(order), merged=found.merged, full=found.full)
+
+    return Stage("paint", partial(detections.paintings, of, found), partial(_painted, of), collect)
+
+
+def _painted(of: ObjectParts, task: detections.Painting) -> tuple[Box, Path]:
+    def make() -> Made:
+        local, segments = detections.paint(of, task)
+        return (LOCAL,), iter([(local,)]), segments.to_bytes
+
+    return task.tile, of.keep("paint", task.tile, make)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -241,10 +310,10 @@ def _parted(of: ObjectParts, task: AreaTask) -> tuple[Box, Path]:
     rules = of.rules
     assert isinstance(rules, AreaRules)  # find_objects has looked
 
-    def make() -> tuple[Layer, Iterator[Pixels], bytes]:
+    def make() -> Made:
         classes, confidence = of.layers.read(("classes", "confidence"), task.window)
         local, segments = area_tile(classes, confidence, task.tile, task.window, task.own, rules)  # type: ignore[arg-type]
-        return LOCAL, iter([local]), segments.to_bytes()
+        return (LOCAL,), iter([(local,)]), segments.to_bytes
 
     return task.window, of.keep("group", task.window, make, of_tile=task.tile)
 
@@ -256,43 +325,59 @@ def _numbered(of: ObjectParts, held: Iterator[tuple[Box, Path]]) -> Numbered:
     return Numbered(every.take(large), int((~large).sum()), parts)
 
 
-def number_stage(of: ObjectParts, found: Numbered) -> Stage[Any, Path, dict[Box, Path]]:
-    """Return the stage that makes the panoptic raster of every chunk."""
+def number_stage(of: ObjectParts, found: Numbered) -> Stage[tuple[Box, Those], Path, dict[Box, Path]]:
+    """Return the stage that makes of every chunk the layers that its task has later."""
 
-    def boxes() -> Iterator[tuple[Box, NDArray[np.int64], NDArray[np.uint32]]]:
-        return ((box, *found.within(box)) for box in of.chunks)
+    def boxes() -> Iterator[tuple[Box, Those]]:
+        return ((box, found.within(box)) for box in of.chunks)
 
     return Stage(
         "number", boxes, partial(_number, of, found.held), lambda paths: dict(zip(of.chunks, paths, strict=True))
     )
 
 
-def _number(of: ObjectParts, held: Held, chunk: tuple[Box, NDArray[np.int64], NDArray[np.uint32]]) -> Path:
-    box, keys, ids = chunk
+def _number(of: ObjectParts, held: Held, chunk: tuple[Box, Those]) -> Path:
+    box, those = chunk
+    counts: list[NDArray[np.int32]] = []
 
-    def make() -> tuple[Layer, Iterator[Pixels], bytes]:
-        strips = (
-            Box(row, box.col0, min(row + TILE_PX, box.row1), box.col1) for row in range(box.row0, box.row1, TILE_PX)
-        )
-        return PANOPTIC, (_ids(of, held, strip, keys, ids) for strip in strips), b""
+    def make() -> Made:
+        rows = (_ids(of, held, strip, those, counts) for strip in _strips(box))
+        return of.job.task.later(of.job.spec), rows, lambda: np.concatenate(counts, 1).astype("<i4").tobytes()
 
     return of.keep("number", box, make, overviews=levels_within(of.job.chunk_px, TILE_PX))
 
 
-def _ids(of: ObjectParts, held: Held, box: Box, keys: NDArray[np.int64], ids: NDArray[np.uint32]) -> NDArray[np.uint32]:
-    """Return the panoptic raster (h, w) of a box, in which the objects ``keys`` have ``ids``."""
-    out = np.zeros(box.shape, np.uint32)
+def _strips(box: Box) -> Iterator[Box]:
+    return (Box(row, box.col0, min(row + TILE_PX, box.row1), box.col1) for row in range(box.row0, box.row1, TILE_PX))
+
+
+def counted_rows(of: ObjectParts, part: Path) -> NDArray[np.int32]:
+    """Return how many pixels of each class every row has of a part of the stage number, (N, h)."""
+    return np.frombuffer(StoredPart.open(part).table(TABLE), "<i4").reshape(len(of.job.spec.classes), -1)
+
+
+def _ids(of: ObjectParts, held: Held, box: Box, those: Those, counts: list[NDArray[np.int32]]) -> tuple[Pixels, ...]:
+    """Return the task's later layers (h, w) of a box; counts: gets the pixels of each class in every row."""
+    out, thing = np.zeros(box.shape, np.uint32), np.zeros(box.shape, np.uint8)
+    class_ids = np.array(of.rules.things, np.uint8)[those.thing]
     for tile, path in held:
         common = tile.clip(box)
         if common is None:
             continue
         own = Segments.from_bytes(StoredPart.open(path).table(TABLE), len(of.rules.things)).key
-        at = np.searchsorted(keys, own)
-        known = at < len(keys)
-        known[known] = keys[at[known]] == own[known]
-        table = np.zeros(len(own) + 1, np.uint32)
-        table[1:][known] = ids[at[known]]
+        at = np.searchsorted(those.key, own)
+        known = at < len(those.key)
+        known[known] = those.key[at[known]] == own[known]
+        table = np.zeros((2, len(own) + 1), np.uint32)
+        table[:, 1:][:, known] = those.ids[at[known]], class_ids[at[known]]
         (local,) = LayersOfParts({tile: path}, (LOCAL,)).read([LOCAL.name], common)
-        out[common.within(box)] |= table[local]
-    (classes,) = of.layers.read(["classes"], box)
-    return panoptic_ids(classes, out, of.rules.things)  # type: ignore[arg-type]
+        out[common.within(box)] |= table[0][local]
+        thing[common.within(box)] |= table[1].astype(np.uint8)[local]
+    if of.job.spec.objects is None:
+        (classes,) = of.layers.read(["classes"], box)
+    else:
+        (seen,) = of.layers.read([KNOWN.name], box)
+        classes = np.where(thing > 0, thing, np.where(seen == 0, np.uint8(0), np.uint8(of.job.spec.elsewhere or 0)))
+    counts.append(row_counts(classes, [c.id for c in of.job.spec.classes]))
+    panoptic = panoptic_ids(classes, out, of.rules.things)  # type: ignore[arg-type]
+    return (panoptic,) if of.job.spec.objects is None else (classes, panoptic)

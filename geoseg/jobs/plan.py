@@ -29,6 +29,8 @@ from geoseg.tasks.base import Wanted
 from geoseg.tasks.buildings import drawn_layers
 from geoseg.tiling.memory import (
     COMPILING_BYTES,
+    DETECTION_BYTES,
+    MASK_BYTES,
     MIB,
     PLAIN_BASE_BYTES,
     Load,
@@ -50,7 +52,7 @@ MOST_TIMES = 64  # finer or coarser than the model's: never meant
 LONGEST_PX = 2**24  # along an axis: every row and column of chunks is looked at for the plan
 SHARED = (
     "window_px", "margin_px", "ramp_px", "bands", "optional", "derived", "gsd_m", "gsd_range_m", "outputs", "classes",
-    "polygon_class", "grouping",
+    "polygon_class", "grouping", "objects",
 )  # fmt: skip
 
 
@@ -93,6 +95,8 @@ class Plan:
     @property
     def redundancy(self) -> float:
         """Windows run, as chunks repeat those at their borders, over windows that exist."""
+        if self.job.spec.objects is not None:
+            return 1.0  # every window is run by one chunk alone
         boxes = [source_box(self.job.resampling.to_scene(box)) for _, box in self.job.chunks()]
         return redundancy(self.job.windows, boxes)
 
@@ -211,6 +215,8 @@ def make_job(
         )
     if polygons is not None and spec.polygon_class is None:
         raise ConfigError(f"model {spec.name!r} names no class to draw polygons of; use geoseg predict")
+    if spec.objects is not None and (len(bundles) > 1 or (options.tta or spec.tta) != "none"):
+        raise ConfigError(f"model {spec.name!r} gives objects, which are not averaged: take one model, and no --tta")
     scene = sized(scene, spec)
     threshold, tta = spec.threshold if options.threshold is None else options.threshold, options.tta or spec.tta
     resampling = Resampling.to_resolution(scene.grid, spec.reading_gsd_m(scene.grid))
@@ -274,12 +280,13 @@ def _load(job: Job, *, lanes: int) -> Load:
     """Return what running the chunks of a job holds, whatever their size."""
     spec = job.spec
     reducing, leaving = job.task.bytes_per_px(spec)
+    masks = 0 if spec.objects is None else spec.objects.per_window * prod(job.seen_shape) * job.batch
     return Load(
         grid=job.windows,
         resampling=job.resampling,
         bands=len(spec.source_bands) + len(spec.derived),
         itemsize=np.dtype(job.scene.dtype).itemsize,
-        channels=spec.out_channels,
+        channels=spec.blended,
         reducing_bytes=reducing,
         leaving_bytes=leaving,
         layer_bytes=job.bytes_per_px,
@@ -289,7 +296,8 @@ def _load(job: Job, *, lanes: int) -> Load:
         images=len({str(b.spec.normalisation) for b in job.bundles}),
         lanes=lanes,
         weights_bytes=weights_bytes([b.weights.bytes for b in job.bundles]),
-        call_bytes=call_bytes(job),
+        call_bytes=call_bytes(job) + masks,
+        table_bytes=0 if spec.objects is None else DETECTION_BYTES + MASK_BYTES // 8,
     )
 
 
@@ -306,7 +314,7 @@ def _stage_bytes(job: Job, polygons: PolygonOptions | None, *, lanes: int, budge
             max_component_px=polygons.max_component_px,
             base_bytes=base,
         )
-    if job.spec.grouping is not None:
+    if job.spec.things:
         from geoseg.jobs.objects import stage_bytes
 
         needed |= stage_bytes(job, lanes=lanes, base_bytes=base)

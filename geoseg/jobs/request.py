@@ -88,7 +88,7 @@ class RunRequest:
         aoi = [] if self.options.aoi is None else [self.options.aoi, self.options.aoi.rpartition(":")[0]]
         models = [path for bundle in bundles for path in Path(bundle.path).iterdir()]
         groups = [*files_of_groups(bundles[0].spec)] if bundles else []
-        groups += OF_OBJECTS if bundles and bundles[0].spec.grouping is not None else ()
+        groups += OF_OBJECTS if bundles and bundles[0].spec.things else ()
         refuse_foreign(self.out, groups)
         names = {*self.names, *groups, *own_files(self.out)}
         refuse_inputs(self.out, names, [*files_read(scene.inputs, lone=scene.lone), *aoi, *models])

@@ -30,6 +30,7 @@ class Result:
             f"  files    {files}",
             f"  classes  {areas}" if areas else "",
             f"  polygons {self.run['polygons']['count']}" if "polygons" in self.run else "",
+            f"  objects  {self.run['instances']['count']}" if "instances" in self.run else "",
             f"  missing  {missing} chunks are nodata" if missing else "",
         ]
         return "\n".join(filter(None, lines))
@@ -55,6 +56,14 @@ class Result:
         array = rioxarray.open_rasterio(path, chunks={"band": 1, "x": 2048, "y": 2048})
         assert isinstance(array, xr.DataArray)  # a GeoTIFF has no subdatasets
         return array.squeeze("band", drop=True).rename(name) if array.sizes["band"] == 1 else array.rename(name)
+
+    def objects(self) -> "gpd.GeoDataFrame":
+        """Read the outlines of the objects that the run has told apart, with class, score and size of each."""
+        import geopandas as gpd
+
+        if "instances" not in self.run:
+            raise ConfigError("this run told no objects apart; take a model of the task panoptic or objects")
+        return gpd.read_file(self.paths[self.run["instances"]["file"]])
 
     def polygons(self) -> "gpd.GeoDataFrame":
         """Read the building polygons."""

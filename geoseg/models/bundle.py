@@ -6,10 +6,10 @@ import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import ValidationError
 
@@ -193,6 +193,9 @@ def _check_network(path: Path, spec: ModelSpec, weights: Weights) -> None:
         options = check_architecture(spec.arch)
     except ConfigError as error:
         raise ModelError(f"{path}: arch: {error}") from error
+    if options.detects != (spec.objects is not None):
+        told = "lists objects" if options.detects else "lists no objects"
+        raise ModelError(f"{path}: task: {spec.task}, and the network {spec.arch.name} {told}")
     if spec.multiple_px % options.multiple_px:
         raise ModelError(
             f"{path}: multiple_px: {spec.multiple_px} is no multiple of the network's stride, {options.multiple_px} px"
@@ -284,7 +287,10 @@ def save_model(
         k: v.half() if half and v.is_floating_point() and v.abs().max() <= fits else v
         for k, v in ((k, v.detach().cpu().contiguous()) for k, v in network.state_dict().items())
     }
-    probed = probe(network, len(spec.bands), spec.window_px)
+    # Of a detector, as many objects as a window may hold.
+    rules, detector = spec.objects and spec.objects.model_copy(update={"least_score": 0.0}), cast("Any", network)
+    of = None if rules is None else partial(detector.detect, rules=rules)
+    probed = probe(network, len(spec.bands), spec.window_px, of=of)
     return write_bundle(folder, save(state), spec=spec.model_copy(update={"probed": probed}))
 
 

@@ -47,14 +47,18 @@ class LiveBytes(TorchDispatchMode):
             self._live -= self._known.pop(key)[1]
 
 
-def probe(network: nn.Module, channels: int, window_px: int) -> Probed:
-    """Return what a call for one window holds: ``network`` runs once in evaluation mode, in fp32, where it lies."""
+def probe(network: nn.Module, channels: int, window_px: int, *, of: Callable[[Tensor], object] | None = None) -> Probed:
+    """Return what a call for one window holds: ``network`` runs once in evaluation mode, in fp32, where it lies.
+
+    of: the call, None for the network's own.
+    """
     training = network.training
     device = next((p.device for p in network.parameters()), torch.device("cpu"))
     window = torch.zeros(1, channels, window_px, window_px, device=device)
     try:
         with torch.inference_mode(), LiveBytes() as counted:
-            network.eval()(window)
+            network.eval()
+            (of or network)(window)
     finally:
         network.train(training)
     return Probed(window_px=window_px, live_bytes=counted.peak)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from geoseg.models.derived import Derived, check, source_bands
+from geoseg.models.detecting import Detecting
 from geoseg.models.grouping import CENTRE, OFFSET, Grouping
 from geoseg.models.outputs import MOST_CHANNELS, Channel, Output, of_schema_2
 from geoseg.models.probed import Probed
@@ -59,6 +60,7 @@ class Weights(Value):
     bytes: int = Field(ge=0)
 
 
+WITHOUT_OUTPUTS = ("objects", "promptable")  # tasks of networks that give no values
 MANY_TIMES = 4  # pixels so many times finer or coarser than a model's are not what it is for
 
 
@@ -67,7 +69,7 @@ class ModelSpec(Value):
 
     schema_version: Literal[2] = Field(2, description="1 is read, as one softmax")
     name: Name
-    task: Literal["semantic", "panoptic", "promptable"] = "semantic"
+    task: Literal["semantic", "panoptic", "objects", "promptable"] = "semantic"
     arch: Architecture
     bands: tuple[Band, ...] = Field(max_length=MOST_CHANNELS)
     optional: tuple[Name, ...] = Field((), description="bands that a scene may lack: the network sees their mean")
@@ -93,12 +95,15 @@ class ModelSpec(Value):
         32, gt=0, le=2**16, description="the network's stride: windows and strides are multiples of it"
     )
     outputs: tuple[Output, ...] = Field(
-        max_length=64, description="groups of channels, in order; none of the task promptable"
+        max_length=64, description="groups of channels, in order; none of the tasks objects and promptable"
     )
     classes: tuple[ClassInfo, ...]
     polygon_class: str | None = None
     grouping: Grouping | None = Field(
         None, description="of the task panoptic: which classes are things", exclude_if=lambda value: value is None
+    )
+    objects: Detecting | None = Field(
+        None, description="of the task objects: what windows detect", exclude_if=lambda value: value is None
     )
     tta: Views = Field("none", description="views of a window that a run averages by default")
     threshold: float = Field(0.5, gt=0, lt=1, description="p(polygon_class) from which a pixel belongs to it")
@@ -152,18 +157,24 @@ class ModelSpec(Value):
 
     def _check_outputs(self) -> None:
         names = [group.name for group in self.outputs]
-        if bool(names) == (self.task == "promptable"):
-            raise ValueError(f"outputs: {len(names)} groups of channels; only of the task promptable there are none")
+        if bool(names) == (self.task in WITHOUT_OUTPUTS):
+            raise ValueError(f"outputs: {len(names)} groups; only {' and '.join(WITHOUT_OUTPUTS)} have none")
         if len(set(names)) < len(names):
             raise ValueError(f"outputs {', '.join(names)}: names are unique")
         if [group.activation for group in self.outputs].count("softmax") > 1:
             raise ValueError(f"outputs {', '.join(names)}: one of them may be a softmax, of the classes, and no more")
+        self._check_things()
         ids = {c.id for c in self.classes}
-        if set(self._class_ids) != ids:
+        if self.objects is None and set(self._class_ids) != ids:
             raise ValueError(f"channels lead to classes {sorted(self._class_ids)}, the table has {sorted(ids)}")
-        if (self.grouping is not None) != (self.task == "panoptic"):
-            raise ValueError(f"grouping: is said of the task panoptic, and of no other; this one is {self.task}")
-        if self.grouping and (faults := self.grouping.faults(self.outputs, {c.name for c in self.classes})):
+
+    def _check_things(self) -> None:
+        for key, task in (("grouping", "panoptic"), ("objects", "objects")):
+            if (getattr(self, key) is not None) != (self.task == task):
+                raise ValueError(f"{key}: is said of the task {task}, and of no other; this one is {self.task}")
+        names = {c.name for c in self.classes}
+        faults = self.grouping.faults(self.outputs, names) if self.grouping else []
+        if faults := [*faults, *(self.objects.faults(names) if self.objects else [])]:
             raise ValueError("; ".join(faults))
 
     def reading_gsd_m(self, grid: "Grid") -> float | None:
@@ -222,11 +233,22 @@ class ModelSpec(Value):
     @property
     def things(self) -> tuple[int, ...]:
         """Ids of the classes whose objects are told apart."""
-        return () if self.grouping is None else tuple(self.class_map.by_name(n).id for n in self.grouping.things)
+        told = self.grouping or self.objects
+        return () if told is None else tuple(self.class_map.by_name(name).id for name in told.things)
+
+    @property
+    def elsewhere(self) -> int | None:
+        """Of the task objects: the class of ground without one; None where it is of no class."""
+        return next((c.id for c in self.classes if self.objects and c.id not in self.things), None)
 
     @property
     def out_channels(self) -> int:
-        """How many channels the network answers, of all groups."""
+        """How many channels the network answers, of all groups; of objects the number of their classes."""
+        return len(self.things) if self.objects else self.blended
+
+    @property
+    def blended(self) -> int:
+        """How many channels are blended over a scene."""
         return sum(len(group.channels) for group in self.outputs)
 
     @property
@@ -254,6 +276,8 @@ class ModelSpec(Value):
     @property
     def class_of_channel(self) -> tuple[int, ...]:
         """For each channel of the softmax, the position of its class in the class table."""
+        if self.objects is not None:
+            return tuple(range(len(self.classes)))  # as ``training`` paints what is detected
         position = {c.id: i for i, c in enumerate(self.classes)}
         return tuple(position[class_id] for class_id in self._class_ids)
 

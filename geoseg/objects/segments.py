@@ -56,8 +56,8 @@ class Segments:
         sure = (self.table[:, _CONFIDENCE] / self.pixels - 1) / 254
         return (self.table[:, _CENTRE] - 1) / 65534 * sure
 
-    def take(self, chosen: NDArray[np.bool_]) -> Self:
-        """Return the chosen ones, (N,)."""
+    def take(self, chosen: NDArray[np.bool_ | np.intp]) -> Self:
+        """Return the chosen ones, (N,), or those of the given numbers in their order."""
         return type(self)(self.table[chosen])
 
     @classmethod

@@ -6,10 +6,16 @@ from geoseg.errors import ModelError
 from geoseg.models.spec import ModelSpec
 from geoseg.tasks.base import Task
 from geoseg.tasks.buildings import Buildings
+from geoseg.tasks.objects import Objects
 from geoseg.tasks.panoptic import Panoptic
 from geoseg.tasks.semantic import Semantic
 
-TASKS: Mapping[str, Task] = {"semantic": Semantic(), "buildings": Buildings(), "panoptic": Panoptic()}
+TASKS: Mapping[str, Task] = {
+    "semantic": Semantic(),
+    "buildings": Buildings(),
+    "panoptic": Panoptic(),
+    "objects": Objects(),
+}
 
 
 def task_of(spec: ModelSpec) -> Task:

@@ -112,6 +112,16 @@ class Axis:
         lo = self.start(i) + (self.margin if i > 0 else 0)
         return lo, min(self.size, self.start(i) + self.window - (self.margin if i < self.count - 1 else 0))
 
+    def cell(self, i: int) -> tuple[int, int]:
+        """Return the pixels [lo, hi) of the axis that are window ``i``'s own: half-way to its neighbours.
+
+        >>> axis = Axis(100, 64, margin=8, ramp=8)
+        >>> axis.cell(0), axis.cell(1)
+        ((0, 52), (52, 100))
+        """
+        inner = self.margin + self.ramp // 2
+        return self.start(i) + inner if i else 0, self.start(i + 1) + inner if i + 1 < self.count else self.size
+
     def seen_span(self, windows: range) -> tuple[int, int]:
         """Return the pixels [first, end) that neighbouring ``windows`` see, mirrored ones included."""
         pixels = self.fold(np.arange(self.start(windows[0]), self.start(windows[-1]) + self.window))

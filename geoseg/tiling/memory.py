@@ -33,7 +33,8 @@ class Load:
     answer; reducing_bytes, leaving_bytes: of a pixel while sums become layers, and of its layers while they are
     encoded; layer_bytes: of a pixel in all layers of a part; batch: windows per network call; lanes: calls at once;
     answers: views and members that are averaged; images: differently normalised ones; weights_bytes: of all members,
-    while they are loaded; call_bytes: inside the network, as ``Backend.peak_bytes`` says of a batch.
+    while they are loaded; table_bytes: of a detection in a chunk's tables; call_bytes: inside the network, as
+    ``Backend.peak_bytes`` says of a batch.
     """
 
     grid: WindowGrid
@@ -51,6 +52,7 @@ class Load:
     answers: int = 1
     images: int = 1
     weights_bytes: int = 0
+    table_bytes: int = 0
 
     @property
     def base_bytes(self) -> int:
@@ -99,6 +101,7 @@ def projected_bytes(load: Load, chunk_px: int) -> MemoryPlan:
     | outputs | row px x leaving_bytes | rows that are being encoded |
     | encoder | 2 x 512 rows x width x layer_bytes | rows of tiles that are not full, of all levels |
     | | chunk px x layer_bytes x 4/3 | tiles that do not compress |
+    | | 2 x chunk px x table_bytes / DETECTION_PX | tables of detections, and their bytes |
     | | GDAL_CACHE_BYTES | GDAL's block cache |
     """
     source, seen, sums, rows, width = _largest(load, chunk_px)
@@ -120,7 +123,9 @@ def projected_bytes(load: Load, chunk_px: int) -> MemoryPlan:
             rows * load.reducing_bytes + resampled,
         ),
         outputs=rows * load.leaving_bytes,
-        encoder=encoded_px * load.layer_bytes + GDAL_CACHE_BYTES,
+        encoder=encoded_px * load.layer_bytes
+        + 2 * width * min(chunk_px, load.resampling.scene_shape[0]) * load.table_bytes // DETECTION_PX
+        + GDAL_CACHE_BYTES,
     )
 
 
@@ -168,6 +173,43 @@ def object_bytes(
         "group": always + lanes * read_px * GROUP_BYTES_PER_PX,
         "number": always + lanes * numbered,
         "outline": always + lanes * read_px * OUTLINE_BYTES_PER_PX,
+    }
+
+
+DETECTION_PX = 100  # pixels of a scene for each detection: two of an object
+DETECTION_BYTES = 112  # of one in a table
+MASK_BYTES = 600  # of one whose mask is in work, as bytes and packed
+PAINT_BYTES_PER_PX = 80
+
+
+def detection_bytes(
+    shape: tuple[int, int], *, lanes: int, chunk_px: int, tile_px: int, row_px: int, row_bytes: int, base_bytes: int
+) -> dict[str, int]:
+    """Return the memory that each stage takes in which detections become objects, with ``lanes`` tiles at once.
+
+    row_px: pixels of a row of windows and of those that reach into it; otherwise as ``object_bytes``.
+
+    | stage | bytes | reason |
+    |---|---|---|
+    | all | base_bytes + GDAL_CACHE_BYTES + 3 x DETECTION_BYTES x scene px / DETECTION_PX | tables, and what meets |
+    | | 2 x row_bytes x scene px / OBJECT_PX | the table of objects |
+    | merge | lanes x row px / DETECTION_PX x (DETECTION_BYTES + MASK_BYTES) | the detections of rows of windows |
+    | paint | lanes x tile px x (PAINT_BYTES_PER_PX + MASK_BYTES / DETECTION_PX) | objects, and their masks |
+    | number, outline | as objects | |
+    """
+    height, width = shape
+    tables = 3 * DETECTION_BYTES * height * width // DETECTION_PX
+    later = object_bytes(
+        shape, lanes=lanes, chunk_px=chunk_px, tile_px=tile_px, halo_px=tile_px // 4, row_bytes=row_bytes,
+        base_bytes=base_bytes + tables,
+    )  # fmt: skip
+    always = base_bytes + tables + GDAL_CACHE_BYTES + 2 * row_bytes * height * width // OBJECT_PX
+    tile = min(tile_px, height) * min(tile_px, width)
+    return {
+        "merge": always + lanes * row_px * (DETECTION_BYTES + MASK_BYTES) // DETECTION_PX,
+        "paint": always + lanes * tile * (PAINT_BYTES_PER_PX + MASK_BYTES // DETECTION_PX),
+        "number": later["number"],
+        "outline": later["outline"],
     }
 
 

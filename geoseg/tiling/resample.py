@@ -48,6 +48,18 @@ class Resampling:
         (sh, sw), (wh, ww) = self.scene_shape, self.working_shape
         return wh / sh, ww / sw
 
+    def nearest(self, box: Box) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the working pixels in which the centres of the rows and of the columns of a scene's box lie."""
+        spans = zip((box.row0, box.col0), (box.row1, box.col1), self.scene_shape, self.working_shape, strict=True)
+        rows, cols = ((2 * np.arange(lo, hi) + 1) * working // (2 * scene) for lo, hi, scene, working in spans)
+        return rows, cols
+
+    def holds(self, box: Box, row: int, col: int) -> bool:
+        """Whether the centre of a working pixel lies in a box of the scene."""
+        (sh, sw), (wh, ww) = self.scene_shape, self.working_shape
+        row, col = (2 * row + 1) * sh // (2 * wh), (2 * col + 1) * sw // (2 * ww)
+        return box.row0 <= row < box.row1 and box.col0 <= col < box.col1
+
     def to_working(self, box: Box) -> tuple[Taps, Taps]:
         """Return (row, col) taps that make the working pixels of ``box`` from scene pixels."""
         (sh, sw), (wh, ww) = self.scene_shape, self.working_shape

@@ -61,6 +61,13 @@ class WindowGrid:
         """Return the weights 0..128 of the rows and columns of one of the windows; a pixel's is their product."""
         return self.rows.weight(window.row0 // self.rows.stride), self.cols.weight(window.col0 // self.cols.stride)
 
+    def cell(self, window: Box) -> Box:
+        """Return the pixels of the scene that are one window's own; those of all windows tile it."""
+        (row0, row1), (col0, col1) = (
+            axis.cell(at // axis.stride) for axis, at in ((self.rows, window.row0), (self.cols, window.col0))
+        )
+        return Box(row0, col0, row1, col1)
+
     def read_box(self, box: Box) -> Box:
         """Return the pixels that the windows touching ``box`` see, mirrored ones folded into the scene."""
         (row0, row1), (col0, col1) = self.rows.read_span(box.row0, box.row1), self.cols.read_span(box.col0, box.col1)

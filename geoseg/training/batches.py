@@ -106,7 +106,7 @@ def batches(
         cut = [drawn.window(rng, done=number / total) for _ in range(batch)]
         images, labels, beside = (np.stack(arrays) for arrays in list(zip(*cut, strict=True))[:3])
         made = mixed(images, labels, recipe.change, rng, rare=drawn.rare)
-        own = sum(len(group.channels) for group in recipe.target.more)
+        own = recipe.target.beside_count
         return Batch(
             torch.from_numpy(made.images).contiguous(memory_format=torch.channels_last),
             torch.from_numpy(made.labels),

@@ -82,7 +82,7 @@ def ground_of(bundle: ModelBundle, spec: TrainSpec, roles: Sequence[Role], *, pl
 
     Raises InputError where there are none, ModelError for a model without classes.
     """
-    if not bundle.spec.classes:
+    if bundle.spec.softmax is None:
         raise ModelError(f"{bundle.spec.name}: has no classes to calibrate; take a model of classes")
     parts = _looked_at(spec, roles, plan or plan_split(spec))
     every = max(1, sum(part.shape[0] * part.shape[1] for _, _, part in parts) // (2 * MOST_PIXELS))

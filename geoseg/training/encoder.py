@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 log = logging.getLogger(__name__)
+ENCODERS = ("encoder.", "backbone.body.")  # what the names of its tensors begin with
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,9 +88,12 @@ def start_encoder(
     import torch
 
     state = network.state_dict()
-    own = {name: value for name, value in state.items() if name.startswith("encoder.")} or state
-    stems = [name for name in input_layers(network, len(bands)) if name in own]
-    found = match(weights.namings, own, stems=stems)
+    parts = [{n: v for n, v in state.items() if n.startswith(prefix)} for prefix in ENCODERS]
+    own = next(filter(None, parts), state)
+    inputs = input_layers(network, len(bands))
+    found, stems = match(weights.namings, own, stems=inputs), [name for name in inputs if name in own]
+    if parts[1] and (all_of_it := match(weights.namings, state, stems=inputs)).share >= LEAST_MATCHED:
+        own, found = all_of_it.tensors, all_of_it  # a detector's weights, but for heads of other classes
     lacking = [
         name for name in stems if name not in found.tensors or len(weights.bands) != found.tensors[name].shape[1]
     ]

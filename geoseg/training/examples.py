@@ -12,6 +12,7 @@ from geoseg.training.areas import CELL_PX, LabelledArea, shown
 from geoseg.training.samples import Samples
 from geoseg.training.spec import TrainSpec
 from geoseg.training.targets import IGNORE
+from geoseg.training.validation import channels_of
 from geoseg.values.box import Box
 
 MOST, SIDE_PX = 4, 256
@@ -64,7 +65,8 @@ def _answer(
     seen = np.where(known, (image - mean) / std, np.float32(0)).astype(np.float32)
     pad = [(0, -n % model.multiple_px) for n in valid.shape]
     with torch.inference_mode():
-        logits = network(torch.from_numpy(np.pad(seen, ((0, 0), *pad), mode="symmetric"))[None]).float()
+        logits = network(torch.from_numpy(np.pad(seen, ((0, 0), *pad), mode="symmetric"))[None])
+        logits = channels_of(logits, model).float()
     at = torch.tensor(model.class_of_channel)
     p = torch.softmax(logits[:, : len(at)], 1)  # outputs beside the classes follow
     by_class = torch.stack([p[0, at == c].sum(0) for c in range(len(model.classes))])

@@ -90,8 +90,9 @@ def fit(
     network = channels_last(network.to(device))
     model = model.model_copy(update={"training": {**training, **origin}})
     plan = spec.schedule
-    precision = precision_of(plan.precision, device, network, len(model.bands), plan.crop_px)
-    stepper = Stepper(spec, network, slow, precision=precision, device=device)
+    wanted = plan.precision if model.objects is None else "fp32"
+    precision = precision_of(wanted, device, network, len(model.bands), plan.crop_px)
+    stepper = Stepper(spec, model, network, slow, precision=precision, device=device)
     return _Loop(spec, samples, model, network, stepper=stepper).run(on_epoch, on_step, checkpoint)
 
 

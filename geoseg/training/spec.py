@@ -8,17 +8,18 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from geoseg.errors import ConfigError
 from geoseg.models.adapt import Policy
-from geoseg.models.architectures import check_architecture
+from geoseg.models.architectures import NETWORKS, check_architecture
 from geoseg.models.derived import Derived
 from geoseg.models.outputs import Channel, Output
 from geoseg.models.spec import Architecture, ModelSpec, Normalisation, Range
 from geoseg.models.value import Value, Views
 from geoseg.training.chips import expanded
 from geoseg.training.data_spec import BlockSplit, LabelledScene, Split
+from geoseg.training.detected import ObjectsTarget
 from geoseg.training.losses.terms import CE_DICE, OF_THINGS, Balance, Terms, groups_of
 from geoseg.training.quantities import LearntOutput
 from geoseg.training.targets import BuildingTarget, ClassTarget, NoTarget
-from geoseg.training.things import ThingsTarget
+from geoseg.training.things import CountedTarget, ThingsTarget
 from geoseg.untrusted.validation import in_words, near_or_known
 from geoseg.values.bands import Band, BandSet
 
@@ -115,7 +116,7 @@ class TrainSpec(Value):
 
     name: str
     data: tuple[LabelledScene, ...] = Field(min_length=1)
-    target: BuildingTarget | ClassTarget | ThingsTarget | NoTarget = Field(discriminator="kind")
+    target: BuildingTarget | ClassTarget | ThingsTarget | ObjectsTarget | NoTarget = Field(discriminator="kind")
     outputs: tuple[LearntOutput, ...] = Field((), description="groups of channels beside the classes, see data.truth")
     bands: str = Field(description="the model's input bands, e.g. red,green,blue")
     derived: tuple[str, ...] = Field(
@@ -193,6 +194,11 @@ class TrainSpec(Value):
         except ValidationError as error:
             raise ValueError(in_words(ModelSpec, error)) from error
         network = check_architecture(self.arch)
+        if network.detects != (model.objects is not None):
+            known = ", ".join(name for name, kind in NETWORKS.items() if kind.detects)
+            raise ValueError(f"arch: target.kind objects is learnt by {known}, and by no other; not {self.arch.name}")
+        if network.detects and (self.loss != CE_DICE or self.outputs):
+            raise ValueError(f"{'outputs' if self.outputs else 'loss'}: {self.arch.name} has its own; leave it out")
         for key, size_px in (("window_px", model.window_px), ("schedule.crop_px", self.schedule.crop_px)):
             if fault := network.fault_of_window(size_px):
                 raise ValueError(f"{key}: {self.arch.name}: {fault}")
@@ -213,8 +219,8 @@ class TrainSpec(Value):
         if missing := [group.name for group in self.target.more if group.name not in self.loss]:
             raise ValueError(f"loss: {', '.join(missing)}: of things it is needed, e.g. {{{missing[0]}: 10}}")
         mixing = [name for name in ("cutmix", "copy_paste", "mixup") if getattr(self.augmentation, name) > 0]
-        if self.target.more and mixing:
-            raise ValueError(f"augmentation.{mixing[0]}: it cuts objects, whose centres are learnt; leave it out")
+        if isinstance(self.target, CountedTarget) and mixing:
+            raise ValueError(f"augmentation.{mixing[0]}: it cuts objects, which are learnt one by one; leave it out")
         if self.outputs and mixing:
             raise ValueError(f"augmentation.{mixing[0]}: outputs are not mixed; leave it out")
         for name, term in self.loss.items() if self.class_channels else ():
@@ -265,13 +271,16 @@ class TrainSpec(Value):
             ramp_px=ramp_px if self.ramp_px is None else self.ramp_px,
             multiple_px=USUAL_PX if USUAL_PX % network.multiple_px == 0 else network.multiple_px,
             tta=self.tta,
-            task="semantic" if self.target.grouping is None else "panoptic",
-            outputs=(
+            task="objects" if self.target.detecting else "panoptic" if self.target.grouping else "semantic",
+            outputs=()
+            if self.target.detecting
+            else (
                 *([Output(channels=self.class_channels)] if self.class_channels else []),
                 *self.target.more,
                 *(output.plain for output in self.outputs),
             ),
             grouping=self.target.grouping,
+            objects=self.target.detecting,
             classes=self.target.class_table,
             polygon_class=self.target.polygon_class,
             suits_m=self.suits_m,

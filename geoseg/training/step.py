@@ -7,8 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from geoseg.models.spec import ModelSpec
 from geoseg.training.batches import Batch
 from geoseg.training.checkpoint import Held, optimiser_tensors, restore_optimiser, tensors_of
+from geoseg.training.detected import truth_of
 from geoseg.training.objectives import Objectives, Truth
 from geoseg.training.precision import autocast
 from geoseg.training.rates import RATES
@@ -20,9 +22,16 @@ class Stepper:
     """A network that learns; slow: names of the parameters that have the encoder's rate."""
 
     def __init__(
-        self, spec: TrainSpec, network: nn.Module, slow: frozenset[str], *, precision: str, device: str
+        self,
+        spec: TrainSpec,
+        model: ModelSpec,
+        network: nn.Module,
+        slow: frozenset[str],
+        *,
+        precision: str,
+        device: str,
     ) -> None:
-        self.spec, self.network, self.precision, self.device = spec, network, precision, device
+        self.spec, self.model, self.network, self.precision, self.device = spec, model, network, precision, device
         named = dict(network.named_parameters())
         self.encoder = [p for name, p in named.items() if name in slow]
         groups = [([p for name, p in named.items() if name not in slow], 1.0)]
@@ -77,6 +86,10 @@ class Stepper:
         return mean
 
     def _loss(self, batch: Batch, objective: Objectives) -> Tensor:
+        if self.model.objects is not None:
+            assert batch.beside is not None  # the target gives numbers of objects
+            detector: Any = self.network
+            return torch.as_tensor(detector.loss(batch.images, truth_of(batch.labels, batch.beside, self.model)))
         answers = getattr(self.network, "levels", None) if self.spec.schedule.deep_supervision else None
         with autocast(self.device, self.precision):
             levels = [self.network(batch.images)] if answers is None else answers(batch.images)

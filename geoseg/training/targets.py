@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
 from geoseg.errors import ConfigError
+from geoseg.models.detecting import Detecting
 from geoseg.models.grouping import Grouping
 from geoseg.models.outputs import Channel, Output
 from geoseg.models.value import Value
@@ -40,6 +41,16 @@ class PlainTarget(Value):
     def grouping(self) -> Grouping | None:
         """How objects are made of these groups."""
         return None
+
+    @property
+    def detecting(self) -> Detecting | None:
+        """How objects are made of what a detector lists."""
+        return None
+
+    @property
+    def beside_count(self) -> int:
+        """How many numbers of a pixel ``beside`` gives."""
+        return sum(len(group.channels) for group in self.more)
 
     def beside(self, raw: Raw) -> NDArray[np.float32]:
         """Return what the channels of ``more`` shall say, (D, H, W), NaN where void."""

@@ -37,11 +37,31 @@ def bumps_and_offsets(ids: NDArray[np.int32], *, sigma_px: float) -> tuple[NDArr
     return bumps, offsets
 
 
-class ThingsTarget(ClassTarget):
-    """Classes, and of the things among them centres and offsets, so that objects are told apart.
+class CountedTarget(ClassTarget):
+    """Classes, of some of which single objects are told apart.
 
-    Labels are polygons, or a raster of object numbers where one class alone is a thing and 0 is ground without one.
+    Labels are polygons, or a raster of object numbers where one class alone is counted and 0 is ground without one.
     """
+
+    @property
+    def counted(self) -> tuple[str, ...]:
+        """Names of the classes whose objects are told apart."""
+        raise NotImplementedError
+
+    @property
+    def numbered(self) -> frozenset[str]:
+        """See ``ClassTarget``."""
+        return frozenset(self.counted)
+
+    @property
+    def default_class(self) -> int | None:
+        """The class id of features that nothing is said of: the only one counted; values of rasters are numbers."""
+        said = len(self.counted) != 1 or self.column is not None or self.values
+        return None if said else next(c.id for c in self.classes if c.name == self.counted[0])
+
+
+class ThingsTarget(CountedTarget):
+    """Classes, and of the things among them centres and offsets, so that objects are told apart."""
 
     kind: Literal["things"] = "things"  # type: ignore[assignment]
     things: tuple[str, ...] = Field(min_length=1, description="classes whose objects are told apart; others are stuff")
@@ -56,15 +76,9 @@ class ThingsTarget(ClassTarget):
         return self
 
     @property
-    def numbered(self) -> frozenset[str]:
-        """See ``ClassTarget``."""
-        return frozenset(self.things)
-
-    @property
-    def default_class(self) -> int | None:
-        """The class id of features that nothing is said of: the only thing; values of rasters are their numbers."""
-        said = len(self.things) > 1 or self.column is not None or self.values
-        return None if said else next(c.id for c in self.classes if c.name == self.things[0])
+    def counted(self) -> tuple[str, ...]:
+        """See ``CountedTarget``."""
+        return self.things
 
     @property
     def more(self) -> tuple[Output, ...]:

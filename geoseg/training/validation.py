@@ -55,7 +55,7 @@ class Validation:
         for area in areas:
             for images, truth in _blocks(area, self.spec.target, self.model):
                 with torch.inference_mode(), autocast(self.device, self.precision):
-                    logits = network(images.to(self.device)).cpu()
+                    logits = channels_of(network(images.to(self.device)).cpu(), self.model)
                 losses.append(float(self.objective(logits, truth)))
                 off += _errors(logits[:, self.objective.count :], truth.numbers, self.spec.outputs)
                 if not classes:
@@ -70,6 +70,14 @@ class Validation:
         hit = np.diag(confusion)
         union = confusion.sum(0) + confusion.sum(1) - hit
         return np.where(confusion.sum(1) > 0, hit / np.maximum(union, 1), np.nan)
+
+
+def channels_of(logits: Tensor, model: ModelSpec) -> Tensor:
+    """Return the channels of a network; of a detector, what it has painted, in the order of the model's classes."""
+    if model.objects is None:
+        return logits
+    things = list(model.things)
+    return logits[:, [1 + things.index(c.id) if c.id in things else 0 for c in model.classes]]
 
 
 def scattered_gap(
@@ -122,6 +130,6 @@ def _blocks(
                 Truth(
                     torch.from_numpy(np.pad(own, pad, constant_values=IGNORE))[None],
                     torch.from_numpy(np.pad(numbers, ((0, 0), *pad), constant_values=np.nan))[None],
-                    beside=torch.from_numpy(beside)[None] if len(beside) else None,
+                    beside=torch.from_numpy(beside)[None] if target.more else None,
                 ),
             )

@@ -199,18 +199,6 @@ def test_nan_from_the_network_fails_the_chunk_and_not_the_map(scene_file):
         assert outcomes[0].cause is Cause.NETWORK
 
 
-def test_what_a_network_finds_beside_its_values_is_never_lost_in_silence(scene_file):
-    path, _ = scene_file
-    store = Memory(job := make_job(path, chunk_px=512))
-
-    def forward(_member, windows):
-        return Answer(identity(windows), ("a house",) * len(windows))
-
-    (outcome,) = SyncEngine().run(ChunkTask(job, lambda _job: forward, store), job.chunks())
-    assert isinstance(outcome, ChunkFailure)
-    assert "answers objects, which no task" in str(outcome.error)
-
-
 def test_a_network_that_raises_on_one_chunk_fails_that_chunk_alone(scene_file):
     path, pixels = scene_file
     job = make_job(path, chunk_px=50)

@@ -24,8 +24,9 @@ from geoseg.models.spec import Architecture
 from geoseg.values.bands import BandSet
 
 FAST = ("unet", "segformer")
-EVERY = [name if name in FAST else pytest.param(name, marks=pytest.mark.nightly) for name in NETWORKS]
-ALONE = [pytest.param(name, marks=[pytest.mark.memory, pytest.mark.nightly]) for name in NETWORKS]
+BLENDED = [name for name, kind in NETWORKS.items() if not kind.detects]  # of the others see test_mask_rcnn
+EVERY = [name if name in FAST else pytest.param(name, marks=pytest.mark.nightly) for name in BLENDED]
+ALONE = [pytest.param(name, marks=[pytest.mark.memory, pytest.mark.nightly]) for name in BLENDED]
 CLASSES, IMAGES, STEPS, SCENE = 3, 20, 30, (1301, 777)
 SLOW = ("mask2former", "oneformer", "nnunet-plain", "plain-unet", "pixel-mlp")  # learn at three times the rate
 STACKS = {"temporal": 2, "unet3d": 2}  # dates that the channels are of
@@ -157,7 +158,7 @@ def check_bytes(scene, bundle, folder, *, ways, values=10):
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", BLENDED)
 def test_every_chunk_size_and_engine_gives_the_same_bytes(name, scene, tmp_path):
     tiny = Tiny(name)
     bundle = tiny.saved(tmp_path / "tiny", tiny.built())

@@ -14,9 +14,10 @@ from geoseg.models.architectures.base import Options
 from geoseg.models.architectures.compact_unet import CompactUNetOptions
 from geoseg.models.architectures.fcn import Fcn8sOptions, FcnResnetOptions
 from geoseg.models.architectures.linear import LinearOptions
+from geoseg.models.architectures.mask_rcnn import MaskRcnnOptions
 from geoseg.models.architectures.onnx import OnnxOptions
 from geoseg.models.architectures.pixel_mlp import PixelMlpOptions
-from geoseg.models.architectures.probes import BandsProbe, ConstantProbe, IdentityProbe, RampProbe
+from geoseg.models.architectures.probes import BandsProbe, ConstantProbe, IdentityProbe, ObjectsProbe, RampProbe
 from geoseg.models.architectures.queries import HfSegformerOptions, Mask2FormerOptions, OneFormerOptions
 from geoseg.models.architectures.sam import Sam2Options, SamOptions
 from geoseg.models.architectures.smp import (
@@ -70,6 +71,7 @@ NETWORKS: Mapping[str, type[Options]] = {  # those that a config may train
     "linknet": LinknetOptions,
     "upernet": UPerNetOptions,
     "dpt": DPTOptions,
+    "mask-rcnn": MaskRcnnOptions,
     "mask2former": Mask2FormerOptions,
     "oneformer": OneFormerOptions,
     "temporal": TemporalOptions,
@@ -85,6 +87,7 @@ ARCHITECTURES: dict[str, type[Options]] = {
     "probe-constant": ConstantProbe,
     "probe-ramp": RampProbe,
     "probe-bands": BandsProbe,
+    "probe-objects": ObjectsProbe,
 }
 FROM_FILES: dict[str, type[Options]] = {"onnx": OnnxOptions}  # run as they come: geoseg builds and trains none
 PROMPTABLE: dict[str, type[SamOptions]] = {"sam": SamOptions, "sam2": Sam2Options}  # run by models.promptable

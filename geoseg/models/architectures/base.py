@@ -57,6 +57,9 @@ class Options(Value):
     batch_one: ClassVar[bool] = False
     """Whether its bits depend on the place of a window in a batch: windows are then run one by one."""
 
+    detects: ClassVar[bool] = False
+    """Whether it lists the objects of a window, and gives no values."""
+
     usual: ClassVar[Mapping[str, object]] = MappingProxyType({})
     """Options with which it is listed, where some have no default."""
 
@@ -70,6 +73,7 @@ class Options(Value):
             "sees its whole window": own.looks_everywhere,
             f"batches of {cls.least_batch} or more in training": cls.least_batch > 1,
             "windows run one by one": cls.batch_one,
+            "lists objects": cls.detects,
             f"needs geoseg[{cls.extra}]": bool(cls.extra),
         }
         return {

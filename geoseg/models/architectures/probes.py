@@ -57,6 +57,14 @@ class BandsProbe(ProbeOptions):
     network = "Bands"
 
 
+class ObjectsProbe(ProbeOptions):
+    """Detects the numbered objects of a scene whose one band holds their numbers, and is never wrong."""
+
+    network = "Numbered"
+    batch_one = True
+    detects = True
+
+
 def band_shares(bands: int) -> list[float]:
     """Return what each band counts in the identity probe: half as much as the one before, so that order matters.
 

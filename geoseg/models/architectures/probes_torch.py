@@ -1,9 +1,16 @@
 """The probes' layers."""
 
+from zlib import crc32
+
+import numpy as np
 import torch
+from scipy import ndimage
 from torch import Tensor, nn
 
 from geoseg.models.architectures.probes import COL_SHARE, CONSTANT, ROW_SHARE, band_shares
+from geoseg.models.detecting import Detecting
+from geoseg.objects.found import Detection
+from geoseg.values.box import Box
 
 
 class _Probe(nn.Module):
@@ -47,6 +54,32 @@ class Bands(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, K, h, w) -> logits (B, K, h, w)."""
         return x
+
+
+class Numbered(nn.Module):
+    """Detects each connected area of pixels of one number above 0; scores look random, classes go by number."""
+
+    def __init__(self, _in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.classes = out_channels
+
+    def detect(self, x: Tensor, rules: Detecting) -> list[Detection]:
+        """(1, 1, h, w) -> what is in the window."""
+        ids, out = x[0, 0].cpu().numpy().astype(np.int64), []
+        for number, place in enumerate(ndimage.find_objects(ids), start=1):
+            if place is None:
+                continue
+            areas, count = ndimage.label(ids[place] == number)
+            for area in range(1, count + 1):
+                mask, (rows, cols) = areas == area, place
+                score = crc32(np.packbits(mask).tobytes(), number) % 65535
+                box = Box(rows.start, cols.start, rows.stop, cols.stop)
+                out.append(Detection(box, mask, number % self.classes, score))
+        return out[: rules.per_window]
+
+    def forward(self, x: Tensor) -> list[Detection]:
+        """See ``detect``."""
+        return self.detect(x, Detecting(things=("any",)))
 
 
 class Constant(_Probe):

@@ -1,12 +1,13 @@
 """Backend: what runs a network. Jobs know no more of one than is said here, whatever library does the work."""
 
 from contextlib import AbstractContextManager
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geoseg.models.bundle import ModelBundle
+from geoseg.objects.found import Detection
 
 Windows = NDArray[np.float32]  # (B, C, h, w), normalised
 
@@ -15,7 +16,7 @@ class Answer(NamedTuple):
     """What a network says of a batch of windows."""
 
     values: NDArray[np.float32]  # (B, K, h, w), 0..1: they are blended
-    objects: tuple[Any, ...] = ()  # what it found in each window, (B,); none of a network that gives values alone
+    objects: tuple[tuple[Detection, ...], ...] = ()  # what it found in each window, (B,); none where it gives values
 
 
 class Backend(Protocol):

@@ -2,9 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from fractions import Fraction
 from functools import cached_property
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -98,8 +101,14 @@ class TorchBackend:
 
     def __call__(self, windows: Windows) -> Answer:
         """See ``Backend``: activations are computed in fp32."""
+        rules, ids = self.bundle.spec.objects, self.bundle.spec.things
         with torch.inference_mode():
             batch = torch.from_numpy(windows).to(self.device).contiguous(memory_format=torch.channels_last)
+            if rules is not None:  # in fp32: boxes are no probabilities
+                detector: Any = self.network
+                said = [detector.detect(part, rules) for part in batch.split(1)]
+                named = tuple(tuple(replace(one, class_id=ids[one.class_id]) for one in own) for own in said)
+                return Answer(np.empty((len(windows), 0, *windows.shape[2:]), np.float32), named)
             with torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not torch.float32):
                 parts = [self.network(part) for part in batch.split(1 if self.one_by_one else len(batch))]
             logits = parts[0] if len(parts) == 1 else torch.cat(parts)

@@ -39,6 +39,8 @@ def exported(bundle: ModelBundle, *, takes: Takes, per_class: bool = False) -> "
     """
     from onnx import TensorProto, helper
 
+    if bundle.spec.objects is not None:
+        raise ModelError(f"{bundle.spec.name}: lists objects, and only answers for every pixel are exported")
     spec, model = bundle.spec, _logits(bundle)
     side, graph = spec.window_px, model.graph
     chain = Chain(own_prefix(model))

@@ -43,6 +43,18 @@ SCHEMA = pa.schema(
 )
 
 
+DETECTED = {
+    "joined": ("Joined", "Whether it was put together of pieces that windows have cut"),
+    "clear_px": ("Clearance", "Pixels from the object to the nearest edge of the window that saw it"),
+}
+
+
+def schema_of(*, detected: bool) -> pa.Schema:
+    """Return the columns; detected: of objects that windows have detected."""
+    more = [pa.field("joined", pa.bool_()), pa.field("clear_px", pa.int32())] if detected else []
+    return pa.schema([*list(SCHEMA)[:-1], *more, GEOMETRY])
+
+
 class Objects(NamedTuple):
     """N objects, in the order of their ids."""
 
@@ -54,6 +66,8 @@ class Objects(NamedTuple):
     """0..1, (N,)."""
     pixels: NDArray[np.int64]
     """How many they have, (N,)."""
+    pieces: tuple[NDArray[np.bool_], NDArray[np.int64]] | None = None
+    """Of objects that windows have detected: whether they are joined of pieces, and their clearance, (N,)."""
 
 
 def instances_batch(objects: Objects, polygons: NDArray[np.object_], *, crs: CRS, classes: ClassMap) -> pa.RecordBatch:
@@ -67,9 +81,10 @@ def instances_batch(objects: Objects, polygons: NDArray[np.object_], *, crs: CRS
         pa.array(areas),
         pa.array(perimeters),
         pa.array(objects.pixels, pa.int64()),
+        *(() if objects.pieces is None else (pa.array(objects.pieces[0]), pa.array(objects.pieces[1], pa.int32()))),
         polygon_column(polygons),
     ]
-    return pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
+    return pa.RecordBatch.from_arrays(columns, schema=schema_of(detected=objects.pieces is not None))
 
 
 def write_instances(
@@ -80,19 +95,21 @@ def write_instances(
     things: ClassMap,
     classes: ClassMap,
     provenance: Mapping[str, Any],
+    detected: bool = False,
 ) -> tuple[int, float]:
     """Write rows of ``instances_batch`` as layer "instances" in one pass; return their number and area in m².
 
-    things: the classes that objects are of, classes: the model's table. No objects give an empty layer, styled all the
-    same. Raises OutputError where the file is open elsewhere or cannot be written, and what the batches raise.
+    things: the classes that objects are of, classes: the model's table; detected: see ``Objects.pieces``. No objects
+    give an empty layer, styled all the same. Raises OutputError where the file is open elsewhere or cannot be written,
+    and what the batches raise.
     """
     layer = PolygonLayer(
         name=LAYER,
-        schema=SCHEMA,
+        schema=schema_of(detected=detected),
         crs=crs.to_wkt(),
         title="Objects",
         description=f"Objects of {', '.join(c.name for c in things)} with geodesic areas and scores, made by geoseg",
-        columns=COLUMNS,
+        columns={**COLUMNS, **(DETECTED if detected else {})},
         style=class_style(things.classes),
         classes=classes.classes,
         provenance=provenance,

@@ -1,0 +1,112 @@
+"""Layers of Mask R-CNN: torchvision's, on encoders of segmentation-models-pytorch and timm."""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torchvision.models.detection import MaskRCNN
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.faster_rcnn import FastRCNNConvFCHead, FastRCNNPredictor, TwoMLPHead
+from torchvision.models.detection.image_list import ImageList
+from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
+from torchvision.models.detection.roi_heads import paste_masks_in_image
+from torchvision.models.detection.rpn import RPNHead
+from torchvision.ops import FeaturePyramidNetwork
+from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
+
+from geoseg.models.architectures.detector_torch import Detector
+from geoseg.models.architectures.smp import encoder
+from geoseg.models.detecting import Detecting
+from geoseg.objects.found import Detection
+from geoseg.values.box import Box
+
+if TYPE_CHECKING:
+    from geoseg.models.architectures.mask_rcnn import MaskRcnnOptions
+
+LEVELS = 4  # of the encoder, from a quarter to a thirty-second of the size; a fifth is pooled
+RATIOS = (0.5, 1.0, 2.0)  # of the sides of anchors
+
+
+class Pyramid(nn.Module):
+    """An encoder and its feature pyramid, called as torchvision calls them."""
+
+    def __init__(self, in_channels: int, options: "MaskRcnnOptions") -> None:
+        super().__init__()
+        self.body = encoder(options.encoder_name, in_channels, depth=5)
+        norm = nn.BatchNorm2d if options.heads == "v2" else None
+        widths, self.out_channels = list(self.body.out_channels[-LEVELS:]), options.pyramid_channels
+        self.fpn = FeaturePyramidNetwork(widths, self.out_channels, LastLevelMaxPool(), norm_layer=norm)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        """(B, C, h, w) -> (B, out_channels, h / 4, w / 4) and so on."""
+        levels = self.body(x)[-LEVELS:]
+        found: dict[str, Tensor] = self.fpn(OrderedDict((str(i), level) for i, level in enumerate(levels)))
+        return found
+
+
+class MaskRcnn(Detector, MaskRCNN):
+    """torchvision's network; windows keep their size and their values, and masks are pasted one by one."""
+
+    backbone: Callable[[Tensor], dict[str, Tensor]]
+    rpn: Callable[..., Any]
+    roi_heads: Any
+
+    def detect(self, x: Tensor, rules: Detecting) -> list[Detection]:
+        """See ``Detector``."""
+        heads, images = self.roi_heads, _listed(x)
+        heads.score_thresh, heads.detections_per_img = rules.least_score, rules.per_window
+        features = self.backbone(x)
+        (said,), _ = heads(features, self.rpn(images, features)[0], images.image_sizes)
+        said = {key: value.detach().float().cpu() for key, value in said.items()}
+        out = []
+        for box, label, score, mask in zip(said["boxes"], said["labels"], said["scores"], said["masks"], strict=True):
+            place, own = _pasted(box, mask, images.image_sizes[0], rules.least_mask)
+            if own.any():
+                out.append(Detection(place, own, int(label) - 1, int(np.rint(float(score) * 65535))))
+        return out
+
+    def loss(self, images: Tensor, objects: list[dict[str, Tensor]]) -> Tensor:
+        """See ``Detector``: of proposals, their classes, their boxes and their masks (He et al. 2017)."""
+        listed, features = _listed(images), self.backbone(images)
+        proposals, looking = self.rpn(listed, features, objects)
+        _, judging = self.roi_heads(features, proposals, listed.image_sizes, objects)
+        return torch.stack([*looking.values(), *judging.values()]).sum()
+
+
+def _listed(x: Tensor) -> ImageList:
+    return ImageList(x, [(int(x.shape[2]), int(x.shape[3]))] * len(x))
+
+
+def _pasted(corners: Tensor, mask: Tensor, shape: tuple[int, int], least: float) -> tuple[Box, NDArray[np.bool_]]:
+    """Return a mask (1, 28, 28) brought to the pixels of its box."""
+    left, top = (max(int(v), 0) for v in corners[:2].floor() - 1)
+    right, bottom = (min(int(v), n) for v, n in zip(corners[2:].ceil() + 2, reversed(shape), strict=True))
+    own = paste_masks_in_image(mask[None], corners[None], shape)[0, 0, top:bottom, left:right] >= least
+    return Box(top, left, bottom, right), own.numpy()
+
+
+def mask_rcnn(in_channels: int, classes: int, options: "MaskRcnnOptions") -> MaskRcnn:
+    """Return the network with random weights."""
+    width, hidden, second = options.pyramid_channels, options.hidden, options.heads == "v2"
+    conv = partial(FastRCNNConvFCHead, (width, 7, 7), [width] * 4, [hidden], norm_layer=nn.BatchNorm2d)
+    anchors = AnchorGenerator(tuple((side,) for side in options.anchor_px), (RATIOS,) * len(options.anchor_px))
+    network = MaskRcnn(
+        Pyramid(in_channels, options),
+        rpn_anchor_generator=anchors,
+        rpn_head=RPNHead(width, len(RATIOS), conv_depth=2 if second else 1),
+        box_head=conv() if second else TwoMLPHead(width * 7**2, hidden),
+        box_predictor=FastRCNNPredictor(hidden, 1 + classes),
+        mask_head=MaskRCNNHeads(width, (width,) * 4, 1, norm_layer=nn.BatchNorm2d if second else None),
+        mask_predictor=MaskRCNNPredictor(width, width, 1 + classes),
+        rpn_pre_nms_top_n_train=2 * options.proposals,
+        rpn_post_nms_top_n_train=options.proposals,
+        rpn_pre_nms_top_n_test=options.proposals,
+        rpn_post_nms_top_n_test=options.proposals,
+    )
+    network.classes = classes
+    return network

@@ -1,0 +1,157 @@
+"""Runs of detectors: every object comes back pixel for pixel, the same bytes for any chunks, tiles, engine and kill."""
+
+import pickle
+
+import detect
+import numpy as np
+import pytest
+import rasterio
+
+from geoseg import RunOptions, predict
+from geoseg.cli import main
+from geoseg.errors import ConfigError
+from geoseg.executors.threads import SyncEngine
+from geoseg.jobs import detections
+from geoseg.jobs import objects as stages
+
+SHAPE = (700, 600)
+
+
+@pytest.fixture(scope="module")
+def truth():
+    return detect.truth_of(SHAPE)
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory, truth):
+    return detect.write_scene(tmp_path_factory.mktemp("detect") / "scene.tif", truth)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return detect.write_oracle(tmp_path_factory.mktemp("oracle") / "m")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, scene, model):
+    return predict(scene, model, tmp_path_factory.mktemp("run") / "out", options=RunOptions(chunk_px=1024))
+
+
+def contents(run):
+    return {name: path.read_bytes() for name, path in run.paths.items() if name != "run.json"}
+
+
+def assert_same_objects(found, ids):
+    """Assert that the objects of a panoptic raster are those of the truth, pixel for pixel."""
+    assert len(np.unique(found[found >= 256])) == ids.max()
+    assert np.unique(np.stack([ids.ravel(), found.ravel()])[:, ids.ravel() > 0], axis=1).shape[1] == ids.max()
+    assert (found[ids == 0] < 256).all()
+
+
+def test_every_object_comes_back_pixel_for_pixel(run, truth):
+    found = rasterio.open(run.paths["panoptic.tif"]).read(1)
+    assert truth.max() > 80
+    assert_same_objects(found, truth)
+    np.testing.assert_array_equal(found[truth == 0], 1)  # ground
+    classes = rasterio.open(run.paths["classes.tif"]).read(1)
+    np.testing.assert_array_equal(classes, np.where(truth == 0, 1, 2 + truth % 2))
+    frame = run.objects()
+    assert list(frame["segment_id"]) == list(range(256, 256 + truth.max()))
+    np.testing.assert_array_equal(frame["pixels"], np.bincount(found[found >= 256])[256:])
+    assert frame["joined"].sum() >= 2  # those larger than a window
+    assert (frame["clear_px"][~frame["joined"]] >= 6).all()
+    assert len(np.unique(frame["score"])) > 50
+    totals = {c["name"]: c["pixels"] for c in run.run["classes"]}
+    assert totals == {c.name: int((classes == c.id).sum()) for c in detect.CLASSES}
+    assert run.run["windows"] == {"run": 9, "skipped": 0}
+
+
+def elsewhere(_engine, call, items):
+    """Call as an engine of other processes does."""
+    return (pickle.loads(pickle.dumps(call))(pickle.loads(pickle.dumps(item))) for item in items)
+
+
+def test_chunks_tiles_and_engines_change_no_byte(tmp_path, scene, model, run, monkeypatch):
+    monkeypatch.setattr(stages, "GROUP_PX", 300)
+    monkeypatch.setattr(SyncEngine, "map", elsewhere)
+    other = predict(scene, model, tmp_path / "out", options=RunOptions(chunk_px=512, engine="sync"))
+    assert contents(other) == contents(run)
+    assert other.run["windows"] == run.run["windows"]
+
+
+def test_a_run_that_was_cut_short_goes_on(tmp_path, scene, model, run, monkeypatch):
+    monkeypatch.setattr(stages, "GROUP_PX", 300)
+    calls = []
+
+    def paint(*arguments):
+        calls.append(arguments)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return whole(*arguments)
+
+    whole = detections.paint
+    monkeypatch.setattr(detections, "paint", paint)
+    options = RunOptions(chunk_px=512, engine="sync")
+    with pytest.raises(KeyboardInterrupt):
+        predict(scene, model, tmp_path / "out", options=options)
+    assert not (tmp_path / "out" / "panoptic.tif").exists()
+    found = predict(scene, model, tmp_path / "out", options=options)
+    assert len(calls) == 4 + 6 - 3  # six tiles, of which three were done
+    assert contents(found) == contents(run)
+
+
+def test_check_reads_all_of_it_again(run, capsys):
+    assert main(["check", str(run.folder)]) == 0
+    assert "instances.gpkg: objects are those of panoptic.tif" in capsys.readouterr().out
+
+
+def test_windows_at_the_limit_are_told_and_views_refused(tmp_path, scene, caplog):
+    few = detect.write_oracle(tmp_path / "m", objects=detect.DETECTING.model_copy(update={"per_window": 3}))
+    found = predict(scene, few, tmp_path / "out", options=RunOptions(chunk_px=512))
+    assert found.run["instances"]["windows_at_limit"] == 9
+    assert "9 windows gave as many detections as the network can" in caplog.text
+    with pytest.raises(ConfigError, match="objects, which are not averaged"):
+        predict(scene, few, tmp_path / "no", options=RunOptions(tta="d4"))
+    with pytest.raises(ConfigError, match="merged over a whole run"):
+        predict(scene, few)
+
+
+def test_a_scene_without_objects_gives_its_files(tmp_path, model):
+    scene = detect.write_scene(tmp_path / "scene.tif", np.zeros((90, 70), np.int32))
+    found = predict(scene, model, tmp_path / "out")
+    assert found.run["instances"]["count"] == 0
+    assert (rasterio.open(found.paths["panoptic.tif"]).read(1) == 1).all()
+    assert main(["check", str(found.folder)]) == 0
+
+
+def test_plan_says_what_stages_hold(run):
+    held = run.run["plan"]["memory_bytes"]
+    assert min(held[stage] for stage in ("merge", "paint", "number", "outline")) > held["base"] - held["read_block"]
+    assert run.run["plan"]["redundancy"] == 1
+
+
+@pytest.mark.nightly
+def test_objects_of_a_coarser_network_are_painted_on_the_pixels_of_the_scene(tmp_path, truth):
+    doubled = np.repeat(np.repeat(truth[:320, :400], 2, 0), 2, 1)
+    scene = detect.write_scene(tmp_path / "scene.tif", doubled)
+    with rasterio.open(scene) as src:
+        gsd_m = src.res[0]
+    model = detect.write_oracle(tmp_path / "m", gsd_m=2 * gsd_m)
+    runs = [
+        predict(scene, model, tmp_path / str(px), options=RunOptions(chunk_px=px, any_scale=True)) for px in (512, 1024)
+    ]
+    assert contents(runs[0]) == contents(runs[1])
+    found = rasterio.open(runs[0].paths["panoptic.tif"]).read(1)
+    known = np.unique(doubled, return_inverse=True)[1].reshape(doubled.shape)
+    assert ((found >= 256) == (known > 0)).mean() > 0.999
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("margin_px", [16, 48, 80])
+def test_objects_of_any_size_come_back_exactly_for_any_margin_and_chunks(tmp_path, margin_px):
+    ids = detect.truth_of((1100, 1100), large=(350, 180, 150), many=700, most=60)
+    scene = detect.write_scene(tmp_path / "scene.tif", ids)
+    model = detect.write_oracle(tmp_path / "m", margin_px=margin_px)
+    runs = [predict(scene, model, tmp_path / str(px), options=RunOptions(chunk_px=px)) for px in (512, 1024, 2048)]
+    assert_same_objects(rasterio.open(runs[0].paths["panoptic.tif"]).read(1), ids)
+    assert contents(runs[0]) == contents(runs[1]) == contents(runs[2])

@@ -1,0 +1,103 @@
+"""Detectors learn polygons or numbers of single objects by `geoseg train`, and what is trained runs on a scene."""
+
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import panoptic
+import pytest
+import torch
+from networks import TINY
+from pydantic import ValidationError
+from test_things import write_data
+
+from geoseg import RunOptions, predict
+from geoseg.models.bundle import save_model
+from geoseg.models.spec import Normalisation
+from geoseg.training.detected import ObjectsTarget, truth_of
+from geoseg.training.loop import fit
+from geoseg.training.samples import load_samples
+from geoseg.training.spec import TrainSpec
+from geoseg.training.targets import UNKNOWN
+
+CLASSES = [{"id": c.id, "name": c.name, "color": c.hex} for c in panoptic.CLASSES if c.name != "water"]
+TARGET = {"kind": "objects", "column": "kind", "elsewhere": 1, "classes": CLASSES, "detect": {"per_window": 200}}
+
+
+def write_objects(folder, **told):
+    """Write a scene and the polygons of its boxes and discs."""
+    path = write_data(folder, **told)
+    labels = next(folder.glob("labels*.gpkg"))
+    frame = gpd.read_file(labels)
+    frame[frame["kind"] != "water"].to_file(labels)
+    return path
+
+
+def spec_of(folder, **changes):
+    usual = {
+        "name": "toy", "bands": "red,green,blue", "target": TARGET, "window_px": 128, "margin_px": 32, "ramp_px": 0,
+        "data": [{"scene": "scene0.tif", "labels": "labels0.gpkg"}],
+        "split": {"validation": {"side": "east", "share": 0.25}, "buffer_px": 0},
+        "arch": {"name": "mask-rcnn", "options": {**TINY["mask-rcnn"], "anchor_px": [8, 16, 24, 32, 64]}},
+        "schedule": {"epochs": 1, "steps_per_epoch": 2, "batch": 1, "crop_px": 64},
+    }  # fmt: skip
+    return TrainSpec.model_validate(usual | changes).resolve(folder)
+
+
+def test_a_window_is_its_objects_with_class_box_and_pixels():
+    target = ObjectsTarget.model_validate(TARGET)
+    raw = np.zeros((40, 40), np.int32)
+    raw[2:8, 3:9], raw[20:30, 10:30], raw[35:, :3] = 3 * 7 + 1, 3 * 9 + 2, UNKNOWN  # seven: a box, nine: a disc
+    raw[0, 30:32] = 3 * 11 + 1  # a sliver
+    beside, labels = target.beside(raw), target.labels(raw, gsd_m=1)
+    assert np.isnan(beside[0, 36, 1])
+    model = spec_of_model()
+    (found,) = truth_of(torch.from_numpy(labels)[None], torch.from_numpy(beside)[None], model)
+    assert found["boxes"].tolist() == [[3, 2, 9, 8], [10, 20, 30, 30]]
+    assert found["labels"].tolist() == [1, 2]
+    np.testing.assert_array_equal(found["masks"][1].numpy() > 0, raw == 3 * 9 + 2)
+    assert model.objects.things == ("box", "disc")
+    assert model.elsewhere == 1
+
+
+def spec_of_model():
+    return spec_of(Path()).of_model(Normalisation(mean=(0,) * 3, std=(1,) * 3))
+
+
+def test_what_does_not_go_together_is_refused():
+    with pytest.raises(ValidationError, match="objects is learnt by mask-rcnn"):
+        spec_of(Path(), arch={"name": "compact-unet", "options": {"widths": [8, 16]}})
+    with pytest.raises(ValidationError, match="loss: mask-rcnn has its own"):
+        spec_of(Path(), loss={"dice": 1})
+    with pytest.raises(ValidationError, match=r"augmentation.mixup: it cuts objects"):
+        spec_of(Path(), augmentation={"mixup": 0.5})
+
+
+@pytest.mark.nightly
+def test_what_is_trained_finds_the_objects_of_a_scene_it_has_not_seen(tmp_path):
+    write_objects(tmp_path, shape=(800, 800))
+    schedule = {"epochs": 4, "steps_per_epoch": 80, "batch": 2, "crop_px": 96, "learning_rate": 2e-3}
+    spec = spec_of(tmp_path, schedule=schedule)
+    fitted = fit(spec, load_samples(spec))
+    assert fitted.epochs[-1].train_loss < 0.8 * fitted.epochs[0].train_loss
+    save_model(tmp_path / "m", fitted.network, spec=fitted.spec)
+    (tmp_path / "other").mkdir()
+    scene = write_data(tmp_path / "other", shape=(500, 500), seed=5)
+    _, ids = panoptic.truth_of((500, 500), seed=5)
+    runs = [
+        predict(scene, tmp_path / "m", tmp_path / str(px), options=RunOptions(chunk_px=px, engine="sync"))
+        for px in (512, 1024)
+    ]
+    files = [{n: p.read_bytes() for n, p in run.paths.items() if n != "run.json"} for run in runs]
+    assert files[0] == files[1]
+    found = runs[0].to_xarray("panoptic").to_numpy()
+    best = [max_iou(found, ids == n) for n in range(1, ids.max() + 1)]
+    print(len(best), runs[0].run["instances"], np.mean(np.array(best) > 0.5))
+    assert np.mean(np.array(best) > 0.5) > 0.8
+    assert runs[0].run["instances"]["count"] == pytest.approx(ids.max(), rel=0.15)
+
+
+def max_iou(found, mask):
+    """Return the largest IoU of an object of a panoptic raster with a mask."""
+    ids, common = np.unique(found[mask & (found >= 256)], return_counts=True)
+    return max((c / (mask.sum() + (found == i).sum() - c) for i, c in zip(ids, common, strict=True)), default=0)
