@@ -12,6 +12,7 @@ from geoseg.cli.options import TalkFlags
 from geoseg.cli.verbs import VERBS, command
 from geoseg.options.autoconfig import AutoconfigOptions
 from geoseg.options.calibrate import CalibrateOptions
+from geoseg.options.clean import CleanOptions
 from geoseg.options.evaluate import CompareOptions, EvaluateOptions
 from geoseg.options.exchange import ExportOptions, ImportOptions
 from geoseg.options.fit import FitOptions
@@ -42,6 +43,7 @@ TABLES: tuple[tuple[str, Any, str | None], ...] = (
     ("Batch", BatchOptions, None),
     ("Fit", FitOptions, None),
     ("Prompts", PromptOptions, "options."),
+    ("Clean", CleanOptions, None),
     ("Segment", SegmentOptions, None),
     ("Train", TrainOptions, None),
     ("Autoconfig", AutoconfigOptions, None),

@@ -85,6 +85,10 @@ VERBS = {
         "report",
         "Write report.html, run.qgz (a QGIS project), item.json (STAC) and SHA256SUMS beside the outputs of a run.",
     ),
+    "clean": (
+        "clean",
+        "Take thin parts, gaps and small patches out of a class map, the same for any tiling.",
+    ),
     "review": (
         "review",
         "Write the windows of a map that are least sure, spread over classes and ground, as polygons to be corrected.",

@@ -1,0 +1,92 @@
+"""Promptable networks: CPU seconds of an embedding and of a click in it, and bytes kept, for published sizes.
+
+    OMP_NUM_THREADS=1 python benchmarks/prompts.py [NAME ...]
+
+Random weights: what they are changes no time. One thread, fp32, as a run has it; a click is one call of the decoder,
+with its masks brought to the size of the window.
+"""
+
+import argparse
+import time
+from types import SimpleNamespace
+
+import numpy as np
+import torch
+import transformers
+from machine import describe
+
+from geoseg.models.promptable import Asked, Promptable
+
+HIERA = {
+    "tiny": {},
+    "small": {"blocks_per_stage": [1, 2, 11, 2], "global_attention_blocks": [7, 10, 13]},
+    "base+": {
+        "hidden_size": 112, "embed_dim_per_stage": [112, 224, 448, 896], "num_attention_heads_per_stage": [2, 4, 8, 16],
+        "num_attention_heads": 2, "blocks_per_stage": [2, 3, 16, 3], "global_attention_blocks": [12, 16, 20],
+        "window_positional_embedding_background_size": [14, 14],
+    },
+    "large": {
+        "hidden_size": 144, "embed_dim_per_stage": [144, 288, 576, 1152], "num_attention_heads": 2,
+        "num_attention_heads_per_stage": [2, 4, 8, 16], "blocks_per_stage": [2, 6, 36, 4],
+        "global_attention_blocks": [23, 33, 43], "window_size_per_stage": [8, 4, 16, 8],
+    },
+}  # fmt: skip
+VIT = {
+    "base": {},
+    "large": {"hidden_size": 1024, "num_hidden_layers": 24, "global_attn_indexes": [5, 11, 17, 23]},
+    "huge": {"hidden_size": 1280, "num_hidden_layers": 32, "global_attn_indexes": [7, 15, 23, 31]},
+}
+HEADS = {"base": 12, "large": 16, "huge": 16}
+NAMES = [*(f"sam-{size}" for size in VIT), *(f"sam2-{size}" for size in HIERA)]
+
+
+def network(name: str) -> torch.nn.Module:
+    """Return a network with random weights."""
+    family, _, size = name.partition("-")
+    if family == "sam":
+        return transformers.SamModel(
+            transformers.SamConfig(vision_config={**VIT[size], "num_attention_heads": HEADS[size]})
+        )
+    backbone = {"model_type": "sam2_hiera_det_model", **HIERA[size]}
+    widths = HIERA[size].get("embed_dim_per_stage", [96, 192, 384, 768])
+    vision = {"model_type": "sam2_vision_model", "backbone_config": backbone, "backbone_channel_list": widths[::-1]}
+    return transformers.Sam2Model(transformers.Sam2Config(vision_config=vision))
+
+
+def row(name: str) -> str:
+    """Return a network's line of the table, measured now."""
+    net = network(name).eval()
+    asked = Promptable(SimpleNamespace(network=lambda: net, spec=SimpleNamespace(window_px=1024)), "cpu")
+    window = np.random.default_rng(0).normal(size=(1, 3, 1024, 1024)).astype(np.float32)
+    started = time.process_time()
+    embedding = asked.embed(window)
+    embedded = time.process_time()
+    click = Asked(np.float32([[500, 500]]), np.int32([1]))
+    list(asked.ask(embedding, [click]))
+    warm = time.process_time()
+    list(asked.ask(embedding, [click]))
+    answered = time.process_time()
+    parameters, kept = sum(p.numel() for p in net.parameters()), sum(a.nbytes for a in embedding.values())
+    cells = (
+        name,
+        f"{parameters / 1e6:.0f}",
+        f"{embedded - started:.1f}",
+        f"{answered - warm:.2f}",
+        f"{kept / 1e6:.1f}",
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(NAMES))
+    torch.set_num_threads(1)
+    print(describe())
+    print("| network | M parameters | CPU s an embedding | CPU s a click | MB kept |\n|---|---|---|---|---|")
+    for name in parser.parse_args().names or NAMES:
+        print(row(name), flush=True)
+
+
+if __name__ == "__main__":
+    main()
