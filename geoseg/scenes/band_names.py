@@ -30,7 +30,7 @@ def label_of(src: DatasetReader, i: int, path: str) -> str | None:
     if told and not NUMBERED.fullmatch(told):
         if told.lower() in ("alpha", "mask") and src.colorinterp[i] is ColorInterp.alpha:
             return None
-        return _known(told) or (color if color is not None and _may_be(told, color, i) else told)
+        return _known(told) or (color if color is not None and _all_may_be(src) else told)
     if color is not None:
         return color
     if src.colorinterp[i] is ColorInterp.palette:
@@ -61,6 +61,16 @@ def overruled(src: DatasetReader, labels: Sequence[str | None]) -> list[str]:
         for told, color, label in pairs
         if told and label == COLORS.get(color) and not NUMBERED.fullmatch(told.strip()) and _known(told) != label
     ]
+
+
+def _all_may_be(src: DatasetReader) -> bool:
+    """Whether all coloured bands may be what their colours say: b0, b1, b2 are names, though b1 alone may be green."""
+    told = [
+        ((name or "").split(",")[0].strip(), COLORS.get(c))
+        for name, c in zip(src.descriptions, src.colorinterp, strict=True)
+    ]
+    plain = ((name, color, i) for i, (name, color) in enumerate(told) if name and not NUMBERED.fullmatch(name))
+    return all(_known(name) or _may_be(name, color, i) for name, color, i in plain if color is not None)
 
 
 def _may_be(told: str, color: str, i: int) -> bool:

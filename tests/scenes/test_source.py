@@ -268,6 +268,18 @@ def test_descriptions_and_sensors_name_bands(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("names", "bands"),
+    [
+        (["b1", "b2", "b3"], ("red", "green", "blue")),  # counts
+        (["b0", "b1", "b2"], ("b0", "b1", "b2")),
+        (["ortho", "ortho", "ortho"], ("red", "green", "blue")),
+    ],
+)
+def test_colours_are_believed_of_all_bands_or_of_none(tmp_path, names, bands):
+    assert open_scene(write(tmp_path / "a.tif", noise("uint8"), names=names, photometric="RGB")).bands.names == bands
+
+
+@pytest.mark.parametrize(
     ("options", "words"),
     [
         ({"bands": "R,G"}, "names 2 bands, .* has 3"),

@@ -67,20 +67,25 @@ def til(folder):
     return folder
 
 
+def whole(folder):
+    """Return a delivery's grid and pixels."""
+    scene = open_scene(folder, bands="blue,green,red,nir")
+    return scene.grid, read(scene, scene.grid.box).data
+
+
 @pytest.mark.parametrize("make", [dimap, til])
 def test_the_tiles_of_a_delivery_are_one_scene(tmp_path, make):
-    scene = open_scene(make(tmp_path / "delivery"), bands="blue,green,red,nir")
-    assert (scene.grid.crs.to_epsg(), scene.grid.shape) == (32645, (40, 60))
-    assert scene.grid.transform.almost_equals(PLACE)
-    np.testing.assert_array_equal(read(scene, scene.grid.box).data, PIXELS)
+    grid, pixels = whole(make(tmp_path / "delivery"))
+    assert (grid.crs.to_epsg(), grid.shape) == (32645, (40, 60))
+    assert grid.transform.almost_equals(PLACE)
+    np.testing.assert_array_equal(pixels, PIXELS)
 
 
 @pytest.mark.parametrize("make", [dimap, til])
 def test_a_delivery_that_lacks_a_tile_is_refused_with_its_name(tmp_path, make):
     (make(tmp_path / "delivery") / "IMG_R1C2.TIF").unlink()
     with pytest.raises(InputError, match=r"IMG_R1C2\.TIF"):
-        scene = open_scene(tmp_path / "delivery", bands="blue,green,red,nir")
-        read(scene, scene.grid.box)
+        whole(tmp_path / "delivery")
 
 
 def test_sentinel_1_on_a_grid_is_a_scene_of_its_polarisations(tmp_path):
