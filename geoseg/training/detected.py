@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from geoseg.models.spec import ModelSpec
 
+MADE_UP = 12  # objects along a side of a window that is made up: more than a step of Mask R-CNN learns masks of
 LEAST_PX = 16  # of an object that is learnt: the edges of windows leave slivers
 
 
@@ -53,6 +54,12 @@ class ObjectsTarget(CountedTarget):
         return numbers[None]
 
 
+def made_up(size: int) -> "dict[str, Tensor]":
+    """Return the objects of a window of ``size`` pixels in which many lie side by side, see ``truth_of``."""
+    rows, cols = np.indices((size, size)) * MADE_UP // size
+    return _of_window(np.ones((size, size), np.int64), (1 + rows * MADE_UP + cols).astype(np.float32), least_px=1)
+
+
 def truth_of(labels: "Tensor", numbers: "Tensor", model: "ModelSpec") -> "list[dict[str, Tensor]]":
     """Return the objects of each window, see ``Detector.loss``.
 
@@ -65,14 +72,14 @@ def truth_of(labels: "Tensor", numbers: "Tensor", model: "ModelSpec") -> "list[d
     return [{key: one.to(labels.device) for key, one in _of_window(thing[own], ids).items()} for own, ids in pairs]
 
 
-def _of_window(thing: NDArray[np.int64], ids: NDArray[np.float32]) -> "dict[str, Any]":
+def _of_window(thing: NDArray[np.int64], ids: NDArray[np.float32], least_px: int = LEAST_PX) -> "dict[str, Any]":
     import torch
 
     found, first, at, count = np.unique(
         np.where(thing > 0, ids, 0), return_index=True, return_inverse=True, return_counts=True
     )
     at, boxes, labels, masks = at.reshape(ids.shape), [], [], []
-    for i in np.flatnonzero((found > 0) & (count >= LEAST_PX)):
+    for i in np.flatnonzero((found > 0) & (count >= least_px)):
         mask = at == i
         rows, cols = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
         boxes.append((cols[0], rows[0], cols[-1] + 1, rows[-1] + 1))

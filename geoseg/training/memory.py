@@ -4,14 +4,16 @@ from dataclasses import asdict, dataclass, fields
 from math import sqrt
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from geoseg.errors import MemoryBudgetError
 from geoseg.models.architectures import build_network, check_architecture
+from geoseg.models.architectures.detector_torch import Detector
 from geoseg.models.live_bytes import LiveBytes, probe
 from geoseg.models.spec import Normalisation
 from geoseg.tiling.memory import BASE_BYTES, GDAL_CACHE_BYTES, MIB
 from geoseg.training.batches import AHEAD
+from geoseg.training.detected import made_up
 from geoseg.training.samples import MOST_VALUES
 from geoseg.training.spec import TrainSpec
 from geoseg.training.stream import CACHE_BYTES
@@ -93,12 +95,19 @@ def _window_of_a_step(network: nn.Module, bands: int, batch: int, crop_px: int) 
     windows = torch.zeros(batch, bands, crop_px, crop_px)
     network.train()
     with LiveBytes() as counted:
-        levels = getattr(network, "levels", None)
-        answers = [network(windows)] if levels is None else levels(windows)
-        sum((answer.float().square().mean() for answer in answers), start=torch.zeros(())).backward()
+        _tried(network, windows).backward()
     grads = sum(p.grad.numel() * p.grad.element_size() for p in network.parameters() if p.grad is not None)
     network.zero_grad(set_to_none=True)
     return max(0, counted.peak - grads) / batch
+
+
+def _tried(network: nn.Module, windows: Tensor) -> Tensor:
+    """Return what a step would go back from; a detector finds as many objects as it learns of at once."""
+    if isinstance(network, Detector):
+        return network.loss(windows, [made_up(windows.shape[-1])] * len(windows))
+    levels = getattr(network, "levels", None)
+    answers = [network(windows)] if levels is None else levels(windows)
+    return sum((answer.float().square().mean() for answer in answers), start=torch.zeros(()))
 
 
 def _least_zoom(spec: TrainSpec) -> float:

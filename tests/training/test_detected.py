@@ -16,6 +16,7 @@ from geoseg.models.bundle import save_model
 from geoseg.models.spec import Normalisation
 from geoseg.training.detected import ObjectsTarget, truth_of
 from geoseg.training.loop import fit
+from geoseg.training.memory import training_memory
 from geoseg.training.samples import load_samples
 from geoseg.training.spec import TrainSpec
 from geoseg.training.targets import UNKNOWN
@@ -78,6 +79,7 @@ def test_what_is_trained_finds_the_objects_of_a_scene_it_has_not_seen(tmp_path):
     write_objects(tmp_path, shape=(800, 800))
     schedule = {"epochs": 4, "steps_per_epoch": 80, "batch": 2, "crop_px": 96, "learning_rate": 2e-3}
     spec = spec_of(tmp_path, schedule=schedule)
+    assert 2**28 < training_memory(spec, "cpu").network < 2**31
     fitted = fit(spec, load_samples(spec))
     assert fitted.epochs[-1].train_loss < 0.8 * fitted.epochs[0].train_loss
     save_model(tmp_path / "m", fitted.network, spec=fitted.spec)
