@@ -3,16 +3,20 @@
 import pickle
 
 import detect
+import geopandas as gpd
 import numpy as np
+import panoptic
 import pytest
 import rasterio
+import shapely
 
-from geoseg import RunOptions, predict
+from geoseg import RunOptions, finish, predict
 from geoseg.cli import main
 from geoseg.errors import ConfigError
 from geoseg.executors.threads import SyncEngine
 from geoseg.jobs import detections
 from geoseg.jobs import objects as stages
+from geoseg.options.run import ClusterOptions
 
 SHAPE = (700, 600)
 
@@ -155,3 +159,47 @@ def test_objects_of_any_size_come_back_exactly_for_any_margin_and_chunks(tmp_pat
     runs = [predict(scene, model, tmp_path / str(px), options=RunOptions(chunk_px=px)) for px in (512, 1024, 2048)]
     assert_same_objects(rasterio.open(runs[0].paths["panoptic.tif"]).read(1), ids)
     assert contents(runs[0]) == contents(runs[1]) == contents(runs[2])
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("task", ["objects", "panoptic"])
+def test_engines_and_shards_give_the_same_bytes(tmp_path, scene, model, task):
+    if task == "panoptic":
+        model = panoptic.write_oracle(tmp_path / "m")
+        scene = panoptic.write_scene(tmp_path / "scene.tif", *panoptic.truth_of(SHAPE))
+    alone = predict(scene, model, tmp_path / "sync", options=RunOptions(chunk_px=1024, engine="sync"))
+    cluster = ClusterOptions(workers=2)
+    local = predict(scene, model, tmp_path / "local", options=RunOptions(chunk_px=512, engine="local", cluster=cluster))
+    for i in (2, 1):
+        predict(scene, model, tmp_path / "shards", options=RunOptions(chunk_px=512, shard=(i, 2)))
+    shards = finish(scene, model, tmp_path / "shards", options=RunOptions(chunk_px=512))
+    assert alone.run["instances"]["count"] > 80
+    assert contents(local) == contents(shards) == contents(alone)
+
+
+@pytest.mark.nightly
+def test_an_area_of_interest_and_nodata_cut_objects_and_an_area_changes_none(tmp_path, scene, model, run, truth):
+    area = tmp_path / "area.gpkg"
+    with rasterio.open(scene) as src:
+        crs, bounds = src.crs, src.bounds
+    width, height = bounds.right - bounds.left, bounds.top - bounds.bottom
+    box = shapely.box(
+        bounds.left + 0.2 * width, bounds.bottom + 0.1 * height, bounds.right - 0.3 * width, bounds.top - 0.2 * height
+    )
+    gpd.GeoDataFrame(geometry=[box], crs=crs).to_file(area)
+    runs = [
+        predict(scene, model, tmp_path / str(px), options=RunOptions(chunk_px=px, aoi=str(area))) for px in (512, 1024)
+    ]
+    assert contents(runs[0]) == contents(runs[1])
+    found, whole = (rasterio.open(r.paths["panoptic.tif"]).read(1) for r in (runs[0], run))
+    inside = found > 0
+    assert 0.3 < inside.mean() < 0.4
+    pairs = np.unique(np.stack([found[inside], whole[inside]]), axis=1)
+    assert len(np.unique(pairs[0])) == len(np.unique(pairs[1])) == pairs.shape[1]
+    assert main(["check", str(runs[0].folder)]) == 0
+    holed = detect.write_scene(
+        tmp_path / "holed.tif", np.where(np.arange(SHAPE[1]) % 97 < 3, 65535, truth), nodata=65535
+    )
+    cut = predict(holed, model, tmp_path / "holed", options=RunOptions(chunk_px=512))
+    assert (rasterio.open(cut.paths["panoptic.tif"]).read(1)[:, :3] == 0).all()
+    assert main(["check", str(cut.folder)]) == 0
