@@ -4,6 +4,7 @@ from functools import partial
 from pathlib import Path
 
 from geoseg.config.load import PromptConfig
+from geoseg.jobs.everything import everything
 from geoseg.jobs.prompt import Answers, answer, write_answers
 from geoseg.jobs.run import Listener
 from geoseg.scenes.prompts import read_prompts
@@ -12,7 +13,10 @@ from geoseg.scenes.prompts import read_prompts
 def run(config: PromptConfig, *, listen: Listener) -> Answers:
     """Open the scene, answer the prompts, and write the objects to the config's folder."""
     scene = config.open()
-    read = partial(read_prompts, config.prompts)
-    found = answer(scene, config.model, read, options=config.options, run=config.run, listen=listen)
+    if config.prompts is None:
+        found = everything(scene, config.model, options=config.options, run=config.run, listen=listen)
+    else:
+        read = partial(read_prompts, config.prompts)
+        found = answer(scene, config.model, read, options=config.options, run=config.run, listen=listen)
     write_answers(found, Path(config.out), config.prompts, config=config.recorded())
     return found

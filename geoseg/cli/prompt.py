@@ -41,10 +41,11 @@ def prompt(
     objects.gpkg, to be reviewed and classed in QGIS. geoseg import FOLDER --family sam2 makes such a model.
     """
     of_scene = scene.as_config()
-    given = (*files[:-1], *of_scene["scene"])
+    prompts = None if options.everything else files[-1]
+    given = (*(files if options.everything else files[:-1]), *of_scene["scene"])
     if not given:
         raise ConfigError(f"{files[0]}: name the scene, then the prompts: geoseg prompt SCENE PROMPTS")
-    content = {**of_scene, "scene": given, "prompts": files[-1], "model": model, "out": str(output)}
+    content = {**of_scene, "scene": given, "prompts": prompts, "model": model, "out": str(output)}
     start(parse_config(PromptConfig, {**content, "options": options, "run": run}, where="flags"), talk, overwrite)
 
 
@@ -52,7 +53,7 @@ def start(config: PromptConfig, talk: TalkFlags, overwrite: bool) -> None:
     """Run a config's recipe and print what it made."""
     out = Path(config.out)
     for name in FILES:
-        refuse_file(out / name, overwrite=overwrite, inputs=(*config.scene, config.prompts))
+        refuse_file(out / name, overwrite=overwrite, inputs=filter(None, (*config.scene, config.prompts)))
     from geoseg.pipelines import prompt as recipe
 
     with talk.listener() as listen:

@@ -190,7 +190,7 @@ class PromptConfig(SceneInput):
     """Prompts that are answered on a scene."""
 
     job: Literal["prompt"] = "prompt"
-    prompts: PathText = Field(description="points, boxes and polygons, in any format of OGR")
+    prompts: PathText | None = Field(None, description="points, boxes and polygons; none where everything is asked for")
     model: PathText = Field(description="the bundle of a promptable model")
     out: PathText
     options: PromptOptions = PromptOptions()
@@ -200,6 +200,12 @@ class PromptConfig(SceneInput):
     @classmethod
     def _readable(cls, options: object) -> object:
         return _all_read(options)
+
+    @model_validator(mode="after")
+    def _asks(self) -> Self:
+        if self.options.everything == (self.prompts is not None):
+            raise ValueError("prompts: name a file of prompts, or ask for everything")
+        return self
 
     def based_on(self, folder: Path) -> Self:
         """Return the same with relative paths taken from ``folder``; names of shipped things stay names."""
@@ -211,13 +217,14 @@ class PromptConfig(SceneInput):
                     for key in ("mask", "dem")
                 },
                 "scene": tuple(_located(s, folder) for s in self.scene),
-                "prompts": located(self.prompts, folder),
+                "prompts": None if self.prompts is None else located(self.prompts, folder),
                 "model": _bundle(self.model, folder),
                 "out": str(folder / self.out),
                 "options": replace(
                     options,
-                    refine=None if options.refine is None else located(options.refine, folder),
-                    embeddings=None if options.embeddings is None else located(options.embeddings, folder),
+                    refine=options.refine and located(options.refine, folder),
+                    within=options.within and located(options.within, folder),
+                    embeddings=options.embeddings and located(options.embeddings, folder),
                 ),
             }
         )

@@ -60,6 +60,7 @@ PATHS = (
     "out",
     "prompts",
     "refine",
+    "within",
 )
 
 

@@ -5,7 +5,8 @@ are kept between runs, see ``jobs/embeddings``.
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import batched
@@ -22,7 +23,7 @@ from geoseg import __version__
 from geoseg.disk.files import write_json
 from geoseg.disk.places import embeddings_folder
 from geoseg.errors import InputError, MemoryBudgetError, ModelError
-from geoseg.executors.base import Site
+from geoseg.executors.base import Engine, Site
 from geoseg.executors.open import open_engine
 from geoseg.jobs.chunk import seen_images, stack
 from geoseg.jobs.embeddings import Arrays, Embeddings
@@ -145,16 +146,8 @@ def answer(
     Raises InputError with the object's name for a prompt that cannot be answered, unless told to skip it, ModelError
     for a model that takes none, MemoryBudgetError, OutputError for a full disk.
     """
-    bundle = model if isinstance(model, ModelBundle) else load_model(model)
-    if bundle.spec.task != "promptable":
-        raise ModelError(f"model {bundle.spec.name!r} maps {bundle.spec.task} and takes no prompts; use geoseg predict")
-    with open_engine(run) as engine, library().one_thread_per_network():
-        site = engine.site(options.device)
-        job = _job(scene, bundle, site, options)
-        _refuse_if_large(job, site, run)
-        folder = embeddings_folder() if options.embeddings is None else Path(options.embeddings)
-        cache = Embeddings(folder.absolute(), job.fingerprint, options.cache_bytes)
-        asking = Asking(job=job, embeddings=cache, alternatives=options.alternatives)
+    with opened(scene, model, options, run) as (engine, asking):
+        job = asking.job
         asked = placed(job, read_asked(seen_grid(job)))
         if asked.faults and not options.skip_bad:
             name, fault = next(iter(asked.faults.items()))
@@ -171,6 +164,24 @@ def answer(
             listen(Progress("prompt", done, len(windows)))
     objects.sort(key=lambda one: (one.name, one.rank))
     return Answers(job, tuple(objects), asked.faults, len(windows))
+
+
+@contextmanager
+def opened(
+    scene: Scene, model: ModelBundle | str | Path, options: PromptOptions, run: EngineOptions
+) -> Iterator[tuple[Engine, Asking]]:
+    """Yield the engine that asks, and what it asks by; see ``answer`` for what is raised."""
+    bundle = model if isinstance(model, ModelBundle) else load_model(model)
+    if bundle.spec.task != "promptable":
+        raise ModelError(f"model {bundle.spec.name!r} maps {bundle.spec.task} and takes no prompts; use geoseg predict")
+    with open_engine(run) as engine, library().one_thread_per_network():
+        site = engine.site(options.device)
+        job = _job(scene, bundle, site, options)
+        _refuse_if_large(job, site, run)
+        folder = embeddings_folder() if options.embeddings is None else Path(options.embeddings)
+        cache = Embeddings(folder.absolute(), job.fingerprint, options.cache_bytes)
+        asking = Asking(job=job, embeddings=cache, alternatives=options.alternatives)
+        yield engine, asking
 
 
 def _job(scene: Scene, bundle: ModelBundle, site: Site, options: PromptOptions) -> Job:
@@ -234,19 +245,25 @@ def _answered(
 ) -> list[PromptedObject]:
     """Answer the prompts of a window."""
     window, asked = item
-    network = _network(asking.job)
-    embedding = asking.embeddings.of(window, partial(_embedding, asking.job, network, window))
-    inside = window.clip(seen_grid(asking.job).box)
-    assert inside is not None  # windows begin inside the scene
-    height, width = inside.shape
-    valid = np.unpackbits(embedding["valid"], count=height * width).reshape(height, width).astype(np.bool_)
-    part = _Part((inside.row0, inside.col0), valid, seen_grid(asking.job).transform)
+    network, embedding, valid = embedded(asking, window)
+    part = _Part((window.row0, window.col0), valid, seen_grid(asking.job).transform)
     rows = []
     for place, answers in network.ask(embedding, [_of_window(asking, window, *one) for one in asked]):
         name = asked[place][0].name
         for rank, one in enumerate(answers if asking.alternatives else answers[:1]):
             rows.append(part.object(name, rank, one))
     return rows
+
+
+def embedded(asking: Asking, window: Box) -> "tuple[Promptable, Arrays, NDArray[np.bool_]]":
+    """Return the network, a window's embedding, and which of its pixels inside the scene are valid, (h, w)."""
+    network = _network(asking.job)
+    embedding = asking.embeddings.of(window, partial(_embedding, asking.job, network, window))
+    inside = window.clip(seen_grid(asking.job).box)
+    assert inside is not None  # windows begin inside the scene
+    height, width = inside.shape
+    valid = np.unpackbits(embedding["valid"], count=height * width).reshape(height, width)
+    return network, embedding, valid.astype(np.bool_)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -319,7 +336,7 @@ def _network(job: Job) -> "Promptable":
         return _opened[key]
 
 
-def write_answers(found: Answers, folder: Path, source: str, *, config: dict[str, Any] | None) -> Path:
+def write_answers(found: Answers, folder: Path, source: str | None, *, config: dict[str, Any] | None) -> Path:
     """Write objects.gpkg, then run.json, into ``folder`` and return the former; raises OutputError."""
     (bundle,) = found.job.bundles
     spec, scene = bundle.spec, found.job.scene
@@ -342,6 +359,7 @@ def write_answers(found: Answers, folder: Path, source: str, *, config: dict[str
     write_prompted(path, batches, crs=crs, provenance=facts)
     counts = {"objects": len({one.name for one in found.objects}), "windows": found.windows}
     write_json(
-        folder / RUN_FILE, {**facts, "prompts": Path(source).name, **counts, "skipped": found.skipped, "config": config}
+        folder / RUN_FILE,
+        {**facts, "prompts": source and Path(source).name, **counts, "skipped": found.skipped, "config": config},
     )
     return path

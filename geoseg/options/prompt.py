@@ -1,9 +1,10 @@
 """How prompts are answered, as their user chooses it."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated
 
-from geoseg.options.option import NAMED, Checked, Option, above
+from geoseg.options.option import NAMED, Checked, Option, above, span
 from geoseg.options.parse import PERCENTILES, SIZE
 
 
@@ -37,6 +38,16 @@ class PromptOptions(Checked):
             metavar="FILE",
         ),
     ] = None
+    everything: Annotated[
+        bool, Option("Ask for all objects of the scene, by clicks on a lattice, without prompts.")
+    ] = False
+    spacing_px: Annotated[int, Option("Side of a cell of that lattice: one click each.", limit=span(4, 1024))] = 32
+    within: Annotated[
+        str | None,
+        Option("Polygons within which it clicks.", unset="everywhere", limit=NAMED, metavar="FILE[:LAYER]"),
+    ] = None
+    least_iou: Annotated[float, Option("Predicted IoU of the masks that it keeps.", limit=span(0, 1))] = 0.88
+    least_stability: Annotated[float, Option("Stability of the masks that it keeps.", limit=span(0, 1))] = 0.92
     device: Annotated[str, Option("auto, cpu or cuda.")] = "auto"
     cache_bytes: Annotated[
         int, Option("Embeddings that are kept at most, e.g. 20GB; the least recently used leave.", text=SIZE)
@@ -50,3 +61,9 @@ class PromptOptions(Checked):
             metavar="FOLDER",
         ),
     ] = None
+
+    def _faults(self) -> Iterator[str]:
+        if self.within is not None and not self.everything:
+            yield "within: says where everything is asked for; prompts have their own places"
+        if self.everything and (self.refine is not None or self.alternatives):
+            yield "everything: goes without refine and alternatives, which are of prompts"

@@ -9,16 +9,21 @@ import numpy as np
 import pytest
 import rasterio
 import shapely
+from rasterio.features import rasterize
+from scipy import ndimage
 
 import geoseg
 from geoseg.cli import main
 from geoseg.errors import InputError, MemoryBudgetError, OutputError
+from geoseg.jobs import everything
 from geoseg.jobs import prompt as job
 from geoseg.models.bundle import load_model
+from geoseg.models.promptable import Answered
 from geoseg.options.prompt import PromptOptions
 from geoseg.options.run import EngineOptions
 from geoseg.scenes.open import open_scene
 from geoseg.scenes.prompts import read_prompts
+from geoseg.values.box import Box
 from tests.conftest import GSD_M, largest_file, write_tif
 from tests.sam_folders import WINDOW, write_sam_folder
 
@@ -261,3 +266,77 @@ def test_folders_that_are_no_such_network_are_refused(bundles, tmp_path, capsys,
     assert main(["import", str(folder), "--family", "sam2", "-o", str(tmp_path / "made")]) == 4
     assert message in capsys.readouterr().err
     assert not (tmp_path / "made").exists()
+
+
+class Oracle:
+    """Answers a click with the bright house that it is on, with that and a ring around it, and with all it sees."""
+
+    def __init__(self, houses, window):
+        self.houses, self.window = np.pad(houses, WINDOW)[WINDOW:, WINDOW:][window.within(Box(0, 0, 999, 999))], window
+
+    def ask(self, _embedding, asked):
+        for place, one in enumerate(asked):
+            (x, y) = one.points[0].astype(int)
+            house = (self.houses == self.houses[y, x]) & (self.houses[y, x] > 0)
+            masks = [house, ndimage.binary_dilation(house), np.ones_like(house)]
+            scores = (9500, 9000, 9900)
+            yield place, tuple(Answered(m, np.stack([m, m]), s) for m, s in zip(masks, scores, strict=True))
+
+
+@pytest.fixture
+def houses(scene, monkeypatch):
+    """The numbered houses of the scene, (h, w), which a network that is never wrong finds."""
+    with rasterio.open(scene) as src:
+        valid, houses = src.read_masks(1) > 0, ndimage.label(src.read(1) > 100)[0]
+
+    def embedded(asking, window):
+        inside = window.clip(asking.job.scene.grid.box)
+        return Oracle(houses, window), {}, valid[inside.within(asking.job.scene.grid.box)]
+
+    monkeypatch.setattr(everything, "embedded", embedded)
+    return houses
+
+
+def all_found(scene, bundles, run=SYNC, **options):
+    asked = PromptOptions(everything=True, **{"spacing_px": 8, "least_iou": 0.5, **options})
+    return everything.everything(open_scene(scene), load_model(bundles / "sam2"), options=asked, run=run)
+
+
+def test_everything_finds_every_house_once_however_it_is_walked(scene, bundles, houses, monkeypatch):
+    first = all_found(scene, bundles).objects
+    assert len(first) == houses.max() == 4
+    transform = open_scene(scene).grid.transform
+    for one in first:
+        burnt = rasterize([one.polygon], houses.shape, transform=transform).astype(bool)
+        own = houses == houses[burnt].max()
+        assert np.array_equal(burnt, own)
+        assert one.pixels == own.sum()
+    assert all_found(scene, bundles, EngineOptions(engine="threads", lanes=3)).objects == first
+    candidates, found = everything._candidates, []
+
+    def shuffled(lattice, window):
+        found.append(candidates(lattice, window))
+        return found[-1].take(np.random.default_rng(0).permutation(len(found[-1].table)))
+
+    monkeypatch.setattr(everything, "_candidates", shuffled)
+    assert all_found(scene, bundles).objects == first, "candidates are a set"
+    joined = everything.Found.joined(found)
+    assert len(everything.links(joined, len(joined.table), everything.RULES)) > 20, "they are many and overlap"
+
+
+def test_everything_of_a_network_is_the_same_for_any_cache(scene, bundles, tmp_path):
+    kept = {"least_iou": 0.0, "least_stability": 0.0, "spacing_px": 32, "embeddings": str(tmp_path)}
+    first = all_found(scene, bundles, **kept).objects
+    assert all_found(scene, bundles, **kept, cache_bytes=1).objects == first
+
+
+def test_everything_within_an_area_and_of_sure_masks(houses, bundles, scene, tmp_path, capsys):
+    gpd.GeoDataFrame(geometry=[box_of(90, 60, 130, 100)], crs="EPSG:32645").to_file(tmp_path / "area.gpkg")
+    (only,) = all_found(scene, bundles, within=str(tmp_path / "area.gpkg")).objects
+    assert only.pixels == (houses == houses[75, 105]).sum()
+    command = ["prompt", scene, "--everything", "-m", str(bundles / "sam2"), "-o", str(tmp_path / "out"), "-q"]
+    assert main([*command, "--least-iou", "1", "--embeddings", str(tmp_path / "cache")]) == 3
+    assert "ask for less" in capsys.readouterr().err
+    for flags, message in (["--spacing-px", "2"], "choose 4 to 1024"), (["--alternatives"], "goes without refine"):
+        assert main([*command, *flags]) == 2
+        assert message in capsys.readouterr().err

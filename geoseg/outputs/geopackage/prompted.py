@@ -45,8 +45,8 @@ class PromptedObject(NamedTuple):
     """0: the likeliest mask."""
     predicted_iou: float
     """0..1."""
-    stability: float
-    """0..1."""
+    stability: float | None
+    """0..1, None where it is of several masks."""
     pixels: int
     """How many it has."""
     polygon: shapely.Geometry | None

@@ -1,0 +1,132 @@
+"""everything: objects all over a scene, found by clicks on a lattice of it and merged by one total order.
+
+Clicks belong to the scene, each is asked in the window whose cell it lies in, and candidates are a set: engines, order
+and what is kept of embeddings change no bit.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geoseg.errors import InputError
+from geoseg.jobs.prompt import Answers, Asking, embedded, opened
+from geoseg.jobs.prompt_places import seen_grid
+from geoseg.jobs.run import Listener, Progress
+from geoseg.models.bundle import ModelBundle
+from geoseg.objects.found import AREA, BOX, FIRST_COL, FIRST_ROW, Detection, Found, recorded
+from geoseg.objects.merging import MergeRules, links, merged
+from geoseg.options.prompt import PromptOptions
+from geoseg.options.run import EngineOptions
+from geoseg.outputs.geopackage.prompted import PromptedObject
+from geoseg.scenes.aoi import Area, read_area
+from geoseg.scenes.scene import Scene
+from geoseg.values.box import Box
+from geoseg.vector.pixels.labels import label_polygons
+
+RULES = MergeRules(things=(1,), edge_px=6, same=50, inside=75, join=50, min_px=1)
+MOST_OF_WINDOW = 2  # a mask of more than one pixel in so many is ground, no object
+SCORES = 65535
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lattice:
+    """What is asked all over a scene; picklable."""
+
+    asking: Asking
+    """How it is asked."""
+    options: PromptOptions
+    """Where clicks lie, and which masks count."""
+    area: Area | None
+    """Where clicks are wanted, None for everywhere."""
+
+    def clicks(self, cell: Box, valid: NDArray[np.bool_]) -> Iterator[tuple[float, float]]:
+        """Yield (x, y) of the clicks in a cell that lie on valid pixels, (h, w), of it, row by row."""
+        step = self.options.spacing_px
+        first = step // 2
+        wanted = valid if self.area is None else valid & self.area.wanted(cell)
+        for row in range(first + -(-(cell.row0 - first) // step) * step, cell.row1, step):
+            for col in range(first + -(-(cell.col0 - first) // step) * step, cell.col1, step):
+                if wanted[row - cell.row0, col - cell.col0]:
+                    yield col + 0.5, row + 0.5
+
+
+def everything(
+    scene: Scene,
+    model: ModelBundle | str | Path,
+    *,
+    options: PromptOptions,
+    run: EngineOptions,
+    listen: Listener = lambda _: None,
+) -> Answers:
+    """Return the objects that clicks all over a scene find; they may share up to half of their union.
+
+    Raises InputError where nothing is found, and what ``geoseg.jobs.prompt.answer`` does.
+    """
+    with opened(scene, model, options, run) as (engine, asking):
+        job, grid = asking.job, seen_grid(asking.job)
+        area = None if options.within is None else read_area(options.within, grid)
+        lattice = Lattice(asking=asking, options=options, area=area)
+        windows = [w for w in job.windows.windows(grid.box) if area is None or area.wanted(job.windows.cell(w)).any()]
+        found = []
+        listen(Progress("prompt", 0, len(windows)))
+        for done, one in enumerate(engine.map(partial(_candidates, lattice), windows), start=1):
+            found.append(one)
+            listen(Progress("prompt", done, len(windows)))
+    objects = tuple(
+        _objects(Found.joined(found), job.scene.grid.box if job.resampling.is_identity else grid.box, asking)
+    )
+    if not objects:
+        raise InputError(
+            f"{job.scene.name}: no mask is as sure as --least-iou {options.least_iou:g} and --least-stability "
+            f"{options.least_stability:g}; ask for less"
+        )
+    return Answers(job, objects, {}, len(windows))
+
+
+def _candidates(lattice: Lattice, window: Box) -> Found:
+    """Return what the clicks in the cell of a window find."""
+    from geoseg.models.promptable import PARTS, Asked
+
+    job, options = lattice.asking.job, lattice.options
+    scene, cell = Box(0, 0, *job.windows.shape), job.windows.cell(window)
+    network, embedding, valid = embedded(lattice.asking, window)
+    height, width = valid.shape
+    inside = Box(window.row0, window.col0, window.row0 + height, window.col0 + width)
+    corner = np.array([window.col0, window.row0])
+    asked = [
+        Asked((np.array([click]) - corner).astype(np.float32), np.ones(1, np.int32))
+        for click in lattice.clicks(cell, valid[cell.within(inside)])
+    ]
+    said = []
+    for _, answers in network.ask(embedding, asked):
+        for one in answers:
+            strict, loose = (int((part[:height, :width] & valid).sum()) for part in one.stable)
+            mask = one.mask[:height, :width] & valid
+            sure = one.iou >= PARTS * options.least_iou and strict >= options.least_stability * max(loose, 1)
+            if sure and mask.any() and MOST_OF_WINDOW * int(mask.sum()) <= one.mask.size:
+                said.append(Detection(Box(0, 0, height, width), mask, 1, SCORES * one.iou // PARTS))
+    return recorded(said, window, cell, scene, RULES.edge_px)
+
+
+def _objects(found: Found, scene: Box, asking: Asking) -> Iterator[PromptedObject]:
+    """Yield the objects of all candidates, numbered in raster order of their first pixels."""
+    if not len(found.table):
+        return
+    made = merged(found.table, links(found, len(found.table), RULES), RULES)
+    members = [made.member[made.of == i] for i in range(len(made.score))]
+    first = [tuple(found.table[own][:, [FIRST_ROW, FIRST_COL]].min(0)) for own in members]
+    order = sorted(range(len(members)), key=lambda i: (first[i], -found.table[members[i], AREA].sum(), i))
+    for number, i in enumerate(order, start=1):
+        own, boxes = members[i], found.table[members[i], BOX]
+        box = Box(*map(int, (*boxes[:, :2].min(0), *boxes[:, 2:].max(0)))).grown(1).clip(scene)
+        assert box is not None  # masks lie in the scene
+        mask = np.zeros(box.shape, np.bool_)
+        for k in own:
+            mask[Box(*map(int, found.table[k, BOX])).within(box)] |= found.mask(k)
+        _, polygons = label_polygons(mask.astype(np.int32), (box.row0, box.col0), seen_grid(asking.job).transform)
+        score = int(made.score[i]) / SCORES
+        yield PromptedObject(str(number), 0, score, None, int(mask.sum()), polygons[0])
