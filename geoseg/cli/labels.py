@@ -1,4 +1,4 @@
-"""geoseg labels weak: labels of boxes, lines, points, and polygons of a part."""
+"""geoseg labels: of boxes, lines, points, and polygons of a part (weak), or of what a model is sure of (pseudo)."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -13,19 +13,23 @@ from geoseg.errors import ConfigError
 
 @spread
 def labels(
-    method: Annotated[Literal["weak"], typer.Argument(metavar="METHOD", help="weak")],
+    method: Annotated[Literal["weak", "pseudo"], typer.Argument(metavar="METHOD", help="weak or pseudo")],
     *,
     scene: SceneFlags,
-    marks: Annotated[
-        str,
-        typer.Option(metavar="FILE[:LAYER]", help="Boxes, lines, points or polygons, in any CRS.", show_default=False),
-    ],
     output: Annotated[
         Path,
         typer.Option(
             "-o", "--output", parser=named_path, metavar="PATH", help="The label raster, .tif.", show_default=False
         ),
     ],
+    marks: Annotated[
+        str | None,
+        typer.Option(metavar="FILE[:LAYER]", help="Of weak: boxes, lines, points or polygons, in any CRS."),
+    ] = None,
+    model: Annotated[str | None, typer.Option("-m", "--model", help="Of pseudo: a model bundle.")] = None,
+    confidence: Annotated[
+        float, typer.Option(min=0, max=1, help="Of pseudo: the least probability of a label; below it is void.")
+    ] = 0.9,
     column: Annotated[
         str | None, typer.Option(help="Column of the marks that holds the class (default: all are objects).")
     ] = None,
@@ -39,17 +43,35 @@ def labels(
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Make a label raster of marks: objects in boxes by GrabCut, regions of lines and points by a random walker."""
+    """Make a label raster of a scene.
+
+    weak: of marks; objects in boxes by GrabCut, regions of lines and points by a random walker. pseudo: what a model
+    says where it is sure, to train it or a smaller one further.
+    """
     if output.suffix.lower() not in (".tif", ".tiff"):
         raise ConfigError(f"{output}: labels are a GeoTIFF, so the name ends in .tif")
-    refuse_file(output, overwrite=overwrite, inputs=[marks, *(scene.files or ())])
+    if marks is None and method == "weak":
+        raise ConfigError("weak labels are made of marks: name them, --marks FILE")
+    if model is None and method == "pseudo":
+        raise ConfigError("pseudo-labels are what a model says: name one, -m BUNDLE")
+    refuse_file(output, overwrite=overwrite, inputs=[*([marks] if marks else []), *(scene.files or ())])
+    from geoseg.models.bundle import load_model
+    from geoseg.training.pseudo import pseudo_labels
     from geoseg.training.weak import Marks, weak_labels, write_labels
 
     opened = scene.open()
-    read = Marks.read(marks, opened.grid, column=column, kind=kind)
-    made = weak_labels(opened, read, rest=rest)
-    write_labels(output, made, opened, read.classes)
-    pixels = {c.name: int((made.ids == c.id).sum()) for c in read.classes}
-    print(table([[name, str(n)] for name, n in pixels.items()], head=["class", "pixels"]))
-    unclear = f", {made.unclear} without a difference to their surroundings: void" if made.unclear else ""
-    print(f"\n{method} labels of {len(read.ids)} {read.kind}{unclear}\n{output}")
+    if model is not None and method == "pseudo":
+        bundle = load_model(model)
+        classes, ids = bundle.spec.class_map, pseudo_labels(opened, bundle, confidence=confidence)
+        source = f"{bundle.spec.name} {bundle.digest[:12]}, confidence {confidence:g} and more"
+        told = f"{(ids == 0).mean():.1%} of the scene is void: no data, or less sure"
+    else:
+        assert marks is not None  # refused above
+        read = Marks.read(marks, opened.grid, column=column, kind=kind)
+        made = weak_labels(opened, read, rest=rest)
+        unclear = f", {made.unclear} without a difference to their surroundings: void" if made.unclear else ""
+        classes, ids, source = read.classes, made.ids, f"{len(read.ids)} {read.kind}"
+        told = f"weak labels of {source}{unclear}"
+    write_labels(output, ids, opened, classes, source=source)
+    print(table([[c.name, str(int((ids == c.id).sum()))] for c in classes], head=["class", "pixels"]))
+    print(f"\n{told}\n{output}")

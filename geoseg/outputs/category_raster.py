@@ -34,8 +34,12 @@ def write_categories(
     pixels: Mapping[int, int],
     area_ha: Mapping[int, float],
     layer: str,
+    source: str = "",
 ) -> None:
-    """Write strips of ids as the band ``layer`` of a COG; pixels, area_ha: of each id. Raises OutputError."""
+    """Write strips of ids as the band ``layer`` of a COG; pixels, area_ha: of each id; source: what they are made of.
+
+    Raises OutputError.
+    """
     place = {"crs": grid.written_crs, "transform": grid.transform, "height": grid.height, "width": grid.width}
     with atomic(path) as temporary:
         plain = temporary.with_name("plain.tif")
@@ -44,6 +48,7 @@ def write_categories(
             dst.set_band_description(1, layer)
             dst.update_tags(**place_tags(grid))
             dst.update_tags(AREA_OR_POINT="Area", TIFFTAG_SOFTWARE=f"geoseg {__version__}")
+            dst.update_tags(**({"SOURCE": source} if source else {}))
             dst.update_tags(1, **{f"CLASS_{c.id}": c.name for c in categories})
             for box, ids in strips:
                 dst.write(ids, 1, window=Window(box.col0, box.row0, *box.shape[::-1]))

@@ -190,11 +190,11 @@ def _kind(geometries: NDArray[np.object_]) -> Kind:
     return "boxes" if (shapely.area(geometries) >= SQUARE * shapely.area(rectangles)).all() else "partial"
 
 
-def write_labels(path: Path, made: Made, scene: Scene, classes: ClassMap) -> None:
-    """Write labels as a raster of classes with names and colours; raises OutputError."""
-    counts = np.bincount(made.ids.ravel(), minlength=classes.max_id + 1)
+def write_labels(path: Path, ids: NDArray[np.uint8], scene: Scene, classes: ClassMap, *, source: str) -> None:
+    """Write labels (H, W) as a raster of classes with names and colours; source: made of what. Raises OutputError."""
+    counts = np.bincount(ids.ravel(), minlength=classes.max_id + 1)
     row_ha = scene.grid.row_areas_m2() / 1e4
-    area_ha = {c.id: float((made.ids == c.id).sum(1) @ row_ha) for c in classes}
-    strips = ((box, made.ids[box.within(scene.grid.box)]) for box in scene.grid.box.blocks(2048))
+    area_ha = {c.id: float((ids == c.id).sum(1) @ row_ha) for c in classes}
+    strips = ((box, ids[box.within(scene.grid.box)]) for box in scene.grid.box.blocks(2048))
     pixels = {c.id: int(counts[c.id]) for c in classes}
-    write_categories(path, strips, scene.grid, classes, pixels=pixels, area_ha=area_ha, layer="labels")
+    write_categories(path, strips, scene.grid, classes, pixels=pixels, area_ha=area_ha, layer="labels", source=source)
