@@ -11,7 +11,6 @@ from geoseg.values.box import Box
 
 RULES = {
     "open": CleaningRules(open_px=1.5),
-    "open one": CleaningRules(open_px=2, class_id=2),
     "close": CleaningRules(close_px=2, class_id=1),
     "sieve": CleaningRules(sieve_px=7),
     "all": CleaningRules(1, 1, 5, class_id=2),
