@@ -9,6 +9,7 @@ from rasterio.io import DatasetReader
 
 from geoseg.errors import ConfigError, InputError
 from geoseg.scenes.band_names import label_of, overruled
+from geoseg.scenes.raster_grid import PIXEL_TAG, raster_grid
 from geoseg.scenes.reading import first_line, open_raster
 from geoseg.scenes.reads import files_read
 from geoseg.scenes.recipe import Described, Given
@@ -33,6 +34,8 @@ def own_grid(src: DatasetReader, given: Given) -> Grid:
             f"{zone_of(src.rpcs.long_off, src.rpcs.lat_off)} --dem heights.tif (or --height 120), or rectify it first "
             f"(gdalwarp -rpc)"
         )
+    if src.crs is None and PIXEL_TAG in src.tags():
+        return raster_grid(src)  # a map of an image without a place
     if given.no_crs and not src.gcps[0] and (src.transform.is_identity or src.crs is None):
         return Grid(placeless(given.pixel_m), src.transform, src.shape)
     if given.no_crs:

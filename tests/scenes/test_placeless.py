@@ -1,7 +1,5 @@
 """Images without any place: maps and polygons in pixel coordinates where --no-crs says so."""
 
-import json
-
 import geopandas as gpd
 import numpy as np
 import pytest
@@ -13,6 +11,8 @@ from geoseg.errors import ConfigError, InputError
 from geoseg.jobs.evaluate import evaluate
 from geoseg.options.scene import SceneOptions
 from geoseg.outputs.class_raster import ClassRaster
+from geoseg.outputs.run_json import RunJson
+from geoseg.outputs.stac_item import stac_item
 from geoseg.scenes.open import open_scene
 from geoseg.scenes.raster_grid import raster_grid
 from geoseg.scenes.xarray_view import to_xarray
@@ -49,27 +49,28 @@ def test_maps_and_polygons_are_in_pixel_coordinates(tmp_path, image, tiny_scene,
     np.testing.assert_allclose(
         drawn.total_bounds[[0, 2]], wanted.affine_transform(shape).total_bounds[[0, 2]], atol=0.6
     )
-    assert _scored(tmp_path / "out", tmp_path / "out/classes.tif") == 1
-    assert _scored(tmp_path / "out", tmp_path / "out/buildings.gpkg", **{"--errors": "errors.tif"}) > 0.9
-    assert main(["report", str(tmp_path / "out")]) == 0
-    item = json.loads((tmp_path / "out/item.json").read_text())
+    assert open_scene(tmp_path / "out/classes.tif").grid.has_place is False
+    assert evaluate(tmp_path / "out", tmp_path / "out/classes.tif").as_json()["classes"][-1]["iou"] == 1
+    item = stac_item(RunJson.read(tmp_path / "out"), name="out")
     assert (item["geometry"], item["properties"]["proj:code"], "bbox" in item) == (None, None, False)
-    assert main(["check", str(tmp_path / "out")]) == 0
-    for name, flags in (("classes", ["--class-id", "2"]), ("classes", ["--kind", "coverage"])):
-        raster = tmp_path / f"out/{name}.tif"
-        assert main(["vectorize", str(raster), "-o", str(tmp_path / "v.gpkg"), *flags, "--overwrite"]) == 0
-        again = gpd.read_file(tmp_path / "v.gpkg")
-        assert again.crs is None
-        areas = again[again["class_name"] == "building"].area_m2.sum()
-        assert areas == pytest.approx(drawn.area_m2.sum(), rel=0.05)
     with pytest.raises(InputError, match="the image has no place"):
         evaluate(tmp_path / "out", tmp_path / "true/buildings.gpkg")
 
 
-def _scored(prediction, truth, **flags):
-    """Return the IoU of buildings; a flag's file is written beside the truth."""
-    named = {name.lstrip("-"): prediction.parent / file for name, file in flags.items()}
-    return evaluate(prediction, truth, **named).as_json()["classes"][-1]["iou"]
+@pytest.mark.nightly
+def test_maps_without_a_place_go_on(tmp_path, image, tiny_bundle):
+    out, drawn = tmp_path / "out", tmp_path / "v.gpkg"
+    flags = ["-m", str(tiny_bundle), "--split", "none", "--device", "cpu", "-q", "--report"]
+    assert main(["buildings", str(image), "-o", str(out), "--no-crs", *flags]) == 0
+    assert main(["check", str(out)]) == 0
+    wanted = gpd.read_file(out / "buildings.gpkg", layer="buildings").area_m2.sum()
+    for flags in (["--class-id", "2"], ["--kind", "coverage"]):
+        assert main(["vectorize", str(out / "classes.tif"), "-o", str(drawn), *flags, "--overwrite"]) == 0
+        again = gpd.read_file(drawn)
+        assert again.crs is None
+        assert again[again["class_name"] == "building"].area_m2.sum() == pytest.approx(wanted, rel=0.05)
+        scores = evaluate(out, drawn, column="class_name", errors=tmp_path / f"errors{len(flags[0])}.tif")
+        assert scores.as_json()["classes"][-1]["iou"] > 0.9
 
 
 def test_rasters_without_a_place_are_refused_where_nothing_says_their_pixels(tmp_path, image):

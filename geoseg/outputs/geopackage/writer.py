@@ -5,8 +5,10 @@ GeoPackages have version 1.3, because GDAL 3.6 (QGIS of Debian 12) warns about 1
 """
 
 import logging
+import shutil
 import sqlite3
 import warnings
+import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -77,6 +79,8 @@ def _write_file(
         written = pq.read_metadata(path).num_rows
     else:
         _write_features(path, layer, pa.RecordBatchReader.from_batches(layer.schema, batches), driver)
+        if path.suffix.lower() == ".shz":
+            _forget_time(path)
         written = pyogrio.read_info(path, force_feature_count=True)["features"]
     if written != features():
         raise DataLayerError(f"holds {written} features instead of {features()}")
@@ -126,6 +130,18 @@ def _for_ogr[B](batches: Iterable[B]) -> Iterator[Iterator[B]]:
         raise
 
 
+def _forget_time(path: Path) -> None:
+    """Write an archive anew without the times of its files, so that equal layers have equal bytes."""
+    anew = path.with_suffix(".zip")
+    with zipfile.ZipFile(path) as given, zipfile.ZipFile(anew, "w") as made:
+        for name in given.namelist():
+            entry = zipfile.ZipInfo(name)  # of 1980
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            with given.open(name) as source, made.open(entry, "w", force_zip64=True) as target:
+                shutil.copyfileobj(source, target)
+    anew.replace(path)
+
+
 @contextmanager
 def _fixed_time() -> Iterator[None]:
     """Let OGR write FIXED_TIME instead of the clock's."""
@@ -150,7 +166,7 @@ def _write_features(path: Path, layer: PolygonLayer, reader: pa.RecordBatchReade
         },
         "FlatGeobuf": {"TITLE": layer.title, "DESCRIPTION": layer.description},
         "GeoJSON": {"RFC7946": "YES", "COORDINATE_PRECISION": str(JSON_DIGITS)},
-        "ESRI Shapefile": {"ENCODING": "UTF-8", "2GB_LIMIT": "YES"},
+        "ESRI Shapefile": {"ENCODING": "UTF-8", "2GB_LIMIT": "YES", "DBF_DATE_LAST_UPDATE": FIXED_TIME[:10]},
     }[driver]
     with _fixed_time(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of names that Shapefiles shorten

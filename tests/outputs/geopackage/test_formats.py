@@ -2,6 +2,7 @@
 
 import json
 import logging
+import zipfile
 from pathlib import Path
 
 import geopandas as gpd
@@ -17,6 +18,7 @@ from geoseg.errors import ConfigError, OutputError
 from geoseg.outputs import geoparquet
 from geoseg.outputs.check import check_outputs
 from geoseg.outputs.geopackage.footprints import buildings_batch, write_buildings
+from geoseg.outputs.geopackage.tables import FIXED_TIME
 from geoseg.scenes.polygons import read_layer
 from geoseg.scenes.vectors import open_vectors
 
@@ -97,6 +99,15 @@ def test_losses_of_a_shapefile_are_told(tmp_path: Path, caplog: pytest.LogCaptur
     assert "perimeter_m is perimeter_" in caplog.text
     assert sorted(p.suffix for p in tmp_path.iterdir()) == [".cpg", ".dbf", ".prj", ".qml", ".shp", ".shx"]
     assert pyogrio.read_info(tmp_path / "roofs.shp")["encoding"] == "UTF-8"
+
+
+def test_an_archive_of_a_shapefile_holds_no_time(tmp_path: Path) -> None:
+    write(tmp_path / "roofs.shz", 3)
+    with zipfile.ZipFile(tmp_path / "roofs.shz") as archive:
+        assert {entry.date_time for entry in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+        table = next(name for name in archive.namelist() if name.endswith(".dbf"))
+        year, month, day = archive.read(table)[1:4]
+    assert f"{1900 + year:04d}-{month:02d}-{day:02d}" == FIXED_TIME[:10]
 
 
 def test_a_suffix_says_the_format(tmp_path: Path) -> None:
