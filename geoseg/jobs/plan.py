@@ -90,7 +90,8 @@ class Plan:
         """What parts and outputs take at most, with overviews, where nothing can be compressed."""
         height, width = self.job.scene.grid.shape
         px = height * width if self.job.area is None else min(height * width, self.job.area.px)
-        return px * self.job.bytes_per_px * 8 // 3
+        later = sum(layer.bytes_per_px for layer in self.job.task.later(self.job.spec))
+        return px * (self.job.bytes_per_px + later) * 8 // 3
 
     @property
     def redundancy(self) -> float:

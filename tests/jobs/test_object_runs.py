@@ -132,6 +132,7 @@ def test_plan_says_what_stages_hold(run):
     held = run.run["plan"]["memory_bytes"]
     assert min(held[stage] for stage in ("merge", "paint", "number", "outline")) > held["base"] - held["read_block"]
     assert run.run["plan"]["redundancy"] == 1
+    assert run.run["plan"]["disk_bytes_at_most"] == SHAPE[0] * SHAPE[1] * (1 + 1 + 4) * 8 // 3
 
 
 @pytest.mark.nightly
