@@ -91,6 +91,15 @@ class Sink(Protocol):
         ...
 
 
+class Pass(Protocol):
+    """A strip on its way through the network."""
+
+    @property
+    def calls(self) -> Iterator[tuple[int, Windows]]:
+        """What is asked of the network, (member, windows), in order."""
+        ...
+
+
 class Walk(Protocol):
     """A chunk on its way, strip by strip."""
 
@@ -113,8 +122,12 @@ class Walk(Protocol):
         """Return what a strip needs from disk; strips may be read ahead."""
         ...
 
-    def advance(self, strip: Strip, pixels: Any, forward_all: ForwardAll) -> Rows:
-        """Run the next strip over what was read for it; returns the rows that are complete now."""
+    def begin(self, strip: Strip, pixels: Any) -> "Pass":
+        """Prepare a strip for the network; the next strip may begin before this one is finished."""
+        ...
+
+    def finish(self, begun: Any, answers: Iterator[Answer]) -> Rows:
+        """Take the answers to a pass's calls, strip after strip; returns the rows that are complete now."""
         ...
 
     def record(self) -> ChunkRecord:

@@ -2,9 +2,11 @@
 
 import os
 import zlib
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
@@ -20,8 +22,9 @@ from geoseg.executors.base import (
     ChunkFailure,
     ChunkProgress,
     ChunkRecord,
-    ForwardAll,
+    Forward,
     Outcome,
+    Pass,
     Platform,
     Resources,
     Sink,
@@ -30,11 +33,11 @@ from geoseg.executors.base import (
     Walk,
 )
 from geoseg.models.backends import choose, library
-from geoseg.models.backends.base import Windows
+from geoseg.models.backends.base import Answer, Windows
 from geoseg.tasks.base import Rows
 from geoseg.tiling.strips import Strip
 
-READ_AHEAD = 1  # strips read beside the one being computed; the memory plan counts READ_AHEAD + 1
+READ_AHEAD = 1  # strips read beside the two whose windows are under way; the memory plan counts them
 
 
 class SyncEngine:
@@ -62,8 +65,8 @@ class SyncEngine:
 class ThreadsEngine:
     """A reader thread ahead, ``lanes`` threads that run the network, an encoder thread behind.
 
-    lanes: None means one per GPU, or one per core. They share the windows of one strip, so chunks can be large and few;
-    sums are integers, so which lane ran a window, and when, changes no byte.
+    lanes: None means one per GPU, or one per core. They share the windows of a strip and, at its end, of the next one,
+    so chunks can be large and few; sums are integers, so which lane ran a window, and when, changes no byte.
     """
 
     def __init__(self, *, lanes: int | None = None) -> None:
@@ -125,33 +128,41 @@ def run_chunks(
 
     Raises what ends the whole job: OutputError where a part cannot be written, and whatever ``task.forward`` raises.
     """
-    forward = task.forward()
-
-    def forward_all(batches: Iterable[tuple[int, Windows]]):  # type: ignore[no-untyped-def]
-        return _ahead(batches, lambda batch: lanes.submit(forward, *batch), keep=ahead)
-
+    flow = _Flow(task.forward(), lanes, keep=ahead)
     failed: set[str] = set()
     behind = _Behind(encoder)
     sink: Sink | None = None
     reads = _ahead(_strips(task, todo), lambda item: reader.submit(_try_read, *item), keep=READ_AHEAD)
-    for walk, strip, pixels in reads:
-        if walk.id in failed:
-            continue
-        if strip is walk.strips[0]:
-            sink = task.sink(walk)
-        assert sink is not None  # every walk begins with its first strip
-        rows = pixels if isinstance(pixels, ChunkFailure) else _try_advance(walk, strip, pixels, forward_all)
-        if isinstance(rows, ChunkFailure):
-            failed.add(walk.id)
-            yield rows
-            continue
-        if rows:
-            yield from behind.submit(sink.add, rows)
-        yield ChunkProgress(walk.id, round((walk.strips.index(strip) + 1) / len(walk.strips), 3))
-        if strip is walk.strips[-1]:
-            task.refuse_if_changed()  # else pixels that were read since the change would count as done
-            yield from behind.submit(sink.commit, walk.record())
-    yield from behind.wait()
+    passes = (_try_begin(*item) for item in reads if item[0].id not in failed)
+    now, upcoming = None, next(passes, None)
+    try:
+        while upcoming is not None:
+            now = upcoming
+            flow.feed(now)
+            upcoming = next(passes, None)  # begins while the lanes are busy
+            if now.walk.id in failed:
+                now.drop()
+                continue
+            if now.strip is now.walk.strips[0]:
+                sink = task.sink(now.walk)
+            assert sink is not None  # every walk begins with its first strip
+            rows = _try_finish(now, flow.answers(now, upcoming))
+            if isinstance(rows, ChunkFailure):
+                now.drop()
+                failed.add(now.walk.id)
+                yield rows
+                continue
+            if rows:
+                yield from behind.submit(sink.add, rows)
+            yield ChunkProgress(now.walk.id, round((now.walk.strips.index(now.strip) + 1) / len(now.walk.strips), 3))
+            if now.strip is now.walk.strips[-1]:
+                task.refuse_if_changed()  # else pixels that were read since the change would count as done
+                yield from behind.submit(sink.commit, now.walk.record())
+        yield from behind.wait()
+    finally:
+        for strip in (now, upcoming):
+            if strip is not None:
+                strip.drop()
 
 
 def _strips(task: Task, todo: Iterable[Chunk]) -> Iterator[tuple[Walk, Strip]]:
@@ -168,13 +179,81 @@ def _try_read(walk: Walk, strip: Strip) -> tuple[Walk, Strip, Any]:
         return walk, strip, _failure(walk, error, Cause.READING)
 
 
-def _try_advance(walk: Walk, strip: Strip, pixels: Any, forward_all: ForwardAll) -> Rows | ChunkFailure:
+@dataclass(slots=True, eq=False)
+class _Begun:
+    """A strip that has begun, with its network calls that are under way; failure: why there is none."""
+
+    walk: Walk
+    strip: Strip
+    begun: Pass | None = None
+    failure: ChunkFailure | None = None
+    calls: Iterator[tuple[int, Windows]] = field(default_factory=lambda: iter(()))
+    under_way: deque["Future[Answer]"] = field(default_factory=deque)
+
+    def drop(self) -> None:
+        """Ask for nothing more."""
+        self.calls = iter(())
+        while self.under_way:
+            self.under_way.popleft().cancel()
+
+
+def _try_begin(walk: Walk, strip: Strip, pixels: Any) -> _Begun:
+    if isinstance(pixels, ChunkFailure):
+        return _Begun(walk, strip, failure=pixels)
     try:
-        return walk.advance(strip, pixels, forward_all)
+        begun = walk.begin(strip, pixels)
     except TryAgainError:  # a signal's handler has raised it, here by chance
         raise
+    except Exception as error:  # one chunk's, as in ``_try_finish``
+        return _Begun(walk, strip, failure=_failure(walk, error, Cause.NETWORK))
+    return _Begun(walk, strip, begun, calls=begun.calls)
+
+
+def _try_finish(now: _Begun, answers: Iterator[Answer]) -> Rows | ChunkFailure:
+    if now.failure is not None:
+        return now.failure
+    try:
+        return now.walk.finish(now.begun, answers)
+    except TryAgainError:
+        raise
     except Exception as error:  # whatever a network does to one chunk, the others go on; the run reports it
-        return _failure(walk, error, Cause.NETWORK)
+        return _failure(now.walk, error, Cause.NETWORK)
+
+
+class _Flow:
+    """Keeps ``keep`` network calls under way beside the one in use, those of the next strip once this one's are out."""
+
+    def __init__(self, forward: Forward, lanes: Executor, *, keep: int) -> None:
+        self._forward, self._lanes, self._keep = forward, lanes, keep
+
+    def feed(self, *strips: _Begun) -> None:
+        """Submit calls of the strips, in order, as far as there is room."""
+        room = self._keep - sum(len(strip.under_way) for strip in strips)
+        for strip in strips:
+            while room > 0 and (future := self._next(strip)) is not None:
+                strip.under_way.append(future)
+                room -= 1
+
+    def answers(self, now: _Begun, upcoming: _Begun | None) -> Iterator[Answer]:
+        """Yield the answers to a strip's calls in order."""
+        strips = (now,) if upcoming is None else (now, upcoming)
+        self.feed(*strips)
+        while now.under_way:
+            answer = now.under_way.popleft().result()
+            self.feed(*strips)
+            yield answer
+
+    def _next(self, strip: _Begun) -> "Future[Answer] | None":
+        """Submit a strip's next call; what cutting its windows raises is its own answer."""
+        try:
+            call = next(strip.calls, None)
+        except TryAgainError:
+            raise
+        except Exception as error:
+            failed: Future[Answer] = Future()
+            failed.set_exception(error)
+            return failed
+        return None if call is None else self._lanes.submit(self._forward, *call)
 
 
 def _failure(walk: Walk, error: Exception, cause: Cause) -> ChunkFailure:

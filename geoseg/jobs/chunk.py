@@ -1,6 +1,6 @@
 """The one task: a chunk's pixels in, its layers out, strip by strip. The same bytes wherever and however it runs."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import batched
 from typing import Protocol
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from geoseg.executors.base import Chunk, ChunkRecord, Forward, ForwardAll, Sink, SiteOf, Walk
 from geoseg.jobs.job import Job, refuse_if_different, refuse_if_source_changed
-from geoseg.models.backends.base import Windows
+from geoseg.models.backends.base import Answer, Windows
 from geoseg.models.derived import with_derived
 from geoseg.models.spec import Normalisation
 from geoseg.objects.found import Detection, Found, recorded
@@ -76,20 +76,32 @@ class ChunkWalk:
         """Read what a strip needs."""
         return read_strip(self.job, strip)
 
-    def advance(self, strip: Strip, pixels: StripPixels, forward_all: ForwardAll) -> Rows:
-        """Run the next strip over the pixels that ``read_strip`` gave; returns the rows that are complete now."""
+    def begin(self, strip: Strip, pixels: StripPixels) -> "StripPass":
+        """Prepare a strip's windows from the pixels that ``read_strip`` gave; strips may begin before others end."""
         images, usable = self._images(strip, pixels)
-        sums, known = self._take_over(strip, usable)
         windows = [
             window
             for window, reach in zip(strip.windows, strip.reaches, strict=True)
             if images and self._owns(window) and self._counts(window, reach, strip=strip, pixels=pixels, usable=usable)
         ]
-        self._run(windows, images, strip, sums=sums, forward_all=forward_all)
-        self._windows += len(windows)
-        self._skipped += sum(map(self._owns, strip.windows)) - len(windows)
+        groups = list(batched(windows, self.job.batch))
+        calls = _calls(self.job, groups, images, strip.seen)
+        return StripPass(strip, pixels, usable, groups, len(images), calls)
+
+    def finish(self, begun: "StripPass", answers: Iterator[Answer]) -> Rows:
+        """Blend the answers to a pass's calls, strip after strip; returns the rows that are complete now."""
+        strip, windows = begun.strip, sum(map(len, begun.groups))
+        sums, known = self._take_over(strip, begun.usable)
+        self._blend(begun, answers, sums)
+        self._windows += windows
+        self._skipped += sum(map(self._owns, strip.windows)) - windows
         self._held = strip.sums, sums, known
-        return self._complete(strip, pixels)
+        return self._complete(strip, begun.pixels)
+
+    def advance(self, strip: Strip, pixels: StripPixels, forward_all: ForwardAll) -> Rows:
+        """Run the next strip alone over the pixels that ``read_strip`` gave; returns the rows that are complete now."""
+        begun = self.begin(strip, pixels)
+        return self.finish(begun, forward_all(begun.calls))
 
     def record(self) -> ChunkRecord:
         """Return what became of the chunk, once all strips are through."""
@@ -141,32 +153,21 @@ class ChunkWalk:
         height, width = inside.shape
         return bool(part[_positive(rows[:height]), _positive(cols[:width])].any())
 
-    def _run(
-        self,
-        windows: Sequence[Box],
-        images: Sequence[NDArray[np.float32]],
-        strip: Strip,
-        *,
-        sums: NDArray[np.uint32],
-        forward_all: ForwardAll,
-    ) -> None:
+    def _blend(self, begun: "StripPass", answers: Iterator[Answer], sums: NDArray[np.uint32]) -> None:
         """Add what all members and views of the network say of each window, averaged, to the sums."""
         job, views = self.job, self.job.views
-        groups = list(batched(windows, job.batch))
-        inputs = ((m, stack(job, group, image, strip.seen)) for group in groups for m, image in enumerate(images))
-        answers = forward_all((m, view.apply(batch)) for m, batch in inputs for view in views)
-        for group in groups:
+        for group in begun.groups:
             if job.spec.objects is not None:
                 self._keep(group, next(answers).objects)
                 continue
-            said = [self._integers(next(answers).values, view) for _ in images for view in views]
+            said = [self._integers(next(answers).values, view) for _ in range(begun.images) for view in views]
             for window, probs in zip(group, mean_members(said), strict=False):  # the last batch is padded
-                accumulate(sums, strip.sums, probs=probs, window=window, weights=job.windows.weights(window))
+                accumulate(sums, begun.strip.sums, probs=probs, window=window, weights=job.windows.weights(window))
 
     def _keep(self, group: Sequence[Box], objects: Sequence[Sequence[Detection]]) -> None:
         """Keep what was detected in some windows."""
         grid, rules = self.job.windows, self.job.spec.objects
-        assert rules is not None  # _run has looked
+        assert rules is not None  # _blend has looked
         scene = Box(0, 0, *grid.shape)
         for window, said in zip(group, objects, strict=False):  # the last batch is padded
             found = recorded(said, window, grid.cell(window), scene, rules.edge_px)
@@ -232,6 +233,33 @@ def seen_images(job: Job, block: Raster, pixels: Box, seen: Box) -> tuple[list[N
     spec, wanted = job.spec, [b.spec.normalisation for b in job.bundles]
     image, inputs = with_derived(image, job.scene.bands, spec.band_set, spec.derived)
     return normalised(image, usable, wanted, inputs), usable
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StripPass:
+    """A strip on its way through the network.
+
+    usable: which of the pixels seen are valid, (h, w); groups: its windows in batches; images: how many members run
+    each; calls: what is asked of the network, in the order in which ``ChunkWalk.finish`` takes the answers.
+    """
+
+    strip: Strip
+    pixels: StripPixels
+    usable: NDArray[np.bool_]
+    groups: list[tuple[Box, ...]]
+    images: int
+    calls: Iterator[tuple[int, Windows]]
+
+
+def _calls(
+    job: Job, groups: Sequence[tuple[Box, ...]], images: Sequence[NDArray[np.float32]], seen: Box
+) -> Iterator[tuple[int, Windows]]:
+    """Yield each member's views of each batch; the images are held until the last one is cut."""
+    for group in groups:
+        for member, image in enumerate(images):
+            batch = stack(job, group, image, seen)
+            for view in job.views:
+                yield member, view.apply(batch)
 
 
 def found_table(row: int) -> str:

@@ -64,7 +64,7 @@ class Load:
 class MemoryPlan:
     """Projected peak memory of a process in bytes, by what takes it; it holds for the strip that needs most.
 
-    busy: the most of what is never held together: an image while it is prepared, network calls, rows being finished.
+    busy: network calls, and beside them the most of an image while it is prepared and of rows being finished.
     """
 
     base: int
@@ -88,9 +88,9 @@ def projected_bytes(load: Load, chunk_px: int) -> MemoryPlan:
     | part | bytes | reason |
     |---|---|---|
     | base | BASE_BYTES + weights_bytes | the process with its networks, before the first pixel |
-    | read_block | source px x (stored + 1) | stored = bands x itemsize, and the mask |
-    | prefetched_block | source px x (2 x stored + bands + 3) | the next strip's, the reader's own copy and masks |
-    | image | seen px x (4 x bands x images + 1) | float32 on the working grid, and the mask |
+    | read_block | 2 x source px x (stored + 1) | stored = bands x itemsize, and the mask; of this strip and the next |
+    | prefetched_block | source px x (2 x stored + bands + 3) | of the one after, the reader's own copy and masks |
+    | image | 2 x seen px x (4 x bands x images + 1) | float32 on the working grid, and the mask, of both |
     | sums | 2 x sums px x (4 x channels + 1) | uint32 and validity, of this strip and the one before |
     | busy: image | seen px x 4 x bands | once more while it is scaled |
     | busy: network | (lanes + answers) x batch px x 4 x (bands + 2 x channels) | inputs, answers, integers |
@@ -111,17 +111,14 @@ def projected_bytes(load: Load, chunk_px: int) -> MemoryPlan:
     encoded_px = width * (2 * TILE_PX + min(chunk_px, load.resampling.scene_shape[0]) * 4 // 3)
     return MemoryPlan(
         base=load.base_bytes,
-        read_block=source * (stored + 1),
+        read_block=2 * source * (stored + 1),
         prefetched_block=source * (2 * stored + load.bands + 3),
-        image=seen * (4 * load.bands * load.images + 1),
+        image=2 * seen * (4 * load.bands * load.images + 1),
         sums=2 * sums * (4 * load.channels + 1),
-        busy=max(
-            seen * 4 * load.bands,
-            (load.lanes + load.answers) * batch_px * 4 * (load.bands + 2 * load.channels)
-            + (1 if load.answers == 1 else 3) * batch_px * 4 * load.channels
-            + load.lanes * (load.call_bytes + LANE_BYTES),
-            rows * load.reducing_bytes + resampled,
-        ),
+        busy=(load.lanes + load.answers) * batch_px * 4 * (load.bands + 2 * load.channels)
+        + (1 if load.answers == 1 else 3) * batch_px * 4 * load.channels
+        + load.lanes * (load.call_bytes + LANE_BYTES)
+        + max(seen * 4 * load.bands, rows * load.reducing_bytes + resampled),
         outputs=rows * load.leaving_bytes,
         encoder=encoded_px * load.layer_bytes
         + 2 * width * min(chunk_px, load.resampling.scene_shape[0]) * load.table_bytes // DETECTION_PX
