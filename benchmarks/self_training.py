@@ -1,7 +1,7 @@
 """What pseudo-labels give: land cover of one labelled chip, with five more that a model of it has labelled.
 
 usage: python benchmarks/self_training.py FOLDER [SEEDS]    (the chips that configs/train_land_cover.yaml names)
-Scored on two chips that no training has, by each seed, with the network of that config. Also a student with a tenth
+Scored on two chips that no training has, by each seed, with the network of that config. Also a student with an eighth
 of the weights: it learns what a teacher of six labelled chips says of them.
 """
 

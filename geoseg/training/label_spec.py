@@ -3,7 +3,7 @@
 from collections import Counter
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from geoseg.errors import InputError
 from geoseg.models.value import Value
@@ -28,6 +28,8 @@ class LabelLayer(Value):
     buffer_m: float | None = Field(None, description="metres by which features are widened: lines and points need it")
     uncertain: str | None = Field(None, description="attribute that is true of features to be left out: void")
     nodata: float | Literal["none"] | None = Field(None, description="of a raster, instead of what the file says")
+
+    _plain_values = field_validator("values", mode="before")(as_texts)
 
 
 def refuse_unknown(counts: Counter[str], values: dict[str, int | None], *, source: str) -> None:

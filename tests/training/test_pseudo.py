@@ -46,7 +46,7 @@ def test_they_are_the_classes_of_a_run_where_it_is_sure(tiny_scene, tiny_bundle,
 
 def test_buildings_are_learnt_of_them(tiny_scene, tiny_bundle, tmp_path, run):
     ids, _ = written(tiny_scene, tiny_bundle, tmp_path / "l.tif", "--confidence", f"{run['median']}")
-    layer = LabelLayer(file=str(tmp_path / "l.tif"), values={"1": 1, "2": 2})
+    layer = LabelLayer(file=str(tmp_path / "l.tif"), values={1: 1, 2: 2})
     scene = geoseg.open_scene(tiny_scene)
     raw = open_labels(LabelledScene(scene=str(tiny_scene), labels=(layer,)), BuildingTarget(), scene.grid)(
         scene.grid.box
