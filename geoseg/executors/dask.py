@@ -51,10 +51,12 @@ LEAST_ALLOWED_FAILURES = 10
 UNKNOWN = (ImportError, AttributeError, pickle.PickleError)  # what another geoseg says of our tasks
 LOST = (KilledWorker, CancelledError, CommClosedError, TimeoutError, OSError)
 # Settings of the clusters that geoseg starts. Workers hold no Dask data, so spilling could only hurt; a first call may
-# hold the interpreter for minutes (libraries, GPU start-up) without being dead.
+# hold the interpreter for minutes (libraries, GPU start-up) without being dead, and the worker that follows a dead one
+# may take as long to start: a cluster that takes it for lost meanwhile closes its nanny, and none comes back.
 SETTINGS = {
     "distributed.scheduler.allowed-failures": 20,
     "distributed.scheduler.worker-ttl": "10 minutes",
+    "distributed.deploy.lost-worker-timeout": "10 minutes",
     "distributed.scheduler.work-stealing": False,
     "distributed.worker.memory.target": False,
     "distributed.worker.memory.spill": False,

@@ -17,7 +17,7 @@ from itertools import count
 from pathlib import Path
 
 TESTS = str(Path(__file__).parent.parent)
-PATIENCE_S = 300.0  # for what takes a second or two on an idle machine
+PATIENCE_S = 600.0  # for what takes a second or two on an idle machine
 POLL_S = 0.01
 Patch = Callable[[], object]
 

@@ -81,8 +81,9 @@ def test_a_worker_of_another_version_is_refused(stage, job, out):
     assert outputs(out) == {}
 
 
-def test_a_local_worker_killed_from_outside_is_started_again(stage, job, same, out):
-    preload = partial(dask_settings, distributed__worker__preload=["faults.stand_in"])
+@pytest.mark.parametrize("preload", ["faults.stand_in", pytest.param("faults.slow_start", marks=pytest.mark.nightly)])
+def test_a_local_worker_killed_from_outside_is_started_again(preload, stage, job, same, out):
+    preload = partial(dask_settings, distributed__worker__preload=[preload])
     run = stage.geoseg(*job, "--engine", "local", "--workers", 1, patches=[preload])
     wait_for(lambda: parts(out), while_running=run)
     workers = [p for p in psutil.Process(run.process.pid).children(recursive=True) if "spawn_main" in str(p.cmdline())]
