@@ -11,6 +11,7 @@ from rasterio.crs import CRS
 
 from geoseg.disk.files import refuse_special
 from geoseg.disk.places import written_beside
+from geoseg.errors import InputError
 from geoseg.outputs.ids_table import beside_ids
 from geoseg.outputs.pam import pam_path
 from geoseg.values.classes import ClassMap
@@ -41,6 +42,8 @@ class RunJson:
         """Read run.json in ``folder``; raises OSError, InputError, and a builtin error for what is no run.json."""
         refuse_special(folder / RUN_FILE)
         facts = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
+        if "prompts" in facts:
+            raise InputError(f"{folder}: holds objects of geoseg prompt, which are there to be corrected, and no map")
         if missing := [key for key in KEYS if key not in facts]:
             raise ValueError(f"lacks {', '.join(missing)}")
         classes, grid = ClassMap.from_json(facts["classes"]), facts["grid"]

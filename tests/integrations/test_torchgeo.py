@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import rasterio
 import torch
+from conftest import write_tif
 from safetensors.torch import save_file
 
 from geoseg.errors import ConfigError, InputError, ModelError
@@ -22,7 +23,6 @@ from geoseg.training.spec import EncoderStart, Schedule, TrainSpec
 from geoseg.training.targets import ClassTarget
 from geoseg.values.bands import BandSet
 from geoseg.values.classes import BUILDING_CLASSES
-from tests.conftest import write_tif
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 RESNET18 = Architecture(name="smp-unet", options={"encoder_name": "resnet18"})

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import rasterio
+from conftest import write_tif
 
 from geoseg.cli import main
 from geoseg.errors import ConfigError, InputError
@@ -12,7 +13,6 @@ from geoseg.models.bundle import load_model
 from geoseg.options.fit import FitOptions, parse_count
 from geoseg.options.run import RunOptions
 from geoseg.scenes.open import open_scene
-from tests.conftest import write_tif
 
 RNG = np.random.default_rng(3)
 PIXELS = np.concatenate([RNG.normal(60, 9, (2, 40, 90)), RNG.normal(150, 20, (2, 50, 90))], 1).clip(1, 255)

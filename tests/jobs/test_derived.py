@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
+from conftest import write_bundle, write_tif
 
 from geoseg import RunOptions, predict
 from geoseg.models.spec import Normalisation
@@ -13,7 +14,6 @@ from geoseg.training.samples import load_samples
 from geoseg.training.spec import TrainSpec
 from geoseg.training.targets import ClassTarget
 from geoseg.values.bands import Band, BandSet
-from tests.conftest import write_bundle, write_tif
 
 SHAPE = (560, 600)
 BANDS = (*BandSet.parse("red,green,blue").bands, Band("ndvi"), Band("nDSM"))

@@ -7,6 +7,7 @@ import geopandas as gpd
 import numpy as np
 import pytest
 import rasterio
+from conftest import GSD_M
 
 from geoseg.cli import main
 from geoseg.errors import ConfigError
@@ -18,7 +19,6 @@ from geoseg.training.labels import open_labels
 from geoseg.training.targets import IGNORE, ClassTarget
 from geoseg.values.box import Box
 from geoseg.values.classes import BUILDING_CLASSES
-from tests.conftest import GSD_M
 
 
 @pytest.fixture

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 import rasterio
 import shapely
+from conftest import GSD_M, largest_file, write_tif
 from rasterio.features import rasterize
+from sam_folders import WINDOW, write_sam_folder
 from scipy import ndimage
 
 import geoseg
@@ -24,8 +26,6 @@ from geoseg.options.run import EngineOptions
 from geoseg.scenes.open import open_scene
 from geoseg.scenes.prompts import read_prompts
 from geoseg.values.box import Box
-from tests.conftest import GSD_M, largest_file, write_tif
-from tests.sam_folders import WINDOW, write_sam_folder
 
 pytest.importorskip("transformers")
 SYNC = EngineOptions(engine="sync")
@@ -232,6 +232,9 @@ def test_the_command_writes_objects_and_says_what_it_skipped(scene, bundles, row
     assert main([*command, "--skip-bad"]) == 5
     assert main(["run", str(tmp_path / "out" / "run.json"), "-q", "-o", str(tmp_path / "again")]) == 0
     assert (tmp_path / "again" / "objects.gpkg").read_bytes() == first
+    capsys.readouterr()
+    assert main(["check", str(tmp_path / "out")]) == 3
+    assert "holds objects of geoseg prompt" in capsys.readouterr().err
 
 
 def test_models_of_another_task_are_refused(scene, bundles, tiny_bundle, tmp_path, capsys):

@@ -4,6 +4,7 @@ import geopandas as gpd
 import numpy as np
 import pytest
 import rasterio
+from conftest import write_tif
 from rasterio.features import rasterize
 
 from geoseg.classical.superpixels import SuperpixelRules, superpixels
@@ -13,7 +14,6 @@ from geoseg.jobs import segment as job
 from geoseg.options.run import EngineOptions
 from geoseg.options.segment import SegmentOptions
 from geoseg.scenes.open import open_scene
-from tests.conftest import write_tif
 
 SPACING = 32
 

@@ -4,11 +4,11 @@ import json
 
 import numpy as np
 import pytest
+from conftest import write_bundle, write_tif
 
 from geoseg import RunOptions, predict
 from geoseg.cli import main
 from geoseg.errors import InputError
-from tests.conftest import write_bundle, write_tif
 
 
 @pytest.fixture(scope="module")
