@@ -46,7 +46,8 @@ def labels(
     """Make a label raster of a scene.
 
     weak: of marks; objects in boxes by GrabCut, regions of lines and points by a random walker. pseudo: what a model
-    says where it is sure, to train it or a smaller one further.
+    says where it is sure, to train it or a smaller one further. geoseg labels export and geoseg labels import take
+    polygons to annotation tools and back.
     """
     if output.suffix.lower() not in (".tif", ".tiff"):
         raise ConfigError(f"{output}: labels are a GeoTIFF, so the name ends in .tif")

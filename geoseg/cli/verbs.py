@@ -1,5 +1,6 @@
 """The verbs: a list of them needs this table alone, and of their modules only that of the verb that runs is loaded."""
 
+import re
 from importlib import import_module
 from keyword import iskeyword
 from typing import Any
@@ -48,9 +49,14 @@ VERBS = {
         "autoconfig",
         "Look at scenes and labels, and write a training config with the reason of each choice.",
     ),
-    "labels": (
-        "labels",
-        "Make a label raster of marks: objects in boxes by GrabCut, regions of lines and points by a random walker.",
+    "labels": ("labels", "Make a label raster of a scene."),
+    "labels export": (
+        "labels_exchange",
+        "Write a scene as tiles and its polygons as labels that CVAT or Label Studio read.",
+    ),
+    "labels import": (
+        "labels_exchange",
+        "Bring what was drawn in CVAT or Label Studio back to the map, as polygons to train with.",
     ),
     "train": ("train", "Train a model on labelled scenes and write it as a bundle."),
     "fit": (
@@ -144,7 +150,9 @@ class Verbs(TyperGroup):
         self.commands = {name: TyperCommand(name, help=summary) for name, (_, summary) in VERBS.items()}
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
-        """Return a verb's name, its command and the arguments that are left."""
+        """Return a verb's name, which may be of two words, its command and the arguments that are left."""
+        if (two := " ".join(args[:2])) in VERBS:
+            args = [two, *args[2:]]
         name, listed, rest = super().resolve_command(ctx, args)
         return name, None if listed is None else command(args[0]), rest
 
@@ -152,6 +160,6 @@ class Verbs(TyperGroup):
 def command(verb: str) -> Any:
     """Return the command of a verb, with its flags."""
     own = typer.Typer(add_completion=False)
-    function = f"{verb}_" if iskeyword(verb) else verb.replace("-", "_")
+    function = f"{verb}_" if iskeyword(verb) else re.sub("[- ]", "_", verb)
     own.command(verb, context_settings=SETTINGS)(getattr(import_module(f"geoseg.cli.{VERBS[verb][0]}"), function))
     return typer.main.get_command(own)

@@ -43,7 +43,7 @@ def read_coco(path: str, scene: str, grid: Grid) -> "gpd.GeoDataFrame":
         return np.column_stack(to_ground @ tuple(xy.T))
 
     try:
-        shapes = [shapely.transform(_shape(a["segmentation"], shape), on_ground) for a in rows]
+        shapes = [shapely.transform(shape_of(a["segmentation"], shape), on_ground) for a in rows]
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise InputError(f"{path}: a segmentation of {scene} cannot be read ({error!r})") from error
     columns = {
@@ -63,8 +63,8 @@ def _content(path: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _shape(segmentation: Any, shape: tuple[int, int]) -> shapely.Geometry:
-    """Return a segmentation in pixels (x, y): the union of its rings, or the outline of its mask."""
+def shape_of(segmentation: Any, shape: tuple[int, int]) -> shapely.Geometry:
+    """Return a segmentation in pixels (x, y): the union of its rings, or the outline of its mask (H, W)."""
     if isinstance(segmentation, dict):
         return _outline(mask_of(segmentation, shape))
     rings = [np.reshape(np.asarray(ring, float), (-1, 2)) for ring in segmentation]
