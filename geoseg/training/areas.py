@@ -131,10 +131,17 @@ class Places:
         ends = np.cumsum(of_cells, dtype=np.int64)
         number = int(rng.integers(ends[-1]))
         cell = int(np.searchsorted(ends, number, side="right"))
-        row, col = (int(i) * CELL_PX for i in divmod(cell, of_cells.shape[1]))
+        return self._pixel(cell, number - (int(ends[cell - 1]) if cell else 0), channel)
+
+    def draw_in(self, rng: np.random.Generator, cell: int) -> tuple[float, float]:
+        """Return (row, col) of any labelled pixel of the cell of that number, row by row; it has some."""
+        return self._pixel(cell, int(rng.integers(self._cells.reshape(-1, self._cells.shape[2])[cell].sum())), None)
+
+    def _pixel(self, cell: int, number: int, channel: int | None) -> tuple[float, float]:
+        row, col = (int(i) * CELL_PX for i in divmod(cell, self._cells.shape[1]))
         box = Box(row, col, row + CELL_PX, col + CELL_PX).clip(Box(0, 0, *self._area.shape))
         assert box is not None  # cells lie in the area
         _, labels = shown(self._area, box, self._target)
         found = np.flatnonzero((labels != IGNORE) if channel is None else (labels == channel))
-        r, c = divmod(int(found[number - (int(ends[cell - 1]) if cell else 0)]), labels.shape[1])
+        r, c = divmod(int(found[number]), labels.shape[1])
         return float(row + r), float(col + c)

@@ -2,7 +2,7 @@
 
 from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -57,10 +57,17 @@ def area_shares(areas: Sequence[LabelledArea], known: Sequence[int]) -> NDArray[
     return chance / chance.sum()
 
 
-class Sampler:
-    """Where windows are cut: in areas by their chance, and a share of them around a rare class."""
+class Hard(NamedTuple):
+    """Where a network was wrong, and the share of windows that are cut there."""
 
-    def __init__(self, areas: Sequence[LabelledArea], recipe: Recipe, rare_share: float) -> None:
+    share: float = 0.0
+    wrong: Sequence[NDArray[np.int32]] = ()  # pixels of each cell, by area (rows, cols); none: nothing is known
+
+
+class Sampler:
+    """Where windows are cut: in areas by their chance, a share of them at errors, of the rest around a rare class."""
+
+    def __init__(self, areas: Sequence[LabelledArea], recipe: Recipe, rare_share: float, hard: Hard) -> None:
         self.areas, self.recipe, self.rare_share = areas, recipe, rare_share
         self.places = [Places(area, recipe.target) for area in areas]
         counts = np.array([place.counts for place in self.places], np.float64)  # (areas, channels)
@@ -69,18 +76,36 @@ class Sampler:
         self.rare = [int(c) for c in np.flatnonzero((of_channel > 0) & (of_channel < RARE))]
         dense = self.chance[:, None] * counts / np.maximum(counts.sum(1, keepdims=True), 1)
         self.chance_of = {c: dense[:, c] / dense[:, c].sum() for c in self.rare}
+        of_pixel = self.chance / np.maximum(counts.sum(1), 1)
+        errors = [wrong.ravel() * of for wrong, of in zip(hard.wrong, of_pixel, strict=False)]
+        self.first_cells = np.cumsum([0, *(len(cells) for cells in errors)])
+        self.errors = np.cumsum(np.concatenate([[0.0], *errors]))
+        self.hard_share = hard.share if self.errors[-1] > 0 else 0.0
 
     def window(
         self, rng: np.random.Generator, *, done: float
     ) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.float32], str]:
         """Return a window, its labels, the rest and where it is from; done: share of the training that is over."""
+        if self.hard_share and rng.random() < self.hard_share:
+            at, centre = self._at_an_error(rng)
+        else:
+            at, centre = self._anywhere(rng)
+        area = self.areas[at]
+        cut = random_window(area, self.recipe, rng, centre=centre, done=done)
+        return *cut, f"{Path(area.site).name} at row {centre[0]:.0f}, column {centre[1]:.0f} of area {at + 1}"
+
+    def _at_an_error(self, rng: np.random.Generator) -> tuple[int, tuple[float, float]]:
+        """Return an area and a place in it: the more of a cell is wrong, the likelier it is drawn."""
+        cell = int(np.searchsorted(self.errors, rng.random() * self.errors[-1], side="right")) - 1
+        at = int(np.searchsorted(self.first_cells, cell, side="right")) - 1
+        return at, self.places[at].draw_in(rng, cell - int(self.first_cells[at]))
+
+    def _anywhere(self, rng: np.random.Generator) -> tuple[int, tuple[float, float]]:
         channel = None
         if self.rare and rng.random() < self.rare_share:
             channel = self.rare[rng.integers(len(self.rare))]
         at = int(rng.choice(len(self.areas), p=self.chance if channel is None else self.chance_of[channel]))
-        area, centre = self.areas[at], self.places[at].draw(rng, channel=channel)
-        cut = random_window(area, self.recipe, rng, centre=centre, done=done)
-        return *cut, f"{Path(area.site).name} at row {centre[0]:.0f}, column {centre[1]:.0f} of area {at + 1}"
+        return at, self.places[at].draw(rng, channel=channel)
 
 
 def batches(
@@ -91,15 +116,17 @@ def batches(
     seed: int,
     measured: Sequence[Group] = (),
     first: int = 0,
+    until: int | None = None,
     total: int = 1,
     rare_share: float = 0.0,
+    hard: Hard = Hard(),  # noqa: B008  # it is frozen
 ) -> Generator[Batch]:
-    """Yield batches forever, the one numbered ``first`` at first; windows depend on seed and number alone.
+    """Yield the batches numbered ``first`` up to ``until``, None for ever; windows depend on seed, number and ``hard``.
 
     measured: groups whose distances are made; total: how many batches the training has; rare_share: of windows that
-    are drawn around a rare class.
+    are drawn around a rare class, of those that are not at errors.
     """
-    drawn = Sampler(areas, recipe, rare_share)
+    drawn = Sampler(areas, recipe, rare_share, hard)
 
     def make(number: int) -> Batch:
         rng = np.random.default_rng((seed, number))
@@ -119,7 +146,8 @@ def batches(
         )
 
     with ThreadPoolExecutor(1) as pool:
-        ahead = [pool.submit(make, first + step) for step in range(AHEAD)]
-        for step in count(first + AHEAD):
+        numbers = count(first) if until is None else iter(range(first, until))
+        ahead = [pool.submit(make, number) for number in islice(numbers, AHEAD)]
+        while ahead:
             yield ahead.pop(0).result()
-            ahead.append(pool.submit(make, step))
+            ahead += [pool.submit(make, number) for number in islice(numbers, 1)]

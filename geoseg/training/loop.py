@@ -3,12 +3,14 @@
 import copy
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from math import isfinite, isnan
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from geoseg import __version__
@@ -17,11 +19,13 @@ from geoseg.integrations.named import resolved
 from geoseg.models.architectures import build_network
 from geoseg.models.backends.torch import channels_last
 from geoseg.models.spec import ModelSpec
+from geoseg.training.areas import LabelledArea
 from geoseg.training.augment import Recipe, haze_of
-from geoseg.training.batches import Batch, batches
+from geoseg.training.batches import Batch, Hard, batches
 from geoseg.training.checkpoint import Checkpoint, Held, named_tensors, tensors_of
 from geoseg.training.data_spec import PATHS
 from geoseg.training.encoder import read_encoder
+from geoseg.training.hard import LOOKED, wrong_cells
 from geoseg.training.history import Epoch, history, of_history, since_best
 from geoseg.training.losses.terms import CE_DICE
 from geoseg.training.manifest import manifest
@@ -35,6 +39,7 @@ from geoseg.training.validation import Validation
 from geoseg.training.weights import with_numbers
 
 log = logging.getLogger(__name__)
+LOOK = 1  # keeps the random numbers of looks apart from those of batches
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,6 +113,7 @@ class _Loop:
         self.objective = Objectives.of(spec)
         self.table: list[Epoch] = []
         self.losses: list[float] = []  # of the epoch that is under way
+        self.wrong: list[NDArray[np.int32]] = []  # where the network of the epoch before was wrong, see hard.py
 
     def run(
         self,
@@ -118,14 +124,11 @@ class _Loop:
         if checkpoint is not None and (held := checkpoint.read(self._identity())) is not None:
             self._restore(held)
         plan, ended = self.spec.schedule, True
-        drawn = batches(
-            self.samples.train, self._recipe(), batch=plan.batch, seed=plan.seed, measured=self.objective.measured,
-            first=self.stepper.steps * plan.accumulate, total=self.stepper.total * plan.accumulate,
-            rare_share=plan.rare_share,
-        )  # fmt: skip
+        recipe = self._recipe()
         try:
             while len(self.table) < plan.epochs and since_best(self.table) < plan.patience:
-                self._epoch(drawn, on_step, checkpoint)
+                with closing(self._batches(recipe)) as drawn:
+                    self._epoch(drawn, on_step, checkpoint)
                 if on_epoch is not None:
                     on_epoch(self.table[-1], self._fitted())
                 self._keep(checkpoint)
@@ -134,9 +137,17 @@ class _Loop:
             if not self.table:
                 raise
             ended = False
-        finally:
-            drawn.close()
         return self._fitted(ended=ended)
+
+    def _batches(self, recipe: Recipe) -> Generator[Batch]:
+        """Return the batches that the epoch still lacks."""
+        plan, done = self.spec.schedule, self.stepper.steps
+        return batches(
+            self.samples.train, recipe, batch=plan.batch, seed=plan.seed, measured=self.objective.measured,
+            first=done * plan.accumulate, until=(done + plan.steps_per_epoch - len(self.losses)) * plan.accumulate,
+            total=self.stepper.total * plan.accumulate, rare_share=plan.rare_share,
+            hard=Hard(plan.hard_share, self.wrong),
+        )  # fmt: skip
 
     def _epoch(
         self,
@@ -157,7 +168,9 @@ class _Loop:
                 on_step(number, len(self.losses), f"loss {loss:.4f}")
             if checkpoint is not None and checkpoint.due:
                 self._keep(checkpoint)
-        loss, iou, errors = self._validation().of(self.average)
+        loss, iou, errors = self._judge(self.samples.validation).of(self.average)
+        if self.spec.schedule.hard_share > 0 and number < self.spec.schedule.epochs:
+            self.wrong = self._look(number)
         seconds, score = time.perf_counter() - began, self._score(iou) if iou else -loss
         row = Epoch(number, float(np.mean(self.losses)), loss, iou, score, seconds, best=False, errors=errors)
         better = not self.table or row.rank > max(e.rank for e in self.table)
@@ -182,9 +195,16 @@ class _Loop:
     def _kept(self) -> Epoch:
         return self.table[-1] if self._keeps_last else max(self.table, key=lambda e: e.rank)
 
-    def _validation(self) -> Validation:
+    def _judge(self, areas: Sequence[LabelledArea]) -> Validation:
         how = self.stepper
-        return Validation(self.spec, self.model, self.samples.validation, self.objective, how.precision, how.device)
+        return Validation(self.spec, self.model, areas, self.objective, how.precision, how.device)
+
+    def _look(self, number: int) -> list[NDArray[np.int32]]:
+        """Return where the average network is wrong on some of the training ground."""
+        plan = self.spec.schedule
+        most_px = LOOKED * plan.steps_per_epoch * plan.accumulate * plan.batch * plan.crop_px**2
+        rng = np.random.default_rng((plan.seed, number, LOOK))
+        return wrong_cells(self.average, self._judge(self.samples.train), rng, most_px=most_px)
 
     def _identity(self) -> dict[str, object]:
         """Return what a training must have alike to go on with a checkpoint."""
@@ -201,6 +221,7 @@ class _Loop:
             "best": self.best.state_dict(),
             **self.stepper.tensors(),
             "random": {"torch": torch.get_rng_state()},
+            "wrong": {str(at): torch.from_numpy(cells) for at, cells in enumerate(self.wrong)},
         }
         tensors = {name: tensor for part, own in parts.items() for name, tensor in named_tensors(part, own).items()}
         values = {
@@ -218,6 +239,8 @@ class _Loop:
         self.table = [of_history(row, seconds) for row, seconds in rows]
         self.losses = held.values["losses"]
         self.stepper.restore(held)
+        wrong = tensors_of("wrong", held.tensors)
+        self.wrong = [wrong[str(at)].numpy() for at in range(len(wrong))]
         torch.set_rng_state(held.tensors["random.torch"])
         log.info("goes on after %d epochs and %d steps", len(self.table), len(self.losses))
 

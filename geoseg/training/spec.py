@@ -103,6 +103,9 @@ class Schedule(Value):
     rare_share: float = Field(
         1 / 3, ge=0, le=1, description="share of windows around a class with less than a tenth of the labels"
     )
+    hard_share: float = Field(
+        0.0, ge=0, le=0.5, description="share of windows where the network of the epoch before was wrong"
+    )
     border_weight: float = Field(2.0, ge=1, description="weight of pixels at and near borders in losses of pixels")
     class_weights: Balance | dict[str, Annotated[float, Field(gt=0)]] = Field(
         default_factory=dict,
@@ -179,6 +182,8 @@ class TrainSpec(Value):
                 raise ValueError(f"data: {item.name} has no labels")
             if stray := sorted(set(item.truth) - set(names)):
                 raise ValueError(f"data: {item.name}: truth of {stray[0]}; {near_or_known(stray[0], names)}")
+        if self.schedule.hard_share > 0 and isinstance(self.target, NoTarget):
+            raise ValueError("schedule.hard_share: it is of wrong classes, and quantities have none; leave it out")
         if untold := [name for name in names if not any(name in item.truth for item in self.data)]:
             raise ValueError(f"outputs: {untold[0]}: no entry of data has its truth")
         return self
@@ -289,11 +294,19 @@ class TrainSpec(Value):
             attribution=self.attribution,
         )
 
-    def with_fold(self, fold: int) -> Self:
-        """Return the same run in which another part validates; raises ConfigError where the split has no such part."""
-        if not isinstance(self.split, BlockSplit) or self.split.folds is None or fold >= self.split.folds:
+    def with_fold(self, fold: int, *, folds: int | None = None) -> Self:
+        """Return the same run in which another part validates; raises ConfigError where the split has no such part.
+
+        folds: into how many parts the ground is divided, instead of as many as the split says.
+        """
+        if not isinstance(self.split, BlockSplit):
+            raise ConfigError("folds: only blocks and groups have them; say split: {by: blocks}, or site, date, sensor")
+        if folds is not None and self.split.keep is not None:
+            raise ConfigError("split.keep: kept blocks have the same role in every fold; leave it out, or --folds")
+        count = folds or self.split.folds
+        if count is None or fold >= count:
             raise ConfigError(f"fold {fold}: split.folds says into how many parts blocks are divided, from 0")
-        return self.model_copy(update={"split": self.split.model_copy(update={"fold": fold})})
+        return self.model_copy(update={"split": self.split.model_copy(update={"fold": fold, "folds": count})})
 
     def resolve(self, folder: Path) -> "TrainSpec":
         """Return the same run with all data paths under ``folder``, an entry for each chip, and classes.

@@ -1,6 +1,6 @@
 """Scores of validation areas, block by block, as a network gives them while it is trained."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ from geoseg.training.quantities import LearntOutput
 from geoseg.training.samples import Samples
 from geoseg.training.spec import TrainSpec
 from geoseg.training.targets import IGNORE, BuildingTarget, ClassTarget
+from geoseg.values.box import Box
 
 VALIDATION_BLOCK_PX = 1024
 
@@ -42,6 +43,11 @@ class Validation:
         errors = np.where(off[1] > 0, off[0] / np.maximum(off[1], 1), np.nan)
         return float(np.mean(losses)), tuple(np.where(known.any(0), mean, np.nan).tolist()), tuple(errors.tolist())
 
+    def logits(self, network: nn.Module, images: Tensor) -> Tensor:
+        """Return what a network says of images, (B, K, H, W) on the CPU."""
+        with torch.inference_mode(), autocast(self.device, self.precision):
+            return channels_of(network(images.to(self.device)).cpu(), self.model)
+
     def _iou(
         self, network: nn.Module, areas: Sequence[LabelledArea], losses: list[float], off: NDArray[np.float64]
     ) -> NDArray[np.float64]:
@@ -53,19 +59,19 @@ class Validation:
         position = torch.tensor(self.model.class_of_channel)
         confusion = np.zeros((classes, classes), np.int64)
         for area in areas:
-            for images, truth in _blocks(area, self.spec.target, self.model):
-                with torch.inference_mode(), autocast(self.device, self.precision):
-                    logits = channels_of(network(images.to(self.device)).cpu(), self.model)
+            for box in blocks(area, VALIDATION_BLOCK_PX):
+                if (block := block_of(area, box, self.spec.target, self.model)) is None:
+                    continue
+                images, truth = block
+                logits = self.logits(network, images)
                 losses.append(float(self.objective(logits, truth)))
                 off += _errors(logits[:, self.objective.count :], truth.numbers, self.spec.outputs)
                 if not classes:
                     continue
-                labels, p = truth.labels, torch.softmax(logits[:, : len(position)].float(), 1)
-                per_class = torch.stack([p[:, position == c].sum(1) for c in range(classes)], 1)
-                known = labels != IGNORE
-                right = position[labels[known].long()].numpy()
+                known = truth.labels != IGNORE
+                right = position[truth.labels[known].long()].numpy()
                 confusion += np.bincount(
-                    right * classes + per_class.argmax(1)[known].numpy(), minlength=classes * classes
+                    right * classes + classes_said(logits, self.model)[known].numpy(), minlength=classes * classes
                 ).reshape(classes, classes)
         hit = np.diag(confusion)
         union = confusion.sum(0) + confusion.sum(1) - hit
@@ -78,6 +84,13 @@ def channels_of(logits: Tensor, model: ModelSpec) -> Tensor:
         return logits
     things = list(model.things)
     return logits[:, [1 + things.index(c.id) if c.id in things else 0 for c in model.classes]]
+
+
+def classes_said(logits: Tensor, model: ModelSpec) -> Tensor:
+    """Return the likeliest class of every pixel, (B, H, W): its place in the class table."""
+    position = torch.tensor(model.class_of_channel)
+    p = torch.softmax(logits[:, : len(position)].float(), 1)
+    return torch.stack([p[:, position == c].sum(1) for c in range(len(model.classes))], 1).argmax(1)
 
 
 def scattered_gap(
@@ -105,31 +118,30 @@ def _errors(logits: Tensor, numbers: Tensor, outputs: Sequence[LearntOutput]) ->
     return np.stack([torch.where(known, off, 0.0).sum((0, 2, 3)).numpy(), known.sum((0, 2, 3)).numpy()])
 
 
-def _blocks(
-    area: LabelledArea, target: BuildingTarget | ClassTarget, model: ModelSpec
-) -> Iterator[tuple[Tensor, Truth]]:
-    """Yield an area in blocks, padded to the network's stride with ignored pixels; edge effects are accepted here."""
+def block_of(
+    area: LabelledArea, box: Box, target: BuildingTarget | ClassTarget, model: ModelSpec
+) -> tuple[Tensor, Truth] | None:
+    """Return a block of an area, padded to the network's stride with ignored pixels; None where nothing is known.
+
+    Edge effects are accepted here.
+    """
     mean = np.array(model.normalisation.mean, np.float32)[:, None, None]
     std = np.array(model.normalisation.std, np.float32)[:, None, None]
-    for box in blocks(area, VALIDATION_BLOCK_PX):
-        pixels, labels = shown(area, box, target)
-        own = np.where(pixels.valid, labels, IGNORE).astype(np.uint8)
-        image, numbers = (
-            pixels.image[: len(mean)],
-            np.where(pixels.valid, pixels.image[len(mean) :], np.float32(np.nan)),
-        )
-        if (own != IGNORE).any() or not np.isnan(numbers).all():
-            known = pixels.valid & ~np.isnan(image)
-            image = np.where(known, (image - mean) / std, np.float32(0)).astype(np.float32)
-            pad = [(0, -n % model.multiple_px) for n in own.shape]
-            x = torch.from_numpy(np.pad(image, ((0, 0), *pad), mode="symmetric"))[None]
-            beside = np.where(pixels.valid, target.beside(pixels.labels), np.float32(np.nan))
-            beside = np.pad(beside, ((0, 0), *pad), constant_values=np.nan)
-            yield (
-                x.contiguous(memory_format=torch.channels_last),
-                Truth(
-                    torch.from_numpy(np.pad(own, pad, constant_values=IGNORE))[None],
-                    torch.from_numpy(np.pad(numbers, ((0, 0), *pad), constant_values=np.nan))[None],
-                    beside=torch.from_numpy(beside)[None] if target.more else None,
-                ),
-            )
+    pixels, labels = shown(area, box, target)
+    own = np.where(pixels.valid, labels, IGNORE).astype(np.uint8)
+    numbers = np.where(pixels.valid, pixels.image[len(mean) :], np.float32(np.nan))
+    if (own == IGNORE).all() and np.isnan(numbers).all():
+        return None
+    image = pixels.image[: len(mean)]
+    known = pixels.valid & ~np.isnan(image)
+    image = np.where(known, (image - mean) / std, np.float32(0)).astype(np.float32)
+    pad = [(0, -n % model.multiple_px) for n in own.shape]
+    x = torch.from_numpy(np.pad(image, ((0, 0), *pad), mode="symmetric"))[None]
+    beside = np.where(pixels.valid, target.beside(pixels.labels), np.float32(np.nan))
+    beside = np.pad(beside, ((0, 0), *pad), constant_values=np.nan)
+    truth = Truth(
+        torch.from_numpy(np.pad(own, pad, constant_values=IGNORE))[None],
+        torch.from_numpy(np.pad(numbers, ((0, 0), *pad), constant_values=np.nan))[None],
+        beside=torch.from_numpy(beside)[None] if target.more else None,
+    )
+    return x.contiguous(memory_format=torch.channels_last), truth

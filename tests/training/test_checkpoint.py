@@ -62,7 +62,9 @@ def bundle(fitted, folder):
 
 
 def test_a_training_killed_in_an_epoch_and_at_its_border_ends_in_the_same_bytes(samples, kept, tmp_path):
-    run = spec(**SHORT, accumulate=2).model_copy(update={"window_px": 128, "margin_px": 16, "ramp_px": 32})
+    run = spec(**SHORT, accumulate=2, hard_share=0.5).model_copy(
+        update={"window_px": 128, "margin_px": 16, "ramp_px": 32}
+    )
     whole = fit(run, samples)
     for kill in ({"on_step": killed_at(2, 2)}, {"on_epoch": killed_after(2)}):
         with pytest.raises(Killed):

@@ -10,7 +10,7 @@ from conftest import write_tif
 from geoseg import predict
 from geoseg.models.architectures import build_network
 from geoseg.models.bundle import save_model
-from geoseg.models.spec import Architecture
+from geoseg.models.spec import Architecture, Normalisation
 from geoseg.training import loop
 from geoseg.training.batches import Batch
 from geoseg.training.loop import fit
@@ -97,12 +97,14 @@ def test_truth_follows_the_bands_of_an_area_and_says_nothing_of_them(files):
 
 def test_coarser_levels_learn_too(files):
     config = spec(files, arch={"name": "nnunet-plain", "options": {"widths": [4, 8, 8]}})
+    model = config.of_model(Normalisation(mean=(0.0,) * 3, std=(1.0,) * 3))
     truth = torch.zeros(2, 2, 32, 32)
     batch = Batch(torch.randn(2, 3, 32, 32), torch.zeros(2, 32, 32, dtype=torch.uint8), {}, truth)
     for deep in (True, False):
         own = config.model_copy(update={"schedule": config.schedule.model_copy(update={"deep_supervision": deep})})
         network = build_network(Architecture(**config.arch.model_dump()), in_channels=3, out_channels=4)
-        Stepper(own, network, frozenset(), precision="fp32", device="cpu").step(iter([batch]), Objectives.of(own))
+        stepper = Stepper(own, model, network, frozenset(), precision="fp32", device="cpu")
+        stepper.step(iter([batch]), Objectives.of(own))
         assert (network.heads[0].weight.grad is not None) == deep
 
 
@@ -123,6 +125,7 @@ def test_each_level_counts_half_of_the_one_before(files):
         ({"outputs": ()}, "outputs: name one or more"),
         ({"outputs": [HEIGHT | {"loss": "dice"}]}, "loss: dice judges no linear output such as height"),
         ({"outputs": [HEIGHT | {"activation": "signed"}]}, "height is signed: its range_px is missing"),
+        ({"schedule": {"hard_share": 0.2}, "outputs": [HEIGHT, ROAD]}, "schedule.hard_share: it is of wrong classes"),
         ({"outputs": [HEIGHT, ROAD | {"name": "rail"}]}, "truth of road; there are height, rail"),
         ({"outputs": [HEIGHT, ROAD, ROAD | {"name": "rail"}]}, "outputs: rail: no entry of data has its truth"),
     ],
