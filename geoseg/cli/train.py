@@ -57,7 +57,14 @@ def train(
             help="Folder of the model bundle (default: the config's out).",
         ),
     ] = None,
-    fold: Annotated[int | None, typer.Option("--fold", min=0, help="Which of split.folds validates.")] = None,
+    fold: Annotated[
+        int | None,
+        typer.Option("--fold", min=0, help="Which of split.folds, or of --folds, validates; it alone is trained."),
+    ] = None,
+    folds: Annotated[
+        int | None,
+        typer.Option("--folds", min=2, help="Train as many bundles, OUT/fold-N, each validated on another part."),
+    ] = None,
     allow_factory: AllowFactory = False,
     allow_network: AllowNetwork = False,
     overwrite: Overwrite = False,
@@ -76,12 +83,19 @@ def train(
     if not isinstance(loaded, TrainConfig):
         raise ConfigError(f"{config}: job: {loaded.job}; this verb needs job: train, geoseg run runs any job")
     if fold is not None:
-        loaded = loaded.with_fold(fold)
+        loaded = loaded.with_fold(fold, folds=folds)
+    elif folds is not None:
+        loaded.with_fold(0, folds=folds)  # refuses a split that has none
     if dry_run:
         print_plan(loaded, options)
         return
     with terminable("run the same command again, it goes on where it was"), talk.listener() as listen:
-        run(loaded, options, overwrite=overwrite, listen=listen, allow_network=allow_network)
+        if folds is None or fold is not None:
+            run(loaded, options, overwrite=overwrite, listen=listen, allow_network=allow_network)
+            return
+        from geoseg.cli.folds import run_folds
+
+        run_folds(loaded, folds, options, overwrite=overwrite, listen=listen, allow_network=allow_network)
 
 
 def run(
@@ -96,24 +110,56 @@ def run(
 
     allow_network: weights that are named may be fetched.
     """
+    refuse_models(config, overwrite=overwrite)
+    train_one(config, options, listen=listen, allow_network=allow_network)
+    return Path(config.out)
+
+
+def refuse_models(config: TrainConfig, *, overwrite: bool) -> None:
+    """Raise OutputError where a training would replace a model that is there, or one of its own inputs."""
     from geoseg.models.bundle import refuse_bundle
 
-    folder, state = Path(config.out), Path(config.out) / STATE_FOLDER
-    kept = state / "checkpoint.safetensors"
-    over = overwrite or kept.is_file()
+    folder = Path(config.out)
+    over = overwrite or _checkpoint(folder).is_file()
     refuse_bundle(folder, overwrite=over, beside=BESIDE)
     inputs = training_files(config.spec)
     for name in (MODEL_FILE, WEIGHTS_FILE, *BESIDE):
         refuse_file(folder / name, overwrite=over, inputs=inputs)
-    with locked(state / "lock", of=folder):
+
+
+def train_one(
+    config: TrainConfig,
+    options: TrainOptions,
+    *,
+    listen: "Listener | None",
+    allow_network: bool,
+    keep: bool = False,
+) -> bool:
+    """Train what ``config`` says; returns whether it came to its end. keep: the checkpoint stays even then."""
+    folder = Path(config.out)
+    kept = _checkpoint(folder)
+    with locked(kept.parent / "lock", of=folder):
         if options.fresh:
             kept.unlink(missing_ok=True)
         try:
-            if _trained(config.spec, folder, kept, options, listen=listen, allow_network=allow_network):
+            ended = _trained(config.spec, folder, kept, options, listen=listen, allow_network=allow_network)
+            if ended and not keep:
                 kept.unlink(missing_ok=True)
         finally:
-            _tidy(folder, state, kept)
-    return folder
+            _tidy(folder, kept)
+    return ended
+
+
+def forget(folder: Path) -> None:
+    """Remove what a training would go on from."""
+    kept = _checkpoint(folder)
+    with locked(kept.parent / "lock", of=folder):
+        kept.unlink(missing_ok=True)
+        _tidy(folder, kept)
+
+
+def _checkpoint(folder: Path) -> Path:
+    return folder / STATE_FOLDER / "checkpoint.safetensors"
 
 
 def print_plan(
@@ -137,10 +183,10 @@ def _planned(spec: "TrainSpec", device: str, options: TrainOptions) -> "Training
     return planned
 
 
-def _tidy(folder: Path, state: Path, kept: Path) -> None:
+def _tidy(folder: Path, kept: Path) -> None:
     """Remove what nothing can go on from."""
     if not kept.is_file():
-        shutil.rmtree(state)
+        shutil.rmtree(kept.parent)
         if not any(folder.iterdir()):
             folder.rmdir()
 

@@ -1,0 +1,78 @@
+"""geoseg train --folds: one bundle for each part of the ground that validates, and one table of all of them."""
+
+from math import isnan
+from pathlib import Path
+from statistics import mean, stdev
+from typing import TYPE_CHECKING
+
+from geoseg.cli.table import table
+from geoseg.cli.train import forget, refuse_models, score_names, train_one
+from geoseg.config.load import TrainConfig
+from geoseg.errors import TryAgainError
+from geoseg.options.train import TrainOptions
+
+if TYPE_CHECKING:
+    from geoseg.jobs.run import Listener
+    from geoseg.training.history import Epoch
+
+
+def run_folds(
+    config: TrainConfig,
+    folds: int,
+    options: TrainOptions,
+    *,
+    overwrite: bool = False,
+    listen: "Listener | None" = None,
+    allow_network: bool = False,
+) -> None:
+    """Train OUT/fold-0, OUT/fold-1 and so on, and print the scores of each with their mean and spread.
+
+    Checkpoints stay until all folds are trained, so that the same command goes on. Raises what a training does, before
+    the first one begins where a fold has no ground, or a model is there.
+    """
+    from geoseg.training.split_plan import plan_split
+
+    parts = [fold_of(config, fold, folds) for fold in range(folds)]
+    for part in parts:
+        refuse_models(part, overwrite=overwrite)
+    for part in parts:
+        plan_split(part.spec)
+    for fold, part in enumerate(parts):
+        print(f"{'' if fold == 0 else '\n'}fold {fold} of {folds}: {part.out}", flush=True)
+        if not train_one(part, options, listen=listen, allow_network=allow_network, keep=True):
+            raise TryAgainError(f"interrupted in fold {fold} of {folds}; run the same command again, it goes on there")
+    print(f"\n{fold_table([kept_epoch(Path(part.out)) for part in parts], score_names(config.spec))}")
+    for part in parts:
+        forget(Path(part.out))
+
+
+def fold_of(config: TrainConfig, fold: int, folds: int) -> TrainConfig:
+    """Return the training of one of ``folds`` parts; raises ConfigError where the split has no such parts."""
+    part = config.with_fold(fold, folds=folds)
+    return part.model_copy(update={"out": str(Path(config.out) / f"fold-{fold}")})
+
+
+def kept_epoch(folder: Path) -> "Epoch":
+    """Return the epoch whose network a trained bundle holds."""
+    from geoseg.models.bundle import load_model
+    from geoseg.training.history import of_history
+
+    told = load_model(folder).spec.training
+    return of_history(next(row for row in told["history"] if row["number"] == told["kept_epoch"]), 0.0)
+
+
+def fold_table(epochs: "list[Epoch]", names: list[str]) -> str:
+    """Return a row of scores for each fold, their mean, and their standard deviation (n - 1), of folds with truth."""
+    scores = [[*epoch.iou, *epoch.errors] for epoch in epochs]
+    of_names = [[v for v in column if not isnan(v)] for column in zip(*scores, strict=True)]
+    means = [mean(known) if known else float("nan") for known in of_names]
+    spreads = [stdev(known) if len(known) > 1 else float("nan") for known in of_names]
+    rows = [
+        [fold, epoch.number, *map(_cell, row)] for fold, (epoch, row) in enumerate(zip(epochs, scores, strict=True))
+    ]
+    ends = [["mean", "–", *map(_cell, means)], ["spread", "–", *map(_cell, spreads)]]
+    return table([*rows, *ends], head=["fold", "epoch", *names])
+
+
+def _cell(value: float) -> str:
+    return "–" if isnan(value) else f"{value:.4f}"
