@@ -28,18 +28,21 @@ def labels(
     ] = None,
     model: Annotated[str | None, typer.Option("-m", "--model", help="Of pseudo: a model bundle.")] = None,
     confidence: Annotated[
-        float, typer.Option(min=0, max=1, help="Of pseudo: the least probability of a label; below it is void.")
-    ] = 0.9,
+        float | None,
+        typer.Option(
+            min=0, max=1, help="Of pseudo: the least probability of a label; below it is void (default: 0.9)."
+        ),
+    ] = None,
     column: Annotated[
-        str | None, typer.Option(help="Column of the marks that holds the class (default: all are objects).")
+        str | None, typer.Option(help="Of weak: column of the marks with the class (default: all are objects).")
     ] = None,
     kind: Annotated[
         Literal["boxes", "scribbles", "partial"] | None,
-        typer.Option(help="What the marks are (default: rectangles are boxes, lines and points scribbles)."),
+        typer.Option(help="Of weak: what the marks are (default: rectangles are boxes, lines and points scribbles)."),
     ] = None,
     rest: Annotated[
         Literal["void", "background"] | None,
-        typer.Option(help="What unmarked ground is (default: background beside boxes, else void)."),
+        typer.Option(help="Of weak: what unmarked ground is (default: background beside boxes, else void)."),
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
@@ -55,6 +58,14 @@ def labels(
         raise ConfigError("weak labels are made of marks: name them, --marks FILE")
     if model is None and method == "pseudo":
         raise ConfigError("pseudo-labels are what a model says: name one, -m BUNDLE")
+    others: dict[str, dict[str, object]] = {
+        "weak": {"--model": model, "--confidence": confidence},
+        "pseudo": {"--marks": marks, "--column": column, "--kind": kind, "--rest": rest},
+    }
+    if stray := [flag for flag, value in others[method].items() if value is not None]:
+        raise ConfigError(
+            f"{', '.join(stray)}: not of {method} labels; leave {'it' if len(stray) == 1 else 'them'} out"
+        )
     refuse_file(output, overwrite=overwrite, inputs=[*([marks] if marks else []), *(scene.files or ())])
     from geoseg.models.bundle import load_model
     from geoseg.training.pseudo import pseudo_labels
@@ -63,8 +74,9 @@ def labels(
     opened = scene.open()
     if model is not None and method == "pseudo":
         bundle = load_model(model)
-        classes, ids = bundle.spec.class_map, pseudo_labels(opened, bundle, confidence=confidence)
-        source = f"{bundle.spec.name} {bundle.digest[:12]}, confidence {confidence:g} and more"
+        least = 0.9 if confidence is None else confidence
+        classes, ids = bundle.spec.class_map, pseudo_labels(opened, bundle, confidence=least)
+        source = f"{bundle.spec.name} {bundle.digest[:12]}, confidence {least:g} and more"
         told = f"{(ids == 0).mean():.1%} of the scene is void: no data, or less sure"
     else:
         assert marks is not None  # refused above

@@ -56,7 +56,15 @@ def test_buildings_are_learnt_of_them(tiny_scene, tiny_bundle, tmp_path, run):
 
 @pytest.mark.parametrize(
     ("flags", "told"),
-    [(["pseudo"], "name one, -m BUNDLE"), (["weak"], "name them, --marks FILE")],
+    [
+        (["pseudo"], "name one, -m BUNDLE"),
+        (["weak"], "name them, --marks FILE"),
+        (["weak", "--marks", "m.gpkg", "--confidence", "0.9"], "--confidence: not of weak labels; leave it out"),
+        (
+            ["pseudo", "-m", "b", "--kind", "boxes", "--rest", "void"],
+            "--kind, --rest: not of pseudo labels; leave them",
+        ),
+    ],
 )
 def test_what_labels_are_made_of_has_to_be_said(flags, told, tiny_scene, tmp_path, capsys):
     assert main(["labels", *flags, str(tiny_scene), "-o", str(tmp_path / "l.tif")]) == 2
