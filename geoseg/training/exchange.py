@@ -151,7 +151,8 @@ def _cut(
     shapes: NDArray[np.object_], classes: Sequence[str], near: NDArray[np.integer], box: Box, tile: str
 ) -> Iterator[Piece]:
     """Yield what lies of polygons ``near`` on a tile."""
-    for k, part in zip(near.tolist(), shapely.intersection(shapes[near], _area(box)), strict=True):
+    parts = shapely.set_precision(shapely.intersection(shapes[near], _area(box)), 10.0**-DIGITS)  # stays valid
+    for k, part in zip(near.tolist(), parts, strict=True):
         moved = shapely.transform(part, lambda xy: np.round(xy - (box.col0, box.row0), DIGITS))
         if shapely.area(moved) >= LEAST_PX2:
             yield Piece(tile, classes[k], k + 1, moved)

@@ -19,7 +19,9 @@ SIDE = 64
 TURNED = Affine.translation(3e5, 3.06e6) @ Affine.rotation(30) @ Affine.scale(0.5, -0.5)
 SHAPES = {  # in pixels of a scene of 150 x 140 px
     "roof": shapely.Polygon([(10.3, 10.7), (90.2, 20.4), (80.9, 70.1), (20.6, 60.8)]),  # on four tiles
-    "lake": shapely.box(20.25, 75, 120, 120.5) - shapely.box(40, 80, 50, 90) - shapely.Point(70, 100).buffer(9.7),
+    "lake": shapely.box(20.25, 75, 120, 120.5)
+    - shapely.box(40, 80, 64 - 1e-9, 90)
+    - shapely.Point(70, 100).buffer(9.7),
     "wood": shapely.MultiPolygon([shapely.box(100, 5, 110, 15), shapely.box(112.5, 5, 115, 15)]),
 }
 
