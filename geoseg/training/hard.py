@@ -10,6 +10,7 @@ from geoseg.training.targets import IGNORE
 from geoseg.training.validation import VALIDATION_BLOCK_PX, Validation, block_of, classes_said
 
 LOOKED = 0.25  # pixels that are looked at after an epoch, as a share of those of its windows
+LEAST_PX = VALIDATION_BLOCK_PX**2  # that are looked at however short an epoch is: not one small chip alone
 
 
 def wrong_cells(

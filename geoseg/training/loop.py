@@ -25,7 +25,7 @@ from geoseg.training.batches import Batch, Hard, batches
 from geoseg.training.checkpoint import Checkpoint, Held, named_tensors, tensors_of
 from geoseg.training.data_spec import PATHS
 from geoseg.training.encoder import read_encoder
-from geoseg.training.hard import LOOKED, wrong_cells
+from geoseg.training.hard import LEAST_PX, LOOKED, wrong_cells
 from geoseg.training.history import Epoch, history, of_history, since_best
 from geoseg.training.losses.terms import CE_DICE
 from geoseg.training.manifest import manifest
@@ -204,7 +204,7 @@ class _Loop:
         plan = self.spec.schedule
         most_px = LOOKED * plan.steps_per_epoch * plan.accumulate * plan.batch * plan.crop_px**2
         rng = np.random.default_rng((plan.seed, number, LOOK))
-        return wrong_cells(self.average, self._judge(self.samples.train), rng, most_px=most_px)
+        return wrong_cells(self.average, self._judge(self.samples.train), rng, most_px=max(most_px, LEAST_PX))
 
     def _identity(self) -> dict[str, object]:
         """Return what a training must have alike to go on with a checkpoint."""
