@@ -21,7 +21,7 @@ from rasterio.io import DatasetReader
 
 from geoseg.disk.files import write_errors
 from geoseg.disk.places import STYLE, VECTOR_DRIVERS
-from geoseg.errors import GeosegError, InputError
+from geoseg.errors import GeosegError
 from geoseg.outputs.check_objects import check_objects
 from geoseg.outputs.check_report import CHECKS as REPORTED
 from geoseg.outputs.cog.cog import strips
@@ -30,7 +30,7 @@ from geoseg.outputs.geopackage import instances
 from geoseg.outputs.geopackage.footprints import LAYER
 from geoseg.outputs.geopackage.side_files import SIDECARS
 from geoseg.outputs.pam import pam_path
-from geoseg.outputs.run_json import RUN_FILE, RunJson
+from geoseg.outputs.run_json import RUN_FILE, NoMapError, RunJson
 from geoseg.scenes.vectors import OGR_ERRORS, open_vectors
 from geoseg.values.box import Box
 from geoseg.values.grid import Grid
@@ -56,13 +56,13 @@ def check_outputs(folder: Path) -> list[Finding]:
     """Return everything that was looked at in a finished output folder; an unreadable file is a finding, not an error.
 
     Looks at run.json, digests, leftovers, the COG layout, class names, counts, areas, overviews, the grid, confidence,
-    and all of the GeoPackage. Rasters are read in strips of blocks, polygons in batches. Raises InputError where the
+    and all of the GeoPackage. Rasters are read in strips of blocks, polygons in batches. Raises NoMapError where the
     folder holds no map.
     """
     try:
         run = RunJson.read(folder)
         findings = [Finding(f"{RUN_FILE}: present and complete", ok=True), *_files(folder, run)]
-    except InputError:
+    except NoMapError:
         raise
     except FAULTS as error:
         return [Finding(f"{RUN_FILE}: present and complete", ok=False, detail=_said(error))]

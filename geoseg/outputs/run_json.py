@@ -24,6 +24,10 @@ UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, Recur
 KEYS = ("software", "version", "model", "input", "grid", "classes", "outputs")
 
 
+class NoMapError(InputError):
+    """A folder of a run that has made no map."""
+
+
 @dataclass(frozen=True, slots=True)
 class RunJson:
     """What the run.json of a finished run says."""
@@ -43,7 +47,7 @@ class RunJson:
         refuse_special(folder / RUN_FILE)
         facts = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
         if "prompts" in facts:
-            raise InputError(f"{folder}: holds objects of geoseg prompt, which are there to be corrected, and no map")
+            raise NoMapError(f"{folder}: holds objects of geoseg prompt, which are there to be corrected, and no map")
         if missing := [key for key in KEYS if key not in facts]:
             raise ValueError(f"lacks {', '.join(missing)}")
         classes, grid = ClassMap.from_json(facts["classes"]), facts["grid"]

@@ -10,7 +10,7 @@ from conftest import write_bundle, write_tif
 from faults.patches import MARK, MEAN, STD, network
 from faults.processes import Stage
 
-collect_ignore = ["preloaded.py", "stand_in.py"]  # they change the process that imports them
+collect_ignore = ["preloaded.py", "slow_start.py", "stand_in.py"]  # they change the process that imports them
 SHAPE, CHUNKS, MARKED = (1056, 1088), 9, "r00001_c00001"
 PAUSE_S = 0.02  # for each of about ten windows of a chunk
 
