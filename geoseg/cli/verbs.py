@@ -91,6 +91,10 @@ VERBS = {
         "report",
         "Write report.html, run.qgz (a QGIS project), item.json (STAC) and SHA256SUMS beside the outputs of a run.",
     ),
+    "annotations": (
+        "annotations",
+        "Write the objects of a run as COCO files: instances.json, panoptic.json with panoptic.png, georeference.json.",
+    ),
     "clean": (
         "clean",
         "Take thin parts, gaps and small patches out of a class map, the same for any tiling.",

@@ -12,6 +12,7 @@ from geoseg.disk.files import atomic
 from geoseg.outputs.pam import INTEGER, REAL, STRING, attribute_table, pam_path, write_xml
 
 INSTANCES = "instances.gpkg"  # of a row for each object
+FIRST_OBJECT = 256  # of the values of a raster of ids; below are classes of stuff
 MOST_ROWS = 65_536  # of objects: QGIS takes long for more; all of them stand in the GeoPackage
 GOLDEN = 0.618034  # shades this far apart stay distinct
 LIGHTEST, DARKEST = 0.35, 0.25  # shares of white and black in the shades of a class
@@ -84,6 +85,6 @@ def _qml(rows: Iterable[IdRow]) -> str:
     palette = ET.SubElement(renderer, "colorPalette")
     for r in rows:
         color = "#{:02x}{:02x}{:02x}".format(*r.color)
-        label = r.name if r.value < 256 else f"{r.name} {r.value}"
+        label = r.name if r.value < FIRST_OBJECT else f"{r.name} {r.value}"
         ET.SubElement(palette, "paletteEntry", value=str(r.value), color=color, label=label, alpha="255")
     return QML + ET.tostring(root, encoding="unicode")

@@ -54,6 +54,7 @@ MAY_LOAD: dict[str, tuple[set[str], int]] = {
     "prompt, refused": (set(), 2),
     "review, refused": (set(), 2),
     "clean, refused": (set(), 2),
+    "annotations, refused": (set(), 5),
     "monitor, refused": (set(), 2),
     "calibrate, refused": (set(), 5),
     "check-labels, refused": (set(), 3),
@@ -64,7 +65,7 @@ CHAINS = (
     ("--help",),
     (
         "info", "models", "import, refused", "export, refused", "fit, refused", "segment, refused", "prompt, refused",
-        "review, refused", "monitor, refused", "clean, refused",
+        "review, refused", "monitor, refused", "clean, refused", "annotations, refused",
         "advise", "autoconfig, refused", "labels, refused", "labels export, refused", "labels import, refused",
         "calibrate, refused", "check-labels, refused",
         "train, refused", "regularize, refused", "fetch-tiles, refused", "qgis", "demo, refused", "check", "evaluate",
@@ -119,7 +120,8 @@ def arguments(tiny_scene, tiny_bundle, tiny_truth, finished_run, tmp_path_factor
     }  # fmt: skip
     (folder / "train.yaml").write_text(yaml.safe_dump(train))
     (folder / "exported").mkdir()
-    (folder / "exported" / "model.onnx").touch()
+    for name in ("model.onnx", "instances.json"):
+        (folder / "exported" / name).touch()
     classes = finished_run / "classes.tif"
     tiles = ["https://example.org/{z}/{x}/{y}", "--aoi", tiny_truth, "--zoom", "9", "--licence", "CC0"]
     return {
@@ -142,6 +144,7 @@ def arguments(tiny_scene, tiny_bundle, tiny_truth, finished_run, tmp_path_factor
         "calibrate, refused": ["calibrate", tiny_bundle, folder / "train.yaml", "-o", tiny_bundle],
         "check-labels, refused": ["check-labels", folder / "nowhere.yaml"],
         "segment, refused": ["segment", tiny_scene, "-o", folder / "segments.tif"],
+        "annotations, refused": ["annotations", finished_run, "-o", folder / "exported"],
         "clean, refused": ["clean", finished_run, "-o", folder / "cleaned.tif"],
         "review, refused": ["review", finished_run, "-o", folder / "review.txt"],
         "monitor, refused": ["monitor", finished_run, "-o", folder / "drift.txt"],

@@ -1,5 +1,6 @@
 """Runs of detectors: every object comes back pixel for pixel, the same bytes for any chunks, tiles, engine and kill."""
 
+import json
 import pickle
 
 import detect
@@ -124,6 +125,8 @@ def test_a_scene_without_objects_gives_its_files(tmp_path, model):
     scene = detect.write_scene(tmp_path / "scene.tif", np.zeros((90, 70), np.int32))
     found = predict(scene, model, tmp_path / "out")
     assert found.run["instances"]["count"] == 0
+    assert main(["annotations", str(found.folder), "-o", str(tmp_path / "coco")]) == 0
+    assert json.loads((tmp_path / "coco" / "instances.json").read_text())["annotations"] == []
     assert (rasterio.open(found.paths["panoptic.tif"]).read(1) == 1).all()
     assert main(["check", str(found.folder)]) == 0
 

@@ -1,5 +1,6 @@
 """Panoptic runs: every object comes back pixel for pixel, and the same bytes for any chunks, tiles, engine and kill."""
 
+import json
 import pickle
 import shutil
 
@@ -8,12 +9,16 @@ import numpy as np
 import panoptic
 import pytest
 import rasterio
+from affine import Affine
+from pycocotools.coco import COCO
+from rasterio.crs import CRS
 from rasterio.features import rasterize
 
 from geoseg import RunOptions, predict
 from geoseg.cli import main
 from geoseg.errors import MemoryBudgetError
 from geoseg.executors.threads import SyncEngine
+from geoseg.jobs import annotations
 from geoseg.jobs import objects as stages
 from geoseg.outputs.check_objects import check_objects
 from geoseg.vector.ground import geodesic_area_m2
@@ -122,6 +127,71 @@ def test_check_finds_a_raster_that_says_otherwise(run, tmp_path):
     found = check_objects(tmp_path / "panoptic.tif", run.paths["classes.tif"], 1, run.paths["instances.gpkg"], (3, 4))
     wrong = [name.split()[0] for name, ok, _ in found if not ok]
     assert wrong == ["objects", "pixels", "panoptic.tif.aux.xml"]
+
+
+def test_coco_files_are_the_raster_and_the_table(run, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(annotations, "SIDE_PX", 256)  # objects lie across blocks
+    assert main(["annotations", str(run.folder), "-o", str(tmp_path / "coco")]) == 0
+    paths = {path.name: path for path in (tmp_path / "coco").iterdir()}
+    assert set(capsys.readouterr().out.split()) == set(map(str, paths.values()))
+    with rasterio.open(run.paths["panoptic.tif"]) as src:
+        found, crs, transform = src.read(1), src.crs, src.transform
+    coco, painted = COCO(paths["instances.json"]), np.zeros(SHAPE, np.uint32)
+    rows = gpd.read_file(run.paths["instances.gpkg"], layer="instances").set_index("segment_id")
+    assert sorted(coco.anns) == list(rows.index)
+    for value, one in coco.anns.items():
+        mask = coco.annToMask(one).astype(bool)
+        assert not painted[mask].any()
+        painted[mask] = value
+        row = rows.loc[value]
+        assert (one["area"], one["category_id"]) == (row.pixels, row.class_id) == (mask.sum(), row.class_id)
+        assert coco.cats[one["category_id"]]["name"] == row.class_name
+        assert (one["score"], one["area_m2"]) == pytest.approx((row.score, row.area_m2), abs=1e-4)
+    np.testing.assert_array_equal(painted, np.where(found >= 256, found, 0))
+    whole = json.loads(paths["panoptic.json"].read_text())
+    with rasterio.open(paths["panoptic.png"]) as src:
+        red, green, blue = src.read().astype(np.uint32)
+    np.testing.assert_array_equal(red + 256 * green + 65536 * blue, found)
+    (image,), (one,) = whole["images"], whole["annotations"]
+    assert (image["file_name"], image["height"], image["width"]) == ("scene.tif", *SHAPE)
+    assert one["file_name"] == "panoptic.png"
+    values, pixels = np.unique(found[found > 0], return_counts=True)
+    assert {s["id"]: s["area"] for s in one["segments_info"]} == dict(zip(values, pixels, strict=True))
+    of_stuff = {s["id"]: s["category_id"] for s in one["segments_info"] if s["id"] < 256}
+    assert of_stuff == {1: 1, 2: 2}
+    assert [c["isthing"] for c in whole["categories"]] == [0, 0, 1, 1]
+    place = json.loads(paths["georeference.json"].read_text())
+    assert (CRS.from_string(place["crs"]), Affine(*place["transform"])) == (crs, transform)
+    assert (place["image"], place["shape"]) == ("scene.tif", list(SHAPE))
+
+
+def test_what_coco_files_cannot_be_made_of_is_refused_in_a_line(run, tmp_path, capsys):
+    def refused(folder, out, *more):
+        code = main(["annotations", str(folder), "-o", str(tmp_path / out), *more])
+        return code, capsys.readouterr().err
+
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "panoptic.png").write_text("mine")
+    code, said = refused(run.folder, "there")
+    assert (code, said.count("\n")) == (5, 1)
+    assert "panoptic.png: exists already" in said
+    assert refused(run.folder, "there", "--overwrite")[0] == 0
+    other = shutil.copytree(run.folder, tmp_path / "other")
+    facts = json.loads((other / "run.json").read_text())
+    (other / "run.json").write_text(json.dumps({key: facts[key] for key in facts if key != "instances"}))
+    told = f"error: {other}: tells no objects apart; run a model of the task panoptic or objects\n"
+    assert refused(other, "new") == (3, told)
+    shutil.copy(run.paths["run.json"], other)
+    rows = gpd.read_file(other / "instances.gpkg", layer="instances")
+    for value, wanted, why in ((2**24, 2, "hold ids of 1..16777215"), (10**6, 3, "hold other objects")):
+        rows.loc[len(rows) - 1, "segment_id"] = value
+        rows.to_file(other / "instances.gpkg", layer="instances")
+        code, said = refused(other, "new")
+        assert (code, said.count("\n"), why in said) == (wanted, 1, True), said
+    (other / "instances.gpkg").write_text("no table")
+    code, said = refused(other, "new")
+    assert (code, "cannot be read" in said) == (3, True)
+    assert not (tmp_path / "new").exists()
 
 
 def test_plan_says_what_stages_hold(scene, model, run):
