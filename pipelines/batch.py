@@ -4,7 +4,7 @@ from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
-from geoseg.config.load import BatchConfig, Buildings
+from geoseg.config.jobs import BatchConfig, Buildings
 from geoseg.errors import ConfigError, InputError
 from geoseg.jobs.batch import OWN_FILES, Batch, BatchScene, run_batch
 from geoseg.jobs.batch_log import Report

@@ -106,3 +106,15 @@ def write_areas(folder):
     spec = spec_of(bands=bands, normalisation=normalisation, outputs=spec_of().outputs[:1], grouping=grouping)
     save_model(folder, build_network(spec.arch, in_channels=4, out_channels=4), spec=spec, half=False)
     return folder
+
+
+def contents(run):
+    """Return the bytes of a run's outputs by name, run.json left out."""
+    return {name: path.read_bytes() for name, path in run.paths.items() if name != "run.json"}
+
+
+def assert_same_objects(found, ids):
+    """Assert that the objects of a panoptic raster are those of the truth, pixel for pixel."""
+    assert len(np.unique(found[found >= 256])) == ids.max()
+    assert np.unique(np.stack([ids.ravel(), found.ravel()])[:, ids.ravel() > 0], axis=1).shape[1] == ids.max()
+    assert (found[ids == 0] < 256).all()

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from geoseg.cli.options import JsonOut, Overwrite, named_path, spread
+from geoseg.cli.options import JsonOut, Overwrite, spread, target
 from geoseg.cli.table import table
 from geoseg.disk.places import vector_target
 
@@ -20,14 +20,7 @@ def areas(
     ],
     output: Annotated[
         Path,
-        typer.Option(
-            "-o",
-            "--output",
-            parser=named_path,
-            metavar="PATH",
-            help="File to write: a table, .csv, or the zones as .gpkg, .parquet, .fgb, .geojson, .shp or .shz.",
-            show_default=False,
-        ),
+        target("File to write: a table, .csv, or the zones as .gpkg, .parquet, .fgb, .geojson, .shp or .shz."),
     ],
     overwrite: Overwrite = False,
     json_out: JsonOut = False,

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from geoseg.cli.options import Overwrite, named_path, spread
+from geoseg.cli.options import Overwrite, named_path, spread, target
 from geoseg.disk.files import atomic
 from geoseg.disk.places import refuse_file
 from geoseg.errors import ConfigError
@@ -18,9 +18,7 @@ def autoconfig(
     *,
     output: Annotated[
         Path,
-        typer.Option(
-            "-o", "--output", parser=named_path, metavar="PATH", help="The config, a YAML file.", show_default=False
-        ),
+        target("The config, a YAML file."),
     ],
     options: AutoconfigOptions,
     overwrite: Overwrite = False,

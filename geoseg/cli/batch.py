@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from geoseg.cli.options import AllowFactory, AllowNetwork, TalkFlags, named_path, spread
+from geoseg.cli.options import AllowFactory, AllowNetwork, TalkFlags, spread, target
 from geoseg.cli.stopping import stoppable
 from geoseg.cli.table import table
-from geoseg.config.load import BatchConfig, load_config
+from geoseg.config.jobs import BatchConfig
+from geoseg.config.load import load_config
 from geoseg.config.permissions import Allowed
 from geoseg.errors import ConfigError
 from geoseg.options.run import BatchOptions
@@ -28,7 +29,7 @@ def batch(
     talk: TalkFlags,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", parser=named_path, metavar="PATH", help="Instead of the config's out."),
+        target("Instead of the config's out."),
     ] = None,
     options: BatchOptions,
     allow_factory: AllowFactory = False,

@@ -9,7 +9,8 @@ import typer
 from geoseg.cli.options import Output as BundleFolder
 from geoseg.cli.options import Overwrite, spread
 from geoseg.cli.table import table
-from geoseg.config.load import TrainConfig, load_config
+from geoseg.config.jobs import TrainConfig
+from geoseg.config.load import load_config
 from geoseg.errors import ConfigError
 from geoseg.options.calibrate import CalibrateOptions
 

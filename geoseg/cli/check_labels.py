@@ -5,9 +5,10 @@ from typing import Annotated
 
 import typer
 
-from geoseg.cli.options import Overwrite, named_path, spread
+from geoseg.cli.options import Overwrite, spread, target
 from geoseg.cli.table import table
-from geoseg.config.load import TrainConfig, load_config
+from geoseg.config.jobs import TrainConfig
+from geoseg.config.load import load_config
 from geoseg.disk.places import refuse_file
 from geoseg.errors import ConfigError, FaultFoundError
 
@@ -23,10 +24,7 @@ def check_labels(
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option(
-            "-o", "--output", parser=named_path, metavar="PATH",
-            help="Folder for report.html, overlays.png and doubts.gpkg.",
-        ),
+        target("Folder for report.html, overlays.png and doubts.gpkg."),
     ] = None,
     model: Annotated[
         list[str] | None, typer.Option("-m", "--model", help="A bundle of this config, or one of each fold.")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from geoseg.cli.options import Overwrite, named_path, spread
+from geoseg.cli.options import Overwrite, spread, target
 from geoseg.cli.table import table
 from geoseg.disk.places import refuse_file, refuse_suffix
 from geoseg.options.clean import CleanOptions
@@ -17,7 +17,7 @@ def clean(
     *,
     output: Annotated[
         Path,
-        typer.Option("-o", "--output", parser=named_path, metavar="PATH", help="GeoTIFF to write.", show_default=False),
+        target("GeoTIFF to write."),
     ],
     options: CleanOptions,
     overwrite: Overwrite = False,

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from geoseg.cli.options import Overwrite, TalkFlags, named_path, spread
+from geoseg.cli.options import Overwrite, TalkFlags, spread, target
 from geoseg.cli.table import print_result, table
-from geoseg.config.load import DEMO_LAND_COVER, DEMO_SCENE, BuildingsConfig, LandCoverConfig
+from geoseg.config.jobs import DEMO_LAND_COVER, DEMO_SCENE, BuildingsConfig, LandCoverConfig
 from geoseg.options.run import RunOptions
 
 if TYPE_CHECKING:
@@ -26,9 +26,7 @@ def demo(
     *,
     job: Annotated[Job, typer.Option(help="What is mapped: each job has a scene of its own.")] = "buildings",
     talk: TalkFlags,
-    output: Annotated[
-        Path, typer.Option("-o", "--output", parser=named_path, metavar="PATH", help="Folder for the outputs.")
-    ] = Path("demo"),
+    output: Annotated[Path, target("Folder for the outputs.")] = Path("demo"),
     overwrite: Overwrite = False,
 ) -> None:
     """Map a scene that comes with geoseg: its buildings, scored against the truth, or its land cover.

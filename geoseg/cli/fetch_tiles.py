@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from geoseg.cli.options import Overwrite, TalkFlags, named_path, spread
+from geoseg.cli.options import Overwrite, TalkFlags, spread, target
 from geoseg.cli.stopping import terminable
 from geoseg.disk.places import refuse_file, refuse_suffix
 from geoseg.options.tiles import TileOptions
@@ -30,7 +30,7 @@ def fetch_tiles(
     *,
     output: Annotated[
         Path,
-        typer.Option("-o", "--output", parser=named_path, metavar="PATH", help="Scene, .tif.", show_default=False),
+        target("Scene, .tif."),
     ],
     overwrite: Overwrite = False,
     talk: TalkFlags,

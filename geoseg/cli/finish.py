@@ -7,7 +7,8 @@ import typer
 
 from geoseg.cli.options import AllowNetwork, Overwrite, TalkFlags, spread
 from geoseg.cli.predict import report
-from geoseg.config.load import BuildingsConfig, LandCoverConfig, load_config
+from geoseg.config.jobs import BuildingsConfig, LandCoverConfig
+from geoseg.config.load import load_config
 from geoseg.config.permissions import Allowed
 from geoseg.errors import InputError
 from geoseg.options.run import EngineOptions

@@ -5,9 +5,10 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import TYPE_CHECKING
 
+from geoseg.cli.epochs import score_names
 from geoseg.cli.table import table
-from geoseg.cli.train import forget, refuse_models, score_names, train_one
-from geoseg.config.load import TrainConfig
+from geoseg.cli.train import forget, refuse_models, train_one
+from geoseg.config.jobs import TrainConfig
 from geoseg.errors import TryAgainError
 from geoseg.options.train import TrainOptions
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from geoseg.cli.options import Overwrite, SceneFlags, named_path, spread
+from geoseg.cli.options import Overwrite, SceneFlags, spread, target
 from geoseg.cli.table import table
 from geoseg.disk.places import refuse_file
 from geoseg.errors import ConfigError
@@ -18,9 +18,7 @@ def labels(
     scene: SceneFlags,
     output: Annotated[
         Path,
-        typer.Option(
-            "-o", "--output", parser=named_path, metavar="PATH", help="The label raster, .tif.", show_default=False
-        ),
+        target("The label raster, .tif."),
     ],
     marks: Annotated[
         str | None,

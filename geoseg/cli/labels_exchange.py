@@ -5,10 +5,11 @@ from typing import Annotated, Literal
 
 import typer
 
-from geoseg.cli.options import VECTOR_FILE, Output, Overwrite, SceneFlags, named_path, spread
-from geoseg.config.load import SceneInput, parse_config
+from geoseg.cli.options import VECTOR_FILE, Output, Overwrite, SceneFlags, named_path, spread, target
+from geoseg.config.jobs import SceneInput
+from geoseg.config.load import parse_config
 from geoseg.disk.places import vector_target
-from geoseg.errors import ConfigError, InputError, OutputError
+from geoseg.errors import InputError, OutputError
 
 
 @spread
@@ -33,14 +34,13 @@ def labels_export(
 
     Tiles are PNG with a world file each; tiles.json says where they lie: keep it, geoseg labels import needs it.
     """
-    given = (*files[:-1], *scene.as_config()["scene"])
-    if not given:
-        raise ConfigError(f"{files[0]}: name the scene, then the polygons: geoseg labels export SCENE POLYGONS")
+    usage = f"{files[0]}: name the scene, then the polygons: geoseg labels export SCENE POLYGONS"
+    keys = scene.before(files[:-1], usage)
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise OutputError(f"{output}: exists already; choose another folder")
     from geoseg.training.exchange import export_labels
 
-    opened = parse_config(SceneInput, {**scene.as_config(), "scene": given}, where="flags").open()
+    opened = parse_config(SceneInput, keys, where="flags").open()
     tiles, objects = export_labels(opened, files[-1], output, tool=tool, column=column, side_px=tile_px)
     print(f"{output}: {objects} objects on {tiles} tiles")
 
@@ -57,7 +57,7 @@ def labels_import(
     ] = None,
     output: Annotated[
         Path,
-        typer.Option("-o", "--output", parser=named_path, metavar="PATH", help=VECTOR_FILE, show_default=False),
+        target(VECTOR_FILE),
     ],
     overwrite: Overwrite = False,
 ) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from geoseg.cli.options import Overwrite, named_path, spread
+from geoseg.cli.options import Overwrite, named_path, spread, target
 from geoseg.cli.table import table
 from geoseg.disk.places import refuse_file, refuse_suffix
 from geoseg.errors import FaultFoundError
@@ -22,7 +22,7 @@ def monitor(
     *,
     output: Annotated[
         Path,
-        typer.Option("-o", "--output", parser=named_path, metavar="PATH", help="Page to write.", show_default=False),
+        target("Page to write."),
     ],
     psi: Annotated[float, typer.Option(min=0, help="Largest stability index of a band.")] = 0.25,
     alert: Annotated[
@@ -53,7 +53,8 @@ def monitor(
 
 
 def _scene_of(folder: Path) -> "Scene":
-    from geoseg.config.load import BatchConfig, TrainConfig, load_config
+    from geoseg.config.jobs import BatchConfig, TrainConfig
+    from geoseg.config.load import load_config
     from geoseg.errors import InputError
 
     config = load_config(folder / "run.json")

@@ -2,7 +2,7 @@
 
 import inspect
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
 from functools import wraps
 from pathlib import Path
@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 
 from geoseg.cli.progress import ProgressStyle, set_up_logging, shown
-from geoseg.config.load import SceneInput, parse_config
+from geoseg.config.jobs import SceneInput
+from geoseg.config.load import parse_config
+from geoseg.errors import ConfigError
 from geoseg.options.option import Declared, declared
 from geoseg.options.scene import SceneOptions
 
@@ -31,12 +33,12 @@ def named_path(text: str) -> Path:
     return Path(text)
 
 
-Output = Annotated[
-    Path,
-    typer.Option(
-        "-o", "--output", help="Folder for the outputs.", show_default=False, parser=named_path, metavar="PATH"
-    ),
-]
+def target(text: str) -> Any:
+    """Return the flag ``--output`` of what a verb writes, which its help calls ``text``."""
+    return typer.Option("-o", "--output", parser=named_path, metavar="PATH", help=text, show_default=False)
+
+
+Output = Annotated[Path, target("Folder for the outputs.")]
 VECTOR_FILE = "File to write: .gpkg, .parquet, .fgb, .geojson, .shp or .shz."
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there (default: refuse).")]
 AllowFactory = Annotated[
@@ -77,6 +79,16 @@ class SceneFlags(SceneOptions):
         """Return the keys of a config that these flags are."""
         keys = asdict(self)
         return {"scene": (*(keys.pop("files") or ()), *(keys.pop("date") or ())), **keys}
+
+    def before(self, files: Sequence[str], usage: str) -> dict[str, Any]:
+        """Return the keys of a scene whose ``files`` stand before those of something else.
+
+        Raises ConfigError, with what is to be typed, where no flag names a scene either.
+        """
+        keys = self.as_config()
+        if not (given := (*files, *keys["scene"])):
+            raise ConfigError(usage)
+        return {**keys, "scene": given}
 
     def open(self) -> "Scene":
         """Open the scene."""

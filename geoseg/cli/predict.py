@@ -9,7 +9,8 @@ import typer
 from geoseg.cli.options import Output, SceneFlags, TalkFlags, spread
 from geoseg.cli.stopping import stoppable
 from geoseg.cli.table import print_result
-from geoseg.config.load import BuildingsConfig, LandCoverConfig, parse_config
+from geoseg.config.jobs import BuildingsConfig, LandCoverConfig
+from geoseg.config.load import parse_config
 from geoseg.errors import ConfigError, IncompleteError
 from geoseg.options.polygons import PolygonOptions
 from geoseg.options.run import RunOptions

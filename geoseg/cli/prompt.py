@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 from geoseg.cli.options import Output, Overwrite, SceneFlags, TalkFlags, spread
-from geoseg.config.load import PromptConfig, parse_config
+from geoseg.config.jobs import PromptConfig
+from geoseg.config.load import parse_config
 from geoseg.disk.places import refuse_file
-from geoseg.errors import ConfigError
 from geoseg.options.prompt import PromptOptions
 from geoseg.options.run import EngineOptions
 
@@ -40,12 +40,10 @@ def prompt(
     Columns of the prompts: object, whose they are, and label of points, 1 inside of it and 0 outside. Writes
     objects.gpkg, to be reviewed and classed in QGIS. geoseg import FOLDER --family sam2 makes such a model.
     """
-    of_scene = scene.as_config()
     prompts = None if options.everything else files[-1]
-    given = (*(files if options.everything else files[:-1]), *of_scene["scene"])
-    if not given:
-        raise ConfigError(f"{files[0]}: name the scene, then the prompts: geoseg prompt SCENE PROMPTS")
-    content = {**of_scene, "scene": given, "prompts": prompts, "model": model, "out": str(output)}
+    usage = f"{files[0]}: name the scene, then the prompts: geoseg prompt SCENE PROMPTS"
+    of_scene = scene.before(files if options.everything else files[:-1], usage)
+    content = {**of_scene, "prompts": prompts, "model": model, "out": str(output)}
     start(parse_config(PromptConfig, {**content, "options": options, "run": run}, where="flags"), talk, overwrite)
 
 

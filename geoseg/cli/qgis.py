@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from geoseg.cli.options import named_path, spread
+from geoseg.cli.options import spread, target
 
 
 @spread
@@ -18,9 +18,7 @@ def qgis(
     profile: Annotated[str, typer.Option(help="Profile to install into.")] = "default",
     output: Annotated[
         Path | None,
-        typer.Option(
-            "-o", "--output", parser=named_path, metavar="PATH", help="Zip to write (default: geoseg_qgis.zip)."
-        ),
+        target("Zip to write (default: geoseg_qgis.zip)."),
     ] = None,
 ) -> None:
     """Install the plugin for QGIS, with algorithms for the Processing toolbox and a dock for review, or write its zip.

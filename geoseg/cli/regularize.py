@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from geoseg.cli.options import VECTOR_FILE, JsonOut, Overwrite, named_path, spread
+from geoseg.cli.options import VECTOR_FILE, JsonOut, Overwrite, spread, target
 from geoseg.disk.places import vector_files, vector_target
 from geoseg.options.polygons import RegularizeOptions
 
@@ -19,7 +19,7 @@ def regularize(
     *,
     output: Annotated[
         Path,
-        typer.Option("-o", "--output", parser=named_path, metavar="PATH", help=VECTOR_FILE, show_default=False),
+        target(VECTOR_FILE),
     ],
     layer: Annotated[str | None, typer.Option(help="Layer to read, where there are several.")] = None,
     options: RegularizeOptions,

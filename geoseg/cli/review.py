@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from geoseg.cli.options import VECTOR_FILE, Overwrite, named_path, spread
+from geoseg.cli.options import VECTOR_FILE, Overwrite, named_path, spread, target
 from geoseg.cli.table import table
 from geoseg.disk.places import vector_target
 
@@ -18,7 +18,7 @@ def review(
     *,
     output: Annotated[
         Path,
-        typer.Option("-o", "--output", parser=named_path, metavar="PATH", help=VECTOR_FILE, show_default=False),
+        target(VECTOR_FILE),
     ],
     count: Annotated[int, typer.Option(min=1, help="Windows to look at.")] = 50,
     side_px: Annotated[int, typer.Option(min=16, max=4096, help="Side of a window.")] = 256,

@@ -8,9 +8,10 @@ import typer
 
 from geoseg.cli import batch, prompt
 from geoseg.cli import train as training
-from geoseg.cli.options import AllowFactory, AllowNetwork, Overwrite, TalkFlags, named_path, spread
+from geoseg.cli.options import AllowFactory, AllowNetwork, Overwrite, TalkFlags, spread, target
 from geoseg.cli.predict import DryRun, start
-from geoseg.config.load import BatchConfig, PromptConfig, TrainConfig, load_config
+from geoseg.config.jobs import BatchConfig, PromptConfig, TrainConfig
+from geoseg.config.load import load_config
 from geoseg.config.permissions import Allowed
 from geoseg.errors import ConfigError
 
@@ -25,7 +26,7 @@ def run(
     scene: Annotated[list[str] | None, typer.Argument(metavar="[SCENE...]", help="Instead of the config's.")] = None,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", parser=named_path, metavar="PATH", help="Instead of the config's out."),
+        target("Instead of the config's out."),
     ] = None,
     allow_factory: AllowFactory = False,
     allow_network: AllowNetwork = False,
@@ -38,13 +39,13 @@ def run(
     loaded = load_config(config, changes=changes, allowed=allowed)
     if isinstance(loaded, BatchConfig):
         batch.start(loaded.with_options(overwrite=overwrite or loaded.each.options.overwrite), talk, dry_run=dry_run)
-    elif isinstance(loaded, PromptConfig) and not dry_run:
+    elif isinstance(loaded, PromptConfig):
+        if dry_run:
+            raise ConfigError(f"{config}: job: prompt; there is no plan of it to print")
         prompt.start(loaded, talk, overwrite=overwrite)
-    elif not isinstance(loaded, PromptConfig | TrainConfig):
+    elif not isinstance(loaded, TrainConfig):
         options = replace(loaded.options, overwrite=overwrite or loaded.options.overwrite)
         start(loaded.model_copy(update={"options": options}), talk, dry_run=dry_run)
-    elif isinstance(loaded, PromptConfig):
-        raise ConfigError(f"{config}: job: {loaded.job}; there is no plan of it to print")
     elif dry_run:
         training.print_plan(loaded)
     else:

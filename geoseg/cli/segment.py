@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from geoseg.cli.options import Overwrite, SceneFlags, named_path, spread
+from geoseg.cli.options import Overwrite, SceneFlags, named_path, spread, target
 from geoseg.options.run import EngineOptions
 from geoseg.options.segment import SegmentOptions
 
@@ -16,7 +16,7 @@ def segment(
     *,
     out: Annotated[
         Path,
-        typer.Option("-o", "--output", parser=named_path, metavar="PATH", help="File of the polygons, e.g. out.gpkg."),
+        target("File of the polygons, e.g. out.gpkg."),
     ],
     raster: Annotated[
         Path | None,

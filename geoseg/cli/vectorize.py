@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from geoseg.cli.options import VECTOR_FILE, Overwrite, TalkFlags, named_path, spread
+from geoseg.cli.options import VECTOR_FILE, Overwrite, TalkFlags, spread, target
 from geoseg.cli.stopping import stoppable, terminable
 from geoseg.cli.table import table
 from geoseg.disk.places import vector_target
@@ -26,7 +26,7 @@ def vectorize(
     *,
     output: Annotated[
         Path,
-        typer.Option("-o", "--output", parser=named_path, metavar="PATH", help=VECTOR_FILE, show_default=False),
+        target(VECTOR_FILE),
     ],
     kind: Annotated[
         Kind, typer.Option(help="buildings: one class, straightened; coverage: all classes, without gap or overlap.")

@@ -9,7 +9,6 @@ import numpy as np
 import pyogrio
 import rasterio
 from rasterio.shutil import copy
-from rasterio.windows import Window
 
 from geoseg.disk.files import atomic, write_errors
 from geoseg.disk.places import refuse_file
@@ -29,10 +28,11 @@ from geoseg.outputs.coco import (
     rgb,
 )
 from geoseg.outputs.geopackage.instances import LAYER
-from geoseg.outputs.ids_table import FIRST_OBJECT
-from geoseg.outputs.run_json import RUN_FILE, UNREADABLE, RunJson
+from geoseg.outputs.run_json import finished_run
+from geoseg.scenes.raster_grid import raster_window
 from geoseg.scenes.vectors import OGR_ERRORS
 from geoseg.values.box import Box
+from geoseg.values.layers import FIRST_OBJECT
 
 SIDE_PX = 1024  # of a block that is read at once
 COLUMNS = ["segment_id", "class_id", "score", "area_m2", "pixels"]
@@ -47,10 +47,7 @@ def annotations(source: str | Path, folder: str | Path, *, overwrite: bool = Fal
     ConfigError for ids and sizes that COCO's files cannot hold; and OutputError.
     """
     run_folder, out = Path(source), Path(folder)
-    try:
-        run = RunJson.read(run_folder)
-    except UNREADABLE as error:
-        raise InputError(f"{run_folder / RUN_FILE}: no finished run ({error}); name its folder") from error
+    run = finished_run(run_folder)
     if run.instances is None:
         raise InputError(f"{run_folder}: tells no objects apart; run a model of the task panoptic or objects")
     for name in FILES:
@@ -110,11 +107,7 @@ def _blocks(raster: Path) -> Iterator[IdBlock]:
     """Yield the ids of a raster in blocks, row by row."""
     with rasterio.open(raster) as src:
         for box in Box(0, 0, *src.shape).blocks(SIDE_PX):
-            yield box, src.read(1, window=_window(box))
-
-
-def _window(box: Box) -> Window:
-    return Window(box.col0, box.row0, *box.shape[::-1])
+            yield box, src.read(1, window=raster_window(box))
 
 
 def _write(path: Path, frame: Mapping[str, Any], items: Iterable[Mapping[str, Any]]) -> None:
@@ -134,5 +127,5 @@ def _write_picture(path: Path, raster: Path) -> None:
         shape = {"height": src.height, "width": src.width, "transform": src.transform}
     with rasterio.open(plain, "w", **PLAIN, **shape, bigtiff="IF_SAFER") as dst:
         for box, ids in _blocks(raster):
-            dst.write(rgb(ids), window=_window(box))
+            dst.write(rgb(ids), window=raster_window(box))
     copy(plain, path, driver="PNG")

@@ -18,7 +18,7 @@ from geoseg.jobs.areas import pixel_areas_m2
 from geoseg.jobs.evaluate.sides import Prediction
 from geoseg.outputs.category_raster import write_categories
 from geoseg.outputs.class_raster import ClassRaster
-from geoseg.outputs.geopackage.layer import CLASS_COLUMNS, GEOMETRY, PolygonLayer, polygon_column
+from geoseg.outputs.geopackage.layer import CLASS_COLUMNS, GEOMETRY, PolygonLayer, layer_batch
 from geoseg.outputs.geopackage.side_files import refuse_if_in_use
 from geoseg.outputs.geopackage.styles import Category, Style
 from geoseg.outputs.geopackage.writer import write_layer
@@ -222,7 +222,6 @@ def _write_polygons(path: Path, found: Changes, *, min_area_m2: float, provenanc
             before, after = [a for a, _ in pairs], [b for _, b in pairs]
             labels = [changed[kind - 2].name for kind in kinds]
             columns = (labels, before, [names[a] for a in before], after, [names[b] for b in after], areas[large])
-            arrays = [pa.array(column, kind) for column, kind in zip(columns, KINDS, strict=True)]
-            yield pa.RecordBatch.from_arrays([*arrays, polygon_column(shapes[large])], schema=layer.schema)
+            yield layer_batch(layer.schema, columns, shapes[large])
 
     return write_layer(path, layer, batches())

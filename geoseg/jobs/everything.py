@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geoseg.errors import InputError
-from geoseg.jobs.prompt import Answers, Asking, embedded, opened
+from geoseg.jobs.prompt import Answers, Asking, embedded, known_part, opened
 from geoseg.jobs.prompt_places import seen_grid
 from geoseg.jobs.run import Listener, Progress
 from geoseg.models.bundle import ModelBundle
@@ -25,6 +25,7 @@ from geoseg.outputs.geopackage.prompted import PromptedObject
 from geoseg.scenes.aoi import Area, read_area
 from geoseg.scenes.scene import Scene
 from geoseg.values.box import Box
+from geoseg.values.grid import Grid
 from geoseg.vector.pixels.labels import label_polygons
 
 RULES = MergeRules(things=(1,), edge_px=6, same=50, inside=75, join=50, min_px=1)
@@ -76,9 +77,7 @@ def everything(
         for done, one in enumerate(engine.map(partial(_candidates, lattice), windows), start=1):
             found.append(one)
             listen(Progress("prompt", done, len(windows)))
-    objects = tuple(
-        _objects(Found.joined(found), job.scene.grid.box if job.resampling.is_identity else grid.box, asking)
-    )
+    objects = tuple(_objects(Found.joined(found), grid))
     if not objects:
         raise InputError(
             f"{job.scene.name}: no mask is as sure as --least-iou {options.least_iou:g} and --least-stability "
@@ -104,15 +103,14 @@ def _candidates(lattice: Lattice, window: Box) -> Found:
     said = []
     for _, answers in network.ask(embedding, asked):
         for one in answers:
-            strict, loose = (int((part[:height, :width] & valid).sum()) for part in one.stable)
-            mask = one.mask[:height, :width] & valid
+            mask, strict, loose = known_part(one, valid)
             sure = one.iou >= PARTS * options.least_iou and strict >= options.least_stability * max(loose, 1)
             if sure and mask.any() and MOST_OF_WINDOW * int(mask.sum()) <= one.mask.size:
                 said.append(Detection(Box(0, 0, height, width), mask, 1, SCORES * one.iou // PARTS))
     return recorded(said, window, cell, scene, RULES.edge_px)
 
 
-def _objects(found: Found, scene: Box, asking: Asking) -> Iterator[PromptedObject]:
+def _objects(found: Found, grid: Grid) -> Iterator[PromptedObject]:
     """Yield the objects of all candidates, numbered in raster order of their first pixels."""
     if not len(found.table):
         return
@@ -122,11 +120,11 @@ def _objects(found: Found, scene: Box, asking: Asking) -> Iterator[PromptedObjec
     order = sorted(range(len(members)), key=lambda i: (first[i], -found.table[members[i], AREA].sum(), i))
     for number, i in enumerate(order, start=1):
         own, boxes = members[i], found.table[members[i], BOX]
-        box = Box(*map(int, (*boxes[:, :2].min(0), *boxes[:, 2:].max(0)))).grown(1).clip(scene)
+        box = Box(*map(int, (*boxes[:, :2].min(0), *boxes[:, 2:].max(0)))).grown(1).clip(grid.box)
         assert box is not None  # masks lie in the scene
         mask = np.zeros(box.shape, np.bool_)
         for k in own:
             mask[Box(*map(int, found.table[k, BOX])).within(box)] |= found.mask(k)
-        _, polygons = label_polygons(mask.astype(np.int32), (box.row0, box.col0), seen_grid(asking.job).transform)
+        _, polygons = label_polygons(mask.astype(np.int32), (box.row0, box.col0), grid.transform)
         score = int(made.score[i]) / SCORES
         yield PromptedObject(str(number), 0, score, None, int(mask.sum()), polygons[0])

@@ -15,7 +15,7 @@ from geoseg.jobs.job import Job
 from geoseg.jobs.objects import Numbered, ObjectParts, told
 from geoseg.jobs.run import Listener
 from geoseg.jobs.stages import ParallelMap, Stage
-from geoseg.objects.segments import FIRST_THING, Segments
+from geoseg.objects.segments import Segments
 from geoseg.outputs.cog.cog import assemble
 from geoseg.outputs.cog.layers_of_parts import LayersOfParts
 from geoseg.outputs.geopackage.instances import Objects, instances_batch, write_instances
@@ -23,6 +23,7 @@ from geoseg.outputs.ids_table import INSTANCES, MOST_ROWS, IdRow, shade, write_i
 from geoseg.tasks.panoptic import PANOPTIC
 from geoseg.values.box import Box
 from geoseg.values.grid import Grid
+from geoseg.values.layers import FIRST_OBJECT
 from geoseg.vector.pixels.labels import label_polygons
 
 
@@ -85,7 +86,7 @@ def id_rows(job: Job, found: Numbered, counts: Mapping[int, int]) -> list[IdRow]
     stuff = [IdRow(c.id, counts[c.id], c.name, c.color) for c in job.spec.classes if c.id not in job.spec.things]
     of = [job.spec.class_map.by_id(int(i)) for i in class_ids(job, found.segments)[:MOST_ROWS]]
     pixels = found.segments.pixels.tolist()
-    return stuff + [IdRow(FIRST_THING + i, pixels[i], c.name, shade(c.color, i)) for i, c in enumerate(of)]
+    return stuff + [IdRow(FIRST_OBJECT + i, pixels[i], c.name, shade(c.color, i)) for i, c in enumerate(of)]
 
 
 Rows = tuple[int, pa.RecordBatch]  # first row of a tile, and the objects whose centres lie in it
@@ -116,7 +117,7 @@ def outline_stage[C](
             inside = (place >= (tile.row0, tile.col0)).all(1) & (place < (tile.row1, tile.col1)).all(1)
             segments = found.segments.take(inside)
             pieces = None if merged is None else (merged.joined[segments.key], merged.clear_px[segments.key])
-            yield Owned(tile, segments, FIRST_THING + np.flatnonzero(inside), pieces)
+            yield Owned(tile, segments, FIRST_OBJECT + np.flatnonzero(inside), pieces)
 
     return Stage(
         "outline", boxes, partial(_outlined, of, LayersOfParts(parts, of.job.task.later(of.job.spec))), collect
@@ -132,7 +133,7 @@ def _outlined(of: ObjectParts, ids: LayersOfParts, owned: Owned) -> Rows:
         box = Box(*map(int, low), *map(int, high)).grown(1).clip(of.scene)
         assert box is not None  # objects lie in the scene
         (pixels,) = ids.read([PANOPTIC.name], box)
-        labels = np.where(pixels >= FIRST_THING, pixels, 0).astype(np.int32)  # type: ignore[operator]
+        labels = np.where(pixels >= FIRST_OBJECT, pixels, 0).astype(np.int32)  # type: ignore[operator]
         value, polygons = label_polygons(labels, (box.row0, box.col0), grid.transform)
         drawn = polygons[np.searchsorted(value, owned.ids)]
     objects = Objects(owned.ids, class_ids(of.job, segments), segments.score, segments.pixels, owned.pieces)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from geoseg.errors import ConfigError, InputError
 from geoseg.models.values import TrainedValues, trained_values
 from geoseg.outputs.page import Html, page, shaded, table, tag
-from geoseg.outputs.run_json import RUN_FILE, UNREADABLE, RunJson
+from geoseg.outputs.run_json import RunJson, finished_run
 from geoseg.scenes.sample import sample
 from geoseg.scenes.scene import Scene
 from geoseg.values.bands import BandSet
@@ -73,7 +73,7 @@ def watch(
     population stability index over their tenths. Raises InputError for a folder without a finished run, and ConfigError
     where a run says nothing of its model's training and none is named.
     """
-    runs = [(folder, _read(folder)) for folder in folders]
+    runs = [(folder, finished_run(folder)) for folder in folders]
     reference = _reference(against, scene_of) if against else None
     return sorted(
         (_watched(folder, run, reference, scene_of, psi, alerts) for folder, run in runs),
@@ -81,18 +81,12 @@ def watch(
     )
 
 
-def _read(folder: Path) -> RunJson:
-    try:
-        return RunJson.read(folder)
-    except UNREADABLE as error:
-        raise InputError(f"{folder / RUN_FILE}: no finished run ({error}); name its folder") from error
-
-
 def _reference(folders: Sequence[Path], scene_of: SceneOf) -> tuple[tuple[str, ...], TrainedValues]:
-    names = {tuple(_read(folder).facts["bands"]) for folder in folders}
+    runs = [(folder, finished_run(folder)) for folder in folders]
+    names = {tuple(run.facts["bands"]) for _, run in runs}
     if len(names) > 1:
         raise ConfigError("against: runs of different bands; name runs of one model")
-    values = [_values(folder, _read(folder), scene_of) for folder in folders]
+    values = [_values(folder, run, scene_of) for folder, run in runs]
     return names.pop(), trained_values(values, bytes_alone=False)
 
 

@@ -26,7 +26,7 @@ from geoseg.objects.areas import SUB as PARTS
 from geoseg.objects.areas import AreaRules, area_tile
 from geoseg.objects.grouping import SUB, GroupingRules
 from geoseg.objects.merging import Merged, MergeRules
-from geoseg.objects.segments import FIRST_THING, Segments, TileLayers, group_tile, panoptic_ids
+from geoseg.objects.segments import Segments, TileLayers, group_tile, panoptic_ids
 from geoseg.outputs.cog.layers_of_parts import LayersOfParts
 from geoseg.outputs.cog.parts import PartEncoder, StoredPart, read_record, write_part
 from geoseg.outputs.cog.tiff import TILE_PX
@@ -36,7 +36,7 @@ from geoseg.tiling.blend import row_counts
 from geoseg.tiling.memory import detection_bytes, object_bytes
 from geoseg.tiling.overviews import levels_within
 from geoseg.values.box import Box
-from geoseg.values.layers import Layer, Pixels
+from geoseg.values.layers import FIRST_OBJECT, Layer, Pixels
 from geoseg.vector.tiles.tile_borders import CrossingComponents, TileBorder, join_tiles, pixel_key, tile_border
 from geoseg.vector.tiles.tile_task import enclosing_window
 
@@ -179,7 +179,7 @@ class Numbered:
     """The objects of a scene."""
 
     segments: Segments
-    """Those that are large enough, in raster order of their places: object i has the id FIRST_THING + i."""
+    """Those that are large enough, in raster order of their places: object i has the id FIRST_OBJECT + i."""
     left_out: int
     """How many were too small."""
     held: Held
@@ -199,7 +199,7 @@ class Numbered:
         low, high = self.segments.box[:, :2], self.segments.box[:, 2:]
         meets = np.flatnonzero((low < (box.row1, box.col1)).all(1) & (high > (box.row0, box.col0)).all(1))
         meets = meets[np.argsort(self.segments.key[meets], kind="stable")]
-        return Those(self.segments.key[meets], (FIRST_THING + meets).astype(np.uint32), self.segments.thing[meets])
+        return Those(self.segments.key[meets], (FIRST_OBJECT + meets).astype(np.uint32), self.segments.thing[meets])
 
 
 def find_objects(of: ObjectParts, *, each: ParallelMap = map, listen: Listener) -> tuple[Numbered, dict[Box, Path]]:

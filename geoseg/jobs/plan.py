@@ -3,15 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import product
-from math import prod
 from typing import Any
-
-import numpy as np
 
 from geoseg.errors import ConfigError, InputError, MemoryBudgetError
 from geoseg.executors.base import Platform, Resources, Site
 from geoseg.jobs.job import Job
-from geoseg.jobs.networks import call_bytes
+from geoseg.jobs.plan_memory import DEFAULT_CHUNK_PX, chunk_size, load_of, needed_bytes
 from geoseg.models.architectures import check_architecture
 from geoseg.models.bundle import ModelBundle
 from geoseg.models.fitness import BandFit, band_fits, doubts, refuse_unfit
@@ -26,17 +23,12 @@ from geoseg.scenes.sample import empty_areas, sample
 from geoseg.scenes.scene import Scene
 from geoseg.tasks import task_of
 from geoseg.tasks.base import Wanted
-from geoseg.tasks.buildings import drawn_layers
 from geoseg.tiling.memory import (
     COMPILING_BYTES,
-    DETECTION_BYTES,
-    MASK_BYTES,
     MIB,
     PLAIN_BASE_BYTES,
-    Load,
     MemoryPlan,
     finishing_bytes,
-    largest_chunk_that_fits,
     projected_bytes,
 )
 from geoseg.tiling.resample import Resampling
@@ -45,9 +37,6 @@ from geoseg.tiling.views import margin_for, views_of
 from geoseg.tiling.windows import WindowGrid, redundancy
 from geoseg.values.grid import placeless
 
-# Windows of 768 px are run 1.68 times as often as there are in chunks of 2048 px, 1.32 times in 4096, 1.13 in 8192
-# (``redundancy`` on 30,000 px square); larger chunks take more memory and resume in coarser steps.
-DEFAULT_CHUNK_PX = 4096
 MOST_TIMES = 64  # finer or coarser than the model's: never meant
 LONGEST_PX = 2**24  # along an axis: every row and column of chunks is looked at for the plan
 SHARED = (
@@ -156,15 +145,15 @@ def make_plan(
     for bundle in bundles:
         refuse_unfit(job.scene, bundle.spec, seen)
     fits = band_fits(job.scene, job.spec, seen)
-    load = _load(job, lanes=site.lanes)
+    load = load_of(job, lanes=site.lanes)
     budget = site.budget_bytes(options.memory_bytes)
-    chosen = _chunk_px(load, options.chunk_px, chunk_px, budget)
+    chosen = chunk_size(load, options.chunk_px, chunk_px, budget)
     job = replace(job, chunk_px=chosen)
     return Plan(
         job,
         site.lanes,
         projected_bytes(load, chosen),
-        _stage_bytes(job, polygons, lanes=site.lanes, budget=budget, base=load.base_bytes + COMPILING_BYTES),
+        needed_bytes(job, polygons, lanes=site.lanes, budget=budget, base=load.base_bytes + COMPILING_BYTES),
         (*_notes(scene, job), *empty_areas(job.scene, seen)),
         fits,
         tuple(doubts(job.scene, job.spec, fits)),
@@ -190,7 +179,7 @@ def plan_finish(
             f"the outputs of {scene.name} need {memory.total / MIB:.0f} MiB, but {budget / MIB:.0f} MiB are allowed; "
             f"allow more with --memory"
         )
-    later = _stage_bytes(job, polygons, lanes=resources.lanes, budget=budget, base=PLAIN_BASE_BYTES)
+    later = needed_bytes(job, polygons, lanes=resources.lanes, budget=budget, base=PLAIN_BASE_BYTES)
     notes = (*_notes(scene, job), *empty_areas(job.scene, sample(job.scene)))
     return Plan(job, resources.lanes, memory, later, notes)
 
@@ -277,60 +266,6 @@ def _wanted(options: RunOptions, polygons: PolygonOptions | None) -> Wanted:
     return Wanted(options.rasters, polygons=polygons is not None, borders=polygons is not None and polygons.splits)
 
 
-def _load(job: Job, *, lanes: int) -> Load:
-    """Return what running the chunks of a job holds, whatever their size."""
-    spec = job.spec
-    reducing, leaving = job.task.bytes_per_px(spec)
-    masks = 0 if spec.objects is None else spec.objects.per_window * prod(job.seen_shape) * job.batch
-    return Load(
-        grid=job.windows,
-        resampling=job.resampling,
-        bands=len(spec.source_bands) + len(spec.derived),
-        itemsize=np.dtype(job.scene.dtype).itemsize,
-        channels=spec.blended,
-        reducing_bytes=reducing,
-        leaving_bytes=leaving,
-        layer_bytes=job.bytes_per_px,
-        batch=job.batch,
-        answers=len(job.views) * len(job.bundles),
-        seen_px=prod(job.seen_shape),
-        images=len({str(b.spec.normalisation) for b in job.bundles}),
-        lanes=lanes,
-        weights_bytes=weights_bytes([b.weights.bytes for b in job.bundles]),
-        call_bytes=call_bytes(job) + masks,
-        table_bytes=0 if spec.objects is None else DETECTION_BYTES + MASK_BYTES // 8,
-    )
-
-
-def _stage_bytes(job: Job, polygons: PolygonOptions | None, *, lanes: int, budget: int, base: int) -> dict[str, int]:
-    """Return what the passes after the chunks take in a process of ``base`` bytes; raises MemoryBudgetError."""
-    needed: dict[str, int] = {"polygons": 0}
-    if polygons is not None:
-        from geoseg.vector.tiles.draw import projected_polygon_bytes  # numba, shapely and OGR: a map needs none of them
-
-        needed["polygons"] = projected_polygon_bytes(
-            job.scene.grid.shape,
-            lanes=lanes,
-            interior=drawn_layers(job)[1] is not None,
-            max_component_px=polygons.max_component_px,
-            base_bytes=base,
-        )
-    if job.spec.things:
-        from geoseg.jobs.objects import stage_bytes
-
-        needed |= stage_bytes(job, lanes=lanes, base_bytes=base)
-    for stage, total in needed.items():
-        if total > budget:
-            what, hint = f"objects, in stage {stage},", "or take fewer lanes"
-            if stage == "polygons":
-                what, hint = stage, "take fewer lanes, or run geoseg predict for the rasters alone"
-            raise MemoryBudgetError(
-                f"{what} of {job.scene.name} need {total / MIB:.0f} MiB, but {budget / MIB:.0f} MiB are allowed; "
-                f"allow more with --memory, {hint}"
-            )
-    return needed
-
-
 def _shared_spec(bundles: Sequence[ModelBundle]) -> ModelSpec:
     """Return what the members of an ensemble share; raises ConfigError where they do not."""
     if not bundles:
@@ -345,20 +280,6 @@ def _shared_spec(bundles: Sequence[ModelBundle]) -> ModelSpec:
                     f"ensemble share windows, bands and classes"
                 )
     return first
-
-
-def _chunk_px(load: Load, asked: int | None, before: int | None, budget: int) -> int:
-    """Return the chunk size: as asked, as in the run that is resumed, or the largest that fits up to the default."""
-    largest = largest_chunk_that_fits(load, budget)
-    chosen = asked or before or min(largest, DEFAULT_CHUNK_PX)
-    needed = projected_bytes(load, chosen).total
-    if needed > budget:
-        way_out = "the unfinished job has them: allow more with --memory, or start over with --fresh"
-        raise MemoryBudgetError(
-            f"chunks of {chosen} px need {needed / MIB:.0f} MiB, but {budget / MIB:.0f} MiB are allowed; "
-            f"{f'the largest that fit are {largest} px' if asked else way_out}"
-        )
-    return chosen
 
 
 def _far(scene: Scene, spec: ModelSpec) -> str:
@@ -395,12 +316,3 @@ def _notes(scene: Scene, job: Job) -> list[str]:
             f"outputs come back on the scene's grid"
         )
     return notes
-
-
-def weights_bytes(stored: Sequence[int]) -> int:
-    """Return what the weights of an ensemble hold at most while they are loaded; ``stored``: bytes of each file.
-
-    All of them as fp32, stored as fp16; beside the largest what its file held, as bytes and as tensors, and its tensors
-    as fp32 once more. Measured with resnet34 (24 M parameters): 272 MiB with one, 96 with each other one.
-    """
-    return 2 * sum(stored) + 4 * max(stored)

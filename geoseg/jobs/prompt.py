@@ -28,7 +28,8 @@ from geoseg.executors.open import open_engine
 from geoseg.jobs.chunk import seen_images, stack
 from geoseg.jobs.embeddings import Arrays, Embeddings
 from geoseg.jobs.job import Job
-from geoseg.jobs.plan import in_range, sized, weights_bytes
+from geoseg.jobs.plan import in_range, sized
+from geoseg.jobs.plan_memory import weights_bytes
 from geoseg.jobs.prompt_places import earlier_masks, placed, seen_grid, window_of
 from geoseg.jobs.run import Listener, Progress
 from geoseg.jobs.targets import RUN_FILE
@@ -266,6 +267,13 @@ def embedded(asking: Asking, window: Box) -> "tuple[Promptable, Arrays, NDArray[
     return network, embedding, valid.astype(np.bool_)
 
 
+def known_part(found: "Answered", valid: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], int, int]:
+    """Return an answer's mask where the window has data, (h, w), and its pixels drawn more and less strictly."""
+    height, width = valid.shape
+    mask, strict, loose = (one[:height, :width] & valid for one in (found.mask, *found.stable))
+    return mask, int(strict.sum()), int(loose.sum())
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Part:
     """The part of a window that is inside the scene."""
@@ -278,9 +286,7 @@ class _Part:
         """Return an answer as it is written."""
         from geoseg.models.promptable import PARTS
 
-        height, width = self.valid.shape
-        mask = found.mask[:height, :width] & self.valid
-        strict, loose = (int((one[:height, :width] & self.valid).sum()) for one in found.stable)
+        mask, strict, loose = known_part(found, self.valid)
         _, polygons = label_polygons(mask.astype(np.int32), self.corner, self.transform)
         stability = PARTS * strict // max(loose, 1) / PARTS
         polygon = polygons[0] if len(polygons) else None

@@ -15,7 +15,7 @@ from geoseg.errors import InputError
 from geoseg.jobs.build import sha256_of
 from geoseg.outputs.page import Html, figure, legend, page, side_by_side, table, tag, write_page
 from geoseg.outputs.project import write_project
-from geoseg.outputs.run_json import RUN_FILE, UNREADABLE, RunJson
+from geoseg.outputs.run_json import RUN_FILE, RunJson, finished_run
 from geoseg.outputs.stac_item import ITEM, stac_item
 from geoseg.scenes.pictures import Rgb, boundaries, data_address, drawn, of_bands, of_classes
 
@@ -30,10 +30,7 @@ def report(folder: str | Path) -> list[Path]:
     The outputs stay as they are. Raises InputError where the folder holds no finished run, and OutputError.
     """
     out = Path(folder)
-    try:
-        run = RunJson.read(out)
-    except UNREADABLE as error:
-        raise InputError(f"{out / RUN_FILE}: no finished run ({error}); name its folder") from error
+    run = finished_run(out)
     try:
         made = [out / REPORT, write_project(out, run), out / ITEM, out / SUMS]
         write_json(out / ITEM, stac_item(run, name=out.resolve().name))

@@ -9,16 +9,16 @@ import pyarrow as pa
 import rasterio
 import shapely
 from numpy.typing import NDArray
-from rasterio.windows import Window
 
 from geoseg.disk.places import vector_target
 from geoseg.errors import InputError
-from geoseg.outputs.geopackage.layer import GEOMETRY, PolygonLayer, polygon_column
+from geoseg.outputs.geopackage.layer import GEOMETRY, PolygonLayer, layer_batch
 from geoseg.outputs.geopackage.styles import Category, Style
 from geoseg.outputs.geopackage.superpixels import COLUMNS as OF_LABELS
 from geoseg.outputs.geopackage.superpixels import UNSEEN
 from geoseg.outputs.geopackage.writer import write_layer
-from geoseg.outputs.run_json import UNREADABLE, RunJson
+from geoseg.outputs.run_json import RunJson, finished_run
+from geoseg.scenes.raster_grid import raster_window
 from geoseg.values.box import Box
 from geoseg.vector.ground import geodesic_measures
 from geoseg.vector.pixels.labels import label_polygons
@@ -72,13 +72,11 @@ def review(folder: Path, out: Path, *, count: int, side_px: int, overwrite: bool
     Windows of one class and windows that touch give way to others. Raises InputError where the folder holds no
     finished run with probabilities, and OutputError.
     """
+    run = finished_run(folder)
     try:
-        run = RunJson.read(folder)
         (class_file, class_band), (sure_file, sure_band) = run.band(run.first.name), run.band("confidence")
-    except KeyError as error:
+    except (KeyError, ValueError) as error:
         raise InputError(f"{folder}: no confidence.tif; run it with --layers classes,confidence") from error
-    except UNREADABLE as error:
-        raise InputError(f"{folder}: no finished run ({error}); name its folder") from error
     path = vector_target(out, overwrite=overwrite, inputs=[folder / class_file, folder / sure_file])
     with rasterio.open(folder / class_file) as classes, rasterio.open(folder / sure_file) as sure:
         shape = classes.shape
@@ -87,8 +85,8 @@ def review(folder: Path, out: Path, *, count: int, side_px: int, overwrite: bool
             doubt
             for strip in strips
             for doubt in doubts_of(
-                classes.read(class_band, window=_window(strip)),
-                sure.read(sure_band, window=_window(strip)),
+                classes.read(class_band, window=raster_window(strip)),
+                sure.read(sure_band, window=raster_window(strip)),
                 strip,
                 side_px,
             )
@@ -106,15 +104,11 @@ def review(folder: Path, out: Path, *, count: int, side_px: int, overwrite: bool
             provenance={key: run.facts[key] for key in ("software", "version", "model", "input")},
         )
         rows = (
-            _rows(rank, doubt, classes.read(class_band, window=_window(doubt.box)), run, names)
+            _rows(rank, doubt, classes.read(class_band, window=raster_window(doubt.box)), run, names)
             for rank, doubt in enumerate(picked, start=1)
         )
         write_layer(path, layer, rows)
     return picked
-
-
-def _window(box: Box) -> Window:
-    return Window(box.col0, box.row0, box.shape[1], box.shape[0])
 
 
 def doubts_of(classes: NDArray[np.uint8], sure: NDArray[np.uint8], strip: Box, side_px: int) -> Iterator[Doubt]:
@@ -168,5 +162,4 @@ def _rows(rank: int, doubt: Doubt, classes: NDArray[np.uint8], run: RunJson, nam
         "reason": [reason] * len(ids),
         "area_m2": areas,
     }
-    arrays = [pa.array(values, SCHEMA.field(name).type) for name, values in columns.items()]
-    return pa.RecordBatch.from_arrays([*arrays, polygon_column(shapely.normalize(polygons))], schema=SCHEMA)
+    return layer_batch(SCHEMA, columns.values(), shapely.normalize(polygons))

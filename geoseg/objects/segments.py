@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from geoseg.objects.grouping import NOBODY, GroupingRules, grouped
 from geoseg.values.box import Box
 
-FIRST_THING = 256  # of the ids in a panoptic raster; below: class ids of stuff, 0 is nodata
 _KEY, _CENTRE, _CONFIDENCE, _LOW, _HIGH, _PIXELS = 0, 1, 2, slice(3, 5), slice(5, 7), slice(7, None)
 _FAR = 2**62
 

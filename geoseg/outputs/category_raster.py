@@ -10,13 +10,12 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 from rasterio.shutil import copy
-from rasterio.windows import Window
 
 from geoseg import __version__
 from geoseg.disk.files import atomic
 from geoseg.outputs.cog.tiff import TILE_PX
 from geoseg.outputs.pam import write_pam
-from geoseg.scenes.raster_grid import place_tags
+from geoseg.scenes.raster_grid import place_tags, raster_window
 from geoseg.values.box import Box
 from geoseg.values.classes import NODATA, ClassMap
 from geoseg.values.grid import Grid
@@ -51,7 +50,7 @@ def write_categories(
             dst.update_tags(**({"SOURCE": source} if source else {}))
             dst.update_tags(1, **{f"CLASS_{c.id}": c.name for c in categories})
             for box, ids in strips:
-                dst.write(ids, 1, window=Window(box.col0, box.row0, *box.shape[::-1]))
+                dst.write(ids, 1, window=raster_window(box))
         copy(plain, temporary, **COG)
         plain.unlink()
     write_pam(path, categories, counts=pixels, area_ha=area_ha)

@@ -21,7 +21,7 @@ from rasterio.io import DatasetReader
 
 from geoseg.disk.files import write_errors
 from geoseg.disk.places import STYLE, VECTOR_DRIVERS
-from geoseg.errors import GeosegError
+from geoseg.errors import GeosegError, InputError
 from geoseg.outputs.check_objects import check_objects
 from geoseg.outputs.check_report import CHECKS as REPORTED
 from geoseg.outputs.cog.cog import strips
@@ -56,14 +56,14 @@ def check_outputs(folder: Path) -> list[Finding]:
     """Return everything that was looked at in a finished output folder; an unreadable file is a finding, not an error.
 
     Looks at run.json, digests, leftovers, the COG layout, class names, counts, areas, overviews, the grid, confidence,
-    and all of the GeoPackage. Rasters are read in strips of blocks, polygons in batches. Raises NoMapError where the
+    and all of the GeoPackage. Rasters are read in strips of blocks, polygons in batches. Raises InputError where the
     folder holds no map.
     """
     try:
         run = RunJson.read(folder)
         findings = [Finding(f"{RUN_FILE}: present and complete", ok=True), *_files(folder, run)]
-    except NoMapError:
-        raise
+    except NoMapError as error:
+        raise InputError(f"{folder}: {error}") from error
     except FAULTS as error:
         return [Finding(f"{RUN_FILE}: present and complete", ok=False, detail=_said(error))]
     checks: dict[str, Callable[[Path, RunJson], Iterator[Finding]]] = dict.fromkeys(run.files, _raster)

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from geoseg.outputs.cog.cog import strips
 from geoseg.outputs.geopackage.instances import LAYER
-from geoseg.outputs.ids_table import FIRST_OBJECT, MOST_ROWS
+from geoseg.outputs.ids_table import MOST_ROWS
 from geoseg.outputs.pam import pam_path
+from geoseg.values.layers import FIRST_OBJECT
 
 Found = tuple[str, bool, str]  # what was looked at, whether it holds, and what was found
 

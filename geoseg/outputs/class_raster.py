@@ -9,12 +9,11 @@ from numpy.typing import NDArray
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
-from rasterio.windows import Window
 
 from geoseg.errors import InputError
 from geoseg.options.evaluate import NoNodata
 from geoseg.outputs.class_table import read_classes, tagged_names
-from geoseg.scenes.raster_grid import raster_grid
+from geoseg.scenes.raster_grid import raster_grid, raster_window
 from geoseg.scenes.reading import open_raster
 from geoseg.values.box import Box
 from geoseg.values.classes import NODATA, ClassInfo
@@ -96,7 +95,7 @@ def known_values(
     src: DatasetReader, box: Box, nodata: float | None
 ) -> tuple[NDArray[np.integer | np.floating], NDArray[np.bool_]]:
     """Return the values of ``box`` and which of them say something: no nodata, no NaN, not masked, not transparent."""
-    window = Window(box.col0, box.row0, box.shape[1], box.shape[0])
+    window = raster_window(box)
     try:
         values = src.read(1, window=window)
         masked = MaskFlags.per_dataset in src.mask_flag_enums[0]

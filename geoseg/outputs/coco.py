@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geoseg.errors import ConfigError
-from geoseg.outputs.ids_table import FIRST_OBJECT
 from geoseg.values.box import Box
 from geoseg.values.classes import ClassInfo
+from geoseg.values.layers import FIRST_OBJECT
 
 FILES = INSTANCES, PANOPTIC, PICTURE, PLACE = "instances.json", "panoptic.json", "panoptic.png", "georeference.json"
 MOST_ID = 2**24 - 1  # three bytes of the picture

@@ -10,9 +10,9 @@ from xml.etree import ElementTree as ET
 
 from geoseg.disk.files import atomic
 from geoseg.outputs.pam import INTEGER, REAL, STRING, attribute_table, pam_path, write_xml
+from geoseg.values.layers import FIRST_OBJECT
 
 INSTANCES = "instances.gpkg"  # of a row for each object
-FIRST_OBJECT = 256  # of the values of a raster of ids; below are classes of stuff
 MOST_ROWS = 65_536  # of objects: QGIS takes long for more; all of them stand in the GeoPackage
 GOLDEN = 0.618034  # shades this far apart stay distinct
 LIGHTEST, DARKEST = 0.35, 0.25  # shares of white and black in the shades of a class

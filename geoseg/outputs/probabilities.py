@@ -16,6 +16,7 @@ from rasterio.windows import Window
 
 from geoseg.disk.places import located
 from geoseg.errors import ConfigError, InputError
+from geoseg.scenes.raster_grid import raster_window
 from geoseg.scenes.reading import band_number, open_raster
 from geoseg.tiling.memory import GDAL_CACHE_BYTES
 from geoseg.values.box import Box
@@ -59,7 +60,7 @@ class ProbabilityBands:
 
     def __call__(self, box: Box, /) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
         """Return both over ``box``."""
-        window = Window(box.col0, box.row0, box.shape[1], box.shape[0])
+        window = raster_window(box)
         with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES), open_raster(self.path) as src:
             try:
                 values = src.read(self.band, window=window, masked=False)

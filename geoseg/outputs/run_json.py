@@ -24,8 +24,8 @@ UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, Recur
 KEYS = ("software", "version", "model", "input", "grid", "classes", "outputs")
 
 
-class NoMapError(InputError):
-    """A folder of a run that has made no map."""
+class NoMapError(ValueError):
+    """A run.json of a job that has made no map."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class RunJson:
         refuse_special(folder / RUN_FILE)
         facts = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
         if "prompts" in facts:
-            raise NoMapError(f"{folder}: holds objects of geoseg prompt, which are there to be corrected, and no map")
+            raise NoMapError("holds objects of geoseg prompt, which are there to be corrected, and no map")
         if missing := [key for key in KEYS if key not in facts]:
             raise ValueError(f"lacks {', '.join(missing)}")
         classes, grid = ClassMap.from_json(facts["classes"]), facts["grid"]
@@ -118,6 +118,14 @@ class RunJson:
         """Return the file and the 1-based band of a layer; raises KeyError."""
         places = {layer.name: (file, i) for file, layers in self.files.items() for i, layer in enumerate(layers, 1)}
         return places[name]
+
+
+def finished_run(folder: Path) -> RunJson:
+    """Return what a finished run's folder says of itself; raises InputError."""
+    try:
+        return RunJson.read(folder)
+    except UNREADABLE as error:  # ConfigError is a ValueError
+        raise InputError(f"{folder / RUN_FILE}: no finished run ({error}); name its folder, or run it again") from error
 
 
 def _older(classes: ClassMap, outputs: Iterable[str]) -> tuple[Layer, ...]:

@@ -1,11 +1,22 @@
 """Where a raster that is read as it is lies: a map, a mask, probabilities; of an image without a place as well."""
 
 from rasterio.io import DatasetReader
+from rasterio.windows import Window
 
 from geoseg.errors import InputError
+from geoseg.values.box import Box
 from geoseg.values.grid import Grid, placeless
 
 PIXEL_TAG, UNKNOWN = "GEOSEG_PIXEL_M", "unknown"  # says of a map without a place how wide its pixels are
+
+
+def raster_window(box: Box) -> Window:
+    """Return a box as rasterio's window.
+
+    >>> raster_window(Box(2, 3, 4, 9))
+    Window(col_off=3, row_off=2, width=6, height=2)
+    """
+    return Window(box.col0, box.row0, box.shape[1], box.shape[0])
 
 
 def place_tags(grid: Grid) -> dict[str, str]:

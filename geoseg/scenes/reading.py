@@ -17,6 +17,7 @@ from geoseg.disk.places import CONNECTION
 from geoseg.errors import ConfigError, InputError
 from geoseg.scenes.local_only import LOCAL_DRIVERS, is_elsewhere
 from geoseg.scenes.no_raster import way_out
+from geoseg.scenes.raster_grid import raster_window
 from geoseg.scenes.reads import local_file
 from geoseg.scenes.remote import error_of, first_stamp, is_remote, settings
 from geoseg.scenes.scene import BandSource, Placing, Quality, Scene, Tiles
@@ -118,7 +119,7 @@ def _pixels(scene: Scene, box: Box) -> tuple[NDArray[np.generic], NDArray[np.boo
     if len(dates := sorted({s.date for s in scene.sources})) > 1:
         return _of_dates(scene, dates, box)
     data = np.empty((len(scene.bands), *box.shape), scene.dtype)
-    valid, window = np.ones(box.shape, np.bool_), _window(box)
+    valid, window = np.ones(box.shape, np.bool_), raster_window(box)
     for file, placing in dict.fromkeys((s.file, s.placing) for s in scene.sources):
         channels = [c for c, s in enumerate(scene.sources) if (s.file, s.placing) == (file, placing)]
         own = [scene.sources[c] for c in channels]
@@ -179,10 +180,6 @@ def _good(quality: Quality, box: Box) -> NDArray[np.bool_]:
     return known[0] & ~np.isin(stored, quality.hidden) & (stored & quality.bits == 0)
 
 
-def _window(box: Box) -> Window:
-    return Window(box.col0, box.row0, box.shape[1], box.shape[0])
-
-
 def _brought(
     src: DatasetReader, own: Sequence[BandSource], placing: Placing, box: Box, dtype: np.dtype[np.generic]
 ) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
@@ -193,8 +190,8 @@ def _brought(
     """
 
     def fetch(part: Box) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
-        stored = src.read([s.index for s in own], window=_window(part))
-        shown = _unmasked(src, own, _window(part))
+        stored = src.read([s.index for s in own], window=raster_window(part))
+        shown = _unmasked(src, own, raster_window(part))
         known = [shown & np.isfinite(b) & ~_equals(b, s.nodata) for b, s in zip(stored, own, strict=True)]
         return np.concatenate([stored, shown[None]]), np.stack([*known, shown])
 
@@ -213,7 +210,7 @@ def read_band(path: str, box: Box) -> tuple[NDArray[np.generic], NDArray[np.bool
     """Return (h, w) pixels of a file's first band, and which of them are neither nodata nor NaN; raises InputError."""
     with open_raster(path) as src:
         try:
-            values = src.read(1, window=_window(box), masked=True)
+            values = src.read(1, window=raster_window(box), masked=True)
         except RasterioError as error:
             raise InputError(f"{path}: cannot be read ({first_line(error)}); fetch it again") from error
     return values.data, ~np.ma.getmaskarray(values) & ~np.isnan(values.data)

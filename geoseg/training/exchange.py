@@ -20,7 +20,7 @@ from geoseg import __version__
 from geoseg.disk.files import move, write_errors
 from geoseg.errors import GeosegError, InputError, OutputError
 from geoseg.outputs.class_table import made_up_color
-from geoseg.outputs.geopackage.layer import GEOMETRY, PolygonLayer, polygon_column
+from geoseg.outputs.geopackage.layer import GEOMETRY, PolygonLayer, layer_batch
 from geoseg.outputs.geopackage.styles import Category, Style
 from geoseg.outputs.geopackage.superpixels import COLUMNS, UNSEEN
 from geoseg.outputs.geopackage.writer import write_layer
@@ -177,13 +177,9 @@ def import_labels(path: Path, tiles_path: Path, out: Path) -> int:
         provenance={"software": "geoseg", "version": __version__, "input": [path.name, tiles.scene]},
     )
     polygons = GroundFrame.of_metric(tiles.grid.transform).placed(np.array([shape for _, shape in objects], object))
-    columns = [
-        pa.array([piece.class_name for piece, _ in objects], pa.string()),
-        pa.array([piece.review for piece, _ in objects], pa.string()),
-        pa.array(geodesic_measures(polygons, tiles.grid.crs)[0], pa.float64()),
-        polygon_column(polygons),
-    ]
-    return write_layer(out, layer, [pa.RecordBatch.from_arrays(columns, schema=SCHEMA)])
+    areas, _ = geodesic_measures(polygons, tiles.grid.crs)
+    said = [[piece.class_name for piece, _ in objects], [piece.review for piece, _ in objects]]
+    return write_layer(out, layer, [layer_batch(SCHEMA, [*said, areas], polygons)])
 
 
 def joined(pieces: Sequence[Piece], boxes: Mapping[str, Box]) -> list[tuple[Piece, shapely.Geometry]]:

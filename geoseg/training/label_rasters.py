@@ -12,9 +12,9 @@ from rasterio.enums import ColorInterp
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 from rasterio.warp import Resampling, reproject, transform_bounds
-from rasterio.windows import Window
 
 from geoseg.errors import InputError
+from geoseg.scenes.raster_grid import raster_window
 from geoseg.scenes.reading import open_raster
 from geoseg.training.label_spec import LabelLayer, refuse_unknown
 from geoseg.training.targets import UNKNOWN, BuildingTarget, ClassTarget, Raw
@@ -157,7 +157,7 @@ def _is_coded(src: DatasetReader) -> bool:
 
 def _values(src: DatasetReader, box: Box, layer: LabelLayer) -> tuple[Values, NDArray[np.bool_]]:
     """Return the values of a box, red, green and blue as one number, and which of them say something."""
-    window = Window(box.col0, box.row0, box.shape[1], box.shape[0])
+    window = raster_window(box)
     colours = sum(c is not ColorInterp.alpha for c in src.colorinterp)
     if colours != 1 and not _is_coded(src):
         raise InputError(

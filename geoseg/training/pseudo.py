@@ -24,7 +24,7 @@ def pseudo_labels(scene: Scene, bundle: ModelBundle, *, confidence: float) -> ND
     Others are 0, void. Raises ModelError for a model without classes, and what a run of it over the scene raises.
     """
     spec = bundle.spec
-    if not spec.classes:
+    if spec.softmax is None:
         raise ModelError(f"{spec.name}: has no classes, so nothing to label with; take a model of classes")
     channels = len(spec.class_of_channel)
     scaling = spec.calibration or Scaling((1.0,) * channels, (0.0,) * channels)

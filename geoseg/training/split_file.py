@@ -8,7 +8,7 @@ import pyarrow as pa
 import shapely
 from rasterio.warp import transform_geom
 
-from geoseg.outputs.geopackage.layer import GEOMETRY, PolygonLayer, polygon_column
+from geoseg.outputs.geopackage.layer import GEOMETRY, PolygonLayer, layer_batch
 from geoseg.outputs.geopackage.styles import Category, Style
 from geoseg.outputs.geopackage.writer import write_layer
 from geoseg.training.data_spec import Split
@@ -45,8 +45,7 @@ def write_split(path: Path, spec: TrainSpec, samples: Samples) -> None:
     """Write the blocks, strips and whole scenes of a training, in degrees; raises OutputError."""
     rows = [*_blocks(samples), *_others(spec, samples)]
     *columns, ground = (list(column) for column in zip(*rows, strict=True))
-    arrays = [pa.array(c, field.type) for c, field in zip(columns, SCHEMA, strict=False)]
-    batch = pa.RecordBatch.from_arrays([*arrays, polygon_column(np.array(ground, object))], schema=SCHEMA)
+    batch = layer_batch(SCHEMA, columns, np.array(ground, object))
     layer = PolygonLayer(
         name="split",
         schema=SCHEMA,

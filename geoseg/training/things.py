@@ -1,5 +1,6 @@
 """What a network learns of objects: a bump at the centre of each, and from each of its pixels the way there."""
 
+from abc import abstractmethod
 from typing import Literal, Self
 
 import numpy as np
@@ -44,9 +45,9 @@ class CountedTarget(ClassTarget):
     """
 
     @property
+    @abstractmethod
     def counted(self) -> tuple[str, ...]:
         """Names of the classes whose objects are told apart."""
-        raise NotImplementedError
 
     @property
     def numbered(self) -> frozenset[str]:

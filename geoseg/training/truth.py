@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
 from rasterio.vrt import WarpedVRT
-from rasterio.windows import Window
 
 from geoseg.errors import InputError
+from geoseg.scenes.raster_grid import raster_window
 from geoseg.scenes.reading import open_raster
 from geoseg.training.data_spec import LabelledScene
 from geoseg.training.quantities import LearntOutput
@@ -44,7 +44,7 @@ def _read(item: LabelledScene, output: LearntOutput, grid: Grid, box: Box) -> Nu
     count, file = len(output.channels), item.truth.get(output.name)
     if file is None:
         return np.full((count, *box.shape), np.nan, np.float32)
-    window = Window(box.col0, box.row0, box.shape[1], box.shape[0])
+    window = raster_window(box)
     try:
         with open_raster(file) as src:
             if src.count != count:

@@ -12,6 +12,7 @@ from geoseg.values.classes import NODATA, ClassMap
 Dtype = Literal["uint8", "uint16", "uint32", "int16", "float32"]
 Kind = Literal["category", "ids", "probability", "number"]
 Pixels = NDArray[np.generic]
+FIRST_OBJECT = 256  # of the ids in a panoptic raster; below are class ids of stuff, and 0, nodata
 PROBABILITY_SCALE, PROBABILITY_OFFSET = 1 / 254, -1 / 254  # byte b means p = (b - 1) / 254; 0 is nodata
 
 

@@ -7,14 +7,8 @@ import pytest
 import yaml
 
 from geoseg.cli import main
-from geoseg.config.load import (
-    BatchConfig,
-    BuildingsConfig,
-    LandCoverConfig,
-    TrainConfig,
-    load_config,
-    shipped_configs,
-)
+from geoseg.config.jobs import BatchConfig, BuildingsConfig, LandCoverConfig, TrainConfig
+from geoseg.config.load import load_config, shipped_configs
 from geoseg.config.permissions import ANYTHING
 from geoseg.disk.places import located
 from geoseg.errors import ConfigError, InputError, OutputError

@@ -362,7 +362,7 @@ def test_truth_beside_the_prediction_is_an_error(tmp_path, truth, predicted):
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"classes": 3}', '{"classes": [{"id": 1}]}', "\x00"])
 def test_a_damaged_run_json_is_told(tmp_path, truth, text):
     (tmp_path / "run.json").write_text(text)
-    with pytest.raises(InputError, match=r"run\.json: is no run\.json of a prediction"):
+    with pytest.raises(InputError, match=r"run\.json: no finished run .*run it again"):
         evaluate(tmp_path, truth)
 
 

@@ -10,6 +10,7 @@ import panoptic
 import pytest
 import rasterio
 import shapely
+from panoptic import assert_same_objects, contents
 
 from geoseg import RunOptions, finish, predict
 from geoseg.cli import main
@@ -40,17 +41,6 @@ def model(tmp_path_factory):
 @pytest.fixture(scope="module")
 def run(tmp_path_factory, scene, model):
     return predict(scene, model, tmp_path_factory.mktemp("run") / "out", options=RunOptions(chunk_px=1024))
-
-
-def contents(run):
-    return {name: path.read_bytes() for name, path in run.paths.items() if name != "run.json"}
-
-
-def assert_same_objects(found, ids):
-    """Assert that the objects of a panoptic raster are those of the truth, pixel for pixel."""
-    assert len(np.unique(found[found >= 256])) == ids.max()
-    assert np.unique(np.stack([ids.ravel(), found.ravel()])[:, ids.ravel() > 0], axis=1).shape[1] == ids.max()
-    assert (found[ids == 0] < 256).all()
 
 
 def test_every_object_comes_back_pixel_for_pixel(run, truth):

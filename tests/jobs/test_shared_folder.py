@@ -90,7 +90,7 @@ def test_finish_asks_for_the_memory_of_outputs_and_not_of_a_network(
     scene, tiny_bundle, memory, whole, tmp_path, monkeypatch
 ):
     predict(scene, tiny_bundle, tmp_path, options=RunOptions(device="cpu", engine="sync", shard=(1, 1), chunk_px=512))
-    monkeypatch.delattr("geoseg.jobs.plan.call_bytes")
+    monkeypatch.delattr("geoseg.jobs.plan_memory.call_bytes")
     with pytest.raises(MemoryBudgetError, match=r"the outputs of .* need .* --memory"):
         finish(scene, tiny_bundle, tmp_path, options=RunOptions(engine="sync", memory_bytes=100 * 2**20))
     less = RunOptions(engine="sync", memory_bytes=memory[512] * 2 // 3)

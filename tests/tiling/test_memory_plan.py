@@ -8,7 +8,8 @@ import pytest
 from geoseg import PolygonOptions, RunOptions, load_model, open_scene
 from geoseg.errors import MemoryBudgetError
 from geoseg.executors.base import Platform, Site
-from geoseg.jobs.plan import make_plan, weights_bytes
+from geoseg.jobs.plan import make_plan
+from geoseg.jobs.plan_memory import weights_bytes
 from geoseg.tiling.memory import COMPILING_BYTES, LEAST_CHUNK_PX, Load, largest_chunk_that_fits, projected_bytes
 from geoseg.tiling.resample import Resampling
 from geoseg.tiling.strips import strips

@@ -13,8 +13,8 @@ from geoseg.jobs.evaluate.errors import write_errors
 from geoseg.jobs.evaluate.judged import judge
 from geoseg.jobs.evaluate.report import Report, write_report
 from geoseg.jobs.evaluate.scores import Evaluation
-from geoseg.jobs.evaluate.sides import run_in
 from geoseg.options.evaluate import CompareOptions, EvaluateOptions
+from geoseg.outputs.run_json import finished_run
 from geoseg.scenes.open import open_scene
 from geoseg.scenes.scene import Scene
 
@@ -93,7 +93,7 @@ def _imagery(files: Files, prediction: str | Path) -> Scene | None:
         return open_scene(files.scene)
     if Path(prediction).is_dir():
         with suppress(InputError, LookupError):  # a run of elsewhere, whose scene is not here: maps stand without it
-            return open_scene(run_in(Path(prediction)).facts["scene"]["files"])
+            return open_scene(finished_run(Path(prediction)).facts["scene"]["files"])
     if files.blind is not None:
         raise ConfigError("--blind: name the imagery with --scene; boundaries alone cannot be judged")
     return None

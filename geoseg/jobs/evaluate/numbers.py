@@ -10,9 +10,10 @@ from rasterio.io import DatasetReader
 
 from geoseg.errors import ConfigError, InputError
 from geoseg.jobs.evaluate.scores import rounded
-from geoseg.jobs.evaluate.sides import Layer, run_in
+from geoseg.jobs.evaluate.sides import Layer
 from geoseg.options.evaluate import EvaluateOptions, NoNodata
 from geoseg.outputs.class_raster import known_values
+from geoseg.outputs.run_json import finished_run
 from geoseg.scenes.labelled import burn
 from geoseg.scenes.polygons import split_layer
 from geoseg.scenes.raster_grid import raster_grid
@@ -61,7 +62,7 @@ def numbers_json(found: Differences) -> dict[str, Any]:
 
 
 def _raster_of_numbers(folder: Path) -> Path:
-    layers = [layer for layer in run_in(folder).layers if layer.kind == "number" and layer.file]
+    layers = [layer for layer in finished_run(folder).layers if layer.kind == "number" and layer.file]
     if len(layers) != 1:
         found = ", ".join(str(layer.file) for layer in layers) or "none"
         raise ConfigError(f"{folder}: --numbers needs one raster of numbers, and there are {found}; name the file")

@@ -13,7 +13,7 @@ from geoseg.outputs.class_raster import ClassRaster
 from geoseg.outputs.class_table import made_up_color
 from geoseg.outputs.geopackage import instances
 from geoseg.outputs.geopackage.footprints import LAYER
-from geoseg.outputs.run_json import RUN_FILE, UNREADABLE, RunJson
+from geoseg.outputs.run_json import finished_run
 from geoseg.scenes.labelled import class_text, class_texts
 from geoseg.scenes.polygons import read_layer, read_polygons, split_layer
 from geoseg.values.classes import BUILDING_CLASSES, ClassInfo, ClassMap
@@ -64,7 +64,7 @@ class Prediction:
         """
         folder = Path(path)
         if folder.is_dir():
-            run = run_in(folder)
+            run = finished_run(folder)
             if not len(run.classes):
                 raise InputError(f"{folder}: {', '.join(run.files)} hold no classes; evaluate compares classes")
             raster = ClassRaster.open(folder / run.class_file)
@@ -102,19 +102,6 @@ class Prediction:
             ClassInfo(i, name, made_up_color(i)) for i, name in enumerate(sorted(named - {first.name, "nodata"}), 2)
         ]
         return replace(self, classes=ClassMap((first, *others)), column=column)
-
-
-def run_in(folder: Path) -> RunJson:
-    """Return what a finished run's folder says of itself; raises InputError."""
-    if not (folder / RUN_FILE).exists():
-        raise InputError(f"{folder}: no finished run ({RUN_FILE} is not there); name its folder, or a file")
-    try:
-        return RunJson.read(folder)
-    except UNREADABLE as error:  # ConfigError is a ValueError
-        raise InputError(
-            f"{folder / RUN_FILE}: is no run.json of a prediction ({error!r}); run it again, or name its raster of "
-            f"classes"
-        ) from error
 
 
 def class_table(raster: ClassRaster) -> ClassMap:

@@ -4,7 +4,7 @@ Not here: what the columns are (footprints.py, coverage.py, columns.py), how a l
 layers are read (scenes/vectors.py).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, count
 from typing import Any
@@ -72,6 +72,12 @@ def polygon_column(geometries: NDArray[np.object_]) -> pa.Array:
     several = geometries.copy()
     several[single] = shapely.multipolygons(geometries[single, None])
     return pa.array(shapely.to_wkb(several, flavor="iso"), pa.binary())
+
+
+def layer_batch(schema: pa.Schema, columns: Iterable[Any], geometries: NDArray[np.object_]) -> pa.RecordBatch:
+    """Return rows of a layer whose last column is the geometry, (N,); columns: the others, each (N,), in its order."""
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, [*schema][:-1], strict=True)]
+    return pa.RecordBatch.from_arrays([*arrays, polygon_column(geometries)], schema=schema)
 
 
 def class_style(classes: Sequence[ClassInfo]) -> Style:

@@ -9,7 +9,8 @@ import pyarrow as pa
 import shapely
 from rasterio.crs import CRS
 
-from geoseg.outputs.geopackage.layer import GEOMETRY, PolygonLayer, polygon_column
+from geoseg.outputs.geopackage.layer import GEOMETRY, PolygonLayer, layer_batch
+from geoseg.outputs.geopackage.superpixels import COLUMNS as OF_LABELS
 from geoseg.outputs.geopackage.superpixels import STYLE, UNSEEN
 from geoseg.outputs.geopackage.writer import write_layer
 from geoseg.vector.ground import geodesic_measures
@@ -17,13 +18,13 @@ from geoseg.vector.ground import geodesic_measures
 LAYER = "objects"
 COLUMNS = {
     "object": ("Object", "Name of the object, as its prompts have it"),
-    "class": ("Class", "Name of its class, for whoever labels it"),
-    "review": ("Review", "unseen, accepted, rejected or edited, for whoever labels it"),
+    "class": OF_LABELS["class"],
+    "review": OF_LABELS["review"],
     "rank": ("Rank", "0: the answer; 1 and more: what the model finds less likely"),
     "predicted_iou": ("Predicted IoU", "What the model says of its own mask, 0 to 1"),
     "stability": ("Stability", "Share of the pixels that stay where the mask is drawn more strictly, 0 to 1"),
-    "area_m2": ("Area [m²]", "Geodesic area on the ellipsoid of the layer's CRS, in square metres"),
-    "pixels": ("Pixels", "Number of pixels"),
+    "area_m2": OF_LABELS["area_m2"],
+    "pixels": OF_LABELS["pixels"],
 }
 SCHEMA = pa.schema(
     [
@@ -72,8 +73,7 @@ def prompted_batch(objects: Sequence[PromptedObject], *, crs: CRS) -> pa.RecordB
         "area_m2": areas,
         "pixels": [one.pixels for one in objects],
     }
-    arrays = [pa.array(values, SCHEMA.field(name).type) for name, values in columns.items()]
-    return pa.RecordBatch.from_arrays([*arrays, polygon_column(polygons)], schema=SCHEMA)
+    return layer_batch(SCHEMA, columns.values(), polygons)
 
 
 def write_prompted(path: Path, batches: Iterable[pa.RecordBatch], *, crs: CRS, provenance: Mapping[str, Any]) -> int:

@@ -8,7 +8,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from rasterio.crs import CRS
 
-from geoseg.outputs.geopackage.layer import GEOMETRY, PolygonLayer, free_name, polygon_column
+from geoseg.outputs.geopackage.layer import GEOMETRY, PolygonLayer, free_name, layer_batch
 from geoseg.outputs.geopackage.styles import Category, Style
 from geoseg.outputs.geopackage.writer import write_layer
 from geoseg.vector.ground import geodesic_measures
@@ -39,16 +39,7 @@ def superpixels_batch(
 ) -> pa.RecordBatch:
     """Return N superpixels as rows: their numbers, pixels (N,), means (C, N) of bands, and MultiPolygons (N,)."""
     areas, _ = geodesic_measures(polygons, crs)
-    columns = [
-        pa.array(ids, pa.int64()),
-        pa.array([""] * len(ids), pa.string()),
-        pa.array([UNSEEN] * len(ids), pa.string()),
-        pa.array(areas),
-        pa.array(pixels, pa.int64()),
-        *(pa.array(mean, pa.float32()) for mean in means),
-        polygon_column(polygons),
-    ]
-    return pa.RecordBatch.from_arrays(columns, schema=schema)
+    return layer_batch(schema, [ids, [""] * len(ids), [UNSEEN] * len(ids), areas, pixels, *means], polygons)
 
 
 def write_superpixels(

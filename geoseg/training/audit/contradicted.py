@@ -16,7 +16,7 @@ from torch import nn
 from geoseg.errors import ConfigError
 from geoseg.models.bundle import ModelBundle, load_model
 from geoseg.models.spec import ModelSpec
-from geoseg.outputs.geopackage.layer import GEOMETRY, PolygonLayer, polygon_column
+from geoseg.outputs.geopackage.layer import GEOMETRY, PolygonLayer, layer_batch
 from geoseg.outputs.geopackage.styles import Category, Style
 from geoseg.outputs.geopackage.writer import write_layer
 from geoseg.training.areas import AreaPixels, LabelledArea, blocks, shown
@@ -148,8 +148,7 @@ def write_doubts(path: Path, spec: TrainSpec, found: Sequence[Placed]) -> None:
     names = [c.name for c in spec.target.class_table]
     rows = [("unseen", d.doubt.kind, names[d.doubt.own], names[d.doubt.other], d.site, d.doubt.score) for d in found]
     columns = [[row[i] for row in rows] for i in range(6)]
-    arrays = [pa.array(c, field.type) for c, field in zip(columns, SCHEMA, strict=False)]
-    ground = polygon_column(np.array([d.shape for d in found], object))
+    batch = layer_batch(SCHEMA, columns, np.array([d.shape for d in found], object))
     layer = PolygonLayer(
         name="doubts",
         schema=SCHEMA,
@@ -160,4 +159,4 @@ def write_doubts(path: Path, spec: TrainSpec, found: Sequence[Placed]) -> None:
         style=Style("kind", tuple(Category(kind, kind, color) for kind, color in COLOURS.items())),
         provenance={"name": spec.name},
     )
-    write_layer(path, layer, [pa.RecordBatch.from_arrays([*arrays, ground], schema=SCHEMA)])
+    write_layer(path, layer, [batch])

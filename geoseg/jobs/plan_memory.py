@@ -1,0 +1,101 @@
+"""Memory of a plan: what its chunks and the stages after them hold, and how large chunks may be."""
+
+from collections.abc import Sequence
+from math import prod
+
+import numpy as np
+
+from geoseg.errors import MemoryBudgetError
+from geoseg.jobs.job import Job
+from geoseg.jobs.networks import call_bytes
+from geoseg.options.polygons import PolygonOptions
+from geoseg.tasks.buildings import drawn_layers
+from geoseg.tiling.memory import (
+    DETECTION_BYTES,
+    MASK_BYTES,
+    MIB,
+    Load,
+    largest_chunk_that_fits,
+    projected_bytes,
+)
+
+# Windows of 768 px are run 1.68 times as often as there are in chunks of 2048 px, 1.32 times in 4096, 1.13 in 8192
+# (``redundancy`` on 30,000 px square); larger chunks take more memory and resume in coarser steps.
+DEFAULT_CHUNK_PX = 4096
+
+
+def load_of(job: Job, *, lanes: int) -> Load:
+    """Return what running the chunks of a job holds, whatever their size."""
+    spec = job.spec
+    reducing, leaving = job.task.bytes_per_px(spec)
+    masks = 0 if spec.objects is None else spec.objects.per_window * prod(job.seen_shape) * job.batch
+    return Load(
+        grid=job.windows,
+        resampling=job.resampling,
+        bands=len(spec.source_bands) + len(spec.derived),
+        itemsize=np.dtype(job.scene.dtype).itemsize,
+        channels=spec.blended,
+        reducing_bytes=reducing,
+        leaving_bytes=leaving,
+        layer_bytes=job.bytes_per_px,
+        batch=job.batch,
+        answers=len(job.views) * len(job.bundles),
+        seen_px=prod(job.seen_shape),
+        images=len({str(b.spec.normalisation) for b in job.bundles}),
+        lanes=lanes,
+        weights_bytes=weights_bytes([b.weights.bytes for b in job.bundles]),
+        call_bytes=call_bytes(job) + masks,
+        table_bytes=0 if spec.objects is None else DETECTION_BYTES + MASK_BYTES // 8,
+    )
+
+
+def chunk_size(load: Load, asked: int | None, before: int | None, budget: int) -> int:
+    """Return the chunk size: as asked, as in the run that is resumed, or the largest that fits up to the default."""
+    largest = largest_chunk_that_fits(load, budget)
+    chosen = asked or before or min(largest, DEFAULT_CHUNK_PX)
+    needed = projected_bytes(load, chosen).total
+    if needed > budget:
+        way_out = "the unfinished job has them: allow more with --memory, or start over with --fresh"
+        raise MemoryBudgetError(
+            f"chunks of {chosen} px need {needed / MIB:.0f} MiB, but {budget / MIB:.0f} MiB are allowed; "
+            f"{f'the largest that fit are {largest} px' if asked else way_out}"
+        )
+    return chosen
+
+
+def needed_bytes(job: Job, polygons: PolygonOptions | None, *, lanes: int, budget: int, base: int) -> dict[str, int]:
+    """Return what the passes after the chunks take in a process of ``base`` bytes; raises MemoryBudgetError."""
+    needed: dict[str, int] = {"polygons": 0}
+    if polygons is not None:
+        from geoseg.vector.tiles.draw import projected_polygon_bytes  # numba, shapely and OGR: a map needs none of them
+
+        needed["polygons"] = projected_polygon_bytes(
+            job.scene.grid.shape,
+            lanes=lanes,
+            interior=drawn_layers(job)[1] is not None,
+            max_component_px=polygons.max_component_px,
+            base_bytes=base,
+        )
+    if job.spec.things:
+        from geoseg.jobs.objects import stage_bytes
+
+        needed |= stage_bytes(job, lanes=lanes, base_bytes=base)
+    for stage, total in needed.items():
+        if total > budget:
+            what, hint = f"objects, in stage {stage},", "or take fewer lanes"
+            if stage == "polygons":
+                what, hint = stage, "take fewer lanes, or run geoseg predict for the rasters alone"
+            raise MemoryBudgetError(
+                f"{what} of {job.scene.name} need {total / MIB:.0f} MiB, but {budget / MIB:.0f} MiB are allowed; "
+                f"allow more with --memory, {hint}"
+            )
+    return needed
+
+
+def weights_bytes(stored: Sequence[int]) -> int:
+    """Return what the weights of an ensemble hold at most while they are loaded; ``stored``: bytes of each file.
+
+    All of them as fp32, stored as fp16; beside the largest what its file held, as bytes and as tensors, and its tensors
+    as fp32 once more. Measured with resnet34 (24 M parameters): 272 MiB with one, 96 with each other one.
+    """
+    return 2 * sum(stored) + 4 * max(stored)
