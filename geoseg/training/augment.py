@@ -18,6 +18,7 @@ from geoseg.training.targets import IGNORE, UNKNOWN, BuildingTarget, ClassTarget
 from geoseg.values.box import Box
 
 COARSER = (1.3, 3.5)  # how many times coarser the pixels of a coarser sensor are
+PANSHARPENED = (2.0, 5.0)  # how many times coarser the colours of a pansharpened image are
 JPEG_QUALITY = (25, 90)
 ELASTIC = 0.02  # of a window's side: spread of the points that are moved
 HAZE_UNIT = np.float32(0.9)  # of the span from dark to bright: what haze brings all towards
@@ -173,7 +174,7 @@ def _block_means(band: NDArray[np.float32], times: int) -> NDArray[np.float32]:
 
 
 def _radiometry(image: NDArray[np.float32], recipe: Recipe, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Gamma, gain, offset, blur, coarse pixels, sharpening, gray, noise, JPEG of physical values, then normalised."""
+    """Gamma, gain, offset, blur, coarse pixels and colours, sharpening, gray, noise and JPEG of values; normalised."""
     change, mean, std = recipe.change, recipe.mean, recipe.std
     bands = len(image)
     low, high = (v[:, None, None] for v in recipe.span)
@@ -194,6 +195,8 @@ def _radiometry(image: NDArray[np.float32], recipe: Recipe, rng: np.random.Gener
         unit = gaussian_filter(unit, (0, sigma, sigma))
     if change.coarse > 0 and rng.random() < change.coarse:
         unit = _coarser(unit, float(np.exp(rng.uniform(*np.log(COARSER)))))
+    if change.pansharpen > 0 and rng.random() < change.pansharpen:
+        unit = _pansharpened(unit, rng)
     if change.sharpen > 0 and rng.random() < change.sharpen:
         unit = unit + np.float32(rng.uniform(0.2, 1.0)) * (unit - gaussian_filter(unit, (0, 1.5, 1.5)))
     if change.gray > 0 and rng.random() < change.gray:
@@ -232,6 +235,13 @@ def _coarser(unit: NDArray[np.float32], times: float) -> NDArray[np.float32]:
     image = torch.from_numpy(unit)[None]
     seen = torch.nn.functional.interpolate(image, size, mode="bilinear", antialias=True)
     return torch.nn.functional.interpolate(seen, (height, width), mode="bilinear")[0].numpy()
+
+
+def _pansharpened(unit: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Return the image (C, H, W) with the detail of its mean and colours of larger pixels, up to 1 px beside it."""
+    detail = np.nanmean(unit, 0, keepdims=True)
+    colour = _coarser(unit - detail, float(np.exp(rng.uniform(*np.log(PANSHARPENED)))))
+    return detail + np.roll(colour, rng.integers(-1, 2, 2), (1, 2))
 
 
 def compressed(unit: NDArray[np.float32], quality: int) -> NDArray[np.float32]:

@@ -63,6 +63,9 @@ class Augmentation(Value):
     blur: float = Field(0.2, ge=0, le=1, description="share of windows that are blurred")
     sharpen: float = Field(0.0, ge=0, le=1, description="share of windows whose edges are sharpened")
     coarse: float = Field(0.0, ge=0, le=1, description="share of windows shown as a coarser sensor would see them")
+    pansharpen: float = Field(
+        0.0, ge=0, le=1, description="share of windows whose colours are coarser than their detail, and misplaced"
+    )
     jpeg: float = Field(0.0, ge=0, le=1, description="share of windows compressed as JPEG")
     gray: float = Field(0.0, ge=0, le=1, description="share of windows whose bands are mixed with their mean")
     drop: float = Field(0.0, ge=0, le=1, description="share of windows that lack the optional bands")

@@ -1,5 +1,7 @@
 """Windows for training: pixels and labels move together, and radiometry keeps to what it is told."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.ndimage import maximum_filter, minimum_filter
@@ -172,6 +174,25 @@ def test_a_coarser_sensor_keeps_means_and_loses_detail():
     assert coarse.shape == plain.shape
     assert coarse[0].std() < 0.75 * plain[0].std()
     assert coarse[0].mean() == pytest.approx(plain[0].mean(), abs=0.02)
+
+
+def test_pansharpening_keeps_detail_and_coarsens_colours():
+    rng = np.random.default_rng(4)
+    pixels = AreaPixels(
+        rng.uniform(60, 90, (2, 90, 120)).astype(np.float32), np.ones((90, 120), bool), np.zeros((90, 120), np.int32)
+    )
+    recipe = Recipe(
+        64, PLAIN, CLASSES, MEAN, np.array([10, 10], np.float32), (np.zeros(2, "f4"), np.full(2, 255, "f4"))
+    )
+    change = PLAIN.model_copy(update={"pansharpen": 1.0})
+    plain, changed = (
+        random_window(pixels, replace(recipe, change=c), np.random.default_rng(9))[0] * 10 + MEAN[:, None, None]
+        for c in (PLAIN, change)
+    )
+    np.testing.assert_allclose(changed.mean(0), plain.mean(0), atol=0.01)
+    colour, own = changed[0] - changed[1], plain[0] - plain[1]
+    assert 0 < np.abs(np.diff(colour)).mean() < 0.5 * np.abs(np.diff(own)).mean()
+    assert colour.mean() == pytest.approx(own.mean(), abs=0.5)
 
 
 @pytest.mark.parametrize("bands", [2, 3])
