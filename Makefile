@@ -3,6 +3,8 @@
 .PHONY: help demo test test-fast test-faults test-all lint bench lock clean
 BIN := .venv/bin
 READY := .venv/.ready
+# Images of containers often set it. Without cached byte code each process that a test starts compiles torch anew: 3 s.
+unexport PYTHONDONTWRITEBYTECODE
 
 help: ## list the targets
 	@awk -F ': .*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
