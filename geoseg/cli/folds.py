@@ -1,5 +1,6 @@
 """geoseg train --folds: one bundle for each part of the ground that validates, and one table of all of them."""
 
+from collections.abc import Mapping
 from math import isnan
 from pathlib import Path
 from statistics import mean, stdev
@@ -64,15 +65,24 @@ def kept_epoch(folder: Path) -> "Epoch":
 
 def fold_table(epochs: "list[Epoch]", names: list[str]) -> str:
     """Return a row of scores for each fold, their mean, and their standard deviation (n - 1), of folds with truth."""
-    scores = [[*epoch.iou, *epoch.errors] for epoch in epochs]
-    of_names = [[v for v in column if not isnan(v)] for column in zip(*scores, strict=True)]
+    of_names = [[v for v in column if not isnan(v)] for column in zip(*map(_scores, epochs), strict=True)]
     means = [mean(known) if known else float("nan") for known in of_names]
     spreads = [stdev(known) if len(known) > 1 else float("nan") for known in of_names]
-    rows = [
-        [fold, epoch.number, *map(_cell, row)] for fold, (epoch, row) in enumerate(zip(epochs, scores, strict=True))
-    ]
     ends = [["mean", "–", *map(_cell, means)], ["spread", "–", *map(_cell, spreads)]]
-    return table([*rows, *ends], head=["fold", "epoch", *names])
+    return table([*_rows(dict(enumerate(epochs))), *ends], head=["fold", "epoch", *names])
+
+
+def scores_table(epochs: "Mapping[str, Epoch]", names: list[str]) -> str:
+    """Return a row of scores for each model, by its name."""
+    return table(_rows(epochs), head=["model", "epoch", *names])
+
+
+def _rows(epochs: "Mapping[str, Epoch] | Mapping[int, Epoch]") -> list[list[object]]:
+    return [[name, epoch.number, *map(_cell, _scores(epoch))] for name, epoch in epochs.items()]
+
+
+def _scores(epoch: "Epoch") -> list[float]:
+    return [*epoch.iou, *epoch.errors]
 
 
 def _cell(value: float) -> str:

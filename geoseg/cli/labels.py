@@ -10,6 +10,8 @@ from geoseg.cli.table import table
 from geoseg.disk.places import refuse_file
 from geoseg.errors import ConfigError
 
+SURE = 0.9  # probability from which a model's own answer is a label
+
 
 @spread
 def labels(
@@ -28,7 +30,7 @@ def labels(
     confidence: Annotated[
         float | None,
         typer.Option(
-            min=0, max=1, help="Of pseudo: the least probability of a label; below it is void (default: 0.9)."
+            min=0, max=1, help=f"Of pseudo: the least probability of a label; below it is void (default: {SURE})."
         ),
     ] = None,
     column: Annotated[
@@ -66,23 +68,21 @@ def labels(
         )
     refuse_file(output, overwrite=overwrite, inputs=[*([marks] if marks else []), *(scene.files or ())])
     from geoseg.models.bundle import load_model
-    from geoseg.training.pseudo import pseudo_labels
+    from geoseg.training.pseudo import write_pseudo_labels
     from geoseg.training.weak import Marks, weak_labels, write_labels
 
     opened = scene.open()
     if model is not None and method == "pseudo":
         bundle = load_model(model)
-        least = 0.9 if confidence is None else confidence
-        classes, ids = bundle.spec.class_map, pseudo_labels(opened, bundle, confidence=least)
-        source = f"{bundle.spec.name} {bundle.digest[:12]}, confidence {least:g} and more"
-        told = f"{(ids == 0).mean():.1%} of the scene is void: no data, or less sure"
+        ids = write_pseudo_labels(output, opened, bundle, confidence=SURE if confidence is None else confidence)
+        classes, told = bundle.spec.class_map, f"{(ids == 0).mean():.1%} of the scene is void: no data, or less sure"
     else:
         assert marks is not None  # refused above
         read = Marks.read(marks, opened.grid, column=column, kind=kind)
         made = weak_labels(opened, read, rest=rest)
         unclear = f", {made.unclear} without a difference to their surroundings: void" if made.unclear else ""
         classes, ids, source = read.classes, made.ids, f"{len(read.ids)} {read.kind}"
+        write_labels(output, ids, opened, classes, source=source)
         told = f"weak labels of {source}{unclear}"
-    write_labels(output, ids, opened, classes, source=source)
     print(table([[c.name, str(int((ids == c.id).sum()))] for c in classes], head=["class", "pixels"]))
     print(f"\n{told}\n{output}")

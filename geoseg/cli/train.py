@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from geoseg.cli.epochs import curves, gap_line, plot, score_names, table_head, table_row, told, write_table
+from geoseg.cli.labels import SURE
 from geoseg.cli.options import AllowFactory, AllowNetwork, Overwrite, TalkFlags, spread, target
 from geoseg.cli.stopping import terminable
 from geoseg.cli.trained import judged
@@ -56,6 +57,14 @@ def train(
         int | None,
         typer.Option("--folds", min=2, help="Train as many bundles, OUT/fold-N, each validated on another part."),
     ] = None,
+    self_train: Annotated[
+        list[str] | None,
+        typer.Option("--self-train", metavar="SCENE", help="A scene without labels, once for each, to learn of too."),
+    ] = None,
+    confidence: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Of --self-train: probability from which OUT/teacher's answer is a label."),
+    ] = SURE,
     allow_factory: AllowFactory = False,
     allow_network: AllowNetwork = False,
     overwrite: Overwrite = False,
@@ -77,16 +86,24 @@ def train(
         loaded = loaded.with_fold(fold, folds=folds)
     elif folds is not None:
         loaded.with_fold(0, folds=folds)  # refuses a split that has none
+    if self_train and (fold, folds) != (None, None):
+        raise ConfigError("--self-train: one training, of one split; leave --fold and --folds out")
     if dry_run:
         print_plan(loaded, options)
         return
     with terminable("run the same command again, it goes on where it was"), talk.listener() as listen:
-        if folds is None or fold is not None:
-            run(loaded, options, overwrite=overwrite, listen=listen, allow_network=allow_network)
-            return
-        from geoseg.cli.folds import run_folds
+        if self_train:
+            from geoseg.cli.self_train import run_self_training
 
-        run_folds(loaded, folds, options, overwrite=overwrite, listen=listen, allow_network=allow_network)
+            run_self_training(
+                loaded, self_train, confidence, options, overwrite=overwrite, listen=listen, allow_network=allow_network
+            )
+        elif folds is None or fold is not None:
+            run(loaded, options, overwrite=overwrite, listen=listen, allow_network=allow_network)
+        else:
+            from geoseg.cli.folds import run_folds
+
+            run_folds(loaded, folds, options, overwrite=overwrite, listen=listen, allow_network=allow_network)
 
 
 def run(
@@ -235,6 +252,7 @@ def _trained(
     fitted = fit(
         spec, samples, on_epoch=on_epoch, on_step=told(spec, listen), checkpoint=Checkpoint(kept), device=device
     )
+    write_table(folder / TABLE_FILE, fitted.epochs, names)  # of what a killed one had trained, too
     if (gap := scattered_gap(spec, samples, fitted.network, fitted.spec)) is not None:
         print(gap_line(fitted.spec, gap))
         facts = {**fitted.spec.training, "scattered_iou": list(gap)}

@@ -129,9 +129,9 @@ class _Loop:
             while len(self.table) < plan.epochs and since_best(self.table) < plan.patience:
                 with closing(self._batches(recipe)) as drawn:
                     self._epoch(drawn, on_step, checkpoint)
+                self._keep(checkpoint)  # before what it tells: a bundle without a checkpoint would be somebody's
                 if on_epoch is not None:
                     on_epoch(self.table[-1], self._fitted())
-                self._keep(checkpoint)
         except KeyboardInterrupt:
             log.warning("interrupted after %d epochs; the best network so far is kept", len(self.table))
             if not self.table:

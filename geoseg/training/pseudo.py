@@ -3,6 +3,8 @@
 Of a larger model, or one of more bands, they are a teacher's answers for a student (distillation by hard labels).
 """
 
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,6 +13,7 @@ from geoseg.jobs.sums import Blended
 from geoseg.models.bundle import ModelBundle
 from geoseg.scenes.scene import Scene
 from geoseg.training.calibrate import LEAST_P, thresholds_of
+from geoseg.training.weak import write_labels
 from geoseg.trust.calibration import decided, of_classes, scaled
 from geoseg.values.classes import NODATA
 from geoseg.values.scaling import Scaling
@@ -39,3 +42,14 @@ def pseudo_labels(scene: Scene, bundle: ModelBundle, *, confidence: float) -> ND
         part = out[box.within(scene.grid.box)]
         part[valid] = np.where(sure, ids_of[at], NODATA)
     return out
+
+
+def write_pseudo_labels(path: Path, scene: Scene, bundle: ModelBundle, *, confidence: float) -> NDArray[np.uint8]:
+    """Write pseudo-labels as a raster of classes, and return them.
+
+    Raises what ``pseudo_labels`` does, and OutputError.
+    """
+    ids = pseudo_labels(scene, bundle, confidence=confidence)
+    source = f"{bundle.spec.name} {bundle.digest[:12]}, confidence {confidence:g} and more"
+    write_labels(path, ids, scene, bundle.spec.class_map, source=source)
+    return ids
