@@ -31,6 +31,7 @@ from geoseg.jobs.targets import refuse_if_disk_is_short
 from geoseg.models.bundle import backends_of
 from geoseg.options.polygons import PolygonOptions
 from geoseg.options.run import RunOptions
+from geoseg.outputs.run_json import REPORTED
 from geoseg.tiling.memory import GDAL_CACHE_BYTES
 
 if TYPE_CHECKING:
@@ -236,7 +237,7 @@ def _conclude(
     paths = publish(work, built, content, spent=not kept)
     if not kept:
         work.remove()
-    if request.options.report:
+    if request.options.report or all((request.out / name).is_file() for name in REPORTED):
         from geoseg.jobs.report import report  # PIL and sqlite3: most runs need neither
 
         paths |= {path.name: path for path in report(request.out)}

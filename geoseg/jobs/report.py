@@ -15,11 +15,10 @@ from geoseg.errors import InputError
 from geoseg.jobs.build import sha256_of
 from geoseg.outputs.page import Html, figure, legend, page, side_by_side, table, tag, write_page
 from geoseg.outputs.project import write_project
-from geoseg.outputs.run_json import RUN_FILE, RunJson, finished_run
-from geoseg.outputs.stac_item import ITEM, stac_item
+from geoseg.outputs.run_json import ITEM, REPORT, RUN_FILE, SUMS, RunJson, finished_run
+from geoseg.outputs.stac_item import stac_item
 from geoseg.scenes.pictures import Rgb, boundaries, data_address, drawn, of_bands, of_classes
 
-REPORT, SUMS = "report.html", "SHA256SUMS"
 LOOK_PX = 560  # longer side of a picture
 BINS = 10
 

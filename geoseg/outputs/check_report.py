@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from geoseg.outputs.page import html
-from geoseg.outputs.project import PROJECT, read_project
-from geoseg.outputs.run_json import RunJson
-from geoseg.outputs.stac_item import ITEM, SHA256, stac_item
+from geoseg.outputs.project import read_project
+from geoseg.outputs.run_json import ITEM, PROJECT, REPORT, SUMS, RunJson
+from geoseg.outputs.stac_item import SHA256, stac_item
 
 Found = tuple[str, bool, str]  # what was looked at, whether it holds, and what was found
 FETCHED = re.compile(r'(?:src|href)="(?!data:)[^"]*"|<script|@import|url\(')
@@ -49,6 +49,6 @@ def _sums(path: Path, run: RunJson) -> Iterator[Found]:
 CHECKS: dict[str, Callable[[Path, RunJson], Iterator[Found]]] = {
     PROJECT: _project,
     ITEM: _item,
-    "report.html": _page,
-    "SHA256SUMS": _sums,
+    REPORT: _page,
+    SUMS: _sums,
 }

@@ -10,12 +10,11 @@ from xml.etree import ElementTree as ET
 
 from geoseg.disk.files import atomic
 from geoseg.disk.places import STYLE
-from geoseg.outputs.run_json import RunJson
+from geoseg.outputs.run_json import PROJECT, RunJson
 from geoseg.values.classes import ClassInfo
 from geoseg.values.grid import pyproj_crs
 from geoseg.values.layers import Layer
 
-PROJECT = "run.qgz"
 FIXED_TIME = (1980, 1, 1, 0, 0, 0)
 HEAD = "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n"
 SETTINGS = (  # of the project: relative paths, and that its CRS counts

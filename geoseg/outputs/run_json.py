@@ -19,6 +19,7 @@ from geoseg.values.grid import Grid
 from geoseg.values.layers import Layer, class_layer, probability_layer
 
 RUN_FILE = "run.json"
+REPORT, PROJECT, ITEM, SUMS = REPORTED = ("report.html", "run.qgz", "item.json", "SHA256SUMS")  # for people
 # What ``RunJson.read`` raises for a damaged file, or one of somebody else; RecursionError: a million brackets.
 UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
 KEYS = ("software", "version", "model", "input", "grid", "classes", "outputs")

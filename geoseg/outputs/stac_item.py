@@ -9,7 +9,6 @@ import numpy as np
 from geoseg.outputs.run_json import RunJson
 from geoseg.values.grid import lonlat, pyproj_crs
 
-ITEM = "item.json"
 EXTENSIONS = tuple(
     f"https://stac-extensions.github.io/{name}/schema.json"
     for name in ("projection/v2.0.0", "processing/v1.2.0", "classification/v2.0.0", "file/v2.1.0")

@@ -33,6 +33,9 @@ def test_a_run_reports_of_itself_where_it_is_asked_to(tiny_scene: Path, tiny_bun
     result = geoseg.predict(tiny_scene, tiny_bundle, tmp_path / "out", options=options)
     assert {"report.html", "run.qgz", "item.json", "SHA256SUMS"} <= result.paths.keys()
     assert faults(tmp_path / "out") == []
+    other = geoseg.RunOptions(engine="sync", layers=("classes",), overwrite=True)
+    geoseg.predict(tiny_scene, tiny_bundle, tmp_path / "out", options=other)
+    assert faults(tmp_path / "out") == []  # what was said of the run before is said anew
 
 
 def faults(folder: Path) -> list[str]:
