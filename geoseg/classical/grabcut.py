@@ -11,16 +11,19 @@ SMOOTH = 6.0  # what it costs to part two neighbours that are equal, in units of
 SURE = 1e5
 
 
-def grabcut(image: Floats, inside: NDArray[np.bool_], around: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def grabcut(
+    image: Floats, inside: NDArray[np.bool_], around: NDArray[np.bool_], *, start: NDArray[np.bool_] | None = None
+) -> NDArray[np.bool_]:
     """Return the object (H, W) within ``inside``; nothing where that looks as what is ``around`` does.
 
-    image: (C, H, W). Pixels that are in neither, such as those of other objects, say nothing.
+    image: (C, H, W). Pixels that are in neither, such as those of other objects, say nothing. start: the first guess
+    of the object, None: all that is ``inside``.
     """
     if not around.any():
         return inside.copy()
     image = standardised(image)
     pixels = image.reshape(len(image), -1).T
-    found = inside.copy()
+    found = inside.copy() if start is None else start & inside
     for _ in range(ROUNDS):
         if not found.any():
             break

@@ -41,6 +41,10 @@ VERBS = {
         "Regularise building footprints that come from elsewhere; their attributes stay, and columns say what was "
         "done.",
     ),
+    "refine": (
+        "refine",
+        "Draw polygons that come from elsewhere to what a scene shows; attributes stay, and columns say what was done.",
+    ),
     "advise": (
         "advise",
         "Say which task, network, loss, split and how many labels a need asks for, and what not to do.",

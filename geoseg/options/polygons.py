@@ -10,7 +10,7 @@ Detail = Literal["plain", "normal", "fine"]
 Split = Literal["borders", "necks", "none"]
 VectorFormat = Literal["gpkg", "parquet", "fgb", "geojson", "shp", "shz"]
 
-_FORMAT = Option(
+VECTOR_FORMAT = Option(
     "What polygons are written as: GeoPackage, GeoParquet, FlatGeobuf, GeoJSON, Shapefile, or one in an archive.",
     unset="by the suffix, else gpkg",
 )
@@ -57,7 +57,7 @@ class PolygonOptions(Checked):
             limit=at_least(512**2),
         ),
     ] = 2**23
-    vector_format: Annotated[VectorFormat | None, _FORMAT] = None
+    vector_format: Annotated[VectorFormat | None, VECTOR_FORMAT] = None
 
     @property
     def splits(self) -> bool:
@@ -82,4 +82,4 @@ class RegularizeOptions(Checked):
     ] = None
     min_area_m2: Annotated[float, Option("Smaller footprints are left out.", limit=at_least(0))] = 0.0
     min_hole_m2: Annotated[float, Option("Smaller holes are filled.", limit=at_least(0))] = 0.0
-    vector_format: Annotated[VectorFormat | None, _FORMAT] = None
+    vector_format: Annotated[VectorFormat | None, VECTOR_FORMAT] = None

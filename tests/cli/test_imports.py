@@ -30,6 +30,7 @@ MAY_LOAD: dict[str, tuple[set[str], int]] = {
     "labels import, refused": (set(), 3),
     "train, refused": (set(), 5),
     "regularize, refused": (set(), 2),
+    "refine, refused": (set(), 2),
     "fetch-tiles, refused": (set(), 5),
     "qgis": (set(), 0),
     "demo, refused": ({"shapely"}, 5),
@@ -68,8 +69,8 @@ CHAINS = (
         "review, refused", "monitor, refused", "clean, refused", "annotations, refused",
         "advise", "autoconfig, refused", "labels, refused", "labels export, refused", "labels import, refused",
         "calibrate, refused", "check-labels, refused",
-        "train, refused", "regularize, refused", "fetch-tiles, refused", "qgis", "demo, refused", "check", "evaluate",
-        "areas", "report", "change", "vectorize", "regularize", "buildings", "train",
+        "train, refused", "regularize, refused", "refine, refused", "fetch-tiles, refused", "qgis", "demo, refused",
+        "check", "evaluate", "areas", "report", "change", "vectorize", "regularize", "buildings", "train",
     ),
     ("finish", "predict", "plan", "run", "batch", "verify, refused"),
 )  # fmt: skip
@@ -164,6 +165,7 @@ def arguments(tiny_scene, tiny_bundle, tiny_truth, finished_run, tmp_path_factor
         "qgis": ["qgis", "zip", "-o", folder / "plugin.zip"],
         "vectorize": ["vectorize", classes, "-o", folder / "drawn.gpkg", "--class-id", "2", "-q"],
         "regularize": ["regularize", tiny_truth, "-o", folder / "straight.gpkg", "-q"],
+        "refine, refused": ["refine", tiny_truth, tiny_scene, "-o", folder / "straight.txt"],
         "regularize, refused": ["regularize", tiny_truth, "-o", folder / "straight.txt"],
     }
 
