@@ -52,10 +52,12 @@ def resolve_overlaps(
     leaves = (fallback == FITTED) & leaves_reach(polygons, contours)
     changed = np.arange(len(polygons))
     while len(changed):
-        failed = set(changed[~shapely.is_valid(polygons[changed]) | leaves[changed]].tolist())
+        broken = set(changed[~shapely.is_valid(polygons[changed]) | leaves[changed]].tolist())
         leaves[:] = False
-        touched = set()
+        failed, touched = set(broken), set()
         for i, j in overlaps(polygons, changed):
+            if {i, j} & broken:  # what replaces it may keep clear of the other
+                continue
             if (i, j) in exempt or shapely.disjoint(polygons[i], polygons[j]):  # since an earlier pair was trimmed
                 continue
             loser, winner = sorted((i, j), key=lambda k: (fallback[k], iou[k], k))

@@ -48,6 +48,16 @@ def test_what_is_invalid_is_given_up_and_what_only_touches_is_left_alone():
     assert polygons[1].equals(box(10, 0, 20, 10))
 
 
+def test_the_neighbour_of_what_is_given_up_keeps_its_shape():
+    far, house = (
+        box(-40, 0, 10, 10),
+        box(9, 0, 20, 10),
+    )  # the first leaves the reach of its contour; the second fits worse
+    polygons, kept, trimmed = resolved([far, house], [box(0, 0, 8, 10), box(9, 0, 20, 10.5)], [0.95, 0.9])
+    assert (kept, trimmed) == ([True, False], [False, False])
+    assert polygons[1].equals(house)
+
+
 def test_a_row_of_overlapping_houses_all_keep_their_shape():
     houses = [box(10 * i, 0, 10 * i + 10.4, 10) for i in range(8)]
     contours = [box(10 * i + 0.5, 0, 10 * i + 9.5, 10) for i in range(8)]
