@@ -1,7 +1,7 @@
 """geoseg clean: a class map without thin parts, gaps and small patches."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -9,6 +9,9 @@ from geoseg.cli.options import Overwrite, spread, target
 from geoseg.cli.table import table
 from geoseg.disk.places import refuse_file, refuse_suffix
 from geoseg.options.clean import CleanOptions
+
+if TYPE_CHECKING:
+    from geoseg.scenes.scene import Scene
 
 
 @spread
@@ -19,16 +22,30 @@ def clean(
         Path,
         target("GeoTIFF to write."),
     ],
+    scene: Annotated[
+        str | None, typer.Option(help="The scene that --crf looks at (default: that of the run).", metavar="FILE")
+    ] = None,
     options: CleanOptions,
     overwrite: Overwrite = False,
 ) -> None:
     """Take thin parts, gaps and small patches out of a class map, the same for any tiling.
 
-    Opening comes first, then closing, then the sieve; nodata stays.
+    First neighbours agree (--crf), then comes opening, then closing, then the sieve; nodata stays.
     """
     refuse_suffix(output, (".tif", ".tiff"))
     refuse_file(output, overwrite=overwrite, inputs=[])
     from geoseg.jobs.clean import clean as write
 
-    pixels = write(source, output, options=options, overwrite=overwrite)
+    image = _scene(source, scene) if options.crf else None
+    pixels = write(source, output, options=options, scene=image, overwrite=overwrite)
     print(f"{table([[name, count] for name, count in pixels.items()], head=['class', 'pixels'])}\n\n{output}")
+
+
+def _scene(source: str, named: str | None) -> "Scene":
+    from geoseg.config.load import scene_of_run
+    from geoseg.errors import ConfigError
+    from geoseg.scenes.open import open_scene
+
+    if named is None and not Path(source).is_dir():
+        raise ConfigError(f"{source}: name the scene that crf looks at with --scene")
+    return open_scene(named) if named is not None else scene_of_run(Path(source))

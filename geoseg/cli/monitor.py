@@ -1,7 +1,7 @@
 """geoseg monitor: how far runs drift."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -9,9 +9,6 @@ from geoseg.cli.options import Overwrite, named_path, spread, target
 from geoseg.cli.table import table
 from geoseg.disk.places import refuse_file, refuse_suffix
 from geoseg.errors import FaultFoundError
-
-if TYPE_CHECKING:
-    from geoseg.scenes.scene import Scene
 
 
 @spread
@@ -40,24 +37,14 @@ def monitor(
     """
     refuse_suffix(output, (".html", ".htm"))
     refuse_file(output, overwrite=overwrite, inputs=[])
+    from geoseg.config.load import scene_of_run
     from geoseg.jobs.monitor import Alert, drift_page, watch
     from geoseg.outputs.page import write_page
 
     alerts, others = [Alert.parse(text) for text in alert or ()], against or []
-    found = watch(folders, scene_of=_scene_of, psi=psi, alerts=alerts, against=others)
+    found = watch(folders, scene_of=scene_of_run, psi=psi, alerts=alerts, against=others)
     write_page(output, drift_page(found, psi=psi, against=others))
     rows = [[one.name, one.finished, f"{max(one.psi.values()):.3f}", "; ".join(one.faults) or "–"] for one in found]
     print(f"{table(rows, head=['run', 'finished', 'largest index', 'beyond its bounds'])}\n\n{output}")
     if faulty := [one.name for one in found if one.faults]:
         raise FaultFoundError(f"{len(faulty)} of {len(found)} runs are beyond their bounds: {', '.join(faulty[:5])}")
-
-
-def _scene_of(folder: Path) -> "Scene":
-    from geoseg.config.jobs import BatchConfig, TrainConfig
-    from geoseg.config.load import load_config
-    from geoseg.errors import InputError
-
-    config = load_config(folder / "run.json")
-    if isinstance(config, BatchConfig | TrainConfig):
-        raise InputError(f"{folder}: no run over a scene")
-    return config.open()

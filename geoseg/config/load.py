@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
-from geoseg.config.jobs import CONFIGS, TEXTS, Config
+from geoseg.config.jobs import CONFIGS, TEXTS, BatchConfig, Config, TrainConfig
 from geoseg.config.permissions import NOTHING, Allowed, refuse_what_is_not_allowed
 from geoseg.errors import ConfigError, InputError, OutputError
 from geoseg.untrusted.strict_yaml import parse_yaml
@@ -15,8 +15,7 @@ from geoseg.untrusted.text import one_line, parse_json, read_text_file, shown
 from geoseg.untrusted.validation import in_words
 
 if TYPE_CHECKING:
-    pass
-
+    from geoseg.scenes.scene import Scene
 
 OWN_FILES = ("run.json", "plan.json")  # geoseg writes them: they hold a config beside other things
 WANTED = {  # keys whose text is read, and how to write it
@@ -110,3 +109,11 @@ def _kind(path: Path, content: Mapping[str, Any]) -> type[Config]:
         fault = "missing" if job is None else f"{shown(job)} is not known"
         raise ConfigError(f"{path}: job: {fault}; choose {', '.join(CONFIGS)}")
     return CONFIGS[job]
+
+
+def scene_of_run(folder: Path) -> "Scene":
+    """Open the scene of a finished run, as its run.json has it; raises InputError where it has none."""
+    config = load_config(folder / OWN_FILES[0])
+    if isinstance(config, BatchConfig | TrainConfig):
+        raise InputError(f"{folder}: no run over a scene")
+    return config.open()

@@ -11,12 +11,11 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from geoseg import __version__
 from geoseg.classical.superpixels import SuperpixelRules, superpixels
 from geoseg.disk.places import refuse_file
-from geoseg.errors import ConfigError, InputError, MemoryBudgetError
+from geoseg.errors import ConfigError, MemoryBudgetError
 from geoseg.executors.open import open_engine
 from geoseg.jobs.instances import in_order
 from geoseg.options.run import EngineOptions
@@ -26,9 +25,8 @@ from geoseg.outputs.cog.layers_of_parts import LayersOfParts
 from geoseg.outputs.cog.parts import PartEncoder, write_part
 from geoseg.outputs.cog.tiff import TILE_PX
 from geoseg.outputs.geopackage.superpixels import superpixel_schema, superpixels_batch, write_superpixels
+from geoseg.scenes.as_bytes import SceneAsBytes
 from geoseg.scenes.raster_grid import place_tags
-from geoseg.scenes.reading import read
-from geoseg.scenes.sample import sample
 from geoseg.scenes.scene import Scene
 from geoseg.tiling.memory import GDAL_CACHE_BYTES, MIB, PLAIN_BASE_BYTES
 from geoseg.tiling.overviews import levels_within
@@ -39,7 +37,6 @@ from geoseg.vector.pixels.labels import label_polygons
 SIDE_PX = 1024  # of a tile
 IDS = Layer("segment", "ids", "segments.tif", dtype="uint32", description="Number of the superpixel, 0: nodata")
 MOST_SUPERPIXELS = 2**31 - 1
-TAIL = 0.02  # share of a band's pixels at either end that is as dark, or as bright, as can be
 PX_BYTES = 56  # of a pixel that a task works on, beside its bands: lattice, passes, outlines
 
 
@@ -47,18 +44,16 @@ PX_BYTES = 56  # of a pixel that a task works on, beside its bands: lattice, pas
 class Cutting:
     """A scene, and how it is cut; picklable."""
 
-    scene: Scene
-    """With the bands that count."""
+    image: SceneAsBytes
+    """The scene."""
     rules: SuperpixelRules
     """How superpixels are made."""
-    range: tuple[tuple[float, float], ...]
-    """Of each band, the physical values that become 0 and 255."""
     folder: Path
     """Where the parts lie."""
 
     def tiles(self) -> Iterator[Box]:
         """Yield what is cut at once, row by row."""
-        return self.scene.grid.box.blocks(SIDE_PX)
+        return self.image.scene.grid.box.blocks(SIDE_PX)
 
     def part(self, tile: Box) -> Path:
         """Where the part of a tile lies."""
@@ -66,21 +61,9 @@ class Cutting:
 
     def around(self, tile: Box, px: int) -> Box:
         """Return a tile with ``px`` pixels around it, as far as there are any."""
-        box = tile.grown(px).clip(self.scene.grid.box)
+        box = tile.grown(px).clip(self.image.scene.grid.box)
         assert box is not None  # it holds the tile
         return box
-
-    def values(self, box: Box) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Return physical values (C, h, w) of a box, and which pixels are valid."""
-        raster = read(self.scene, box)
-        return self.scene.physical(raster.data.astype(np.float32)), raster.valid
-
-    def image(self, box: Box) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-        """Return the bands of a box as bytes (C, h, w), and which pixels are valid."""
-        values, valid = self.values(box)
-        low, high = np.array(self.range, np.float32).T[:, :, None, None]
-        values = (values - low) * (255 / (high - low))
-        return np.rint(np.clip(np.where(valid, values, 0), 0, 255)).astype(np.uint8), valid
 
 
 def segment(
@@ -111,7 +94,7 @@ def segment(
     with open_engine(run) as engine, TemporaryDirectory(prefix=".segment-", dir=path.parent) as folder:
         resources = engine.resources()
         _refuse_if_large(scene, rules, resources.lanes, resources.budget_bytes(run.memory_bytes))
-        cutting = Cutting(scene=scene, rules=rules, range=_ranges(scene), folder=Path(folder))
+        cutting = Cutting(image=SceneAsBytes.of(scene), rules=rules, folder=Path(folder))
         parts = dict(zip(cutting.tiles(), engine.map(partial(_cut, cutting), cutting.tiles()), strict=True))
         if raster is not None:
             raster.parent.mkdir(parents=True, exist_ok=True)
@@ -120,13 +103,6 @@ def segment(
         rows = engine.map(partial(_outlined, cutting, parts, schema), cutting.tiles())
         provenance = {"software": "geoseg", "version": __version__, "input": [Path(f).name for f in scene.files]}
         return write_superpixels(path, in_order(rows), schema=schema, crs=scene.grid.crs, provenance=provenance)
-
-
-def _ranges(scene: Scene) -> tuple[tuple[float, float], ...]:
-    found = sample(scene).quantiles(scene, TAIL)
-    if found is None:
-        raise InputError(f"{scene.name}: no valid pixel was found in a sample of it; see its nodata and masks")
-    return tuple((float(low), float(high) if high > low else float(low) + 1) for low, _, high in found)
 
 
 def _refuse_if_large(scene: Scene, rules: SuperpixelRules, lanes: int, budget: int) -> None:
@@ -143,18 +119,18 @@ def _refuse_if_large(scene: Scene, rules: SuperpixelRules, lanes: int, budget: i
 def _cut(cutting: Cutting, tile: Box) -> Path:
     """Write the superpixels of a tile as a part."""
     box = cutting.around(tile, cutting.rules.halo_px)
-    image, valid = cutting.image(box)
-    found = superpixels(image, valid, (box.row0, box.col0), cutting.scene.grid.shape, cutting.rules)
+    image, valid = cutting.image.image(box)
+    found = superpixels(image, valid, (box.row0, box.col0), cutting.image.scene.grid.shape, cutting.rules)
     encoder = PartEncoder(tile.shape, (IDS,), overviews=levels_within(SIDE_PX, TILE_PX))
     encoder.add({IDS.name: np.ascontiguousarray(found[tile.within(box)])})
     path = cutting.part(tile)
-    write_part(path, encoder.finish(), grid=cutting.scene.grid.crop(tile), record={})
+    write_part(path, encoder.finish(), grid=cutting.image.scene.grid.crop(tile), record={})
     return path
 
 
 def _outlined(cutting: Cutting, parts: Mapping[Box, Path], schema: pa.Schema, tile: Box) -> tuple[int, pa.RecordBatch]:
     """Return the tile's first row, and the superpixels whose cells begin in it: none reaches beyond the next cells."""
-    spacing, grid = cutting.rules.spacing_px, cutting.scene.grid
+    spacing, grid = cutting.rules.spacing_px, cutting.image.scene.grid
     box = cutting.around(tile, 2 * spacing + 1)
     (ids,) = LayersOfParts(parts, (IDS,)).read([IDS.name], box)
     labels = ids.astype(np.int32)
@@ -164,7 +140,7 @@ def _outlined(cutting: Cutting, parts: Mapping[Box, Path], schema: pa.Schema, ti
     value, polygons = label_polygons(labels, (box.row0, box.col0), grid.transform)
     found, at = np.unique(labels[own], return_inverse=True)
     polygons = polygons[np.searchsorted(value, found)]
-    values, _ = cutting.values(box)
+    values, _ = cutting.image.values(box)
     pixels = np.bincount(at, minlength=len(found))
     means = [np.bincount(at, weights=band[own], minlength=len(found)) / np.maximum(pixels, 1) for band in values]
     return tile.row0, superpixels_batch(found, pixels, np.array(means), polygons, crs=grid.crs, schema=schema)

@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated
 
-from geoseg.options.option import Checked, Option, at_least
+from geoseg.options.option import Checked, Option, at_least, span
+
+MOST_STEPS, MOST_RADIUS_PX = 20, 8  # sums of 32 bits hold the neighbours
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,6 +15,14 @@ class CleanOptions(Checked):
 
     TOPIC = "Clean"
 
+    crf: Annotated[
+        int,
+        Option(
+            "Steps in which pixels that are near and alike in the scene agree on their class; 0: none.",
+            limit=span(0, MOST_STEPS),
+        ),
+    ] = 0
+    crf_radius_px: Annotated[int, Option("How far --crf looks in a step.", limit=span(1, MOST_RADIUS_PX))] = 3
     open_m: Annotated[
         float, Option("Radius of a disc: parts that it does not fit into go to what is around.", limit=at_least(0))
     ] = 0.0
@@ -28,7 +38,7 @@ class CleanOptions(Checked):
     ] = None
 
     def _faults(self) -> Iterator[str]:
-        if not (self.open_m or self.close_m or self.sieve_m2):
-            yield "nothing to do: give --open-m, --close-m or --sieve-m2"
+        if not (self.crf or self.open_m or self.close_m or self.sieve_m2):
+            yield "nothing to do: give --crf, --open-m, --close-m or --sieve-m2"
         if self.close_m and self.of is None:
             yield "close-m: say which class with --of; closing every class would give their gaps to none"

@@ -1,7 +1,10 @@
 """geoseg clean: the same file for any tiles, with names, colours and areas."""
 
+import shutil
+
 import numpy as np
 import rasterio
+from conftest import write_tif
 
 from geoseg.cli import main
 from geoseg.jobs import clean as job
@@ -33,3 +36,26 @@ def test_what_cannot_be_done_is_said(finished_run, tmp_path, capsys):
         assert main([*out, *flags]) == 2
         assert message in capsys.readouterr().err
     assert not (tmp_path / "made.tif").exists()
+
+
+def test_neighbours_agree_the_same_in_any_tiles(finished_run, tiny_scene, tmp_path, monkeypatch, capsys):
+    run = shutil.copytree(finished_run, tmp_path / "run")
+    with rasterio.open(run / "classes.tif", "r+", IGNORE_COG_LAYOUT_BREAK="YES") as dst:
+        ids = np.random.default_rng(0).choice(np.array([0, 1, 2], np.uint8), dst.shape, p=[0.02, 0.3, 0.68])
+        dst.write(ids, 1)
+    flags = ["--crf", "2", "--crf-radius-px", "3", "--sieve-m2", "2"]
+    made, small, bare = (str(tmp_path / f"{name}.tif") for name in ("made", "small", "bare"))
+    assert main(["clean", str(run), "-o", made, *flags]) == 0
+    monkeypatch.setattr(job, "SIDE_PX", 64)
+    assert main(["clean", str(run), "-o", small, *flags, "--scene", str(tiny_scene)]) == 0
+    assert (tmp_path / "made.tif").read_bytes() == (tmp_path / "small.tif").read_bytes()
+    with rasterio.open(made) as src:
+        assert (src.read(1) == 1).sum() < (ids == 1).sum() / 2
+        assert np.array_equal(src.read(1) == 0, ids == 0)
+    classes = str(run / "classes.tif")
+    assert main(["clean", classes, "-o", bare, *flags, "--scene", str(tiny_scene)]) == 0
+    assert main(["clean", classes, "-o", bare, *flags, "--overwrite"]) == 2
+    assert "--scene" in capsys.readouterr().err
+    elsewhere = write_tif(tmp_path / "elsewhere.tif", np.ones((3, 40, 40), np.uint8))
+    assert main(["clean", classes, "-o", bare, *flags, "--overwrite", "--scene", str(elsewhere)]) == 3
+    assert "another grid" in capsys.readouterr().err

@@ -13,6 +13,7 @@ from geoseg.errors import InputError, MemoryBudgetError
 from geoseg.jobs import segment as job
 from geoseg.options.run import EngineOptions
 from geoseg.options.segment import SegmentOptions
+from geoseg.scenes.as_bytes import SceneAsBytes
 from geoseg.scenes.open import open_scene
 
 SPACING = 32
@@ -62,8 +63,7 @@ def test_tiles_change_no_byte_and_polygons_are_the_raster(scene, tmp_path, monke
 
 def test_the_raster_holds_the_superpixels_of_the_bands_as_bytes(scene, tmp_path):
     made(scene, tmp_path)
-    cutting = job.Cutting(scene=scene, rules=None, range=job._ranges(scene), folder=tmp_path)
-    image, valid = cutting.image(scene.grid.box)
+    image, valid = SceneAsBytes.of(scene).image(scene.grid.box)
     right = superpixels(image, valid, (0, 0), scene.grid.shape, SuperpixelRules("slic", SPACING))
     assert np.array_equal(rasterio.open(tmp_path / "s.tif").read(1), right)
 
