@@ -35,7 +35,8 @@ from geoseg.vector.adjacent.faces import (
     is_coverage,
     unions,
 )
-from geoseg.vector.adjacent.repair import Tolerance, enforce_tolerance
+from geoseg.vector.adjacent.repair import Tolerance, enforce_tolerance, neighbours_of
+from geoseg.vector.adjacent.teeth import without_teeth
 from geoseg.vector.adjacent.tolerance import Closeness
 from geoseg.vector.pixels.places import SUBPIXELS, moved, rings_of, rounded
 
@@ -97,6 +98,7 @@ def split_block(
     contours, fitted = moved(contours, -corner), moved(fitted, -corner)
     shared = _shared(fitted, contours, scale, tolerance)
     covered = _gathered(_covered(shared, contours, places, float(1 / np.sqrt(scale.prod()))), scale)
+    covered = _blunted(covered, contours, scale, tolerance)
     checked = enforce_tolerance(covered, contours, places, tolerance)
     direction = [_direction(shapely.transform(p, lambda xy: xy * scale)) for p in checked.polygons]
     return Split(
@@ -179,6 +181,35 @@ def _gathered(polygons: NDArray[np.object_], scale: NDArray[np.float64]) -> NDAr
         if is_coverage(out):
             return out
         fixed |= stuck
+    return polygons
+
+
+def _blunted(
+    polygons: NDArray[np.object_],
+    contours: NDArray[np.object_],
+    scale: NDArray[np.float64],
+    tolerance: Tolerance | None,
+) -> NDArray[np.object_]:
+    """Return a coverage without teeth, but for those that the tolerance asks for; as it was where that is none."""
+    if shapely.is_empty(polygons).any():
+        return polygons
+    units, kept = shapely.transform(polygons, lambda xy: xy * scale), np.zeros(len(polygons), np.bool_)
+    near = None if tolerance is None else tolerance.allows(polygons, contours)
+    for _ in range(GATHERING):
+        out = without_teeth(units, kept)
+        if out is units:
+            break
+        out = shapely.transform(shapely.coverage_simplify(out, PLAIN), lambda xy: rounded(xy / scale))
+        if not is_coverage(out) or shapely.is_empty(out).any():
+            break
+        worse = (
+            np.zeros(len(out), np.bool_)
+            if near is None or tolerance is None
+            else near & ~tolerance.allows(out, contours)
+        )
+        if not worse.any():
+            return out
+        kept |= worse | neighbours_of(polygons, worse & kept)
     return polygons
 
 

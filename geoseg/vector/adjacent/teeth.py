@@ -1,0 +1,54 @@
+"""Teeth: thin tips where walls of touching buildings cross at a small angle go to the neighbour, or to nobody."""
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from geoseg.vector.adjacent.faces import (
+    PENDING,
+    UNASSIGNED,
+    assign_pending,
+    enclosed_faces,
+    holder_of,
+    inner_points,
+    unions,
+)
+
+SHARP = np.radians(40)  # angle between the walls of a tip
+WIDEST = 2.0  # units across the foot of a tooth: what is wider is part of the building
+
+
+def without_teeth(polygons: NDArray[np.object_], kept: NDArray[np.bool_]) -> NDArray[np.object_]:
+    """Return a coverage, (M,), in units of detail, without the teeth of buildings that are not ``kept``, (M,).
+
+    A tooth ends where the shorter of its two walls does. It goes to the neighbour that it shares most wall with, and
+    is left out where it stands free.
+    """
+    teeth = [tooth for p, keep in zip(polygons, kept, strict=True) if not keep for tooth in _teeth(p)]
+    if not teeth:
+        return polygons
+    rings = [shapely.get_coordinates(ring) for ring in shapely.get_rings(polygons)]
+    faces = enclosed_faces([*rings, *(shapely.get_coordinates(tooth) for tooth in teeth)])
+    points = inner_points(faces)
+    holder = holder_of(polygons, points)
+    of_tooth = (holder_of(np.array(teeth), points) != UNASSIGNED) & (holder != UNASSIGNED)
+    owners = assign_pending(faces, np.where(of_tooth, PENDING, holder))
+    owners[of_tooth & (owners == holder)] = UNASSIGNED
+    return unions(faces, owners, len(polygons))
+
+
+def _teeth(polygon: shapely.Polygon) -> list[shapely.Polygon]:
+    """Return the triangles of a polygon's thin tips."""
+    found = []
+    for ring in shapely.get_rings(polygon):
+        xy = shapely.get_coordinates(ring)[:-1]
+        back, ahead = np.roll(xy, 1, axis=0) - xy, np.roll(xy, -1, axis=0) - xy
+        near, far = np.hypot(*back.T), np.hypot(*ahead.T)
+        length = np.minimum(near, far)
+        angle = np.arccos(np.clip((back * ahead).sum(axis=1) / (near * far), -1, 1))
+        for k in np.flatnonzero((angle < SHARP) & (2 * length * np.sin(angle / 2) < WIDEST)):
+            foot = [xy[k] + length[k] * side[k] / size[k] for side, size in ((back, near), (ahead, far))]
+            tooth = shapely.Polygon([xy[k], *foot])
+            if tooth.is_valid and polygon.contains(tooth.representative_point()):
+                found.append(tooth)
+    return found
