@@ -211,6 +211,7 @@ class PromptConfig(SceneInput):
                     options,
                     refine=options.refine and located(options.refine, folder),
                     within=options.within and located(options.within, folder),
+                    classes=options.classes and located(options.classes, folder),
                     embeddings=options.embeddings and located(options.embeddings, folder),
                 ),
             }

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geoseg.errors import InputError
+from geoseg.jobs.mask_classes import MaskClasses
 from geoseg.jobs.prompt import Answers, Asking, embedded, known_part, opened
 from geoseg.jobs.prompt_places import seen_grid
 from geoseg.jobs.run import Listener, Progress
@@ -67,6 +68,7 @@ def everything(
 
     Raises InputError where nothing is found, and what ``geoseg.jobs.prompt.answer`` does.
     """
+    kinds = None if options.classes is None else MaskClasses.of(options.classes, scene.grid.crs)
     with opened(scene, model, options, run) as (engine, asking):
         job, grid = asking.job, seen_grid(asking.job)
         area = None if options.within is None else read_area(options.within, grid)
@@ -83,7 +85,7 @@ def everything(
             f"{job.scene.name}: no mask is as sure as --least-iou {options.least_iou:g} and --least-stability "
             f"{options.least_stability:g}; ask for less"
         )
-    return Answers(job, objects, {}, len(windows))
+    return Answers(job, objects if kinds is None else tuple(map(kinds.named, objects)), {}, len(windows))
 
 
 def _candidates(lattice: Lattice, window: Box) -> Found:

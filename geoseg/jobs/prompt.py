@@ -28,6 +28,7 @@ from geoseg.executors.open import open_engine
 from geoseg.jobs.chunk import seen_images, stack
 from geoseg.jobs.embeddings import Arrays, Embeddings
 from geoseg.jobs.job import Job
+from geoseg.jobs.mask_classes import MaskClasses
 from geoseg.jobs.plan import in_range, sized
 from geoseg.jobs.plan_memory import weights_bytes
 from geoseg.jobs.prompt_places import earlier_masks, placed, seen_grid, window_of
@@ -126,11 +127,11 @@ def prompt(
 
     found = answer(opened, model, read_asked, options=options or PromptOptions(), run=run or EngineOptions())
     rows = [one._asdict() for one in found.objects]
-    names = [name for name in PromptedObject._fields if name not in ("polygon", "class_name")]
+    names = [name for name in PromptedObject._fields if name != "polygon"]
     geometry = [one.polygon for one in found.objects]
     return gpd.GeoDataFrame(
         {name: [row[name] for row in rows] for name in names}, geometry=geometry, crs=opened.grid.crs.to_wkt()
-    ).rename(columns={"name": "object"})
+    ).rename(columns={"name": "object", "class_name": "class"})
 
 
 def answer(
@@ -147,6 +148,7 @@ def answer(
     Raises InputError with the object's name for a prompt that cannot be answered, unless told to skip it, ModelError
     for a model that takes none, MemoryBudgetError, OutputError for a full disk.
     """
+    kinds = None if options.classes is None else MaskClasses.of(options.classes, scene.grid.crs)
     with opened(scene, model, options, run) as (engine, asking):
         job = asking.job
         asked = placed(job, read_asked(seen_grid(job)))
@@ -164,7 +166,7 @@ def answer(
             objects += rows
             listen(Progress("prompt", done, len(windows)))
     objects.sort(key=lambda one: (one.name, one.rank))
-    return Answers(job, tuple(objects), asked.faults, len(windows))
+    return Answers(job, tuple(objects if kinds is None else map(kinds.named, objects)), asked.faults, len(windows))
 
 
 @contextmanager

@@ -48,6 +48,15 @@ class PromptOptions(Checked):
     ] = None
     least_iou: Annotated[float, Option("Predicted IoU of the masks that it keeps.", limit=span(0, 1))] = 0.88
     least_stability: Annotated[float, Option("Stability of the masks that it keeps.", limit=span(0, 1))] = 0.92
+    classes: Annotated[
+        str | None,
+        Option(
+            "Class map whose commonest class within a mask names it: a run's folder or a raster.",
+            unset="nobody names them",
+            limit=NAMED,
+            metavar="MAP",
+        ),
+    ] = None
     device: Annotated[str, Option("auto, cpu or cuda.")] = "auto"
     cache_bytes: Annotated[
         int, Option("Embeddings that are kept at most, e.g. 20GB; the least recently used leave.", text=SIZE)

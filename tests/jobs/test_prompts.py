@@ -11,6 +11,8 @@ import rasterio
 import shapely
 from conftest import GSD_M, largest_file, write_tif
 from rasterio.features import rasterize
+from rasterio.transform import from_bounds
+from rasterio.warp import transform_bounds
 from sam_folders import WINDOW, write_sam_folder
 from scipy import ndimage
 
@@ -343,3 +345,30 @@ def test_everything_within_an_area_and_of_sure_masks(houses, bundles, scene, tmp
     for flags, message in (["--spacing-px", "2"], "choose 4 to 1024"), (["--alternatives"], "goes without refine"):
         assert main([*command, *flags]) == 2
         assert message in capsys.readouterr().err
+
+
+@pytest.fixture
+def ground(tmp_path):
+    """A map in degrees of two classes, west and east of column 96, which knows nothing below row 100."""
+    corners = [*on_map(0, 160), *on_map(192, 0)]
+    left, bottom, right, top = transform_bounds("EPSG:32645", "EPSG:4326", *corners)
+    ids = np.repeat(np.uint8([[2, 3]]), 24, axis=1).repeat(40, 0)
+    ids[25:] = 0
+    transform = from_bounds(left, bottom, right, top, 48, 40)
+    return str(write_tif(tmp_path / "map.tif", ids[None], crs="EPSG:4326", transform=transform, nodata=0))
+
+
+def test_masks_are_named_by_what_most_of_them_is_in_a_map(scene, bundles, houses, rows, ground, tmp_path, capsys):
+    found = all_found(scene, bundles, classes=ground).objects
+    assert [one.class_name for one in found] == ["class 2", "class 3", "", ""]
+    assert [one._replace(class_name="") for one in found] == list(all_found(scene, bundles).objects)
+    prompts = written(rows[:3], tmp_path / "prompts.gpkg")
+    frame = read_objects(tmp_path, asked(scene, load_model(bundles / "sam2"), prompts, tmp_path, classes=ground))
+    said = {name for own in frame["class"] for name in [own or ""]}
+    assert said <= {"class 2", "class 3", ""}
+    assert "class 2" in said
+    command = ["prompt", scene, prompts, "-m", str(bundles / "sam2"), "-o", str(tmp_path / "out"), "-q"]
+    assert main([*command, "--classes", prompts]) == 3
+    assert "polygons alone" in capsys.readouterr().err
+    assert main([*command, "--classes", str(tmp_path / "no.tif")]) == 3
+    assert not (tmp_path / "out").exists()
