@@ -130,7 +130,8 @@ def print_plan(config: LandCoverConfig | BuildingsConfig) -> None:
     from geoseg.jobs.plan import make_plan
     from geoseg.jobs.targets import refuse_if_disk_is_short
     from geoseg.jobs.timing import estimated_seconds
-    from geoseg.models.bundle import backends_of, load_model
+    from geoseg.models.backends import asked
+    from geoseg.models.bundle import load_model
 
     polygons = config.polygons if isinstance(config, BuildingsConfig) else None
     scene = config.open()
@@ -138,7 +139,7 @@ def print_plan(config: LandCoverConfig | BuildingsConfig) -> None:
         config = config.decided(scene)
     bundles = [load_model(model) for model in config.model]
     with open_engine(config.options) as engine:
-        site = engine.site(config.options.device, backends_of(bundles))
+        site = engine.site(*asked(bundles, config.options))
         made = make_plan(scene, bundles, site=site, options=config.options, polygons=polygons)
         seconds = estimated_seconds(made)
     refuse_if_disk_is_short(Path(config.out), made.disk_bytes, config.options)

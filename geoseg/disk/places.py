@@ -39,8 +39,17 @@ def models_folder() -> Path:
 
 def embeddings_folder() -> Path:
     """Return where embeddings of windows are kept, there or not: in the user's cache folder."""
+    return _cache_folder() / "embeddings"
+
+
+def networks_folder() -> Path:
+    """Return where networks are kept as other libraries run them, there or not: in the user's cache folder."""
+    return _cache_folder() / "networks"
+
+
+def _cache_folder() -> Path:
     cache = os.environ.get("XDG_CACHE_HOME")
-    return (Path(cache) if cache else Path.home() / ".cache") / "geoseg" / "embeddings"
+    return (Path(cache) if cache else Path.home() / ".cache") / "geoseg"
 
 
 def weights_folder() -> Path:

@@ -30,12 +30,18 @@ TORCH: Backends = ("torch",)
 class Platform:
     """What besides the job decides the bits of a result; two workers of one run must agree on it.
 
-    device: "cpu" or "cuda"; precision: "fp32" or "bf16"; libraries: device kind, instruction set, versions.
+    device: "cpu" or "cuda"; precision: "fp32", "bf16" or "int8"; libraries: device kind, instruction set, versions;
+    backends: what runs the networks, which the libraries name.
     """
 
     device: str
     precision: str
     libraries: str
+    backends: Backends = TORCH
+
+    def backend_of(self, own: str) -> str:
+        """Return what runs a network that was made for the backend ``own``."""
+        return own if own in self.backends else self.backends[0]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -187,7 +193,7 @@ class Site(Resources):
     platform: Platform
 
 
-SiteOf = Callable[[str, Backends], Site]  # what ``Engine.site`` is
+SiteOf = Callable[[str, Backends, str], Site]  # what ``Engine.site`` is
 
 
 class Engine(Protocol):
@@ -197,10 +203,10 @@ class Engine(Protocol):
         """Return what there is for work without a network; nothing is loaded for one."""
         ...
 
-    def site(self, device: str, backends: Backends = TORCH) -> Site:
+    def site(self, device: str, backends: Backends = TORCH, precision: str = "auto") -> Site:
         """Return where chunks will be run; device: auto, cpu or cuda; backends: what will run the networks.
 
-        Raises ConfigError where there is no GPU, or a backend's library is not installed.
+        Raises ConfigError where there is no GPU, a backend's library is not installed, or does not compute so.
         """
         ...
 

@@ -88,9 +88,10 @@ class DaskEngine:
         """See ``Engine.resources``; asked of a worker."""
         return next(self.map(own_resources, [self._workers_of_a_host()]))
 
-    def site(self, device: str, backends: Backends = TORCH) -> Site:
+    def site(self, device: str, backends: Backends = TORCH, precision: str = "auto") -> Site:
         """See ``Engine.site``; asked of a worker."""
-        return next(self.map(partial(own_site, backends=backends, workers=self._workers_of_a_host()), [device]))
+        asked = partial(own_site, backends=backends, precision=precision, workers=self._workers_of_a_host())
+        return next(self.map(asked, [device]))
 
     def run(self, task: Task, todo: Iterable[Chunk]) -> Iterator[ChunkRecord | ChunkFailure]:
         """See ``Engine.run``; raises TryAgainError where the scheduler or all workers are lost."""

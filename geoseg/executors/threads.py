@@ -47,9 +47,9 @@ class SyncEngine:
         """See ``Engine.resources``."""
         return local_resources(lanes=1)
 
-    def site(self, device: str, backends: Backends = TORCH) -> Site:
+    def site(self, device: str, backends: Backends = TORCH, precision: str = "auto") -> Site:
         """See ``Engine.site``."""
-        return local_site(device, backends, lanes=1)
+        return local_site(device, backends, precision, lanes=1)
 
     def run(self, task: Task, todo: Iterable[Chunk]) -> Iterator[Outcome]:
         """See ``Engine.run``."""
@@ -77,9 +77,9 @@ class ThreadsEngine:
         """See ``Engine.resources``."""
         return local_resources(lanes=self.lanes)
 
-    def site(self, device: str, backends: Backends = TORCH) -> Site:
+    def site(self, device: str, backends: Backends = TORCH, precision: str = "auto") -> Site:
         """See ``Engine.site``."""
-        here = local_site(device, backends, lanes=self._asked)
+        here = local_site(device, backends, precision, lanes=self._asked)
         self.lanes = here.lanes
         return here
 
@@ -105,12 +105,12 @@ def local_resources(*, lanes: int) -> Resources:
     return Resources(lanes, psutil.virtual_memory().available)
 
 
-def local_site(device: str, backends: Backends = TORCH, *, lanes: int | None = None) -> Site:
-    """Return this process as a site; device: auto, cpu or cuda. Raises ConfigError where cuda is not there."""
-    chosen, precision, identity = choose(device, backends)
+def local_site(device: str, backends: Backends = TORCH, precision: str = "auto", *, lanes: int | None = None) -> Site:
+    """Return this process as a site; the arguments and what is raised are those of ``Engine.site``."""
+    chosen, precision, identity = choose(device, backends, precision)
     lanes = lanes or (len(library().devices(chosen)) if chosen == "cuda" else usable_cpus())
     others = f"numpy {np.__version__}, GDAL {rasterio.__gdal_version__}, zlib {zlib.ZLIB_RUNTIME_VERSION}"
-    platform = Platform(chosen, precision, f"{identity}, {others}")
+    platform = Platform(chosen, precision, f"{identity}, {others}", tuple(backends))
     return Site(lanes, local_resources(lanes=lanes).free_bytes, platform)
 
 

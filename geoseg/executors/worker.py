@@ -87,9 +87,9 @@ def own_resources(workers: int) -> Resources:
     return _shared(local_resources(lanes=1), workers)
 
 
-def own_site(device: str, *, backends: Backends, workers: int) -> Site:
+def own_site(device: str, *, backends: Backends, precision: str, workers: int) -> Site:
     """Return this worker as a site; workers: how many share its machine."""
-    return _shared(_site(device, backends), workers)
+    return _shared(_site(device, backends, precision), workers)
 
 
 def _shared[R: Resources](resources: R, workers: int) -> R:
@@ -103,7 +103,7 @@ def _shared[R: Resources](resources: R, workers: int) -> R:
 
 
 @lru_cache(maxsize=4)
-def _site(device: str, backends: Backends) -> Site:
+def _site(device: str, backends: Backends, precision: str) -> Site:
     _for_good.enter_context(library().one_thread_per_network())  # whatever else this worker runs
     keep_freed_memory()
-    return local_site(device, backends, lanes=1)
+    return local_site(device, backends, precision, lanes=1)

@@ -32,7 +32,8 @@ from geoseg.jobs.result import Result
 from geoseg.jobs.run import Listener, Stop
 from geoseg.jobs.targets import RUN_FILE, refuse_if_disk_is_short
 from geoseg.jobs.timing import estimated_total_seconds
-from geoseg.models.bundle import ModelBundle, backends_of
+from geoseg.models.backends import asked
+from geoseg.models.bundle import ModelBundle
 from geoseg.options.polygons import PolygonOptions
 from geoseg.options.run import RunOptions
 from geoseg.outputs.run_json import UNREADABLE, RunJson
@@ -165,7 +166,7 @@ def plan_batch(batch: Batch) -> dict[str, Any]:
     rows: list[dict[str, Any]] = []
     plans: list[Plan] = []
     with open_engine(batch.options) as engine:
-        site = engine.site(batch.options.device, backends_of(batch.bundles))
+        site = engine.site(*asked(batch.bundles, batch.options))
         for scene in batch.scenes:
             row = {"scene": scene.name, "out": str(scene.out)}
             try:

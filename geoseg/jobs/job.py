@@ -11,9 +11,10 @@ from typing import Any
 
 from geoseg import __version__
 from geoseg.errors import ConfigError, PlanChangedError
-from geoseg.executors.base import Backends, Platform, SiteOf
+from geoseg.executors.base import Platform, SiteOf
 from geoseg.models.architectures import check_architecture
-from geoseg.models.bundle import ModelBundle, backends_of
+from geoseg.models.bundle import ModelBundle
+from geoseg.models.exports.cache import is_exported, origin
 from geoseg.models.spec import ModelSpec
 from geoseg.scenes.aoi import Area
 from geoseg.scenes.reads import Stamp, changed, stamps
@@ -77,14 +78,11 @@ class Job:
         return views_of(self.tta, self.windows.window_shape, multiple=self.spec.multiple_px, least=least)
 
     @property
-    def seen_shape(self) -> tuple[int, int]:
-        """(height, width) of the largest view of a window, not yet turned."""
-        return max((view.shape_of(self.windows.window_shape) for view in self.views), key=prod)
-
-    @property
-    def backends(self) -> Backends:
-        """What runs its networks."""
-        return backends_of(self.bundles)
+    def seen_shapes(self) -> list[tuple[int, int]]:
+        """(height, width) of all views of a window as networks see them, the largest first."""
+        plain = [(view.shape_of(self.windows.window_shape), view.quarters % 2) for view in self.views]
+        seen = {(w, h) if turned else (h, w) for (h, w), turned in plain}
+        return sorted(seen, key=lambda shape: (-prod(shape), shape))
 
     @property
     def bytes_per_px(self) -> int:
@@ -112,7 +110,12 @@ class Job:
     @cached_property
     def identity(self) -> dict[str, Any]:
         """What the fingerprint covers, in words; a difference is reported by its key."""
-        scene = self.scene
+        scene, platform = self.scene, self.platform
+        exports = [
+            origin(bundle, platform.precision)
+            for bundle in self.bundles
+            if is_exported(bundle, platform.backend_of(bundle.backend), platform.precision)
+        ]
         return {
             "geoseg": __version__,
             "source": stamps(self.reads, seen=True),
@@ -129,6 +132,7 @@ class Job:
             "tta": self.tta,
             "platform": [self.platform.device, self.platform.precision, self.platform.libraries],
             "threshold": self.threshold,
+            **({"exports": exports} if exports else {}),
             "layers": [layer.name for layer in self.layers],
             "area": None if self.area is None else self.area.digest,
         }
@@ -167,7 +171,8 @@ def refuse_if_source_changed(job: Job) -> None:
 def refuse_if_different(job: Job, site: SiteOf) -> None:
     """Raise PlanChangedError where this process (as a ``site`` for a device) would not give the job's bytes."""
     try:
-        here = replace(job, platform=site(job.platform.device, job.backends).platform, reads=()).identity
+        own = job.platform
+        here = replace(job, platform=site(own.device, own.backends, own.precision).platform, reads=()).identity
     except ConfigError as error:
         raise PlanChangedError(f"worker {platform.node()}: {error}") from error
     here["source"] = job.identity["source"]  # compared below, where this machine's inodes do not count

@@ -14,8 +14,8 @@ from geoseg.jobs.chunk import ChunkWalk
 from geoseg.jobs.job import Job, refuse_if_different
 from geoseg.jobs.networks import load_networks
 from geoseg.jobs.plan import make_plan
-from geoseg.models.backends import library
-from geoseg.models.bundle import ModelBundle, backends_of
+from geoseg.models.backends import asked, library
+from geoseg.models.bundle import ModelBundle
 from geoseg.options.run import RunOptions
 from geoseg.scenes.scene import Scene
 from geoseg.scenes.xarray_view import georeferenced
@@ -44,7 +44,7 @@ def lazy_map(
     if bundles and bundles[0].spec.objects is not None:
         raise ConfigError("objects are merged over a whole run: name a folder for its outputs")
     options = replace(options, layers=(*options.layers, *({layer} & {*RASTERS})))
-    site = local_site(options.device, backends_of(bundles), lanes=1)
+    site = local_site(*asked(bundles, options), lanes=1)
     share = _share_of_a_task(site.budget_bytes(options.memory_bytes))
     plan = make_plan(scene, bundles, site=site, options=replace(options, memory_bytes=share))
     for note in plan.notes:

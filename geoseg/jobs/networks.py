@@ -8,6 +8,7 @@ from geoseg.executors.base import Forward
 from geoseg.jobs.job import Job
 from geoseg.models.backends import library
 from geoseg.models.backends.base import Answer, Backend, Windows
+from geoseg.models.backends.exported import ExportedBackend
 
 _lock = threading.Lock()
 _opened: dict[object, "_Members"] = {}  # one entry: the networks of another job leave when a new one comes
@@ -26,9 +27,17 @@ def load_networks(job: Job) -> Forward:
 
 def call_bytes(job: Job) -> int:
     """Return what a call for a batch of a job's largest views holds here, inside the member that needs most."""
-    shape = (job.batch, len(job.spec.bands), *job.seen_shape)
     with _lock:
-        return max((member.peak_bytes(shape) for replica in _of(job).replicas for member in replica), default=0)
+        members = [member for replica in _of(job).replicas for member in replica]
+        shapes = [(job.batch, len(job.spec.bands), *seen) for seen in job.seen_shapes]
+        return max((member.peak_bytes(shape) for member in members for shape in shapes), default=0)
+
+
+def parity_notes(job: Job) -> list[str]:
+    """Return what was measured of networks that run as exports, see ``models.exports.cache``."""
+    with _lock:
+        members = [member for member in _of(job).replicas[0] if isinstance(member, ExportedBackend)]
+        return [f"{member.bundle.spec.name}, {member.note(job.seen_shapes[0])}" for member in members]
 
 
 def _of(job: Job) -> "_Members":
@@ -45,8 +54,11 @@ class _Members:
     def __init__(self, job: Job) -> None:
         platform = job.platform
         self.replicas: list[list[Backend]] = [
-            [library(b.backend).open_backend(b, device=device, precision=platform.precision) for b in job.bundles]
-            for device in library(job.backends[0]).devices(platform.device)
+            [
+                library(platform.backend_of(b.backend)).open_backend(b, device=device, precision=platform.precision)
+                for b in job.bundles
+            ]
+            for device in library(platform.backends[0]).devices(platform.device)
         ]
         self._planned = platform.libraries
         self._turn = count()

@@ -8,6 +8,7 @@ from typing import Any
 from geoseg.errors import ConfigError, InputError, MemoryBudgetError
 from geoseg.executors.base import Platform, Resources, Site
 from geoseg.jobs.job import Job
+from geoseg.jobs.networks import parity_notes
 from geoseg.jobs.plan_memory import DEFAULT_CHUNK_PX, chunk_size, load_of, needed_bytes
 from geoseg.models.architectures import check_architecture
 from geoseg.models.bundle import ModelBundle
@@ -107,6 +108,7 @@ class Plan:
             "batch": job.batch,
             "tta": job.tta,
             "device": job.platform.device,
+            "backends": list(job.platform.backends),
             "precision": job.platform.precision,
             "layers": [layer.name for layer in job.layers],
             "memory_bytes": {
@@ -154,7 +156,7 @@ def make_plan(
         site.lanes,
         projected_bytes(load, chosen),
         needed_bytes(job, polygons, lanes=site.lanes, budget=budget, base=load.base_bytes + COMPILING_BYTES),
-        (*_notes(scene, job), *empty_areas(job.scene, seen)),
+        (*_notes(scene, job), *empty_areas(job.scene, seen), *parity_notes(job)),
         fits,
         tuple(doubts(job.scene, job.spec, fits)),
     )

@@ -28,7 +28,7 @@ def load_of(job: Job, *, lanes: int) -> Load:
     """Return what running the chunks of a job holds, whatever their size."""
     spec = job.spec
     reducing, leaving = job.task.bytes_per_px(spec)
-    masks = 0 if spec.objects is None else spec.objects.per_window * prod(job.seen_shape) * job.batch
+    masks = 0 if spec.objects is None else spec.objects.per_window * prod(job.seen_shapes[0]) * job.batch
     return Load(
         grid=job.windows,
         resampling=job.resampling,
@@ -40,7 +40,7 @@ def load_of(job: Job, *, lanes: int) -> Load:
         layer_bytes=job.bytes_per_px,
         batch=job.batch,
         answers=len(job.views) * len(job.bundles),
-        seen_px=prod(job.seen_shape),
+        seen_px=prod(job.seen_shapes[0]),
         images=len({str(b.spec.normalisation) for b in job.bundles}),
         lanes=lanes,
         weights_bytes=weights_bytes([b.weights.bytes for b in job.bundles]),

@@ -28,7 +28,7 @@ from geoseg.jobs.result import Result
 from geoseg.jobs.run import Listener, Outcome, Progress, Stop, refuse_if_failed, run_job
 from geoseg.jobs.stages import ParallelMap
 from geoseg.jobs.targets import refuse_if_disk_is_short
-from geoseg.models.bundle import backends_of
+from geoseg.models.backends import asked
 from geoseg.options.polygons import PolygonOptions
 from geoseg.options.run import RunOptions
 from geoseg.outputs.run_json import REPORTED
@@ -118,15 +118,15 @@ def _without_clouds(request: RunRequest, run: Callable[..., Result]) -> RunReque
 def _run(request: RunRequest, *, engine: Engine | None, listen: Listener, stop: Stop) -> Result:
     started, options = time.perf_counter(), request.options
     stop = stop.within(options.max_runtime_s)
-    work, asked = request.claimed(), request.opened()
+    work, opened = request.claimed(), request.opened()
     with (
         work.locked(shared=options.shard is not None),
         rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES),
         open_engine(options) if engine is None else nullcontext(engine) as running,
     ):
-        site = running.site(options.device, backends_of(asked.bundles))
-        make = partial(make_plan, asked.scene, asked.bundles, site=site, options=options, polygons=request.polygons)
-        plan = _adopted(work, make, fresh=options.fresh, config=asked.config)
+        site = running.site(*asked(opened.bundles, options))
+        make = partial(make_plan, opened.scene, opened.bundles, site=site, options=options, polygons=request.polygons)
+        plan = _adopted(work, make, fresh=options.fresh, config=opened.config)
         refuse_if_disk_is_short(request.out, plan.disk_bytes, options)
         for note in plan.notes:
             log.info(note)
@@ -140,7 +140,7 @@ def _run(request: RunRequest, *, engine: Engine | None, listen: Listener, stop: 
             refuse_if_failed(plan.job, outcome)
         if options.shard is not None:
             return Result(request.out, {}, {"shard": list(options.shard), "chunks": len(mine)})
-        context = RunContext(asked.config, started)
+        context = RunContext(opened.config, started)
         return _conclude(request, plan, outcome, context=context, listen=listen, each=running.map)
 
 

@@ -12,8 +12,8 @@ from geoseg.jobs.chunk import ChunkWalk
 from geoseg.jobs.job import Job
 from geoseg.jobs.networks import load_networks
 from geoseg.jobs.plan import make_job
-from geoseg.models.backends import library
-from geoseg.models.bundle import ModelBundle, backends_of
+from geoseg.models.backends import asked, library
+from geoseg.models.bundle import ModelBundle
 from geoseg.models.spec import ModelSpec
 from geoseg.options.run import RunOptions
 from geoseg.scenes.scene import Scene
@@ -59,7 +59,7 @@ class Blended:
 
     def __init__(self, scene: Scene, bundles: Sequence[ModelBundle], options: RunOptions | None = None) -> None:
         options = options or RunOptions()
-        site = local_site(options.device, backends_of(bundles), lanes=1)
+        site = local_site(*asked(bundles, options), lanes=1)
         made = make_job(scene, bundles, platform=site.platform, chunk_px=512, options=options)
         self.job = _SumsJob(**{field.name: getattr(made, field.name) for field in fields(made)})
         self._forward = load_networks(self.job)

@@ -22,7 +22,7 @@ def estimated_seconds(plan: Plan) -> float | None:
     Skipped windows (nodata, area of interest) are not known beforehand, so scenes with many take less.
     """
     job = plan.job
-    if choose("auto", job.backends)[0] != job.platform.device:
+    if choose("auto", job.platform.backends)[0] != job.platform.device:
         return None
     forward = load_networks(job)
     batch = np.zeros((job.batch, len(job.spec.bands), *job.windows.window_shape), np.float32)

@@ -11,6 +11,8 @@ from geoseg.values.layers import RASTERS
 
 Engines = Literal["threads", "sync", "local", "cuda", "dask"]
 OnFailure = Literal["stop", "fill"]
+Backend = Literal["auto", "torch", "openvino", "onnx"]
+Precision = Literal["fp32", "bf16", "int8"]
 
 _SIDE = Limit("512 x 2^n", "choose 512, 1024, 2048, … (512 x 2^n)", lambda side: side >= 512 and not side & (side - 1))
 MEMORY_LIMIT = Limit(
@@ -91,6 +93,16 @@ class RunOptions(EngineOptions):
     """Options of a prediction, beside where it is done."""
 
     device: Annotated[str, Option("auto, cpu or cuda.")] = "auto"
+    backend: Annotated[
+        Backend | None,
+        Option(
+            "Library that runs the networks; auto: the fastest here that gives the network's own classes.",
+            unset="the model's",
+        ),
+    ] = None
+    precision: Annotated[
+        Precision | None, Option("What networks compute in.", unset="bf16 where the device computes in it, else fp32")
+    ] = None
     batch: Annotated[int, Option("Windows per network call.", limit=at_least(1))] = 1
     chunk_px: Annotated[int | None, Option("Side of a chunk, 512 x 2^n.", unset="by the memory", limit=_SIDE)] = None
     tta: Annotated[

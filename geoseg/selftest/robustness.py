@@ -56,7 +56,7 @@ class _Card:
         self.spec = bundle.spec
         own = library(bundle.backend)
         device = own.choose_device("auto")
-        self.backend = own.open_backend(bundle, device=own.devices(device)[0], precision=own.choose_precision(device))
+        self.backend = own.open_backend(bundle, device=own.devices(device)[0], precision=own.precisions(device)[0])
         normal = bundle.spec.normalisation
         self.mean, self.std = (np.array(v, np.float32)[:, None, None] for v in (normal.mean, normal.std))
 

@@ -14,7 +14,8 @@ from geoseg.executors.threads import local_site
 from geoseg.jobs.plan import make_plan
 from geoseg.jobs.request import Model, load_models
 from geoseg.jobs.run import Listener, Progress
-from geoseg.models.bundle import ModelBundle, backends_of
+from geoseg.models.backends import asked
+from geoseg.models.bundle import ModelBundle
 from geoseg.options.polygons import PolygonOptions
 from geoseg.options.run import ClusterOptions, RunOptions
 from geoseg.outputs.check import Finding
@@ -29,6 +30,7 @@ from geoseg.values.box import Box
 
 CROP_PX = 1536  # three chunks of the smallest size in a row: one of them has neighbours on both sides
 LOCAL_WORKERS = 2
+PROBED_BY: dict[str, Any] = {"tta": None, "threshold": None, "backend": None, "precision": None}  # they try the tiling
 MODEL = "model"  # what the user's own network is called among the probes
 
 
@@ -87,7 +89,7 @@ def verify(
     crop = centre(scene.grid.box, crop_px)
     part, bundles = scene.crop(crop), load_models(model)
     polygons = None if bundles[0].spec.polygon_class is None else PolygonOptions()
-    site = local_site(options.device, backends_of(bundles))
+    site = local_site(*asked(bundles, options))
     plan = make_plan(part, bundles, site=site, options=options, polygons=polygons)
     seen = see(plan.job.scene, read(plan.job.scene, part.grid.box), plan.job.spec)
     if options.aoi is not None:
@@ -216,7 +218,7 @@ def _probe_trials(bundle: ModelBundle, seen: Seen, ways: Sequence[RunOptions], f
     for probe in PROBES:
         path = _write(probe, bundle, seen, folder)
         for way in (replace(ways[0], engine="sync"), ways[1]):
-            yield Trial(network=probe.name, models=(path,), options=replace(way, tta=None, threshold=None))
+            yield Trial(network=probe.name, models=(path,), options=replace(way, **PROBED_BY))
 
 
 def _write(probe: Probe, bundle: ModelBundle, seen: Seen, folder: Path) -> str:

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from torch import nn
 
-from geoseg.models.backends.torch import choose_precision
+from geoseg.models.backends.torch import precisions
 
 log = logging.getLogger(__name__)
 TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -35,13 +35,13 @@ def precision_of(wanted: str, device: str, network: nn.Module, channels: int, si
     if wanted != "auto":
         return wanted
     if device != "cpu":
-        return "bf16" if choose_precision(device) == "bf16" else "fp16"
+        return "bf16" if "bf16" in precisions(device) else "fp16"
     return fastest_precision(network, channels, size)
 
 
 def fastest_precision(network: nn.Module, channels: int, size: int) -> str:
     """Return "bf16" where the CPU has it and a training step, tried out, is faster with it; else "fp32"."""
-    if choose_precision("cpu") == "fp32":
+    if "bf16" not in precisions("cpu"):
         return "fp32"
     images = torch.zeros(2, channels, size, size).contiguous(memory_format=torch.channels_last)
     probe = copy.deepcopy(network).train()

@@ -14,6 +14,7 @@ from geoseg import predict
 from geoseg.errors import ConfigError, ModelError, PlanChangedError
 from geoseg.models import backends
 from geoseg.models.backends import choose, library
+from geoseg.models.backends.activation import activated, softmax
 from geoseg.models.bundle import load_model, save_model
 from geoseg.models.bundle import write_bundle as write_content
 from geoseg.models.onnx_file import parsed, read_model
@@ -98,8 +99,8 @@ def test_each_group_of_channels_is_activated_by_itself(bundle):
     )
     spec = load_model(bundle).spec.model_copy(update={"outputs": groups})
     logits = np.random.default_rng(0).standard_normal((4, 5, 6)).astype(np.float32) * 20
-    found = library("onnx").activated(logits, spec)
-    np.testing.assert_array_equal(found[:2], library("onnx").softmax(logits[:2]))
+    found = activated(logits, spec)
+    np.testing.assert_array_equal(found[:2], softmax(logits[:2]))
     np.testing.assert_allclose(found[2], 1 / (1 + np.exp(-logits[2].astype(float))), atol=1e-6)
     np.testing.assert_allclose(found[3], np.clip((logits[3] + 10) / 40, 0, 1), atol=1e-6)
 
@@ -110,7 +111,7 @@ def test_memory_is_what_was_measured(backend):
 
 def test_only_the_cpu_runs_it():
     assert library("onnx").choose_device("auto") == "cpu"
-    with pytest.raises(ConfigError, match="ONNX files run on the CPU alone"):
+    with pytest.raises(ConfigError, match="ONNX files, and --backend onnx, run on the CPU alone"):
         choose("cuda", ("onnx",))
     with pytest.raises(ConfigError, match="choose auto, cpu or cuda"):
         choose("gpu", ("onnx",))

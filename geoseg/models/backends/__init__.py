@@ -1,9 +1,16 @@
 """Backends: the libraries that run networks. A new one is a module like ``torch``, and a line in the table."""
 
+import logging
 from collections.abc import Callable, Sequence
 
+from geoseg.errors import ConfigError, ModelError
 from geoseg.models.backends.base import Library
+from geoseg.models.bundle import ModelBundle, backends_of
 from geoseg.models.onnx_file import require_onnx
+from geoseg.models.openvino_runtime import load_openvino
+from geoseg.options.run import RunOptions
+
+log = logging.getLogger(__name__)
 
 
 def _torch() -> Library:
@@ -19,7 +26,17 @@ def _onnx() -> Library:
     return onnx
 
 
-BACKENDS: dict[str, Callable[[], Library]] = {"torch": _torch, "onnx": _onnx}
+def _openvino() -> Library:
+    require_onnx()
+    load_openvino()
+    from geoseg.models.backends import openvino
+
+    return openvino
+
+
+BACKENDS: dict[str, Callable[[], Library]] = {"torch": _torch, "onnx": _onnx, "openvino": _openvino}
+# By the precision: of the CPU's own unless one is asked for. Which is faster was measured, see docs/performance.md.
+FASTEST = {"bf16": ("openvino",), "fp32": ("onnx", "openvino"), "int8": ("openvino", "onnx")}
 
 
 def library(name: str = "torch") -> Library:
@@ -27,11 +44,57 @@ def library(name: str = "torch") -> Library:
     return BACKENDS[name]()
 
 
-def choose(device: str, backends: Sequence[str]) -> tuple[str, str, str]:
-    """Return device, precision and identity for networks of several backends; device: auto, cpu or cuda.
+def choose(device: str, backends: Sequence[str], precision: str = "auto") -> tuple[str, str, str]:
+    """Return device, precision and identity for networks of several backends.
 
-    auto is the CPU where one of them runs there alone. Raises ConfigError where cuda is asked for and cannot be.
+    device: auto, cpu or cuda; auto is the CPU where one of the backends runs there alone. precision: auto, fp32, bf16
+    or int8. Raises ConfigError where cuda is asked for and cannot be, or a precision that is not computed in there.
     """
     runs = [library(name) for name in backends]
     chosen = min(one.choose_device(device) for one in runs)  # cpu before cuda
-    return chosen, min(one.choose_precision(chosen) for one in runs), ", ".join(one.identity(chosen) for one in runs)
+    each = [one.precisions(chosen) for one in runs]
+    found = min(precision if precision in own else own[0] for own in each)  # bf16 before fp32, which the others take
+    if precision not in ("auto", found):
+        able = sorted({name for own in each for name in own})
+        raise ConfigError(
+            f"precision {precision}: {' and '.join(backends)} computes in {' or '.join(able)} on this machine's "
+            f"{chosen}; choose one of them, or another --backend"
+        )
+    return chosen, found, ", ".join(one.identity(chosen) for one in runs)
+
+
+def asked(bundles: Sequence[ModelBundle], options: RunOptions) -> tuple[str, tuple[str, ...], str]:
+    """Return device, backends and precision of a run, as ``Engine.site`` takes them.
+
+    Unless another is asked for, each bundle is run by the library that it is made for. Raises ConfigError where torch
+    is asked for and a bundle is an ONNX file.
+    """
+    own, backend, precision = backends_of(bundles), options.backend, options.precision or "auto"
+    if backend == "auto":
+        return _fastest(bundles, options)
+    if backend == "torch" and own != ("torch",):
+        raise ConfigError("backend torch: a model that is an ONNX file is run by onnx or openvino")
+    return options.device, own if backend is None else (backend,), precision
+
+
+def _fastest(bundles: Sequence[ModelBundle], options: RunOptions) -> tuple[str, tuple[str, ...], str]:
+    """Return the first backend of ``FASTEST`` that is installed and gives the networks' own classes, else their own.
+
+    That is measured at the first use of a bundle, see ``exports.cache``; nothing is timed.
+    """
+    from geoseg.models.exports.cache import cached
+
+    own, int8 = backends_of(bundles), options.precision == "int8"
+    device, precision, _ = choose(options.device, own, "auto" if int8 else options.precision or "auto")
+    precision = "int8" if int8 else precision
+    for name in FASTEST[precision] if device == "cpu" else ():
+        try:
+            choose("cpu", (name,), precision)
+            for bundle in bundles:
+                if bundle.backend != name or int8:
+                    cached(bundle, backend=name, precision=precision, shape=(bundle.spec.window_px,) * 2)
+        except (ConfigError, ModelError) as error:
+            log.info("backend %s is not taken: %s", name, error)
+        else:
+            return "cpu", (name,), precision
+    return device, own, precision

@@ -46,8 +46,8 @@ class Library(Protocol):
         """Return "cuda" or "cpu" for auto, cpu or cuda; raises ConfigError where cuda is asked for and absent."""
         ...
 
-    def choose_precision(self, device: str) -> str:
-        """Return "bf16" where the device computes in it natively, else "fp32"."""
+    def precisions(self, device: str) -> tuple[str, ...]:
+        """Return what the device computes in natively, of "bf16", "fp32" and "int8"; first what is taken unasked."""
         ...
 
     def identity(self, device: str) -> str:

@@ -1,59 +1,47 @@
-"""The backend onnx: networks that are ONNX files, by ONNX Runtime on the CPU; no library of operators is ever loaded.
+"""The backend onnx: networks that are ONNX files, and exports of others, by ONNX Runtime on the CPU.
 
 One thread a call, and one window at a time: a window's answer depends neither on the batch it came in nor on the place
-it had there. ONNX Runtime computes in the precision of the file.
+it had there. ONNX Runtime computes in the precision of the file. No library of operators is ever loaded.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import Any
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from geoseg.errors import ConfigError, ModelError
+from geoseg.errors import ModelError
 from geoseg.models.architectures import check_architecture
 from geoseg.models.architectures.onnx import OnnxOptions
-from geoseg.models.backends.base import Answer, Windows
+from geoseg.models.backends.activation import activated
+from geoseg.models.backends.base import Answer, Backend, Windows
+from geoseg.models.backends.exported import ExportedBackend, Network, choose_cpu, cpu_features
 from geoseg.models.bundle import ModelBundle
+from geoseg.models.exports.cache import is_exported
 from geoseg.models.onnx_file import parsed
-from geoseg.models.outputs import Output
-from geoseg.models.spec import ModelSpec
 from geoseg.untrusted.text import one_line
 
 # The heap in pieces takes more than what was measured of one call alone, as in ``backends.torch``.
 HEAP_SHARE = 1.5
-LARGEST_LOGIT = 80.0  # whose exponential float32 holds
 ERRORS_ALONE = 3  # of what ONNX Runtime logs
-# By these ONNX Runtime chooses its code on x86 and ARM; whole numbers are summed otherwise with and without VNNI.
-FEATURES = (
-    "avx2", "avx512f", "avx512vnni", "avxvnni", "avx512bf16", "amx-int8", "amx-bf16", "dotprod", "i8mm", "bf16", "sve",
-)  # fmt: skip
 
 
 def choose_device(device: str) -> str:
     """See ``Library``."""
-    if device not in ("auto", "cpu", "cuda"):
-        raise ConfigError(f"device {device!r}: choose auto, cpu or cuda")
-    if device == "cuda":
-        raise ConfigError("device cuda: models that are ONNX files run on the CPU alone; use --device cpu or auto")
-    return "cpu"
+    return choose_cpu(device, "models that are ONNX files, and --backend onnx,")
 
 
-def choose_precision(_device: str) -> str:
-    """See ``Library``: that of the file."""
-    return "fp32"
+def precisions(_device: str) -> tuple[str, ...]:
+    """See ``Library``."""
+    return ("fp32", "int8")
 
 
-@lru_cache(maxsize=1)
 def identity(_device: str = "cpu") -> str:
     """See ``Backend``."""
-    from llvmlite.binding import get_host_cpu_features
-
-    found = get_host_cpu_features()
-    return f"cpu {' '.join(name for name in FEATURES if found.get(name))}, onnxruntime {onnxruntime.__version__}"
+    return f"{cpu_features()}, onnxruntime {onnxruntime.__version__}"
 
 
 def devices(_kind: str) -> list[str]:
@@ -67,9 +55,16 @@ def one_thread_per_network() -> Iterator[None]:
     yield
 
 
-def open_backend(bundle: ModelBundle, *, device: str, precision: str) -> "OnnxBackend":  # noqa: ARG001
+def open_backend(bundle: ModelBundle, *, device: str, precision: str) -> Backend:  # noqa: ARG001
     """See ``Library``."""
+    if is_exported(bundle, "onnx", precision):
+        return ExportedBackend(bundle, name="onnx", precision=precision)
     return OnnxBackend(bundle)
+
+
+def open_network(content: bytes, precision: str) -> Network:  # noqa: ARG001 - it is that of the file
+    """Return the call of an export; raises ModelError where ONNX Runtime does not take it."""
+    return partial(answer, open_session(content, "the exported network"))
 
 
 @lru_cache(maxsize=1)
@@ -153,29 +148,3 @@ def run_session(session: onnxruntime.InferenceSession, output: str, name: str, b
     except Exception as error:  # see ``open_session``
         raise ModelError(f"the network does not take {batch.shape} ({one_line(error)})") from error
     return np.asarray(out)
-
-
-def activated(logits: NDArray[np.float32], spec: ModelSpec) -> NDArray[np.float32]:
-    """Return what each group of channels says, 0..1, of logits (K, h, w); see ``geoseg.models.outputs.Output``."""
-    parts = [_activated(logits[spec.channels_of(group)], group) for group in spec.outputs]
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
-
-
-def _activated(logits: NDArray[np.float32], group: Output) -> NDArray[np.float32]:
-    if group.activation == "softmax":
-        return softmax(logits)
-    if group.range is None:
-        return np.asarray(1 / (1 + np.exp(-np.clip(logits, -LARGEST_LOGIT, LARGEST_LOGIT))), np.float32)
-    low, high = group.range
-    return np.clip((logits - np.float32(low)) / np.float32(high - low), 0, 1)
-
-
-def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the probabilities of logits (K, h, w).
-
-    >>> softmax(np.zeros((2, 1, 1), np.float32)).ravel().tolist()
-    [0.5, 0.5]
-    """
-    shares = np.exp(logits - logits.max(0))
-    shares /= shares.sum(0)
-    return np.asarray(shares, np.float32)

@@ -39,10 +39,9 @@ def exported(bundle: ModelBundle, *, takes: Takes, per_class: bool = False) -> "
     """
     from onnx import TensorProto, helper
 
-    if bundle.spec.objects is not None:
-        raise ModelError(f"{bundle.spec.name}: lists objects, and only answers for every pixel are exported")
-    spec, model = bundle.spec, _logits(bundle)
-    side, graph = spec.window_px, model.graph
+    spec, side = bundle.spec, bundle.spec.window_px
+    model = logits(bundle, (side, side))
+    graph = model.graph
     chain = Chain(own_prefix(model))
     own_input, own_output = graph.input[0].name, graph.output[0].name
     inside = names_of(model)  # of a network that geoseg exported before
@@ -65,12 +64,16 @@ def exported(bundle: ModelBundle, *, takes: Takes, per_class: bool = False) -> "
     return model
 
 
-def _logits(bundle: ModelBundle) -> "ModelProto":
-    """Return the network itself: normalised windows in, logits out."""
+def logits(bundle: ModelBundle, shape: tuple[int, int]) -> "ModelProto":
+    """Return the network itself for windows of one shape (h, w): normalised ones in, logits out.
+
+    Raises ModelError for networks that list objects, and where neither of torch's exporters writes it.
+    """
+    if bundle.spec.objects is not None:
+        raise ModelError(f"{bundle.spec.name}: lists objects, and only answers for every pixel are exported")
     if bundle.backend == "onnx":
-        model = parsed(bundle.content(), bundle.path)
-        return _of_size(model, bundle.spec.window_px)
-    return with_single_grids(parsed(_by_torch(bundle), bundle.path))
+        return _of_shape(parsed(bundle.content(), bundle.path), shape)
+    return with_single_grids(parsed(_by_torch(bundle, shape), bundle.path))
 
 
 def with_single_grids(model: "ModelProto") -> "ModelProto":
@@ -92,20 +95,19 @@ def with_single_grids(model: "ModelProto") -> "ModelProto":
     return model
 
 
-def _of_size(model: "ModelProto", side: int) -> "ModelProto":
-    """Return a model whose windows have one size."""
+def _of_shape(model: "ModelProto", shape: tuple[int, int]) -> "ModelProto":
+    """Return a model whose windows have one shape (h, w)."""
     for value in (*model.graph.input, *model.graph.output):
-        for dim in list(value.type.tensor_type.shape.dim)[2:]:
+        for dim, side in zip(list(value.type.tensor_type.shape.dim)[2:], shape, strict=True):
             dim.dim_value = side
     return model
 
 
-def _by_torch(bundle: ModelBundle) -> bytes:
+def _by_torch(bundle: ModelBundle, shape: tuple[int, int]) -> bytes:
     """Return what torch writes: by tracing, which is quick, else by its newer exporter, which takes more networks."""
     import torch
 
-    network, side = bundle.network(), bundle.spec.window_px
-    window = torch.zeros(1, len(bundle.spec.bands), side, side)
+    network, window = bundle.network(), torch.zeros(1, len(bundle.spec.bands), *shape)
     told = []
     for newer in (False, True):
         out = io.BytesIO()

@@ -32,6 +32,11 @@ class Parity:
     largest_probability_error: float
     """Of any class at any pixel."""
 
+    @property
+    def holds(self) -> bool:
+        """Whether the export may stand for the network."""
+        return self.equal_classes >= self.least_equal_classes
+
     def as_json(self) -> dict[str, Any]:
         """Return the figures as JSON values."""
         return asdict(self)
@@ -57,10 +62,19 @@ def per_class(probabilities: NDArray[np.float32], spec: ModelSpec) -> NDArray[np
     return out
 
 
-def measure(
+def refuse_unlike(parity: Parity, path: str) -> None:
+    """Raise FaultFoundError where an export may not stand for the network of the bundle at ``path``."""
+    if not parity.holds:
+        raise FaultFoundError(
+            f"{path}: {parity.runtime} gives {parity.equal_classes:.4%} of the pixels the network's own class, "
+            f"less than {parity.least_equal_classes:.1%}; nothing is written"
+        )
+
+
+def compared(
     bundle: ModelBundle, run: Run, windows: NDArray[np.float32], *, takes: Takes, runtime: str, least: float
 ) -> Parity:
-    """Compare an export with the network on normalised windows; raises FaultFoundError below ``least``."""
+    """Compare an export with the network, by its own library in fp32, on normalised windows (N, C, h, w)."""
     spec = bundle.spec
     own = library(bundle.backend).open_backend(bundle, device="cpu", precision="fp32")
     equal, worst = 0, 0.0
@@ -69,13 +83,7 @@ def measure(
         equal += int((wanted.argmax(0) == found.argmax(0)).sum())
         worst = max(worst, float(np.abs(wanted - found).max()))
     pixels = windows.shape[0] * windows.shape[2] * windows.shape[3]
-    measured = Parity(
+    return Parity(
         runtime=runtime, windows=len(windows), pixels=pixels, equal_classes=equal / pixels,
         least_equal_classes=least, largest_probability_error=worst,
     )  # fmt: skip
-    if not measured.equal_classes >= least:
-        raise FaultFoundError(
-            f"{bundle.path}: {runtime} gives {measured.equal_classes:.4%} of the pixels the network's own class, "
-            f"less than {least:.1%}; nothing is written"
-        )
-    return measured

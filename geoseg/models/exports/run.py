@@ -13,7 +13,7 @@ from geoseg.errors import ConfigError
 from geoseg.models.bundle import ModelBundle
 from geoseg.models.exports import deepness, mlm
 from geoseg.models.exports.graph import Takes, exported
-from geoseg.models.exports.parity import LEAST_EQUAL, LEAST_EQUAL_INT8, Parity, fed, measure
+from geoseg.models.exports.parity import LEAST_EQUAL, LEAST_EQUAL_INT8, Parity, compared, fed, refuse_unlike
 from geoseg.models.exports.runtimes import by_onnxruntime, by_openvino, int8
 from geoseg.models.onnx_file import require_onnx
 from geoseg.options.exchange import ExportOptions
@@ -63,7 +63,8 @@ def export_model(bundle: ModelBundle, folder: Path, options: ExportOptions, wind
     with tempfile.TemporaryDirectory() as scratch:
         run, runtime = by_openvino(content, Path(scratch)) if options.to == "openvino" else by_onnxruntime(content)
         least = LEAST_EQUAL_INT8 if options.int8 else LEAST_EQUAL
-        parity = measure(bundle, run, judged, takes=takes, runtime=runtime, least=least)
+        parity = compared(bundle, run, judged, takes=takes, runtime=runtime, least=least)
+        refuse_unlike(parity, bundle.path)
         made = {name: (Path(scratch) / name).read_bytes() for name in FILES["openvino"] if options.to == "openvino"}
     if options.to != "openvino":
         made = {"model.onnx": content}

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geoseg.errors import ConfigError
 from geoseg.models.exports.parity import Run
+from geoseg.models.openvino_runtime import load_openvino
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -34,10 +34,7 @@ def by_openvino(content: bytes, folder: Path) -> tuple[Run, str]:
 
     Raises ConfigError where openvino is not installed.
     """
-    try:
-        import openvino
-    except ModuleNotFoundError as error:
-        raise ConfigError("openvino is not installed; type: pip install 'geoseg[openvino]'") from error
+    openvino = load_openvino()
     core = openvino.Core()
     openvino.save_model(core.read_model(content), str(folder / "model.xml"), compress_to_fp16=False)
     settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}

@@ -105,15 +105,21 @@ def measured(content: bytes, shape: tuple[int, ...]) -> int:
 
     In a process that has run no other network: the arena would have kept memory of it.
     """
-    import psutil
-
-    from geoseg.models.backends.onnx import answer, open_session, softmax
+    from geoseg.models.backends.activation import softmax
+    from geoseg.models.backends.onnx import answer, open_session
 
     session, window = open_session(content, "the network's graph"), np.zeros(shape, np.float32)
+    return max(peak_growth(lambda: softmax(answer(session, window))), _rounded(window.nbytes))
+
+
+def peak_growth(call: Callable[[], object]) -> int:
+    """Return by how many bytes this process grows at most in a call, rounded up."""
+    import psutil
+
     before = psutil.Process().memory_info().rss
     _forget_peak()
-    softmax(answer(session, window))
-    return _rounded(max(_peak_bytes() - before, window.nbytes))
+    call()
+    return _rounded(max(_peak_bytes() - before, 0))
 
 
 def _rounded(size: int) -> int:
