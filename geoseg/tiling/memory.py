@@ -230,11 +230,12 @@ def largest_chunk_that_fits(load: Load, budget_bytes: int) -> int:
 def _largest(load: Load, chunk_px: int) -> tuple[int, int, int, int, int]:
     """Return the largest (source, seen, sums, leaving) pixels of any strip, and a chunk's largest width.
 
-    Lengths along rows and columns are independent of each other, so one column and one row of chunks tell all.
+    Lengths along rows and columns are independent of each other, so the first column and the first row of the scene's
+    pixels tell all.
     """
     height, width = load.resampling.scene_shape
-    down = [Box(lo, 0, hi, min(chunk_px, width)) for lo, hi in cuts(height, chunk_px)]
-    across = [Box(0, lo, min(chunk_px, height), hi) for lo, hi in cuts(width, chunk_px)]
+    down = [Box(lo, 0, hi, 1) for lo, hi in cuts(height, chunk_px)]
+    across = [Box(0, lo, 1, hi) for lo, hi in cuts(width, chunk_px)]
     row_lengths = [
         (s.pixels.shape[0], s.seen.shape[0], s.sums.shape[0], s.rows[1] - s.rows[0])
         for box in down

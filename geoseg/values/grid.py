@@ -1,6 +1,7 @@
 """Grid: where pixels are. Rows go down; (row, col) order everywhere."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from math import degrees, hypot, sqrt
 
 import numpy as np
@@ -183,6 +184,7 @@ def placeless(pixel_m: float | None) -> CRS:
     )
 
 
+@lru_cache(maxsize=64)
 def pyproj_crs(crs: CRS):  # type: ignore[no-untyped-def]  # pyproj.CRS, imported late
     """Return the pyproj CRS of a rasterio CRS, its horizontal part where it is compound.
 
@@ -218,9 +220,16 @@ def lonlat(crs: CRS, x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[ND
 
     In degrees also where the datum counts in grads (EPSG:27572, Lambert II of France).
     """
+    transformer, unit = _to_degrees(crs)
+    lon, lat = transformer.transform(x, y)
+    return np.asarray(lon) * unit, np.asarray(lat) * unit
+
+
+@lru_cache(maxsize=64)
+def _to_degrees(crs: CRS):  # type: ignore[no-untyped-def]  # pyproj.Transformer, imported late
+    """Return the transformer to the CRS's own geodetic CRS, and how many degrees the unit of that is."""
     from pyproj import Transformer
 
     source = pyproj_crs(crs)
-    lon, lat = Transformer.from_crs(source, source.geodetic_crs, always_xy=True).transform(x, y)
-    unit = degrees(source.geodetic_crs.axis_info[0].unit_conversion_factor)
-    return np.asarray(lon) * unit, np.asarray(lat) * unit
+    transformer = Transformer.from_crs(source, source.geodetic_crs, always_xy=True)
+    return transformer, degrees(source.geodetic_crs.axis_info[0].unit_conversion_factor)

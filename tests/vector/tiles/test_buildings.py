@@ -177,7 +177,7 @@ def nested(depth):
 HARD = {
     "nothing": np.zeros((70, 90), np.uint8),
     "all inside": np.full((70, 90), 255, np.uint8),
-    "checkers": (np.indices((40, 44)).sum(0) % 2 * 255).astype(np.uint8),
+    "checkers": (np.indices((20, 22)).sum(0) % 2 * 255).astype(np.uint8),
     "spiral": spiral(81),
     "nested": nested(5),
     "specks": (np.random.default_rng(2).random((60, 60)) < 0.05).astype(np.uint8) * 255,
