@@ -12,23 +12,20 @@ help: ## list the targets
 demo: $(READY) ## map a real scene and its buildings into demo/
 	$(BIN)/geoseg demo -o demo --overwrite
 
-# Runs that are killed wait more than they compute, so they go beside the other tests, of which two processes take from
-# each other. What measures memory has the machine for itself.
-MEMORY = $$(grep -rl --include='*.py' 'mark\.memory' tests)
-test: lint ## lint, then all tests that a change must pass
-	$(MAKE) --jobs=2 test-fast test-faults
-	$(BIN)/python -m pytest -m "memory and not nightly" $(MEMORY)
+# Two processes share the tests, and who is done takes from the other. Runs that are killed wait more than they compute:
+# they go beside.
+test: ## lint and all tests that a change must pass, side by side
+	$(MAKE) --jobs=3 lint test-fast test-faults
 
 test-fast: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not memory and not faults and not nightly"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not faults and not nightly"
 
 test-faults: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not nightly" tests/faults
 
 test-all: lint ## lint and all tests, with many examples and a kill before every file operation
-	$(BIN)/python -m pytest --hypothesis-profile nightly -m "not memory and not faults"
+	$(BIN)/python -m pytest --hypothesis-profile nightly -m "not faults"
 	$(BIN)/python -m pytest tests/faults
-	$(BIN)/python -m pytest -m memory $(MEMORY)
 
 lint: $(READY) ## ruff, mypy, and the licences of what is installed
 	$(BIN)/ruff check .
