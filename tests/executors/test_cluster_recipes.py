@@ -103,7 +103,7 @@ def test_the_shards_of_kubernetes_are_its_completions():
 @pytest.fixture(scope="module")
 def large_scene(tmp_path_factory):
     """A scene of six chunks of 512 px."""
-    pixels = np.random.default_rng(5).integers(1, 255, (3, 700, 1300), np.uint8)
+    pixels = np.random.default_rng(5).integers(1, 255, (3, 100, 2700), np.uint8)
     path = tmp_path_factory.mktemp("large") / "large.tif"
     return write_tif(path, pixels, photometric="RGB", tiled=True, blockxsize=256, blockysize=256)
 

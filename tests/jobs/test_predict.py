@@ -185,11 +185,11 @@ def test_a_truncated_scene_fails_its_chunks_and_shows_nothing(bundle, tmp_path):
     rng = np.random.default_rng(0)
     path = tmp_path / "cut.tif"
     with rasterio.open(
-        path, "w", driver="GTiff", height=1100, width=1100, count=3, dtype="uint8", tiled=True, blockxsize=256,
+        path, "w", driver="GTiff", height=1030, width=1030, count=3, dtype="uint8", tiled=True, blockxsize=256,
         blockysize=256, photometric="RGB", crs="EPSG:32645", transform=Affine(0.5, 0, 3e5, 0, -0.5, 3.06e6),
     ) as dst:  # fmt: skip
-        dst.write(rng.integers(1, 255, (3, 1100, 1100), np.uint8))
-    damaged(path, share=0.3)
+        dst.write(rng.integers(1, 255, (3, 1030, 1030), np.uint8))
+    damaged(path, share=0.6)
     out = tmp_path / "out"
     with pytest.raises(IncompleteError, match=r"of 9 chunks failed .*cannot be read.*tries only these again"):
         predict(path, bundle, out, options=RunOptions(chunk_px=512))

@@ -20,7 +20,7 @@ RASTERS = ("classes.tif", "confidence.tif")
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory):
-    pixels = np.random.default_rng(0).integers(1, 255, (3, 600, 1100), np.uint8)
+    pixels = np.random.default_rng(0).integers(1, 255, (3, 100, 2600), np.uint8)  # six chunks of 512 px
     return write_tif(tmp_path_factory.mktemp("scene") / "scene.tif", pixels, nodata=0)
 
 

@@ -27,7 +27,7 @@ FAST = ("unet", "segformer")
 BLENDED = [name for name, kind in NETWORKS.items() if not kind.detects]  # of the others see test_mask_rcnn
 EVERY = [name if name in FAST else pytest.param(name, marks=pytest.mark.nightly) for name in BLENDED]
 ALONE = [pytest.param(name, marks=[pytest.mark.memory, pytest.mark.nightly]) for name in BLENDED]
-CLASSES, IMAGES, STEPS, SCENE = 3, 20, 30, (1301, 777)
+CLASSES, IMAGES, STEPS, SCENE = 3, 20, 30, (620, 560)
 SLOW = ("mask2former", "oneformer", "nnunet-plain", "plain-unet", "pixel-mlp")  # learn at three times the rate
 STACKS = {"temporal": 2, "unet3d": 2}  # dates that the channels are of
 
