@@ -65,3 +65,57 @@ def write_net(path, **how):
     """Write ``tiny_net`` and return its path."""
     onnx.save(tiny_net(**how), str(path))
     return path
+
+
+def yolo_net(*, classes=2, masks=8, size=128, end_to_end=False, seed=0, metadata=None):
+    """Return a network of the outputs of a YOLO of masks, random but for where its boxes lie: on a lattice of 8 px."""
+    random, n = np.random.default_rng(seed), (size // 8) ** 2
+    ends = 6 if end_to_end else 4 + classes
+
+    def conv(name, channels, px, gain):
+        return numpy_helper.from_array(gain * random.standard_normal((channels, 3, px, px)).astype("f4") / px, name)
+
+    at = 8 * np.stack(np.divmod(np.arange(n, dtype="f4"), size // 8)[::-1]) + 4  # centres: column, row
+    base, gain = np.zeros((ends, n), "f4"), np.ones((ends, 1), "f4")
+    base[:2], base[2:4], gain[:4] = (at - 10, at + 10, 3) if end_to_end else (at, 22, 4)
+    if end_to_end:
+        base[5], gain[5] = np.arange(n) % classes, 0
+    scores = slice(4, 5) if end_to_end else slice(4, ends)
+    flat = np.zeros((ends, 1), "f4")
+    flat[scores] = 1
+    weights = [
+        conv("heads", ends + masks, 8, 1), conv("maps", masks, 4, 2), numpy_helper.from_array(flat[None], "scored"),
+        numpy_helper.from_array(base[None], "base"), numpy_helper.from_array(gain[None], "gain"),
+        numpy_helper.from_array(np.array([1, ends + masks, -1], "i8"), "shape"),
+        numpy_helper.from_array(np.array([ends, masks], "i8"), "parts"),
+    ]  # fmt: skip
+    nodes = [
+        helper.make_node("Conv", ["images", "heads"], ["raw"], strides=[8, 8]),
+        helper.make_node("Reshape", ["raw", "shape"], ["rows"]),
+        helper.make_node("Split", ["rows", "parts"], ["said", "coefficients"], axis=1),
+        helper.make_node("Sigmoid", ["said"], ["shares"]),
+        helper.make_node("Where", ["is_score", "shares", "said"], ["mixed"]),
+        helper.make_node("Mul", ["mixed", "gain"], ["scaled"]),
+        helper.make_node("Add", ["scaled", "base"], ["placed"]),
+        helper.make_node("Concat", ["placed", "coefficients"], ["all" if end_to_end else "output0"], axis=1),
+        helper.make_node("Conv", ["images", "maps"], ["output1"], strides=[4, 4]),
+    ]
+    nodes.insert(0, helper.make_node("Cast", ["scored"], ["is_score"], to=TensorProto.BOOL))
+    if end_to_end:
+        nodes.append(helper.make_node("Transpose", ["all"], ["output0"], perm=[0, 2, 1]))
+    image, *outputs = (
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+        for name, shape in (
+            ("images", [1, 3, size, size]),
+            ("output0", [1, None, None]),
+            ("output1", [1, masks, None, None]),
+        )
+    )
+    model = helper.make_model(
+        helper.make_graph(nodes, "yolo", [image], outputs, weights),
+        opset_imports=[helper.make_opsetid("", 17)],
+        ir_version=8,
+    )
+    helper.set_model_props(model, metadata or {})
+    onnx.checker.check_model(model)
+    return model

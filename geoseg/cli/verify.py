@@ -45,7 +45,8 @@ def verify(
     """Run probes and a model over a crop in several ways, and compare bytes, memory and chunks; exit code 8 at a fault.
 
     Each run has a process of its own: threads, sync, local and the engine named, chunks of several sizes, one run that
-    is stopped and resumed. The probes (identity, constant, ramp) are networks whose answer is known.
+    is stopped and resumed. The probes (identity, constant, ramp) are networks whose answer is known; that of a detector
+    (oracle) is never wrong about drawn objects, each of which must come back pixel for pixel.
     """
     if robustness:
         _print_card(scene.open(), named(model), as_json=json_out)

@@ -121,8 +121,11 @@ class ImportOptions(Checked):
     output: Annotated[str | None, Option("Which of its outputs, where it has several.", metavar="NAME")] = None
 
     family: Annotated[
-        Literal["sam", "sam2"] | None,
-        Option("A folder of transformers with a promptable network: SAM, or SAM 2 and 2.1.", unset="none of these"),
+        Literal["sam", "sam2", "yolo-seg"] | None,
+        Option(
+            "sam, sam2: a folder of transformers with SAM, or SAM 2 and 2.1; yolo-seg: a YOLO of masks as ONNX file.",
+            unset="none of these",
+        ),
     ] = None
 
     def _faults(self) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,9 @@ from geoseg.scenes.aoi import read_area
 from geoseg.scenes.reading import read
 from geoseg.scenes.scene import Scene
 from geoseg.selftest.isolated_run import Ran, Trial, run_apart
-from geoseg.selftest.judge import LAYER, PROBES, Probe, Seen, deviation_steps, full_range, see
+from geoseg.selftest.judge import LAYER, PROBES, Seen, deviation_steps, full_range, see
+from geoseg.selftest.oracle import NAME as ORACLE
+from geoseg.selftest.oracle import Oracle
 from geoseg.tiling.memory import LEAST_CHUNK_PX
 from geoseg.values.box import Box
 
@@ -80,7 +82,8 @@ def verify(
 ) -> Report:
     """Run probes and the user's model over the middle of a scene in several ways, and compare what comes out.
 
-    Each run has a process of its own, and draws polygons where the model names their class. options: as for
+    Each run has a process of its own, and draws polygons where the model names their class. Of a detector, which blends
+    nothing, the probe is one that is never wrong about objects of known shapes, as large as the crop. options: as for
     ``predict``; its engine is tried beside threads, sync and local. crop_px: side of the square that is run, which is
     held in memory; scratch: a folder for outputs, removed afterwards, that the workers of a cluster must see (None: the
     system's). Raises what ``make_plan`` raises; what goes wrong later is found, not raised.
@@ -96,14 +99,18 @@ def verify(
         seen.raster.valid[~read_area(options.aoi, part.grid).wanted(part.grid.box)] = False
     with tempfile.TemporaryDirectory(prefix="geoseg-verify-", dir=scratch) as folder:
         ways = _ways(options, plan.job.chunk_px)
-        trials = [*_own_trials(bundles, ways, polygons), *_probe_trials(bundles[0], seen, ways, Path(folder))]
+        spec = plan.job.spec
+        oracle = None if spec.objects is None else Oracle.write(Path(folder), part.grid, spec)
+        probes = {ORACLE: oracle.model} if oracle else _written(bundles[0], seen, Path(folder))
+        trials = [*_own_trials(bundles, ways, polygons), *_probe_trials(probes, ways)]
         runs, findings = [], []
         for i, trial in enumerate(trials):
             listen(Progress("verify", i, len(trials), f"{trial.network}, {trial.way}, {trial.options.chunk_px} px"))
             out = Path(folder) / "out"
-            runs.append(run_apart(part, trial, out))
-            if trial.network != MODEL and runs[-1].error is None:
-                findings.append(_judged_probe(trial, out, seen))
+            probe = trial.network != MODEL
+            runs.append(run_apart(oracle.scene if oracle and probe else part, trial, out))
+            if probe and runs[-1].error is None:
+                findings.append(oracle.judged(out, _called(runs[-1])) if oracle else _judged_probe(trial, out, seen))
             shutil.rmtree(out, ignore_errors=True)
         listen(Progress("verify", len(trials), len(trials)))
     return Report(scene.name, crop, tuple(runs), (*judged(runs), *findings))
@@ -213,13 +220,14 @@ def _own_trials(
     yield replace(every[1], interrupted=True)
 
 
-def _probe_trials(bundle: ModelBundle, seen: Seen, ways: Sequence[RunOptions], folder: Path) -> Iterator[Trial]:
-    """Yield the runs of the probes: with the largest chunks one after the other, with the smallest in threads."""
-    for probe in PROBES:
-        path = _write(probe, bundle, seen, folder)
+def _probe_trials(probes: Mapping[str, str], ways: Sequence[RunOptions]) -> Iterator[Trial]:
+    """Yield the runs of the probes, bundles by name: with the largest chunks in a row, with the smallest in threads."""
+    for name, path in probes.items():
         for way in (replace(ways[0], engine="sync"), ways[1]):
-            yield Trial(network=probe.name, models=(path,), options=replace(way, **PROBED_BY))
+            own = {**PROBED_BY, **({"aoi": None} if name == ORACLE else {})}
+            yield Trial(network=name, models=(path,), options=replace(way, **own))
 
 
-def _write(probe: Probe, bundle: ModelBundle, seen: Seen, folder: Path) -> str:
-    return probe.bundle(folder / f"probe-{probe.name}", bundle.spec, full_range(seen)).path
+def _written(bundle: ModelBundle, seen: Seen, folder: Path) -> dict[str, str]:
+    """Write the probes of a model; returns their bundles by name."""
+    return {p.name: p.bundle(folder / f"probe-{p.name}", bundle.spec, full_range(seen)).path for p in PROBES}

@@ -43,6 +43,7 @@ from geoseg.models.architectures.unets import (
     PlainUNetOptions,
     TransUNetOptions,
 )
+from geoseg.models.architectures.yolo_seg import YoloSegOptions
 from geoseg.models.spec import Architecture
 from geoseg.untrusted.validation import in_words, near_or_known
 
@@ -89,7 +90,10 @@ ARCHITECTURES: dict[str, type[Options]] = {
     "probe-bands": BandsProbe,
     "probe-objects": ObjectsProbe,
 }
-FROM_FILES: dict[str, type[Options]] = {"onnx": OnnxOptions}  # run as they come: geoseg builds and trains none
+FROM_FILES: dict[str, type[Options]] = {  # run as they come: geoseg builds and trains none
+    "onnx": OnnxOptions,
+    "onnx-yolo-seg": YoloSegOptions,
+}
 PROMPTABLE: dict[str, type[SamOptions]] = {"sam": SamOptions, "sam2": Sam2Options}  # run by models.promptable
 LEAST_BYTES_PER_VALUE = 2  # of weights: fp16
 MOST_TOLD = 200  # characters of a library's own words

@@ -4,8 +4,9 @@ One thread a call, and one window at a time: a window's answer depends neither o
 it had there. ONNX Runtime computes in the precision of the file. No library of operators is ever loaded.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property, lru_cache, partial
 from typing import Any
 
@@ -16,9 +17,11 @@ from numpy.typing import NDArray
 from geoseg.errors import ModelError
 from geoseg.models.architectures import check_architecture
 from geoseg.models.architectures.onnx import OnnxOptions
+from geoseg.models.architectures.yolo_seg import YoloSegOptions
 from geoseg.models.backends.activation import activated
 from geoseg.models.backends.base import Answer, Backend, Windows
 from geoseg.models.backends.exported import ExportedBackend, Network, choose_cpu, cpu_features
+from geoseg.models.backends.yolo_seg import detections
 from geoseg.models.bundle import ModelBundle
 from geoseg.models.exports.cache import is_exported
 from geoseg.models.onnx_file import parsed
@@ -121,6 +124,15 @@ class OnnxBackend:
 
     def __call__(self, windows: Windows) -> Answer:
         """See ``Backend``."""
+        spec = self.bundle.spec
+        options, rules, ids = check_architecture(spec.arch), spec.objects, spec.things
+        if isinstance(options, YoloSegOptions) and rules is not None:
+            found = []
+            for window in windows:
+                said, prototypes = answers(self.session, window, (options.candidates, options.prototypes))
+                own = detections(said[0], prototypes[0], window.shape[-1], options, rules)
+                found.append(tuple(replace(one, class_id=ids[one.class_id]) for one in own))
+            return Answer(np.empty((len(windows), 0, *windows.shape[2:]), np.float32), tuple(found))
         return Answer(np.stack([activated(answer(self.session, window), self.bundle.spec) for window in windows]))
 
     def identity(self) -> str:
@@ -141,10 +153,25 @@ def answer(session: onnxruntime.InferenceSession, window: NDArray[np.float32]) -
     return found
 
 
+def answers(
+    session: onnxruntime.InferenceSession, window: NDArray[np.float32], names: Sequence[str]
+) -> list[NDArray[np.float32]]:
+    """Return outputs of a network by name, in float32, for a window (C, h, w); raises ModelError where it fails."""
+    (taken,) = session.get_inputs()
+    batch = window[None].astype(np.float16 if taken.type == "tensor(float16)" else np.float32)
+    return [np.asarray(one, np.float32) for one in run_all(session, names, taken.name, batch)]
+
+
 def run_session(session: onnxruntime.InferenceSession, output: str, name: str, batch: NDArray[Any]) -> NDArray[Any]:
-    """Return an output of a network for its input ``name``; raises ModelError with what ONNX Runtime says of it."""
+    """Return an output of a network, see ``run_all``."""
+    return np.asarray(run_all(session, [output], name, batch)[0])
+
+
+def run_all(
+    session: onnxruntime.InferenceSession, outputs: Sequence[str], name: str, batch: NDArray[Any]
+) -> list[NDArray[Any]]:
+    """Return outputs of a network for its input ``name``; raises ModelError with what ONNX Runtime says of it."""
     try:
-        (out,) = session.run([output], {name: batch})
+        return list(session.run(list(outputs), {name: batch}))
     except Exception as error:  # see ``open_session``
         raise ModelError(f"the network does not take {batch.shape} ({one_line(error)})") from error
-    return np.asarray(out)

@@ -1,7 +1,7 @@
 """Probing: what an ONNX file does not say is found by running it, in a process of its own that may end as it likes."""
 
 import multiprocessing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
@@ -100,16 +100,22 @@ def examine(path: Path, bands: int, options: ImportOptions, usual_px: int) -> Ex
     )  # fmt: skip
 
 
-def measured(content: bytes, shape: tuple[int, ...]) -> int:
+def measured(content: bytes, shape: tuple[int, ...], outputs: Sequence[str] = ()) -> int:
     """Return the bytes that the first call for one window (C, h, w) holds at most, beyond what the session holds.
+
+    outputs: those that are read of it, () for the one that it has.
 
     In a process that has run no other network: the arena would have kept memory of it.
     """
     from geoseg.models.backends.activation import softmax
-    from geoseg.models.backends.onnx import answer, open_session
+    from geoseg.models.backends.onnx import answer, answers, open_session
 
     session, window = open_session(content, "the network's graph"), np.zeros(shape, np.float32)
-    return max(peak_growth(lambda: softmax(answer(session, window))), _rounded(window.nbytes))
+
+    def read() -> object:
+        return answers(session, window, outputs) if outputs else softmax(answer(session, window))
+
+    return max(peak_growth(read), _rounded(window.nbytes))
 
 
 def peak_growth(call: Callable[[], object]) -> int:

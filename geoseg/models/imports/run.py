@@ -39,6 +39,11 @@ def import_model(
     not fit, ModelError for a file that cannot be used, OutputError where a bundle lies there.
     """
     refuse_bundle(folder, overwrite=overwrite)
+    if options.family == "yolo-seg":
+        from geoseg.models.imports.yolo_seg import import_yolo_seg
+
+        content, spec = import_yolo_seg(path, options, name=options.model_name or folder.name)
+        return Imported(write_bundle(folder, content, spec=spec, file="model.onnx"), ())
     if options.family is not None:
         from geoseg.models.imports.sam import import_sam  # torch and transformers
 
