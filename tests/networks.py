@@ -33,6 +33,7 @@ TINY = {
     },
     "mask-rcnn": {"encoder_name": "resnet18", "pyramid_channels": 32, "hidden": 64, "proposals": 100},
     "mask2former": QUERIES,
+    "mask2former-objects": QUERIES,
     "oneformer": QUERIES,
     "temporal": {"dates": 2, "network": {"name": "compact-unet", "options": {"widths": [8, 16]}}},
     "unet3d": {"dates": 2, "widths": [6, 12]},

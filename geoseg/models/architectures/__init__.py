@@ -18,7 +18,12 @@ from geoseg.models.architectures.mask_rcnn import MaskRcnnOptions
 from geoseg.models.architectures.onnx import OnnxOptions
 from geoseg.models.architectures.pixel_mlp import PixelMlpOptions
 from geoseg.models.architectures.probes import BandsProbe, ConstantProbe, IdentityProbe, ObjectsProbe, RampProbe
-from geoseg.models.architectures.queries import HfSegformerOptions, Mask2FormerOptions, OneFormerOptions
+from geoseg.models.architectures.queries import (
+    HfSegformerOptions,
+    Mask2FormerObjectsOptions,
+    Mask2FormerOptions,
+    OneFormerOptions,
+)
 from geoseg.models.architectures.sam import Sam2Options, SamOptions
 from geoseg.models.architectures.smp import (
     DeepLabV3Options,
@@ -74,6 +79,7 @@ NETWORKS: Mapping[str, type[Options]] = {  # those that a config may train
     "dpt": DPTOptions,
     "mask-rcnn": MaskRcnnOptions,
     "mask2former": Mask2FormerOptions,
+    "mask2former-objects": Mask2FormerObjectsOptions,
     "oneformer": OneFormerOptions,
     "temporal": TemporalOptions,
     "unet3d": UNet3dOptions,

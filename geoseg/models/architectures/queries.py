@@ -1,7 +1,7 @@
 """Networks of transformers: SegFormer, and Mask2Former and OneFormer as semantic networks. No torch in here.
 
-Their layers are in queries_torch. Masks of single objects are not given here: a class's share of a pixel is the sum
-over the queries of p(class) x p(mask).
+Their layers are in queries_torch. As semantic networks, a class's share of a pixel is the sum over the queries of
+p(class) x p(mask); as a detector, each query is an object.
 """
 
 from typing import TYPE_CHECKING, ClassVar
@@ -81,6 +81,16 @@ class Mask2FormerOptions(QueryOptions):
     about: ClassVar[str] = "Mask2Former as a semantic network (Cheng et al. 2022)"
     weights_licence: ClassVar[str] = "MIT (Meta's, trained on COCO, ADE20K, Cityscapes)"
     network: ClassVar[str] = "mask2former"
+
+
+class Mask2FormerObjectsOptions(Mask2FormerOptions):
+    """Each query is an object of its likeliest class; of no class, it is none."""
+
+    about: ClassVar[str] = "Mask2Former as a detector: a query for each object (Cheng et al. 2022)"
+    windows: ClassVar[tuple[int, int, int]] = (512, 64, 0)
+    network: ClassVar[str] = "mask2former_objects"
+    batch_one: ClassVar[bool] = True
+    detects: ClassVar[bool] = True
 
 
 class OneFormerOptions(QueryOptions):

@@ -6,6 +6,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from geoseg.models.architectures.detector_torch import Detector
+from geoseg.models.detecting import Detecting
+from geoseg.objects.found import Detection
+from geoseg.values.box import Box
+
 if TYPE_CHECKING:
     from geoseg.models.architectures.queries import HfSegformerOptions, QueryOptions
 
@@ -45,6 +50,37 @@ class Semantic(nn.Module):
         classes = answer.class_queries_logits.float().softmax(-1)[..., :-1]  # the last is "no object"
         masks = interpolate(answer.masks_queries_logits.float(), size=x.shape[-2:], mode="bilinear").sigmoid()
         return torch.einsum("bqc,bqhw->bchw", classes, masks).clamp_min(LEAST_P).log()
+
+
+class Queries(Detector):
+    """A detector whose queries each answer a class, or none, and a mask; the library matches and weighs them."""
+
+    def __init__(self, network: nn.Module, classes: int) -> None:
+        super().__init__()
+        self.network, self.classes = network, classes
+
+    def detect(self, x: Tensor, rules: Detecting) -> list[Detection]:
+        """See ``Detector``; a score is p(class) times the mean of p(mask) over the mask."""
+        answer = self.network(pixel_values=x)
+        sure, label = answer.class_queries_logits[0].float().softmax(-1)[:, :-1].max(-1)  # the last is "no object"
+        found = []
+        for i in (sure >= rules.least_score).nonzero()[:, 0].tolist():
+            coarse = answer.masks_queries_logits[:, i : i + 1].float()
+            share = interpolate(coarse, size=x.shape[-2:], mode="bilinear")[0, 0].sigmoid().cpu()
+            own = share >= rules.least_mask
+            rows, cols = own.any(1).nonzero()[:, 0], own.any(0).nonzero()[:, 0]
+            score = float(sure[i]) * float(share[own].mean()) if len(rows) else 0.0
+            if len(rows) and score >= rules.least_score:
+                box = Box(int(rows[0]), int(cols[0]), int(rows[-1]) + 1, int(cols[-1]) + 1)
+                mask = own[box.row0 : box.row1, box.col0 : box.col1].numpy()
+                found.append(Detection(box, mask, int(label[i]), round(score * 65535)))
+        return sorted(found, key=lambda one: -one.score)[: rules.per_window]
+
+    def loss(self, images: Tensor, objects: list[dict[str, Tensor]]) -> Tensor:
+        """See ``Detector``."""
+        masks, labels = [one["masks"].float() for one in objects], [one["labels"] - 1 for one in objects]
+        loss: Tensor = self.network(pixel_values=images, mask_labels=masks, class_labels=labels).loss
+        return loss.squeeze()
 
 
 def segformer(in_channels: int, out_channels: int, options: "HfSegformerOptions") -> nn.Module:
@@ -95,11 +131,21 @@ def common(in_channels: int, out_channels: int, options: "QueryOptions") -> dict
 
 def mask2former(in_channels: int, out_channels: int, options: "QueryOptions") -> nn.Module:
     """Return transformers' Mask2Former as a semantic network."""
+    return Semantic(_mask2former(in_channels, out_channels, options))
+
+
+def mask2former_objects(in_channels: int, out_channels: int, options: "QueryOptions") -> nn.Module:
+    """Return transformers' Mask2Former as a detector; out_channels: classes of objects."""
+    return Queries(_mask2former(in_channels, out_channels, options), out_channels)
+
+
+def _mask2former(in_channels: int, out_channels: int, options: "QueryOptions") -> nn.Module:
     from transformers import Mask2FormerConfig, Mask2FormerForUniversalSegmentation
 
     told = common(in_channels, out_channels, options)
     config = Mask2FormerConfig(feature_size=options.hidden, mask_feature_size=options.hidden, **told)
-    return Semantic(Mask2FormerForUniversalSegmentation(config))
+    network: nn.Module = Mask2FormerForUniversalSegmentation(config)
+    return network
 
 
 def oneformer(in_channels: int, out_channels: int, options: "QueryOptions") -> nn.Module:

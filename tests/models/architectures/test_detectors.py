@@ -1,0 +1,79 @@
+"""Every detector: its candidates are many and overlap, chunks change no byte, and thirty steps lower its loss."""
+
+import detect
+import numpy as np
+import pytest
+import torch
+from conftest import write_tif
+from networks import TINY
+from panoptic import contents
+from test_mask_rcnn import toys
+
+from geoseg import RunOptions, predict
+from geoseg.models.architectures import NETWORKS, build_network
+from geoseg.models.backends import library
+from geoseg.models.bundle import load_model, save_model
+from geoseg.models.detecting import Detecting
+from geoseg.models.spec import Architecture, Normalisation
+from geoseg.values.bands import Band
+
+SLOW = {"mask-rcnn": {"anchor_px": [8, 16, 24, 32, 64]}}  # under nightly alone, with more options
+DETECTORS = {name: {**TINY[name], **SLOW.get(name, {})} for name, kind in NETWORKS.items() if kind.detects}
+MANY = Detecting(things=("even", "odd"), least_score=0.01, least_mask=0.5, per_window=60, same=90, inside=100)
+each = pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.nightly] * (n in SLOW)) for n in DETECTORS])
+
+
+def network_of(name):
+    torch.manual_seed(0)
+    return build_network(Architecture(name=name, options=DETECTORS[name]), in_channels=3, out_channels=2)
+
+
+@pytest.mark.parametrize("shape", [(530, 120), pytest.param((1100, 1100), marks=pytest.mark.nightly)])
+@each
+def test_candidates_overlap_and_chunks_change_no_byte(name, shape, tmp_path):
+    spec = detect.spec_of(
+        arch=Architecture(name=name, options=DETECTORS[name]), bands=tuple(Band(b) for b in ("red", "green", "blue")),
+        normalisation=Normalisation(mean=(128.0,) * 3, std=(40.0,) * 3), window_px=128, margin_px=32, objects=MANY,
+    )  # fmt: skip
+    save_model(tmp_path / "m", network_of(name), spec=spec, half=False)
+    coarse = np.random.default_rng(1).integers(0, 256, (3, shape[0] // 9 + 1, shape[1] // 9 + 1), np.uint8)
+    pixels = coarse.repeat(9, 1).repeat(9, 2)[:, : shape[0], : shape[1]]
+    backend = library().open_backend(load_model(tmp_path / "m"), device="cpu", precision="fp32")
+    window = (pixels[None, :, :128, :96].astype(np.float32) - 128) / 40
+    (said,) = backend(window).objects
+    painted = np.zeros(window.shape[2:], np.int32)
+    for one in said:
+        painted[one.box.row0 : one.box.row1, one.box.col0 : one.box.col1] += one.mask
+    assert len(said) >= 15
+    assert (painted > 1).mean() > 0.2  # of the window's pixels so many are of several
+    scene = write_tif(tmp_path / "scene.tif", pixels)
+    runs = [predict(scene, tmp_path / "m", tmp_path / str(px), options=RunOptions(chunk_px=px)) for px in (512, 1024)]
+    assert runs[0].run["plan"]["chunks"] > runs[1].run["plan"]["chunks"]
+    assert runs[0].run["instances"]["count"] > 1
+    assert contents(runs[0]) == contents(runs[1])
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", DETECTORS)
+def test_thirty_steps_lower_the_loss_by_a_fifth(name):
+    network, learnt = network_of(name).train(), list(toys(20))
+    optimiser, losses = torch.optim.AdamW(network.parameters(), 1e-3), []
+    for step in range(30):
+        batch = [learnt[(2 * step + i) % 20] for i in range(2)]
+        loss = network.loss(torch.cat([x for x, _ in batch]), [objects for _, objects in batch])
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(float(loss))
+    assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
+
+
+@pytest.mark.parametrize("name", set(DETECTORS) - {"mask-rcnn"})
+def test_a_window_without_an_object_is_learnt(name):
+    nothing = {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.long),
+               "masks": torch.zeros(0, 64, 64, dtype=torch.uint8)}  # fmt: skip
+    network = network_of(name).train()
+    for objects in ([nothing], [nothing, next(toys(1, 64))[1]]):
+        loss = network.loss(torch.randn(len(objects), 3, 64, 64), objects)
+        loss.backward()
+        assert torch.isfinite(loss)
