@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from geoseg.models.architectures import build_network
-from geoseg.models.bundle import save_model
+from geoseg.models.bundle import ModelBundle, save_model
+from geoseg.models.detecting import Detecting
 from geoseg.models.spec import Architecture, ModelSpec, Normalisation
 from geoseg.outputs.check import Finding
 from geoseg.scenes.open import open_scene
@@ -23,6 +24,8 @@ from geoseg.values.layers import FIRST_OBJECT
 NAME = "oracle"
 SIDES = (700, 300, 130, 70)  # of the largest objects, in pixels; others are of 8 to 40
 PX_EACH, MOST = 2500, 1500  # pixels of the scene for each object that is tried, and how many are at most
+WINDOWS = ("window_px", "margin_px", "ramp_px", "multiple_px")  # keys of a bundle
+THINGS = ("even", "odd")
 CLASSES = (
     ClassInfo(1, "ground", (233, 229, 220)), ClassInfo(2, "even", (200, 66, 46)), ClassInfo(3, "odd", (60, 160, 80)),
 )  # fmt: skip
@@ -47,6 +50,24 @@ def numbered(shape: tuple[int, int], *, whole_px: int) -> NDArray[np.uint16]:
     return ids
 
 
+def write_detector(folder: Path, rules: Detecting, **windows: int) -> ModelBundle:
+    """Write the bundle of a detector that knows the numbered objects of a scene; windows: see ``WINDOWS``."""
+    arch = Architecture(name="probe-objects")
+    spec = ModelSpec(
+        name=NAME,
+        task="objects",
+        arch=arch,
+        bands=(Band("number"),),
+        gsd_m=None,
+        normalisation=Normalisation(mean=(0.0,), std=(1.0,)),
+        outputs=(),
+        classes=CLASSES,
+        objects=rules,
+        **windows,
+    )
+    return save_model(folder, build_network(arch, in_channels=1, out_channels=len(spec.things)), spec=spec)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Oracle:
     """A scene of numbered objects, and the detector that knows them."""
@@ -62,28 +83,14 @@ class Oracle:
     def write(cls, folder: Path, grid: Grid, spec: ModelSpec) -> Self:
         """Write both into ``folder``, with the windows of the detector of ``spec`` and its rules of one object."""
         assert spec.objects is not None  # it is one of objects
-        rules = spec.objects.model_copy(update={"things": ("even", "odd"), "per_window": 2000, "min_px": 1})
+        rules = spec.objects.model_copy(update={"things": THINGS, "per_window": 2000, "min_px": 1})
         ids = numbered(grid.shape, whole_px=2 * spec.margin_px + spec.ramp_px - 2 * rules.edge_px)
         path, (height, width) = folder / f"{NAME}.tif", grid.shape
         profile = {"driver": "GTiff", "count": 1, "dtype": "uint16", "height": height, "width": width}
         with rasterio.open(path, "w", **profile, crs=grid.written_crs, transform=grid.transform) as dst:
             dst.write(ids, 1)
-        arch = Architecture(name="probe-objects")
-        told = {key: getattr(spec, key) for key in ("window_px", "margin_px", "ramp_px", "multiple_px")}
-        own = ModelSpec(
-            name=NAME,
-            task="objects",
-            arch=arch,
-            bands=(Band("number"),),
-            gsd_m=None,
-            normalisation=Normalisation(mean=(0.0,), std=(1.0,)),
-            outputs=(),
-            classes=CLASSES,
-            objects=rules,
-            **told,
-        )
-        network = build_network(arch, in_channels=1, out_channels=len(own.things))
-        return cls(open_scene(path, no_crs=not grid.has_place), ids, save_model(folder / NAME, network, spec=own).path)
+        own = write_detector(folder / NAME, rules, **{key: getattr(spec, key) for key in WINDOWS})
+        return cls(open_scene(path, no_crs=not grid.has_place), ids, own.path)
 
     def judged(self, out: Path, way: str) -> Finding:
         """Return whether panoptic.tif in ``out`` has every object pixel for pixel, and no other."""
