@@ -6,14 +6,18 @@ import os
 import shutil
 import signal
 
+import detect
 import numpy as np
+import panoptic
 import pytest
 import yaml
 from conftest import write_tif
 
+from geoseg import RunOptions, predict
 from geoseg.cli import main
 from geoseg.errors import IncompleteError
 from geoseg.jobs import targets
+from geoseg.outputs.run_json import RunJson
 
 RASTERS = ("classes.tif", "confidence.tif")
 
@@ -315,3 +319,29 @@ def test_a_terminated_batch_is_75_and_goes_on_to_the_same_bytes(tmp_path, config
     shutil.rmtree(tmp_path / "out")
     assert batch(path)[0] == 0
     assert bytes_of(tmp_path / "out", "abc") == interrupted
+
+
+@pytest.mark.parametrize("task", ["objects", pytest.param("panoptic", marks=pytest.mark.nightly)])
+def test_a_batch_tells_objects_apart_in_every_scene(tmp_path, config, batch, task):
+    (tmp_path / "in").mkdir()
+    for seed in range(3):
+        path = tmp_path / "in" / f"s{seed}.tif"
+        if task == "objects":
+            detect.write_scene(path, detect.truth_of((150, 130), large=(), many=40, most=20, seed=seed))
+        else:
+            panoptic.write_scene(path, *panoptic.truth_of((150, 130), seed=seed))
+    model = (detect if task == "objects" else panoptic).write_oracle(tmp_path / "oracle")
+    path = config(each={"model": str(model)})
+    assert batch(path)[0] == 0
+    assert states(tmp_path / "out") == (0, {f"s{seed}": ("done", 0) for seed in range(3)})
+    counts = []
+    for seed in range(3):
+        counts.append(RunJson.read(tmp_path / "out" / f"s{seed}").facts["instances"]["count"])
+        alone = predict(tmp_path / "in" / f"s{seed}.tif", model, tmp_path / "alone", options=RunOptions(overwrite=True))
+        for file in ("panoptic.tif", "instances.gpkg", "classes.tif"):
+            assert (tmp_path / "out" / f"s{seed}" / file).read_bytes() == alone.paths[file].read_bytes()
+        assert main(["check", str(tmp_path / "out" / f"s{seed}")]) == 0
+    assert min(counts) > 8
+    assert len(set(counts)) == 3
+    assert batch(path)[0] == 0
+    assert {state for state, _ in states(tmp_path / "out")[1].values()} == {"skipped"}

@@ -16,7 +16,7 @@ from geoseg import RunOptions, finish, predict
 from geoseg.cli import main
 from geoseg.errors import ConfigError
 from geoseg.executors.threads import SyncEngine
-from geoseg.jobs import detections
+from geoseg.jobs import chunk, detections, instances
 from geoseg.jobs import objects as stages
 from geoseg.options.run import ClusterOptions
 
@@ -92,6 +92,32 @@ def test_a_run_that_was_cut_short_goes_on(tmp_path, scene, model, run, monkeypat
     assert not (tmp_path / "out" / "panoptic.tif").exists()
     found = predict(scene, model, tmp_path / "out", options=options)
     assert len(calls) == 4 + 6 - 3  # six tiles, of which three were done
+    assert contents(found) == contents(run)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize(
+    ("module", "name", "at"),
+    [(chunk, "recorded", 5), (detections, "links", 2), (stages, "_ids", 2), (instances, "label_polygons", 4)],
+    ids=["predict", "merge", "number", "outline"],
+)
+def test_a_run_that_was_cut_short_in_any_stage_goes_on(tmp_path, scene, model, run, monkeypatch, module, name, at):
+    monkeypatch.setattr(stages, "GROUP_PX", 300)
+    calls, whole = [], getattr(module, name)
+
+    def cut(*arguments, **named):
+        calls.append(name)
+        if len(calls) == at:
+            raise KeyboardInterrupt
+        return whole(*arguments, **named)
+
+    monkeypatch.setattr(module, name, cut)
+    options = RunOptions(chunk_px=512, engine="sync")
+    with pytest.raises(KeyboardInterrupt):
+        predict(scene, model, tmp_path / "out", options=options)
+    assert not (tmp_path / "out" / "run.json").exists()
+    found = predict(scene, model, tmp_path / "out", options=options)
+    assert len(calls) > at
     assert contents(found) == contents(run)
 
 
