@@ -53,7 +53,11 @@ def labels_import(
     *,
     tiles: Annotated[
         Path | None,
-        typer.Option(parser=named_path, metavar="FILE", help="The tiles.json that geoseg labels export wrote."),
+        typer.Option(
+            parser=named_path,
+            metavar="FILE",
+            help="The tiles.json of geoseg labels export, or georeference.json of geoseg annotations.",
+        ),
     ] = None,
     output: Annotated[
         Path,
@@ -67,7 +71,8 @@ def labels_import(
     """
     if tiles is None:
         raise InputError(
-            f"{file}: does not say where its tiles lie; --tiles is missing: the tiles.json of geoseg labels export"
+            f"{file}: does not say where its tiles lie; --tiles is missing: the tiles.json of geoseg "
+            f"labels export, or the georeference.json of geoseg annotations"
         )
     path = vector_target(output, overwrite=overwrite, inputs=[file, tiles])
     from geoseg.training.exchange import import_labels

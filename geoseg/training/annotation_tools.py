@@ -18,6 +18,7 @@ from geoseg import __version__
 from geoseg.disk.files import write_json
 from geoseg.errors import InputError
 from geoseg.outputs.class_table import made_up_color
+from geoseg.outputs.coco import PLACE
 from geoseg.outputs.geopackage.superpixels import UNSEEN
 from geoseg.training.coco import shape_of
 from geoseg.untrusted.text import one_line, parse_json, read_text_file, shown
@@ -53,15 +54,21 @@ class Tiles:
 
     @classmethod
     def read(cls, path: Path) -> "Tiles":
-        """Read tiles.json; raises InputError."""
+        """Read tiles.json, or the georeference.json of a run's annotations, whose one tile is the image.
+
+        Raises InputError.
+        """
         content = _json(path)
         try:
-            grid = Grid(CRS.from_wkt(content["crs"]), Affine(*content["transform"]), tuple(content["shape"]))
+            grid = Grid(CRS.from_string(content["crs"]), Affine(*content["transform"]), tuple(content["shape"]))
+            if "image" in content:
+                return cls(str(content["image"]), grid, {str(content["image"]): grid.box})
             boxes = {name: Box(*map(int, box)) for name, box in content["tiles"].items()}
             return cls(str(content["scene"]), grid, boxes)
         except (KeyError, TypeError, ValueError, AttributeError, CRSError) as error:
             raise InputError(
-                f"{path}: says not where tiles lie ({one_line(error)}); name the {TILES} of geoseg labels export"
+                f"{path}: says not where tiles lie ({one_line(error)}); name the {TILES} of geoseg labels export, "
+                f"or the {PLACE} of geoseg annotations"
             ) from error
 
     def find(self, name: str) -> str:

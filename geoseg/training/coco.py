@@ -66,24 +66,30 @@ def _content(path: str) -> dict[str, Any]:
 def shape_of(segmentation: Any, shape: tuple[int, int]) -> shapely.Geometry:
     """Return a segmentation in pixels (x, y): the union of its rings, or the outline of its mask (H, W)."""
     if isinstance(segmentation, dict):
-        return _outline(mask_of(segmentation, shape))
+        return _outline(*mask_of(segmentation, shape))
     rings = [np.reshape(np.asarray(ring, float), (-1, 2)) for ring in segmentation]
     return shapely.union_all([shapely.make_valid(shapely.Polygon(r)) for r in rings if len(r) > 2])
 
 
-def mask_of(runs: dict[str, Any], shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """Return the mask (H, W) of runs: counts of pixels out and in by turns, column by column.
+def mask_of(runs: dict[str, Any], shape: tuple[int, int]) -> tuple[NDArray[np.bool_], int]:
+    """Return the mask (H, w) of runs over the columns that it has pixels in, and the first of them.
 
-    >>> mask_of({"size": [2, 3], "counts": [1, 2, 3]}, (2, 3)).astype(int).tolist()
-    [[0, 1, 0], [1, 0, 0]]
+    runs: counts of pixels out and in by turns, column by column of an image of ``shape`` unless they say another size.
+
+    >>> mask, col = mask_of({"size": [2, 3], "counts": [3, 2, 1]}, (2, 3))
+    >>> mask.astype(int).tolist(), col
+    ([[0, 1], [1, 0]], 1)
     """
     height, width = (int(n) for n in runs.get("size", shape))
     counts = runs["counts"]
-    lengths = unpacked(counts) if isinstance(counts, str) else counts
-    inside = np.repeat(np.arange(len(lengths)) % 2 == 1, lengths)
-    if len(inside) != height * width:
-        raise ValueError(f"runs of {len(inside)} pixels, not {height} x {width}")
-    return inside.reshape(width, height).T
+    edges = np.cumsum(unpacked(counts) if isinstance(counts, str) else counts, dtype=np.int64)
+    if not len(edges) or edges[-1] != height * width or (np.diff(edges, prepend=0) < 0).any():
+        raise ValueError(f"runs of {edges[-1] if len(edges) else 0} pixels, not {height} x {width}")
+    first, last = (edges[0], edges[len(edges) // 2 * 2 - 1]) if len(edges) > 1 else (0, 0)
+    low, high = int(first) // height, -(-int(last) // height)
+    edges = np.clip(edges, low * height, high * height) - low * height
+    inside = np.repeat(np.arange(len(edges)) % 2 == 1, np.diff(edges, prepend=0))
+    return inside.reshape(-1, height).T, low
 
 
 def unpacked(text: str) -> Sequence[int]:
@@ -101,8 +107,18 @@ def unpacked(text: str) -> Sequence[int]:
     return counts
 
 
-def _outline(mask: NDArray[np.bool_]) -> shapely.Geometry:
+def _outline(mask: NDArray[np.bool_], col: int) -> shapely.Geometry:
+    """Return the outline of a mask whose first column is ``col``."""
+    from affine import Affine
     from rasterio.features import shapes
 
-    parts = [shapely.geometry.shape(s) for s, v in shapes(mask.astype(np.uint8), mask=mask) if v]
+    if not mask.any():
+        return shapely.Polygon()
+    top = int(mask.any(1).argmax())
+    mask = mask[top : mask.shape[0] - int(mask[::-1].any(1).argmax())]
+    parts = [
+        shapely.geometry.shape(s)
+        for s, v in shapes(mask.astype(np.uint8), mask=mask, transform=Affine.translation(col, top))
+        if v
+    ]
     return shapely.union_all(parts)

@@ -159,6 +159,16 @@ def test_coco_files_are_the_raster_and_the_table(run, tmp_path, monkeypatch, cap
     place = json.loads(paths["georeference.json"].read_text())
     assert (CRS.from_string(place["crs"]), Affine(*place["transform"])) == (crs, transform)
     assert (place["image"], place["shape"]) == ("scene.tif", list(SHAPE))
+    back = ["labels", "import", str(paths["instances.json"]), "-o", str(paths["instances.json"].with_name("back.gpkg"))]
+    assert main(back) == 3
+    assert "georeference.json" in capsys.readouterr().err
+    assert main([*back, "--tiles", str(paths["georeference.json"])]) == 0
+    polygons = gpd.read_file(back[4])
+    assert (polygons.crs, len(polygons)) == (crs, len(rows))
+    again = rasterize(zip(polygons.geometry, range(1, 1 + len(rows)), strict=True), SHAPE, transform=transform)
+    pairs = np.unique(np.stack([again, painted]).reshape(2, -1), axis=1)
+    assert pairs.shape[1] == 1 + len(rows)  # every object has its pixels, and the ground has none
+    assert sorted(polygons["class"]) == sorted(rows.class_name)
 
 
 def test_what_coco_files_cannot_be_made_of_is_refused_in_a_line(run, tmp_path, capsys):
