@@ -32,6 +32,13 @@ TINY = {
         "decoder_fusion_channels": 32,
     },
     "mask-rcnn": {"encoder_name": "resnet18", "pyramid_channels": 32, "hidden": 64, "proposals": 100},
+    "panoptic-fpn": {
+        "encoder_name": "resnet18",
+        "pyramid_channels": 32,
+        "hidden": 64,
+        "proposals": 100,
+        "segmentation_channels": 32,
+    },
     "mask2former": QUERIES,
     "mask2former-objects": QUERIES,
     "oneformer": QUERIES,

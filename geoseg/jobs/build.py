@@ -76,15 +76,16 @@ def build_outputs(
     parts = {r.box: folder.part(job, r.id) for r in outcome.records.values()}
     parts |= {f.box: folder.filled(f.id) for f in outcome.failures}
     classes = job.spec.class_map
-    layers, of_layers, rows = job.layers, parts, [(r.box, r.class_rows) for r in records.values()]
+    layers = {layer: (i, parts) for i, layer in enumerate(job.layers)}
+    rows = [(r.box, r.class_rows) for r in records.values()]
     missing = tuple(sorted(f.id for f in outcome.failures))
     if job.spec.things:
         from geoseg.jobs.objects import ObjectParts, counted_rows, find_objects  # numba: a map needs none
 
         of = ObjectParts(job=job, chunks=parts, folder=folder.parts(job), missing=missing)
         found, numbered = find_objects(of, each=each, listen=listen)
-        if job.spec.objects is not None:  # what chunks hold is no raster
-            layers, of_layers = job.task.later(job.spec)[:1], numbered
+        if job.spec.objects is not None:  # the class map is made of them
+            layers = {**layers, job.task.later(job.spec)[0]: (0, numbered)}
             rows = [(box, counted_rows(of, path)) for box, path in numbered.items()]
     files = list(dict.fromkeys(layer.file for layer in layers if layer.file is not None))
     steps = len(files) + (polygons is not None)
@@ -94,7 +95,8 @@ def build_outputs(
     counts, areas_m2 = class_totals(job, rows)
     for done, name in enumerate(files):
         listen(Progress("finish", done, steps, name))
-        bands = {i: layer for i, layer in enumerate(layers) if layer.file == name}
+        bands = {i: layer for layer, (i, _) in layers.items() if layer.file == name}
+        of_layers = next(source for layer, (_, source) in layers.items() if layer.file == name)
         assemble(of_layers, job.scene.grid, bands, built / name, tags=tags)
         if any(layer.classes is not None for layer in bands.values()):
             write_pam(built / name, classes, counts=counts, area_ha={k: v / 1e4 for k, v in areas_m2.items()})

@@ -82,7 +82,7 @@ class ChunkWalk:
         windows = [
             window
             for window, reach in zip(strip.windows, strip.reaches, strict=True)
-            if images and self._owns(window) and self._counts(window, reach, strip=strip, pixels=pixels, usable=usable)
+            if images and self._runs(window) and self._counts(window, reach, strip=strip, pixels=pixels, usable=usable)
         ]
         groups = list(batched(windows, self.job.batch))
         calls = _calls(self.job, groups, images, strip.seen)
@@ -94,7 +94,7 @@ class ChunkWalk:
         sums, known = self._take_over(strip, begun.usable)
         self._blend(begun, answers, sums)
         self._windows += windows
-        self._skipped += sum(map(self._owns, strip.windows)) - windows
+        self._skipped += sum(map(self._runs, strip.windows)) - windows
         self._held = strip.sums, sums, known
         return self._complete(strip, begun.pixels)
 
@@ -113,10 +113,12 @@ class ChunkWalk:
         """Return what was detected in each row of windows whose cells begin in the chunk, by ``found_table``."""
         return {found_table(row): Found.joined(found).to_bytes() for row, found in self._found.items()}
 
+    def _runs(self, window: Box) -> bool:
+        """Whether the chunk runs a window: those of objects alone are run once, by the chunk that owns them."""
+        return not self.job.spec.detects_alone or self._owns(window)
+
     def _owns(self, window: Box) -> bool:
-        """Whether the chunk runs a window: those of objects are run once, where their cells begin."""
-        if self.job.spec.objects is None:
-            return True
+        """Whether a window's cell begins in the chunk."""
         cell = self.job.windows.cell(window)
         return self.job.resampling.holds(self.box, cell.row0, cell.col0)
 
@@ -157,10 +159,15 @@ class ChunkWalk:
         """Add what all members and views of the network say of each window, averaged, to the sums."""
         job, views = self.job, self.job.views
         for group in begun.groups:
-            if job.spec.objects is not None:
-                self._keep(group, next(answers).objects)
+            said = []
+            for view in views * begun.images:
+                answer = next(answers)
+                if job.spec.objects is not None:  # of one image in one view
+                    self._keep(group, answer.objects)
+                if job.spec.outputs:
+                    said.append(self._integers(answer.values, view))
+            if not said:
                 continue
-            said = [self._integers(next(answers).values, view) for _ in range(begun.images) for view in views]
             for window, probs in zip(group, mean_members(said), strict=False):  # the last batch is padded
                 accumulate(sums, begun.strip.sums, probs=probs, window=window, weights=job.windows.weights(window))
 
@@ -170,6 +177,8 @@ class ChunkWalk:
         assert rules is not None  # _blend has looked
         scene = Box(0, 0, *grid.shape)
         for window, said in zip(group, objects, strict=False):  # the last batch is padded
+            if not self._owns(window):
+                continue
             found = recorded(said, window, grid.cell(window), scene, rules.edge_px)
             found = replace(found, full=int(len(said) >= rules.per_window))
             self._found.setdefault(window.row0 // grid.rows.stride, []).append(found)

@@ -164,7 +164,7 @@ def paint(of: "ObjectParts", task: Painting) -> tuple[NDArray[np.uint32], Segmen
 
     Pixels of which nothing is known are of none.
     """
-    (known,) = of.layers.read([KNOWN.name], task.tile)
+    (known,) = of.layers.read([KNOWN.name if of.job.spec.detects_alone else "classes"], task.tile)
     out = painted(_members(of, task.place), task.of, *of.job.resampling.nearest(task.tile))
     out[known == 0] = -1
     key = np.setdiff1d(out, -1)

@@ -373,11 +373,12 @@ def _ids(of: ObjectParts, held: Held, box: Box, those: Those, counts: list[NDArr
         (local,) = LayersOfParts({tile: path}, (LOCAL,)).read([LOCAL.name], common)
         out[common.within(box)] |= table[0][local]
         thing[common.within(box)] |= table[1].astype(np.uint8)[local]
-    if of.job.spec.objects is None:
-        (classes,) = of.layers.read(["classes"], box)
-    else:
-        (seen,) = of.layers.read([KNOWN.name], box)
-        classes = np.where(thing > 0, thing, np.where(seen == 0, np.uint8(0), np.uint8(of.job.spec.elsewhere or 0)))
-    counts.append(row_counts(classes, [c.id for c in of.job.spec.classes]))
+    spec = of.job.spec
+    (classes,) = of.layers.read([KNOWN.name if spec.detects_alone else "classes"], box)
+    if spec.detects_alone:
+        classes = np.where(classes == 0, np.uint8(0), np.uint8(spec.elsewhere or 0))
+    if spec.objects is not None:  # painted over the classes
+        classes = np.where(thing > 0, thing, classes)
+    counts.append(row_counts(classes, [c.id for c in spec.classes]))
     panoptic = panoptic_ids(classes, out, of.rules.things)  # type: ignore[arg-type]
-    return (panoptic,) if of.job.spec.objects is None else (classes, panoptic)
+    return (panoptic,) if spec.objects is None else (classes, panoptic)

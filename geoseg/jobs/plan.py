@@ -86,7 +86,7 @@ class Plan:
     @property
     def redundancy(self) -> float:
         """Windows run, as chunks repeat those at their borders, over windows that exist."""
-        if self.job.spec.objects is not None:
+        if self.job.spec.detects_alone:
             return 1.0  # every window is run by one chunk alone
         boxes = [source_box(self.job.resampling.to_scene(box)) for _, box in self.job.chunks()]
         return redundancy(self.job.windows, boxes)

@@ -193,8 +193,9 @@ def _check_network(path: Path, spec: ModelSpec, weights: Weights) -> None:
         options = check_architecture(spec.arch)
     except ConfigError as error:
         raise ModelError(f"{path}: arch: {error}") from error
-    if options.detects != (spec.objects is not None):
+    if (options.detects, options.blends) != (spec.objects is not None, not spec.detects_alone):
         told = "lists objects" if options.detects else "lists no objects"
+        told += " and answers classes" if options.detects and options.blends else ""
         raise ModelError(f"{path}: task: {spec.task}, and the network {spec.arch.name} {told}")
     if spec.multiple_px % options.multiple_px:
         raise ModelError(
@@ -289,7 +290,7 @@ def save_model(
     }
     # Of a detector, as many objects as a window may hold.
     rules, detector = spec.objects and spec.objects.model_copy(update={"least_score": 0.0}), cast("Any", network)
-    of = None if rules is None else partial(detector.detect, rules=rules)
+    of = None if rules is None else partial(detector.detect if spec.detects_alone else detector.both, rules=rules)
     probed = probe(network, len(spec.bands), spec.window_px, of=of)
     return write_bundle(folder, save(state), spec=spec.model_copy(update={"probed": probed}))
 

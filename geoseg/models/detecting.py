@@ -30,10 +30,14 @@ class Detecting(DetectRules):
 
     things: tuple[Name, ...] = Field(min_length=1, description="classes of the objects, in the network's order")
 
-    def faults(self, classes: set[str]) -> list[str]:
-        """Return why a network of these classes cannot detect so."""
+    def faults(self, classes: set[str], *, alone: bool) -> list[str]:
+        """Return why a network of these classes cannot detect so; alone: it answers nothing beside objects."""
         stray, rest = [name for name in self.things if name not in classes], sorted(classes - {*self.things})
         return [
             *([f"objects.things: {', '.join(stray)}: no such class"] if stray else []),
-            *([f"classes {', '.join(rest)}: one class at most is of ground without an object"] if rest[1:] else []),
+            *(
+                [f"classes {', '.join(rest)}: one class at most is of ground without an object"]
+                if alone and rest[1:]
+                else []
+            ),
         ]

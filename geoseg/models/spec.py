@@ -103,7 +103,9 @@ class ModelSpec(Value):
         None, description="of the task panoptic: which classes are things", exclude_if=lambda value: value is None
     )
     objects: Detecting | None = Field(
-        None, description="of the task objects: what windows detect", exclude_if=lambda value: value is None
+        None,
+        description="what windows detect, of the task objects; of panoptic instead of grouping",
+        exclude_if=lambda value: value is None,
     )
     tta: Views = Field("none", description="views of a window that a run averages by default")
     threshold: float = Field(0.5, gt=0, lt=1, description="p(polygon_class) from which a pixel belongs to it")
@@ -165,16 +167,20 @@ class ModelSpec(Value):
             raise ValueError(f"outputs {', '.join(names)}: one of them may be a softmax, of the classes, and no more")
         self._check_things()
         ids = {c.id for c in self.classes}
-        if self.objects is None and set(self._class_ids) != ids:
+        if self.task != "objects" and set(self._class_ids) != ids:
             raise ValueError(f"channels lead to classes {sorted(self._class_ids)}, the table has {sorted(ids)}")
 
     def _check_things(self) -> None:
-        for key, task in (("grouping", "panoptic"), ("objects", "objects")):
-            if (getattr(self, key) is not None) != (self.task == task):
-                raise ValueError(f"{key}: is said of the task {task}, and of no other; this one is {self.task}")
+        said = {key for key in ("grouping", "objects") if getattr(self, key) is not None}
+        fits = {"panoptic": ({"grouping"}, {"objects"}), "objects": ({"objects"},)}.get(self.task, (set[str](),))
+        if said not in fits:
+            raise ValueError(
+                f"{' and '.join(sorted(said)) or 'grouping'}: panoptic has grouping or objects, the task objects has "
+                f"objects, and others have neither; this one is {self.task}"
+            )
         names = {c.name for c in self.classes}
         faults = self.grouping.faults(self.outputs, names) if self.grouping else []
-        if faults := [*faults, *(self.objects.faults(names) if self.objects else [])]:
+        if faults := [*faults, *(self.objects.faults(names, alone=not self.outputs) if self.objects else [])]:
             raise ValueError("; ".join(faults))
 
     def reading_gsd_m(self, grid: "Grid") -> float | None:
@@ -237,14 +243,24 @@ class ModelSpec(Value):
         return () if told is None else tuple(self.class_map.by_name(name).id for name in told.things)
 
     @property
+    def detects_alone(self) -> bool:
+        """Whether its network lists objects, and answers nothing that is blended."""
+        return self.objects is not None and not self.outputs
+
+    @property
+    def detected_ids(self) -> tuple[int, ...]:
+        """Class ids by the numbers that a detector gives: of its objects alone, else of all its channels."""
+        return self.things if self.detects_alone else self._class_ids
+
+    @property
     def elsewhere(self) -> int | None:
         """Of the task objects: the class of ground without one; None where it is of no class."""
-        return next((c.id for c in self.classes if self.objects and c.id not in self.things), None)
+        return next((c.id for c in self.classes if self.detects_alone and c.id not in self.things), None)
 
     @property
     def out_channels(self) -> int:
-        """How many channels the network answers, of all groups; of objects the number of their classes."""
-        return len(self.things) if self.objects else self.blended
+        """How many channels the network answers, of all groups; of objects alone the number of their classes."""
+        return len(self.things) if self.detects_alone else self.blended
 
     @property
     def blended(self) -> int:
@@ -276,7 +292,7 @@ class ModelSpec(Value):
     @property
     def class_of_channel(self) -> tuple[int, ...]:
         """For each channel of the softmax, the position of its class in the class table."""
-        if self.objects is not None:
+        if self.detects_alone:
             return tuple(range(len(self.classes)))  # as ``training`` paints what is detected
         position = {c.id: i for i, c in enumerate(self.classes)}
         return tuple(position[class_id] for class_id in self._class_ids)

@@ -7,13 +7,14 @@ from geoseg.models.spec import ModelSpec
 from geoseg.tasks.base import Task
 from geoseg.tasks.buildings import Buildings
 from geoseg.tasks.objects import Objects
-from geoseg.tasks.panoptic import Panoptic
+from geoseg.tasks.panoptic import Panoptic, PanopticOfObjects
 from geoseg.tasks.semantic import Semantic
 
 TASKS: Mapping[str, Task] = {
     "semantic": Semantic(),
     "buildings": Buildings(),
     "panoptic": Panoptic(),
+    "panoptic-of-objects": PanopticOfObjects(),
     "objects": Objects(),
 }
 
@@ -26,4 +27,6 @@ def task_of(spec: ModelSpec) -> Task:
     if spec.task == "promptable":
         raise ModelError(f"model {spec.name!r} answers prompts and maps nothing by itself; use geoseg prompt")
     named = spec.polygon_class is not None and spec.task == "semantic"
+    if spec.task == "panoptic" and spec.objects is not None:
+        return TASKS["panoptic-of-objects"]
     return TASKS["buildings" if named else spec.task]

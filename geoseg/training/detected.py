@@ -21,15 +21,24 @@ LEAST_PX = 16  # of an object that is learnt: the edges of windows leave slivers
 
 
 class ObjectsTarget(CountedTarget):
-    """Single objects of all classes but ``elsewhere``, which a detector lists; labels as of things."""
+    """Single objects, which a detector lists; labels as of things."""
 
     kind: Literal["objects"] = "objects"  # type: ignore[assignment]
+    things: tuple[str, ...] = Field(
+        (),
+        description="classes of objects; others are stuff, and learnt beside them. None: all but elsewhere, no stuff",
+    )
     detect: DetectRules = Field(DetectRules(), description="which detections count, and when two are one object")
 
     @property
     def counted(self) -> tuple[str, ...]:
         """See ``CountedTarget``."""
-        return tuple(c.name for c in self.classes if c.id != self.elsewhere)
+        return self.things or tuple(c.name for c in self.classes if c.id != self.elsewhere)
+
+    @property
+    def detects_alone(self) -> bool:
+        """See ``PlainTarget``."""
+        return not self.things
 
     @property
     def detecting(self) -> Detecting | None:
@@ -48,7 +57,7 @@ class ObjectsTarget(CountedTarget):
 
     def beside(self, raw: Raw) -> NDArray[np.float32]:
         """Return numbers of objects, 0 for none, (1, H, W), NaN where void."""
-        own = np.array([c.id != self.elsewhere for c in self.classes])[raw % len(self.classes)]
+        own = np.array([c.name in self.counted for c in self.classes])[raw % len(self.classes)]
         numbers = np.where(own, raw // len(self.classes), 0).astype(np.float32)
         numbers[raw == UNKNOWN] = np.nan
         return numbers[None]
@@ -67,7 +76,7 @@ def truth_of(labels: "Tensor", numbers: "Tensor", model: "ModelSpec") -> "list[d
     """
     position = {c.id: i for i, c in enumerate(model.classes)}
     thing = np.zeros(256, np.int64)
-    thing[[position[i] for i in model.things]] = np.arange(1, 1 + len(model.things))
+    thing[[position[i] for i in model.things]] = [1 + model.detected_ids.index(i) for i in model.things]
     pairs = zip(labels.cpu().numpy(), numbers[:, 0].nan_to_num().cpu().numpy(), strict=True)
     return [{key: one.to(labels.device) for key, one in _of_window(thing[own], ids).items()} for own, ids in pairs]
 

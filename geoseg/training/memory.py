@@ -104,7 +104,8 @@ def _window_of_a_step(network: nn.Module, bands: int, batch: int, crop_px: int) 
 def _tried(network: nn.Module, windows: Tensor) -> Tensor:
     """Return what a step would go back from; a detector finds as many objects as it learns of at once."""
     if isinstance(network, Detector):
-        return network.loss(windows, [made_up(windows.shape[-1])] * len(windows))
+        found = network.loss(windows, [made_up(windows.shape[-1])] * len(windows))
+        return found + network(windows).float().square().mean() if network.blends else found
     levels = getattr(network, "levels", None)
     answers = [network(windows)] if levels is None else levels(windows)
     return sum((answer.float().square().mean() for answer in answers), start=torch.zeros(()))

@@ -202,10 +202,17 @@ class TrainSpec(Value):
         except ValidationError as error:
             raise ValueError(in_words(ModelSpec, error)) from error
         network = check_architecture(self.arch)
-        if network.detects != (model.objects is not None):
-            known = ", ".join(name for name, kind in NETWORKS.items() if kind.detects)
-            raise ValueError(f"arch: target.kind objects is learnt by {known}, and by no other; not {self.arch.name}")
-        if network.detects and (self.loss != CE_DICE or self.outputs):
+        wanted = (model.objects is not None, not model.detects_alone)
+        if (network.detects, network.blends) != wanted:
+            fits = [
+                name
+                for name, kind in NETWORKS.items()
+                if kind.detects and wanted in ((True, kind.blends), (False, True))
+            ]
+            known = ", ".join(fits)
+            told = f"objects{' with things' if wanted[0] and wanted[1] else ''} is learnt by {known}, and by no other"
+            raise ValueError(f"arch: target.kind {told}; not {self.arch.name}")
+        if network.detects and ((model.detects_alone and self.loss != CE_DICE) or self.outputs):
             raise ValueError(f"{'outputs' if self.outputs else 'loss'}: {self.arch.name} has its own; leave it out")
         for key, size_px in (("window_px", model.window_px), ("schedule.crop_px", self.schedule.crop_px)):
             if fault := network.fault_of_window(size_px):
@@ -279,9 +286,13 @@ class TrainSpec(Value):
             ramp_px=ramp_px if self.ramp_px is None else self.ramp_px,
             multiple_px=USUAL_PX if USUAL_PX % network.multiple_px == 0 else network.multiple_px,
             tta=self.tta,
-            task="objects" if self.target.detecting else "panoptic" if self.target.grouping else "semantic",
+            task="objects"
+            if self.target.detects_alone
+            else "panoptic"
+            if self.target.grouping or self.target.detecting
+            else "semantic",
             outputs=()
-            if self.target.detecting
+            if self.target.detects_alone
             else (
                 *([Output(channels=self.class_channels)] if self.class_channels else []),
                 *self.target.more,

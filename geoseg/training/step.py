@@ -89,7 +89,11 @@ class Stepper:
         if self.model.objects is not None:
             assert batch.beside is not None  # the target gives numbers of objects
             detector: Any = self.network
-            return torch.as_tensor(detector.loss(batch.images, truth_of(batch.labels, batch.beside, self.model)))
+            found = torch.as_tensor(detector.loss(batch.images, truth_of(batch.labels, batch.beside, self.model)))
+            if self.model.detects_alone:
+                return found
+            truth = Truth(batch.labels, batch.numbers, pixel_weights(batch.labels, self.spec), batch.distances)
+            return found + objective(self.network(batch.images), truth, share=self.steps / self.total)
         answers = getattr(self.network, "levels", None) if self.spec.schedule.deep_supervision else None
         with autocast(self.device, self.precision):
             levels = [self.network(batch.images)] if answers is None else answers(batch.images)

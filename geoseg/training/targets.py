@@ -43,6 +43,11 @@ class PlainTarget(Value):
         return None
 
     @property
+    def detects_alone(self) -> bool:
+        """Whether a detector learns it that answers nothing beside objects."""
+        return False
+
+    @property
     def detecting(self) -> Detecting | None:
         """How objects are made of what a detector lists."""
         return None

@@ -80,7 +80,7 @@ class Validation:
 
 def channels_of(logits: Tensor, model: ModelSpec) -> Tensor:
     """Return the channels of a network; of a detector, what it has painted, in the order of the model's classes."""
-    if model.objects is None:
+    if not model.detects_alone:
         return logits
     things = list(model.things)
     return logits[:, [1 + things.index(c.id) if c.id in things else 0 for c in model.classes]]

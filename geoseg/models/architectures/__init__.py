@@ -14,7 +14,7 @@ from geoseg.models.architectures.base import Options
 from geoseg.models.architectures.compact_unet import CompactUNetOptions
 from geoseg.models.architectures.fcn import Fcn8sOptions, FcnResnetOptions
 from geoseg.models.architectures.linear import LinearOptions
-from geoseg.models.architectures.mask_rcnn import MaskRcnnOptions
+from geoseg.models.architectures.mask_rcnn import MaskRcnnOptions, PanopticFpnOptions
 from geoseg.models.architectures.onnx import OnnxOptions
 from geoseg.models.architectures.pixel_mlp import PixelMlpOptions
 from geoseg.models.architectures.probes import BandsProbe, ConstantProbe, IdentityProbe, ObjectsProbe, RampProbe
@@ -78,6 +78,7 @@ NETWORKS: Mapping[str, type[Options]] = {  # those that a config may train
     "upernet": UPerNetOptions,
     "dpt": DPTOptions,
     "mask-rcnn": MaskRcnnOptions,
+    "panoptic-fpn": PanopticFpnOptions,
     "mask2former": Mask2FormerOptions,
     "mask2former-objects": Mask2FormerObjectsOptions,
     "oneformer": OneFormerOptions,

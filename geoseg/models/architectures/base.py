@@ -58,7 +58,10 @@ class Options(Value):
     """Whether its bits depend on the place of a window in a batch: windows are then run one by one."""
 
     detects: ClassVar[bool] = False
-    """Whether it lists the objects of a window, and gives no values."""
+    """Whether it lists the objects of a window."""
+
+    blends: ClassVar[bool] = True
+    """Whether it gives values that are blended."""
 
     usual: ClassVar[Mapping[str, object]] = MappingProxyType({})
     """Options with which it is listed, where some have no default."""

@@ -18,6 +18,9 @@ class Detector(nn.Module):
     classes: int
     """How many classes objects have."""
 
+    blends: bool = False
+    """Whether it answers classes of pixels too: ``forward`` gives them then, instead of what is painted."""
+
     @abstractmethod
     def detect(self, x: Tensor, rules: Detecting) -> list[Detection]:
         """Return the objects of a window (1, C, h, w), the best first; ``class_id``: 0 to ``classes`` - 1."""

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from geoseg.models.architectures.base import TORCHVISION, Options, Width
+from geoseg.models.architectures.base import SMP, TORCHVISION, Options, Width
 from geoseg.models.architectures.smp import GLOBAL, EncoderName
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ class MaskRcnnOptions(Options):
     windows: ClassVar[tuple[int, int, int]] = (512, 64, 0)
     batch_one: ClassVar[bool] = True
     detects: ClassVar[bool] = True
+    blends: ClassVar[bool] = False
 
     encoder_name: EncoderName = "resnet50"
     heads: Literal["v1", "v2"] = Field("v1", description="torchvision's of 2018, or those of its v2 with more layers")
@@ -47,3 +48,20 @@ class MaskRcnnOptions(Options):
         from geoseg.models.architectures.mask_rcnn_torch import mask_rcnn
 
         return mask_rcnn(in_channels, out_channels, self)
+
+
+class PanopticFpnOptions(MaskRcnnOptions):
+    """Mask R-CNN, and beside it the classes of pixels from the same pyramid; of those of stuff it lists no object."""
+
+    about: ClassVar[str] = "Panoptic FPN: Mask R-CNN and classes of pixels on one pyramid (Kirillov et al. 2019)"
+    licence: ClassVar[str] = f"{TORCHVISION}, {SMP}"
+    windows: ClassVar[tuple[int, int, int]] = (512, 64, 64)
+    blends: ClassVar[bool] = True
+
+    segmentation_channels: int = Field(128, ge=32, le=1024, multiple_of=32, description="of the head of classes")
+
+    def build(self, in_channels: int, out_channels: int) -> "nn.Module":
+        """Return the network with random weights; out_channels: all classes."""
+        from geoseg.models.architectures.mask_rcnn_torch import panoptic_fpn
+
+        return panoptic_fpn(in_channels, out_channels, self)

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from segmentation_models_pytorch.decoders.fpn.decoder import SegmentationBlock
 from torch import Tensor, nn
+from torch.nn.functional import interpolate
 from torchvision.models.detection import MaskRCNN
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.faster_rcnn import FastRCNNConvFCHead, FastRCNNPredictor, TwoMLPHead
@@ -26,7 +28,7 @@ from geoseg.objects.found import Detection
 from geoseg.values.box import Box
 
 if TYPE_CHECKING:
-    from geoseg.models.architectures.mask_rcnn import MaskRcnnOptions
+    from geoseg.models.architectures.mask_rcnn import MaskRcnnOptions, PanopticFpnOptions
 
 LEVELS = 4  # of the encoder, from a quarter to a thirty-second of the size; a fifth is pooled
 RATIOS = (0.5, 1.0, 2.0)  # of the sides of anchors
@@ -58,9 +60,12 @@ class MaskRcnn(Detector, MaskRCNN):
 
     def detect(self, x: Tensor, rules: Detecting) -> list[Detection]:
         """See ``Detector``."""
+        return self.found(x, self.backbone(x), rules)
+
+    def found(self, x: Tensor, features: dict[str, Tensor], rules: Detecting) -> list[Detection]:
+        """Return the objects of a window (1, C, h, w) whose pyramid is known."""
         heads, images = self.roi_heads, _listed(x)
         heads.score_thresh, heads.detections_per_img = rules.least_score, rules.per_window
-        features = self.backbone(x)
         (said,), _ = heads(features, self.rpn(images, features)[0], images.image_sizes)
         said = {key: value.detach().float().cpu() for key, value in said.items()}
         out = []
@@ -78,6 +83,37 @@ class MaskRcnn(Detector, MaskRCNN):
         return torch.stack([*looking.values(), *judging.values()]).sum()
 
 
+class ClassHead(nn.Module):
+    """Classes of pixels from a pyramid: its levels are brought to a quarter of the size, added, and brought up."""
+
+    def __init__(self, pyramid: int, width: int, classes: int) -> None:
+        super().__init__()
+        self.levels = nn.ModuleList(SegmentationBlock(pyramid, width, n_upsamples=i) for i in range(LEVELS))
+        self.last = nn.Conv2d(width, classes, 1)
+
+    def forward(self, features: dict[str, Tensor]) -> Tensor:
+        """(B, pyramid, h / 4, w / 4) and so on -> logits (B, classes, h, w)."""
+        added = torch.stack([level(features[str(i)]) for i, level in enumerate(self.levels)]).sum(0)
+        return interpolate(self.last(added), scale_factor=4.0, mode="bilinear", align_corners=False)
+
+
+class PanopticFpn(MaskRcnn):
+    """Mask R-CNN with a head of classes."""
+
+    semantic: ClassHead
+    blends = True
+
+    def both(self, x: Tensor, rules: Detecting) -> tuple[Tensor, list[Detection]]:
+        """Return the logits (1, classes, h, w) and the objects of a window (1, C, h, w)."""
+        features = self.backbone(x)
+        return self.semantic(features), self.found(x, features, rules)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, h, w) -> logits (B, classes, h, w)."""
+        logits: Tensor = self.semantic(self.backbone(x))
+        return logits
+
+
 def _listed(x: Tensor) -> ImageList:
     return ImageList(x, [(int(x.shape[2]), int(x.shape[3]))] * len(x))
 
@@ -90,12 +126,19 @@ def _pasted(corners: Tensor, mask: Tensor, shape: tuple[int, int], least: float)
     return Box(top, left, bottom, right), own.numpy()
 
 
-def mask_rcnn(in_channels: int, classes: int, options: "MaskRcnnOptions") -> MaskRcnn:
+def panoptic_fpn(in_channels: int, classes: int, options: "PanopticFpnOptions") -> MaskRcnn:
+    """Return the network with random weights."""
+    network = mask_rcnn(in_channels, classes, options, PanopticFpn)
+    network.semantic = ClassHead(options.pyramid_channels, options.segmentation_channels, classes)
+    return network
+
+
+def mask_rcnn(in_channels: int, classes: int, options: "MaskRcnnOptions", kind: type[MaskRcnn] = MaskRcnn) -> MaskRcnn:
     """Return the network with random weights."""
     width, hidden, second = options.pyramid_channels, options.hidden, options.heads == "v2"
     conv = partial(FastRCNNConvFCHead, (width, 7, 7), [width] * 4, [hidden], norm_layer=nn.BatchNorm2d)
     anchors = AnchorGenerator(tuple((side,) for side in options.anchor_px), (RATIOS,) * len(options.anchor_px))
-    network = MaskRcnn(
+    network = kind(
         Pyramid(in_channels, options),
         rpn_anchor_generator=anchors,
         rpn_head=RPNHead(width, len(RATIOS), conv_depth=2 if second else 1),

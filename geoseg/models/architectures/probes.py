@@ -63,6 +63,7 @@ class ObjectsProbe(ProbeOptions):
     network = "Numbered"
     batch_one = True
     detects = True
+    blends = False
 
 
 def band_shares(bands: int) -> list[float]:

@@ -91,6 +91,7 @@ class Mask2FormerObjectsOptions(Mask2FormerOptions):
     network: ClassVar[str] = "mask2former_objects"
     batch_one: ClassVar[bool] = True
     detects: ClassVar[bool] = True
+    blends: ClassVar[bool] = False
 
 
 class OneFormerOptions(QueryOptions):

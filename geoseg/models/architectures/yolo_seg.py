@@ -13,6 +13,8 @@ class YoloSegOptions(OnnxOptions):
 
     detects: ClassVar[bool] = True
 
+    blends: ClassVar[bool] = False
+
     candidates: Text
     """Its output of candidates: boxes in pixels, scores of classes, and the weights of M prototypes."""
 

@@ -1,6 +1,6 @@
 """The backend torch: networks of the table of architectures, on the CPU or on one GPU each."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
@@ -17,6 +17,7 @@ from geoseg.models.backends.base import Answer, Windows
 from geoseg.models.bundle import ModelBundle
 from geoseg.models.outputs import Output
 from geoseg.models.spec import ModelSpec
+from geoseg.objects.found import Detection
 
 # A call frees its tensors as it goes, but the heap that keeps them for the next call is in pieces: it took at most 1.45
 # times what all convolutions of the call give, in 25 measurements with compact U-Nets and U-Nets with resnet34 and
@@ -102,14 +103,17 @@ class TorchBackend:
 
     def __call__(self, windows: Windows) -> Answer:
         """See ``Backend``: activations are computed in fp32."""
-        rules, ids = self.bundle.spec.objects, self.bundle.spec.things
+        spec, rules = self.bundle.spec, self.bundle.spec.objects
         with torch.inference_mode():
             batch = torch.from_numpy(windows).to(self.device).contiguous(memory_format=torch.channels_last)
             if rules is not None:  # in fp32: boxes are no probabilities
                 detector: Any = self.network
-                said = [detector.detect(part, rules) for part in batch.split(1)]
-                named = tuple(tuple(replace(one, class_id=ids[one.class_id]) for one in own) for own in said)
-                return Answer(np.empty((len(windows), 0, *windows.shape[2:]), np.float32), named)
+                if spec.detects_alone:
+                    said = [detector.detect(part, rules) for part in batch.split(1)]
+                    return Answer(np.empty((len(windows), 0, *windows.shape[2:]), np.float32), named(said, spec))
+                both = [detector.both(part, rules) for part in batch.split(1)]
+                values = activated(torch.cat([logits for logits, _ in both]).float(), spec).cpu().numpy()
+                return Answer(values, named([found for _, found in both], spec))
             with torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not torch.float32):
                 parts = [self.network(part) for part in batch.split(1 if self.one_by_one else len(batch))]
             logits = parts[0] if len(parts) == 1 else torch.cat(parts)
@@ -136,6 +140,15 @@ class TorchBackend:
         if values is None:
             values = values_of_a_run(self.network, channels, 4 * spec.multiple_px)
         return int(HEAP_SHARE * batch * height * width * int(values * self.dtype.itemsize))
+
+
+def named(said: Iterable[Sequence[Detection]], spec: ModelSpec) -> tuple[tuple[Detection, ...], ...]:
+    """Return detections with the ids of their classes, those of things alone."""
+    ids = spec.detected_ids
+    return tuple(
+        tuple(replace(one, class_id=ids[one.class_id]) for one in own if ids[one.class_id] in spec.things)
+        for own in said
+    )
 
 
 def activated(logits: Tensor, spec: ModelSpec) -> Tensor:
