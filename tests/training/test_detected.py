@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from test_things import write_data
 
 from geoseg import RunOptions, predict
+from geoseg.cli import main
 from geoseg.models.bundle import save_model
 from geoseg.models.spec import Normalisation
 from geoseg.training.detected import ObjectsTarget, truth_of
@@ -65,6 +66,32 @@ def spec_of_model():
     return spec_of(Path()).of_model(Normalisation(mean=(0,) * 3, std=(1,) * 3))
 
 
+def with_stuff(folder, **changes):
+    classes = [{"id": c.id, "name": c.name, "color": c.hex} for c in panoptic.CLASSES]
+    options = {**TINY["panoptic-fpn"], "anchor_px": [8, 16, 24, 32, 64]}
+    usual = {
+        "target": {**TARGET, "classes": classes, "things": ["box", "disc"]}, "margin_px": 16, "ramp_px": 32,
+        "arch": {"name": "panoptic-fpn", "options": options},
+    }  # fmt: skip
+    return spec_of(folder, **usual | changes)
+
+
+def test_stuff_beside_objects_is_blended_and_objects_have_the_numbers_of_their_channels():
+    spec = with_stuff(Path())
+    model = spec.of_model(Normalisation(mean=(0,) * 3, std=(1,) * 3))
+    assert (model.task, model.objects.things, model.elsewhere) == ("panoptic", ("box", "disc"), None)
+    assert (model.out_channels, model.detected_ids) == (4, (1, 2, 3, 4))
+    raw = np.zeros((40, 40), np.int32)
+    raw[2:8, 3:9], raw[20:30, 10:30], raw[32:, :] = 4 * 7 + 2, 4 * 9 + 3, 1  # a box, a disc, and water
+    labels, beside = spec.target.labels(raw, gsd_m=1), spec.target.beside(raw)
+    (found,) = truth_of(torch.from_numpy(labels)[None], torch.from_numpy(beside)[None], model)
+    assert found["labels"].tolist() == [3, 4]
+    with pytest.raises(ValidationError, match="objects with things is learnt by panoptic-fpn, and by no other"):
+        with_stuff(Path(), arch=spec_of(Path()).arch)
+    with pytest.raises(ValidationError, match="objects is learnt by mask-rcnn, mask2former-objects, and by no other"):
+        spec_of(Path(), arch=spec.arch)
+
+
 def test_what_does_not_go_together_is_refused():
     with pytest.raises(ValidationError, match="objects is learnt by mask-rcnn"):
         spec_of(Path(), arch={"name": "compact-unet", "options": {"widths": [8, 16]}})
@@ -97,6 +124,27 @@ def test_what_is_trained_finds_the_objects_of_a_scene_it_has_not_seen(tmp_path):
     print(len(best), runs[0].run["instances"], np.mean(np.array(best) > 0.5))
     assert np.mean(np.array(best) > 0.5) > 0.8
     assert runs[0].run["instances"]["count"] == pytest.approx(ids.max(), rel=0.15)
+
+
+@pytest.mark.nightly
+def test_a_panoptic_fpn_maps_stuff_and_finds_objects(tmp_path):
+    write_data(tmp_path, shape=(800, 800))
+    schedule = {"epochs": 4, "steps_per_epoch": 80, "batch": 2, "crop_px": 96, "learning_rate": 2e-3}
+    spec = with_stuff(tmp_path, schedule=schedule)
+    assert training_memory(spec, "cpu").network > training_memory(spec_of(tmp_path), "cpu").network
+    fitted = fit(spec, load_samples(spec))
+    save_model(tmp_path / "m", fitted.network, spec=fitted.spec)
+    (tmp_path / "other").mkdir()
+    scene = write_data(tmp_path / "other", shape=(500, 500), seed=5)
+    classes, ids = panoptic.truth_of((500, 500), seed=5)
+    runs = [predict(scene, tmp_path / "m", tmp_path / str(px), options=RunOptions(chunk_px=px)) for px in (512, 1024)]
+    assert panoptic.contents(runs[0]) == panoptic.contents(runs[1])
+    assert main(["check", str(runs[0].folder)]) == 0
+    found, said = (runs[0].to_xarray(name).to_numpy() for name in ("panoptic", "classes"))
+    best = [max_iou(found, ids == n) for n in range(1, ids.max() + 1)]
+    print(len(best), runs[0].run["instances"], np.mean(np.array(best) > 0.5), (said == classes).mean())
+    assert np.mean(np.array(best) > 0.5) > 0.8
+    assert (said == classes).mean() > 0.9
 
 
 def max_iou(found, mask):
