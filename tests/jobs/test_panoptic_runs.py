@@ -163,7 +163,7 @@ def test_coco_files_are_the_raster_and_the_table(run, tmp_path, monkeypatch, cap
     assert main(back) == 3
     assert "georeference.json" in capsys.readouterr().err
     assert main([*back, "--tiles", str(paths["georeference.json"])]) == 0
-    polygons = gpd.read_file(back[4])
+    polygons = gpd.read_file(back[4], layer="labels")
     assert (polygons.crs, len(polygons)) == (crs, len(rows))
     again = rasterize(zip(polygons.geometry, range(1, 1 + len(rows)), strict=True), SHAPE, transform=transform)
     pairs = np.unique(np.stack([again, painted]).reshape(2, -1), axis=1)

@@ -17,7 +17,7 @@ from geoseg.values.grid import Grid
 
 @pytest.fixture(scope="module")
 def oracle(tmp_path_factory):
-    grid = Grid(CRS.from_epsg(32645), Affine(0.5, 0, 3e5, 0, -0.5, 3e6), (640, 740))
+    grid = Grid(CRS.from_epsg(32645), Affine(0.5, 0, 3e5, 0, -0.5, 3e6), (530, 400))
     return Oracle.write(tmp_path_factory.mktemp("oracle"), grid, detect.spec_of(margin_px=48))
 
 

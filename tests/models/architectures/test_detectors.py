@@ -21,7 +21,7 @@ from geoseg.models.spec import Architecture, ModelSpec, Normalisation
 from geoseg.values.bands import Band
 from geoseg.values.layers import FIRST_OBJECT
 
-SLOW = ("mask-rcnn",)  # under nightly alone: panoptic-fpn is the same and more
+SLOW = ("mask-rcnn", "mask2former-objects")  # under nightly alone: panoptic-fpn is the first, and more
 MORE = {"anchor_px": [8, 16, 24, 32, 64]}
 DETECTORS = {
     name: {**TINY[name], **(MORE if "proposals" in TINY[name] else {})}
