@@ -33,7 +33,7 @@ def without_teeth(polygons: NDArray[np.object_], kept: NDArray[np.bool_]) -> NDA
     holder = holder_of(polygons, points)
     of_tooth = (holder_of(np.array(teeth), points) != UNASSIGNED) & (holder != UNASSIGNED)
     owners = assign_pending(faces, np.where(of_tooth, PENDING, holder))
-    owners[of_tooth & (owners == holder)] = UNASSIGNED
+    owners[of_tooth & (owners == holder)] = UNASSIGNED  # a wall with a neighbour is longer than the foot
     return unions(faces, owners, len(polygons))
 
 
