@@ -3,6 +3,8 @@
 import csv
 import json
 import sys
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 
 import matplotlib.image
 import pytest
@@ -32,10 +34,27 @@ def config(tmp_path_factory, tiny_scene, tiny_truth):
 
 
 @pytest.fixture(scope="module")
-def trained(config, tmp_path_factory):
+def told(config, tmp_path_factory):
+    """A model's folder, and the lines that its training said on stdout and stderr."""
     folder = tmp_path_factory.mktemp("trained") / "model"
-    assert main(["train", str(config), "-o", str(folder), "-q"]) == 0
-    return folder
+    with redirect_stdout(StringIO()) as out, redirect_stderr(StringIO()) as err:
+        assert main(["train", str(config), "-o", str(folder), "--progress", "json"]) == 0
+    return folder, out.getvalue().splitlines(), err.getvalue().splitlines()
+
+
+@pytest.fixture(scope="module")
+def trained(told):
+    return told[0]
+
+
+@pytest.fixture
+def quick(config, tmp_path):
+    """The same with a single step."""
+    content = yaml.safe_load(config.read_text())
+    content["schedule"] |= {"epochs": 1, "steps_per_epoch": 1, "batch": 1}
+    path = tmp_path / "quick.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
 
 
 def test_the_bundle_loads_and_says_how_it_was_made(trained):
@@ -75,19 +94,15 @@ def test_it_has_a_robustness_card_and_examples(trained, capsys):
     assert image.shape[1] > 3 * image.shape[0] / 2
 
 
-def test_it_tells_its_split_and_a_row_per_epoch(config, tmp_path, capsys, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert main(["train", str(config), "-o", "here", "-q"]) == 0
-    lines = capsys.readouterr().out.splitlines()
+def test_it_tells_its_split_and_a_row_per_epoch(told):
+    lines = told[1]
     assert "scene.tif: test       160 x 48 px  (rows 0..160, columns 144..192)" in lines
     assert "buffer between training and the other areas: 8 px" in lines
     assert [line.split()[0] for line in lines if line[:5].strip().isdigit()] == ["1", "2", "3"]
-    assert (tmp_path / "here/model.json").exists()
 
 
-def test_progress_is_told_within_an_epoch(config, tmp_path, capsys):
-    assert main(["train", str(config), "-o", str(tmp_path / "m"), "--progress", "json"]) == 0
-    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+def test_progress_is_told_within_an_epoch(told):
+    lines = [json.loads(line) for line in told[2]]
     steps = [(line["stage"], line["done"], line["total"]) for line in lines if "stage" in line]
     assert steps == [(f"epoch {n}/3", done, 3) for n in (1, 2, 3) for done in (1, 2, 3)]
 
@@ -99,8 +114,8 @@ def test_a_model_that_is_there_is_not_replaced_unasked(config, trained, capsys):
     assert (trained / "model.json").read_bytes() == before
 
 
-def test_the_data_folder_may_come_from_the_flag(config, tmp_path, tiny_scene, capsys):
-    content = yaml.safe_load(config.read_text())
+def test_the_data_folder_may_come_from_the_flag(quick, tmp_path, tiny_scene, capsys):
+    content = yaml.safe_load(quick.read_text())
     content["data"][0]["scene"] = tiny_scene.name
     path = tmp_path / "c.yaml"
     path.write_text(yaml.safe_dump(content))
@@ -110,8 +125,9 @@ def test_the_data_folder_may_come_from_the_flag(config, tmp_path, tiny_scene, ca
     assert main(argv) == 0
 
 
-def test_run_trains_too(config, tmp_path):
-    assert main(["run", str(config), "-o", str(tmp_path / "m"), "-q"]) == 0
+def test_run_trains_too_and_writes_where_it_is_called(quick, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["run", str(quick), "-o", "m", "-q"]) == 0
     assert load_model(tmp_path / "m").spec.name == "tiny houses"
 
 
@@ -140,15 +156,15 @@ def test_after_a_kill_the_same_command_goes_on(config, tmp_path, capsys, monkeyp
         assert (folder / name).read_bytes() == (whole / name).read_bytes()
 
 
-def test_other_data_than_a_bundle_s_are_refused_with_their_name(config, trained, tmp_path, tiny_truth, capsys):
+def test_other_data_than_a_bundle_s_are_refused_with_their_name(quick, trained, tmp_path, tiny_truth, capsys):
     counts = load_model(trained).spec.training["class_counts"]
     assert set(counts) == {"train", "validation"}
     assert counts["train"]["interior"] > 0
-    argv = ["train", str(config), "-q", "-o", str(tmp_path / "m"), "--same-as", str(trained)]
+    argv = ["train", str(quick), "-q", "-o", str(tmp_path / "m"), "--same-as", str(trained)]
     assert main(argv) == 0
     other = tmp_path / tiny_truth.name
     other.write_bytes(tiny_truth.read_bytes() + b" ")
-    content = yaml.safe_load(config.read_text())
+    content = yaml.safe_load(quick.read_text())
     content["data"][0]["labels"] = str(other)
     (tmp_path / "c.yaml").write_text(yaml.safe_dump(content))
     argv[1], argv[4] = str(tmp_path / "c.yaml"), str(tmp_path / "m2")
@@ -157,10 +173,10 @@ def test_other_data_than_a_bundle_s_are_refused_with_their_name(config, trained,
     assert not (tmp_path / "m2").exists()
 
 
-def test_curves_go_to_tensorboard_where_asked(config, tmp_path, capsys, monkeypatch):
+def test_curves_go_to_tensorboard_where_asked(quick, tmp_path, capsys, monkeypatch):
     from types import ModuleType, SimpleNamespace
 
-    argv = ["train", str(config), "-q", "--log", "tensorboard", "-o", str(tmp_path / "m")]
+    argv = ["train", str(quick), "-q", "--log", "tensorboard", "-o", str(tmp_path / "m")]
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     assert main(argv) == 2
     assert "pip install tensorboard" in capsys.readouterr().err
@@ -171,5 +187,5 @@ def test_curves_go_to_tensorboard_where_asked(config, tmp_path, capsys, monkeypa
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", fake)
     assert main(argv) == 0
     assert [(name, number) for name, _, number in written if name == "validation/IoU building"] == [
-        ("validation/IoU building", n) for n in (1, 2, 3)
+        ("validation/IoU building", 1)
     ]
