@@ -3,7 +3,7 @@
 No job is known here: a task says what is done to a chunk, where that goes, and what must not have changed.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
@@ -76,10 +76,19 @@ class ChunkFailure:
 
 @dataclass(frozen=True, slots=True)
 class ChunkProgress:
-    """How much of a chunk is through the network, 0..1; engines whose chunks are done elsewhere have none."""
+    """How far a chunk is; engines whose chunks are done elsewhere say nothing.
+
+    share: of its ``px`` pixels that is through the network, 0..1; windows, skipped: of it so far; waited_s: how long
+    the run has waited, since it began, for reading ("read"), networks ("network") and encoding ("write"); in an engine
+    of one thread, how long these took.
+    """
 
     id: str
     share: float
+    px: int
+    windows: int
+    skipped: int
+    waited_s: Mapping[str, float]
 
 
 Outcome = ChunkRecord | ChunkFailure | ChunkProgress
@@ -134,6 +143,11 @@ class Walk(Protocol):
 
     def finish(self, begun: Any, answers: Iterator[Answer]) -> Rows:
         """Take the answers to a pass's calls, strip after strip; returns the rows that are complete now."""
+        ...
+
+    @property
+    def windows(self) -> tuple[int, int]:
+        """How many windows were run so far, and skipped."""
         ...
 
     def record(self) -> ChunkRecord:

@@ -1,13 +1,15 @@
 """Engines in this process: reading ahead, networks on several lanes, encoding behind; or one thing after the other."""
 
 import os
+import time
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -128,12 +130,13 @@ def run_chunks(
 
     Raises what ends the whole job: OutputError where a part cannot be written, and whatever ``task.forward`` raises.
     """
-    flow = _Flow(task.forward(), lanes, keep=ahead)
+    waits = _Waits()
+    flow = _Flow(task.forward(), lanes, keep=ahead, waits=waits)
     failed: set[str] = set()
-    behind = _Behind(encoder)
+    behind = _Behind(encoder, waits)
     sink: Sink | None = None
     reads = _ahead(_strips(task, todo), lambda item: reader.submit(_try_read, *item), keep=READ_AHEAD)
-    passes = (_try_begin(*item) for item in reads if item[0].id not in failed)
+    passes = (_try_begin(*item) for item in waits.each("read", reads) if item[0].id not in failed)
     now, upcoming = None, next(passes, None)
     try:
         while upcoming is not None:
@@ -154,7 +157,8 @@ def run_chunks(
                 continue
             if rows:
                 yield from behind.submit(sink.add, rows)
-            yield ChunkProgress(now.walk.id, round((now.walk.strips.index(now.strip) + 1) / len(now.walk.strips), 3))
+            share = round((now.walk.strips.index(now.strip) + 1) / len(now.walk.strips), 3)
+            yield ChunkProgress(now.walk.id, share, prod(now.walk.box.shape), *now.walk.windows, {**waits.seconds})
             if now.strip is now.walk.strips[-1]:
                 task.refuse_if_changed()  # else pixels that were read since the change would count as done
                 yield from behind.submit(sink.commit, now.walk.record())
@@ -163,6 +167,29 @@ def run_chunks(
         for strip in (now, upcoming):
             if strip is not None:
                 strip.drop()
+
+
+class _Waits:
+    """How long the thread that walks has waited for each of its queues."""
+
+    def __init__(self) -> None:
+        self.seconds = {"read": 0.0, "network": 0.0, "write": 0.0}
+
+    @contextmanager
+    def on(self, queue: str) -> Iterator[None]:
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[queue] += time.perf_counter() - began
+
+    def each[T](self, queue: str, items: Iterator[T]) -> Iterator[T]:
+        while True:
+            with self.on(queue):
+                item = next(items, None)
+            if item is None:
+                return
+            yield item
 
 
 def _strips(task: Task, todo: Iterable[Chunk]) -> Iterator[tuple[Walk, Strip]]:
@@ -223,8 +250,8 @@ def _try_finish(now: _Begun, answers: Iterator[Answer]) -> Rows | ChunkFailure:
 class _Flow:
     """Keeps ``keep`` network calls under way beside the one in use, those of the next strip once this one's are out."""
 
-    def __init__(self, forward: Forward, lanes: Executor, *, keep: int) -> None:
-        self._forward, self._lanes, self._keep = forward, lanes, keep
+    def __init__(self, forward: Forward, lanes: Executor, *, keep: int, waits: _Waits) -> None:
+        self._forward, self._lanes, self._keep, self._waits = forward, lanes, keep, waits
 
     def feed(self, *strips: _Begun) -> None:
         """Submit calls of the strips, in order, as far as there is room."""
@@ -237,10 +264,12 @@ class _Flow:
     def answers(self, now: _Begun, upcoming: _Begun | None) -> Iterator[Answer]:
         """Yield the answers to a strip's calls in order."""
         strips = (now,) if upcoming is None else (now, upcoming)
-        self.feed(*strips)
-        while now.under_way:
-            answer = now.under_way.popleft().result()
+        with self._waits.on("network"):
             self.feed(*strips)
+        while now.under_way:
+            with self._waits.on("network"):
+                answer = now.under_way.popleft().result()
+                self.feed(*strips)
             yield answer
 
     def _next(self, strip: _Begun) -> "Future[Answer] | None":
@@ -265,17 +294,19 @@ def _failure(walk: Walk, error: Exception, cause: Cause) -> ChunkFailure:
 class _Behind:
     """Runs calls in an encoder, one at a time, one waiting result at most; gives back the records that come."""
 
-    def __init__(self, encoder: Executor) -> None:
-        self._encoder = encoder
+    def __init__(self, encoder: Executor, waits: _Waits) -> None:
+        self._encoder, self._waits = encoder, waits
         self._running: Future[ChunkRecord | None] | None = None
 
     def submit[A](self, call: Callable[[A], ChunkRecord | None], argument: A) -> Iterator[ChunkRecord]:
         yield from self.wait()
-        self._running = self._encoder.submit(call, argument)
+        with self._waits.on("write"):
+            self._running = self._encoder.submit(call, argument)
 
     def wait(self) -> Iterator[ChunkRecord]:
         running, self._running = self._running, None
-        done = running.result() if running is not None else None
+        with self._waits.on("write"):
+            done = running.result() if running is not None else None
         if done is not None:
             yield done
 

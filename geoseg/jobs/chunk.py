@@ -103,6 +103,11 @@ class ChunkWalk:
         begun = self.begin(strip, pixels)
         return self.finish(begun, forward_all(begun.calls))
 
+    @property
+    def windows(self) -> tuple[int, int]:
+        """See ``executors.base.Walk``."""
+        return self._windows, self._skipped
+
     def record(self) -> ChunkRecord:
         """Return what became of the chunk, once all strips are through."""
         return ChunkRecord(

@@ -135,7 +135,9 @@ def _run(request: RunRequest, *, engine: Engine | None, listen: Listener, stop: 
         task = ChunkTask(plan.job, load_networks, work)
         chunks = list(plan.job.chunks())
         mine = chunks if options.shard is None else chunks[options.shard[0] - 1 :: options.shard[1]]
-        outcome = run_job(task, work, engine=running, only=mine, stop=stop, listen=listen)
+        outcome = run_job(
+            task, work, engine=running, only=mine, stop=stop, listen=listen, planned_bytes=plan.peak_bytes
+        )
         if options.on_failure == "stop" or options.shard is not None:
             refuse_if_failed(plan.job, outcome)
         if options.shard is not None:

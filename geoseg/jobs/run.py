@@ -6,12 +6,14 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from math import prod
 
 from geoseg.errors import IncompleteError, InputError, TryAgainError
 from geoseg.executors.base import Cause, Chunk, ChunkFailure, ChunkProgress, ChunkRecord, Engine
 from geoseg.jobs.chunk import ChunkTask
 from geoseg.jobs.folder import JobFolder
 from geoseg.jobs.job import Job, listed
+from geoseg.jobs.speed import Meter, Speed
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +27,7 @@ PREVIEWS = 20  # how often parts.vrt is written anew while a job runs
 class Progress:
     """What listeners see: a stage, how many of its steps are done, and how long a message line they may show.
 
-    within: the share of the step that is under way, 0..1.
+    within: the share of the step that is under way, 0..1; speed: how chunks are run, None for other stages.
     """
 
     stage: str
@@ -33,6 +35,7 @@ class Progress:
     total: int
     detail: str = ""
     within: float = 0.0
+    speed: Speed | None = None
 
 
 Listener = Callable[[Progress], None]
@@ -77,10 +80,12 @@ def run_job(
     only: Sequence[Chunk] | None = None,
     stop: Stop,
     listen: Listener,
+    planned_bytes: int | None = None,
 ) -> Outcome:
     """Run what is missing of a job.
 
-    only: the chunks to run, None for all. Raises TryAgainError where ``stop`` says so; finished parts stay.
+    only: the chunks to run, None for all; planned_bytes: its memory, for listeners. Raises TryAgainError where ``stop``
+    says so; finished parts stay.
     """
     wanted = list(task.job.chunks()) if only is None else list(only)
     records = folder.finished(task.job)
@@ -89,14 +94,22 @@ def run_job(
     listen(Progress("predict", done, len(wanted), "resumed" if done else ""))
     failures: list[ChunkFailure] = []
     tries: Counter[tuple[str, Cause]] = Counter()
+    meter = Meter(sum(prod(box.shape) for _, box in todo), planned_bytes)
+
+    def tell(within: float = 0.0) -> None:
+        speed = meter.speed()
+        listen(Progress("predict", done, len(wanted), speed.words, within, speed))
+
     while todo:
         again: list[Chunk] = []
         for outcome in engine.run(task, _until(todo, stop)):
             if isinstance(outcome, ChunkProgress):
-                listen(Progress("predict", done, len(wanted), within=outcome.share))
+                meter.add(outcome)
+                tell(outcome.share)
                 continue
             if isinstance(outcome, ChunkRecord):
                 records[outcome.id] = outcome
+                meter.add(outcome)
                 done += 1
                 if done * PREVIEWS // len(wanted) > (done - 1) * PREVIEWS // len(wanted):
                     folder.preview(task.job, records.values())
@@ -104,7 +117,7 @@ def run_job(
                 again.append((outcome.id, outcome.box))
             else:
                 failures.append(outcome)
-            listen(Progress("predict", done, len(wanted)))
+            tell()
         if stop.now:
             raise TryAgainError(
                 f"{task.job.scene.name}: stopped with {done} of {len(wanted)} chunks done; they are kept, "

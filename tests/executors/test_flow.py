@@ -21,6 +21,7 @@ class Walk:
     broken: str = ""
     box: Box = BOX
     strips: tuple = ("top", "middle", "bottom")
+    windows: tuple = (0, 0)
 
     def read(self, strip):
         return None
