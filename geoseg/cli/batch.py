@@ -40,7 +40,8 @@ def batch(
 ) -> None:
     """Run the scenes of a glob, a CSV table or STAC items; skip what is complete, log and sum up the rest.
 
-    One scene's fault never stops the others: the exit code is 7 then.
+    One scene's fault never stops the others: the exit code is 7 then; 8 where all are done, and some are beyond
+    what the config's ``monitor`` allows.
     """
     changes = {"out": output and str(output), "max_failures": options.max_failures}
     allowed = Allowed(factory=allow_factory, network=allow_network, clusters=allow_network)
@@ -83,6 +84,6 @@ def print_report(report: "Report") -> None:
     ]
     print(table(rows, head=HEAD))
     for outcome in report.outcomes:
-        if outcome.told:
-            print(f"{outcome.scene}: {outcome.told}")
+        if said := outcome.told or outcome.drift:
+            print(f"{outcome.scene}: {said}")
     print(f"\n{report.words}, {report.seconds:.1f} s\n{report.folder / 'summary.json'}")

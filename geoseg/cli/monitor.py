@@ -33,16 +33,18 @@ def monitor(
 ) -> None:
     """Compare the values and classes of runs over time with a model's training, or with other runs, as a page.
 
-    Exit code 8 where a band's population stability index is above --psi, or a class has a share that --alert names.
+    Exit code 8 where a band's population stability index is above --psi, or a class has a share that --alert names. Of
+    several runs --against, the index that each has against all of them is no alarm either.
     """
     refuse_suffix(output, (".html", ".htm"))
     refuse_file(output, overwrite=overwrite, inputs=[])
     from geoseg.config.load import scene_of_run
-    from geoseg.jobs.monitor import Alert, drift_page, watch
+    from geoseg.jobs.monitor import Alert, Watch, drift_page
     from geoseg.outputs.page import write_page
 
     alerts, others = [Alert.parse(text) for text in alert or ()], against or []
-    found = watch(folders, scene_of=scene_of_run, psi=psi, alerts=alerts, against=others)
+    watch = Watch.of(scene_of_run, psi=psi, alerts=alerts, against=others)
+    found = sorted((watch.over(folder) for folder in folders), key=lambda one: (one.finished, one.name))
     write_page(output, drift_page(found, psi=psi, against=others))
     rows = [[one.name, one.finished, f"{max(one.psi.values()):.3f}", "; ".join(one.faults) or "–"] for one in found]
     print(f"{table(rows, head=['run', 'finished', 'largest index', 'beyond its bounds'])}\n\n{output}")

@@ -222,6 +222,14 @@ class PromptConfig(SceneInput):
         return self.based_on(Path.cwd()).model_dump(mode="json")
 
 
+class MonitorKeys(Value):
+    """What each scene of a batch is held against as its run ends, as ``geoseg monitor`` does."""
+
+    psi: float = Field(0.25, ge=0, description="largest stability index of a band")
+    alert: tuple[str, ...] = Field((), description="shares that are an alarm, e.g. 'building > 2 %'")
+    against: tuple[PathText, ...] = Field((), description="folders of runs; none: the model's training")
+
+
 class BatchConfig(OptionKeys, BatchLimits):
     """Many scenes, to each of which the same is done, by one engine."""
 
@@ -229,6 +237,7 @@ class BatchConfig(OptionKeys, BatchLimits):
     scenes: tuple[PathText, ...] = Field(min_length=1, description="globs, CSV tables, STAC item collections, rasters")
     lists: ListKeys = ListKeys()
     out: PathText
+    monitor: MonitorKeys | None = Field(None, description="none: nothing is watched")
     each: LandCover | Buildings = Field(discriminator="job", description="what is done to every scene")
 
     @field_validator("scenes", mode="before")
@@ -243,6 +252,10 @@ class BatchConfig(OptionKeys, BatchLimits):
                 "scenes": tuple(_located(s, folder) for s in self.scenes),
                 "out": str(folder / self.out),
                 "each": self.each.based_on(folder),
+                "monitor": self.monitor
+                and self.monitor.model_copy(
+                    update={"against": tuple(located(a, folder) for a in self.monitor.against)}
+                ),
             }
         )
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from geoseg.disk.files import locked
-from geoseg.errors import ConfigError, DiskFullError, IncompleteError, OutputError, TryAgainError
+from geoseg.errors import ConfigError, DiskFullError, IncompleteError, InputError, OutputError, TryAgainError
 from geoseg.executors.base import Engine, Platform
 from geoseg.executors.open import open_engine
 from geoseg.failures import disk_is_full
@@ -26,6 +26,7 @@ from geoseg.jobs.batch_log import (
 from geoseg.jobs.build import remove_if_spent, sha256_of
 from geoseg.jobs.folder import JobFolder
 from geoseg.jobs.job import differences
+from geoseg.jobs.monitor import Watch
 from geoseg.jobs.plan import Plan, make_job, make_plan
 from geoseg.jobs.predict import predict
 from geoseg.jobs.result import Result
@@ -64,7 +65,7 @@ class Batch:
 
     max_failures: how many may fail before the rest is left alone, None for any number. options.overwrite: outputs of
     other jobs are replaced, where else their scenes fail; what is complete is skipped either way. options.max_runtime_s
-    counts for the batch as a whole.
+    counts for the batch as a whole. watch: what each scene's run is held against as it ends.
     """
 
     folder: Path
@@ -73,6 +74,7 @@ class Batch:
     options: RunOptions
     polygons: PolygonOptions | None = None
     max_failures: int | None = None
+    watch: Watch | None = None
 
     def __post_init__(self) -> None:
         if self.options.shard is not None:
@@ -113,7 +115,7 @@ def _survey(batch: Batch, batch_log: BatchLog) -> Iterator[tuple[BatchScene, Run
             batch_log.add_failure(scene.name, error)
             continue
         if options is None:
-            batch_log.add(SceneOutcome(scene.name, State.SKIPPED))
+            batch_log.add(SceneOutcome(scene.name, State.SKIPPED, drift=_drift(batch, scene)))
         else:
             yield scene, options
 
@@ -158,7 +160,18 @@ def _run_all(
                 full = f"{batch.folder}: the disk is full, so the rest is not tried ({error})"
                 raise DiskFullError(f"{full}; free space there, then the same command goes on") from error
         else:
-            batch_log.add(_outcome(scene, result, _since(began)))
+            outcome = _outcome(scene, result, _since(began))
+            batch_log.add(replace(outcome, drift=_drift(batch, scene)))
+
+
+def _drift(batch: Batch, scene: BatchScene) -> str:
+    """Return what of a scene's run is beyond its bounds; what cannot be compared is said, and stops nothing."""
+    if batch.watch is None:
+        return ""
+    try:
+        return "; ".join(batch.watch.over(scene.out).faults)
+    except (ConfigError, InputError) as error:
+        return str(error)
 
 
 def plan_batch(batch: Batch) -> dict[str, Any]:

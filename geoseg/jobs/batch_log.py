@@ -16,7 +16,7 @@ from typing import Any
 
 from geoseg import __version__
 from geoseg.disk.files import append_json_line, write_json
-from geoseg.errors import DiskFullError, GeosegError, IncompleteError, OutputError, TryAgainError
+from geoseg.errors import DiskFullError, FaultFoundError, GeosegError, IncompleteError, OutputError, TryAgainError
 from geoseg.failures import as_geoseg_error
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,10 @@ BAD = (State.FAILED, State.INCOMPLETE)
 
 @dataclass(frozen=True, slots=True)
 class SceneOutcome:
-    """What became of a scene, as the log and the summary say it; code: as an exit code; told: why it failed."""
+    """What became of a scene, as the log and the summary say it; code: as an exit code; told: why it failed.
+
+    drift: what of it is beyond the bounds that the batch watches.
+    """
 
     scene: str
     state: State
@@ -49,6 +52,7 @@ class SceneOutcome:
     code: int = 0
     told: str = ""
     polygons: int | None = None
+    drift: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +76,17 @@ class Report:
         return f"{len(self.outcomes)} scenes: " + ", ".join(f"{n} {state}" for state, n in self.counts.items())
 
     def error(self) -> GeosegError | None:
-        """Return what the batch should end with: what stopped it, IncompleteError where scenes are missing, or None."""
+        """Return what the batch should end with: what stopped it, missing scenes, scenes that drift, or None."""
         if self.stopped is not None:
             return self.stopped
         bad = [o.scene for o in self.outcomes if o.state not in (State.DONE, State.SKIPPED)]
-        if not bad:
-            return None
-        named = ", ".join(bad[:5]) + (", …" if len(bad) > 5 else "")
-        return IncompleteError(f"{self.folder}: {self.words} ({named}); the same command tries only these again")
+        if bad:
+            return IncompleteError(
+                f"{self.folder}: {self.words} ({_some(bad)}); the same command tries only these again"
+            )
+        far = [o.scene for o in self.outcomes if o.drift]
+        count = f"{len(far)} of {len(self.outcomes)} scenes are beyond the bounds of monitor"
+        return FaultFoundError(f"{self.folder}: {count} ({_some(far)})") if far else None
 
     def as_json(self) -> dict[str, Any]:
         """Return the content of summary.json."""
@@ -90,6 +97,10 @@ class Report:
             "counts": self.counts,
             "scenes": [asdict(o) for o in self.outcomes],
         }
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
 
 
 class BatchLog:
@@ -112,6 +123,8 @@ class BatchLog:
         self.record("scene", **asdict(outcome), **more)
         if outcome.state in BAD:
             log.warning("%s %s: %s", outcome.scene, outcome.state, outcome.told)
+        if outcome.drift:
+            log.warning("%s drifts: %s", outcome.scene, outcome.drift)
 
     def add_failure(self, scene: str, error: Exception, seconds: float = 0.0) -> None:
         """Take an error that a scene ended with; of one that geoseg did not foresee, the log keeps the traceback."""

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import platform
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
@@ -110,7 +110,7 @@ class Job:
     @cached_property
     def identity(self) -> dict[str, Any]:
         """What the fingerprint covers, in words; a difference is reported by its key."""
-        scene, platform = self.scene, self.platform
+        platform = self.platform
         exports = [
             origin(bundle, platform.precision)
             for bundle in self.bundles
@@ -118,12 +118,7 @@ class Job:
         ]
         return {
             "geoseg": __version__,
-            "source": stamps(self.reads, seen=True),
-            "bands": [
-                *map(_named, scene.sources),
-                *(repr(more) for more in (scene.tiles, scene.quality) if more is not None),
-            ],
-            "grid": [scene.grid.crs.to_wkt(), list(scene.grid.transform)[:6], list(scene.grid.shape)],
+            **scene_identity(self.scene, self.reads),
             "model": [bundle.digest for bundle in self.bundles],
             "windows": repr(self.windows),
             "working grid": list(self.resampling.working_shape),
@@ -145,6 +140,18 @@ class Job:
     def source_stamps(self) -> list[Stamp]:
         """Return the stamps of the files that GDAL reads for the scene, as they are now."""
         return stamps(self.reads)
+
+
+def scene_identity(scene: Scene, reads: Sequence[str]) -> dict[str, Any]:
+    """Return what is known of a scene, in words; reads: every file that GDAL reads for it."""
+    return {
+        "source": stamps(reads, seen=True),
+        "bands": [
+            *map(_named, scene.sources),
+            *(repr(more) for more in (scene.tiles, scene.quality) if more is not None),
+        ],
+        "grid": [scene.grid.crs.to_wkt(), list(scene.grid.transform)[:6], list(scene.grid.shape)],
+    }
 
 
 def _named(source: BandSource) -> list[object]:

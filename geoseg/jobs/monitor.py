@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,30 +65,77 @@ class Watched:
     """What is beyond its bounds."""
 
 
-def watch(
-    folders: Sequence[Path], *, scene_of: SceneOf, psi: float, alerts: Sequence[Alert], against: Sequence[Path] = ()
-) -> list[Watched]:
-    """Return the runs in the order in which they finished.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """What runs are held against, and what is too far from it."""
 
-    Values are held against the training of the model, as run.json has it, or against those of other runs: the
-    population stability index over their tenths. Raises InputError for a folder without a finished run, and ConfigError
-    where a run says nothing of its model's training and none is named.
-    """
-    runs = [(folder, finished_run(folder)) for folder in folders]
-    reference = _reference(against, scene_of) if against else None
-    return sorted(
-        (_watched(folder, run, reference, scene_of, psi, alerts) for folder, run in runs),
-        key=lambda one: (one.finished, one.name),
-    )
+    scene_of: SceneOf
+    """Opens the scene of a run's folder."""
+    psi: float
+    """Largest population stability index of a band."""
+    alerts: tuple[Alert, ...]
+    reference: "Reference | None"
+    """What the bands of other runs hold; None: the training of each run's model, as its run.json has it."""
+
+    @classmethod
+    def of(cls, scene_of: SceneOf, *, psi: float, alerts: Sequence[Alert], against: Sequence[Path] = ()) -> Self:
+        """Read the runs ``against`` which others are held; raises InputError and ConfigError."""
+        reference = Reference.of(against, scene_of) if against else None
+        return cls(scene_of=scene_of, psi=psi, alerts=tuple(alerts), reference=reference)
+
+    def over(self, folder: Path) -> Watched:
+        """Return how far a finished run has drifted.
+
+        Values are compared by the population stability index over the tenths of the reference. Where that is several
+        runs, an index is too large only where it is larger than that of each of them, too. Raises InputError for a
+        folder without a finished run, and ConfigError where it says nothing of its model's training, or has no such
+        class.
+        """
+        run, reference = finished_run(folder), self.reference
+        most: Mapping[str, float] = {}
+        if reference is None:
+            stated = {fit["band"]: fit["stability_index"] for fit in run.facts["plan"].get("values", ())}
+            if not stated:
+                raise ConfigError(f"{folder}: its model does not say what it was trained on; name runs with --against")
+        else:
+            if tuple(run.facts["bands"]) != reference.bands:
+                raise ConfigError(
+                    f"{folder}: bands {', '.join(run.facts['bands'])}, and the others have {', '.join(reference.bands)}"
+                )
+            stated, most = reference.indices(_values(folder, run, self.scene_of)), reference.own
+        total = max(1, sum(run.pixels.values()))
+        shares = {row["name"]: row["pixels"] / total for row in run.facts["classes"]}
+        far = {band: index for band, index in stated.items() if index > max(self.psi, most.get(band, 0.0))}
+        faults = [f"{band} has an index of {index:.2f}" for band, index in far.items()]
+        faults += filter(None, (alert.of(shares, str(folder)) for alert in self.alerts))
+        return Watched(folder.resolve().name, run.facts["run"]["finished"], stated, shares, tuple(faults))
 
 
-def _reference(folders: Sequence[Path], scene_of: SceneOf) -> tuple[tuple[str, ...], TrainedValues]:
-    runs = [(folder, finished_run(folder)) for folder in folders]
-    names = {tuple(run.facts["bands"]) for _, run in runs}
-    if len(names) > 1:
-        raise ConfigError("against: runs of different bands; name runs of one model")
-    values = [_values(folder, run, scene_of) for folder, run in runs]
-    return names.pop(), trained_values(values, bytes_alone=False)
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """What the bands of runs hold."""
+
+    bands: tuple[str, ...]
+    values: TrainedValues
+    """Of all of them together."""
+    own: Mapping[str, float] = field(default_factory=dict)
+    """Per band, the largest index that one of several runs has against all."""
+
+    @classmethod
+    def of(cls, folders: Sequence[Path], scene_of: SceneOf) -> Self:
+        """Read a sample of each run's scene; raises ConfigError for runs of different bands."""
+        runs = [(folder, finished_run(folder)) for folder in folders]
+        names = {tuple(run.facts["bands"]) for _, run in runs}
+        if len(names) > 1:
+            raise ConfigError("against: runs of different bands; name runs of one model")
+        values = [_values(folder, run, scene_of) for folder, run in runs]
+        every = cls(names.pop(), trained_values(values, bytes_alone=False))
+        indices = [every.indices(one) for one in values]
+        return cls(every.bands, every.values, {band: max(one[band] for one in indices) for band in every.bands})
+
+    def indices(self, values: NDArray[np.float32]) -> dict[str, float]:
+        """Return the population stability index of values (C, N), by band."""
+        return {band: round(self.values.stability_index(i, values[i]), 4) for i, band in enumerate(self.bands)}
 
 
 def _values(folder: Path, run: RunJson, scene_of: SceneOf) -> NDArray[np.float32]:
@@ -98,33 +146,6 @@ def _values(folder: Path, run: RunJson, scene_of: SceneOf) -> NDArray[np.float32
     if not found.shape[1]:
         raise InputError(f"{scene.name}: no valid pixel was found in a sample of it")
     return found
-
-
-def _watched(  # noqa: PLR0917 - what a row is made of
-    folder: Path,
-    run: RunJson,
-    reference: tuple[tuple[str, ...], TrainedValues] | None,
-    scene_of: SceneOf,
-    psi: float,
-    alerts: Sequence[Alert],
-) -> Watched:
-    if reference is None:
-        stated = {fit["band"]: fit["stability_index"] for fit in run.facts["plan"].get("values", ())}
-        if not stated:
-            raise ConfigError(f"{folder}: its model does not say what it was trained on; name runs with --against")
-    else:
-        names, values = reference
-        if tuple(run.facts["bands"]) != names:
-            raise ConfigError(
-                f"{folder}: bands {', '.join(run.facts['bands'])}, and the others have {', '.join(names)}"
-            )
-        own = _values(folder, run, scene_of)
-        stated = {name: round(values.stability_index(i, own[i]), 4) for i, name in enumerate(names)}
-    total = max(1, sum(run.pixels.values()))
-    shares = {row["name"]: row["pixels"] / total for row in run.facts["classes"]}
-    faults = [f"{band} has an index of {index:.2f}" for band, index in stated.items() if index > psi]
-    faults += filter(None, (alert.of(shares, str(folder)) for alert in alerts))
-    return Watched(folder.resolve().name, run.facts["run"]["finished"], stated, shares, tuple(faults))
 
 
 def drift_page(watched: Sequence[Watched], *, psi: float, against: Sequence[Path]) -> str:

@@ -1,32 +1,40 @@
 """segment: superpixels of a scene as polygons and as a raster, tile by tile; tiles and where they run change no byte.
 
-Parts lie beside the outputs while it runs, and nothing is kept of a run that ends before it is through.
+Parts lie in a hidden folder beside the outputs while it runs. A run that ends before it is through leaves them, and the
+same command goes on.
 """
 
+import hashlib
+import json
+import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from typing import Self
 
 import numpy as np
 import pyarrow as pa
 
 from geoseg import __version__
 from geoseg.classical.superpixels import SuperpixelRules, superpixels
+from geoseg.disk.files import locked
 from geoseg.disk.places import refuse_file
 from geoseg.errors import ConfigError, MemoryBudgetError
 from geoseg.executors.open import open_engine
 from geoseg.jobs.instances import in_order
+from geoseg.jobs.job import scene_identity
 from geoseg.options.run import EngineOptions
 from geoseg.options.segment import SegmentOptions
 from geoseg.outputs.cog.cog import assemble
 from geoseg.outputs.cog.layers_of_parts import LayersOfParts
-from geoseg.outputs.cog.parts import PartEncoder, write_part
+from geoseg.outputs.cog.parts import PartEncoder, read_record, write_part
 from geoseg.outputs.cog.tiff import TILE_PX
 from geoseg.outputs.geopackage.superpixels import superpixel_schema, superpixels_batch, write_superpixels
 from geoseg.scenes.as_bytes import SceneAsBytes
 from geoseg.scenes.raster_grid import place_tags
+from geoseg.scenes.reads import files_read
 from geoseg.scenes.scene import Scene
 from geoseg.tiling.memory import GDAL_CACHE_BYTES, MIB, PLAIN_BASE_BYTES
 from geoseg.tiling.overviews import levels_within
@@ -35,6 +43,7 @@ from geoseg.values.layers import Layer
 from geoseg.vector.pixels.labels import label_polygons
 
 SIDE_PX = 1024  # of a tile
+LOCK_FILE = ".lock"
 IDS = Layer("segment", "ids", "segments.tif", dtype="uint32", description="Number of the superpixel, 0: nodata")
 MOST_SUPERPIXELS = 2**31 - 1
 PX_BYTES = 56  # of a pixel that a task works on, beside its bands: lattice, passes, outlines
@@ -50,6 +59,15 @@ class Cutting:
     """How superpixels are made."""
     folder: Path
     """Where the parts lie."""
+
+    @classmethod
+    def beside(cls, path: Path, image: SceneAsBytes, rules: SuperpixelRules) -> Self:
+        """Keep parts in a folder beside ``path``, called by all that decides their bits."""
+        scene = image.scene
+        known = scene_identity(scene, files_read(scene.inputs, lone=scene.lone))
+        said = [__version__, known, repr(rules), repr(image.range), SIDE_PX]
+        digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+        return cls(image=image, rules=rules, folder=path.parent / f".segment-{digest[:16]}")
 
     def tiles(self) -> Iterator[Box]:
         """Yield what is cut at once, row by row."""
@@ -91,10 +109,11 @@ def segment(
             f"spacing-px {rules.spacing_px}: gives more than {MOST_SUPERPIXELS} superpixels; take larger ones"
         )
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open_engine(run) as engine, TemporaryDirectory(prefix=".segment-", dir=path.parent) as folder:
+    with open_engine(run) as engine, ExitStack() as held:
         resources = engine.resources()
         _refuse_if_large(scene, rules, resources.lanes, resources.budget_bytes(run.memory_bytes))
-        cutting = Cutting(image=SceneAsBytes.of(scene), rules=rules, folder=Path(folder))
+        cutting = Cutting.beside(path, SceneAsBytes.of(scene), rules)
+        held.enter_context(locked(cutting.folder / LOCK_FILE, of=path))
         parts = dict(zip(cutting.tiles(), engine.map(partial(_cut, cutting), cutting.tiles()), strict=True))
         if raster is not None:
             raster.parent.mkdir(parents=True, exist_ok=True)
@@ -102,7 +121,9 @@ def segment(
         schema = superpixel_schema(scene.bands.names)
         rows = engine.map(partial(_outlined, cutting, parts, schema), cutting.tiles())
         provenance = {"software": "geoseg", "version": __version__, "input": [Path(f).name for f in scene.files]}
-        return write_superpixels(path, in_order(rows), schema=schema, crs=scene.grid.crs, provenance=provenance)
+        count = write_superpixels(path, in_order(rows), schema=schema, crs=scene.grid.crs, provenance=provenance)
+    shutil.rmtree(cutting.folder)
+    return count
 
 
 def _refuse_if_large(scene: Scene, rules: SuperpixelRules, lanes: int, budget: int) -> None:
@@ -117,13 +138,15 @@ def _refuse_if_large(scene: Scene, rules: SuperpixelRules, lanes: int, budget: i
 
 
 def _cut(cutting: Cutting, tile: Box) -> Path:
-    """Write the superpixels of a tile as a part."""
+    """Write the superpixels of a tile as a part, where no run before has."""
+    path = cutting.part(tile)
+    if read_record(path) is not None:
+        return path
     box = cutting.around(tile, cutting.rules.halo_px)
     image, valid = cutting.image.image(box)
     found = superpixels(image, valid, (box.row0, box.col0), cutting.image.scene.grid.shape, cutting.rules)
     encoder = PartEncoder(tile.shape, (IDS,), overviews=levels_within(SIDE_PX, TILE_PX))
     encoder.add({IDS.name: np.ascontiguousarray(found[tile.within(box)])})
-    path = cutting.part(tile)
     write_part(path, encoder.finish(), grid=cutting.image.scene.grid.crop(tile), record={})
     return path
 

@@ -10,6 +10,7 @@ import detect
 import numpy as np
 import panoptic
 import pytest
+import rasterio
 import yaml
 from conftest import write_tif
 
@@ -345,3 +346,23 @@ def test_a_batch_tells_objects_apart_in_every_scene(tmp_path, config, batch, tas
         assert (tmp_path / "out" / "s2" / file).read_bytes() == alone.paths[file].read_bytes()
     assert batch(path)[0] == 0
     assert {state for state, _ in states(tmp_path / "out")[1].values()} == {"skipped"}
+
+
+def test_a_batch_watches_its_scenes_goes_on_and_ends_with_8(tmp_path, config, batch):
+    write_scenes(tmp_path / "in", "abc", size=(96, 96))
+    assert batch(config())[0] == 0
+    with rasterio.open(tmp_path / "in" / "b.tif", "r+") as dst:
+        dst.write(dst.read() // 2)
+    keys = {"against": ["out/a", "out/c"]}
+    code, out, err = batch(config(out="again", monitor=keys))
+    assert code == 8
+    assert states(tmp_path / "again")[1] == dict.fromkeys("abc", ("done", 0))
+    assert "b: red has an index of" in out
+    assert "1 of 3 scenes are beyond the bounds of monitor (b)" in err
+    assert batch(config(out="again", monitor=keys))[0] == 8, "what is complete is watched, too"
+    assert batch(config(out="again", monitor={**keys, "psi": 30, "alert": ["building > 101 %"]}))[0] == 0
+    for wrong, message in (({}, "name runs under against"), ({**keys, "alert": ["roof > 2 %"]}, "has the classes")):
+        code, _, err = batch(config(out="new", monitor=wrong))
+        assert code == 2
+        assert message in err
+    assert not (tmp_path / "new").exists()

@@ -61,6 +61,37 @@ def test_tiles_change_no_byte_and_polygons_are_the_raster(scene, tmp_path, monke
     assert np.array_equal(ids == 0, data[0] == 0)
 
 
+def test_a_run_that_was_cut_short_goes_on_to_the_same_bytes(scene, tmp_path, monkeypatch):
+    monkeypatch.setattr(job, "SIDE_PX", 512)
+    (tmp_path / "whole").mkdir()
+    made(scene, tmp_path / "whole")
+    write, written = job.write_part, []
+
+    def failing(path, *args, **kwargs):
+        if len(written) == 2:
+            raise KeyboardInterrupt
+        written.append(path)
+        write(path, *args, **kwargs)
+
+    monkeypatch.setattr(job, "write_part", failing)
+    with pytest.raises(KeyboardInterrupt):
+        made(scene, tmp_path)
+    (folder,) = tmp_path.glob(".segment-*")
+    parts = sorted(folder.glob("*.tif"))
+    assert len(parts) == 2
+    parts[0].write_bytes(parts[0].read_bytes()[:-9])  # as a disk that lost power leaves it
+    again = []
+    monkeypatch.setattr(
+        job, "write_part", lambda path, *args, **kwargs: again.append(path) or write(path, *args, **kwargs)
+    )
+    made(scene, tmp_path)
+    assert len(again) == 4 - 1
+    assert parts[0] in again
+    for name in ("s.tif", "s.gpkg"):
+        assert (tmp_path / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert not list(tmp_path.glob(".segment-*"))
+
+
 def test_the_raster_holds_the_superpixels_of_the_bands_as_bytes(scene, tmp_path):
     made(scene, tmp_path)
     image, valid = SceneAsBytes.of(scene).image(scene.grid.box)
