@@ -25,7 +25,7 @@ from geoseg.classical.chan_vese import chan_vese
 from geoseg.classical.grabcut import grabcut
 from geoseg.classical.snake import snake
 from geoseg.disk.places import vector_files, vector_target
-from geoseg.errors import ConfigError, InputError
+from geoseg.errors import ConfigError, InputError, MemoryBudgetError
 from geoseg.executors.open import open_engine
 from geoseg.options.refine import RefineOptions
 from geoseg.options.run import EngineOptions
@@ -35,6 +35,7 @@ from geoseg.scenes.polygons import split_layer
 from geoseg.scenes.reading import read
 from geoseg.scenes.scene import Scene
 from geoseg.scenes.vectors import VectorLayer, open_vectors
+from geoseg.tiling.memory import GDAL_CACHE_BYTES, MIB, PLAIN_BASE_BYTES
 from geoseg.values.box import Box
 from geoseg.values.grid import pyproj_crs
 from geoseg.vector.pixels.labels import label_polygons
@@ -44,6 +45,7 @@ REACH_PX = 6
 LARGEST_PX = 1024  # side of a window
 LEAST_IOU = 0.25  # with the outline before: what has less in common with it is something else
 LEAST_VALID = 0.5  # share of an object's pixels
+PX_BYTES = {"snake": 160, "graph-cut": 1200, "chan-vese": 200}  # of a pixel that is worked on; graphs have edges
 AT_ONCE = 32  # objects of a task
 NAME = "object"  # column that names objects, as in prompts
 
@@ -83,6 +85,8 @@ class Refining:
     method: str
     reach_px: float
     skip_bad: bool
+    lane_bytes: int
+    """Memory that one object may take."""
 
 
 def refine(
@@ -97,20 +101,30 @@ def refine(
     """Write the polygons of ``source``, each drawn to what the scene shows there; return how many became what.
 
     Attributes, order and CRS stay. Takes memory for all outlines. Raises InputError with the object's name for one off
-    the scene, on nodata, without a shape or wider than a window, unless told to skip it; ConfigError and OutputError.
+    the scene, on nodata, without a shape or wider than a window, unless told to skip it; ConfigError,
+    MemoryBudgetError and OutputError.
     """
     options, run = options or RefineOptions(), run or EngineOptions()
     files = vector_files(split_layer(source)[0])
     path = vector_target(out, vector_format=options.vector_format, overwrite=overwrite, inputs=[*files, *scene.files])
     layer = open_vectors(source)
-    rules = Refining(scene=scene, method=options.method, reach_px=_reach_px(scene, options), skip_bad=options.skip_bad)
+    reach_px = _reach_px(scene, options)
     to_pixels, to_layer = _ways(layer, scene)
     said = {name: value for name, value in asdict(options).items() if name != "vector_format"}
     inputs = [Path(name).name for name in (layer.path, *scene.files)]
     made = refined_layer(layer, provenance={"software": "geoseg", "version": __version__, "input": inputs, **said})
     tally = dict.fromkeys((REFINED, KEPT, SKIPPED), 0)
     with open_engine(run) as engine:
-        tasks = batched(_outlines(layer, to_pixels, rules.reach_px), AT_ONCE)
+        resources = engine.resources()
+        free = resources.budget_bytes(run.memory_bytes) - PLAIN_BASE_BYTES - GDAL_CACHE_BYTES
+        rules = Refining(
+            scene=scene,
+            method=options.method,
+            reach_px=reach_px,
+            skip_bad=options.skip_bad,
+            lane_bytes=free // resources.lanes,
+        )
+        tasks = batched(_outlines(layer, to_pixels, reach_px), AT_ONCE)
         found = (one for done in engine.map(partial(_redrawn, rules), tasks) for one in done)
 
         def placed(polygon: shapely.Geometry | None) -> shapely.Geometry | None:
@@ -208,6 +222,12 @@ def _window(rules: Refining, one: Outline) -> Window:
     if max(box.shape) > LARGEST_PX:
         raise ValueError(
             f"needs a window of {box.shape[0]} x {box.shape[1]} px, and at most {LARGEST_PX} are looked at"
+        )
+    planned = box.shape[0] * box.shape[1] * (PX_BYTES[rules.method] + 24 * len(scene.bands))
+    if planned > rules.lane_bytes:
+        raise MemoryBudgetError(
+            f"object {one.name!r}: its window of {box.shape[0]} x {box.shape[1]} px takes {planned / MIB:.0f} MiB, but "
+            f"{max(rules.lane_bytes, 0) / MIB:.0f} MiB are free for it; allow more with --memory, or take fewer lanes"
         )
     raster = read(scene, box)
     place = Affine.translation(box.col0, box.row0)

@@ -372,3 +372,23 @@ def test_masks_are_named_by_what_most_of_them_is_in_a_map(scene, bundles, houses
     assert "polygons alone" in capsys.readouterr().err
     assert main([*command, "--classes", str(tmp_path / "no.tif")]) == 3
     assert not (tmp_path / "out").exists()
+
+
+def test_a_run_that_was_cut_short_goes_on_to_the_same_bytes(scene, bundles, rows, tmp_path, monkeypatch):
+    ask = partial(asked, scene, load_model(bundles / "sam2"), written(rows, tmp_path / "prompts.gpkg"))
+    whole, embed, made = ask(tmp_path / "whole"), job._embedding, []
+
+    def failing(asking, network, window):
+        if len(made) == 2:
+            raise KeyboardInterrupt
+        made.append(window)
+        return embed(asking, network, window)
+
+    monkeypatch.setattr(job, "_embedding", failing)
+    with pytest.raises(KeyboardInterrupt):
+        ask(tmp_path)
+    again = []
+    monkeypatch.setattr(job, "_embedding", lambda *given: again.append(given[-1]) or embed(*given))
+    assert ask(tmp_path) == whole
+    assert again
+    assert not {*again} & {*made}

@@ -126,6 +126,7 @@ def test_what_makes_no_sense_is_said(places, tmp_path, capsys):
         ([named[0]], 2, "geoseg refine FOOTPRINTS SCENE"),
         ([*named, "--reach-m", "0.2"], 2, "write 0.5 to 64"),
         ([*named, "--method", "watershed"], 2, "watershed"),
+        ([*named, "--memory", "100MB"], 6, "object 'number 1': its window of"),
         ([named[1], named[1]], 3, "not a vector file"),
     ):
         assert main(["refine", *flags, "-o", str(tmp_path / "out.gpkg")]) == code
