@@ -1,14 +1,16 @@
 """geoseg autoconfig: scenes and labels to a commented training config."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from geoseg.cli.options import Overwrite, named_path, spread, target
+from geoseg.config.jobs import TrainConfig
 from geoseg.disk.files import atomic
 from geoseg.disk.places import refuse_file
-from geoseg.errors import ConfigError
+from geoseg.errors import ConfigError, InputError
 from geoseg.options.autoconfig import AutoconfigOptions
 
 
@@ -27,17 +29,45 @@ def autoconfig(
     if output.suffix.lower() not in (".yaml", ".yml"):
         raise ConfigError(f"{output}: a config is YAML, so its name ends in .yaml")
     refuse_file(output, overwrite=overwrite, inputs=())
-    from geoseg.config.load import load_config
     from geoseg.training.autoconfig.fingerprint import fingerprint
     from geoseg.training.autoconfig.pairs import pair
     from geoseg.training.autoconfig.rules import choices, means_of
+    from geoseg.training.autoconfig.splits import splits
     from geoseg.training.autoconfig.write import config_text
 
     pairs = pair(data, scenes=options.scenes, labels=options.labels)
     seen = fingerprint(data, pairs, column=options.column, kind=options.target)
-    text = config_text(data, output.stem, pairs, seen, choices(seen, means_of(seen, options)))
+    rest = choices(seen, means_of(seen, options))
+    texts = [config_text(data, output.stem, pairs, seen, (split, *rest)) for split in splits(seen)]
     output.parent.mkdir(parents=True, exist_ok=True)
-    with atomic(output) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-        load_config(temporary)  # what it refuses is never written
+    with atomic(output) as temporary:  # what cannot be loaded, or trained on, is never written
+        temporary.write_text(_fitting(texts, temporary), encoding="utf-8")
     print(f"{pairs.how}; {seen.why}\n{output}\nnext: geoseg train {output}")
+
+
+def _fitting(texts: Sequence[str], temporary: Path) -> str:
+    """Return the config whose split leaves the most classes to train on and to watch, the first of equal ones.
+
+    Raises InputError where none leaves enough.
+    """
+    from geoseg.config.load import load_config
+    from geoseg.training.autoconfig.splits import classes_left
+
+    best, most = texts[0], 0
+    for text in texts:
+        temporary.write_text(text, encoding="utf-8")
+        config = load_config(temporary)
+        assert isinstance(config, TrainConfig)
+        if len(texts) == 1:
+            return text
+        left = classes_left(config.spec)
+        if left > most:
+            best, most = text, left
+        if left == 2 * len(config.spec.target.class_table):
+            break
+    if most == 0:
+        raise InputError(
+            "no split of these labels leaves two classes to train on and two to watch; draw more labels, apart from "
+            "each other"
+        )
+    return best

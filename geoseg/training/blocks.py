@@ -4,7 +4,7 @@ Pure: files are read in split_plan.py. A block depends on its place and side alo
 overlap, keep and share the roles.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Literal
@@ -90,10 +90,13 @@ def stratified(roles: Roles, classes: Mapping[str, frozenset[int]]) -> Roles:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cells:
-    """A scene cut into squares of ``cell_px`` of its pixels; held: which of them count, (rows, cols)."""
+    """Some of the squares of ``cell_px`` pixels that a scene is cut into."""
 
     cell_px: int
     held: NDArray[np.bool_]
+    """(rows, cols): which of them count."""
+    corner: tuple[int, int] = (0, 0)
+    """Row and column of the first one among those of the scene."""
 
     @property
     def box(self) -> Box | None:
@@ -101,12 +104,13 @@ class Cells:
         rows, cols = (np.flatnonzero(self.held.any(axis)) for axis in (1, 0))
         if not len(rows):
             return None
-        edges = int(rows[0]), int(cols[0]), int(rows[-1]) + 1, int(cols[-1]) + 1
+        row, col = self.corner
+        edges = row + int(rows[0]), col + int(cols[0]), row + int(rows[-1]) + 1, col + int(cols[-1]) + 1
         return Box(*(edge * self.cell_px for edge in edges))
 
     def at(self, rows: NDArray[np.floating], cols: NDArray[np.floating]) -> NDArray[np.bool_]:
-        """Return whether the cells of scene rows (H,) and columns (W,) count, (H, W)."""
-        r, c = ((v // self.cell_px).astype(np.int64) for v in (rows, cols))
+        """Return whether the cells of scene rows (H,) and columns (W,), which lie within ``box``, count, (H, W)."""
+        r, c = ((v // self.cell_px).astype(np.int64) - k for v, k in zip((rows, cols), self.corner, strict=True))
         return self.held[np.ix_(r, c)]
 
 
@@ -139,9 +143,13 @@ class BlockedScene:
         """The number of the key of every cell of the scene, (rows, cols)."""
         return self.number[self.pad : -self.pad, self.pad : -self.pad]
 
-    def block(self, key: str) -> Cells:
-        """Return the cells of a block."""
-        return Cells(self.cell_px, self.inside == self.keys.index(key))
+    def blocks(self) -> Iterator[tuple[str, Cells]]:
+        """Yield the key and the cells of every block that the scene has cells of."""
+        from scipy.ndimage import find_objects
+
+        for i, where in enumerate(find_objects(self.inside + 1)):
+            if where is not None:
+                yield self.keys[i], Cells(self.cell_px, self.inside[where] == i, (where[0].start, where[1].start))
 
     def training(self, roles: Roles, *, buffer_m: float) -> Cells:
         """Return the training cells that keep the buffer to all ground of another role, in the scene or beside it."""

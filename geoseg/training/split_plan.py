@@ -59,7 +59,7 @@ class SplitPlan:
             return
         blocked = BlockedScene.of(grid, side_m=self.side_m, buffer_m=self.buffer_m)
         parts: list[tuple[Role, Cells]] = [("train", blocked.training(self.roles, buffer_m=self.buffer_m))]
-        parts += [(role, blocked.block(key)) for key in blocked.keys if (role := self.roles.of(key)) != "train"]
+        parts += [(role, cells) for key, cells in blocked.blocks() if (role := self.roles.of(key)) != "train"]
         for role, cells in parts:
             if (box := cells.box) is not None and (clipped := box.clip(grid.box)) is not None:
                 yield Area(role, clipped, cells)
@@ -118,9 +118,9 @@ def plan_split(spec: "TrainSpec") -> SplitPlan | None:
     scenes: dict[str, list[str]] = defaultdict(list)
     for item, grid in zip(items, grids, strict=True):
         labels = coarse_classes(spec, item, grid)
-        for key, there in _by_key(item, split, grid, labels, side_m=side_m, sensor=spec.sensor):
+        for key, own in _by_key(item, split, grid, labels, side_m=side_m, sensor=spec.sensor):
             scenes[key].append(Path(item.name).name)
-            for one, n in zip(*np.unique(labels[there], return_counts=True), strict=True):
+            for one, n in zip(*np.unique(own, return_counts=True), strict=True):
                 found[key][int(one)] += int(n) * (one != IGNORE)
     labelled = {key: frozenset(c for c, n in of.items() if n) for key, of in found.items()}
     roles = stratified(Roles(split, given), {k: v for k, v in labelled.items() if v})
@@ -151,17 +151,19 @@ def coarse_classes(spec: "TrainSpec", item: LabelledScene, grid: Grid) -> NDArra
 
 def _by_key(
     item: LabelledScene, split: BlockSplit, grid: Grid, labels: NDArray[np.uint8], *, side_m: float, sensor: str | None
-) -> Iterator[tuple[str, NDArray[np.bool_]]]:
-    """Yield each block or group of a scene with its coarse pixels."""
+) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+    """Yield each block or group of a scene with the labels of its coarse pixels."""
     group = group_of(item, split, grid, sensor=sensor)
     if group is not None:
-        yield group, np.ones(labels.shape, np.bool_)
+        yield group, labels
         return
     blocked = BlockedScene.of(grid.resized(labels.shape), side_m=side_m, buffer_m=0)
     rows, cols = (np.arange(n) // blocked.cell_px for n in labels.shape)
-    number = blocked.inside[np.ix_(rows, cols)]
-    for i in np.unique(number):
-        yield blocked.keys[i], number == i
+    number = blocked.inside[np.ix_(rows, cols)].ravel()
+    order = np.argsort(number, kind="stable")
+    found, first = np.unique(number[order], return_index=True)
+    for i, own in zip(found, np.split(labels.ravel()[order], first[1:]), strict=True):
+        yield blocked.keys[i], own
 
 
 def _side_m(spec: "TrainSpec", items: list[LabelledScene], grids: list[Grid], *, window_m: float) -> float:

@@ -26,12 +26,12 @@ class BlockCache:
 
     def __init__(self, limit: int = CACHE_BYTES) -> None:
         self.limit = limit
-        self._held: OrderedDict[tuple[int, Box], AreaPixels] = OrderedDict()
+        self._held: OrderedDict[tuple[object, Box], AreaPixels] = OrderedDict()
         self._bytes = 0
         self._lock = Lock()
 
-    def get(self, key: tuple[int, Box], make: Callable[[], AreaPixels]) -> AreaPixels:
-        """Return the block of ``key``, made where it is not held."""
+    def get(self, key: tuple[object, Box], make: Callable[[], AreaPixels]) -> AreaPixels:
+        """Return the block of ``key``, made where it is not held; the key lives as long as the block."""
         with self._lock:
             if key in self._held:
                 self._held.move_to_end(key)
@@ -96,6 +96,7 @@ class StreamedArea:
     store: LabelStore
     cache: BlockCache
     places: dict[Box, tuple[int, int]]  # where the labels of its blocks lie
+    key: object  # of its blocks in the cache: an address would be another area's once this one is gone
     counts: NDArray[np.uint16]
     gsd_m: float
     site: str
@@ -119,7 +120,8 @@ class StreamedArea:
     ) -> Self:
         """Draw the labels of ``box`` of ``grid`` block by block and count them; ``labels`` gives those of a box."""
         empty = np.zeros((0, 0, 0), np.uint16)
-        area = cls(pixels, box, grid.crop(box), store, cache, {}, empty, grid.mean_resolution_m(), site, share, span_m)
+        gsd_m = grid.mean_resolution_m()
+        area = cls(pixels, box, grid.crop(box), store, cache, {}, object(), empty, gsd_m, site, share, span_m)
         for block in blocks(area):
             drawn = labels(block.shifted(box.row0, box.col0)).astype(np.int32)
             area.places[block] = store.put(drawn)
@@ -165,7 +167,7 @@ class StreamedArea:
         ]
 
     def _block(self, block: Box) -> AreaPixels:
-        return self.cache.get((id(self.places), block), lambda: self._read_block(block))
+        return self.cache.get((self.key, block), lambda: self._read_block(block))
 
     def _read_block(self, block: Box) -> AreaPixels:
         image, valid = self.pixels(block.shifted(self.box.row0, self.box.col0))

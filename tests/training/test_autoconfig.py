@@ -15,6 +15,8 @@ from geoseg.errors import ConfigError, InputError
 from geoseg.training.autoconfig.fingerprint import fingerprint
 from geoseg.training.autoconfig.pairs import pair
 from geoseg.training.autoconfig.rules import Means, choices
+from geoseg.training.samples import load_samples
+from geoseg.training.start import class_counts
 
 SIDE = 96
 
@@ -81,7 +83,25 @@ def test_a_rare_class_gets_focal_loss_and_weights_and_few_pixels_a_small_network
     classes(tmp_path / "s_lc.tif", rare=0.8)
     even = chosen(seen(tmp_path))
     assert "focal" not in even["loss"]
-    assert even["split"] == {"by": "blocks"}
+
+
+def test_few_labels_get_a_split_that_leaves_classes_to_train_and_to_watch(tmp_path):
+    rng = np.random.default_rng(0)
+    write_tif(tmp_path / "s.tif", rng.integers(1, 200, (3, 200, 200)).astype(np.uint8))
+    spots = rng.uniform(0, 97, (24, 2))
+    boxes = [shapely.box(3e5 + x, 3.06e6 - y - 3, 3e5 + x + 3, 3.06e6 - y) for x, y in spots]
+    frame = gpd.GeoDataFrame({"kind": ["field", "wood"] * 12}, geometry=boxes, crs="EPSG:32645")
+    frame.to_file(tmp_path / "t.gpkg")
+    config = tmp_path / "c.yaml"
+    asked = ["autoconfig", str(tmp_path), "-o", str(config), "--minutes", "0.01", "--overwrite", "-q"]
+    assert main(asked) == 0
+    spec = load_config(config).spec
+    assert spec.split.side_m < 64
+    counts = class_counts(spec, load_samples(spec))
+    assert all(min(of_role.values()) > 0 for of_role in counts.values())
+    frame.iloc[:2].to_file(tmp_path / "t.gpkg")
+    assert main(asked) == 3
+    assert load_config(config).spec == spec  # as it was
 
 
 def test_time_decides_epochs_and_a_gpu_larger_networks(tmp_path):

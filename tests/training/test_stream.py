@@ -112,3 +112,19 @@ def _root(array):
     while isinstance(array, np.ndarray):
         array = array.base
     return array.obj if isinstance(array, memoryview) else array
+
+
+def test_an_area_that_is_dropped_leaves_nothing_to_the_next_one(pixels):
+    cache, store = BlockCache(), LabelStore()
+
+    def drawn(known):
+        labels, box = np.where(known, pixels.labels, UNKNOWN), Box(0, 0, *SHAPE)
+        area = StreamedArea.drawn(
+            lambda part: (pixels.read(part).image, pixels.read(part).valid), lambda part: labels[part.within(box)], box,
+            TARGET, grid=GRID, store=store, cache=cache,
+        )  # fmt: skip
+        return area.counts.sum()
+
+    right = drawn(known=True)
+    assert right > 0
+    assert [int(drawn(known=known)) for known in (False, True) * 10] == [0, right] * 10

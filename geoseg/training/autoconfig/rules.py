@@ -17,7 +17,6 @@ from geoseg.training.targets import BuildingTarget
 
 FEW_PX, SOME_TILES = 1_000_000, 300  # labelled pixels, and windows of them, below which small networks come first
 LARGE_SIDE_PX = 512
-GROUPS = 5  # scenes from which on whole scenes are held out
 RARE, UNEVEN = 0.01, 4.0
 SATELLITE_M = 5.0
 
@@ -42,13 +41,12 @@ class Means:
 
 
 def choices(seen: Fingerprint, means: Means) -> tuple[Choice, ...]:
-    """Return all settings, in the order in which a config shows them."""
+    """Return all settings but the split, in the order in which a config shows them."""
     crop_px, batch = _crop(seen, means), 16 if means.gpu else 8
     arch = _network(seen, means, crop_px)
     if arch.value["name"] == "pixel-mlp":  # it sees no farther than its boxes
         crop_px = min(crop_px, 64)
     return (
-        _split(seen),
         *_resolution(seen),
         arch,
         *_loss(seen),
@@ -164,13 +162,6 @@ def _schedule(seen: Fingerprint, means: Means, arch: dict[str, Any], crop_px: in
         ),
         Choice("schedule.patience", max(5, epochs // 4), "epochs without a better score after which it stops"),
     )
-
-
-def _split(seen: Fingerprint) -> Choice:
-    """Whole scenes are held out where there are several, else blocks of ground."""
-    if len(seen.scenes) >= GROUPS:
-        return Choice("split", {"by": "scene"}, "whole scenes are watched, and kept for the test")
-    return Choice("split", {"by": "blocks"}, "blocks of ground are watched, and kept for the test, half a window apart")
 
 
 def _digits(value: float) -> float:
