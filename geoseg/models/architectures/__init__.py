@@ -23,6 +23,7 @@ from geoseg.models.architectures.queries import (
     Mask2FormerObjectsOptions,
     Mask2FormerOptions,
     OneFormerOptions,
+    RfDetrSegOptions,
 )
 from geoseg.models.architectures.sam import Sam2Options, SamOptions
 from geoseg.models.architectures.smp import (
@@ -81,6 +82,7 @@ NETWORKS: Mapping[str, type[Options]] = {  # those that a config may train
     "panoptic-fpn": PanopticFpnOptions,
     "mask2former": Mask2FormerOptions,
     "mask2former-objects": Mask2FormerObjectsOptions,
+    "rf-detr-seg": RfDetrSegOptions,
     "oneformer": OneFormerOptions,
     "temporal": TemporalOptions,
     "unet3d": UNet3dOptions,

@@ -18,14 +18,12 @@ Four = tuple[int, int, int, int]
 
 
 class TransformersOptions(Options):
-    """What all of its networks take: the backbone's four levels."""
+    """What all of its networks have in common."""
 
     licence: ClassVar[str] = TRANSFORMERS
     extra: ClassVar[str] = "transformers"
     windows: ClassVar[tuple[int, int, int]] = (512, 64, 128)
     network: ClassVar[str]
-    depths: Four
-    heads: Four
 
     @property
     def multiple_px(self) -> int:
@@ -92,6 +90,37 @@ class Mask2FormerObjectsOptions(Mask2FormerOptions):
     batch_one: ClassVar[bool] = True
     detects: ClassVar[bool] = True
     blends: ClassVar[bool] = False
+
+
+class RfDetrSegOptions(TransformersOptions):
+    """A DINOv2 backbone with windowed attention, and queries that each answer classes, a box and a mask."""
+
+    about: ClassVar[str] = "RF-DETR-seg: a detector with masks (Robinson et al. 2025)"
+    weights_licence: ClassVar[str] = "Apache-2.0 (Roboflow's segmentation models; to be checked with the weights)"
+    windows: ClassVar[tuple[int, int, int]] = (432, 72, 0)
+    network: ClassVar[str] = "rf_detr"
+    batch_one: ClassVar[bool] = True
+    detects: ClassVar[bool] = True
+    blends: ClassVar[bool] = False
+
+    image_px: int = Field(432, ge=24, le=2048, description="side that its position codes are made for")
+    patch_px: int = Field(12, ge=4, le=32)
+    parts: int = Field(2, ge=1, le=8, description="windows of the backbone's attention along a side")
+    width: Width = Field(384, description="channels of the backbone")
+    depth: int = Field(12, ge=1, le=48)
+    heads: int = Field(6, ge=1, le=64)
+    levels: tuple[int, ...] = Field((3, 6, 9, 12), min_length=1, max_length=8, description="layers that are used")
+    hidden: Width = Field(256, description="channels of the decoder")
+    feedforward: Width = 2048
+    decoder_layers: int = Field(4, ge=1, le=16)
+    attention_heads: int = Field(8, ge=1, le=64)
+    queries: int = Field(200, ge=1, le=1000)
+    groups: int = Field(13, ge=1, le=32, description="of queries in training")
+
+    @property
+    def multiple_px(self) -> int:
+        """See ``Options``."""
+        return self.patch_px * self.parts
 
 
 class OneFormerOptions(QueryOptions):

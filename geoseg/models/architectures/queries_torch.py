@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
+from torchvision.ops import box_convert, sigmoid_focal_loss
 
 from geoseg.models.architectures.detector_torch import Detector
 from geoseg.models.detecting import Detecting
@@ -12,7 +13,7 @@ from geoseg.objects.found import Detection
 from geoseg.values.box import Box
 
 if TYPE_CHECKING:
-    from geoseg.models.architectures.queries import HfSegformerOptions, QueryOptions
+    from geoseg.models.architectures.queries import HfSegformerOptions, QueryOptions, RfDetrSegOptions
 
 LEAST_P = 1e-6  # a class's share of a pixel before its logarithm
 # "the task is semantic" by CLIP's tokenizer, its start and its end, padded with 0: no tokenizer's file is needed.
@@ -62,25 +63,66 @@ class Queries(Detector):
     def detect(self, x: Tensor, rules: Detecting) -> list[Detection]:
         """See ``Detector``; a score is p(class) times the mean of p(mask) over the mask."""
         answer = self.network(pixel_values=x)
-        sure, label = answer.class_queries_logits[0].float().softmax(-1)[:, :-1].max(-1)  # the last is "no object"
-        found = []
-        for i in (sure >= rules.least_score).nonzero()[:, 0].tolist():
-            coarse = answer.masks_queries_logits[:, i : i + 1].float()
-            share = interpolate(coarse, size=x.shape[-2:], mode="bilinear")[0, 0].sigmoid().cpu()
-            own = share >= rules.least_mask
-            rows, cols = own.any(1).nonzero()[:, 0], own.any(0).nonzero()[:, 0]
-            score = float(sure[i]) * float(share[own].mean()) if len(rows) else 0.0
-            if len(rows) and score >= rules.least_score:
-                box = Box(int(rows[0]), int(cols[0]), int(rows[-1]) + 1, int(cols[-1]) + 1)
-                mask = own[box.row0 : box.row1, box.col0 : box.col1].numpy()
-                found.append(Detection(box, mask, int(label[i]), round(score * 65535)))
-        return sorted(found, key=lambda one: -one.score)[: rules.per_window]
+        shares = answer.class_queries_logits[0].float().softmax(-1)[:, :-1]  # the last is "no object"
+        return _listed(shares, answer.masks_queries_logits, x.shape[-2:], rules)
 
     def loss(self, images: Tensor, objects: list[dict[str, Tensor]]) -> Tensor:
         """See ``Detector``."""
         masks, labels = [one["masks"].float() for one in objects], [one["labels"] - 1 for one in objects]
         loss: Tensor = self.network(pixel_values=images, mask_labels=masks, class_labels=labels).loss
         return loss.squeeze()
+
+
+class RfDetr(Detector):
+    """transformers' RF-DETR with masks; its loss is the library's."""
+
+    def __init__(self, network: nn.Module, classes: int) -> None:
+        super().__init__()
+        self.network, self.classes = network, classes
+
+    def detect(self, x: Tensor, rules: Detecting) -> list[Detection]:
+        """See ``Detector``; a score is p(class) times the mean of p(mask) over the mask."""
+        answer = self.network(pixel_values=x, pixel_mask=_all_of(x))
+        return _listed(answer.logits[0].float().sigmoid(), answer.pred_masks, x.shape[-2:], rules)
+
+    def loss(self, images: Tensor, objects: list[dict[str, Tensor]]) -> Tensor:
+        """See ``Detector``; without any object the library's is empty, and the focal loss of no class counts."""
+        if not any(len(one["labels"]) for one in objects):
+            logits = self.network(pixel_values=images, pixel_mask=_all_of(images)).logits.float()
+            none: Tensor = sigmoid_focal_loss(logits, torch.zeros_like(logits), reduction="mean")
+            return none
+        height, width = images.shape[-2:]
+        sides = images.new_tensor([width, height, width, height])
+        labels = [
+            {
+                "class_labels": one["labels"] - 1,
+                "boxes": box_convert(one["boxes"], "xyxy", "cxcywh") / sides,
+                "masks": one["masks"].float(),
+            }
+            for one in objects
+        ]
+        loss: Tensor = self.network(pixel_values=images, pixel_mask=_all_of(images), labels=labels).loss
+        return loss
+
+
+def _all_of(x: Tensor) -> Tensor:
+    return torch.ones((len(x), *x.shape[-2:]), dtype=torch.long, device=x.device)
+
+
+def _listed(shares: Tensor, masks: Tensor, shape: torch.Size, rules: Detecting) -> list[Detection]:
+    """Return the objects of a window, the best first: shares of classes (Q, K), logits of masks (1, Q, h, w)."""
+    sure, label = shares.max(-1)
+    found = []
+    for i in (sure >= rules.least_score).nonzero()[:, 0].tolist():
+        share = interpolate(masks[:, i : i + 1].float(), size=shape, mode="bilinear")[0, 0].sigmoid().cpu()
+        own = share >= rules.least_mask
+        rows, cols = own.any(1).nonzero()[:, 0], own.any(0).nonzero()[:, 0]
+        score = float(sure[i]) * float(share[own].mean()) if len(rows) else 0.0
+        if len(rows) and score >= rules.least_score:
+            box = Box(int(rows[0]), int(cols[0]), int(rows[-1]) + 1, int(cols[-1]) + 1)
+            mask = own[box.row0 : box.row1, box.col0 : box.col1].numpy()
+            found.append(Detection(box, mask, int(label[i]), round(score * 65535)))
+    return sorted(found, key=lambda one: -one.score)[: rules.per_window]
 
 
 def segformer(in_channels: int, out_channels: int, options: "HfSegformerOptions") -> nn.Module:
@@ -137,6 +179,35 @@ def mask2former(in_channels: int, out_channels: int, options: "QueryOptions") ->
 def mask2former_objects(in_channels: int, out_channels: int, options: "QueryOptions") -> nn.Module:
     """Return transformers' Mask2Former as a detector; out_channels: classes of objects."""
     return Queries(_mask2former(in_channels, out_channels, options), out_channels)
+
+
+def rf_detr(in_channels: int, out_channels: int, options: "RfDetrSegOptions") -> nn.Module:
+    """Return transformers' RF-DETR with masks; out_channels: classes of objects."""
+    from transformers import RfDetrConfig, RfDetrForInstanceSegmentation
+    from transformers.models.rf_detr.configuration_rf_detr import RfDetrDinov2Config
+
+    backbone = RfDetrDinov2Config(
+        image_size=options.image_px,
+        patch_size=options.patch_px,
+        num_windows=options.parts,
+        num_channels=in_channels,
+        hidden_size=options.width,
+        num_hidden_layers=options.depth,
+        num_attention_heads=options.heads,
+        out_features=[f"stage{level}" for level in options.levels],
+    )
+    told: dict[str, Any] = {
+        "num_labels": out_channels,
+        "d_model": options.hidden,
+        "decoder_ffn_dim": options.feedforward,
+        "intermediate_size": options.feedforward,
+        "decoder_layers": options.decoder_layers,
+        "decoder_self_attention_heads": options.attention_heads,
+        "decoder_cross_attention_heads": options.attention_heads,
+        "num_queries": options.queries,
+        "group_detr": options.groups,
+    }
+    return RfDetr(RfDetrForInstanceSegmentation(RfDetrConfig(backbone_config=backbone, **told)), out_channels)
 
 
 def _mask2former(in_channels: int, out_channels: int, options: "QueryOptions") -> nn.Module:
