@@ -33,8 +33,8 @@ lint: $(READY) ## ruff, mypy, and the licences of what is installed
 	$(BIN)/mypy
 	$(BIN)/python scripts/licences.py
 
-bench: $(READY) ## score the default model on the demo's scene
-	$(BIN)/python benchmarks/accuracy.py geoseg/demo/scene.tif geoseg/demo/buildings_truth.gpkg
+bench: $(READY) ## all benchmarks of accuracy, speed and memory, into benchmarks/results/RESULTS.md
+	$(BIN)/python benchmarks/run_all.py
 
 lock: $(READY) ## resolve the dependencies anew into requirements.lock
 	$(BIN)/python scripts/environment.py lock

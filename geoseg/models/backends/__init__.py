@@ -35,7 +35,7 @@ def _openvino() -> Library:
 
 
 BACKENDS: dict[str, Callable[[], Library]] = {"torch": _torch, "onnx": _onnx, "openvino": _openvino}
-# By the precision: of the CPU's own unless one is asked for. Which is faster was measured, see docs/performance.md.
+# By the precision, the CPU's own unless one is asked for. In fp32 ONNX Runtime was the faster, see docs/performance.md.
 FASTEST = {"bf16": ("openvino",), "fp32": ("onnx", "openvino"), "int8": ("openvino", "onnx")}
 
 

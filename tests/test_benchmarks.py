@@ -1,0 +1,23 @@
+"""The benchmarks run: the driver's smallest sizes end well and leave a page with machine and commit."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+DRIVER = Path(__file__).resolve().parent.parent / "benchmarks" / "run_all.py"
+
+
+@pytest.mark.nightly
+def test_a_smoke_run_writes_its_page(tmp_path):
+    page = tmp_path / "RESULTS.md"
+    done = subprocess.run(
+        [sys.executable, str(DRIVER), "--smoke", "--out", str(page)], capture_output=True, check=False
+    )
+    text = page.read_text(encoding="utf-8")
+    assert done.returncode == 0, text
+    assert "Failed" not in text
+    assert "commit " in text
+    assert "| land-cover | torch | fp32 |" in text
+    assert "512 x 512 px" in text
