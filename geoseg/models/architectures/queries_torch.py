@@ -186,16 +186,16 @@ def rf_detr(in_channels: int, out_channels: int, options: "RfDetrSegOptions") ->
     from transformers import RfDetrConfig, RfDetrForInstanceSegmentation
     from transformers.models.rf_detr.configuration_rf_detr import RfDetrDinov2Config
 
-    backbone = RfDetrDinov2Config(
-        image_size=options.image_px,
-        patch_size=options.patch_px,
-        num_windows=options.parts,
-        num_channels=in_channels,
-        hidden_size=options.width,
-        num_hidden_layers=options.depth,
-        num_attention_heads=options.heads,
-        out_features=[f"stage{level}" for level in options.levels],
-    )
+    backbone: dict[str, Any] = {
+        "image_size": options.image_px,
+        "patch_size": options.patch_px,
+        "num_windows": options.parts,
+        "num_channels": in_channels,
+        "hidden_size": options.width,
+        "num_hidden_layers": options.depth,
+        "num_attention_heads": options.heads,
+        "out_features": [f"stage{level}" for level in options.levels],
+    }
     told: dict[str, Any] = {
         "num_labels": out_channels,
         "d_model": options.hidden,
@@ -207,7 +207,8 @@ def rf_detr(in_channels: int, out_channels: int, options: "RfDetrSegOptions") ->
         "num_queries": options.queries,
         "group_detr": options.groups,
     }
-    return RfDetr(RfDetrForInstanceSegmentation(RfDetrConfig(backbone_config=backbone, **told)), out_channels)
+    config = RfDetrConfig(backbone_config=RfDetrDinov2Config(**backbone), **told)
+    return RfDetr(RfDetrForInstanceSegmentation(config), out_channels)
 
 
 def _mask2former(in_channels: int, out_channels: int, options: "QueryOptions") -> nn.Module:
