@@ -88,14 +88,14 @@ def cost(logits, labels):
 
 
 def trained(tiny, network):
-    """Return the losses of STEPS steps of two images each."""
+    """Return the losses of STEPS steps of two images each, half of them where `make test` waits."""
     size = max(96, tiny.options.least_px)
     pairs = [toy((size, size), seed) for seed in range(IMAGES)]
     images = torch.from_numpy(np.stack([image for image, _ in pairs])).float().sub(115).div(60)
     labels = torch.from_numpy(np.stack([label for _, label in pairs]))
     optimiser = torch.optim.AdamW(network.parameters(), 3e-3 if tiny.name in SLOW else 1e-3)
     losses = []
-    for step in range(STEPS):
+    for step in range(STEPS // 2 if tiny.name in FAST else STEPS):
         pick = torch.arange(2 * step, 2 * step + 2) % IMAGES
         loss = cost(network.train()(images[pick]), labels[pick])
         optimiser.zero_grad()
