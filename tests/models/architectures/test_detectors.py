@@ -58,7 +58,7 @@ def test_candidates_overlap_and_chunks_change_no_byte(name, shape, tmp_path):
     coarse = np.random.default_rng(1).integers(0, 256, (3, shape[0] // 9 + 1, shape[1] // 9 + 1), np.uint8)
     pixels = coarse.repeat(9, 1).repeat(9, 2)[:, : shape[0], : shape[1]]
     backend = library().open_backend(load_model(tmp_path / "m"), device="cpu", precision="fp32")
-    window = (pixels[None, :, :120, :96].astype(np.float32) - 128) / 40
+    window = (pixels[None, :, : spec.window_px, :96].astype(np.float32) - 128) / 40
     (said,) = backend(window).objects
     painted = np.zeros(window.shape[2:], np.int32)
     for one in said:

@@ -18,6 +18,7 @@ from geoseg.errors import ConfigError, ModelError
 from geoseg.executors.threads import local_site
 from geoseg.jobs.plan import make_plan
 from geoseg.models.backends import library
+from geoseg.models.backends.activation import softmax
 from geoseg.models.bundle import load_model
 from geoseg.models.imports import probing, run
 from geoseg.models.imports.probing import isolated
@@ -52,7 +53,7 @@ def said(bundle, window=WINDOW):
 def plain():
     """What the tiny network itself says of the window: probabilities of three classes."""
     session = library("onnx").open_session(tiny_net().SerializeToString(), "net.onnx")
-    return library("onnx").softmax(library("onnx").answer(session, WINDOW))
+    return softmax(library("onnx").answer(session, WINDOW))
 
 
 @pytest.mark.parametrize(
