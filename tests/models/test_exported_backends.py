@@ -21,6 +21,7 @@ from geoseg.models.bundle import load_model
 from geoseg.models.exports import cache, prepare
 from geoseg.options.run import RunOptions
 
+RUN = cache._run
 STEPS = {"export": prepare.export, "measure": prepare.measure}
 SMALL = {"window_px": 64, "margin_px": 8, "ramp_px": 16, "multiple_px": 2}
 WAYS = [("openvino", "fp32"), ("openvino", "int8"), ("onnx", "fp32")]
@@ -168,7 +169,7 @@ def test_ranges_of_8_bits_are_in_the_fingerprint(bundle):
 
 @pytest.mark.nightly
 def test_it_is_exported_and_measured_by_processes_of_their_own(bundle, tmp_path, monkeypatch):
-    monkeypatch.undo()
+    monkeypatch.setattr(cache, "_run", RUN)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     made = cache.cached(bundle, backend="openvino", precision="fp32", shape=(64, 64))
     assert made.held_bytes > 2**20

@@ -28,7 +28,7 @@ BLENDED = [name for name, kind in NETWORKS.items() if not kind.detects]  # of th
 EVERY = [name if name in FAST else pytest.param(name, marks=pytest.mark.nightly) for name in BLENDED]
 ALONE = [pytest.param(name, marks=[pytest.mark.memory, pytest.mark.nightly]) for name in BLENDED]
 CLASSES, IMAGES, STEPS, SCENE = 3, 20, 30, (620, 560)
-SLOW = ("mask2former", "oneformer", "nnunet-plain", "plain-unet", "pixel-mlp")  # learn at three times the rate
+RATES = dict.fromkeys(("mask2former", "nnunet-plain", "plain-unet", "pixel-mlp"), 3e-3) | {"oneformer": 2e-3}
 STACKS = {"temporal": 2, "unet3d": 2}  # dates that the channels are of
 
 PREDICT = """
@@ -93,7 +93,7 @@ def trained(tiny, network):
     pairs = [toy((size, size), seed) for seed in range(IMAGES)]
     images = torch.from_numpy(np.stack([image for image, _ in pairs])).float().sub(115).div(60)
     labels = torch.from_numpy(np.stack([label for _, label in pairs]))
-    optimiser = torch.optim.AdamW(network.parameters(), 3e-3 if tiny.name in SLOW else 1e-3)
+    optimiser = torch.optim.AdamW(network.parameters(), RATES.get(tiny.name, 1e-3))
     losses = []
     for step in range(STEPS // 2 if tiny.name in FAST else STEPS):
         pick = torch.arange(2 * step, 2 * step + 2) % IMAGES
@@ -163,9 +163,7 @@ def test_every_chunk_size_and_engine_gives_the_same_bytes(name, scene, tmp_path)
     tiny = Tiny(name)
     bundle = tiny.saved(tmp_path / "tiny", tiny.built())
     ways = [(n, way) for n in (512, 1024, 2048) for way in ("sync", "threads")]
-    check_bytes(
-        scene, bundle, tmp_path, ways=ways, values=2
-    )  # it has learnt nothing, and says nearly the same everywhere
+    check_bytes(scene, bundle, tmp_path, ways=ways, values=1)  # it has learnt nothing: nearly the same everywhere
 
 
 @pytest.mark.parametrize("name", [name for name in NETWORKS if NETWORKS[name].least_batch > 1])

@@ -131,7 +131,7 @@ def test_a_panoptic_fpn_maps_stuff_and_finds_objects(tmp_path):
     write_data(tmp_path, shape=(800, 800))
     schedule = {"epochs": 4, "steps_per_epoch": 80, "batch": 2, "crop_px": 96, "learning_rate": 2e-3}
     spec = with_stuff(tmp_path, schedule=schedule)
-    assert training_memory(spec, "cpu").network > training_memory(spec_of(tmp_path), "cpu").network
+    assert 2**28 < training_memory(spec, "cpu").network < 2**31
     fitted = fit(spec, load_samples(spec))
     save_model(tmp_path / "m", fitted.network, spec=fitted.spec)
     (tmp_path / "other").mkdir()

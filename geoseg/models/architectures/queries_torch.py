@@ -228,4 +228,4 @@ def oneformer(in_channels: int, out_channels: int, options: "QueryOptions") -> n
     config = OneFormerConfig(conv_dim=options.hidden, mask_dim=options.hidden, is_training=False, **told)
     task = torch.zeros(1, TASK_LENGTH)
     task[0, : len(TASK)] = torch.tensor(TASK, dtype=torch.float32)
-    return Semantic(OneFormerForUniversalSegmentation(config), task)
+    return Semantic(OneFormerForUniversalSegmentation(config).float(), task)  # its scale of logits is a double

@@ -64,7 +64,7 @@ def test_candidates_overlap_and_chunks_change_no_byte(name, shape, tmp_path):
     for one in said:
         painted[one.box.row0 : one.box.row1, one.box.col0 : one.box.col1] += one.mask
     assert len(said) >= 15
-    assert (painted > 1).mean() > 0.1  # of the window's pixels so many are of several
+    assert (painted > 1).mean() > 0.05  # of the window's pixels so many are of several
     scene = write_tif(tmp_path / "scene.tif", pixels)
     runs = [predict(scene, tmp_path / "m", tmp_path / str(px), options=RunOptions(chunk_px=px)) for px in (512, 1024)]
     assert runs[0].run["plan"]["chunks"] > runs[1].run["plan"]["chunks"]
