@@ -24,7 +24,7 @@ test-faults: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not nightly" tests/faults
 
 test-all: lint ## lint and all tests, with many examples and a kill before every file operation
-	$(BIN)/python -m pytest --hypothesis-profile nightly -m "not faults"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal --hypothesis-profile nightly -m "not faults"
 	$(BIN)/python -m pytest tests/faults
 
 lint: $(READY) ## ruff, mypy, and the licences of what is installed
