@@ -12,13 +12,13 @@ help: ## list the targets
 demo: $(READY) ## map a real scene and its buildings into demo/
 	$(BIN)/geoseg demo -o demo --overwrite
 
-# Two processes share the tests, and who is done takes from the other. Runs that are killed wait more than they compute:
-# they go beside.
+# Three processes share the tests, and who is done takes from the others: on two cores they fill what waits. Runs that are
+# killed wait more than they compute: they go beside.
 test: ## lint and all tests that a change must pass, side by side
 	$(MAKE) --jobs=3 lint test-fast test-faults
 
 test-fast: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not faults and not nightly"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist worksteal -m "not faults and not nightly"
 
 test-faults: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not nightly" tests/faults
