@@ -30,7 +30,9 @@ class Case:
 
 CHIPS = tuple((f"3708035_ne_{n}_naip.tif", f"3708035_ne_{n}_lc.tif") for n in range(8))
 CASES = {
-    "town of polygons": Case("buildings/banepa_np", (("banepa.tif", "banepa_buildings.gpkg"),)),
+    "town of polygons": Case(
+        "buildings/banepa_np", (("banepa.tif", "banepa_buildings.gpkg"),), ("--target", "buildings")
+    ),
     "label rasters": Case(
         "landcover/chesapeake_wv_1m", CHIPS, ("--scenes", "*_naip.tif", "--labels", "*_lc.tif", "--target", "classes")
     ),
@@ -78,13 +80,15 @@ class Walk:
         if ground.empty:
             return
         aoi, out, told = (self.work / f"{scene.stem}{end}" for end in ("_test.gpkg", "_out", ".json"))
-        ground.to_file(aoi)
+        within: list[str | Path] = []  # a whole scene is its own ground
+        if not ground.geometry.isna().all():
+            ground.to_file(aoi)
+            within = ["--aoi", aoi]
         self.geoseg("predict", scene, "-m", model, "-o", out)
         column = self.case.flags[-1:] if "--column" in self.case.flags else ()
         truth = f"{labels}:{column[0]}" if column else str(labels)
-        self.geoseg(
-            "evaluate", out, "--truth", truth, "--aoi", aoi, "--json", told, "--report", told.with_suffix(".html")
-        )
+        report = told.with_suffix(".html")
+        self.geoseg("evaluate", out, "--truth", truth, *within, "--json", told, "--report", report)
         ious = {c["name"]: c["iou"] for c in json.loads(told.read_text())["classes"]}
         yield f"| {scene.name} | " + ", ".join(f"{k} {v:.3f}" for k, v in ious.items() if v is not None) + " |"
 

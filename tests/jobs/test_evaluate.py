@@ -82,6 +82,9 @@ def test_an_aoi_bounds_the_judged_ground(truth, predicted, tmp_path):
     beside = write_vectors(tmp_path / "beside.gpkg", [house(-50, -20, 0, 60)])
     with pytest.raises(InputError, match="the aoi lies beside"):
         evaluate(predicted, truth, aoi=beside)
+    nothing = write_vectors(tmp_path / "nothing.gpkg", [None])
+    with pytest.raises(InputError, match=r"nothing\.gpkg: holds no polygon"):
+        evaluate(predicted, truth, aoi=nothing)
 
 
 def test_boundaries_agree_within_the_tolerance_in_metres(truth, predicted, tmp_path):

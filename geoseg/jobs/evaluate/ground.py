@@ -48,6 +48,8 @@ class Ground:
             assert truth.polygons is not None
             whole = _metric_grid(found.polygons, truth.polygons, tolerance_m / PIXELS_PER_TOLERANCE)
         area = None if aoi is None else shapely.union_all(_valid(Layer(str(aoi)).read(whole)))
+        if area is not None and area.is_empty:
+            raise InputError(f"{aoi}: holds no polygon, so there is no ground to judge")
         window = whole.box if area is None else _box_of(area, whole)
         if window.shape[0] * window.shape[1] > MAX_PIXELS:
             pixels = window.shape[0] * window.shape[1] / 1e6
