@@ -7,10 +7,9 @@ from statistics import mean, stdev
 from typing import TYPE_CHECKING
 
 from geoseg.cli.epochs import score_names
+from geoseg.cli.in_turn import train_in_turn
 from geoseg.cli.table import table
-from geoseg.cli.train import forget, refuse_models, train_one
 from geoseg.config.jobs import TrainConfig
-from geoseg.errors import TryAgainError
 from geoseg.options.train import TrainOptions
 
 if TYPE_CHECKING:
@@ -34,33 +33,17 @@ def run_folds(
     """
     from geoseg.training.split_plan import plan_split
 
-    parts = [fold_of(config, fold, folds) for fold in range(folds)]
-    for part in parts:
-        refuse_models(part, overwrite=overwrite)
-    for part in parts:
+    parts = {f"fold {fold} of {folds}": fold_of(config, fold, folds) for fold in range(folds)}
+    for part in parts.values():
         plan_split(part.spec)
-    for fold, part in enumerate(parts):
-        print(f"{'' if fold == 0 else '\n'}fold {fold} of {folds}: {part.out}", flush=True)
-        if not train_one(part, options, listen=listen, allow_network=allow_network, keep=True):
-            raise TryAgainError(f"interrupted in fold {fold} of {folds}; run the same command again, it goes on there")
-    print(f"\n{fold_table([kept_epoch(Path(part.out)) for part in parts], score_names(config.spec))}")
-    for part in parts:
-        forget(Path(part.out))
+    found = train_in_turn(parts, options, overwrite=overwrite, listen=listen, allow_network=allow_network)
+    print(f"\n{fold_table([*found.values()], score_names(config.spec))}")
 
 
 def fold_of(config: TrainConfig, fold: int, folds: int) -> TrainConfig:
     """Return the training of one of ``folds`` parts; raises ConfigError where the split has no such parts."""
     part = config.with_fold(fold, folds=folds)
     return part.model_copy(update={"out": str(Path(config.out) / f"fold-{fold}")})
-
-
-def kept_epoch(folder: Path) -> "Epoch":
-    """Return the epoch whose network a trained bundle holds."""
-    from geoseg.models.bundle import load_model
-    from geoseg.training.history import of_history
-
-    told = load_model(folder).spec.training
-    return of_history(next(row for row in told["history"] if row["number"] == told["kept_epoch"]), 0.0)
 
 
 def fold_table(epochs: "list[Epoch]", names: list[str]) -> str:

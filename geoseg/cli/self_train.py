@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geoseg.cli.epochs import score_names
-from geoseg.cli.folds import kept_epoch, scores_table
-from geoseg.cli.train import forget, refuse_models, train_one
+from geoseg.cli.folds import scores_table
+from geoseg.cli.in_turn import train_in_turn
+from geoseg.cli.train import has_checkpoint
 from geoseg.config.jobs import TrainConfig
-from geoseg.disk.places import located
-from geoseg.errors import ConfigError, TryAgainError
+from geoseg.disk.places import located, refuse_file
+from geoseg.errors import ConfigError
 from geoseg.options.train import TrainOptions
 from geoseg.training.data_spec import LabelledScene
 from geoseg.training.label_spec import LabelLayer
@@ -38,25 +39,27 @@ def run_self_training(
     """Train OUT/teacher, write what it is sure of as OUT/pseudo/1.tif and so on, train OUT, and print both scores.
 
     scenes: without labels; they are read like the first one of the config. Checkpoints stay until the student is
-    trained, so that the same command goes on. Raises ConfigError for a target of objects, and what a training does.
+    trained, so that the same command goes on. Raises ConfigError for a target of objects, OutputError where a file of
+    somebody's lies where labels go, and what a training does.
     """
     from geoseg.training.scenes import open_labelled
 
     teacher, student = pair_of(config, scenes)
-    for item in student.data[len(config.data) :]:
+    added = student.data[len(config.data) :]
+    for item in added:
         open_labelled(item)  # what cannot be read is told before hours of training
-    for part in (teacher, student):
-        refuse_models(part, overwrite=overwrite)
-    for part in (teacher, student):
-        print(f"{'' if part is teacher else '\n'}{part.out}", flush=True)
+        if not has_checkpoint(Path(teacher.out)):
+            refuse_file(Path(item.label_files[0]), overwrite=overwrite, inputs=item.scenes)
+
+    def before(part: TrainConfig) -> None:
         if part is student:
-            _label(Path(teacher.out), student.data[len(config.data) :], confidence)
-        if not train_one(part, options, listen=listen, allow_network=allow_network, keep=True):
-            raise TryAgainError(f"interrupted in {part.out}; run the same command again, it goes on there")
-    rows = {name: kept_epoch(Path(part.out)) for name, part in ((TEACHER, teacher), ("student", student))}
-    print(f"\n{scores_table(rows, score_names(config.spec))}")
-    for part in (teacher, student):
-        forget(Path(part.out))
+            _label(Path(teacher.out), added, confidence)
+
+    found = train_in_turn(
+        {"teacher": teacher, "student": student}, options, overwrite=overwrite, listen=listen,
+        allow_network=allow_network, before=before,
+    )  # fmt: skip
+    print(f"\n{scores_table(found, score_names(config.spec))}")
 
 
 def pair_of(config: TrainConfig, scenes: Sequence[str]) -> tuple[TrainConfig, TrainConfig]:

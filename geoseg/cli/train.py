@@ -128,7 +128,7 @@ def refuse_models(config: TrainConfig, *, overwrite: bool) -> None:
     from geoseg.models.bundle import refuse_bundle
 
     folder = Path(config.out)
-    over = overwrite or _checkpoint(folder).is_file()
+    over = overwrite or has_checkpoint(folder)
     refuse_bundle(folder, overwrite=over, beside=BESIDE)
     inputs = training_files(config.spec)
     for name in (MODEL_FILE, WEIGHTS_FILE, *BESIDE):
@@ -164,6 +164,11 @@ def forget(folder: Path) -> None:
     with locked(kept.parent / "lock", of=folder):
         kept.unlink(missing_ok=True)
         _tidy(folder, kept)
+
+
+def has_checkpoint(folder: Path) -> bool:
+    """Whether a training into ``folder`` is not at its end."""
+    return _checkpoint(folder).is_file()
 
 
 def _checkpoint(folder: Path) -> Path:

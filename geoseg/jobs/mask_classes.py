@@ -51,9 +51,7 @@ class MaskClasses:
         grid = self.raster.grid
         if mask is None or not mask.area > 0:
             return ""
-        t = ~grid.transform
-        x, y = self.to_pixels.transform(*shapely.get_coordinates(mask).T)
-        col, row = t.a * x + t.b * y + t.c, t.d * x + t.e * y + t.f
+        col, row = ~grid.transform @ self.to_pixels.transform(*shapely.get_coordinates(mask).T)
         if not (np.isfinite(col).all() and np.isfinite(row).all()):
             return ""
         placed = shapely.set_coordinates(shapely.force_2d(mask), np.column_stack([col, row]))

@@ -164,17 +164,12 @@ def _ways(layer: VectorLayer, scene: Scene) -> tuple[Callable[[Any], Any], Calla
 
     def moved(way: Any, before: Affine, after: Affine) -> Callable[[Any], Any]:
         def move(xy: NDArray[np.float64]) -> NDArray[np.float64]:
-            return _placed(after, np.column_stack(way.transform(*_placed(before, xy).T)))
+            return np.column_stack(after @ way.transform(*(before @ tuple(xy.T))))
 
         return partial(shapely.transform, transformation=move)
 
     t = scene.grid.transform
     return moved(forward, Affine.identity(), ~t), moved(back, t, Affine.identity())
-
-
-def _placed(t: Affine, xy: NDArray[np.float64]) -> NDArray[np.float64]:
-    x, y = xy.T  # term by term: a matrix product rounds by the number of points
-    return np.stack([t.a * x + t.b * y + t.c, t.d * x + t.e * y + t.f], axis=1)
 
 
 def _outlines(layer: VectorLayer, to_pixels: Callable[[Any], Any], reach_px: float) -> Iterator[Outline]:

@@ -88,3 +88,8 @@ def test_what_knows_no_objects_is_not_taught_to_a_target_of_objects(config, unla
     assert main([*config(), "--self-train", str(tmp_path / "none.tif")]) == 3
     assert "none.tif" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+    (tmp_path / "out/pseudo").mkdir(parents=True)
+    (tmp_path / "out/pseudo/1.tif").write_text("somebody's")
+    assert main([*config(), *asked]) == 5
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["pseudo"]
+    assert (tmp_path / "out/pseudo/1.tif").read_text() == "somebody's"

@@ -129,6 +129,14 @@ class Options(Value):
         """Return the network with random weights; it maps (B, in, h, w) to full-size logits (B, out, h, w)."""
 
 
+class DetectorOptions(Options):
+    """Networks that list the objects of a window, one window at a time, and give no values."""
+
+    batch_one: ClassVar[bool] = True
+    detects: ClassVar[bool] = True
+    blends: ClassVar[bool] = False
+
+
 class LevelOptions(Options):
     """Networks whose resolution halves from one level to the next; widths: channels per level, the finest first."""
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from geoseg.models.architectures.base import SMP, TORCHVISION, Options, Width
+from geoseg.models.architectures.base import SMP, TORCHVISION, DetectorOptions, Width
 from geoseg.models.architectures.smp import GLOBAL, EncoderName
 
 if TYPE_CHECKING:
@@ -13,16 +13,13 @@ if TYPE_CHECKING:
 Side = Annotated[int, Field(ge=4, le=1024)]
 
 
-class MaskRcnnOptions(Options):
+class MaskRcnnOptions(DetectorOptions):
     """Names of its tensors are torchvision's, so that weights of maskrcnn_resnet50_fpn fit."""
 
     about: ClassVar[str] = "Mask R-CNN: boxes, then a mask in each (He et al. 2017)"
     licence: ClassVar[str] = TORCHVISION
     weights_licence: ClassVar[str] = "BSD-3 (torchvision's, trained on COCO); else the encoder's own"
     windows: ClassVar[tuple[int, int, int]] = (512, 64, 0)
-    batch_one: ClassVar[bool] = True
-    detects: ClassVar[bool] = True
-    blends: ClassVar[bool] = False
 
     encoder_name: EncoderName = "resnet50"
     heads: Literal["v1", "v2"] = Field("v1", description="torchvision's of 2018, or those of its v2 with more layers")

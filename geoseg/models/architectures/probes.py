@@ -6,7 +6,7 @@ No torch in here: their layers are in probes_torch.
 from fractions import Fraction
 from typing import TYPE_CHECKING, ClassVar
 
-from geoseg.models.architectures.base import Options
+from geoseg.models.architectures.base import DetectorOptions, Options
 
 if TYPE_CHECKING:
     from torch import nn
@@ -57,13 +57,10 @@ class BandsProbe(ProbeOptions):
     network = "Bands"
 
 
-class ObjectsProbe(ProbeOptions):
+class ObjectsProbe(DetectorOptions, ProbeOptions):
     """Detects the numbered objects of a scene whose one band holds their numbers, and is never wrong."""
 
     network = "Numbered"
-    batch_one = True
-    detects = True
-    blends = False
 
 
 def band_shares(bands: int) -> list[float]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from geoseg.errors import ConfigError
-from geoseg.models.architectures.base import TRANSFORMERS, Options, Width
+from geoseg.models.architectures.base import TRANSFORMERS, DetectorOptions, Options, Width
 
 if TYPE_CHECKING:
     from torch import nn
@@ -81,27 +81,21 @@ class Mask2FormerOptions(QueryOptions):
     network: ClassVar[str] = "mask2former"
 
 
-class Mask2FormerObjectsOptions(Mask2FormerOptions):
+class Mask2FormerObjectsOptions(DetectorOptions, Mask2FormerOptions):
     """Each query is an object of its likeliest class; of no class, it is none."""
 
     about: ClassVar[str] = "Mask2Former as a detector: a query for each object (Cheng et al. 2022)"
     windows: ClassVar[tuple[int, int, int]] = (512, 64, 0)
     network: ClassVar[str] = "mask2former_objects"
-    batch_one: ClassVar[bool] = True
-    detects: ClassVar[bool] = True
-    blends: ClassVar[bool] = False
 
 
-class RfDetrSegOptions(TransformersOptions):
+class RfDetrSegOptions(DetectorOptions, TransformersOptions):
     """A DINOv2 backbone with windowed attention, and queries that each answer classes, a box and a mask."""
 
     about: ClassVar[str] = "RF-DETR-seg: a detector with masks (Robinson et al. 2025)"
     weights_licence: ClassVar[str] = "Apache-2.0 (Roboflow's segmentation models; to be checked with the weights)"
     windows: ClassVar[tuple[int, int, int]] = (432, 72, 0)
     network: ClassVar[str] = "rf_detr"
-    batch_one: ClassVar[bool] = True
-    detects: ClassVar[bool] = True
-    blends: ClassVar[bool] = False
 
     image_px: int = Field(432, ge=24, le=2048, description="side that its position codes are made for")
     patch_px: int = Field(12, ge=4, le=32)

@@ -4,7 +4,8 @@ One thread a call, and one window at a time: a window's answer depends neither o
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Protocol, cast
 
@@ -32,6 +33,17 @@ def choose_cpu(device: str, what: str) -> str:
     if device == "cuda":
         raise ConfigError(f"device cuda: {what} run on the CPU alone; use --device cpu or auto")
     return "cpu"
+
+
+def cpu_alone(_kind: str) -> list[str]:
+    """Return the devices of a library that runs on the CPU alone."""
+    return ["cpu"]
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Do nothing: each call has one thread anyway."""
+    yield
 
 
 @lru_cache(maxsize=1)

@@ -4,8 +4,7 @@ One thread a call, and one window at a time: a window's answer depends neither o
 it had there. ONNX Runtime computes in the precision of the file. No library of operators is ever loaded.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property, lru_cache, partial
 from typing import Any
@@ -20,16 +19,20 @@ from geoseg.models.architectures.onnx import OnnxOptions
 from geoseg.models.architectures.yolo_seg import YoloSegOptions
 from geoseg.models.backends.activation import activated
 from geoseg.models.backends.base import Answer, Backend, Windows
-from geoseg.models.backends.exported import ExportedBackend, Network, choose_cpu, cpu_features
+from geoseg.models.backends.exported import ExportedBackend, Network, choose_cpu, cpu_alone, cpu_features, one_thread
 from geoseg.models.backends.yolo_seg import detections
 from geoseg.models.bundle import ModelBundle
 from geoseg.models.exports.cache import is_exported
 from geoseg.models.onnx_file import parsed
+from geoseg.objects.found import Detection
 from geoseg.untrusted.text import one_line
 
 # The heap in pieces takes more than what was measured of one call alone, as in ``backends.torch``.
 HEAP_SHARE = 1.5
 ERRORS_ALONE = 3  # of what ONNX Runtime logs
+
+
+devices, one_thread_per_network = cpu_alone, one_thread  # see ``Library``
 
 
 def choose_device(device: str) -> str:
@@ -47,22 +50,12 @@ def identity(_device: str = "cpu") -> str:
     return f"{cpu_features()}, onnxruntime {onnxruntime.__version__}"
 
 
-def devices(_kind: str) -> list[str]:
-    """See ``Library``."""
-    return ["cpu"]
-
-
-@contextmanager
-def one_thread_per_network() -> Iterator[None]:
-    """See ``Library``: every session has one thread anyway."""
-    yield
-
-
 def open_backend(bundle: ModelBundle, *, device: str, precision: str) -> Backend:  # noqa: ARG001
     """See ``Library``."""
     if is_exported(bundle, "onnx", precision):
         return ExportedBackend(bundle, name="onnx", precision=precision)
-    return OnnxBackend(bundle)
+    options = check_architecture(bundle.spec.arch)
+    return YoloSegBackend(bundle, options) if isinstance(options, YoloSegOptions) else OnnxBackend(bundle)
 
 
 def open_network(content: bytes, precision: str) -> Network:  # noqa: ARG001 - it is that of the file
@@ -124,15 +117,6 @@ class OnnxBackend:
 
     def __call__(self, windows: Windows) -> Answer:
         """See ``Backend``."""
-        spec = self.bundle.spec
-        options, rules, ids = check_architecture(spec.arch), spec.objects, spec.things
-        if isinstance(options, YoloSegOptions) and rules is not None:
-            found = []
-            for window in windows:
-                said, prototypes = answers(self.session, window, (options.candidates, options.prototypes))
-                own = detections(said[0], prototypes[0], window.shape[-1], options, rules)
-                found.append(tuple(replace(one, class_id=ids[one.class_id]) for one in own))
-            return Answer(np.empty((len(windows), 0, *windows.shape[2:]), np.float32), tuple(found))
         return Answer(np.stack([activated(answer(self.session, window), self.bundle.spec) for window in windows]))
 
     def identity(self) -> str:
@@ -144,6 +128,26 @@ class OnnxBackend:
         options = check_architecture(self.bundle.spec.arch)
         assert isinstance(options, OnnxOptions)  # the table gives no other one this backend
         return int(HEAP_SHARE * options.call_bytes)
+
+
+class YoloSegBackend(OnnxBackend):
+    """See ``Backend``: it lists objects, and blends nothing."""
+
+    def __init__(self, bundle: ModelBundle, options: YoloSegOptions) -> None:
+        super().__init__(bundle)
+        self.options = options
+
+    def __call__(self, windows: Windows) -> Answer:
+        """See ``Backend``."""
+        nothing = np.empty((len(windows), 0, *windows.shape[2:]), np.float32)
+        return Answer(nothing, tuple(map(self._found, windows)))
+
+    def _found(self, window: NDArray[np.float32]) -> tuple[Detection, ...]:
+        spec, options = self.bundle.spec, self.options
+        assert spec.objects is not None  # the task of these networks is objects
+        said, prototypes = answers(self.session, window, (options.candidates, options.prototypes))
+        own = detections(said[0], prototypes[0], window.shape[-1], options, spec.objects)
+        return tuple(replace(one, class_id=spec.things[one.class_id]) for one in own)
 
 
 def answer(session: onnxruntime.InferenceSession, window: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -1,7 +1,5 @@
 """The backend openvino: exports of networks, by OpenVINO on the CPU, one thread a call and one window at a time."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import lru_cache
 
 import numpy as np
@@ -10,7 +8,7 @@ from numpy.typing import NDArray
 
 from geoseg.errors import ModelError
 from geoseg.models.backends.base import Backend
-from geoseg.models.backends.exported import ExportedBackend, Network, choose_cpu, cpu_features
+from geoseg.models.backends.exported import ExportedBackend, Network, choose_cpu, cpu_alone, cpu_features, one_thread
 from geoseg.models.bundle import ModelBundle
 from geoseg.untrusted.text import one_line
 
@@ -19,6 +17,9 @@ HINTS = {"bf16": "bf16", "fp32": "f32", "int8": "f32"}  # of what is not quantis
 # Calls come from the inference threads, and each computes in its own: none is started, and none bound to a core, where
 # the threads of another process may be.
 ALONE = {"NUM_STREAMS": 1, "INFERENCE_NUM_THREADS": 1, "ENABLE_CPU_PINNING": False}
+
+
+devices, one_thread_per_network = cpu_alone, one_thread  # see ``Library``
 
 
 def choose_device(device: str) -> str:
@@ -36,17 +37,6 @@ def precisions(_device: str) -> tuple[str, ...]:
 def identity(_device: str = "cpu") -> str:
     """See ``Backend``."""
     return f"{cpu_features()}, openvino {VERSION}"
-
-
-def devices(_kind: str) -> list[str]:
-    """See ``Library``."""
-    return ["cpu"]
-
-
-@contextmanager
-def one_thread_per_network() -> Iterator[None]:
-    """See ``Library``: every call has one thread anyway."""
-    yield
 
 
 def open_backend(bundle: ModelBundle, *, device: str, precision: str) -> Backend:  # noqa: ARG001
