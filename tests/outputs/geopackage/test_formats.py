@@ -7,6 +7,7 @@ from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pyogrio
 import pytest
@@ -26,8 +27,15 @@ BUILDING = CLASSES.by_name("building")
 SUFFIXES = [suffix for suffix in VECTOR_DRIVERS if suffix != ".json"]
 
 
+def roofs(count: int) -> pa.RecordBatch:
+    return buildings_batch(houses(GRID, count), crs=GRID.crs, target=BUILDING)
+
+
 def write(path: Path, count: int, *, rows: int = 1000) -> None:
-    made = buildings_batch(houses(GRID, count), crs=GRID.crs, target=BUILDING)
+    write_rows(path, roofs(count), rows=rows)
+
+
+def write_rows(path: Path, made: pa.RecordBatch, *, rows: int = 1000) -> None:
     batches = (made.slice(start, rows) for start in range(0, len(made), rows))
     write_buildings(path, batches, fitted=False, crs=GRID.crs, target=BUILDING, classes=CLASSES, provenance=PROVENANCE)
 
