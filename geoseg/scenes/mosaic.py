@@ -16,6 +16,7 @@ from geoseg.scenes.band_names import label_of_name
 from geoseg.scenes.geotiff import describe_file
 from geoseg.scenes.onto import onto
 from geoseg.scenes.recipe import Described, Given
+from geoseg.scenes.scene import BandSource
 from geoseg.scenes.stack import recipe as stack
 from geoseg.scenes.tiff_header import read_header
 from geoseg.scenes.tile_lists import RASTERS, Listed, listed_tiles
@@ -110,31 +111,40 @@ def mosaic(tiles: Sequence[tuple[Listed, Described]], given: Given, *, lone: set
     grid = first.grid
     if given.warp_to is not None:
         grid = north_up(first.sources[0].file, of_grid(grid), stated_crs(given.warp_to))
-    steps = [_whole_steps(grid, tile.grid) for _, tile in tiles]
-    boxes = [_box(grid, tile, step) for (_, tile), step in zip(tiles, steps, strict=True)]
-    whole = boxes[0].union(*boxes)
+    laid = [laid_on(grid, tile, given) for _, tile in tiles]
+    whole = laid[0][1].union(*(box for _, box in laid))
     if whole.shape[0] * whole.shape[1] > MOST_PX:
         size = f"{whole.shape[0]} x {whole.shape[1]} px in all"
         raise InputError(f"{given.paths[0]}: its tiles lie too far apart, {size}; map them one by one (geoseg batch)")
     grid = grid.crop(whole)
-    boxes = [box.shifted(-whole.row0, -whole.col0) for box in boxes]
-    parts = [
-        tile if step is not None else _onto(grid.crop(box), tile, given)
-        for (_, tile), box, step in zip(tiles, boxes, steps, strict=True)
-    ]
+    parts, boxes = [part for part, _ in laid], [box.shifted(-whole.row0, -whole.col0) for _, box in laid]
     physical = len({tuple((s.scale, s.offset) for s in part.sources) for part in parts}) > 1
-    plain = {"scale": 1.0, "offset": 0.0, "nodata": None} if physical else {}
     notes = [note for part in parts for note in part.notes]
     return replace(
         first,
         grid=grid,
-        sources=tuple(replace(s, **plain) for s in first.sources),  # type: ignore[arg-type]  # of several types
+        sources=as_physical(first.sources) if physical else first.sources,
         dtypes=tuple("float32" if physical else str(np.result_type(*kinds)) for kinds in _dtypes(parts)),
         tiles=tuple(zip(parts, boxes, strict=True)),
         lone=frozenset(lone),
         physical=physical,
-        notes=(*_several(notes), *_gaps(given, grid, boxes)),
+        notes=(*several(notes), *_gaps(given, grid, boxes)),
     )
+
+
+def laid_on(grid: Grid, tile: Described, given: Given) -> tuple[Described, Box]:
+    """Return a tile on its part of ``grid``, with a note where it is brought to it, and where that is.
+
+    It may hang over the edge, or lie beyond it.
+    """
+    step = _whole_steps(grid, tile.grid)
+    box = _box(grid, tile, step)
+    return (tile if step is not None else _onto(grid.crop(box), tile, given)), box
+
+
+def as_physical(sources: Sequence[BandSource]) -> tuple[BandSource, ...]:
+    """Return sources whose pixels are physical values when they are read, and of which what is nodata is known then."""
+    return tuple(replace(s, scale=1.0, offset=0.0, nodata=None) for s in sources)
 
 
 def _order(tiles: Sequence[tuple[Listed, Described]], overlap: str) -> list[int]:
@@ -161,7 +171,7 @@ def _whole_steps(grid: Grid, tile: Grid) -> tuple[int, int] | None:
     """Return by how many rows and columns a tile is shifted on a grid; None where it lies between its pixels."""
     g, t = grid.transform, tile.transform
     if (t.a, t.b, t.d, t.e) != (g.a, g.b, g.d, g.e) or tile.crs != grid.crs:
-        return None
+        return (0, 0) if tile.same_as(grid) else None
     x, y, det = t.c - g.c, t.f - g.f, g.a * g.e - g.b * g.d
     col, row = (g.e * x - g.b * y) / det, (g.a * y - g.d * x) / det
     whole = round(row), round(col)
@@ -187,12 +197,12 @@ def _onto(grid: Grid, tile: Described, given: Given) -> Described:
     """Return a tile on its part of the mosaic's grid."""
     rule = given.resampling or "bilinear"
     brought, best = onto(tile, grid, rule)
-    note = f"{tile.sources[0].file}: brought to the grid of the first tile ({rule})"
+    note = f"{tile.sources[0].file}: brought to the grid of the first ({rule})"
     note += "" if best else "; a better transformation exists, but its grid is not installed (projsync)"
     return replace(brought, notes=(note,))
 
 
-def _several(notes: Sequence[str]) -> list[str]:
+def several(notes: Sequence[str]) -> list[str]:
     """Return notes, of many the first alone and how many there are."""
     return [*notes[:1], *([f"so are {len(notes) - 1} other tiles"] if len(notes) > 1 else [])]
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from geoseg.scenes.placement import Placement
 from geoseg.scenes.recipe import Described
 from geoseg.scenes.regridded import Regridded
 from geoseg.scenes.scene import Placing
@@ -15,7 +16,7 @@ def onto(part: Described, grid: Grid, rule: Rule) -> tuple[Described, bool]:
 
     Raises InputError where nothing leads from one CRS to the other.
     """
-    ways: dict[Grid, tuple[Placing | None, bool]] = {}
+    ways: dict[Grid | Placement, tuple[Placing | None, bool]] = {}
     sources, best = [], True
     for source, own in zip(part.sources, part.own or (part.grid,) * len(part.sources), strict=True):
         if own not in ways:
@@ -30,12 +31,11 @@ def onto(part: Described, grid: Grid, rule: Rule) -> tuple[Described, bool]:
     return replace(part, grid=grid, sources=tuple(sources), own=own_grids, quality=quality), best
 
 
-def between(file: str, own: Grid, grid: Grid, rule: Rule) -> tuple[Placing | None, bool]:
+def between(file: str, own: Grid | Placement, grid: Grid, rule: Rule) -> tuple[Placing | None, bool]:
     """Return how pixels of a file become those of a grid, None where they are, and whether there is no better way."""
+    if isinstance(own, Placement):
+        return warped_onto(file, own, grid, rule)
     if own.same_as(grid):
         return None, True
-    return (
-        (regridded, True)
-        if (regridded := Regridded.between(own, grid, rule))
-        else warped_onto(file, of_grid(own), grid, rule)
-    )
+    regridded = Regridded.between(own, grid, rule)
+    return (regridded, True) if regridded else warped_onto(file, of_grid(own), grid, rule)

@@ -15,7 +15,7 @@ from geoseg.scenes.geotiff import describe_file
 from geoseg.scenes.placement import Heights
 from geoseg.scenes.products import kinds as products
 from geoseg.scenes.recipe import Described, Given, Recipe
-from geoseg.scenes.scene import Scene, Tiles
+from geoseg.scenes.scene import Scene, Tiles, of_date
 from geoseg.scenes.stack import in_words
 from geoseg.values.bands import BandSet
 from geoseg.values.grid import Grid
@@ -93,13 +93,7 @@ def open_scene(
     if mask is not None:
         _refuse_other_grid(str(mask), given, found.grid)
     scene = _scene(found, names, told)
-    tiles = Tiles(
-        tuple(_scene(part, names, told) for part, _ in found.tiles),
-        tuple(box for _, box in found.tiles),
-        found.lone,
-        found.physical and not told,
-    )
-    return replace(scene, mask=None if mask is None else str(mask), tiles=tiles if found.tiles else None)
+    return replace(scene, mask=None if mask is None else str(mask), tiles=_tiles(found, names, told))
 
 
 def _described(given: Given) -> Described:
@@ -121,6 +115,18 @@ def _scene(found: Described, names: tuple[BandSet, bool, tuple[int, ...]], told:
         quality=found.quality,
         notes=found.notes,
     )
+
+
+def _tiles(found: Described, names: tuple[BandSet, bool, tuple[int, ...]], told: dict[str, Any]) -> Tiles | None:
+    """Return what a scene is put together from, each with the bands of its date; None for one that is not."""
+    if not found.tiles:
+        return None
+    bands, named, picked = names
+    dates = [s.date for s in found.sources]
+    own = {date: of_date(date, dates, bands, picked) for date in {dates[i] for i in picked}}
+    laid = [(part, box, *own[date]) for part, box in found.tiles if (date := part.sources[0].date) in own]
+    scenes = tuple(_scene(part, (those, named, which), told) for part, _, those, which in laid)
+    return Tiles(scenes, tuple(box for _, box, *_ in laid), found.lone, found.physical and not told)
 
 
 def _heights(height: float | None, dem: str | Path | None) -> Heights | None:

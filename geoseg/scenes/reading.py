@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
 
 import numpy as np
 import rasterio
@@ -98,26 +97,30 @@ def read(scene: Scene, box: Box) -> Raster:
 
 
 def _put_together(scene: Scene, tiles: Tiles, box: Box) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
-    """Return pixels of a mosaic: each of the first tile that knows it."""
-    data, valid = np.zeros((len(scene.bands), *box.shape), scene.dtype), np.zeros(box.shape, np.bool_)
+    """Return pixels of a mosaic, each of the first tile that knows it.
+
+    Of several dates: NaN in the bands of one that lacks a pixel, which is valid where any has it.
+    """
+    dates = [s.date for s in scene.sources]
+    data = np.full((len(dates), *box.shape), np.nan if any(dates) else 0, scene.dtype)
+    valid = {date: np.zeros(box.shape, np.bool_) for date in dates}
     for tile, lies in tiles.meeting(box):
         common = lies.clip(box)
         assert common is not None
-        at = common.within(box)
-        if valid[at].all():
+        at, known = common.within(box), valid[tile.date]
+        if known[at].all():
             continue
         raster = read(tile, common.shifted(-lies.row0, -lies.col0))
         values = tile.physical(raster.data.astype(np.float32)) if tiles.physical else raster.data
-        new = raster.valid & ~valid[at]
-        data[:, *at][:, new] = values[:, new]
-        valid[at] |= new
-    return data, valid
+        new = raster.valid & ~known[at]
+        for channel, own in zip(np.flatnonzero(np.equal(dates, tile.date)), values, strict=True):
+            data[channel, *at][new] = own[new]
+        known[at] |= new
+    return data, np.logical_or.reduce(list(valid.values()))
 
 
 def _pixels(scene: Scene, box: Box) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
     """Return pixels of a scene's files."""
-    if len(dates := sorted({s.date for s in scene.sources})) > 1:
-        return _of_dates(scene, dates, box)
     data = np.empty((len(scene.bands), *box.shape), scene.dtype)
     valid, window = np.ones(box.shape, np.bool_), raster_window(box)
     for file, placing in dict.fromkeys((s.file, s.placing) for s in scene.sources):
@@ -147,18 +150,6 @@ def _pixels(scene: Scene, box: Box) -> tuple[NDArray[np.generic], NDArray[np.boo
     if data.dtype.kind == "f":
         for channel in data:
             valid &= np.isfinite(channel)
-    return data, valid
-
-
-def _of_dates(scene: Scene, dates: Sequence[int], box: Box) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
-    """Return pixels of several dates: NaN in the bands of a date that lacks a pixel, valid where any has it."""
-    data, valid = np.empty((len(scene.bands), *box.shape), np.float32), np.zeros(box.shape, np.bool_)
-    for date in dates:
-        channels = [c for c, s in enumerate(scene.sources) if s.date == date]
-        own = replace(scene, bands=scene.bands.take(channels), sources=tuple(scene.sources[c] for c in channels))
-        values, known = _pixels(own, box)
-        data[channels] = np.where(known, values, np.nan)
-        valid |= known
     return data, valid
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from geoseg.scenes.placement import Heights
+from geoseg.scenes.placement import Heights, Placement
 from geoseg.scenes.scene import BandSource, Quality
 from geoseg.values.box import Box
 from geoseg.values.grid import Grid
@@ -39,7 +39,7 @@ class Described:
     tiles: tuple[tuple["Described", Box], ...] = ()  # what it is put together from, see ``Tiles``, and where they lie
     lone: frozenset[str] = frozenset()
     physical: bool = False
-    own: tuple[Grid, ...] = ()  # of the files of the sources; none: ``grid`` is that of all
+    own: tuple[Grid | Placement, ...] = ()  # where the files of the sources lie; none: ``grid`` is that of all
     dates: int = 1
     quality: Quality | None = None
     quality_grid: Grid | None = None  # of its file

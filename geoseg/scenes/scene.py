@@ -67,10 +67,10 @@ class Quality:
 
 @dataclass(frozen=True)
 class Tiles:
-    """Scenes that lie beside and over each other on one grid: of those that know a pixel, the first gives it.
+    """Scenes that lie beside and over each other on one grid: of those of a date that know a pixel, the first gives it.
 
-    boxes: where each lies; lone: files with nothing beside them that GDAL would read too; physical: whether values are
-    brought to physical ones when they are read, since scales differ.
+    Each holds the bands of its date. boxes: where each lies; lone: files with nothing beside them that GDAL would read
+    too; physical: whether values are brought to physical ones when they are read, since scales differ.
     """
 
     scenes: tuple["Scene", ...]
@@ -96,9 +96,12 @@ class Tiles:
         for i in np.flatnonzero((top < box.row1) & (left < box.col1) & (bottom > box.row0) & (right > box.col0)):
             yield self.scenes[i], self.boxes[i]
 
-    def each(self, change: "Callable[[Scene], Scene]") -> "Tiles":
-        """Return the same with all scenes changed."""
-        return replace(self, scenes=tuple(change(scene) for scene in self.scenes))
+    def ordered(self, bands: BandSet, order: Sequence[int], dates: Sequence[int]) -> "Tiles":
+        """Return the same with other bands; order: which of those of all dates they are; dates: of which those are."""
+        own = {date: of_date(date, dates, bands, order) for date in {dates[i] for i in order}}
+        kept = [(tile._ordered(*own[tile.date]), box) for tile, box in self._pairs() if tile.date in own]
+        scenes, boxes = zip(*kept, strict=True)
+        return replace(self, scenes=scenes, boxes=boxes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +162,11 @@ class Scene:
         scenes = (self, *(() if self.tiles is None else self.tiles.scenes))
         masks = [scene.mask for scene in scenes if scene.mask] + [s.quality.file for s in scenes if s.quality]
         return tuple(dict.fromkeys((*self.files, *masks, *more)))
+
+    @property
+    def date(self) -> int:
+        """Of which date its first band is, from 1; 0 where there is but one date."""
+        return self.sources[0].date
 
     @property
     def lone(self) -> frozenset[str]:
@@ -222,7 +230,8 @@ class Scene:
         return self._ordered(wanted, order)
 
     def _ordered(self, bands: BandSet, order: Sequence[int]) -> "Scene":
-        tiles = None if self.tiles is None else self.tiles.each(lambda tile: tile._ordered(bands, order))
+        dates = [s.date for s in self.sources]
+        tiles = None if self.tiles is None else self.tiles.ordered(bands, order, dates)
         return replace(self, bands=bands, named=True, sources=tuple(self.sources[i] for i in order), tiles=tiles)
 
     def _without_lacking(self, wanted: BandSet, optional: Collection[str]) -> BandSet:
@@ -231,6 +240,16 @@ class Scene:
             return wanted
         held = [b for b in wanted if b.name not in optional or (self.named and self.bands.holds(b))]
         return BandSet(tuple(held))
+
+
+def of_date(date: int, dates: Sequence[int], bands: BandSet, order: Sequence[int]) -> tuple[BandSet, tuple[int, ...]]:
+    """Return those of ``bands`` that are of one date, and which of its own bands they are.
+
+    dates: of all bands of a scene; order: which of these ``bands`` are.
+    """
+    own = [i for i, other in enumerate(dates) if other == date]
+    channels = [c for c, i in enumerate(order) if dates[i] == date]
+    return bands.take(channels), tuple(own.index(order[c]) for c in channels)
 
 
 def _dates(bands: BandSet) -> int:

@@ -119,7 +119,7 @@ def _onto(grid: Grid, path: str, place: Placement, given: Given) -> Described:
     note = f"{path}: warped from {found} to {given.warp_to} ({rule})"
     note += "" if best else "; a better transformation exists, but its grid is not installed (projsync)"
     sources = tuple(replace(s, placing=placing) for s in part.sources)
-    return replace(part, sources=sources, notes=(*part.notes, note))
+    return replace(part, sources=sources, own=(place,) * len(sources), notes=(*part.notes, note))
 
 
 def _placement(path: str, given: Given) -> Placement:

@@ -6,6 +6,7 @@ import rasterio
 import yaml
 from affine import Affine
 from conftest import write_bundle, write_tif
+from rasterio.control import GroundControlPoint
 
 import geoseg
 from geoseg.cli import main
@@ -60,18 +61,57 @@ def test_another_grid_is_brought_to_the_first(dates, tmp_path):
     assert "brought to the grid of the first (bilinear)" in scene.notes[-1]
 
 
+@pytest.mark.parametrize("pixel", [1, 2])
+def test_tiles_of_a_date_are_a_mosaic_of_it_on_the_grid_of_the_first(dates, tmp_path, pixel):
+    (folder := tmp_path / "july").mkdir()
+    size = PLACE @ Affine.scale(pixel)
+    for col, value in ((0, 200), (20, 210)):  # the ground from column 10 to 20 is in neither; the second hangs over
+        data = np.full((3, 22 // pixel, 10 // pixel + col // pixel), value, np.uint8)
+        data[:, :, -1] = 0
+        at = size @ Affine.translation(col // pixel, 0)
+        write_tif(folder / f"{col}.tif", data, transform=at, photometric="RGB", nodata=0)
+    scene = open_scene([*dates, f"2024-07-01={folder}"])
+    assert scene.grid.shape == (20, 30)
+    assert any("no tile covers about 20.0%" in note for note in scene.notes)
+    raster = read(scene, scene.grid.box)
+    july, end = raster.data[6:], 10 - pixel
+    assert (july[:, :, : end - 1] == 200).all()
+    assert np.isnan(july[:, :, 10:20]).all()
+    assert (july[:, :, 20:] == 210).all()
+    np.testing.assert_array_equal(raster.data[:6], read(one := open_scene(dates), one.grid.box).data)
+    late = scene.select(BandSet.parse("blue@3,red@1"))
+    np.testing.assert_array_equal(read(late, late.grid.box).data, raster.data[[8, 0]])
+
+
+def test_dates_placed_by_points_are_warped_to_the_grid_of_the_first(dates, tmp_path):
+    rows, cols = np.mgrid[:20, :30]
+    data = (3 * rows + 4 * cols + 10)[None].repeat(3, 0).astype(np.uint8)
+    plain = write_tif(tmp_path / "plain.tif", data, photometric="RGB")
+    corners = [(0, 0), (0, 60), (40, 0), (40, 60)]
+    points = [GroundControlPoint(r, c, *(PLACE @ (c / 2, r / 2))) for r, c in corners]
+    path = write_tif(tmp_path / "points.tif", data.repeat(2, 1).repeat(2, 2), crs=None, transform=Affine.identity())
+    with rasterio.open(path, "r+") as dst:
+        dst.gcps = points, rasterio.CRS.from_epsg(32645)
+    both = open_scene([f"2024-01-01={plain}", f"2024-02-01={path}"], bands="R,G,B", warp_to="EPSG:32645")
+    found = read(both, both.grid.box).data[:, 1:-1, 1:-1]
+    np.testing.assert_allclose(found[3:], found[:3], atol=0.01)
+
+
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ("2024-05-03={may}", "the date 2024-05-03 comes twice"),
+        ("2024-05-03={may}", "the date 2024-05-03 comes twice; .* 2024-05-03=tiles/"),
+        ("2024-09-01={far}", "lies on other ground than .*may.tif"),
         ("{may}", "has no date, though others have"),
         ("2024-09-01={gray}", "its bands are not those of"),
     ],
 )
 def test_what_makes_no_series_is_refused(dates, tmp_path, more, said):
     gray = write_tif(tmp_path / "gray.tif", np.ones((1, 20, 30), np.uint8))
+    away = PLACE @ Affine.translation(99, 0)
+    far = write_tif(tmp_path / "far.tif", np.ones((3, 20, 30), np.uint8), transform=away, photometric="RGB")
     with pytest.raises(InputError, match=said):
-        open_scene([*dates, more.format(may=tmp_path / "may.tif", gray=gray)])
+        open_scene([*dates, more.format(may=tmp_path / "may.tif", gray=gray, far=far)])
 
 
 def test_a_scene_of_two_dates_is_mapped_and_chunks_resume(dates, tmp_path):

@@ -112,6 +112,19 @@ def test_two_products_are_a_mosaic(tmp_path):
     assert (~valid).sum() == 2 * 36
 
 
+def test_a_products_own_quality_band_masks_each_date_by_itself(tmp_path):
+    may, june = safe(tmp_path / "may"), safe(tmp_path / "june", offset=0)
+    classes = next(june.rglob("*SCL_20m.jp2"))
+    with rasterio.open(classes, "r+") as dst:
+        dst.write(np.full((1, 12, 12), 4, np.uint8))
+    scene = open_scene([f"2024-06-01={june}", f"2024-05-03={may}"], mask_quality=True)
+    values, valid = physical(scene)
+    assert valid.all()
+    assert np.isnan(values["B05@1"]).sum() == 36
+    np.testing.assert_allclose(values["B05@2"], 0.32, atol=1e-6)
+    assert sum(name.endswith("SCL_20m.jp2") for name in scene.inputs) == 2
+
+
 def test_a_safe_with_files_missing_is_refused(tmp_path):
     root = safe(tmp_path)
     next(root.rglob("*B08_10m.jp2")).unlink()

@@ -68,8 +68,17 @@ def test_the_items_of_a_collection_are_dates_where_it_is_asked_for(tmp_path):
     assert read(scene, scene.grid.box).data[:, 0, 0].tolist() == [3000, 3000, 4000, 4000]
     items[0]["properties"]["datetime"] = "2024-05-03T10:00:20Z"
     write(path, {"type": "FeatureCollection", "features": items})
-    with pytest.raises(InputError, match="the date 2024-05-03 comes twice"):
+    with pytest.raises(InputError, match="the date 2024-05-03 comes twice, with items on the same ground"):
         open_scene(f"datetime={path}")
+    beside = item(tmp_path, "beside", east=3e5 + 80, value=5000, datetime="2024-05-03T10:00:20Z")
+    june = item(tmp_path, "june", value=4000, datetime="2024-06-01T10:00:00Z")
+    write(path, {"type": "FeatureCollection", "features": [june, items[1], beside]})
+    scene = open_scene(f"datetime={path}")
+    raster = read(scene, scene.grid.box)
+    assert scene.grid.shape == (8, 16)
+    assert raster.data[::2, 0, [0, 15]].tolist()[0] == [3000, 5000]
+    assert raster.data[2, 0, 0] == 4000
+    assert np.isnan(raster.data[2, 0, 15])
     items[0]["properties"]["datetime"] = None
     write(path, {"type": "FeatureCollection", "features": items})
     with pytest.raises(InputError, match="holds no STAC items that all say their datetime"):

@@ -28,10 +28,11 @@ def recipe(given: Given) -> Described | None:
         return None
     if len(paths) > 1 and len(found) < len(paths):  # products beside plain rasters
         found += [describe_file(path, given) for path in paths if not _scenes(path, given)]
-    return _one(found, given)
+    return one(found, given)
 
 
-def _one(scenes: Sequence[Described], given: Given) -> Described:
+def one(scenes: Sequence[Described], given: Given) -> Described:
+    """Return a scene, or the mosaic of several."""
     if len(scenes) == 1 and given.warp_to is None:
         return scenes[0]
     listed = [Listed(scene.sources[0].file, scene.date, scene.clouds) for scene in scenes]
