@@ -21,10 +21,11 @@ from geoseg.executors.heap import keep_freed_memory
 from geoseg.jobs.calibration import windows_of
 from geoseg.models.backends import library
 from geoseg.models.backends.exported import runtime
-from geoseg.models.bundle import ModelBundle, bundled_models, load_model
+from geoseg.models.bundle import ModelBundle, load_model
 from geoseg.models.calibration import FILE as CALIBRATION
 from geoseg.models.exports.cache import measured
 from geoseg.models.exports.parity import per_class
+from geoseg.models.known import bundled_models
 from geoseg.scenes.open import open_scene
 
 DEMO = Path(__file__).resolve().parent.parent / "geoseg" / "demo"

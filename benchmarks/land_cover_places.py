@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 
 from geoseg import RunOptions, load_model, open_scene, predict
-from geoseg.config.jobs import TrainConfig
 from geoseg.config.load import load_config
+from geoseg.config.trainings import TrainConfig
 from geoseg.models.bundle import ModelBundle, save_model
 from geoseg.training.data_spec import Cut, LabelledScene, Split
 from geoseg.training.loop import fit

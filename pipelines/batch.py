@@ -4,8 +4,9 @@ from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
-from geoseg.config.jobs import BatchConfig, Buildings, MonitorKeys
+from geoseg.config.batches import BatchConfig, MonitorKeys
 from geoseg.config.load import scene_of_run
+from geoseg.config.runs import Buildings
 from geoseg.errors import ConfigError, InputError
 from geoseg.jobs.batch import OWN_FILES, Batch, BatchScene, run_batch
 from geoseg.jobs.batch_log import Report

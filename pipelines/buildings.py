@@ -1,6 +1,6 @@
 """Buildings: a scene becomes a class map, its confidence, and the polygons of its buildings."""
 
-from geoseg.config.jobs import BuildingsConfig
+from geoseg.config.runs import BuildingsConfig
 from geoseg.jobs.predict import predict
 from geoseg.jobs.request import load_models
 from geoseg.jobs.result import Result

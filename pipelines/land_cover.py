@@ -1,6 +1,6 @@
 """Land cover: a scene becomes a class map with its confidence."""
 
-from geoseg.config.jobs import LandCoverConfig
+from geoseg.config.runs import LandCoverConfig
 from geoseg.jobs.predict import predict
 from geoseg.jobs.request import load_models
 from geoseg.jobs.result import Result

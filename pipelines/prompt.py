@@ -3,7 +3,7 @@
 from functools import partial
 from pathlib import Path
 
-from geoseg.config.jobs import PromptConfig
+from geoseg.config.prompts import PromptConfig
 from geoseg.jobs.everything import everything
 from geoseg.jobs.prompt import Answers, answer, write_answers
 from geoseg.jobs.run import Listener

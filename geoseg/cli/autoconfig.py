@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from geoseg.cli.options import Overwrite, named_path, spread, target
-from geoseg.config.jobs import TrainConfig
+from geoseg.config.trainings import TrainConfig
 from geoseg.disk.files import atomic
 from geoseg.disk.places import refuse_file
 from geoseg.errors import ConfigError, InputError

@@ -10,7 +10,7 @@ import typer
 from geoseg.cli.options import AllowFactory, AllowNetwork, TalkFlags, spread, target
 from geoseg.cli.stopping import stoppable
 from geoseg.cli.table import table
-from geoseg.config.jobs import BatchConfig
+from geoseg.config.batches import BatchConfig
 from geoseg.config.load import load_config
 from geoseg.config.permissions import Allowed
 from geoseg.errors import ConfigError

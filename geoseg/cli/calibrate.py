@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from geoseg.cli.options import DataFolder, Overwrite, spread
 from geoseg.cli.options import Output as BundleFolder
-from geoseg.cli.options import Overwrite, spread
 from geoseg.cli.table import table
-from geoseg.config.jobs import TrainConfig
 from geoseg.config.load import load_config
+from geoseg.config.trainings import TrainConfig
 from geoseg.errors import ConfigError
 from geoseg.options.calibrate import CalibrateOptions
 
@@ -31,9 +31,7 @@ def calibrate(
     ],
     *,
     output: BundleFolder,
-    data: Annotated[
-        Path | None, typer.Option("--data", help="Folder where the config's data paths start (default: data_folder).")
-    ] = None,
+    data: DataFolder = None,
     overwrite: Overwrite = False,
     options: CalibrateOptions,
 ) -> None:

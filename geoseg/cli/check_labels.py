@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
-from geoseg.cli.options import Overwrite, spread, target
+from geoseg.cli.options import DataFolder, Overwrite, TrainingConfig, spread, target
 from geoseg.cli.table import table
-from geoseg.config.jobs import TrainConfig
 from geoseg.config.load import load_config
+from geoseg.config.trainings import TrainConfig
 from geoseg.disk.places import refuse_file
 from geoseg.errors import ConfigError, FaultFoundError
 
@@ -17,11 +17,9 @@ FILES = ("report.html", "overlays.png", "doubts.gpkg")
 
 @spread
 def check_labels(
-    config: Annotated[str, typer.Argument(metavar="CONFIG", help="A YAML file with job: train.")],
+    config: TrainingConfig,
     *,
-    data: Annotated[
-        Path | None, typer.Option("--data", help="Folder where the config's data paths start (default: data_folder).")
-    ] = None,
+    data: DataFolder = None,
     output: Annotated[
         Path | None,
         target("Folder for report.html, overlays.png and doubts.gpkg."),

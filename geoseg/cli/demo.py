@@ -8,7 +8,8 @@ import typer
 
 from geoseg.cli.options import Overwrite, TalkFlags, spread, target
 from geoseg.cli.table import print_result, table
-from geoseg.config.jobs import DEMO_LAND_COVER, DEMO_SCENE, BuildingsConfig, LandCoverConfig
+from geoseg.config.runs import BuildingsConfig, LandCoverConfig
+from geoseg.config.scene import DEMO_LAND_COVER, DEMO_SCENE
 from geoseg.options.run import RunOptions
 
 if TYPE_CHECKING:

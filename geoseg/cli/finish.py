@@ -7,9 +7,9 @@ import typer
 
 from geoseg.cli.options import AllowNetwork, Overwrite, TalkFlags, spread
 from geoseg.cli.predict import report
-from geoseg.config.jobs import BuildingsConfig, LandCoverConfig
 from geoseg.config.load import load_config
 from geoseg.config.permissions import Allowed
+from geoseg.config.runs import BuildingsConfig, LandCoverConfig
 from geoseg.errors import InputError
 from geoseg.options.run import EngineOptions
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from geoseg.cli.epochs import score_names
 from geoseg.cli.in_turn import train_in_turn
 from geoseg.cli.table import table
-from geoseg.config.jobs import TrainConfig
+from geoseg.config.trainings import TrainConfig
 from geoseg.options.train import TrainOptions
 
 if TYPE_CHECKING:

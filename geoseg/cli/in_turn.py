@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geoseg.cli.train import forget, refuse_models, train_one
-from geoseg.config.jobs import TrainConfig
+from geoseg.config.trainings import TrainConfig
 from geoseg.errors import TryAgainError
 from geoseg.options.train import TrainOptions
 

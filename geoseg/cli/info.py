@@ -27,7 +27,7 @@ def info(scene: SceneFlags, *, json_out: JsonOut = False) -> None:
 
 def _model(files: list[str]) -> str | None:
     """Return the bundle that is named, None for a scene; a file that lies here is a scene whatever it is called."""
-    from geoseg.models.bundle import SPEC_FILE, known_models
+    from geoseg.models.known import SPEC_FILE, known_models
 
     if len(files) != 1 or Path(files[0]).is_file():
         return None

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 import typer
 
 from geoseg.cli.options import VECTOR_FILE, Output, Overwrite, SceneFlags, named_path, spread, target
-from geoseg.config.jobs import SceneInput
-from geoseg.config.load import parse_config
+from geoseg.config.parse import parse_config
+from geoseg.config.scene import SceneInput
 from geoseg.disk.places import vector_target
 from geoseg.errors import InputError, OutputError
 

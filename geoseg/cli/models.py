@@ -32,7 +32,7 @@ def models(
 
     Those that come with geoseg, and those in $GEOSEG_MODELS, or in the user's data folder where that is not set.
     """
-    from geoseg.models.bundle import known_models
+    from geoseg.models.known import known_models
 
     if networks:
         rows = network_rows()

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 
 from geoseg.cli.progress import ProgressStyle, set_up_logging, shown
-from geoseg.config.jobs import SceneInput
-from geoseg.config.load import parse_config
 from geoseg.errors import ConfigError
 from geoseg.options.option import Declared, declared
 from geoseg.options.scene import SceneOptions
@@ -50,6 +48,10 @@ AllowNetwork = Annotated[
     typer.Option(
         "--allow-network", help="Let the config name schedulers and files elsewhere.", rich_help_panel=RUN_PANEL
     ),
+]
+TrainingConfig = Annotated[str, typer.Argument(metavar="CONFIG", help="A YAML file with job: train.")]
+DataFolder = Annotated[
+    Path | None, typer.Option("--data", help="Folder where the config's data paths start (default: data_folder).")
 ]
 JsonOut = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
@@ -92,6 +94,9 @@ class SceneFlags(SceneOptions):
 
     def open(self) -> "Scene":
         """Open the scene."""
+        from geoseg.config.parse import parse_config
+        from geoseg.config.scene import SceneInput
+
         return parse_config(SceneInput, self.as_config(), where="flags").open()
 
 

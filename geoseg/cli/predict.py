@@ -9,8 +9,8 @@ import typer
 from geoseg.cli.options import Output, SceneFlags, TalkFlags, spread
 from geoseg.cli.stopping import stoppable
 from geoseg.cli.table import print_result
-from geoseg.config.jobs import BuildingsConfig, LandCoverConfig
-from geoseg.config.load import parse_config
+from geoseg.config.parse import parse_config
+from geoseg.config.runs import BuildingsConfig, LandCoverConfig
 from geoseg.errors import ConfigError, IncompleteError
 from geoseg.options.polygons import PolygonOptions
 from geoseg.options.run import RunOptions
@@ -150,7 +150,7 @@ def print_plan(config: LandCoverConfig | BuildingsConfig) -> None:
 def named(models: list[str] | None) -> list[str]:
     """Return the models that are named; raises ConfigError where none is."""
     if not models:
-        from geoseg.models.bundle import known_models
+        from geoseg.models.known import known_models
 
         own = ", ".join(f"{name} ({path})" for name, path in known_models().items())
         raise ConfigError(f"no model: pass -m FOLDER or -m NAME; bundles known by name: {own or 'none'}")

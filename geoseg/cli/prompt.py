@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from geoseg.cli.options import Output, Overwrite, SceneFlags, TalkFlags, spread
-from geoseg.config.jobs import PromptConfig
-from geoseg.config.load import parse_config
+from geoseg.config.parse import parse_config
+from geoseg.config.prompts import PromptConfig
 from geoseg.disk.places import refuse_file
 from geoseg.options.prompt import PromptOptions
 from geoseg.options.run import EngineOptions

@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from geoseg.cli.options import VECTOR_FILE, Overwrite, SceneFlags, spread, target
-from geoseg.config.jobs import SceneInput
-from geoseg.config.load import parse_config
+from geoseg.config.parse import parse_config
+from geoseg.config.scene import SceneInput
 from geoseg.disk.places import vector_files, vector_target
 from geoseg.options.refine import RefineOptions
 from geoseg.options.run import EngineOptions

@@ -10,9 +10,11 @@ from geoseg.cli import batch, prompt
 from geoseg.cli import train as training
 from geoseg.cli.options import AllowFactory, AllowNetwork, Overwrite, TalkFlags, spread, target
 from geoseg.cli.predict import DryRun, start
-from geoseg.config.jobs import BatchConfig, PromptConfig, TrainConfig
+from geoseg.config.batches import BatchConfig
 from geoseg.config.load import load_config
 from geoseg.config.permissions import Allowed
+from geoseg.config.prompts import PromptConfig
+from geoseg.config.trainings import TrainConfig
 from geoseg.errors import ConfigError
 
 

@@ -11,7 +11,7 @@ from geoseg.cli.epochs import score_names
 from geoseg.cli.folds import scores_table
 from geoseg.cli.in_turn import train_in_turn
 from geoseg.cli.train import has_checkpoint
-from geoseg.config.jobs import TrainConfig
+from geoseg.config.trainings import TrainConfig
 from geoseg.disk.places import located, refuse_file
 from geoseg.errors import ConfigError
 from geoseg.options.train import TrainOptions

@@ -11,12 +11,21 @@ import typer
 
 from geoseg.cli.epochs import curves, gap_line, plot, score_names, table_head, table_row, told, write_table
 from geoseg.cli.labels import SURE
-from geoseg.cli.options import AllowFactory, AllowNetwork, Overwrite, TalkFlags, spread, target
+from geoseg.cli.options import (
+    AllowFactory,
+    AllowNetwork,
+    DataFolder,
+    Overwrite,
+    TalkFlags,
+    TrainingConfig,
+    spread,
+    target,
+)
 from geoseg.cli.stopping import terminable
 from geoseg.cli.trained import judged
-from geoseg.config.jobs import TrainConfig
 from geoseg.config.load import load_config
 from geoseg.config.permissions import Allowed
+from geoseg.config.trainings import TrainConfig
 from geoseg.disk.files import locked
 from geoseg.disk.places import refuse_file, vector_files
 from geoseg.errors import ConfigError
@@ -40,11 +49,9 @@ BESIDE = (TABLE_FILE, PLOT_FILE, SPLIT_FILE, EXAMPLES_FILE)
 
 @spread
 def train(
-    config: Annotated[str, typer.Argument(metavar="CONFIG", help="A YAML file with job: train.")],
+    config: TrainingConfig,
     *,
-    data: Annotated[
-        Path | None, typer.Option("--data", help="Folder where the config's data paths start (default: data_folder).")
-    ] = None,
+    data: DataFolder = None,
     output: Annotated[
         Path | None,
         target("Folder of the model bundle (default: the config's out)."),

@@ -5,25 +5,18 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ValidationError
-
-from geoseg.config.jobs import CONFIGS, TEXTS, BatchConfig, Config, TrainConfig
+from geoseg.config.jobs import CONFIGS, Config
+from geoseg.config.parse import parse_config
 from geoseg.config.permissions import NOTHING, Allowed, refuse_what_is_not_allowed
+from geoseg.config.scene import SceneInput
 from geoseg.errors import ConfigError, InputError, OutputError
 from geoseg.untrusted.strict_yaml import parse_yaml
 from geoseg.untrusted.text import one_line, parse_json, read_text_file, shown
-from geoseg.untrusted.validation import in_words
 
 if TYPE_CHECKING:
     from geoseg.scenes.scene import Scene
 
 OWN_FILES = ("run.json", "plan.json")  # geoseg writes them: they hold a config beside other things
-WANTED = {  # keys whose text is read, and how to write it
-    **{name: text.form for name, text in TEXTS.items()},
-    "scene": "a path, or a list of paths",
-    "scenes": "a glob, a table's path, or a list of them",
-    "model": "a bundle's folder or name, or a list of them",
-}
 LARGEST_CONFIG, LARGEST_RECORD = 4 * 2**20, 256 * 2**20  # bytes of a config, and of a file that geoseg wrote
 
 
@@ -54,14 +47,6 @@ def load_config(source: str | Path, *, changes: Mapping[str, Any] | None = None,
     based = config.based_on(Path.cwd() if named else path.parent)
     own = {key: getattr(config, key) for key in changes or {}}
     return based.model_copy(update=own)
-
-
-def parse_config[C: BaseModel](kind: type[C], content: Mapping[str, Any], *, where: str) -> C:
-    """Validate ``content``; raises ConfigError that names every key at fault and what is right."""
-    try:
-        return kind.model_validate(content)
-    except ValidationError as error:
-        raise ConfigError(f"{where}: {in_words(kind, error, wanted=WANTED)}") from error
 
 
 def _content(path: Path) -> dict[str, Any]:
@@ -114,6 +99,6 @@ def _kind(path: Path, content: Mapping[str, Any]) -> type[Config]:
 def scene_of_run(folder: Path) -> "Scene":
     """Open the scene of a finished run, as its run.json has it; raises InputError where it has none."""
     config = load_config(folder / OWN_FILES[0])
-    if isinstance(config, BatchConfig | TrainConfig):
+    if not isinstance(config, SceneInput):
         raise InputError(f"{folder}: no run over a scene")
     return config.open()

@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,10 +14,10 @@ from pydantic import ValidationError
 
 from geoseg import __version__
 from geoseg.disk.files import atomic
-from geoseg.disk.places import models_folder
 from geoseg.errors import ConfigError, ModelError, OutputError
 from geoseg.models import calibration
 from geoseg.models.architectures import LEAST_BYTES_PER_VALUE, build_network, check_architecture
+from geoseg.models.known import SPEC_FILE, known_models
 from geoseg.models.spec import ModelSpec, Weights
 from geoseg.untrusted.text import parse_json, read_text_file
 from geoseg.untrusted.validation import in_words
@@ -26,7 +25,6 @@ from geoseg.untrusted.validation import in_words
 if TYPE_CHECKING:
     from torch import nn
 
-SPEC_FILE = "model.json"
 WEIGHTS_FILES = (Weights.model_fields["file"].default, "model.onnx")
 RACY_NS = 2 * 10**9  # a file changed so lately may change again without a new time: clocks of file systems are coarse
 LARGEST_SPEC = 16 * 2**20  # bytes of model.json
@@ -102,22 +100,6 @@ class ModelBundle:
 def backends_of(bundles: Iterable[ModelBundle]) -> tuple[str, ...]:
     """Return what runs the networks of several bundles."""
     return tuple(sorted({bundle.backend for bundle in bundles}))
-
-
-def bundled_models() -> dict[str, Path]:
-    """Return the bundles that come with geoseg, by name."""
-    folder = Path(str(resources.files("geoseg"))) / "models" / "bundled"
-    return {p.parent.name: p.parent for p in sorted(folder.glob(f"*/{SPEC_FILE}"))}
-
-
-def known_models() -> dict[str, Path]:
-    """Return the bundles that a name means: those that come with geoseg, then those in ``models_folder``.
-
-    A bundle of the user's never takes a name that geoseg has.
-    """
-    own = bundled_models()
-    found = {p.parent.name: p.parent for p in sorted(models_folder().glob(f"*/{SPEC_FILE}"))}
-    return {**own, **{name: folder for name, folder in found.items() if name not in own}}
 
 
 def load_model(model: str | Path) -> ModelBundle:

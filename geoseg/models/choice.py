@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from geoseg.errors import InputError
-from geoseg.models.bundle import bundled_models, load_model
+from geoseg.models.bundle import load_model
 from geoseg.models.fitness import refuse_unfit, stretches
+from geoseg.models.known import bundled_models
 from geoseg.models.spec import MANY_TIMES, ModelSpec
 from geoseg.models.stretch import stretched
 from geoseg.scenes.reflectance import as_reflectance

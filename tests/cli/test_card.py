@@ -9,7 +9,7 @@ import pytest
 from conftest import write_bundle
 
 from geoseg.cli import main
-from geoseg.models.bundle import bundled_models
+from geoseg.models.known import bundled_models
 from geoseg.training.data_spec import LabelledScene
 from geoseg.training.manifest import manifest
 from geoseg.training.spec import TrainSpec

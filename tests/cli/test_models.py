@@ -9,7 +9,8 @@ from affine import Affine
 from conftest import write_tif
 
 from geoseg.cli import main
-from geoseg.models.bundle import bundled_models, known_models, load_model
+from geoseg.models.bundle import load_model
+from geoseg.models.known import bundled_models, known_models
 
 
 @pytest.fixture

@@ -7,9 +7,11 @@ import pytest
 import yaml
 
 from geoseg.cli import main
-from geoseg.config.jobs import BatchConfig, BuildingsConfig, LandCoverConfig, TrainConfig
+from geoseg.config.batches import BatchConfig
 from geoseg.config.load import load_config, shipped_configs
 from geoseg.config.permissions import ANYTHING
+from geoseg.config.runs import BuildingsConfig, LandCoverConfig
+from geoseg.config.trainings import TrainConfig
 from geoseg.disk.places import located
 from geoseg.errors import ConfigError, InputError, OutputError
 from geoseg.jobs.record import config_of_call

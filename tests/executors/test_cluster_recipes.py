@@ -14,7 +14,7 @@ from conftest import write_tif
 
 from geoseg.cli import main
 from geoseg.cli.verbs import command
-from geoseg.config.jobs import BatchConfig
+from geoseg.config.batches import BatchConfig
 from geoseg.config.load import load_config
 
 FOLDER = Path(__file__).parents[2] / "configs/cluster"

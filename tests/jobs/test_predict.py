@@ -285,8 +285,8 @@ def test_options_that_make_no_sense_are_refused():
 
 
 def test_run_json_of_a_call_from_python_runs_again(scene_file, bundle, tmp_path):
-    from geoseg.config.jobs import BuildingsConfig
     from geoseg.config.load import load_config
+    from geoseg.config.runs import BuildingsConfig
 
     options, polygons = RunOptions(chunk_px=512, threshold=0.4), PolygonOptions(min_area_m2=9)
     result = predict(scene_file, bundle, tmp_path / "out", options=options, polygons=polygons)

@@ -13,6 +13,7 @@ from rasterio.crs import CRS
 
 from geoseg.errors import ModelError, OutputError
 from geoseg.models import bundle as bundles
+from geoseg.models import known
 from geoseg.models.architectures import build_network
 from geoseg.models.bundle import load_model, save_model
 from geoseg.models.outputs import Channel, Output
@@ -374,7 +375,7 @@ def test_no_pickle_is_ever_loaded(folder, tmp_path):
 
 def test_a_name_means_geoseg_s_own_and_a_path_the_folder(folder, tmp_path, monkeypatch):
     save_model(tmp_path / "own" / "tiny", network(5), spec=spec(name="own"))
-    monkeypatch.setattr(bundles, "bundled_models", lambda: {"tiny": tmp_path / "own" / "tiny"})
+    monkeypatch.setattr(known, "bundled_models", lambda: {"tiny": tmp_path / "own" / "tiny"})
     monkeypatch.chdir(folder.parent)
     assert load_model("tiny").spec.name == "own"
     assert load_model("./tiny").spec.name == load_model(folder).spec.name == "tiny"

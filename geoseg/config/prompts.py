@@ -1,0 +1,57 @@
+"""The keys of prompts that are answered on a scene."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from geoseg.config.scene import PathText, SceneInput, located_bundle, read_texts
+from geoseg.disk.places import located
+from geoseg.options.prompt import PromptOptions
+from geoseg.options.run import EngineOptions
+
+
+class PromptConfig(SceneInput):
+    """Prompts that are answered on a scene."""
+
+    job: Literal["prompt"] = "prompt"
+    prompts: PathText | None = Field(None, description="points, boxes and polygons; none where everything is asked for")
+    model: PathText = Field(description="the bundle of a promptable model")
+    out: PathText
+    options: PromptOptions = PromptOptions()
+    run: EngineOptions = EngineOptions()
+
+    @field_validator("options", "run", mode="before")
+    @classmethod
+    def _readable(cls, options: object) -> object:
+        return read_texts(options)
+
+    @model_validator(mode="after")
+    def _asks(self) -> Self:
+        if self.options.everything == (self.prompts is not None):
+            raise ValueError("prompts: name a file of prompts, or ask for everything")
+        return self
+
+    def based_on(self, folder: Path) -> Self:
+        """Return the same with relative paths taken from ``folder``; names of shipped things stay names."""
+        options = self.options
+        return self.model_copy(
+            update={
+                **self.paths_in(folder),
+                "prompts": None if self.prompts is None else located(self.prompts, folder),
+                "model": located_bundle(self.model, folder),
+                "out": str(folder / self.out),
+                "options": replace(
+                    options,
+                    refine=options.refine and located(options.refine, folder),
+                    within=options.within and located(options.within, folder),
+                    classes=options.classes and located(options.classes, folder),
+                    embeddings=options.embeddings and located(options.embeddings, folder),
+                ),
+            }
+        )
+
+    def recorded(self) -> dict[str, Any]:
+        """Return what run.json keeps: enough to run again from any folder."""
+        return self.based_on(Path.cwd()).model_dump(mode="json")
