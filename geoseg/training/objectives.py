@@ -20,13 +20,16 @@ class Truth(NamedTuple):
     weights: Tensor | None = None
     distances: Mapping[Group, Tensor] = {}
     beside: Tensor | None = None
+    image: Tensor | None = None
 
     def coarser(self, step: int) -> "Truth":
         """Return every ``step``-th pixel of every ``step``-th row."""
         weights = None if self.weights is None else self.weights[:, ::step, ::step]
         distances = {group: far[:, ::step, ::step] for group, far in self.distances.items()}
         beside = None if self.beside is None else self.beside[..., ::step, ::step]
-        return Truth(self.labels[:, ::step, ::step], self.numbers[..., ::step, ::step], weights, distances, beside)
+        image = None if self.image is None else self.image[..., ::step, ::step]
+        labels, numbers = self.labels[:, ::step, ::step], self.numbers[..., ::step, ::step]
+        return Truth(labels, numbers, weights, distances, beside, image)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +62,8 @@ class Objectives:
         """Return the loss of logits (B, K, H, W) as a scalar in fp32, after a ``share`` of the training."""
         parts = []
         if self.classes is not None:
-            answer = Answer(logits[:, : self.count], truth.labels, truth.weights, truth.distances, truth.beside)
-            parts.append(self.classes(answer, share=share))
+            known = (truth.labels, truth.weights, truth.distances, truth.beside, truth.image)
+            parts.append(self.classes(Answer(logits[:, : self.count], *known), share=share))
         for own, weight, objective in self.groups:
             said = logits[:, self.count + own.start : self.count + own.stop]
             parts.append(weight * objective(Answer(said, truth.numbers[:, own]), share=share))

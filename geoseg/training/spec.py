@@ -24,6 +24,7 @@ from geoseg.untrusted.validation import in_words, near_or_known
 from geoseg.values.bands import Band, BandSet
 
 WEIGHTS_NAME = re.compile(r"(torchgeo|timm|smp):([\w./+-]+)")  # of weights in a library's tables, no file
+MOVING = ("rotate", "elastic")  # augmentation that leaves no box a box
 USUAL_PX = 32  # windows are multiples of it, so that networks can be exchanged
 
 
@@ -245,6 +246,12 @@ class TrainSpec(Value):
                 groups_of(term, self.target)
             except ValueError as error:
                 raise ValueError(f"loss: {name}: {error}") from error
+        if upright := [name for name, term in self.loss.items() if term.upright]:
+            turned = [name for name in (*MOVING, *mixing) if getattr(self.augmentation, name)]
+            if turned:
+                raise ValueError(f"augmentation.{turned[0]}: {upright[0]} needs boxes upright and whole; leave it out")
+            if len(self.target.channels) > len(self.target.class_table):
+                raise ValueError(f"target: {upright[0]} learns no borders; take kind: classes, without border_m")
         return self
 
     @property

@@ -98,11 +98,11 @@ class Stepper:
         with autocast(self.device, self.precision):
             levels = [self.network(batch.images)] if answers is None else answers(batch.images)
         weights, share = pixel_weights(batch.labels, self.spec), self.steps / self.total
-        truth = Truth(batch.labels, batch.numbers, weights, batch.distances, batch.beside)
+        truth = Truth(batch.labels, batch.numbers, weights, batch.distances, batch.beside, batch.images)
         loss = objective.of_levels(levels, truth, share=share)
         if batch.other is None:
             return loss
-        other = Truth(batch.other, batch.numbers, pixel_weights(batch.other, self.spec))
+        other = Truth(batch.other, batch.numbers, pixel_weights(batch.other, self.spec), image=batch.images)
         return batch.share * loss + (1 - batch.share) * objective.of_levels(levels, other, share=share)
 
     def _set_rate(self) -> None:

@@ -143,5 +143,6 @@ def block_of(
         torch.from_numpy(np.pad(own, pad, constant_values=IGNORE))[None],
         torch.from_numpy(np.pad(numbers, ((0, 0), *pad), constant_values=np.nan))[None],
         beside=torch.from_numpy(beside)[None] if target.more else None,
+        image=x,
     )
     return x.contiguous(memory_format=torch.channels_last), truth

@@ -27,6 +27,8 @@ class Answer:
     """(B, H, W) by group, see ``signed_distances``; what is not there is computed when it is asked for."""
     beside: Tensor | None = None
     """(B, D, H, W) what the last D channels shall say beside the classes, NaN where void; None where D is 0."""
+    image: Tensor | None = None
+    """(B, C, H, W) what the network saw, normalised; None where no loss looks at colours."""
 
     def of(self, judged: Activation) -> "Answer":
         """Return the channels of one activation with their truth: classes, then centres, then offsets."""
@@ -36,7 +38,7 @@ class Answer:
     def _parts(self) -> dict[Activation, "Answer"]:
         assert self.beside is not None  # of has looked
         k = self.logits.shape[1] - self.beside.shape[1]
-        classes = Answer(self.logits[:, :k], self.truth, self.weights, self.distances)
+        classes = Answer(self.logits[:, :k], self.truth, self.weights, self.distances, image=self.image)
         sigmoid = Answer(self.logits[:, k : k + 1], self.beside[:, :1])
         return {"softmax": classes, "sigmoid": sigmoid, "signed": Answer(self.logits[:, k + 1 :], self.beside[:, 1:])}
 

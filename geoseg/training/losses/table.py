@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from geoseg.training.losses import pixels, regions, things
+from geoseg.training.losses import boxes, pixels, regions, things
 from geoseg.training.losses.answer import Answer
 from geoseg.training.losses.terms import Group, Term, groups_of
 from geoseg.training.targets import BuildingTarget, ClassTarget
@@ -23,6 +23,7 @@ LOSSES: Mapping[str, Loss] = {
     "lovasz": regions.lovasz,
     "boundary": regions.boundary,
     "hausdorff": regions.hausdorff,
+    "boxinst": boxes.boxinst,
     "huber": pixels.huber,
     "centre": things.centre,
     "offset": things.offset,

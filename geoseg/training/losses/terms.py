@@ -22,6 +22,7 @@ class Term(Value):
     outputs: ClassVar[tuple[Activation, ...]] = ()  # of outputs beside the target that it may judge
     regions: ClassVar[bool] = True  # whether it judges a target's regions; else its single channels
     measured: ClassVar[bool] = False  # whether it needs distances to the boundaries of the truth
+    upright: ClassVar[bool] = False  # whether labels are boxes, which have to stay upright and whole
 
     weight: float = Field(1.0, gt=0, le=1e6, description="against the other terms'; their mean counts as 1")
     ramp: tuple[Share, Share] | None = Field(
@@ -110,6 +111,17 @@ class Hausdorff(Term):
     alpha: float = Field(2.0, gt=0, le=10, description="how much more errors cost that are far from the boundary")
 
 
+class BoxInst(Term):
+    """Boxes for masks: nothing outside, something in all their rows and columns, one class where colours are alike."""
+
+    upright: ClassVar[bool] = True
+    classes: tuple[str, ...] = Field(min_length=1, description="classes that are drawn as boxes")
+    pairwise: float = Field(1.0, ge=0, le=100, description="what neighbours of one colour count against projections")
+    colour: float = Field(
+        0.3, gt=0, le=10, description="largest difference of one colour: root mean square over bands, in their spread"
+    )
+
+
 class Huber(_OfPixels):
     """Half the squared error of a quantity, growing linearly beyond delta (Huber 1964)."""
 
@@ -141,6 +153,7 @@ TERMS: Mapping[str, type[Term]] = {
     "lovasz": Lovasz,
     "boundary": Boundary,
     "hausdorff": Hausdorff,
+    "boxinst": BoxInst,
     "huber": Huber,
     "centre": Centre,
     "offset": Offset,

@@ -15,9 +15,12 @@ from geoseg.training.spec import TrainSpec
 from geoseg.training.targets import IGNORE, BuildingTarget, ClassTarget
 
 NAMES = [name for name, term in TERMS.items() if term.judges == "softmax"]
-SUMS = {name: {name: 1.0} for name in NAMES} | {
+ALONE = {
+    name: {"classes": list("abcd")} if TERMS[name].upright else 1.0 for name in NAMES
+}  # boxes are of named classes
+SUMS = {name: {name: options} for name, options in ALONE.items()} | {
     "default": {"cross-entropy": 0.5, "dice": 0.5},
-    "all": dict.fromkeys(NAMES, 1.0),
+    "all": ALONE,
     "some classes": {name: {"classes": ["b", "d"]} for name in NAMES},
     "ramped": {"bce": 1, "boundary": {"weight": 0.1, "ramp": [0.2, 0.5]}},
 }
@@ -27,7 +30,8 @@ HALF = {"known": slice(0, 9), "void": slice(9, 12)}
 
 def spec(loss, **keys):
     rest = {"data": [{"scene": "s.tif", "labels": "l.tif", "use": "train"}], "bands": "red", "target": KINDS}
-    return TrainSpec(name="t", **{**rest, **keys}, loss=loss)
+    upright = {"augmentation": {"rotate": False}} if "boxinst" in loss else {}
+    return TrainSpec(name="t", **{**rest, **upright, **keys}, loss=loss)
 
 
 def of(loss, target=KINDS):
@@ -51,7 +55,8 @@ def batch(seed, held=4, void=True, dtype=torch.float32):
 def test_it_is_finite_in_fp32_and_void_has_no_gradient(name, seed, held, half, wild):
     logits, labels = batch(seed, held, dtype=torch.bfloat16 if half else torch.float32)
     weights = torch.rand(labels.shape) + 0.5
-    loss = of(SUMS[name])(Answer(logits * wild, labels, weights))
+    image = torch.rand(2, 3, *labels.shape[1:])
+    loss = of(SUMS[name])(Answer(logits * wild, labels, weights, image=image))
     assert loss.dtype == torch.float32
     loss.backward()
     assert loss.isfinite()
@@ -75,7 +80,7 @@ def test_void_says_nothing_and_a_batch_of_it_is_0_with_a_graph(name, dtype):
 def test_a_class_that_the_batch_lacks_adds_no_term(name):
     logits, labels = batch(2, held=2)
     alone = of({name: {"classes": ["a", "b"]}})
-    assert of({name: 1})(Answer(logits, labels)) == alone(Answer(logits, labels))
+    assert of(SUMS[name])(Answer(logits, labels)) == alone(Answer(logits, labels))
     assert of({name: {"classes": ["c"]}})(Answer(logits, labels)).item() == 0
 
 
@@ -99,7 +104,7 @@ def test_it_teaches_a_toy(name):
     network = torch.nn.Sequential(torch.nn.Conv2d(4, 8, 1), torch.nn.Tanh(), torch.nn.Conv2d(8, 4, 1))
     objective = of(SUMS[name])
     far = {g: torch.from_numpy(d) for g, d in signed_distances(labels.numpy(), objective.measured).items()}
-    descend(network, lambda: objective(Answer(network(image), labels, None, far)), 40, 0.1)
+    descend(network, lambda: objective(Answer(network(image), labels, None, far, image=image)), 40, 0.1)
     assert (network(image).argmax(1) == labels)[known].float().mean() >= 0.99
 
 
@@ -208,6 +213,49 @@ def test_distances_have_no_boundary_at_void_and_none_where_a_class_is_alone():
     assert not far[(0, 1)].any()
 
 
+def boxed(p, *, image=None, **options):
+    """The loss of boxes of a class whose probabilities are p (H, W), the box of rows 2 to 4 and columns 1 to 4."""
+    p = torch.as_tensor(p).clamp(1e-6, 1 - 1e-6).requires_grad_()
+    labels = torch.zeros(1, *p.shape, dtype=torch.uint8)
+    labels[0, 2:5, 1:5] = 1
+    logits = torch.stack([torch.zeros_like(p), torch.logit(p), *[torch.full_like(p, -30)] * 2])[None]
+    term = TERMS["boxinst"](classes=("b",), **options)
+    return LOSSES["boxinst"](Answer(logits, labels, image=image), term, ((1,),)), p
+
+
+def test_a_box_is_held_by_any_shape_that_touches_its_four_sides():
+    inside = torch.zeros(7, 7)
+    inside[2, 1:5] = inside[3, 2] = inside[4, 2] = 1
+    assert boxed(inside)[0].item() == pytest.approx(0, abs=1e-4)
+    inside[4, 2] = 0.25  # the surest of its row, but not of its column
+    loss, p = boxed(inside)
+    assert loss.item() == pytest.approx(-np.log(0.25) / 7, rel=1e-3)
+    loss.backward()
+    assert p.grad[4, 2] < 0
+    inside[4, 2], inside[0, 0] = 1, 0.5
+    assert boxed(inside)[0].item() == pytest.approx(np.log(2) / 37, rel=1e-3)  # of 37 pixels outside
+
+
+def test_rows_of_a_box_that_void_or_the_edge_cuts_may_be_empty():
+    labels = torch.full((1, 3, 6), IGNORE, dtype=torch.uint8)
+    labels[0, 1] = torch.tensor([1, 1, 0, 1, 1, IGNORE])
+    logits = torch.zeros(1, 4, 3, 6).index_fill_(1, torch.tensor([0]), 30.0)
+    assert of({"boxinst": {"classes": ["b"]}})(Answer(logits, labels)).item() == pytest.approx(0, abs=1e-4)
+
+
+def test_neighbours_of_one_colour_are_of_one_class():
+    image = torch.zeros(1, 2, 7, 7)
+    image[:, :, 2:5, 1:3] = 1
+    half = torch.zeros(7, 7)
+    half[2:5, 1:3] = 1
+    bare = boxed(half)[0].item()  # columns 3 and 4 of the box are empty
+    assert boxed(half, image=image)[0].item() == pytest.approx(bare, rel=1e-4)
+    other = boxed(half, image=image.roll(1, -1))[0].item()
+    assert other > bare + 1
+    assert boxed(half, image=image.roll(1, -1), pairwise=0.5)[0].item() == pytest.approx((bare + other) / 2, rel=1e-4)
+    assert boxed(half, image=torch.rand(1, 2, 7, 7), colour=1e-3)[0].item() == pytest.approx(bare, rel=1e-4)
+
+
 def test_huber_judges_numbers():
     values = torch.tensor([[[[0.5, 3.0, 7.0]]]], requires_grad=True)
     loss = LOSSES["huber"](Answer(values, torch.tensor([[[[0.0, 0.0, torch.nan]]]])), TERMS["huber"](delta=2), ())
@@ -259,11 +307,25 @@ def test_classes_are_named_by_class_or_channel():
         ({"dice": {"classes": ["roof", "e"]}}, "loss: dice: no class is called 'roof'"),
         ({"dice": {"ramp": [0.5, 0.2]}}, "give the start before the end"),
         ({"huber": 1}, "huber is of linear outputs"),
+        ({"boxinst": 1}, "boxinst: classes: missing"),
     ],
 )
 def test_a_loss_that_is_none_is_refused(loss, told):
     with pytest.raises(ValueError, match=told.replace("?", r"\?")):
         spec(loss)
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        ({"augmentation": {}}, "augmentation.rotate: boxinst needs boxes upright"),
+        ({"augmentation": {"rotate": False, "cutmix": 0.5}}, "augmentation.cutmix: boxinst"),
+        ({"target": BuildingTarget()}, "boxinst learns no borders"),
+    ],
+)
+def test_boxes_stay_upright_and_whole(keys, told):
+    with pytest.raises(ValueError, match=told):
+        spec({"boxinst": {"classes": ["building" if "target" in keys else "b"]}}, **keys)
 
 
 def test_a_loss_is_told_as_a_config_says_it_and_read_back():
