@@ -5,6 +5,7 @@ The standard's own fields are for other programs; ``geoseg:bundle`` holds the de
 
 import hashlib
 import json
+import re
 from typing import Any
 
 from geoseg.models.bundle import ModelBundle
@@ -20,6 +21,7 @@ BUNDLE_KEY = "geoseg:bundle"
 ITEM_FILE, MODEL_FILE = "item.json", "model.onnx"
 EARTH = [-180.0, -90.0, 180.0, 90.0]
 TITLES = {"mlm:model": "the network, for normalised windows", "mlm:weights": "the file of geoseg's bundle"}
+NOT_IN_NAMES = re.compile(r"[^0-9A-Za-z_-]")  # of classes; titles may hold all
 MULTIHASH = "1220"  # before a sha256: its code and length, as file:checksum asks
 
 
@@ -40,7 +42,11 @@ def item(bundle: ModelBundle, model: bytes, weights: bytes, *, names: tuple[str,
         "bbox": EARTH,
         "properties": _properties(bundle, *names),
         "assets": {
-            "model": _asset(MODEL_FILE, model, "onnx", ["mlm:model", "model"]),
+            "model": {
+                **_asset(MODEL_FILE, model, "onnx", ["mlm:model", "model"]),
+                "mlm:artifact_type": "onnx",
+                "bands": _bands(spec),  # STAC wants bands of an item on an asset too, MLM on the item
+            },
             "weights": _asset(weights_file(bundle), weights, _kind(bundle), ["mlm:weights", "weights"]),
         },
         "links": [],
@@ -64,7 +70,6 @@ def _asset(name: str, content: bytes, kind: str, roles: list[str]) -> dict[str, 
         "roles": roles,
         "file:size": len(content),
         "file:checksum": MULTIHASH + hashlib.sha256(content).hexdigest(),
-        **({"mlm:artifact_type": "safetensors.torch.save_file"} if kind == "safetensors" else {}),
     }
 
 
@@ -77,7 +82,7 @@ def _properties(bundle: ModelBundle, fed: str, answer: str) -> dict[str, Any]:
         "end_datetime": "9999-12-31T23:59:59Z",
         **told,
         **({} if spec.gsd_m is None else {"gsd": spec.gsd_m}),
-        "bands": [_band(b.name, b.wavelength_nm) for b in spec.bands],
+        "bands": _bands(spec),
         "mlm:name": spec.name,
         "mlm:architecture": spec.arch.name,
         "mlm:tasks": ["semantic-segmentation"],
@@ -90,8 +95,9 @@ def _properties(bundle: ModelBundle, fed: str, answer: str) -> dict[str, Any]:
     }
 
 
-def _band(name: str, wavelength_nm: float | None) -> dict[str, Any]:
-    return {"name": name, **({} if wavelength_nm is None else {"eo:center_wavelength": wavelength_nm / 1000})}
+def _bands(spec: ModelSpec) -> list[dict[str, Any]]:
+    known = ({} if b.wavelength_nm is None else {"eo:center_wavelength": b.wavelength_nm / 1000} for b in spec.bands)
+    return [{"name": band.name, **more} for band, more in zip(spec.bands, known, strict=True)]
 
 
 def _input(spec: ModelSpec) -> dict[str, Any]:
@@ -100,7 +106,7 @@ def _input(spec: ModelSpec) -> dict[str, Any]:
         "bands": [b.name for b in spec.bands],
         "input": {
             "shape": [1, len(spec.bands), side, side],
-            "dim_order": ["batch", "channel", "height", "width"],
+            "dim_order": ["batch", "bands", "height", "width"],
             "data_type": "float32",
         },
         "value_scaling": [
@@ -121,7 +127,7 @@ def _output(spec: ModelSpec) -> dict[str, Any]:
             "data_type": "float32",
         },
         "classification:classes": [
-            {"value": i, "name": c.name, **_hint(spec, c)}
+            {"value": i, "name": NOT_IN_NAMES.sub("_", c.name), "title": c.name, **_hint(spec, c)}
             for i, c in enumerate(c for group in spec.outputs for c in group.channels)
         ],
         "post_processing_function": None,

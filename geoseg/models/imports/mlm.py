@@ -105,7 +105,7 @@ def _band(name: str, told: Mapping[str, Any]) -> Band:
 
 
 def _classes(told: Sequence[Mapping[str, Any]]) -> tuple[ClassInfo, ...]:
-    plain = numbered([str(c.get("name", c["value"])) for c in told])
+    plain = numbered([str(c.get("title", c.get("name", c["value"]))) for c in told])
     return tuple(
         ClassInfo(c.id, c.name, parse_color(hint) if isinstance(hint := t.get("color_hint"), str) else c.color)
         for c, t in zip(plain, told, strict=True)

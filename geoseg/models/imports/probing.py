@@ -231,11 +231,11 @@ def _multiple(call: Call, seen: NDArray[np.float32], reading: Reading, assumed: 
     side = PROBE_PX if whole > PROBE_PX and _answered(call, seen, PROBE_PX) else whole
     larger = ((step, side + step) for step in STEPS)
     taken = next((step for step, size in larger if _answered(call, seen, size) * reading.scale == size), USUAL_STEP)
-    moved = _moving(call, seen, side)
-    if moved is None:
-        moved = USUAL_STEP
-        assumed.append(f"multiple of {moved} px: no shift moves its answers; --multiple-px says otherwise")
-    return gcd(moved, reading.size_px) if reading.size_px else max(taken, moved)
+    moved, surely = _moving(call, seen, side) or (USUAL_STEP, False)
+    multiple = gcd(moved, reading.size_px) if reading.size_px else max(taken, moved)
+    if not surely:
+        assumed.append(f"multiple of {multiple} px: no shift moves its answers exactly; --multiple-px says otherwise")
+    return multiple
 
 
 def _answered(call: Call, seen: NDArray[np.float32], side: int) -> int:
@@ -246,11 +246,11 @@ def _answered(call: Call, seen: NDArray[np.float32], side: int) -> int:
         return 0
 
 
-def _moving(call: Call, seen: NDArray[np.float32], side: int) -> int | None:
+def _moving(call: Call, seen: NDArray[np.float32], side: int) -> tuple[int, bool] | None:
     """Return the least shift of the image, far from whose edges the answers are the same, but shifted; None: none is.
 
     Where windows are too small for the network to be free of their edges, a shift counts that changes far less than
-    smaller ones do.
+    smaller ones do: then the second value is False.
     """
     here = call(seen[..., :side, :side])
     if here.shape[-1] < 3:
@@ -264,7 +264,8 @@ def _moving(call: Call, seen: NDArray[np.float32], side: int) -> int | None:
             return None
         inner = here[..., third + by : third + by + both, third + by : third + by + both]
         change = float(np.abs(inner - there[..., third : third + both, third : third + both]).mean())
-        if step % scale == 0 and change <= max(NEAR * float(here.std()), FAR_LESS * max(changes)):
-            return step
+        same = change <= NEAR * float(here.std())
+        if step % scale == 0 and (same or change <= FAR_LESS * max(changes)):
+            return step, same
         changes.append(change)
     return None

@@ -1,7 +1,9 @@
 """A bundle's network for other programs: how near each export comes, what is written, and what comes back by import."""
 
 import json
+import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +25,7 @@ from geoseg.models.bundle import write_bundle as write_content
 from geoseg.models.calibration import FILE, MOST_BYTES, store, stored
 from geoseg.models.exports import run as exports
 from geoseg.models.exports.graph import with_single_grids
+from geoseg.models.exports.mlm import item as item_of
 from geoseg.models.exports.run import export_model
 from geoseg.models.exports.runtimes import by_onnxruntime
 from geoseg.models.imports import run as imports
@@ -131,6 +134,18 @@ def test_a_stac_item_comes_back_as_the_same_bundle(tiny, windows, tmp_path):
     assert (seen["bands"], seen["input"]["shape"]) == (["red", "green", "blue"], [1, 3, 128, 128])
     assert seen["value_scaling"][1] == {"type": "z-score", "mean": 80.0, "stddev": 40.0}
     assert [c["name"] for c in said["classification:classes"]] == ["background", "interior", "border"]
+    assert seen["input"]["dim_order"][1] == "bands"  # these lines: what the schemas of MLM 1.5.2 and STAC 1.1 ask
+    assert item["assets"]["model"]["bands"] == item["properties"]["bands"]
+    assert [asset.get("mlm:artifact_type") for asset in item["assets"].values()] == ["onnx", None]
+
+
+def test_an_item_names_classes_as_the_standard_asks(tiny):
+    names = [f"grün {c.name}" for c in tiny.spec.outputs[0].channels]
+    outputs = (Output(channels=tuple(Channel(name=n, class_id=1) for n in names)),)
+    card = item_of(replace(tiny, spec=tiny.spec.model_copy(update={"outputs": outputs})), b"", b"", names=("a", "b"))
+    told = card["properties"]["mlm:output"][0]["classification:classes"]
+    assert all(re.fullmatch("[0-9A-Za-z_-]+", one["name"]) for one in told)
+    assert [one["title"] for one in told] == names
 
 
 def test_the_network_of_a_damaged_item_is_refused(tiny, windows, tmp_path):

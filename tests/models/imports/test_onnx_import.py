@@ -296,3 +296,6 @@ def test_a_network_whose_answers_move_with_no_shift_is_said_so():
     """Its answer depends on the place in the window, as those of networks do that see a window's edges everywhere."""
     seen = np.random.default_rng(0).standard_normal((1, 192, 192)).astype(np.float32)
     assert probing._moving(lambda window: window[0] * np.arange(window.shape[-1]), seen, 128) is None
+    coarse = lambda window: window[0, ::2, ::2].repeat(2, 0).repeat(2, 1)  # noqa: E731 - a stride of 2 px
+    assert probing._moving(coarse, seen, 128) == (2, True)
+    assert probing._moving(lambda window: coarse(window) + 5 * window.mean(), seen, 128) == (2, False)  # and pooling

@@ -37,7 +37,7 @@ ITEM = {
             "name": "map", "tasks": ["semantic-segmentation"],
             "result": {"shape": [-1, 3, 64, 64], "dim_order": ["batch", "class", "height", "width"]},
             "classification:classes": [
-                {"value": 2, "name": "roof", "color_hint": "C8422E"}, {"value": 0, "name": "land"},
+                {"value": 2, "name": "a_roof", "title": "roof", "color_hint": "C8422E"}, {"value": 0, "name": "land"},
                 {"value": 1, "name": "water"},
             ],
         }],
