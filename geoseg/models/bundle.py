@@ -151,6 +151,8 @@ def _described(path: Path, text: bytes) -> tuple[ModelSpec, Weights]:
         weights = Weights.model_validate(content.pop("weights"))
         kind = ModelSpec
         return ModelSpec.model_validate(content), weights
+    except ModelError:
+        raise
     except ValidationError as error:
         where = "weights." if kind is Weights else ""
         raise ModelError(f"{path}: {where}{in_words(kind, error)}") from error

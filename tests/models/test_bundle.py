@@ -197,7 +197,7 @@ def test_a_description_that_is_cut_off_or_something_else(folder, text):
     [
         (
             lambda c: c.update(schema_version=3),
-            "schema_version 3 is of a newer geoseg; .* reads 1 to 2",
+            r"^[^(]+: schema_version 3 is of a newer geoseg; .* reads 1 to 2",
         ),
         (lambda c: c.update(schema_version=0), "schema_version: .*2"),
         (lambda c: c.update(schema_version=1), "schema_version: 1: choose 2"),
