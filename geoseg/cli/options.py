@@ -53,6 +53,9 @@ TrainingConfig = Annotated[str, typer.Argument(metavar="CONFIG", help="A YAML fi
 DataFolder = Annotated[
     Path | None, typer.Option("--data", help="Folder where the config's data paths start (default: data_folder).")
 ]
+DryRun = Annotated[
+    bool, typer.Option("-n", "--dry-run", help="Print the plan, memory with it, as JSON, and do nothing.")
+]
 JsonOut = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 

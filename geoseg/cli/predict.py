@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from geoseg.cli.options import Output, SceneFlags, TalkFlags, spread
+from geoseg.cli.options import DryRun, Output, SceneFlags, TalkFlags, spread
 from geoseg.cli.stopping import stoppable
 from geoseg.cli.table import print_result
 from geoseg.config.parse import parse_config
@@ -26,9 +26,6 @@ Models = Annotated[
         help="A model bundle's folder, or a name that geoseg models lists; several are averaged.",
         show_default=False,
     ),
-]
-DryRun = Annotated[
-    bool, typer.Option("-n", "--dry-run", help="Print windows, chunks, memory and disk as JSON, and do nothing.")
 ]
 DEFAULT_MODEL = "buildings"
 

@@ -1,12 +1,13 @@
 """geoseg prompt: what is clicked on, boxed or outlined becomes objects."""
 
+import json
 import logging
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from geoseg.cli.options import Output, Overwrite, SceneFlags, TalkFlags, spread
+from geoseg.cli.options import DryRun, Output, Overwrite, SceneFlags, TalkFlags, spread
 from geoseg.config.parse import parse_config
 from geoseg.config.prompts import PromptConfig
 from geoseg.disk.places import refuse_file
@@ -34,6 +35,7 @@ def prompt(
     output: Output,
     talk: TalkFlags,
     overwrite: Overwrite = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Answer prompts, points, boxes and polygons, with the objects that a promptable model sees there.
 
@@ -44,14 +46,20 @@ def prompt(
     usage = f"{files[0]}: name the scene, then the prompts: geoseg prompt SCENE PROMPTS"
     of_scene = scene.before(files if options.everything else files[:-1], usage)
     content = {**of_scene, "prompts": prompts, "model": model, "out": str(output)}
-    start(parse_config(PromptConfig, {**content, "options": options, "run": run}, where="flags"), talk, overwrite)
+    config = parse_config(PromptConfig, {**content, "options": options, "run": run}, where="flags")
+    start(config, talk, overwrite=overwrite, dry_run=dry_run)
 
 
-def start(config: PromptConfig, talk: TalkFlags, overwrite: bool) -> None:
-    """Run a config's recipe and print what it made."""
+def start(config: PromptConfig, talk: TalkFlags, *, overwrite: bool, dry_run: bool) -> None:
+    """Run a config's recipe and print what it made, or print its plan."""
     out = Path(config.out)
     for name in FILES:
         refuse_file(out / name, overwrite=overwrite, inputs=filter(None, (*config.scene, config.prompts)))
+    if dry_run:
+        from geoseg.jobs.prompt import plan
+
+        print(json.dumps(plan(config.open(), config.model, options=config.options, run=config.run), indent=1))
+        return
     from geoseg.pipelines import prompt as recipe
 
     with talk.listener() as listen:

@@ -6,16 +6,16 @@ from typing import Annotated
 
 import typer
 
-from geoseg.cli import batch, prompt
+from geoseg.cli import batch, prompt, segment
 from geoseg.cli import train as training
-from geoseg.cli.options import AllowFactory, AllowNetwork, Overwrite, TalkFlags, spread, target
-from geoseg.cli.predict import DryRun, start
+from geoseg.cli.options import AllowFactory, AllowNetwork, DryRun, Overwrite, TalkFlags, spread, target
+from geoseg.cli.predict import start
 from geoseg.config.batches import BatchConfig
 from geoseg.config.load import load_config
 from geoseg.config.permissions import Allowed
 from geoseg.config.prompts import PromptConfig
+from geoseg.config.segments import SegmentConfig
 from geoseg.config.trainings import TrainConfig
-from geoseg.errors import ConfigError
 
 
 @spread
@@ -39,17 +39,19 @@ def run(
     changes = {k: v for k, v in {"scene": scene, "out": output and str(output)}.items() if v}
     allowed = Allowed(factory=allow_factory, network=allow_network, clusters=allow_network)
     loaded = load_config(config, changes=changes, allowed=allowed)
-    if isinstance(loaded, BatchConfig):
-        batch.start(loaded.with_options(overwrite=overwrite or loaded.each.options.overwrite), talk, dry_run=dry_run)
-    elif isinstance(loaded, PromptConfig):
-        if dry_run:
-            raise ConfigError(f"{config}: job: prompt; there is no plan of it to print")
-        prompt.start(loaded, talk, overwrite=overwrite)
-    elif not isinstance(loaded, TrainConfig):
-        options = replace(loaded.options, overwrite=overwrite or loaded.options.overwrite)
-        start(loaded.model_copy(update={"options": options}), talk, dry_run=dry_run)
-    elif dry_run:
-        training.print_plan(loaded)
-    else:
-        with talk.listener() as listen:
-            training.run(loaded, overwrite=overwrite, listen=listen, allow_network=allow_network)
+    match loaded:
+        case BatchConfig():
+            again = loaded.with_options(overwrite=overwrite or loaded.each.options.overwrite)
+            batch.start(again, talk, dry_run=dry_run)
+        case PromptConfig():
+            prompt.start(loaded, talk, overwrite=overwrite, dry_run=dry_run)
+        case SegmentConfig():
+            segment.start(loaded, overwrite=overwrite, dry_run=dry_run)
+        case TrainConfig() if dry_run:
+            training.print_plan(loaded)
+        case TrainConfig():
+            with talk.listener() as listen:
+                training.run(loaded, overwrite=overwrite, listen=listen, allow_network=allow_network)
+        case _:
+            options = replace(loaded.options, overwrite=overwrite or loaded.options.overwrite)
+            start(loaded.model_copy(update={"options": options}), talk, dry_run=dry_run)

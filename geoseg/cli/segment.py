@@ -1,11 +1,15 @@
 """geoseg segment: a scene is cut into superpixels."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from geoseg.cli.options import Overwrite, SceneFlags, named_path, spread, target
+from geoseg.cli.options import DryRun, Overwrite, SceneFlags, named_path, spread, target
+from geoseg.config.parse import parse_config
+from geoseg.config.segments import SegmentConfig
+from geoseg.disk.places import vector_target
 from geoseg.options.run import EngineOptions
 from geoseg.options.segment import SegmentOptions
 
@@ -25,16 +29,26 @@ def segment(
     options: SegmentOptions,
     run: EngineOptions,
     overwrite: Overwrite = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Cut a scene into superpixels: polygons with the mean of every band, ready to be labelled by a click.
 
     Nothing is learnt. Tiles change nothing: there is no seam.
     """
-    from geoseg.disk.places import vector_target
+    content = {**scene.as_config(), "out": str(out), "raster": raster and str(raster), "options": options, "run": run}
+    start(parse_config(SegmentConfig, content, where="flags"), overwrite=overwrite, dry_run=dry_run)
 
-    path = vector_target(out, overwrite=overwrite, inputs=scene.files or [])
-    from geoseg.jobs.segment import segment as cut
 
-    count = cut(scene.open(), path, raster, options=options, run=run, overwrite=overwrite)
-    for name in (path, *([] if raster is None else [raster])):
+def start(config: SegmentConfig, *, overwrite: bool, dry_run: bool) -> None:
+    """Run a config's recipe and print what it made, or print its plan."""
+    path = vector_target(Path(config.out), overwrite=overwrite, inputs=config.scene)
+    if dry_run:
+        from geoseg.jobs.segment import plan
+
+        print(json.dumps(plan(config.open(), options=config.options, run=config.run), indent=1))
+        return
+    from geoseg.pipelines import segment as recipe
+
+    count = recipe.run(config, overwrite=overwrite)
+    for name in (path, *([] if config.raster is None else [config.raster])):
         print(f"{name}: {count} superpixels")

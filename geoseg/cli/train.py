@@ -15,6 +15,7 @@ from geoseg.cli.options import (
     AllowFactory,
     AllowNetwork,
     DataFolder,
+    DryRun,
     Overwrite,
     TalkFlags,
     TrainingConfig,
@@ -38,9 +39,6 @@ if TYPE_CHECKING:
     from geoseg.training.spec import TrainSpec
 
 log = logging.getLogger(__name__)
-DryRun = Annotated[
-    bool, typer.Option("-n", "--dry-run", help="Print the memory that it takes as JSON, and do nothing.")
-]
 STATE_FOLDER = ".train"  # what a training goes on from, as long as it is not at its end
 MODEL_FILE, WEIGHTS_FILE, TABLE_FILE, PLOT_FILE = "model.json", "weights.safetensors", "metrics.csv", "training.png"
 SPLIT_FILE, EXAMPLES_FILE = "split.gpkg", "examples.png"

@@ -180,7 +180,7 @@ def opened(
     with open_engine(run) as engine, library().one_thread_per_network():
         site = engine.site(options.device)
         job = _job(scene, bundle, site, options)
-        _refuse_if_large(job, site, run)
+        _memory_bytes(job, site, allowed=site.budget_bytes(run.memory_bytes))
         folder = embeddings_folder() if options.embeddings is None else Path(options.embeddings)
         cache = Embeddings(folder.absolute(), job.fingerprint, options.cache_bytes)
         asking = Asking(job=job, embeddings=cache, alternatives=options.alternatives)
@@ -226,21 +226,39 @@ def _job(scene: Scene, bundle: ModelBundle, site: Site, options: PromptOptions) 
     )
 
 
-def _refuse_if_large(job: Job, site: Site, run: EngineOptions) -> None:
-    """Raise MemoryBudgetError where embedding windows takes more than is allowed."""
+def plan(
+    scene: Scene, model: ModelBundle | str | Path, *, options: PromptOptions, run: EngineOptions
+) -> dict[str, int]:
+    """Return what asking takes: windows of the scene, their side, and bytes of memory, needed and allowed.
+
+    One embedding for a lane is held at a time. Raises what ``answer`` raises before it reads prompts.
+    """
+    with opened(scene, model, options, run) as (engine, asking):
+        job, site = asking.job, engine.site(options.device)
+        allowed = site.budget_bytes(run.memory_bytes)
+        return {
+            "windows": job.windows.count,
+            "window_px": job.spec.window_px,
+            "memory_bytes": _memory_bytes(job, site, allowed=allowed),
+            "allowed_bytes": allowed,
+        }
+
+
+def _memory_bytes(job: Job, site: Site, *, allowed: int) -> int:
+    """Return what a process that embeds windows needs; raises MemoryBudgetError where that is more than ``allowed``."""
     spec, bundle = job.spec, job.bundles[0]
     live = 0 if spec.probed is None else int(LIVE_SHARE * spec.probed.live_bytes)
     rows, cols = job.resampling.scale
     read_px = spec.window_px**2 / (rows * cols)
     of_bands = len(spec.bands) * (2 * np.dtype(job.scene.dtype).itemsize + 12)
     lane = live + int(read_px * of_bands) + spec.window_px**2 * WINDOW_BYTES + LANE_BYTES
-    planned = BASE_BYTES + weights_bytes([bundle.weights.bytes]) + site.lanes * lane + GDAL_CACHE_BYTES
-    budget = site.budget_bytes(run.memory_bytes)
-    if planned > budget:
+    needed = BASE_BYTES + weights_bytes([bundle.weights.bytes]) + site.lanes * lane + GDAL_CACHE_BYTES
+    if needed > allowed:
         raise MemoryBudgetError(
-            f"embedding windows of {job.scene.name} with {spec.name} needs {planned / MIB:.0f} MiB, but "
-            f"{budget / MIB:.0f} MiB are allowed; allow more with --memory, or take fewer lanes"
+            f"embedding windows of {job.scene.name} with {spec.name} needs {needed / MIB:.0f} MiB, but "
+            f"{allowed / MIB:.0f} MiB are allowed; allow more with --memory, or take fewer lanes"
         )
+    return needed
 
 
 def _answered(

@@ -6,6 +6,7 @@ same command goes on.
 
 import hashlib
 import json
+import math
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
@@ -102,16 +103,11 @@ def segment(
         if raster.suffix.lower() not in (".tif", ".tiff"):
             raise ConfigError(f"raster {raster}: is written as a GeoTIFF; name it .tif")
         refuse_file(raster, overwrite=overwrite, inputs=scene.files)
-    rules = SuperpixelRules(options.method, options.spacing_px, options.compactness)
-    height, width = scene.grid.shape
-    if -(-height // rules.spacing_px) * -(-width // rules.spacing_px) > MOST_SUPERPIXELS:
-        raise ConfigError(
-            f"spacing-px {rules.spacing_px}: gives more than {MOST_SUPERPIXELS} superpixels; take larger ones"
-        )
+    rules = _rules(scene, options)
     path.parent.mkdir(parents=True, exist_ok=True)
     with open_engine(run) as engine, ExitStack() as held:
         resources = engine.resources()
-        _refuse_if_large(scene, rules, resources.lanes, resources.budget_bytes(run.memory_bytes))
+        _memory_bytes(scene, rules, lanes=resources.lanes, allowed=resources.budget_bytes(run.memory_bytes))
         cutting = Cutting.beside(path, SceneAsBytes.of(scene), rules)
         held.enter_context(locked(cutting.folder / LOCK_FILE, of=path))
         parts = dict(zip(cutting.tiles(), engine.map(partial(_cut, cutting), cutting.tiles()), strict=True))
@@ -126,15 +122,44 @@ def segment(
     return count
 
 
-def _refuse_if_large(scene: Scene, rules: SuperpixelRules, lanes: int, budget: int) -> None:
+def plan(scene: Scene, *, options: SegmentOptions, run: EngineOptions) -> dict[str, int]:
+    """Return what cutting a scene takes: superpixels at most, tiles, and bytes of memory, needed and allowed.
+
+    Raises ConfigError and MemoryBudgetError as ``segment``.
+    """
+    rules = _rules(scene, options)
+    with open_engine(run) as engine:
+        resources = engine.resources()
+        allowed = resources.budget_bytes(run.memory_bytes)
+        needed = _memory_bytes(scene, rules, lanes=resources.lanes, allowed=allowed)
+    tiles = sum(1 for _ in scene.grid.box.blocks(SIDE_PX))
+    return {"cells": _cells(scene, rules), "tiles": tiles, "memory_bytes": needed, "allowed_bytes": allowed}
+
+
+def _rules(scene: Scene, options: SegmentOptions) -> SuperpixelRules:
+    rules = SuperpixelRules(options.method, options.spacing_px, options.compactness)
+    if _cells(scene, rules) > MOST_SUPERPIXELS:
+        raise ConfigError(
+            f"spacing-px {rules.spacing_px}: gives more than {MOST_SUPERPIXELS} superpixels; take larger ones"
+        )
+    return rules
+
+
+def _cells(scene: Scene, rules: SuperpixelRules) -> int:
+    return math.prod(-(-side // rules.spacing_px) for side in scene.grid.shape)
+
+
+def _memory_bytes(scene: Scene, rules: SuperpixelRules, *, lanes: int, allowed: int) -> int:
+    """Return what a process needs; raises MemoryBudgetError where that is more than ``allowed``."""
     height, width = (min(SIDE_PX + 2 * rules.halo_px, side) for side in scene.grid.shape)
     of_bands = len(scene.bands) * (2 * np.dtype(scene.dtype).itemsize + 9)  # as stored, as floats twice, as bytes
-    planned = PLAIN_BASE_BYTES + lanes * (height * width * (PX_BYTES + of_bands) + GDAL_CACHE_BYTES)
-    if planned > budget:
+    needed = PLAIN_BASE_BYTES + lanes * (height * width * (PX_BYTES + of_bands) + GDAL_CACHE_BYTES)
+    if needed > allowed:
         raise MemoryBudgetError(
-            f"superpixels of {scene.name} need {planned / MIB:.0f} MiB, but {budget / MIB:.0f} MiB are allowed; "
+            f"superpixels of {scene.name} need {needed / MIB:.0f} MiB, but {allowed / MIB:.0f} MiB are allowed; "
             f"allow more with --memory, take fewer lanes, or a smaller --spacing-px"
         )
+    return needed
 
 
 def _cut(cutting: Cutting, tile: Box) -> Path:

@@ -224,6 +224,9 @@ def test_the_command_writes_objects_and_says_what_it_skipped(scene, bundles, row
     command = ["prompt", scene, prompts, "-m", str(bundles / "sam2"), "-o", str(tmp_path / "out"), "-q"]
     command += ["--embeddings", str(tmp_path / "cache"), "--engine", "sync"]
     assert main(command) == 3
+    assert main([*command, "--dry-run"]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert plan["windows"] > 0 < plan["memory_bytes"] <= plan["allowed_bytes"]
     assert not (tmp_path / "out").exists()
     assert main([*command, "--skip-bad"]) == 0
     record = json.loads((tmp_path / "out" / "run.json").read_text())

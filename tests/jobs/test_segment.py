@@ -1,5 +1,7 @@
 """geoseg segment: the superpixels of the whole scene, whatever its tiles, as a raster and as polygons."""
 
+import json
+
 import geopandas as gpd
 import numpy as np
 import pytest
@@ -111,3 +113,23 @@ def test_what_cannot_be_cut_is_refused_and_nothing_is_left(scene, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["empty.tif"]
     assert main(["segment", str(empty), "-o", str(empty)]) == 2  # no file of polygons
     assert main(["segment", str(empty), "-o", str(tmp_path / "s.gpkg"), "--spacing-px", "2"]) == 2
+
+
+def test_a_config_cuts_what_the_command_does_and_both_tell_their_plan(scene, tmp_path, capsys):
+    flags = ["segment", scene.files[0], "--bands", "red,nir", "--spacing-px", str(SPACING), "--engine", "sync"]
+    (tmp_path / "c.yaml").write_text(
+        f"job: segment\nscene: {scene.files[0]}\nbands: red,nir\nout: s.gpkg\nraster: s.tif\n"
+        f"options: {{spacing_px: {SPACING}}}\nrun: {{engine: sync}}\n"
+    )
+    commands = ([*flags, "-o", str(tmp_path / "f.gpkg")], ["run", str(tmp_path / "c.yaml")])
+    plans = []
+    for command in commands:
+        assert main([*command, "--dry-run"]) == 0
+        plans.append(json.loads(capsys.readouterr().out))
+    assert plans[0].items() >= {"cells": 20 * 18, "tiles": 1}.items()
+    assert plans[0]["memory_bytes"] == plans[1]["memory_bytes"] < plans[0]["allowed_bytes"]
+    assert [p.name for p in tmp_path.iterdir()] == ["c.yaml"]
+    for command in commands:
+        assert main(command) == 0
+    assert (tmp_path / "s.gpkg").read_bytes() == (tmp_path / "f.gpkg").read_bytes()
+    assert (tmp_path / "s.tif").is_file()
