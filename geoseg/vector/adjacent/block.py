@@ -13,6 +13,7 @@ from geoseg.vector.adjacent.split import Split, cut_along, split_block
 from geoseg.vector.adjacent.traced_borders import trace_borders
 from geoseg.vector.fit.fit import UNCHANGED, fit_rings
 from geoseg.vector.pixels.components import Components
+from geoseg.vector.pixels.cuts import on_cut
 from geoseg.vector.pixels.places import SIMPLIFY_PX, moved, rounded, uncrossed
 from geoseg.vector.pixels.rings import Rings
 from geoseg.vector.pixels.runs import Runs
@@ -71,6 +72,7 @@ def find_block(
     tolerance_units: float,
     penalty: float,
     origin: tuple[int, int],
+    cuts: NDArray[np.object_],
 ) -> Block:
     """Return the buildings of a component that holds several, as polygons that share their walls.
 
@@ -80,6 +82,7 @@ def find_block(
     scale: (2,) factors that make pixels units of detail.
     tolerance: how near each building must be to its contour; None to cut the outline along the traced borders.
     tolerance_units, penalty: of the fit, see ``fit_rings``.
+    cuts: where the component is cut off, see ``cut_lines``.
     """
     row0, col0, row1, col1 = box
     crop = labels[row0:row1, col0:col1]
@@ -98,8 +101,8 @@ def find_block(
     elif tolerance is None:
         split = _cut_edges(outline, contours, traced, anchors)
     else:
-        fitted, kept = _fit_contours(contours, scale, tolerance, tolerance_units, penalty)
-        split = split_block(fitted, contours, anchors, scale=scale, tolerance=tolerance)
+        fitted, kept = _fit_contours(contours, scale, tolerance, tolerance_units, penalty, cuts)
+        split = split_block(fitted, contours, anchors, scale=scale, tolerance=tolerance, cuts=cuts)
         split = replace(split, unchanged=split.unchanged | kept)
     return Block(
         anchors=anchors,
@@ -116,12 +119,14 @@ def _fit_contours(
     tolerance: Tolerance,
     tolerance_units: float,
     penalty: float,
+    cuts: NDArray[np.object_],
 ) -> tuple[NDArray[np.object_], NDArray[np.bool_]]:
     """Fit each contour by itself; return the polygons, valid, and which of them nothing fits, (M,) each."""
     rings = Rings.of(contours)
     all_of_them = np.ones(len(rings), np.bool_)
     scales = np.tile(scale, (len(rings), 1))
-    fitted = fit_rings(rings, all_of_them, scale=scales, tolerance=tolerance_units, penalty=penalty)
+    cut = on_cut(rings.places, cuts)
+    fitted = fit_rings(rings, all_of_them, scale=scales, tolerance=tolerance_units, penalty=penalty, cut=cut)
     polygons = uncrossed(rings.redrawn(fitted.xy, fitted.start).polygons(all_of_them))
     unfitted = fitted.status[rings.parent < 0] == UNCHANGED
     for i in np.flatnonzero(unfitted):

@@ -22,6 +22,7 @@ from geoseg.vector.adjacent.borders import Borders, border_length
 from geoseg.vector.adjacent.directions import SQUARE, directions_of
 from geoseg.vector.adjacent.edges import edges_of
 from geoseg.vector.fit.walls import turn
+from geoseg.vector.pixels.cuts import NO_CUTS, on_cut
 
 REACH = 1.0  # units within which both ends of a wall must be of a line to lie on it
 FACING = 2.0  # the same where the line is that of a wall between two buildings that touch along it
@@ -47,11 +48,11 @@ def join_walls(polygons: NDArray[np.object_], borders: Borders) -> NDArray[np.ob
 
 
 def gather_corners(
-    polygons: NDArray[np.object_], fixed: NDArray[np.bool_]
+    polygons: NDArray[np.object_], fixed: NDArray[np.bool_], cuts: NDArray[np.object_] = NO_CUTS
 ) -> tuple[NDArray[np.object_], NDArray[np.bool_]]:
     """Return the polygons, (M,) in units, with near corners where that of the longest walls is, and which cannot be so.
 
-    fixed: (M,) polygons that keep their corners.
+    fixed: (M,) polygons that keep their corners. cuts: lines on which corners stay, see ``cut_lines``.
     """
     walls, building, first, owner = edges_of(polygons)
     after = np.hypot(*(walls[:, 2:] - walls[:, :2]).T)
@@ -59,7 +60,7 @@ def gather_corners(
     before[first[:-1]] = after[first[1:] - 1]
     corners = walls[:, :2]
     _, place = np.unique(corners, axis=0, return_inverse=True)
-    stays = np.isin(place, place[fixed[building]])
+    stays = np.isin(place, place[fixed[building]]) | on_cut(corners, cuts)
     same = _same_corner(np.minimum(before, after), stays, *_near(shapely.points(corners), SAME_CORNER))
     out = _redrawn(polygons, corners[same], first, owner)
     moved = np.bincount(building, weights=(corners != corners[same]).any(axis=1), minlength=len(polygons)) > 0

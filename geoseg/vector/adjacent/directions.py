@@ -11,21 +11,28 @@ import shapely
 from numba import njit
 from numpy.typing import NDArray
 
-from geoseg.vector.adjacent.edges import edges_of
+from geoseg.vector.adjacent.edges import Edges, edges_of
 from geoseg.vector.adjacent.tolerance import ious
 from geoseg.vector.fit.walls import turn
+from geoseg.vector.pixels.cuts import NO_CUTS, on_cut
 
 TURN = 0.2  # radians by which a building may turn
 LOSS = 0.02  # IoU with its contour that this may cost
 SQUARE = 0.03  # radians from a building's direction within which a wall is along or square to it
+ALONG = 0.5  # units of a cut within which a wall lies along it
 BINS = 180  # of directions, half a degree wide
 
 
-def align(polygons: NDArray[np.object_], contours: NDArray[np.object_]) -> NDArray[np.object_]:
-    """Return the polygons, (M,), turned to common directions where they fit their contours as well so."""
+def align(
+    polygons: NDArray[np.object_], contours: NDArray[np.object_], cuts: NDArray[np.object_] = NO_CUTS
+) -> NDArray[np.object_]:
+    """Return the polygons, (M,), turned to common directions where they fit their contours as well so.
+
+    cuts: lines of no direction, see ``cut_lines``.
+    """
     out, apart = polygons.copy(), np.ones(len(polygons), np.bool_)
-    edges = edges_of(polygons)
-    direction, weight = directions_of(edges.ends, edges.building, len(polygons))
+    walls = seen_walls(edges_of(polygons), cuts)
+    direction, weight = directions_of(walls.ends, walls.building, len(polygons))
     while apart.any():
         left = np.flatnonzero(apart)
         mode = left[np.argmax(_votes(direction[left], weight[left]))]
@@ -38,6 +45,14 @@ def align(polygons: NDArray[np.object_], contours: NDArray[np.object_]) -> NDArr
         out[near[good]] = turned[good]
         apart[near[good]] = False
     return out
+
+
+def seen_walls(edges: Edges, cuts: NDArray[np.object_]) -> Edges:
+    """Return the walls that do not lie along a cut; their rings are not told."""
+    if len(cuts) == 0:
+        return edges
+    seen = ~(on_cut(edges.ends[:, :2], cuts, ALONG) & on_cut(edges.ends[:, 2:], cuts, ALONG))
+    return edges._replace(ends=edges.ends[seen], building=edges.building[seen])
 
 
 def _votes(direction: NDArray[np.float64], weight: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 
 from geoseg.vector.adjacent.borders import borders_between
 from geoseg.vector.adjacent.common_walls import gather_corners, join_walls
-from geoseg.vector.adjacent.directions import align
+from geoseg.vector.adjacent.directions import ALONG, align, seen_walls
+from geoseg.vector.adjacent.edges import edges_of
 from geoseg.vector.adjacent.faces import (
     PENDING,
     UNASSIGNED,
@@ -38,6 +39,7 @@ from geoseg.vector.adjacent.faces import (
 from geoseg.vector.adjacent.repair import Tolerance, enforce_tolerance, neighbours_of
 from geoseg.vector.adjacent.teeth import without_teeth
 from geoseg.vector.adjacent.tolerance import Closeness
+from geoseg.vector.pixels.cuts import NO_CUTS, beyond, onto_cut, straight_on
 from geoseg.vector.pixels.places import SUBPIXELS, moved, rings_of, rounded
 
 PLAIN = 0.8  # units: root of the area of a triangle that is no corner once walls are shared
@@ -84,23 +86,26 @@ def split_block(
     *,
     scale: NDArray[np.float64],
     tolerance: Tolerance | None = None,
+    cuts: NDArray[np.object_] = NO_CUTS,
 ) -> Split:
     """Return the buildings of a block as a coverage, from polygons fitted to their ``contours`` one by one, both (M,).
 
     anchors: (M, 2) a point deep inside each building.
     scale: (2,) factors that make pixels units of detail.
+    cuts: lines along which the block is cut off, see ``cut_lines``; polygons reach up to them and no farther.
 
     The polygons have no gap and no overlap, and a shift by whole pixels changes no bit of them. A building that is out
     of ``tolerance`` keeps its contour, which is cut out of its neighbours.
     """
     corner = np.floor(shapely.bounds(shapely.multipolygons(contours))[:2])
     places = anchors - corner
-    contours, fitted = moved(contours, -corner), moved(fitted, -corner)
-    shared = _shared(fitted, contours, scale, tolerance)
-    covered = _gathered(_covered(shared, contours, places, float(1 / np.sqrt(scale.prod()))), scale)
-    covered = _blunted(covered, contours, scale, tolerance)
+    contours, fitted, cuts = moved(contours, -corner), moved(fitted, -corner), straight_on(moved(cuts, -corner))
+    shared = _shared(fitted, contours, scale, tolerance, cuts)
+    covered = _covered(shared, contours, places, float(1 / np.sqrt(scale.prod())), cuts)
+    cuts = shapely.transform(cuts, lambda xy: xy * scale)
+    covered = _blunted(_gathered(covered, scale, cuts), contours, scale, tolerance, cuts)
     checked = enforce_tolerance(covered, contours, places, tolerance)
-    direction = [_direction(shapely.transform(p, lambda xy: xy * scale)) for p in checked.polygons]
+    direction = [_direction(shapely.transform(p, lambda xy: xy * scale), cuts) for p in checked.polygons]
     return Split(
         polygons=moved(checked.polygons, corner),
         contours=moved(contours, corner),
@@ -111,11 +116,15 @@ def split_block(
 
 
 def _shared(
-    fitted: NDArray[np.object_], contours: NDArray[np.object_], scale: NDArray[np.float64], tolerance: Tolerance | None
+    fitted: NDArray[np.object_],
+    contours: NDArray[np.object_],
+    scale: NDArray[np.float64],
+    tolerance: Tolerance | None,
+    cuts: NDArray[np.object_],
 ) -> NDArray[np.object_]:
     """Return the polygons, (M,), with walls and corners in common as far as the tolerance allows."""
-    drawn, seen = (shapely.transform(shapes, lambda xy: xy * scale) for shapes in (fitted, contours))
-    aligned = align(drawn, seen)
+    drawn, seen, ends = (shapely.transform(shapes, lambda xy: xy * scale) for shapes in (fitted, contours, cuts))
+    aligned = align(drawn, seen, ends)
     joined = join_walls(aligned, borders_between(seen))
     gathered, _ = gather_corners(joined, np.zeros(len(joined), np.bool_))
     out, left = fitted.copy(), np.ones(len(fitted), np.bool_)
@@ -153,30 +162,40 @@ def cut_along(
 
 
 def _covered(
-    polygons: NDArray[np.object_], contours: NDArray[np.object_], places: NDArray[np.float64], unit_px: float
+    polygons: NDArray[np.object_],
+    contours: NDArray[np.object_],
+    places: NDArray[np.float64],
+    unit_px: float,
+    cuts: NDArray[np.object_],
 ) -> NDArray[np.object_]:
     """Return the polygons without overlaps and gaps, (M,), empty where one is left with nothing or in pieces."""
-    rings = [shapely.get_coordinates(ring) for ring in shapely.get_rings(polygons)]
+    outside = beyond(cuts)
+    rings = [shapely.get_coordinates(ring) for shapes in (polygons, outside) for ring in rings_of(shapes)]
     faces = enclosed_faces(rings, grid_px=SAME_LINE_PX)
     points = inner_points(faces)
     home, holder = holder_of(contours, points), holder_of(polygons, points)
     at_home = shapely.contains_xy(polygons[home], points) & (home != UNASSIGNED)
     owners = np.where(at_home, home, holder)
+    unseen = (home == UNASSIGNED) & (holder_of(outside, points) != UNASSIGNED)
     gap = (owners == UNASSIGNED) & ((home != UNASSIGNED) | (shapely.area(faces) < unit_px**2))
     owners[gap] = PENDING
+    owners[unseen] = UNASSIGNED
     owners = assign_pending(faces, in_one_piece(faces, owners, home, places), home)
     out = unions(faces, owners, len(places))
     out = shapely.transform(shapely.coverage_simplify(out, PLAIN * unit_px), rounded)
     return out if is_coverage(out[~shapely.is_empty(out)]) else np.full(len(out), shapely.Polygon())
 
 
-def _gathered(polygons: NDArray[np.object_], scale: NDArray[np.float64]) -> NDArray[np.object_]:
+def _gathered(
+    polygons: NDArray[np.object_], scale: NDArray[np.float64], cuts: NDArray[np.object_]
+) -> NDArray[np.object_]:
     """Return a coverage with near corners in one point, those of nodes among them; as it was where that is none."""
     if shapely.is_empty(polygons).any():
         return polygons
-    units, fixed = shapely.transform(polygons, lambda xy: xy * scale), np.zeros(len(polygons), np.bool_)
+    units = shapely.transform(polygons, lambda xy: onto_cut(xy * scale, cuts, ALONG))
+    fixed = np.zeros(len(polygons), np.bool_)
     for _ in range(GATHERING):
-        out, stuck = gather_corners(units, fixed)
+        out, stuck = gather_corners(units, fixed, cuts)
         out = shapely.transform(out, lambda xy: rounded(xy / scale))
         if is_coverage(out):
             return out
@@ -189,6 +208,7 @@ def _blunted(
     contours: NDArray[np.object_],
     scale: NDArray[np.float64],
     tolerance: Tolerance | None,
+    cuts: NDArray[np.object_],
 ) -> NDArray[np.object_]:
     """Return a coverage without teeth, but for those that the tolerance asks for; as it was where that is none."""
     if shapely.is_empty(polygons).any():
@@ -196,7 +216,7 @@ def _blunted(
     units, kept = shapely.transform(polygons, lambda xy: xy * scale), np.zeros(len(polygons), np.bool_)
     near = None if tolerance is None else tolerance.allows(polygons, contours)
     for _ in range(GATHERING):
-        out = without_teeth(units, kept)
+        out = without_teeth(units, kept, cuts)
         if out is units:
             break
         out = shapely.transform(shapely.coverage_simplify(out, PLAIN), lambda xy: rounded(xy / scale))
@@ -213,9 +233,12 @@ def _blunted(
     return polygons
 
 
-def _direction(polygon: shapely.Polygon) -> float:
+def _direction(polygon: shapely.Polygon, cuts: NDArray[np.object_]) -> float:
     """Return the direction of a polygon's walls in units, radians; NaN where they are not at right angles."""
-    edges = np.concatenate([np.diff(shapely.get_coordinates(ring), axis=0) for ring in shapely.get_rings(polygon)])
+    ends = seen_walls(edges_of(np.array([polygon])), cuts).ends
+    if len(ends) == 0:
+        return np.nan
+    edges = ends[:, 2:] - ends[:, :2]
     length, angle = np.hypot(*edges.T), np.arctan2(edges[:, 1], edges[:, 0])
     longest = angle[np.argmax(length)]
     off = np.abs((angle - longest + np.pi / 4) % (np.pi / 2) - np.pi / 4)

@@ -13,18 +13,21 @@ from geoseg.vector.adjacent.faces import (
     inner_points,
     unions,
 )
+from geoseg.vector.pixels.cuts import NO_CUTS, on_cut
 
 SHARP = np.radians(40)  # angle between the walls of a tip
 WIDEST = 2.0  # units across the foot of a tooth: what is wider is part of the building
 
 
-def without_teeth(polygons: NDArray[np.object_], kept: NDArray[np.bool_]) -> NDArray[np.object_]:
+def without_teeth(
+    polygons: NDArray[np.object_], kept: NDArray[np.bool_], cuts: NDArray[np.object_] = NO_CUTS
+) -> NDArray[np.object_]:
     """Return a coverage, (M,), in units of detail, without the teeth of buildings that are not ``kept``, (M,).
 
     A tooth ends where the shorter of its two walls does. It goes to the neighbour that it shares most wall with, and
-    is left out where it stands free.
+    is left out where it stands free. cuts: lines on which a tip is none, see ``cut_lines``.
     """
-    teeth = [tooth for p, keep in zip(polygons, kept, strict=True) if not keep for tooth in _teeth(p)]
+    teeth = [tooth for p, keep in zip(polygons, kept, strict=True) if not keep for tooth in _teeth(p, cuts)]
     if not teeth:
         return polygons
     rings = [shapely.get_coordinates(ring) for ring in shapely.get_rings(polygons)]
@@ -37,7 +40,7 @@ def without_teeth(polygons: NDArray[np.object_], kept: NDArray[np.bool_]) -> NDA
     return unions(faces, owners, len(polygons))
 
 
-def _teeth(polygon: shapely.Polygon) -> list[shapely.Polygon]:
+def _teeth(polygon: shapely.Polygon, cuts: NDArray[np.object_]) -> list[shapely.Polygon]:
     """Return the triangles of a polygon's thin tips."""
     found = []
     for ring in shapely.get_rings(polygon):
@@ -46,7 +49,8 @@ def _teeth(polygon: shapely.Polygon) -> list[shapely.Polygon]:
         near, far = np.hypot(*back.T), np.hypot(*ahead.T)
         length = np.minimum(near, far)
         angle = np.arccos(np.clip((back * ahead).sum(axis=1) / (near * far), -1, 1))
-        for k in np.flatnonzero((angle < SHARP) & (2 * length * np.sin(angle / 2) < WIDEST)):
+        thin = (angle < SHARP) & (2 * length * np.sin(angle / 2) < WIDEST) & ~on_cut(xy, cuts)
+        for k in np.flatnonzero(thin):
             foot = [xy[k] + length[k] * side[k] / size[k] for side, size in ((back, near), (ahead, far))]
             tooth = shapely.Polygon([xy[k], *foot])
             if tooth.is_valid and polygon.contains(tooth.representative_point()):

@@ -29,7 +29,7 @@ def find_corners(ring: Ring, walls: Walls, axes: Axes, jog_px: float) -> tuple[N
     corners, wall_of = np.empty((2 * count, 2)), np.empty(2 * count, np.int64)
     while count >= 3:
         _fit_lines(ring, walls, axes, count, angle, offset)
-        _shift_ends(ring, walls, count, angle, offset)
+        _shift_ends(ring, walls, len(axes.angle), count, angle, offset)
         _fit_lines(ring, walls, axes, count, angle, offset)
         same = _sidestep_of_noise(walls, len(axes.angle), count, angle, offset, jog_px)
         if same >= 0:
@@ -38,12 +38,16 @@ def find_corners(ring: Ring, walls: Walls, axes: Axes, jog_px: float) -> tuple[N
             count = _remove(walls, count, after)
             continue
         k = _meet(ring, walls, len(axes.angle), count, angle, offset, jog_px, corners, wall_of)
-        vanished = _shortest(corners, wall_of, k, count, angle)
+        vanished = _shortest(corners, wall_of, k, walls, len(axes.angle), count, angle)
         if vanished < 0:
             return corners[:k].copy(), count
-        half = (walls.end[vanished] - walls.begin[vanished]) // 2
-        walls.end[(vanished - 1) % count] += half
-        walls.begin[(vanished + 1) % count] -= walls.end[vanished] - walls.begin[vanished] - half
+        before, after = (vanished - 1) % count, (vanished + 1) % count
+        whole = walls.end[vanished] - walls.begin[vanished]
+        half = whole // 2
+        if walls.axis[before] > len(axes.angle) or walls.axis[after] > len(axes.angle):  # a cut remains what it is
+            half = 0 if walls.axis[before] > len(axes.angle) else whole
+        walls.end[before] += half
+        walls.begin[after] -= whole - half
         count = _remove(walls, count, vanished)
     return corners[:0].copy(), 0
 
@@ -71,11 +75,15 @@ def _fit_lines(
 
 
 @njit(cache=True, nogil=True)
-def _shift_ends(ring: Ring, walls: Walls, count: int, angle: NDArray[np.float64], offset: NDArray[np.float64]) -> None:
-    """Move each end between two walls to where the samples change over from one line to the other."""
+def _shift_ends(
+    ring: Ring, walls: Walls, free: int, count: int, angle: NDArray[np.float64], offset: NDArray[np.float64]
+) -> None:
+    """Move each end between two walls to where the samples change over from one line to the other; none of a cut."""
     n, reach = len(ring.xy), int(REACH_PX / ring.step)
     for i in range(count):
         j = (i + 1) % count
+        if (walls.axis[i] > free) != (walls.axis[j] > free):
+            continue
         end, length = walls.end[i], walls.end[j] - walls.begin[j]
         low = max(end - reach, (walls.begin[i] + end + 1) // 2)
         high = min(end + reach, end + length // 2)
@@ -146,15 +154,24 @@ def _meet(
 
 @njit(cache=True, nogil=True)
 def _shortest(
-    corners: NDArray[np.float64], wall_of: NDArray[np.int64], k: int, count: int, angle: NDArray[np.float64]
+    corners: NDArray[np.float64],
+    wall_of: NDArray[np.int64],
+    k: int,
+    walls: Walls,
+    free: int,
+    count: int,
+    angle: NDArray[np.float64],
 ) -> int:
-    """Shortest wall below SHORTEST_WALL_PX, measured along its line (an inverted one is negative), or -1."""
+    """Shortest wall below SHORTEST_WALL_PX, measured along its line (an inverted one is negative), or -1.
+
+    A cut is as short as it is.
+    """
     shortest, at, first = SHORTEST_WALL_PX, -1, 0
     for i in range(count):
         last = first - 1 if first > 0 else k - 1  # from the last corner of the wall before to its own first one
         dx, dy = corners[first, 0] - corners[last, 0], corners[first, 1] - corners[last, 1]
         length = dx * cos(angle[i]) + dy * sin(angle[i])
-        if length < shortest:
+        if length < (shortest if walls.axis[i] <= free else min(shortest, 0.0)):
             shortest, at = length, i
         while first < k and wall_of[first] == i:
             first += 1

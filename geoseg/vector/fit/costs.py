@@ -40,7 +40,10 @@ class Axes(NamedTuple):
 
 
 class Walls(NamedTuple):
-    """Walls around a ring: sample ranges begin..end, which meet, and the axis of each; K is a direction of its own."""
+    """Walls around a ring: sample ranges begin..end, which meet, and the axis of each.
+
+    Of K axes K is a direction of its own, K + 1 a cut: where the scene, its data or the AOI end the building does not.
+    """
 
     axis: NDArray[np.int64]
     begin: NDArray[np.int64]
@@ -69,15 +72,20 @@ def corner_cost(gap_px: float) -> float:
 @njit(cache=True, nogil=True)
 def learnt_costs(ring: Ring, walls: Walls, axes: Axes) -> Costs:
     """Costs for a building that ``walls`` describe so far."""
-    squares, samples = 0.0, 0
+    squares, samples, count, walked = 0.0, 0, 0, 0
     for i in range(len(walls.axis)):
+        if walls.axis[i] > len(axes.angle):
+            continue
         s = scatter(ring, walls.begin[i], walls.end[i])
         squares += _squares(s, walls.axis[i], axes)
         samples += s.n
+        count, walked = count + 1, walked + walls.end[i] - walls.begin[i]
+    if walked == 0:
+        return first_costs(ring, MISFIT_COST)
     variance = max(squares / samples, 1e-9)
     usual = USUAL_WOBBLE_PX**2
     misfit = MISFIT_COST * min(max(usual / variance, 1 / NOISE_RANGE), NOISE_RANGE)
-    gap_px = len(ring.xy) * ring.step / max(len(walls.axis), 4)
+    gap_px = walked * ring.step / max(count, 4 * walked / len(ring.xy))
     return Costs(misfit, corner_cost(gap_px))
 
 

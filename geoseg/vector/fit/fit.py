@@ -88,15 +88,20 @@ def fit_rings(
     scale: NDArray[np.float64],
     tolerance: NDArray[np.float64] | float,
     penalty: float,
+    cut: NDArray[np.bool_] | None = None,
 ) -> FittedRings:
     """Fit the ``wanted`` rings; a hole takes its shell's direction where that is near.
 
     scale: (R, 2) factors of x and y that make the pixels square and keep their area. tolerance: (R,), or one for all:
     how far an outline may be from its contour, in scaled pixels, to which SIZE_SHARE of the root of the area is added.
-    penalty: corners that a wall off the main direction must save.
+    penalty: corners that a wall off the main direction must save. cut: (P,) the points of the rings that lie on a pixel
+    without data, see ``find_cuts``; the outline follows the line through them, and nothing else is learnt from them.
     """
     tolerances = np.broadcast_to(np.float64(tolerance), len(rings)).copy()
-    fitted = FittedRings(*_fit_rings(rings.xy, rings.start, rings.parent, wanted, scale, tolerances, float(penalty)))
+    cut = np.zeros(len(rings.xy), np.bool_) if cut is None else cut
+    fitted = FittedRings(
+        *_fit_rings(rings.xy, cut, rings.start, rings.parent, wanted, scale, tolerances, float(penalty))
+    )
     return _with_contours(fitted, rings) if (fitted.status == UNCHANGED).any() else fitted
 
 
@@ -114,6 +119,7 @@ def _with_contours(fitted: FittedRings, rings: Rings) -> FittedRings:
 @njit(cache=True, nogil=True)
 def _fit_rings(
     contours: NDArray[np.float32],
+    cut: NDArray[np.bool_],
     start: NDArray[np.int64],
     parent: NDArray[np.int32],
     wanted: NDArray[np.bool_],
@@ -138,7 +144,7 @@ def _fit_rings(
         hint = direction[parent[i]] if parent[i] >= 0 else np.nan
         for finer in FINER:
             scale_x, scale_y = finer * scale[i, 0], finer * scale[i, 1]
-            ring = sample_ring(contours[start[i] : start[i + 1]], scale_x, scale_y)
+            ring = sample_ring(contours[start[i] : start[i + 1]], cut[start[i] : start[i + 1]], scale_x, scale_y)
             outline, status[i], direction[i], between = fit_ring(ring, hint, finer * tolerance[i], penalty)
             if status[i] != UNCHANGED:
                 break
@@ -161,7 +167,7 @@ def fit_ring(
 
     Tried in this order: a circle; walls along the building's directions, of which a coarse and a fine first description
     suggest some each, and the cheaper outcome counts; walls with directions of their own. The first within the bounds
-    is taken, then a rectangle; there is no outline where all fail.
+    is taken, then a rectangle; there is no outline where all fail. What is cut off is neither circle nor rectangle.
     """
     area = signed_area(ring.xy)
     bound = tolerance + SIZE_SHARE * sqrt(abs(area))
@@ -187,7 +193,7 @@ def fit_ring(
         misfit = _checked(ring, outline, area)
         if misfit.far <= bound:
             return outline, FREE, np.nan, misfit
-        if len(directions) > 0:
+        if len(directions) > 0 and ring.cuts[-1] == 0:
             outline = _rectangle(ring, area, directions[0])
             misfit = _checked(ring, outline, area)
             if misfit.far <= bound:
@@ -215,7 +221,8 @@ def _regular(
     outline, count = find_corners(ring, walls, axes, least_jog_px(costs))
     irregular = 0.0
     for k in walls.axis[:count]:
-        irregular += axes.cost[k] if k < len(axes.angle) else axes.free
+        if k <= len(axes.angle):
+            irregular += axes.cost[k] if k < len(axes.angle) else axes.free
     status = _status(walls.axis[:count], axes)
     return Regular(outline, status, axes.angle[0], _checked(ring, outline, area), costs, irregular)
 
@@ -251,7 +258,7 @@ def _status(axis: NDArray[np.int64], axes: Axes) -> int:
     for k in axis:
         if k == len(axes.angle):
             return FREE
-        if axes.system[k] > 0:
+        if k < len(axes.angle) and axes.system[k] > 0:
             status = MULTI
     return status
 
@@ -304,7 +311,7 @@ def _circle(ring: Ring, area: float) -> NDArray[np.float64]:
     none = np.empty((0, 2))
     n, perimeter = len(ring.xy), len(ring.xy) * ring.step
     compact = perimeter * perimeter / (4 * pi * abs(area))
-    if sqrt(abs(area) / pi) < CIRCLE_RADIUS_PX or compact > CIRCLE_COMPACTNESS:
+    if sqrt(abs(area) / pi) < CIRCLE_RADIUS_PX or compact > CIRCLE_COMPACTNESS or ring.cuts[-1] > 0:
         return none
     mean_x, mean_y = centre(ring.xy)
     xx, yy, xy, p, q = 0.0, 0.0, 0.0, 0.0, 0.0

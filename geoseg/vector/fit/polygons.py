@@ -42,6 +42,7 @@ def regular_outlines(
     *,
     detail: str,
     tolerance_m: float | None,
+    cut: NDArray[np.bool_],
     diagonal_penalty: float = DIAGONAL_PENALTY,
 ) -> Outlines:
     """Fit one polygon to each wanted shell.
@@ -50,6 +51,7 @@ def regular_outlines(
     components: what the shells outline.
     detail: key of DETAIL_M.
     tolerance_m: largest distance between wall and contour; None: see ``fit_units``.
+    cut: (P,) points of the rings on pixels without data, see ``find_cuts``.
     diagonal_penalty: corners that a wall off the main direction must save.
 
     Each polygon depends on its own component alone. One that shares less than LEAST_IOU with its contour becomes the
@@ -63,6 +65,7 @@ def regular_outlines(
         scale=pixel_m / unit_m[:, None],
         tolerance=tolerance,
         penalty=diagonal_penalty,
+        cut=cut,
     )
     shells = np.flatnonzero(wanted & (rings.parent < 0))
     contours = rings.polygons(wanted)

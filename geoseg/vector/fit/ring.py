@@ -13,14 +13,19 @@ SHORT_GAP_PX = 8.0  # between breaks this close a wall may also end half-way
 TRIM_PX = (
     1.5  # blur rounds corners: this much at both ends of a wall, a quarter of it at most, tells nothing of its line
 )
+LEAST_CUT_PX = 2.0  # a shorter stretch along pixels without data is taken for a part of the building's own outline
 
 
 class Ring(NamedTuple):
-    """Samples of a contour: xy (n, 2) in pixels, ``step`` apart; sums (n + 1, 5) of x, y, xx, xy, yy so far."""
+    """Samples of a contour: xy (n, 2) in pixels, ``step`` apart; sums (n + 1, 5) of x, y, xx, xy, yy so far.
+
+    cuts: (n + 1,) how many samples so far lie where the scene, its data or the AOI cut the building off.
+    """
 
     xy: NDArray[np.float64]
     step: float
     sums: NDArray[np.float64]
+    cuts: NDArray[np.int64]
 
 
 class Scatter(NamedTuple):
@@ -35,8 +40,12 @@ class Scatter(NamedTuple):
 
 
 @njit(cache=True, nogil=True)
-def sample_ring(contour: NDArray[np.float32], scale_x: float, scale_y: float) -> Ring:
-    """Scale, resample and lightly smooth a contour, from the sample farthest from the centre on, which is a corner."""
+def sample_ring(contour: NDArray[np.float32], cut: NDArray[np.bool_], scale_x: float, scale_y: float) -> Ring:
+    """Scale, resample and lightly smooth a contour, from the sample farthest from the centre on, which is a corner.
+
+    cut: (P,) the points of the contour that lie on a pixel without data. Where there are any the ring begins at an end
+    of such a stretch.
+    """
     points = len(contour)
     xy = np.empty((points + 1, 2))
     length = 0.0
@@ -47,18 +56,25 @@ def sample_ring(contour: NDArray[np.float32], scale_x: float, scale_y: float) ->
             length += hypot(xy[i, 0] - xy[i - 1, 0], xy[i, 1] - xy[i - 1, 1])
     n = max(int(length / STEP_PX + 0.5), 8)
     step = length / n
-    samples = _resampled(xy, n, step)
-    samples = _smoothed(samples)  # takes out what single pixels add
+    samples, on_cut = _resampled(xy, cut, n, step)
+    _drop_short(on_cut, LEAST_CUT_PX / step)
+    samples = _smoothed(samples, on_cut)  # takes out what single pixels add
     x, y = centre(samples)
-    samples = _rolled(samples, farthest(samples, x, y))
-    return Ring(samples, step, _running_sums(samples))
+    start = _start(samples, on_cut, x, y)
+    samples = _rolled(samples, start)
+    cuts = np.zeros(n + 1, np.int64)
+    for i in range(n):
+        cuts[i + 1] = cuts[i] + on_cut[(start + i) % n]
+    return Ring(samples, step, _running_sums(samples), cuts)
 
 
 @njit(cache=True, nogil=True)
-def _resampled(xy: NDArray[np.float64], n: int, step: float) -> NDArray[np.float64]:
-    """Return n points along a line, from its first point on."""
+def _resampled(
+    xy: NDArray[np.float64], cut: NDArray[np.bool_], n: int, step: float
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Return n points along a line, from its first point on, and which of them lie between two that are ``cut``."""
     points = len(xy) - 1
-    samples = np.empty((n, 2))
+    samples, on_cut = np.empty((n, 2)), np.zeros(n, np.bool_)
     walked, i, part = 0.0, 0, hypot(xy[1, 0] - xy[0, 0], xy[1, 1] - xy[0, 1])
     for k in range(n):
         while walked + part < k * step and i < points - 1:
@@ -68,7 +84,36 @@ def _resampled(xy: NDArray[np.float64], n: int, step: float) -> NDArray[np.float
         share = min((k * step - walked) / part, 1.0) if part > 0 else 0.0
         samples[k, 0] = xy[i, 0] + share * (xy[i + 1, 0] - xy[i, 0])
         samples[k, 1] = xy[i, 1] + share * (xy[i + 1, 1] - xy[i, 1])
-    return samples
+        on_cut[k] = cut[i] and cut[(i + 1) % points]
+    return samples, on_cut
+
+
+@njit(cache=True, nogil=True)
+def _drop_short(marked: NDArray[np.bool_], least: float) -> None:
+    """Unmark, in place, what is marked in less than ``least`` in a row, around the ring."""
+    n, run = len(marked), 0
+    first = 0
+    while first < n and marked[first]:
+        first += 1
+    for k in range(first + 1, first + n + 1) if first < n else range(0):
+        if marked[k % n]:
+            run += 1
+            continue
+        if run < least:
+            for i in range(k - run, k):
+                marked[i % n] = False
+        run = 0
+
+
+@njit(cache=True, nogil=True)
+def _start(xy: NDArray[np.float64], on_cut: NDArray[np.bool_], x: float, y: float) -> int:
+    """Index of the sample farthest from (x, y), of those where a cut begins or ends if there are any."""
+    best, at = -1.0, -1
+    for i in range(len(xy)):
+        d = (xy[i, 0] - x) ** 2 + (xy[i, 1] - y) ** 2
+        if d > best and on_cut[i] != on_cut[i - 1]:
+            best, at = d, i
+    return at if at >= 0 else farthest(xy, x, y)
 
 
 @njit(cache=True, nogil=True)
@@ -78,14 +123,15 @@ def sample_at(ring: Ring, i: int) -> NDArray[np.float64]:
 
 
 @njit(cache=True, nogil=True)
-def _smoothed(xy: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Half of each sample and a quarter of both beside it."""
+def _smoothed(xy: NDArray[np.float64], fixed: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Half of each sample that is not ``fixed`` and a quarter of both beside it."""
     n = len(xy)
     out = np.empty_like(xy)
     for i in range(n):
         before, after = i - 1 if i > 0 else n - 1, i + 1 if i + 1 < n else 0
         for axis in range(2):
-            out[i, axis] = 0.5 * xy[i, axis] + 0.25 * (xy[before, axis] + xy[after, axis])
+            smooth = 0.5 * xy[i, axis] + 0.25 * (xy[before, axis] + xy[after, axis])
+            out[i, axis] = xy[i, axis] if fixed[i] else smooth
     return out
 
 
@@ -173,13 +219,18 @@ def best_angle(s: Scatter) -> float:
 
 @njit(cache=True, nogil=True)
 def find_vertices(ring: Ring) -> NDArray[np.int64]:
-    """Samples that keep the ring within BREAK_TOLERANCE_PX, ascending from 0 (Douglas and Peucker 1973)."""
+    """Samples that keep the ring within BREAK_TOLERANCE_PX, ascending from 0 (Douglas and Peucker 1973).
+
+    Those where a cut begins or ends are among them.
+    """
     xy, n = ring.xy, len(ring.xy)
     keep = np.zeros(n + 1, np.bool_)
     keep[0] = keep[n] = True
-    middle = farthest(xy, xy[0, 0], xy[0, 1])
-    keep[middle] = True
-    stack = [(0, middle), (middle, n)]
+    keep[farthest(xy, xy[0, 0], xy[0, 1])] = True
+    for i in range(1, n):
+        keep[i] |= ring.cuts[i + 1] - ring.cuts[i] != ring.cuts[i] - ring.cuts[i - 1]
+    ends = np.flatnonzero(keep)
+    stack = [(ends[i], ends[i + 1]) for i in range(len(ends) - 1)]
     while len(stack) > 0:
         i, j = stack.pop()
         worst, at = _farthest_from_chord(xy, i, j)

@@ -57,10 +57,10 @@ def _arrivals(cost: NDArray[np.float64], corner: float, best: NDArray[np.float64
             first, second = k, first
         elif second < 0 or cost[k] < cost[second]:
             second = k
-    free = len(cost) - 1
+    free = len(cost) - 2
     for k in range(len(cost)):
         best[k], come[k] = cost[first] + corner, first
-        if k == first and k != free:
+        if k == first and k < free:
             best[k] += corner
             if second >= 0 and cost[second] + corner < best[k]:
                 best[k], come[k] = cost[second] + corner, second
@@ -68,14 +68,18 @@ def _arrivals(cost: NDArray[np.float64], corner: float, best: NDArray[np.float64
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def best_walls(ring: Ring, breaks: NDArray[np.int64], axes: Axes, costs: Costs) -> Walls:
-    """Return the cheapest walls that begin and end at breaks; the ring's start is one of them."""
+    """Return the cheapest walls that begin and end at breaks; the ring's start is one of them.
+
+    A cut has walls of its own, which have any direction and cost their corners and misfit alone.
+    """
     n, m, free = len(ring.xy), len(breaks), len(axes.angle)
+    cut = free + 1
     cosines, sines = np.cos(axes.angle), np.sin(axes.angle)
     across_x, across_xy, across_y = sines * sines, 2 * sines * cosines, cosines * cosines
-    cost = np.full((m + 1, free + 1), np.inf)
-    origin = np.zeros((m + 1, free + 1), np.int32)
-    came = np.zeros((m + 1, free + 1), np.int8)
-    best, come = np.zeros((m + 1, free + 1)), np.zeros((m + 1, free + 1), np.int8)
+    cost = np.full((m + 1, cut + 1), np.inf)
+    origin = np.zeros((m + 1, cut + 1), np.int32)
+    came = np.zeros((m + 1, cut + 1), np.int8)
+    best, come = np.zeros((m + 1, cut + 1)), np.zeros((m + 1, cut + 1), np.int8)
     least_next = np.full(m + 1, np.inf)  # cost at each break with a corner there: nothing dearer is gone on from
     least_next[0] = 0.0
     per_square = costs.misfit * ring.step
@@ -84,6 +88,9 @@ def best_walls(ring: Ring, breaks: NDArray[np.int64], axes: Axes, costs: Costs) 
         to_x, to_y = sample_at(ring, end)
         for i in range(j - 1, -1, -1):
             begin = breaks[i]
+            on_cut = ring.cuts[end] - ring.cuts[begin]
+            if 0 < on_cut < end - begin:
+                break
             s = scatter(ring, begin, end)
             least = least_scatter(s)
             if least_next[i] + per_square * least >= least_next[j] + 2 * costs.corner + axes.free:
@@ -91,10 +98,13 @@ def best_walls(ring: Ring, breaks: NDArray[np.int64], axes: Axes, costs: Costs) 
             weight = per_square * (end - begin) / s.n
             if least_next[i] + weight * least >= least_next[j]:
                 continue
-            total = best[i, free] + weight * least + axes.free
-            if total < cost[j, free]:
-                cost[j, free], origin[j, free], came[j, free] = total, i, come[i, free]
+            own, price = (cut, 0.0) if on_cut > 0 else (free, axes.free)
+            total = best[i, own] + weight * least + price
+            if total < cost[j, own]:
+                cost[j, own], origin[j, own], came[j, own] = total, i, come[i, own]
                 least_next[j] = min(least_next[j], total + costs.corner)
+            if on_cut > 0:
+                continue
             dx, dy = to_x - ring.xy[begin, 0], to_y - ring.xy[begin, 1]
             for k in range(free):
                 along = dx * cosines[k] + dy * sines[k]
@@ -129,15 +139,15 @@ def find_directions(ring: Ring, walls: Walls, hint: float) -> NDArray[np.float64
     """Return up to MAX_SYSTEMS directions modulo 90°, the strongest first, from the walls' own angles.
 
     The mode of the walls not yet explained, weighted by squared length, refined by the mean weighted by cubed length
-    (the inverse variance of a wall's angle). hint: a first direction to prefer where it is near (its shell's, for a
-    hole), or NaN.
+    (the inverse variance of a wall's angle). Cuts have no say. hint: a first direction to prefer where it is near (its
+    shell's, for a hole), or NaN.
     """
     count = len(walls.axis)
     angle, length = np.empty(count), np.empty(count)
     for i in range(count):
         angle[i] = best_angle(scatter(ring, walls.begin[i], walls.end[i]))
         length[i] = (walls.end[i] - walls.begin[i]) * ring.step
-    explained = np.zeros(count, np.bool_)
+    explained = ring.cuts[walls.end] > ring.cuts[walls.begin]
     found = np.empty(MAX_SYSTEMS)
     for system in range(MAX_SYSTEMS):
         direction = _mode(angle, length, explained)
@@ -195,7 +205,7 @@ def turn_axes(ring: Ring, walls: Walls, axes: Axes) -> None:
         along_across, along_along = 0.0, 0.0
         for i in range(len(walls.axis)):
             k = walls.axis[i]
-            if k == free or axes.system[k] != system or (walls.end[i] - walls.begin[i]) * ring.step < TRUSTED_PX:
+            if k >= free or axes.system[k] != system or (walls.end[i] - walls.begin[i]) * ring.step < TRUSTED_PX:
                 continue
             s = scatter(ring, walls.begin[i], walls.end[i])
             c, d = cos(axes.angle[k]), sin(axes.angle[k])

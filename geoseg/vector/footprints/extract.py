@@ -16,6 +16,7 @@ from geoseg.vector.footprints.least import without_small
 from geoseg.vector.ground import GroundFrame
 from geoseg.vector.pixels.components import find_components, sum_bytes
 from geoseg.vector.pixels.contours import edge_outlines, trace_edges
+from geoseg.vector.pixels.cuts import cut_lines, find_cuts
 from geoseg.vector.pixels.necks import label_necks
 from geoseg.vector.pixels.rings import wanted_rings
 from geoseg.vector.pixels.runs import inside_runs, threshold_byte
@@ -158,7 +159,9 @@ def draw_outlines(
     runs = inside_runs(probability, low)
     components = find_components(runs)
     regular = rules.method == "regular"
-    rings = (trace_rings(probability, runs, low) if regular else trace_edges(runs, components)).moved(*origin)
+    rings = trace_rings(probability, runs, low) if regular else trace_edges(runs, components)
+    cut = find_cuts(probability, rings)
+    rings = rings.moved(*origin)
     wanted = wanted_rings(rings, frame, min_area_m2=rules.min_area_m2, min_hole_m2=rules.min_hole_m2)
     kept = wanted[rings.parent < 0]  # shells and components come in the same order
     first_pixel = components.first_pixel[kept] + np.array(origin)
@@ -176,6 +179,7 @@ def draw_outlines(
             drawn,
             detail=rules.detail,
             tolerance_m=rules.tolerance_m,
+            cut=cut,
             diagonal_penalty=rules.diagonal_penalty,
         )
     else:
@@ -188,8 +192,11 @@ def draw_outlines(
     several = np.bincount(table.component[table.component >= 0], minlength=len(components)) > 1
     unit_m, tolerance = fit_units(outlines.pixel_m, detail=rules.detail, tolerance_m=rules.tolerance_m)
     polygons, blocks = outlines.polygons.copy(), np.full(len(outlines), None, object)
+    shells = np.flatnonzero(rings.parent < 0)
+    is_cut = np.bincount(np.repeat(rings.shell, np.diff(rings.start)), weights=cut, minlength=len(rings)) > 0
     for i, component in enumerate(np.flatnonzero(kept)):
         if several[component]:
+            own = np.flatnonzero(is_cut[rings.shell] & (rings.shell == shells[component]))
             blocks[i] = find_block(
                 labels,
                 table,
@@ -202,6 +209,7 @@ def draw_outlines(
                 tolerance_units=float(tolerance[i]),
                 penalty=rules.diagonal_penalty,
                 origin=origin,
+                cuts=cut_lines(rings, cut, own),
             )
             if blocks[i].split is not None:
                 polygons[i] = blocks[i].split.outline

@@ -59,6 +59,11 @@ class Rings:
         """Index of each ring's shell, its own for shells, (R,)."""
         return np.where(self.parent >= 0, self.parent, np.arange(len(self)))
 
+    @property
+    def places(self) -> NDArray[np.float64]:
+        """The points in pixel coordinates (col, row), (P, 2)."""
+        return self.xy.astype(np.float64) + np.repeat(self.first_pixel[:, ::-1], np.diff(self.start), axis=0)
+
     def moved(self, row: int, col: int) -> "Rings":
         """Return the same rings in a raster that begins ``row`` rows and ``col`` columns earlier."""
         return replace(self, first_pixel=self.first_pixel + np.array([row, col], np.int32))

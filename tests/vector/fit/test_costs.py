@@ -24,7 +24,7 @@ def square(size_px, wobble_px, seed=0):
     xy = corner[side] + (t - side)[:, None] * (corner[side + 1] - corner[side])
     noise = np.random.default_rng(seed).standard_normal(xy.shape)
     smooth = (noise + np.roll(noise, 1, 0) + np.roll(noise, 2, 0)) / 3**0.5
-    ring = sample_ring((xy + wobble_px * smooth).astype(np.float32), 1.0, 1.0)
+    ring = sample_ring((xy + wobble_px * smooth).astype(np.float32), np.zeros(len(xy), np.bool_), 1.0, 1.0)
     ends = np.rint(np.linspace(0, len(ring.xy), 5)).astype(np.int64)
     return ring, Walls(np.zeros(4, np.int64), ends[:-1], ends[1:])
 

@@ -184,7 +184,7 @@ def wobbling_ring(angle_deg, seed):
     strays = ndimage.gaussian_filter1d(np.random.default_rng(seed).standard_normal(xy.shape), 3, axis=0, mode="wrap")
     angle = np.radians(angle_deg)
     turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-    return sample_ring(((xy + strays / strays.std()) @ turn).astype(np.float32), 1.0, 1.0)
+    return sample_ring(((xy + strays / strays.std()) @ turn).astype(np.float32), np.zeros(len(xy), np.bool_), 1.0, 1.0)
 
 
 def test_of_two_first_descriptions_the_cheaper_outcome_counts():
@@ -227,7 +227,7 @@ def test_the_walls_are_the_cheapest_of_all(seed):
 
 def test_what_nothing_fits_keeps_corners_of_its_contour_and_fewer():
     noise = ndimage.gaussian_filter(np.random.default_rng(5).standard_normal((80, 80)), 2)
-    probability = np.clip(np.rint((0.5 + 2 * noise) * 254) + 1, 1, 255).astype(np.uint8)
+    probability = np.pad(np.clip(np.rint((0.5 + 2 * noise) * 254) + 1, 1, 255), 1, constant_values=1).astype(np.uint8)
     rules = FootprintRules(tolerance_m=0.8)
     found = draw_outlines(probability, GroundFrame.of_metric(Affine.scale(1, -1)), rules)
     kept = np.flatnonzero(found.fit.status == UNCHANGED)
