@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from geoseg.errors import ConfigError
-from geoseg.options.option import Checked, Option, Text, at_least
+from geoseg.options.option import Checked, Option, Text, at_least, span
 from geoseg.untrusted.text import parse_json
 from geoseg.values.classes import ClassInfo, parse_color
 
@@ -128,7 +128,16 @@ class ImportOptions(Checked):
         ),
     ] = None
 
+    least_score: Annotated[
+        float | None, Option("Least score of an object, of a detector.", unset="0.25", limit=span(0, 1))
+    ] = None
+    per_window: Annotated[
+        int | None, Option("Most objects of a window, of a detector.", unset="300", limit=span(1, 2000))
+    ] = None
+
     def _faults(self) -> Iterator[str]:
+        if self.family != "yolo-seg" and (self.least_score, self.per_window) != (None, None):
+            yield "least-score and per-window: are of detectors; give --family yolo-seg"
         if self.normalises and (self.mean or self.std):
             yield "normalises: goes without mean and std"
         if (self.mean is None) != (self.std is None):

@@ -31,7 +31,7 @@ def imported(folder, *flags, **how):
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    code, bundle = imported(tmp_path_factory.mktemp("yolo"), "--margin-px", "32")
+    code, bundle = imported(tmp_path_factory.mktemp("yolo"), "--margin-px", "32", "--least-score", "0.3")
     assert code == 0
     return bundle
 
@@ -46,6 +46,7 @@ def test_a_file_says_its_classes_and_windows(model):
     assert [c.name for c in spec.classes] == ["house", "tree", "ground"]
     assert (spec.task, spec.window_px, spec.margin_px, spec.ramp_px) == ("objects", 128, 32, 0)
     assert spec.things == (1, 2)
+    assert (spec.objects.least_score, spec.objects.per_window) == (0.3, 300)
     assert spec.normalisation.std == (255.0,) * 3
     assert spec.arch.options["head"] == "anchors"
     assert spec.arch.options["fixed_px"] == 128
@@ -118,6 +119,8 @@ def test_a_file_without_metadata_is_asked_for_its_classes(tmp_path, capsys):
     code, _ = imported(tmp_path, metadata={})
     assert code == 2
     assert "--classes" in capsys.readouterr().err
+    assert main(["import", str(tmp_path / "net.onnx"), "-o", str(tmp_path / "m"), "--per-window", "9"]) == 2
+    assert "--family yolo-seg" in capsys.readouterr().err
 
 
 def test_the_end_to_end_head_is_known_by_its_shape():

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 USUAL_PX, STRIDE = 640, 32
 BYTE = 255.0
 GROUND = "ground"
-LEAST_SCORE, PER_WINDOW = 0.25, 300  # as their trainers predict
+USUAL_RULES = {"least_score": 0.25, "per_window": 300}  # as their trainers predict
 Head = Literal["anchors", "end-to-end"]
 
 
@@ -65,6 +65,7 @@ def import_yolo_seg(path: Path, options: ImportOptions, *, name: str) -> tuple[b
         where=str(path),
     )  # fmt: skip
     fixed = {"fixed_px": side} if side else {}
+    asked = {key: value for key in USUAL_RULES if (value := getattr(options, key)) is not None}
     arch = YoloSegOptions(
         call_bytes=call_bytes, candidates=found.candidates, prototypes=found.prototypes, head=found.head, **fixed
     )
@@ -72,7 +73,7 @@ def import_yolo_seg(path: Path, options: ImportOptions, *, name: str) -> tuple[b
         "task": "objects",
         "outputs": (),
         "classes": (*fields["classes"], *([] if GROUND in names else numbered([*names, GROUND])[-1:])),
-        "objects": Detecting(things=tuple(names), least_score=LEAST_SCORE, per_window=PER_WINDOW),
+        "objects": Detecting(things=tuple(names), **{**USUAL_RULES, **asked}),
         "training": {"imported": {"file": path.name, "family": "yolo-seg"}},
     }
     told = Architecture(name="onnx-yolo-seg", options=arch.model_dump(exclude_defaults=True))
