@@ -19,7 +19,9 @@ class TileFlags(TileOptions):
     url: Annotated[
         str,
         typer.Argument(
-            metavar="URL", help="Address with {z}, {x} and {y} (or {-y}), or {TileMatrix}, {TileCol} and {TileRow}."
+            metavar="URL",
+            help="Address with {z}, {x} and {y} (or {-y}), or {TileMatrix}, {TileCol} and {TileRow}; or WMTS "
+            "capabilities, a file or URL.",
         ),
     ]
 
@@ -36,7 +38,7 @@ def fetch_tiles(
     talk: TalkFlags,
     dry_run: Annotated[bool, typer.Option("-n", "--dry-run", help="Say how many tiles, and do nothing.")] = False,
 ) -> None:
-    """Fetch the tiles of an area from a map service, XYZ or WMTS in Web Mercator, once, into a COG: a scene.
+    """Fetch the tiles of an area from a map service, XYZ in Web Mercator or WMTS, once, into a COG: a scene.
 
     Many services forbid that their tiles are stored or analysed: --licence says by what right you do, and goes into the
     scene. What is fetched is kept until the scene is whole, so the same command goes on after a break.
@@ -48,9 +50,9 @@ def fetch_tiles(
     from geoseg.jobs.run import Progress
 
     wanted = Wanted.of(tiles)
-    grid = wanted.grid()
-    height_m, _ = grid.ground_resolution_m()
-    print(f"{len(wanted.tiles):,} tiles at zoom {tiles.zoom}, pixels of {height_m:.3g} m where tiles have 256")
+    side_px = wanted.matrix.side_px
+    height_m, _ = wanted.grid(side_px).ground_resolution_m()
+    print(f"{len(wanted.tiles):,} tiles at zoom {tiles.zoom}, pixels of {height_m:.3g} m where tiles have {side_px}")
     if dry_run:
         return
     with terminable("the tiles that are there are kept, run the same command again"), talk.listener() as listen:

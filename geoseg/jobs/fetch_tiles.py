@@ -12,9 +12,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import rasterio
 import shapely
-from affine import Affine
 from numpy.typing import NDArray
-from rasterio.crs import CRS
 from rasterio.errors import RasterioError
 from rasterio.shutil import copy
 from rasterio.windows import Window
@@ -25,10 +23,10 @@ from geoseg.errors import InputError
 from geoseg.options.tiles import TileOptions
 from geoseg.scenes import remote
 from geoseg.scenes.polygons import read_polygons
+from geoseg.scenes.tile_service import TileMatrix, tile_matrix
+from geoseg.values.box import Box
 from geoseg.values.grid import Grid
 
-EDGE_M = 20037508.342789244  # half of Web Mercator's square
-MERCATOR = CRS.from_epsg(3857)
 MOST_TILES = 100_000
 MOST_BYTES = 2**24  # of a tile
 # How files begin. GDAL is told which it is: what a server sends must not make it read other files, as a VRT would.
@@ -43,17 +41,18 @@ class Wanted:
     """Tiles (row, col) of a zoom level that an area touches, and the square of rows and columns that they lie in."""
 
     options: TileOptions
+    matrix: TileMatrix
     tiles: tuple[tuple[int, int], ...]
 
     @classmethod
     def of(cls, options: TileOptions) -> "Wanted":
         """Return those that ``options`` ask for; raises InputError where there are none, or too many."""
-        side = 2 * EDGE_M / 2**options.zoom
-        everywhere = Grid(MERCATOR, Affine(side, 0, -EDGE_M, 0, -side, EDGE_M), (2**options.zoom,) * 2)
+        matrix = tile_matrix(options)
+        everywhere, limits = matrix.grid, matrix.limits
         shapes = np.asarray(read_polygons(options.aoi, layer=None, grid=everywhere).geometry.values, object)
         back = ~everywhere.transform
         area = shapely.union_all(shapely.make_valid(shapely.transform(shapes, lambda xy: np.c_[back @ tuple(xy.T)])))
-        world = shapely.box(0, 0, *everywhere.shape)
+        world = shapely.box(limits.col0, limits.row0, limits.col1, limits.row1)
         if not area.intersects(world):
             raise InputError(f"{options.aoi}: none of its polygons lies where there are tiles")
         left, top, right, bottom = area.intersection(world).bounds
@@ -65,7 +64,7 @@ class Wanted:
             )
         y, x = (v.ravel() for v in np.meshgrid(rows, cols, indexing="ij"))
         met = shapely.area(shapely.intersection(area, shapely.box(x, y, x + 1, y + 1))) > 0
-        return cls(options, tuple(zip(y[met].tolist(), x[met].tolist(), strict=True)))
+        return cls(options, matrix, tuple(zip(y[met].tolist(), x[met].tolist(), strict=True)))
 
     @property
     def first(self) -> tuple[int, int]:
@@ -73,12 +72,11 @@ class Wanted:
         rows, cols = zip(*self.tiles, strict=True)
         return min(rows), min(cols)
 
-    def grid(self, side_px: int = 256) -> Grid:
+    def grid(self, side_px: int) -> Grid:
         """Return the grid of the scene, of tiles of so many pixels."""
         (rows, cols), (row, col) = zip(*self.tiles, strict=True), self.first
-        size = 2 * EDGE_M / 2**self.options.zoom / side_px
-        corner = Affine(size, 0, -EDGE_M + col * side_px * size, 0, -size, EDGE_M - row * side_px * size)
-        return Grid(MERCATOR, corner, ((max(rows) - row + 1) * side_px, (max(cols) - col + 1) * side_px))
+        grid = self.matrix.grid.crop(Box(row, col, max(rows) + 1, max(cols) + 1))
+        return grid.resized((grid.height * side_px, grid.width * side_px))
 
 
 def fetch_tiles(path: Path, wanted: Wanted, *, listen: Listen = lambda _done, _total: None) -> int:
@@ -88,13 +86,13 @@ def fetch_tiles(path: Path, wanted: Wanted, *, listen: Listen = lambda _done, _t
     listen: is told how many tiles of all are there. Raises InputError, OutputError, and TryAgainError where the server
     does not answer.
     """
-    named = f"{wanted.options.url} {wanted.options.zoom}"
+    named = f"{wanted.matrix.address} {wanted.matrix.zoom}"
     folder = path.with_name(f".{path.name}.{hashlib.sha256(named.encode()).hexdigest()[:8]}.tiles")
     folder.mkdir(parents=True, exist_ok=True)
     pool = ThreadPoolExecutor(wanted.options.connections)
     try:
         files = []
-        for file in pool.map(lambda tile: _fetched(folder, wanted.options, tile), wanted.tiles):
+        for file in pool.map(lambda tile: _fetched(folder, wanted.matrix, tile), wanted.tiles):
             files.append(file)
             listen(len(files), len(wanted.tiles))
     finally:
@@ -108,12 +106,12 @@ def fetch_tiles(path: Path, wanted: Wanted, *, listen: Listen = lambda _done, _t
     return sum(lacking)
 
 
-def _fetched(folder: Path, options: TileOptions, tile: tuple[int, int]) -> Path:
+def _fetched(folder: Path, matrix: TileMatrix, tile: tuple[int, int]) -> Path:
     """Return the file of a tile, empty where its server has none."""
     row, col = tile
     file = folder / f"{row}_{col}"
     if not file.exists():
-        content = remote.content_of(options.tile_url(col, row), MOST_BYTES)
+        content = remote.content_of(matrix.url(col, row), MOST_BYTES)
         part = file.with_suffix(f".{os.getpid()}")
         part.write_bytes(content or b"")
         part.replace(file)
@@ -121,26 +119,26 @@ def _fetched(folder: Path, options: TileOptions, tile: tuple[int, int]) -> Path:
 
 
 def _write(path: Path, wanted: Wanted, files: list[Path]) -> None:
-    side_px = _pixels(next(file for file in files if file.stat().st_size), wanted.options).shape[1]
+    side_px = _pixels(next(file for file in files if file.stat().st_size), wanted.matrix).shape[1]
     grid = wanted.grid(side_px)
-    options = wanted.options
+    options, matrix = wanted.options, wanted.matrix
     place = {"crs": grid.crs, "transform": grid.transform, "height": grid.height, "width": grid.width}
     with atomic(path) as temporary, rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
         plain = temporary.with_name("plain.tif")
-        with rasterio.open(plain, "w", **PLAIN, **place, blockxsize=side_px, blockysize=side_px) as dst:
+        with rasterio.open(plain, "w", **PLAIN, **place) as dst:
             dst.descriptions = ("red", "green", "blue")
-            where = urlsplit(options.url)._replace(query="").geturl()  # queries hold keys
+            where = urlsplit(matrix.address)._replace(query="").geturl()  # queries hold keys
             dst.update_tags(
                 TIFFTAG_SOFTWARE=f"geoseg {__version__}", TIFFTAG_COPYRIGHT=options.licence,
-                GEOSEG_TILES=where, GEOSEG_ZOOM=options.zoom,
+                GEOSEG_TILES=f"{where} {matrix.layer}".strip(), GEOSEG_ZOOM=matrix.zoom,
             )  # fmt: skip
             dst.write_mask(np.zeros((side_px, side_px), np.uint8), window=Window(0, 0, side_px, side_px))
             for (row, col), file in zip(wanted.tiles, files, strict=True):
                 if file.stat().st_size == 0:
                     continue
-                pixels = _pixels(file, options)
+                pixels = _pixels(file, matrix)
                 if pixels.shape != (4, side_px, side_px):
-                    raise InputError(f"{options.tile_url(col, row)}: {pixels.shape[1:]} px, not {side_px} as others")
+                    raise InputError(f"{matrix.url(col, row)}: {pixels.shape[1:]} px, not {side_px} as others")
                 at = (col - wanted.first[1]) * side_px, (row - wanted.first[0]) * side_px
                 dst.write(pixels[:3], window=Window(*at, side_px, side_px))
                 dst.write_mask(pixels[3], window=Window(*at, side_px, side_px))
@@ -148,10 +146,10 @@ def _write(path: Path, wanted: Wanted, files: list[Path]) -> None:
         plain.unlink()
 
 
-def _pixels(file: Path, options: TileOptions) -> NDArray[np.uint8]:
+def _pixels(file: Path, matrix: TileMatrix) -> NDArray[np.uint8]:
     """Return a tile as (4, h, w) bytes: red, green, blue, and 255 where they are known."""
     row, col = (int(part) for part in file.name.split("_"))
-    url, begins = options.tile_url(col, row), file.read_bytes()[:4]
+    url, begins = matrix.url(col, row), file.read_bytes()[:4]
     driver = next((name for magic, name in FORMATS.items() if begins.startswith(magic)), None)
     try:
         with rasterio.open(file, driver=driver or "PNG") as src:

@@ -2,6 +2,7 @@
 
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import geopandas as gpd
 import numpy as np
@@ -10,6 +11,7 @@ import rasterio
 import shapely
 from rasterio.io import MemoryFile
 from rasterio.warp import transform
+from rasterio.windows import from_bounds
 
 from geoseg.cli import main
 from geoseg.scenes import remote
@@ -32,7 +34,16 @@ class Handler(BaseHTTPRequestHandler):
         with server.lock:
             server.at_once += 1
             server.most = max(server.most, server.at_once)
-        z, x, y = (int(part) for part in self.path.partition("?")[0].removesuffix(".png").split("/")[-3:])
+        if "capabilities" in self.path:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(server.capabilities.encode())
+            return
+        query = {key.upper(): value for key, value in parse_qsl(urlsplit(self.path).query)}
+        place = urlsplit(self.path).path.removesuffix(".png").split("/")[-3:]
+        if "TILECOL" in query:
+            place = [query["TILEMATRIX"], query["TILECOL"], query["TILEROW"]]
+        z, x, y = (int(unquote(part).removeprefix("laea:")) for part in place)
         status = server.status.get((x, y), 200)
         content = server.content.get((x, y))
         if content is None and status == 200:
@@ -100,6 +111,59 @@ def test_the_scene_has_the_pixels_of_the_tiles_where_they_lie(server, fetch, tmp
     assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")]
 
 
+def capabilities(server, way):
+    """Return those of a layer in a CRS whose first axis is north, of a single zoom level."""
+    base = f"http://127.0.0.1:{server.server_port}"
+    resource = (
+        f'<ResourceURL format="image/png" resourceType="tile" '
+        f'template="{base}/{{style}}/{{TileMatrix}}/{{TileCol}}/{{TileRow}}.png"/>'
+    )
+    operation = (
+        f'<ows:OperationsMetadata><ows:Operation name="GetTile"><ows:DCP><ows:HTTP>'
+        f'<ows:Get xlink:href="{base}/kvp?k=1"><ows:Constraint name="GetEncoding">'
+        f"<ows:AllowedValues><ows:Value>KVP</ows:Value></ows:AllowedValues>"
+        f"</ows:Constraint></ows:Get></ows:HTTP></ows:DCP></ows:Operation></ows:OperationsMetadata>"
+    )
+    return f"""<Capabilities xmlns="http://www.opengis.net/wmts/1.0" xmlns:ows="http://www.opengis.net/ows/1.1"
+      xmlns:xlink="http://www.w3.org/1999/xlink" version="1.0.0">{operation if way == "kvp" else ""}<Contents>
+      <Layer><ows:Identifier>aerial</ows:Identifier>
+      <Style isDefault="true"><ows:Identifier>plain</ows:Identifier></Style><Format>image/png</Format>
+      <TileMatrixSetLink><TileMatrixSet>laea</TileMatrixSet></TileMatrixSetLink>
+      {resource if way == "rest" else ""}</Layer>
+      <TileMatrixSet><ows:Identifier>laea</ows:Identifier><ows:SupportedCRS>urn:ogc:def:crs:EPSG::3035</ows:SupportedCRS>
+      <TileMatrix><ows:Identifier>laea:{ZOOM}</ows:Identifier><ScaleDenominator>{0.05 / 0.28e-3!r}</ScaleDenominator>
+      <TopLeftCorner>3500000 4000000</TopLeftCorner><TileWidth>256</TileWidth><TileHeight>256</TileHeight>
+      <MatrixWidth>65536</MatrixWidth><MatrixHeight>65536</MatrixHeight></TileMatrix></TileMatrixSet>
+      </Contents></Capabilities>"""
+
+
+@pytest.mark.parametrize("way", ["rest", "kvp"])
+def test_the_tiles_of_wmts_capabilities_lie_where_gdal_has_them(server, fetch, tmp_path, capsys, way):
+    size, address = 0.05 * 256, f"http://127.0.0.1:{server.server_port}/capabilities.xml"
+    left, top = 4e6 + FIRST[0] * size, 3.5e6 - FIRST[1] * size
+    area = shapely.box(left + 3, top - 22, left + 21, top - 4)
+    gpd.GeoDataFrame(geometry=[area], crs=3035).to_file(tmp_path / "laea.gpkg")
+    server.capabilities = capabilities(server, way)
+    (tmp_path / "wmts.xml").write_text(server.capabilities)
+    assert fetch(url=address if way == "rest" else str(tmp_path / "wmts.xml"), aoi="laea.gpkg") == 0
+    scene = open_scene(tmp_path / "s.tif")
+    raster = read(scene, scene.grid.box)
+    assert (scene.grid.crs.to_epsg(), scene.grid.shape) == (3035, (512, 512))
+    with rasterio.Env(GDAL_DEFAULT_WMS_CACHE_PATH=str(tmp_path)), rasterio.open(f"WMTS:{address}") as gdal:
+        window = from_bounds(*scene.grid.bounds, gdal.transform).round()
+        np.testing.assert_allclose(gdal.window_bounds(window), scene.grid.bounds, atol=1e-4)
+        np.testing.assert_array_equal(raster.data, gdal.read([1, 2, 3], window=window))
+    assert fetch(url=address, aoi="laea.gpkg", zoom=3) == 5
+    for more, zoom, said in (((), 3, "laea has laea:16"), (("--layer", "x"), ZOOM, "--layer x: there are aerial")):
+        assert fetch("-n", "--overwrite", *more, url=address, aoi="laea.gpkg", zoom=zoom) == 2
+        assert said in capsys.readouterr().err
+    server.capabilities = "<html>moved</html>"
+    assert fetch("--overwrite", url=address, aoi="laea.gpkg") == 2
+    server.capabilities = "moved"
+    assert fetch("--overwrite", url=address, aoi="laea.gpkg") == 3
+    assert "no capabilities of a WMTS" in capsys.readouterr().err
+
+
 def test_a_break_keeps_the_tiles_and_the_same_command_goes_on(server, fetch, tmp_path, capsys):
     gone = FIRST[0] + 1, FIRST[1] + 1
     server.status[gone] = 503
@@ -133,7 +197,7 @@ def test_what_cannot_be_asked_for_is_refused_before_anything_is(server, fetch, t
     gpd.GeoDataFrame(geometry=[shapely.box(-90, -60, 90, 60)], crs=4326).to_file(tmp_path / "world.gpkg")
     assert fetch(aoi="world.gpkg") == 3
     assert "tiles at zoom 16, 100,000 at most" in capsys.readouterr().err
-    assert fetch(url="https://example.org/tiles.png") == 2
+    assert fetch(url="https://example.org/{z}/tiles.png") == 2
     assert "names no tile" in capsys.readouterr().err
     assert fetch(url="file:///{z}/{x}/{y}") == 2
     assert fetch("--licence", "") == 2
