@@ -44,8 +44,20 @@ def recipe(given: Given) -> Described | None:
     if len(set(names)) > 1 and {len(labels) for labels in names} == {1}:
         if len(set(names)) == len(names) and (None,) not in names:  # the bands of one place, a file each
             return stack(replace(given, paths=tuple(tile.path for tile in listed)))
+        _refuse_bands_of_one_ground([known for _, known in tiles])
         tiles = [(tile, replace(known, labels=(None,))) for tile, known in tiles]  # counts in names, no bands
     return mosaic(tiles, given, lone=described.lone)
+
+
+def _refuse_bands_of_one_ground(tiles: Sequence[Described]) -> None:
+    """Raise InputError where files that are named as bands lie over each other: a product, not a mosaic."""
+    first = tiles[0]
+    for tile in tiles:
+        if tile.labels != first.labels and tile.grid.crs == first.grid.crs and _meet(tile.grid, first.grid):
+            raise InputError(
+                f"{tile.sources[0].file}: is named as another band ({_named(tile)}) of the ground of "
+                f"{first.sources[0].file} ({_named(first)}); name the files of the wanted bands one by one"
+            )
 
 
 def _are_tiles(given: Given) -> bool:

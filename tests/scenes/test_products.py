@@ -133,6 +133,14 @@ def test_a_safe_with_files_missing_is_refused(tmp_path):
     (root / "MTD_MSIL2A.xml").write_text("<cut")
     with pytest.raises(InputError, match="no metadata of Sentinel-2"):
         open_scene(root)
+    (root / "MTD_MSIL2A.xml").unlink()
+    with pytest.raises(InputError, match=r"MTD_MSIL2A\.xml or MTD_MSIL1C\.xml is missing"):
+        open_scene(root)
+    with pytest.raises(InputError, match=r"is named as another band \(\w+\) of the ground of .*; name the files"):
+        open_scene(next(root.glob("GRANULE/*/IMG_DATA")))
+    (tmp_path / "cut.zip").write_bytes(b"PK\x03\x04 and no end")
+    with pytest.raises(InputError, match=r"cut\.zip: an archive that cannot be read"):
+        open_scene(tmp_path / "cut.zip")
     with pytest.raises(InputError, match="level 1C has no scene classification"):
         open_scene(safe(tmp_path / "c", level="1C"), mask_quality=True)
 
@@ -188,6 +196,9 @@ def test_a_tar_of_landsat_masks_by_its_bits(tmp_path):
     (folder / f"{LANDSAT}_SR_B5.TIF").unlink()
     with pytest.raises(InputError, match=r"SR_B5\.TIF is missing"):
         open_scene(folder)
+    (folder / f"{LANDSAT}_MTL.txt").unlink()
+    with pytest.raises(InputError, match=r"_MTL\.txt is missing; .* name band files one by one"):
+        open_scene(folder)
 
 
 def test_planetscope_is_masked_by_its_usable_data_mask(tmp_path):
@@ -204,3 +215,6 @@ def test_planetscope_is_masked_by_its_usable_data_mask(tmp_path):
     (tmp_path / f"{name}_udm2_clip.tif").unlink()
     with pytest.raises(InputError, match="no usable data mask"):
         open_scene(tmp_path, mask_quality=True)
+    (tmp_path / f"{name}_AnalyticMS_SR_8b_clip.tif").rename(tmp_path / f"{name}_udm2_clip.tif")
+    with pytest.raises(InputError, match=r"udm2_clip\.tif has no image beside it"):
+        open_scene(tmp_path)

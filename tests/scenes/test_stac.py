@@ -92,6 +92,9 @@ def test_what_lacks_assets_is_refused(tmp_path):
     (tmp_path / "a_nir.tif").unlink()
     with pytest.raises(InputError, match=r"a_nir\.tif: no such file"):
         open_scene(tmp_path / "a.json")
+    (tmp_path / "cut.json").write_text('{"type": "Feature", "assets')
+    with pytest.raises(InputError, match=r"cut\.json: no JSON"):
+        open_scene(tmp_path / "cut.json")
     content["assets"] = {}
     with pytest.raises(InputError, match="item a has no raster among its assets"):
         open_scene(write(tmp_path / "b.json", content))

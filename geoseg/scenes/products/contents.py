@@ -70,7 +70,7 @@ def contents_of(path: str) -> Contents | None:
     if not place.is_file():
         return None
     try:
-        if zipfile.is_zipfile(place) and place.suffix.lower() == ".zip":
+        if place.suffix.lower() == ".zip":
             with zipfile.ZipFile(place) as archive:
                 return Contents(path, tuple(archive.namelist()), "vsizip")
         if PurePosixPath(path.lower()).suffix in (".tar", ".tgz") or path.lower().endswith(".tar.gz"):

@@ -19,6 +19,11 @@ HIDDEN_BITS = 1 << 0 | 1 << 1 | 1 << 3 | 1 << 4  # fill, dilated cloud, cloud, c
 def scenes(contents: Contents, given: Given) -> list[Described]:
     """Return the scenes of Landsat products; raises InputError where their metadata or files are not complete."""
     found = contents.find(r"_MTL\.txt$") or contents.find(r"_MTL\.json$")
+    if not found and (quality := contents.find(r"(^|/)L[COTEM]0\d_L\w+_QA_PIXEL\.TIF$")):
+        raise InputError(
+            f"{contents.path}: {quality[0].replace('QA_PIXEL.TIF', 'MTL.txt')} is missing; fetch the product again, or "
+            f"name band files one by one to take their numbers as they are"
+        )
     return [_scene(contents, name, given) for name in found]
 
 

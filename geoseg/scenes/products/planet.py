@@ -13,13 +13,17 @@ from geoseg.scenes.scene import Quality
 from geoseg.values.sensors import SENSORS
 
 SCENE = r"(?P<id>[^/]*_3B)_AnalyticMS(?P<surface>_SR)?(_8b)?(_harmonized)?(_clip)?(_file_format)?\.tif$"
+MASK = r"_udm2(_clip)?(_file_format)?\.tif$"
 FOUR = ("B", "G", "R", "N")
 SURFACE_SCALE = 1e-4
 
 
 def scenes(contents: Contents, given: Given) -> list[Described]:
     """Return every scene of an order; raises InputError where bands are not those of a PlanetScope product."""
-    return [_scene(contents, name, given) for name in contents.find(SCENE)]
+    found = contents.find(SCENE)
+    if not found and (masks := contents.find(r"_3B" + MASK)):
+        raise InputError(f"{contents.path}: {masks[0]} has no image beside it, _3B_AnalyticMS….tif; fetch it again")
+    return [_scene(contents, name, given) for name in found]
 
 
 def _scene(contents: Contents, name: str, given: Given) -> Described:
@@ -36,7 +40,7 @@ def _scene(contents: Contents, name: str, given: Given) -> Described:
     scene = replace(part, sources=sources, labels=labels, sensor="planetscope", notes=(f"{name}: PlanetScope, {what}",))
     if not given.mask_quality:
         return scene
-    masks = contents.find(re.escape(match["id"]) + r"_udm2(_clip)?(_file_format)?\.tif$")
+    masks = contents.find(re.escape(match["id"]) + MASK)
     if not masks:
         raise InputError(f"{contents.gdal(name)}: no usable data mask (udm2) beside it; leave --mask-quality out")
     return with_quality(scene, Quality(contents.gdal(masks[0]), why="all but clear ground (UDM2)", hidden=(0,)), given)

@@ -22,6 +22,8 @@ HIDDEN = tuple(value for value in range(12) if value not in CLEAR)  # defects, d
 def scenes(contents: Contents, given: Given) -> list[Described]:
     """Return the scene of a SAFE; raises InputError where its metadata or files are not what they should be."""
     found = contents.find(r"(^|/)MTD_MSIL(1C|2A)\.xml$")
+    if not found and contents.find(r"(^|/)IMG_DATA/(R\d0m/)?[^/]*_B\d[\dA](_\d0m)?\.jp2$"):
+        raise InputError(f"{contents.path}: MTD_MSIL2A.xml or MTD_MSIL1C.xml is missing; fetch the product again")
     return [_scene(contents, name, given) for name in found]
 
 

@@ -24,7 +24,7 @@ SHIFTED = "earthsearch:boa_offset_applied"  # the offset is in the numbers alrea
 def scenes(path: str, given: Given) -> list[Described]:
     """Return the scene of each item, of FILE#ID that of one; none for what is no STAC.
 
-    Raises InputError for an item without rasters.
+    Raises InputError for an item without rasters, and what is no JSON.
     """
     return [_scene(item, path, given) for item in _items(path, given)]
 
@@ -46,9 +46,12 @@ def _items(path: str, given: Given) -> list[dict[str, Any]]:
         return []
     try:
         content = json.loads(text)
+    except ValueError as error:
+        raise InputError(f"{path}: no JSON ({error}); fetch it again") from error
+    try:
         items = content["features"] if content.get("type") == "FeatureCollection" else [content]
         return [item for item in items if isinstance(item["assets"], dict) and wanted in ("", item.get("id"))]
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (KeyError, TypeError, AttributeError):
         return []
 
 
