@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from geoseg.classical.clusters import kmeans
 from geoseg.classical.threshold import otsu
 from geoseg.errors import ConfigError, InputError
-from geoseg.models.architectures import build_network
-from geoseg.models.architectures.linear import LinearOptions
+from geoseg.models.architectures import build_network, check_architecture
 from geoseg.models.bundle import ModelBundle, save_model
 from geoseg.models.derived import INDICES, Derived, with_derived
 from geoseg.models.outputs import Channel, Output
@@ -64,10 +63,13 @@ def fit(scene: Scene, folder: Path, options: FitOptions, *, overwrite: bool = Fa
     n, chosen = len(looked.bands), list(looked.chosen)
     mean, std = np.zeros(n), np.ones(n)
     mean[chosen], std[chosen] = found.mean, found.std
-    window, margin, ramp = LinearOptions.windows
+    arch = Architecture(name="linear")
+    if options.within is not None:
+        arch = Architecture(name="window-method", options={"method": options.within})
+    window, margin, ramp = check_architecture(arch).windows
     spec = ModelSpec(
         name=options.method,
-        arch=Architecture(name="linear"),
+        arch=arch,
         bands=tuple(looked.bands),
         derived=looked.derived,
         gsd_m=None,

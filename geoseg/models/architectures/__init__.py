@@ -49,6 +49,7 @@ from geoseg.models.architectures.unets import (
     PlainUNetOptions,
     TransUNetOptions,
 )
+from geoseg.models.architectures.window_method import WindowMethodOptions
 from geoseg.models.architectures.yolo_seg import YoloSegOptions
 from geoseg.models.spec import Architecture
 from geoseg.untrusted.validation import in_words, near_or_known
@@ -93,6 +94,7 @@ ARCHITECTURES: dict[str, type[Options]] = {
     "smp-unet": SmpUNetOptions,  # what bundles call "unet" that were made before there were others
     "spectral-rules": SpectralRulesOptions,
     "linear": LinearOptions,  # what classical methods are fitted as
+    "window-method": WindowMethodOptions,  # and those that look at whole windows
     "probe-identity": IdentityProbe,
     "probe-constant": ConstantProbe,
     "probe-ramp": RampProbe,

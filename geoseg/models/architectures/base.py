@@ -104,6 +104,11 @@ class Options(Value):
         return False
 
     @property
+    def held_beside_torch(self) -> int:
+        """Bytes that libraries beside torch hold for a pixel of a window while it runs: no operation shows them."""
+        return 0
+
+    @property
     def least_values(self) -> int:
         """No such network has fewer weights; 0 where nothing is known before it is built."""
         return 0
@@ -146,6 +151,11 @@ class LevelOptions(Options):
     def multiple_px(self) -> int:
         """See ``Options``."""
         return int(2 ** (len(self.widths) - 1))
+
+    @property
+    def held_beside_torch(self) -> int:
+        """Bytes that libraries beside torch hold for a pixel of a window while it runs: no operation shows them."""
+        return 0
 
     @property
     def least_values(self) -> int:

@@ -132,11 +132,13 @@ class TorchBackend:
             return 0
         batch, channels, height, width = shape
         spec = self.bundle.spec
+        options = check_architecture(spec.arch)
         if spec.probed is not None:
             at_once = 1 if self.one_by_one else batch
             live = spec.probed.live_bytes * at_once * height * width / spec.probed.window_px**2
-            return int(LIVE_SHARE * live + WEIGHTS_SHARE * self.bundle.weights.bytes)
-        values = check_architecture(spec.arch).values_per_px(channels, spec.out_channels)
+            beside = options.held_beside_torch * at_once * height * width
+            return int(LIVE_SHARE * live + WEIGHTS_SHARE * self.bundle.weights.bytes) + beside
+        values = options.values_per_px(channels, spec.out_channels)
         if values is None:
             values = values_of_a_run(self.network, channels, 4 * spec.multiple_px)
         return int(HEAP_SHARE * batch * height * width * int(values * self.dtype.itemsize))

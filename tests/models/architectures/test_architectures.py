@@ -16,6 +16,7 @@ SMALL = {
     "smp-unet": {"encoder_name": "resnet18"},
     "pixel-mlp": {"boxes": [3, 7], "widths": [8]},
     "spectral-rules": {"indices": ["ndvi", "mndwi"]},
+    "window-method": {"method": "chan-vese"},
 }
 LEARNED = [
     ("plain-unet", {"widths": [8, 12]}),
