@@ -114,8 +114,10 @@ def test_what_makes_no_series_is_refused(dates, tmp_path, more, said):
         open_scene([*dates, more.format(may=tmp_path / "may.tif", gray=gray, far=far)])
 
 
-def test_a_scene_of_two_dates_is_mapped_and_chunks_resume(dates, tmp_path):
-    bundle = write_bundle(
+@pytest.fixture
+def bundle(tmp_path):
+    """A model whose p is the mean of red of both dates."""
+    return write_bundle(
         tmp_path / "probe",
         widths=None,
         arch=Architecture(name="probe-identity"),
@@ -124,6 +126,9 @@ def test_a_scene_of_two_dates_is_mapped_and_chunks_resume(dates, tmp_path):
         normalisation=Normalisation(mean=(0.0, 0.0), std=(255.0, 255.0)),
         channels=(Channel(name="dark", class_id=1), Channel(name="bright", class_id=2)),
     )
+
+
+def test_a_scene_of_two_dates_is_mapped(dates, bundle, tmp_path):
     flags = [item for date in dates for item in ("--date", date)]
     out = tmp_path / "out"
     assert main(["predict", *flags, "-m", str(bundle), "-o", str(out), "--probabilities", "--device", "cpu", "-q"]) == 0
@@ -133,6 +138,30 @@ def test_a_scene_of_two_dates_is_mapped_and_chunks_resume(dates, tmp_path):
     assert (p[:2] == 0).all()
     np.testing.assert_allclose((p[2:, 5:] - 1) / 254, both, atol=3e-3)
     np.testing.assert_allclose((p[2:, :5] - 1) / 254, lacking, atol=3e-3)
+
+
+def test_dates_in_any_order_and_as_tiles_resume_with_the_same_bytes(bundle, tmp_path):
+    pixels = np.random.default_rng(0).integers(1, 250, (2, 3, 20, 1040)).astype(np.uint8)
+    for number, name in enumerate(("may", "june")):
+        write_tif(tmp_path / f"{name}.tif", pixels[number], photometric="RGB")
+    (tmp_path / "tiles").mkdir()
+    for col in (0, 700):
+        at = PLACE @ Affine.translation(col, 0)
+        cut = pixels[1, :, :, col : 700 if col == 0 else None]
+        write_tif(tmp_path / "tiles" / f"{col:03d}.tif", cut, transform=at, photometric="RGB")
+    may, june, tiles = (
+        f"{day}={tmp_path / name}"
+        for day, name in (("2024-05-03", "may.tif"), ("2024-06-01", "june.tif"), ("2024-06-01", "tiles"))
+    )
+
+    def mapped(out, *named, more=()):
+        flags = ["-m", str(bundle), "-o", str(tmp_path / out), "--chunk-px", "512", "--device", "cpu", "-q", *more]
+        assert main(["predict", *named, *flags]) == 0
+        return tmp_path / out / "confidence.tif"
+
+    mapped("parts", tiles, may, more=["--shard", "1/2"])
+    parts = mapped("parts", may, tiles).read_bytes()
+    assert parts == mapped("whole", june, may).read_bytes()
 
 
 def test_two_dates_train(dates, tmp_path, tiny_truth):

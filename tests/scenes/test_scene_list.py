@@ -48,6 +48,12 @@ def test_a_table_names_scenes_and_starts_at_its_own_folder(tmp_path):
         list_scenes([str(table)], KEYS)
 
 
+def test_dates_of_a_table_start_at_its_folder(tmp_path):
+    (tmp_path / "t.csv").write_text("name,scene\nx,2024-05-03=may.tif;2024-07-01=tiles\n")
+    (scene,) = list_scenes([str(tmp_path / "t.csv")], KEYS)
+    assert scene.files == (f"2024-05-03={tmp_path}/may.tif", f"2024-07-01={tmp_path}/tiles")
+
+
 @pytest.mark.parametrize("mark", [";", "\t"])
 def test_a_table_of_a_spreadsheet_may_part_columns_by_other_marks(tmp_path, mark):
     table = tmp_path / "list.csv"
