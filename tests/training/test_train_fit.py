@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from geoseg.cli.epochs import gap_line
 from geoseg.errors import InputError
 from geoseg.models.backends.torch import one_thread_per_network
 from geoseg.models.bundle import save_model
@@ -17,7 +18,7 @@ from geoseg.training.loop import fit
 from geoseg.training.samples import Samples
 from geoseg.training.spec import Augmentation, Schedule, TrainSpec
 from geoseg.training.targets import BuildingTarget, ClassTarget
-from geoseg.training.validation import Validation
+from geoseg.training.validation import Validation, scattered_gap
 
 
 def area(shape, seed):
@@ -158,6 +159,17 @@ def test_a_class_that_validation_lacks_is_told_and_counts_for_nothing(caplog):
 def test_areas_that_can_tell_no_epoch_from_another_are_refused(made, areas, told):
     with pytest.raises(InputError, match=f"the {told}; .*move or widen the split"):
         fit(made, Samples(*areas))
+
+
+def test_what_a_random_split_would_tell_is_told_beside_the_score_on_blocks(samples):
+    short = spec(epochs=1, steps_per_epoch=2, batch=2)
+    both = Samples(samples.train, samples.validation, scattered=samples.validation)
+    fitted = fit(short, both)
+    near = scattered_gap(short, both, fitted.network, fitted.spec)
+    assert near == pytest.approx(fitted.spec.training["validation_iou"], abs=1e-4)  # it is the same ground here
+    away = "; ".join(f"{name} {iou:.3f}, {iou:.3f}" for name, iou in zip(("background", "building"), near, strict=True))
+    assert gap_line(fitted.spec, near) == f"IoU on blocks of their own, and as a random split would have it: {away}"
+    assert scattered_gap(short, samples, fitted.network, fitted.spec) is None
 
 
 @pytest.mark.slow
