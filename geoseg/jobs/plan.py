@@ -35,7 +35,7 @@ from geoseg.tiling.memory import (
 from geoseg.tiling.resample import Resampling
 from geoseg.tiling.taps import source_box
 from geoseg.tiling.views import margin_for, views_of
-from geoseg.tiling.windows import WindowGrid, redundancy
+from geoseg.tiling.windows import WindowGrid, overlapping, redundancy
 from geoseg.values.grid import placeless
 
 MOST_TIMES = 64  # finer or coarser than the model's: never meant
@@ -217,7 +217,7 @@ def make_job(
     return Job(
         scene=in_range(scene.select(spec.source_bands, optional=spec.optional), spec, options.stretch),
         bundles=tuple(bundles),
-        windows=_windows(bundles, resampling.working_shape, tta),
+        windows=_windows(bundles, resampling.working_shape, tta, options.window_overlap),
         resampling=resampling,
         chunk_px=chunk_px,
         batch=options.batch,
@@ -230,14 +230,18 @@ def make_job(
     )
 
 
-def _windows(bundles: Sequence[ModelBundle], shape: tuple[int, int], tta: str) -> WindowGrid:
-    """Return the windows over a working grid; raises ConfigError where a view of them is not what a network takes."""
+def _windows(bundles: Sequence[ModelBundle], shape: tuple[int, int], tta: str, share: float | None) -> WindowGrid:
+    """Return the windows over a working grid; raises ConfigError where a view of them is not what a network takes.
+
+    share: of a window's side, which lies in the next one, too; None: as the model says.
+    """
     spec, networks = bundles[0].spec, [check_architecture(bundle.spec.arch) for bundle in bundles]
-    margin, least = margin_for(tta, spec.margin_px, multiple=spec.multiple_px), networks[0].least_px
+    window, multiple, least = spec.window_px, spec.multiple_px, networks[0].least_px
+    own = spec.margin_px, spec.ramp_px
+    margin, ramp = own if share is None else overlapping(window, share, multiple=multiple)
+    margin = margin_for(tta, margin, multiple=multiple)
     try:
-        grid = WindowGrid.fit(
-            shape, window=spec.window_px, margin=margin, ramp=spec.ramp_px, multiple=spec.multiple_px, least=least
-        )
+        grid = WindowGrid.fit(shape, window=window, margin=margin, ramp=ramp, multiple=multiple, least=least)
     except ConfigError as error:
         raise ConfigError(f"tta {tta}: {error}; take scales nearer to 1") from error
     for view in views_of(tta, grid.window_shape, multiple=spec.multiple_px, least=least):

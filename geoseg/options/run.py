@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from typing import Annotated, Literal, Self
 
-from geoseg.options.option import NAMED, Checked, Limit, Option, above, at_least, inside
+from geoseg.options.option import NAMED, Checked, Limit, Option, above, at_least, inside, span
 from geoseg.options.parse import DURATION, NAMES, PERCENTILES, SHARD, SIZE, VIEWS, are_views
 from geoseg.values.layers import RASTERS
 
@@ -105,6 +105,14 @@ class RunOptions(EngineOptions):
     ] = None
     batch: Annotated[int, Option("Windows per network call.", limit=at_least(1))] = 1
     chunk_px: Annotated[int | None, Option("Side of a chunk, 512 x 2^n.", unset="by the memory", limit=_SIDE)] = None
+    window_overlap: Annotated[
+        float | None,
+        Option(
+            "Share of a window's side that lies in the next one, too: more of it costs more.",
+            unset="by the model's margin and ramp",
+            limit=span(0.1, 0.6),
+        ),
+    ] = None
     tta: Annotated[
         str | None,
         Option(

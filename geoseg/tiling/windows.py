@@ -101,3 +101,16 @@ def redundancy(grid: WindowGrid, boxes: Iterable[Box]) -> float:
     """Return windows run over windows that exist when each of ``boxes`` runs all that touch it; 1.0 repeats none."""
     run = sum(len(grid.rows.touching(b.row0, b.row1)) * len(grid.cols.touching(b.col0, b.col1)) for b in boxes)
     return run / grid.count
+
+
+def overlapping(window: int, share: float, *, multiple: int) -> tuple[int, int]:
+    """Return margin and ramp of windows of which ``share`` of the side lies in the next one, too; half of it blends.
+
+    multiple: the network's own stride in pixels, in steps of which windows start.
+
+    >>> overlapping(768, 0.5, multiple=32), overlapping(512, 0.25, multiple=16)
+    ((96, 192), (32, 64))
+    """
+    common = max(1, round(share * window / multiple)) * multiple
+    margin = common // 4
+    return margin, common - 2 * margin
