@@ -41,7 +41,8 @@ LEAST_IOU = 0.8  # of a fit with its contour, judged ring by ring from their dis
 SIZE_SHARE = 0.02  # the larger the building, the farther a wall may stray: this share of the root of its area
 LARGEST_RING = 200_000  # samples; beyond, a ring is no building, and fitting it would take seconds
 FINER = (1.0, 1.6)  # how many times finer to fit a ring, one after the other, until the bounds are met
-CIRCLE_RADIUS_PX, CIRCLE_COMPACTNESS, CIRCLE_SAGITTA_PX = 5.0, 1.25, 0.25
+# What is smaller is no circle: the blur of networks leaves as round a contour of a house of 12 pixels.
+CIRCLE_RADIUS_PX, CIRCLE_COMPACTNESS, CIRCLE_SAGITTA_PX = 7.0, 1.25, 0.25
 
 
 @dataclass(frozen=True, slots=True, eq=False)

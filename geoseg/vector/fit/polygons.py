@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from geoseg.vector.adjacent.repair import simplified_contours
 from geoseg.vector.fit.costs import DIAGONAL_PENALTY
 from geoseg.vector.fit.fit import SIZE_SHARE, UNCHANGED, fit_rings
+from geoseg.vector.fit.rectangles import best_rectangles
 from geoseg.vector.fit.ring import STEP_PX
 from geoseg.vector.ground import GroundFrame
 from geoseg.vector.pixels.places import uncrossed
@@ -99,8 +100,14 @@ def regular_outlines(
     )
     drawn_as_contour = fitted.status == UNCHANGED
     unmeasured = np.bincount(rings.shell[drawn_as_contour], minlength=len(rings))[shells] > 0
+    is_cut = np.bincount(rings.shell[np.repeat(np.arange(len(rings)), np.diff(rings.start))[cut]], minlength=len(rings))
     return _verified(
-        outlines, fit, drawn_as_contour[shells], unmeasured, between_samples_m=STEP_PX / 2 * unit_m[shells]
+        outlines,
+        fit,
+        drawn_as_contour[shells],
+        unmeasured,
+        is_cut[shells] > 0,
+        between_samples_m=STEP_PX / 2 * unit_m[shells],
     )
 
 
@@ -109,16 +116,26 @@ def _verified(
     fit: Fit,
     unfitted: NDArray[np.bool_],
     unmeasured: NDArray[np.bool_],
+    is_cut: NDArray[np.bool_],
     *,
     between_samples_m: NDArray[np.float64],
 ) -> Outlines:
-    """Resolve crossings, measure polygons where that matters, and replace those out of tolerance by contours."""
+    """Resolve crossings, measure polygons where that matters, and replace those out of tolerance.
+
+    A rectangle replaces what is whole, where that is within tolerance, else the contour.
+    """
     polygons, contours = uncrossed(outlines.polygons), outlines.contours
     crossed = polygons != outlines.polygons
     doubtful = crossed | unmeasured | (outlines.iou < DOUBTFUL_IOU) | (shapely.area(contours) < DOUBTFUL_PX)
     doubtful |= fit.deviation_m + between_samples_m > outlines.bound_m  # no point is farther from those judged
     measured = outlines.redrawn(polygons, np.zeros_like(doubtful), doubtful)
     replaced = measured.out_of_tolerance | unfitted
+    tried = np.flatnonzero(replaced & ~is_cut & (shapely.get_num_interior_rings(contours) == 0))
+    polygons[tried], direction = best_rectangles(contours[tried], outlines.pixel_m[tried])
+    measured = measured.redrawn(polygons, np.zeros_like(replaced), replaced)
+    found = tried[~measured.out_of_tolerance[tried]]
+    replaced[found] = False
+    measured = measured.of_rectangles(found, np.degrees(direction[np.isin(tried, found)]))
     for i in np.flatnonzero(replaced):
         polygons[i] = simplified_contours(contours[[i]], outlines.tolerance(int(i)))[0]
     return measured.redrawn(polygons, replaced, replaced)

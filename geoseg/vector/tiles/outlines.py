@@ -182,6 +182,13 @@ class Outlines:
         fit.put(np.flatnonzero(changed), fit.take(changed).measured(measured))
         return replace(self, polygons=polygons, iou=fit.iou_contour, fit=fit)
 
+    def of_rectangles(self, rows: NDArray[np.intp], direction_deg: NDArray[np.float64]) -> "Outlines":
+        """Return the same outlines with these rows marked as rectangles along ``direction_deg``."""
+        assert self.fit is not None
+        fit = self.fit.take(np.arange(len(self)))
+        fit.status[rows], fit.direction_deg[rows] = ORTHO, direction_deg
+        return replace(self, fit=fit)
+
     def _splits(
         self, unchanged: NDArray[np.bool_], trimmed: NDArray[np.bool_]
     ) -> tuple[dict[int, Split], NDArray[np.bool_]]:

@@ -240,3 +240,25 @@ def test_what_nothing_fits_keeps_corners_of_its_contour_and_fewer():
     for polygon, contour in zip(found.polygons[kept], found.contours[kept], strict=True):
         corners = {tuple(xy) for xy in shapely.get_coordinates(shapely.Polygon(polygon.exterior)).tolist()}
         assert corners <= {tuple(xy) for xy in shapely.get_coordinates(contour).tolist()}
+
+
+@pytest.mark.parametrize("side_px", [9, 11, 12])
+def test_a_blurred_house_of_few_pixels_is_no_circle(side_px):
+    house = np.zeros((30, 30))
+    house[9 : 9 + side_px, 9 : 9 + side_px] = 1
+    probability = 1 + np.rint(254 * ndimage.gaussian_filter(house, 2.5)).astype(np.uint8)
+    found = draw_outlines(probability, GroundFrame.of_metric(Affine.scale(1, -1)), FootprintRules())
+    assert found.fit.status.tolist() == [ORTHO]
+
+
+def test_specks_are_rectangles_where_those_share_enough_with_them():
+    noise = ndimage.gaussian_filter(np.random.default_rng(2).standard_normal((150, 150)), 2)
+    share = 0.1 + 0.4 * noise / noise.std()
+    probability = np.pad(np.clip(np.rint(share * 254) + 1, 1, 255), 1, constant_values=1).astype(np.uint8)
+    found = draw_outlines(probability, GroundFrame.of_metric(Affine.scale(1, -1)), FootprintRules(min_area_m2=6))
+    speck = found.components.area_px < 20
+    corners = shapely.get_num_coordinates(found.polygons[speck]) - 1
+    assert len(corners) > 30
+    assert np.mean(corners == 4) > 0.8
+    assert np.mean(found.fit.status[speck] == UNCHANGED) < 0.15  # a third where contours take their place
+    assert found.fit.iou_contour[speck].min() >= 0.8
