@@ -1,5 +1,6 @@
 """The plugin in the system's QGIS, without a window: how it is installed, runs geoseg, and keeps a review."""
 
+import ast
 import json
 import os
 import shutil
@@ -69,6 +70,31 @@ def test_the_zip_is_one_that_the_plugin_repository_takes(tmp_path: Path) -> None
     lines = sum(len(p.read_text().splitlines()) for p in PLUGIN.parent.rglob("*.py"))
     assert lines <= 1200
     assert not any("import torch" in p.read_text() or "import geoseg" in p.read_text() for p in PLUGIN.glob("*.py"))
+
+
+def not_of_qt6(source: str) -> list[str]:
+    """Return what Qt 6 has not: imports past qgis.PyQt, members of enums without their enum's name, exec_."""
+    tree = ast.parse(source)
+    bases = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    bases |= {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    found = []
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import(names=names):
+                found += [name.name for name in names if name.name.startswith(("PyQt", "PySide", "sip"))]
+            case ast.ImportFrom(module=str(module)) if module.startswith(("PyQt", "PySide", "sip")):
+                found.append(module)
+            case ast.Attribute(value=ast.Name(id=name), attr=member) if name.startswith("Q") and id(node) not in bases:
+                found += [f"{name}.{member}"] if member[0].isupper() else []
+            case ast.Attribute(attr="exec_"):
+                found.append("exec_")
+    return found
+
+
+def test_the_plugin_names_enums_and_modules_as_qt6_does() -> None:
+    assert {p.name: found for p in PLUGIN.glob("*.py") if (found := not_of_qt6(p.read_text()))} == {}
+    old = "from PyQt5.QtCore import Qt\nimport sip\nx = Qt.LeftDockWidgetArea, QVariant.Bool, Qt.Key.Key_A\nbox.exec_()"
+    assert sorted(not_of_qt6(old)) == ["PyQt5.QtCore", "QVariant.Bool", "Qt.LeftDockWidgetArea", "exec_", "sip"]
 
 
 @pytest.mark.qgis

@@ -8,15 +8,12 @@ from qgis.core import (
     QgsDistanceArea,
     QgsFeature,
     QgsFeatureRequest,
-    QgsField,
-    QgsFields,
     QgsFillSymbol,
     QgsProject,
     QgsVectorFileWriter,
     QgsVectorLayer,
     QgsWkbTypes,
 )
-from qgis.PyQt.QtCore import QVariant
 
 REVIEW, UNSEEN = "review", "unseen"
 SEEN = ("accepted", "rejected", "edited")
@@ -118,14 +115,12 @@ class Review:
         path = self.done_file()
         uri = f"{path}|layername=done"
         if not path.exists():
-            fields = QgsFields()
-            fields.append(QgsField("done", QVariant.Bool))
             options = QgsVectorFileWriter.SaveVectorOptions()
             options.driverName, options.layerName = "GPKG", "done"
             options.datasourceOptions = ["VERSION=1.3"]
             context = QgsProject.instance().transformContext()
             writer = QgsVectorFileWriter.create(
-                str(path), fields, QgsWkbTypes.Type.Polygon, self.layer.crs(), context, options
+                str(path), _fields("done:bool"), QgsWkbTypes.Type.Polygon, self.layer.crs(), context, options
             )
             if writer.hasError():
                 raise ReviewError(f"{path} cannot be written: {writer.errorMessage()}")
@@ -192,10 +187,15 @@ class Review:
     def _add_column(self):
         if REVIEW in self.layer.fields().names():
             return
-        if not self.layer.dataProvider().addAttributes([QgsField(REVIEW, QVariant.String)]):
+        if not self.layer.dataProvider().addAttributes(_fields(f"{REVIEW}:string").toList()):
             raise ReviewError(f"{self.layer.name()} takes no column; save it as a GeoPackage first")
         self.layer.updateFields()
 
     def _refuse_none(self):
         if self.current is None:
             raise ReviewError("No polygon is chosen")
+
+
+def _fields(told):
+    """Return one column as a memory layer names it: Qt 5 and Qt 6 have other names for its type."""
+    return QgsVectorLayer(f"None?field={told}(0,0)", "", "memory").fields()
