@@ -8,6 +8,7 @@ import os
 import sys
 import tempfile
 import threading
+from pathlib import Path
 
 os.environ["QT_QPA_PLATFORM"] = "offscreen"
 os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.mkdtemp())
@@ -15,8 +16,11 @@ os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.mkdtemp())
 from qgis.core import (
     QgsApplication,
     QgsGeometry,
+    QgsProcessingContext,
     QgsProcessingException,
     QgsProcessingFeedback,
+    QgsProcessingUtils,
+    QgsProject,
     QgsRectangle,
     QgsVectorLayer,
 )
@@ -25,6 +29,7 @@ folder, stand_in, source = sys.argv[1:]
 sys.path.insert(0, folder)
 application = QgsApplication([], False)
 application.initQgis()
+from geoseg_qgis.algorithms import IntoGroup
 from geoseg_qgis.command import run
 from geoseg_qgis.review import Review, ReviewError
 
@@ -55,6 +60,15 @@ feedback = Feedback()
 threading.Timer(0.5, feedback.cancel).start()
 found["cancelled"] = run([stand_in, "vectorize"], feedback) == ""
 del os.environ["PYTHONHOME"]
+
+context, project = QgsProcessingContext(), QgsProject.instance()
+for path in (Path(source).with_name("classes.tif"), Path(source), Path(source).with_name("confidence.tif")):
+    loaded = QgsProcessingUtils.mapLayerFromString(str(path), context)
+    loaded.setName(path.name)
+    project.addMapLayer(context.takeResultLayer(loaded.id()))
+    IntoGroup("out").postProcessLayer(loaded, context, feedback)
+shown = project.layerTreeRoot().findGroup("out").findLayers()
+found["group"] = [[node.name(), node.layer().renderer().type()] for node in shown]
 
 layer = QgsVectorLayer(f"{source}|layername=buildings", "buildings", "ogr")
 review = Review(layer)

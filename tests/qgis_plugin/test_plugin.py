@@ -114,6 +114,11 @@ def test_command_and_review_in_qgis(tmp_path: Path) -> None:
     assert found["progress"] == [25, 50, 75]
     assert found["error"] == "roofs.gpkg: no CRS; set it with ogr2ogr -a_srs"
     assert found["cancelled"]
+    assert found["group"] == [
+        ["buildings.gpkg", "categorizedSymbol"],
+        ["classes.tif", "paletted"],
+        ["confidence.tif", "singlebandgray"],
+    ]
     assert found["order"] == sorted(found["order"])
     assert found["review"] == ["accepted", "rejected", "edited", "edited"]
     assert found["edited_m2"] == pytest.approx(100, rel=1e-3)

@@ -21,6 +21,7 @@ from qgis.core import (
     QgsProcessingParameterVectorDestination,
     QgsProcessingParameterVectorLayer,
     QgsProject,
+    QgsVectorLayer,
 )
 
 from .command import executable, run
@@ -96,20 +97,21 @@ VERBS = (
 
 
 class IntoGroup(QgsProcessingLayerPostProcessorInterface):
-    """Moves a layer that was loaded into a group of the layer tree."""
+    """Gives a layer that was loaded its own style, and moves it into a group: polygons to the top, rasters below."""
 
     def __init__(self, group):
         super().__init__()
         self.group = group
 
     def postProcessLayer(self, layer, _context, _feedback):  # noqa: N802
-        """Move it."""
+        """Style it, which Processing does not, and move it."""
+        layer.loadDefaultStyle()
         root = QgsProject.instance().layerTreeRoot()
         node = root.findLayer(layer.id())
         if node is None:
             return
         group = root.findGroup(self.group) or root.insertGroup(0, self.group)
-        group.insertChildNode(0, node.clone())
+        group.insertChildNode(0 if isinstance(layer, QgsVectorLayer) else -1, node.clone())
         node.parent().removeChildNode(node)
 
 
@@ -202,7 +204,7 @@ def _definition(parameter):
 
 
 def _layers(output, spec):
-    """Return the layers to load, the lowest first, and their names."""
+    """Return the layers to load, and their names; QGIS loads them by their paths' order."""
     kind = spec.parameters[-1].kind
     if kind == "polygons":
         return [(str(output), spec.label)]
@@ -212,5 +214,4 @@ def _layers(output, spec):
     names = [
         name for name in json.loads(run_file.read_text(encoding="utf-8"))["outputs"] if name.endswith((".tif", ".gpkg"))
     ]
-    order = {"confidence.tif": 0, "classes.tif": 1, "buildings.gpkg": 2}
-    return [(str(output / name), f"{output.name}: {name}") for name in sorted(names, key=lambda n: order.get(n, -1))]
+    return [(str(output / name), f"{output.name}: {name}") for name in names]
