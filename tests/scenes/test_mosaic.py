@@ -173,6 +173,13 @@ def test_what_makes_no_mosaic_is_refused(tmp_path, index):
     write_tif(folder / "z.tif", PIXELS[:1])
     with pytest.raises(InputError, match=r"z\.tif: its bands .* are not those of .*t_000_000\.tif"):
         open_scene(folder)
+    write_tif(folder / "z.tif", PIXELS, crs='LOCAL_CS["site",UNIT["metre",1]]', **LOOK)
+    with pytest.raises(InputError, match=r"z\.tif: the CRS 'site' places nothing on the Earth's surface"):
+        open_scene(folder)
+    whole = write_tif(folder / "z.tif", PIXELS, **LOOK).read_bytes()
+    (folder / "z.tif").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match=r"z\.tif: .* cannot be read .* damaged or cut off"):
+        read(scene := open_scene(folder, overlap="first"), scene.grid.box)
 
 
 @pytest.mark.parametrize("side", [(23, 23), pytest.param((5, 6), marks=pytest.mark.nightly, id="1024 tiles")])
