@@ -55,9 +55,10 @@ class Axis:
         """Raise ConfigError unless window and stride are multiples of the network's own stride, ``multiple`` pixels."""
         for name, value in (("window", self.window), ("stride (window - 2 x margin - ramp)", self.stride)):
             if value % multiple:
+                below = max(value // multiple, 1) * multiple
                 raise ConfigError(
-                    f"{name} of {value} px is not a multiple of the network's {multiple} px; "
-                    f"choose window {self.window}, margin {self.margin}, ramp {self.ramp} so that it is"
+                    f"{name} of {value} px is not a multiple of the network's {multiple} px; the nearest are {below} "
+                    f"and {below + multiple} px (window {self.window}, margin {self.margin}, ramp {self.ramp} px)"
                 )
 
     @property

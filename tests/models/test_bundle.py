@@ -263,7 +263,10 @@ def test_a_name_that_no_output_can_hold_is_refused_at_load(folder, place, name):
         (lambda c: c["bands"][0].update(wavelength_nm=float("inf")), "inf is no number"),
         (lambda c: c["training"].update(iou=float("nan")), "nan is no number"),
         (lambda c: c.update(window_px=10**9), r"window_px: 1000000000: give 65536 or less"),
-        (lambda c: c.update(window_px=500), r"window of 500 px is not a multiple of the network's 32 px"),
+        (
+            lambda c: c.update(window_px=500),
+            r"window of 500 px is not a multiple of the network's 32 px; the nearest are 480 and 512 px",
+        ),
         (lambda c: c.update(margin_px=250), "no stride"),
         (lambda c: c["arch"]["options"].update(widths=[4] * 7), r"32 is no multiple of the network's stride, 64"),
         (lambda c: c["weights"].update(bytes=-1), r"weights.bytes: -1: give 0 or more"),
