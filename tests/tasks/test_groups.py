@@ -114,7 +114,11 @@ def test_a_model_of_quantities_alone_writes_these_and_nothing_of_classes(tmp_pat
     assert main(["check", str(few.folder)]) == 0
     assert main(["info", str(model)]) == 0
     assert main(["evaluate", str(few.folder), "--truth", str(scene)]) == 3
-    assert "height.tif hold no classes" in capsys.readouterr().err
+    assert "height.tif hold no classes; --numbers" in capsys.readouterr().err
+    numbers = ["evaluate", str(few.folder), "--truth", str(many.paths["height.tif"]), "--numbers", "--json", "-"]
+    assert main(numbers) == 0
+    scores = json.loads(capsys.readouterr().out)
+    assert (scores["pixels"], scores["rmse"], scores["mae"], scores["bias"]) == (few.run["valid_px"], 0, 0, 0)
     lazy = geoseg.lazy_map(scene, model, layer="height")
     np.testing.assert_array_equal(lazy.values, rasterio.open(few.paths["height.tif"]).read(1))
     with pytest.raises(ConfigError, match="layer 'classes': choose height"):

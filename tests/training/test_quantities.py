@@ -126,6 +126,7 @@ def test_each_level_counts_half_of_the_one_before(files):
         ({"outputs": [HEIGHT | {"loss": "dice"}]}, "loss: dice judges no linear output such as height"),
         ({"outputs": [HEIGHT | {"activation": "signed"}]}, "height is signed: its range_px is missing"),
         ({"schedule": {"hard_share": 0.2}, "outputs": [HEIGHT, ROAD]}, "schedule.hard_share: it is of wrong classes"),
+        ({"augmentation": {"cutmix": 0.5}, "outputs": [HEIGHT, ROAD]}, "augmentation.cutmix: outputs are not mixed"),
         ({"outputs": [HEIGHT, ROAD | {"name": "rail"}]}, "truth of road; there are height, rail"),
         ({"outputs": [HEIGHT, ROAD, ROAD | {"name": "rail"}]}, "outputs: rail: no entry of data has its truth"),
     ],

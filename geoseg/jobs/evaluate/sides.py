@@ -66,7 +66,8 @@ class Prediction:
         if folder.is_dir():
             run = finished_run(folder)
             if not len(run.classes):
-                raise InputError(f"{folder}: {', '.join(run.files)} hold no classes; evaluate compares classes")
+                files = ", ".join(run.files)
+                raise InputError(f"{folder}: {files} hold no classes; --numbers compares rasters of numbers")
             raster = ClassRaster.open(folder / run.class_file)
             ids = _own_ids(raster, run.classes)
             if run.instances is not None:
