@@ -139,7 +139,7 @@ def test_algorithms_run_geoseg_from_qgis_process(profile: Path, tmp_path: Path) 
     def run(algorithm: str, **given: object) -> subprocess.CompletedProcess[str]:
         words = [f"{name}={value}" for name, value in given.items()]
         command = [PROCESS, "run", f"geoseg:{algorithm}", "--", *words]
-        return subprocess.run(command, check=False, capture_output=True, text=True, timeout=300, env=environment)
+        return subprocess.run(command, check=False, capture_output=True, text=True, timeout=900, env=environment)
 
     drawn = tmp_path / "drawn.gpkg"
     done = run("vectorize", INPUT=out / "classes.tif", CLASS=4, MIN_AREA=5, OUTPUT=drawn)
