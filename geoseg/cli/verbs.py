@@ -89,7 +89,7 @@ VERBS = {
     ),
     "fetch-tiles": (
         "fetch_tiles",
-        "Fetch the tiles of an area from a map service, XYZ or WMTS in Web Mercator, once, into a COG: a scene.",
+        "Fetch the tiles of an area from a map service, XYZ in Web Mercator or WMTS, once, into a COG: a scene.",
     ),
     "report": (
         "report",
