@@ -168,7 +168,7 @@ def fit_ring(
 
     Tried in this order: a circle; walls along the building's directions, of which a coarse and a fine first description
     suggest some each, and the cheaper outcome counts; walls with directions of their own. The first within the bounds
-    is taken, then a rectangle; there is no outline where all fail. What is cut off is neither circle nor rectangle.
+    is taken; there is no outline where all fail. What is cut off is no circle.
     """
     area = signed_area(ring.xy)
     bound = tolerance + SIZE_SHARE * sqrt(abs(area))
@@ -194,11 +194,6 @@ def fit_ring(
         misfit = _checked(ring, outline, area)
         if misfit.far <= bound:
             return outline, FREE, np.nan, misfit
-        if len(directions) > 0 and ring.cuts[-1] == 0:
-            outline = _rectangle(ring, area, directions[0])
-            misfit = _checked(ring, outline, area)
-            if misfit.far <= bound:
-                return outline, ORTHO, directions[0], misfit
     return ring.xy[:0], UNCHANGED, np.nan, Misfit(0.0, 0.0, 0.0)
 
 
@@ -226,23 +221,6 @@ def _regular(
             irregular += axes.cost[k] if k < len(axes.angle) else axes.free
     status = _status(walls.axis[:count], axes)
     return Regular(outline, status, axes.angle[0], _checked(ring, outline, area), costs, irregular)
-
-
-@njit(cache=True, nogil=True)
-def _rectangle(ring: Ring, area: float, direction: float) -> NDArray[np.float64]:
-    """Rectangle along a direction, as long and wide as the ring in proportion and as large."""
-    c, s = cos(direction), sin(direction)
-    along, across = c * ring.xy[:, 0] + s * ring.xy[:, 1], c * ring.xy[:, 1] - s * ring.xy[:, 0]
-    u, v = 0.5 * (along.min() + along.max()), 0.5 * (across.min() + across.max())
-    half_u, half_v = 0.5 * (along.max() - along.min()), 0.5 * (across.max() - across.min())
-    shrunk = sqrt(abs(area) / max(4 * half_u * half_v, 1e-12))
-    outline = np.empty((4, 2))
-    for i in range(4):
-        k = i if area > 0 else 3 - i
-        p = u + shrunk * half_u * (1 if k in (1, 2) else -1)
-        q = v + shrunk * half_v * (1 if k in (2, 3) else -1)
-        outline[i, 0], outline[i, 1] = c * p - s * q, s * p + c * q
-    return outline
 
 
 @njit(cache=True, nogil=True)
