@@ -52,14 +52,14 @@ def prompt(
 
 def start(config: PromptConfig, talk: TalkFlags, *, overwrite: bool, dry_run: bool) -> None:
     """Run a config's recipe and print what it made, or print its plan."""
-    out = Path(config.out)
-    for name in FILES:
-        refuse_file(out / name, overwrite=overwrite, inputs=filter(None, (*config.scene, config.prompts)))
     if dry_run:
         from geoseg.jobs.prompt import plan
 
         print(json.dumps(plan(config.open(), config.model, options=config.options, run=config.run), indent=1))
         return
+    out = Path(config.out)
+    for name in FILES:
+        refuse_file(out / name, overwrite=overwrite, inputs=filter(None, (*config.scene, config.prompts)))
     from geoseg.pipelines import prompt as recipe
 
     with talk.listener() as listen:

@@ -41,12 +41,12 @@ def segment(
 
 def start(config: SegmentConfig, *, overwrite: bool, dry_run: bool) -> None:
     """Run a config's recipe and print what it made, or print its plan."""
-    path = vector_target(Path(config.out), overwrite=overwrite, inputs=config.scene)
     if dry_run:
         from geoseg.jobs.segment import plan
 
         print(json.dumps(plan(config.open(), options=config.options, run=config.run), indent=1))
         return
+    path = vector_target(Path(config.out), overwrite=overwrite, inputs=config.scene)
     from geoseg.pipelines import segment as recipe
 
     count = recipe.run(config, overwrite=overwrite)

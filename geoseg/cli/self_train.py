@@ -63,12 +63,14 @@ def run_self_training(
 
 
 def pair_of(config: TrainConfig, scenes: Sequence[str]) -> tuple[TrainConfig, TrainConfig]:
-    """Return the trainings of teacher and student; raises ConfigError for a target of objects."""
+    """Return the trainings of teacher and student; raises ConfigError for a target of objects, or labels of boxes."""
     if not isinstance(config.target, ClassTarget) or config.target.border_m:
         raise ConfigError(
             "--self-train: pseudo-labels are classes and know no objects, so a target of objects cannot learn of them; "
             "take target: {kind: classes} without border_m"
         )
+    if boxed := [name for name, term in config.loss.items() if term.upright]:
+        raise ConfigError(f"--self-train: {boxed[0]} takes labels for boxes, and pseudo-labels are none; leave it out")
     out, first = Path(config.out), config.data[0]
     weight = PER_LABELLED * sum(item.share for item in config.data) / len(scenes)
     more = tuple(

@@ -64,8 +64,8 @@ def fit(scene: Scene, folder: Path, options: FitOptions, *, overwrite: bool = Fa
     mean, std = np.zeros(n), np.ones(n)
     mean[chosen], std[chosen] = found.mean, found.std
     arch = Architecture(name="linear")
-    if options.within is not None:
-        arch = Architecture(name="window-method", options={"method": options.within})
+    if options.window_method is not None:
+        arch = Architecture(name="window-method", options={"method": options.window_method})
     window, margin, ramp = check_architecture(arch).windows
     spec = ModelSpec(
         name=options.method,

@@ -35,7 +35,7 @@ class FitOptions(Checked):
             "otsu: the threshold of one band that parts its values best; kmeans: clusters of pixels that are alike."
         ),
     ] = "otsu"
-    within: Annotated[
+    window_method: Annotated[
         Literal["graph-cut", "random-walker", "chan-vese"] | None,
         Option(
             "Method that puts a window's answer right: graph-cut: borders go where neighbours differ; random-walker: "
@@ -76,7 +76,7 @@ class FitOptions(Checked):
     def _faults(self) -> Iterator[str]:
         if self.method == "otsu" and self.count != 2:
             yield f"classes {self.count}: otsu parts values in 2"
-        elif self.within in ("graph-cut", "chan-vese") and self.count != 2:
-            yield f"within {self.within}: parts 2 classes, not {self.count}; random-walker parts any number"
+        elif self.window_method in ("graph-cut", "chan-vese") and self.count != 2:
+            yield f"window-method {self.window_method}: parts 2 classes, not {self.count}; random-walker parts more"
         elif not 2 <= self.count <= MOST_CLASSES:
             yield f"classes {self.count}: 2 to {MOST_CLASSES}"

@@ -84,6 +84,12 @@ def test_what_knows_no_objects_is_not_taught_to_a_target_of_objects(config, unla
     asked = ["--self-train", str(unlabelled)]
     assert main([*config(border_m={"house": 1}), *asked]) == 2
     assert "without border_m" in capsys.readouterr().err
+    boxes = {"loss": {"boxinst": {"classes": ["house"]}}, "augmentation": {"rotate": False}}
+    path = tmp_path / "boxes.yaml"
+    command = config()
+    path.write_text(yaml.safe_dump(yaml.safe_load((tmp_path / "train.yaml").read_text()) | boxes))
+    assert main([command[0], str(path), *command[2:], *asked]) == 2
+    assert "boxinst takes labels for boxes" in capsys.readouterr().err
     assert main([*config(), *asked, "--folds", "3"]) == 2
     assert main([*config(), "--self-train", str(tmp_path / "none.tif")]) == 3
     assert "none.tif" in capsys.readouterr().err

@@ -81,15 +81,15 @@ def test_the_verb_writes_a_model_and_says_where_it_cuts(scene, tmp_path, capsys)
     assert main([*given, "-o", str(tmp_path / "m")]) == 5
 
 
-@pytest.mark.parametrize("within", ["graph-cut", "random-walker", "chan-vese"])
-def test_a_window_s_answer_forgives_noise(tmp_path, within):
+@pytest.mark.parametrize("method", ["graph-cut", "random-walker", "chan-vese"])
+def test_a_window_s_answer_forgives_noise(tmp_path, method):
     rng = np.random.default_rng(5)
     disc = np.hypot(*np.indices((96, 96)) - 48) < 30
     noisy = np.where(disc, 130, 100) + rng.normal(0, 16, (3, 96, 96))
     write_tif(tmp_path / "scene.tif", noisy.clip(1, 255).astype(np.uint8))
     scene = open_scene(tmp_path / "scene.tif")
     wrong = []
-    for name, how in (("plain", {}), ("whole", {"within": within})):
+    for name, how in (("plain", {}), ("whole", {"window_method": method})):
         fit(scene, tmp_path / name, FitOptions(method="kmeans", classes=2, **how))
         classes = predict(scene, tmp_path / name, options=RunOptions(device="cpu")).values == 2
         wrong.append(min((classes != disc).mean(), (classes == disc).mean()))
@@ -97,19 +97,19 @@ def test_a_window_s_answer_forgives_noise(tmp_path, within):
 
 
 def test_a_window_s_answer_parts_two_classes():
-    assert FitOptions(method="kmeans", classes=3, within="random-walker").count == 3
+    assert FitOptions(method="kmeans", classes=3, window_method="random-walker").count == 3
     with pytest.raises(ConfigError, match="parts 2 classes, not 3"):
-        FitOptions(method="kmeans", classes=3, within="graph-cut")
+        FitOptions(method="kmeans", classes=3, window_method="graph-cut")
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("within", ["graph-cut", "random-walker", "chan-vese"])
-def test_chunks_and_engines_change_no_byte_of_window_methods(tmp_path, within):
+@pytest.mark.parametrize("method", ["graph-cut", "random-walker", "chan-vese"])
+def test_chunks_and_engines_change_no_byte_of_window_methods(tmp_path, method):
     coarse = np.random.default_rng(7).integers(60, 180, (3, 80, 75)).repeat(8, 1).repeat(8, 2)
     noisy = coarse + np.random.default_rng(8).normal(0, 12, coarse.shape)
     write_tif(tmp_path / "scene.tif", noisy.clip(1, 255).astype(np.uint8))
     scene = open_scene(tmp_path / "scene.tif")
-    fit(scene, tmp_path / "m", FitOptions(method="kmeans", classes=2, within=within))
+    fit(scene, tmp_path / "m", FitOptions(method="kmeans", classes=2, window_method=method))
     made = []
     for how in ({"chunk_px": 512, "engine": "sync"}, {"chunk_px": 1024, "engine": "threads", "batch": 3}):
         out = tmp_path / f"out{how['chunk_px']}"

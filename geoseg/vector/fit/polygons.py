@@ -100,13 +100,12 @@ def regular_outlines(
     )
     drawn_as_contour = fitted.status == UNCHANGED
     unmeasured = np.bincount(rings.shell[drawn_as_contour], minlength=len(rings))[shells] > 0
-    is_cut = np.bincount(rings.shell[np.repeat(np.arange(len(rings)), np.diff(rings.start))[cut]], minlength=len(rings))
     return _verified(
         outlines,
         fit,
         drawn_as_contour[shells],
         unmeasured,
-        is_cut[shells] > 0,
+        rings.with_any(cut)[shells],
         between_samples_m=STEP_PX / 2 * unit_m[shells],
     )
 

@@ -7,6 +7,9 @@ from numpy.typing import NDArray
 from geoseg.vector.pixels.places import moved, rounded
 
 DIRECTIONS = np.arange(24) * (np.pi / 48)  # a speck does not tell its direction by less than some degrees
+TURNS = np.stack([[np.cos(DIRECTIONS), np.sin(DIRECTIONS)], [-np.sin(DIRECTIONS), np.cos(DIRECTIONS)]]).transpose(
+    2, 0, 1
+)
 CORNERS = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) / 2
 
 
@@ -29,11 +32,9 @@ def best_rectangles(
         corner = np.floor(shapely.bounds(contour)[:2])
         own = moved(contour, -corner)
         centroid, moments = _moments(shapely.get_coordinates(own.exterior) * scale[i])
-        turns = np.stack([[np.cos(DIRECTIONS), np.sin(DIRECTIONS)], [-np.sin(DIRECTIONS), np.cos(DIRECTIONS)]])
-        turns = turns.transpose(2, 0, 1)
-        sides = np.sqrt(np.maximum(np.diagonal(turns @ moments @ turns.transpose(0, 2, 1), axis1=1, axis2=2), 1e-9))
+        sides = np.sqrt(np.maximum(np.diagonal(TURNS @ moments @ TURNS.transpose(0, 2, 1), axis1=1, axis2=2), 1e-9))
         sides *= np.sqrt(own.area * scale[i].prod() / sides.prod(axis=1))[:, None]
-        drawn = shapely.polygons(rounded(((CORNERS * sides[:, None]) @ turns + centroid) / scale[i]))
+        drawn = shapely.polygons(rounded(((CORNERS * sides[:, None]) @ TURNS + centroid) / scale[i]))
         best = int(np.argmax(shapely.area(shapely.intersection(drawn, own))))
         out[i], directions[i] = moved(drawn[best], corner), DIRECTIONS[best]
     return out, directions

@@ -192,8 +192,7 @@ def draw_outlines(
     several = np.bincount(table.component[table.component >= 0], minlength=len(components)) > 1
     unit_m, tolerance = fit_units(outlines.pixel_m, detail=rules.detail, tolerance_m=rules.tolerance_m)
     polygons, blocks = outlines.polygons.copy(), np.full(len(outlines), None, object)
-    shells = np.flatnonzero(rings.parent < 0)
-    is_cut = np.bincount(np.repeat(rings.shell, np.diff(rings.start)), weights=cut, minlength=len(rings)) > 0
+    shells, is_cut = np.flatnonzero(rings.parent < 0), rings.with_any(cut)
     for i, component in enumerate(np.flatnonzero(kept)):
         if several[component]:
             own = np.flatnonzero(is_cut[rings.shell] & (rings.shell == shells[component]))

@@ -64,6 +64,10 @@ class Rings:
         """The points in pixel coordinates (col, row), (P, 2)."""
         return self.xy.astype(np.float64) + np.repeat(self.first_pixel[:, ::-1], np.diff(self.start), axis=0)
 
+    def with_any(self, marked: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Return which shells have a marked point, on themselves or on a hole of theirs, (R,); marked: (P,)."""
+        return np.bincount(np.repeat(self.shell, np.diff(self.start))[marked], minlength=len(self)) > 0
+
     def moved(self, row: int, col: int) -> "Rings":
         """Return the same rings in a raster that begins ``row`` rows and ``col`` columns earlier."""
         return replace(self, first_pixel=self.first_pixel + np.array([row, col], np.int32))
