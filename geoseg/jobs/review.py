@@ -69,6 +69,7 @@ class Doubt:
 def review(folder: Path, out: Path, *, count: int, side_px: int, overwrite: bool = False) -> tuple[Doubt, ...]:
     """Write the classes of the ``count`` windows of a map that are most in doubt, and return these windows in order.
 
+    A row is a patch of one class within its window.
     Windows of one class and windows that touch give way to others. Raises InputError where the folder holds no
     finished run with probabilities, and OutputError.
     """
@@ -151,7 +152,9 @@ def pick(doubts: Sequence[Doubt], count: int) -> Iterator[Doubt]:
 
 
 def _rows(rank: int, doubt: Doubt, classes: NDArray[np.uint8], run: RunJson, names: dict[int, str]) -> pa.RecordBatch:
-    ids, polygons = label_polygons(classes.astype(np.int32), (doubt.box.row0, doubt.box.col0), run.grid.transform)
+    ids, shapes = label_polygons(classes.astype(np.int32), (doubt.box.row0, doubt.box.col0), run.grid.transform)
+    patches, at = shapely.get_parts(shapes, return_index=True)  # each is judged by itself
+    ids, polygons = ids[at], shapely.multipolygons(patches[:, None])
     areas, _ = geodesic_measures(np.asarray(polygons, object), run.grid.crs)
     reason = f"mean probability {1 - doubt.score:.2f}, most in doubt: {names.get(doubt.class_id, doubt.class_id)}"
     columns = {

@@ -1,6 +1,7 @@
 """Try the plugin's parts in QGIS without a window and print what came: {what: value} as JSON. Run by QGIS's Python.
 
-usage: probe_plugin.py FOLDER STAND_IN LAYER; FOLDER holds the plugin as geoseg_qgis, LAYER is a GeoPackage.
+usage: probe_plugin.py FOLDER STAND_IN LAYER WINDOWS; FOLDER holds the plugin as geoseg_qgis, LAYER is a GeoPackage of
+buildings, WINDOWS one of geoseg review.
 """
 
 import json
@@ -25,7 +26,7 @@ from qgis.core import (
     QgsVectorLayer,
 )
 
-folder, stand_in, source = sys.argv[1:]
+folder, stand_in, source, windows = sys.argv[1:]
 sys.path.insert(0, folder)
 application = QgsApplication([], False)
 application.initQgis()
@@ -89,6 +90,31 @@ found["order"] = [layer.getFeature(i)["confidence"] for i in ids[:4]]
 found["review"] = [str(layer.getFeature(i)["review"]) for i in ids[:4]]
 found["edited_m2"] = layer.getFeature(ids[2])["area_m2"]
 found["count"] = layer.featureCount()
+
+layer = QgsVectorLayer(f"{windows}|layername=review", "review", "ogr")
+review = Review(layer)
+found["windows"], found["ranks"] = review.by_window, list(review.order)
+try:
+    review.name("building")
+except ReviewError as error:
+    found["none_selected"] = str(error)
+first = review.features()
+wrong = next(f.id() for f in first if f["class"] == "background")
+layer.selectByIds([wrong])
+review.name("building")
+found["stays"] = review.current
+review.finish_window()
+rest = review.features()
+review.begin_edit()
+layer.changeGeometry(rest[0].id(), rest[0].geometry().buffer(-0.2, 4))
+layer.selectByIds([rest[1].id()])
+review.reject()
+review.accept()
+found["of_windows"] = [
+    [str(layer.getFeature(f.id())["review"]) for f in features] for features in (first, rest, review.features())
+]
+found["wrong"] = [[f.id() for f in first].index(wrong), str(layer.getFeature(wrong)["class"])]
+found["seen"] = review.seen
 print(json.dumps(found))
 sys.stdout.flush()
 os._exit(0)

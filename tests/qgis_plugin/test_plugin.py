@@ -8,13 +8,20 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
+import numpy as np
 import pytest
-from make_outputs import finished_folder
+from make_outputs import CLASSES, GRID, finished_folder
 
 from geoseg.errors import ConfigError
+from geoseg.jobs.review import Doubt
+from geoseg.jobs.review import review as write_windows
 from geoseg.qgis.install import NAME, PLUGIN, install, write_zip
+from geoseg.training.data_spec import LabelledScene
+from geoseg.training.labels import open_labels
+from geoseg.training.targets import IGNORE, ClassTarget
 
 HERE = Path(__file__).parent
 PYTHON, PROCESS = "/usr/bin/python3", "/usr/bin/qgis_process.bin"
@@ -105,7 +112,10 @@ def test_command_and_review_in_qgis(tmp_path: Path) -> None:
     stand_in = tmp_path / "geoseg"
     stand_in.write_text(f"#!{sys.executable}\n{(HERE / 'stand_in.py').read_text()}")
     stand_in.chmod(0o755)
-    command = [PYTHON, "-W", "ignore", HERE / "probe_plugin.py", tmp_path, stand_in, out / "buildings.gpkg"]
+    windows = tmp_path / "review.gpkg"
+    picked = write_windows(out, windows, count=3, side_px=100)
+    probe = [HERE / "probe_plugin.py", tmp_path, stand_in, out / "buildings.gpkg", windows]
+    command = [PYTHON, "-W", "ignore", *probe]
     done = subprocess.run(list(map(str, command)), check=False, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
@@ -127,6 +137,33 @@ def test_command_and_review_in_qgis(tmp_path: Path) -> None:
     ground = gpd.read_file(out / "buildings_done.gpkg")
     assert ground["done"].tolist() == [True]
     assert ground.area.tolist() == [40_000]
+    assert_windows_train(found, windows, picked)
+
+
+def assert_windows_train(found: dict[str, Any], windows: Path, picked: tuple[Doubt, ...]) -> None:
+    """What the dock wrote of windows is what training reads: the first is done, but for one patch as it was mapped."""
+    assert found["windows"]
+    assert found["ranks"] == [1, 2, 3]
+    assert found["none_selected"] == "Select the polygons of this window that are of another class"
+    assert found["stays"] == 1
+    at, name = found["wrong"]
+    assert name == "building"
+    first, second, third = found["of_windows"]
+    assert first[at] == "edited"
+    assert set(first) == {"edited", "accepted"}
+    assert first.count("edited") == 1
+    assert second == ["edited", "rejected", *["accepted"] * (len(second) - 2)]
+    assert set(third) == {"unseen"}
+    assert found["seen"] == 2
+    done = str(windows.with_name("review_done.gpkg"))
+    data = LabelledScene(scene="scene.tif", labels=str(windows), area=done)
+    target = ClassTarget(column="class", classes=CLASSES)
+    labels = target.labels(open_labels(data, target, GRID)(GRID.box), gsd_m=0.5)
+    box = picked[0].box
+    known = np.zeros(GRID.shape, bool)
+    known[box.row0 : box.row1, box.col0 : box.col1] = True
+    assert (labels[known] != IGNORE).all()
+    assert (labels[~known] == IGNORE).all()
 
 
 @pytest.mark.qgis

@@ -1,14 +1,15 @@
-"""The dock for review: polygons one after the other, the least confident first, with a key for each verdict.
+"""The dock for review: polygons or windows one after the other, the least sure first, with a key for each verdict.
 
 It writes what geoseg's training reads: the column ``review`` (unseen, accepted, rejected, edited), and ground that was
 looked through, as polygons with the column ``done`` in a file beside the layer's. ``status`` stays as it is.
 """
 
-from qgis.core import NULL, QgsGeometry, QgsMapLayerProxyModel
+from qgis.core import QgsGeometry, QgsMapLayerProxyModel
 from qgis.gui import QgsMapLayerComboBox, QgsRubberBand
 from qgis.PyQt.QtGui import QColor, QKeySequence
 from qgis.PyQt.QtWidgets import (
     QCheckBox,
+    QComboBox,
     QDockWidget,
     QGridLayout,
     QLabel,
@@ -19,7 +20,7 @@ from qgis.PyQt.QtWidgets import (
     QWidget,
 )
 
-from .review import Review, ReviewError
+from .review import CLASS, CONFIDENCE, REVIEW, SEEN, UNSEEN, Review, ReviewError
 
 BUTTONS = (  # method, text, key, row, column
     ("accept", "Accept", "A", 0, 0),
@@ -27,15 +28,21 @@ BUTTONS = (  # method, text, key, row, column
     ("edit", "Edit corners", "E", 1, 0),
     ("split", "Split", "S", 1, 1),
     ("merge", "Merge", "M", 2, 0),
-    ("done", "View is done", "D", 2, 1),
+    ("done", "Ground is done", "D", 2, 1),
     ("back", "◀ Back", "B", 3, 0),
     ("skip", "Skip ▶", "N", 3, 1),
+    ("name", "Set class", "C", 4, 0),
 )
-HELP = (
-    "Merge joins the selected polygons, or the neighbour with the longest common border. Split: draw a line across. "
-    "View is done: all that is to be found in the view is there, so that training may learn from what is empty."
-)
-AROUND = 5.0  # the view is so many times as wide as the polygon
+HELP = {
+    False: "Merge joins the selected polygons, or the neighbour with the longest common border. Split: draw a line "
+    "across. Ground is done: all that is to be found in the view is there, so that training may learn from what is "
+    "empty.",
+    True: "Accept, Reject, Set class: the selected polygons of the window; where none is, Accept and Reject those not "
+    "judged yet. Merge: the selected ones. Ground is done: what is not judged yet is right, and training may learn "
+    "from all of the window.",
+}
+AROUND = {False: 5.0, True: 1.3}  # the view is so many times as wide as the polygon, or as the window
+SELECTED = QColor(255, 221, 0, 70)
 
 
 class ReviewDock(QDockWidget):
@@ -56,8 +63,9 @@ class ReviewDock(QDockWidget):
         self.said, self.bar, self.keys = QLabel(), QProgressBar(), QCheckBox("Keys")
         self.said.setWordWrap(True)
         self.keys.setChecked(True)
-        note = QLabel(HELP)
-        note.setWordWrap(True)
+        self.note, self.class_name = QLabel(), QComboBox()
+        self.note.setWordWrap(True)
+        self.class_name.setEditable(True)
         grid = QGridLayout()
         for method, text, key, row, column in BUTTONS:
             button = QPushButton(f"{text} ({key})")
@@ -68,12 +76,13 @@ class ReviewDock(QDockWidget):
             shortcut.activated.connect(lambda method=method: self.act(method))
             self.keys.toggled.connect(shortcut.setEnabled)
             self.visibilityChanged.connect(lambda seen, one=shortcut: one.setEnabled(seen and self.keys.isChecked()))
+        grid.addWidget(self.class_name, 4, 1)
         column = QVBoxLayout()
         for widget in (self.layers, self.said, self.bar):
             column.addWidget(widget)
         column.addLayout(grid)
         column.addWidget(self.keys)
-        column.addWidget(note)
+        column.addWidget(self.note)
         column.addStretch()
         inside = QWidget()
         inside.setLayout(column)
@@ -84,6 +93,11 @@ class ReviewDock(QDockWidget):
     def choose(self, layer):
         """Review another layer, None for none."""
         self.review = None if layer is None else Review(layer)
+        by_window = self.review is not None and self.review.by_window
+        self.note.setText(HELP[by_window])
+        self.class_name.clear()
+        if layer is not None:
+            self.class_name.addItems(class_names(layer))
         self.show_current()
 
     def act(self, method):
@@ -95,13 +109,16 @@ class ReviewDock(QDockWidget):
             if method in ("edit", "split"):
                 self.review.begin_edit()
                 self.mark.reset()
-                self.iface.mapCanvas().setSelectionColor(QColor(255, 221, 0, 70))
-                self.iface.setActiveLayer(self.review.layer)
+                self.iface.mapCanvas().setSelectionColor(SELECTED)
                 tool = self.iface.actionVertexTool() if method == "edit" else self.iface.actionSplitFeatures()
                 tool.trigger()
                 self.said.setText("Change it, then press A: it is kept as edited")
                 return
-            if method == "done":
+            if method == "done" and self.review.by_window:
+                self.review.finish_window()
+            elif method == "name":
+                self.review.name(self.class_name.currentText())
+            elif method == "done":
                 self.review.mark_done(QgsGeometry.fromRect(self.iface.mapCanvas().extent()), self._canvas_crs())
             else:
                 getattr(self.review, method)()
@@ -120,14 +137,34 @@ class ReviewDock(QDockWidget):
             self.said.setText("Choose a layer of polygons" if self.review is None else "No polygon is left to be seen")
             return
         review, canvas = self.review, self.iface.mapCanvas()
-        feature = review.feature()
-        box = canvas.mapSettings().layerExtentToOutputExtent(review.layer, feature.geometry().boundingBox())
+        features, shape = review.features(), review.shape()
+        self.iface.setActiveLayer(review.layer)  # whose polygons the tools of QGIS select
+        box = canvas.mapSettings().layerExtentToOutputExtent(review.layer, shape.boundingBox())
         canvas.zoomToFeatureExtent(box)
-        canvas.zoomByFactor(AROUND)
-        self.mark.setToGeometry(feature.geometry(), review.layer)
-        sure = review.value(feature, "confidence")
-        told = "" if sure in (None, NULL) else f", confidence {sure:.2f}"
-        word = review.value(feature, "review") or "unseen"
-        self.said.setText(f"<b>{review.position} of {review.count}</b>{told}, {word}")
+        canvas.zoomByFactor(AROUND[review.by_window])
+        self.mark.setToGeometry(shape, review.layer)
+        self.said.setText(f"<b>{review.position} of {review.count}</b>, {_told(review, features)}")
         self.bar.setRange(0, review.count)
         self.bar.setValue(review.seen)
+
+
+def class_names(layer):
+    """Return the classes that the polygons of a layer may have: those of its style, and those it holds."""
+    at = layer.fields().indexOf(CLASS)
+    if at < 0:
+        return []
+    renderer = layer.renderer()
+    styled = [c.value() for c in renderer.categories()] if getattr(renderer, "classAttribute", str)() == CLASS else []
+    return list(dict.fromkeys(str(name) for name in (*styled, *sorted(layer.uniqueValues(at), key=str)) if name))
+
+
+def _told(review, features):
+    """Return in words what is looked at."""
+    if not features:
+        return "no polygon is left of it"
+    if review.by_window:
+        judged = sum(review.value(feature, REVIEW) in SEEN for feature in features)
+        return f"{review.value(features[0], 'reason')}; {judged} of {len(features)} polygons judged"
+    sure = next(filter(None, (review.value(features[0], name) for name in CONFIDENCE)), None)
+    told = "" if sure is None else f"confidence {sure:.2f}, "
+    return told + (review.value(features[0], REVIEW) or UNSEEN)

@@ -9,6 +9,7 @@ from qgis.core import (
     QgsFeature,
     QgsFeatureRequest,
     QgsFillSymbol,
+    QgsGeometry,
     QgsProject,
     QgsVectorFileWriter,
     QgsVectorLayer,
@@ -17,6 +18,9 @@ from qgis.core import (
 
 REVIEW, UNSEEN = "review", "unseen"
 SEEN = ("accepted", "rejected", "edited")
+CONFIDENCE = ("confidence", "predicted_iou")  # columns by which polygons are ordered; the first that is there
+OF_WINDOWS = {"rank", "reason"}  # columns of what ``geoseg review`` writes
+CLASS = "class"
 
 
 class ReviewError(Exception):
@@ -24,38 +28,60 @@ class ReviewError(Exception):
 
 
 class Review:
-    """The polygons of a layer by least confidence, those not seen yet first."""
+    """The polygons of a layer by least confidence, or its windows as ``geoseg review`` ranks them; those seen last.
+
+    A step is the polygon of one id, or all polygons of one rank.
+    """
 
     def __init__(self, layer):
         self.layer = layer
-        by_confidence = "confidence" in layer.fields().names()
-        found = []
+        names = layer.fields().names()
+        self.by_window = set(names) >= OF_WINDOWS
+        column = next((name for name in CONFIDENCE if name in names), None)
+        steps, self.ground = {}, {}
         for feature in layer.getFeatures():
-            sure = feature["confidence"] if by_confidence else 0
-            found.append((self.value(feature, REVIEW) in SEEN, 0 if sure in (None, NULL) else sure, feature.id()))
-        found.sort()
-        self.order = [number for _, _, number in found]
-        self.seen = sum(done for done, _, _ in found)
+            step = self.value(feature, "rank") if self.by_window else feature.id()
+            if step is None:  # drawn by hand into no window
+                continue
+            sure = step if self.by_window else feature[column] if column else 0
+            seen, _ = steps.get(step, (True, 0))
+            steps[step] = seen and self.value(feature, REVIEW) in SEEN, 0 if sure in (None, NULL) else sure
+            if self.by_window:
+                self.ground.setdefault(step, []).append(feature.geometry())
+        self.ground = {step: QgsGeometry.unaryUnion(shapes).convexHull() for step, shapes in self.ground.items()}
+        self.order = sorted(steps, key=lambda step: (*steps[step], step))
+        self.left = {step for step, (seen, _) in steps.items() if not seen}
         self.at = 0
 
     @property
     def count(self):
-        """Number of polygons."""
+        """Number of steps."""
         return len(self.order)
 
     @property
     def position(self):
-        """Place of the current polygon, from 1."""
+        """Place of the current step, from 1."""
         return self.at + 1
 
     @property
     def current(self):
-        """Id of the polygon that is looked at; None where there is none."""
+        """What is looked at: the id of a polygon, or the rank of a window; None where there is none."""
         return self.order[self.at] if self.at < len(self.order) else None
 
-    def feature(self):
-        """Return it."""
-        return self.layer.getFeature(self.current)
+    def features(self):
+        """Return the polygons that are looked at."""
+        if not self.by_window:
+            return [self.layer.getFeature(self.current)]
+        return list(self.layer.getFeatures(QgsFeatureRequest().setFilterExpression(f'"rank" = {self.current}')))
+
+    def shape(self):
+        """Return the outline of what is looked at."""
+        return QgsGeometry(self.ground[self.current]) if self.by_window else self.features()[0].geometry()
+
+    @property
+    def seen(self):
+        """Number of steps that have been judged."""
+        return len(self.order) - len(self.left)
 
     def value(self, feature, name):
         """Return an attribute, None where the layer has it not, or the feature."""
@@ -64,13 +90,20 @@ class Review:
         return None if feature[name] == NULL else feature[name]
 
     def accept(self):
-        """Say that the polygon is right, as it is or as it was edited, and go on."""
-        edited = self.layer.isEditable()
-        self._verdict("edited" if edited else "accepted", measure=edited)
+        """Say that what is looked at is right, as it is or as it was edited, and go on."""
+        self._verdict("accepted")
 
     def reject(self):
         """Say that there is nothing of the kind, and go on."""
         self._verdict("rejected")
+
+    def name(self, word):
+        """Give what is looked at another class, and go on."""
+        if CLASS not in self.layer.fields().names():
+            raise ReviewError(f"{self.layer.name()} has no column {CLASS}")
+        if self.by_window and not self._selected():
+            raise ReviewError("Select the polygons of this window that are of another class")
+        self._verdict("edited", word)
 
     def skip(self):
         """Go on without a word."""
@@ -81,19 +114,28 @@ class Review:
         self.at = max(self.at - 1, 0)
 
     def begin_edit(self):
-        """Open the layer for the tools of QGIS, with the polygon selected; ``accept`` keeps what they do."""
+        """Open the layer for the tools of QGIS, with the polygon selected; a verdict keeps what they do."""
         self._refuse_none()
         self._add_column()
         if not self.layer.isEditable() and not self.layer.startEditing():
             raise ReviewError(f"{self.layer.name()} cannot be edited; save it as a GeoPackage first")
-        self.layer.changeAttributeValue(self.current, self.layer.fields().indexOf(REVIEW), "edited")
-        self.layer.selectByIds([self.current])
+        if not self.by_window:
+            self.layer.selectByIds([self.current])
 
     def merge(self):
-        """Join the polygon with those selected, or with the neighbour with the longest common border."""
+        """Join the polygon with those selected, or with the neighbour with the longest common border.
+
+        Of a window, those of its polygons that are selected.
+        """
         self._refuse_none()
-        feature = self.feature()
-        others = [f for f in self.layer.selectedFeatures() if f.id() != feature.id()] or self._neighbour(feature)
+        if self.by_window:
+            parts = sorted(self._selected(), key=lambda f: f.geometry().area(), reverse=True)
+            if len(parts) < 2:
+                raise ReviewError("Select the polygons of this window that are to be one")
+            feature, *others = parts
+        else:
+            feature = self.features()[0]
+            others = [f for f in self.layer.selectedFeatures() if f.id() != feature.id()] or self._neighbour(feature)
         if not others:
             raise ReviewError("No polygon touches this one; select those to merge it with")
         shape = feature.geometry()
@@ -103,12 +145,22 @@ class Review:
         self._add_column()
         self.layer.startEditing()
         self.layer.changeGeometry(feature.id(), shape)
-        self.layer.deleteFeatures([other.id() for other in others])
         gone = {other.id() for other in others}
-        here = self.current
-        self.order = [number for number in self.order if number not in gone]
-        self.at = self.order.index(here)
-        self._verdict("edited", measure=True)
+        self.layer.deleteFeatures(list(gone))
+        if not self.by_window:
+            here = self.current
+            self.order = [number for number in self.order if number not in gone]
+            self.left -= gone
+            self.at = self.order.index(here)
+        self.layer.selectByIds([feature.id()])
+        self._verdict("edited")
+
+    def finish_window(self):
+        """Say of the window that all is right which was not judged yet, mark its ground as done, and go on."""
+        self._refuse_none()
+        self.layer.removeSelection()  # of a part of it
+        self.mark_done(self.shape(), self.layer.crs())
+        self._verdict("accepted")
 
     def mark_done(self, shape, crs):
         """Add ground that was looked through to the file beside the layer's, which is made where it is not there."""
@@ -151,31 +203,60 @@ class Review:
             done.renderer().setSymbol(QgsFillSymbol.createSimple(outline))
             project.addMapLayer(done)
 
-    def _verdict(self, word, *, measure=False):
+    def _chosen(self):
+        """Return the polygons of which something is said: of a window, those selected of it, or else those not seen."""
+        if not self.by_window:
+            return self.features()
+        return self._selected() or [f for f in self.features() if self.value(f, REVIEW) not in SEEN]
+
+    def _selected(self):
+        """Return those that are selected of what is looked at."""
+        selected = set(self.layer.selectedFeatureIds())
+        return [feature for feature in self.features() if feature.id() in selected]
+
+    def _verdict(self, word, class_name=None):
+        """Write a word into ``review`` of what is chosen, and ``edited`` where a shape or an attribute was changed."""
         self._refuse_none()
         self._add_column()
+        touched = self._touched()
         self.layer.startEditing()
-        before = self.value(self.feature(), REVIEW)
-        self.layer.changeAttributeValue(self.current, self.layer.fields().indexOf(REVIEW), word)
-        if measure:
-            self._measure()
+        names = self.layer.fields().names()
+        chosen = [feature.id() for feature in self._chosen()]
+        kept = touched if word == "accepted" else set()
+        said = {**dict.fromkeys(touched, "edited"), **{number: word for number in chosen if number not in kept}}
+        for number, word_of_it in said.items():
+            self.layer.changeAttributeValue(number, names.index(REVIEW), word_of_it)
+        for number in chosen if class_name else ():
+            self.layer.changeAttributeValue(number, names.index(CLASS), class_name)
+        self._measure(touched)
         if not self.layer.commitChanges():
             raise ReviewError(f"{self.layer.name()}: not saved: {'; '.join(self.layer.commitErrors())}")
-        self.seen += before not in SEEN
         self.layer.removeSelection()
-        self.skip()
+        if all(self.value(feature, REVIEW) in SEEN for feature in self.features()):
+            self.left.discard(self.current)
+            self.skip()
 
-    def _measure(self):
-        """Write the true area and perimeter of the polygons that carry the word edited anew."""
+    def _touched(self):
+        """Return the ids of the polygons that were changed or added since editing began."""
+        if not self.layer.isEditable():
+            return set()
+        edits = self.layer.editBuffer()
+        own = self.layer.fields().indexOf(REVIEW)
+        values = {number for number, new in edits.changedAttributeValues().items() if set(new) - {own}}
+        touched = {*edits.changedGeometries(), *values, *edits.addedFeatures()}
+        return touched - set(edits.deletedFeatureIds())
+
+    def _measure(self, touched):
+        """Write the true area and perimeter of polygons anew."""
         tape = QgsDistanceArea()
         tape.setSourceCrs(self.layer.crs(), QgsProject.instance().transformContext())
         tape.setEllipsoid(self.layer.crs().ellipsoidAcronym() or "EPSG:7030")
         names = self.layer.fields().names()
-        request = QgsFeatureRequest().setFilterExpression(f"\"{REVIEW}\" = 'edited'")
-        for feature in self.layer.getFeatures(request):
+        for number in touched:
+            shape = self.layer.getFeature(number).geometry()
             for name, measured in (("area_m2", tape.measureArea), ("perimeter_m", tape.measurePerimeter)):
                 if name in names:
-                    self.layer.changeAttributeValue(feature.id(), names.index(name), measured(feature.geometry()))
+                    self.layer.changeAttributeValue(number, names.index(name), measured(shape))
 
     def _neighbour(self, feature):
         """Return the polygon with the longest border in common with one, in a list; none: []."""
