@@ -11,6 +11,8 @@ from xml.etree import ElementTree as ET
 
 import pytest
 import rasterio
+import shapely
+from stac_schemas import violations
 
 import geoseg
 from geoseg.errors import InputError
@@ -73,6 +75,39 @@ def test_check_sees_each_damage(out: Path, tmp_path: Path, damage: Callable[[Pat
     folder = shutil.copytree(out, tmp_path / "out")
     damage(folder)
     assert any(name.startswith(fault) for name in faults(folder)), faults(folder)
+
+
+def test_the_item_keeps_to_the_published_schemas(out: Path) -> None:
+    item = json.loads((out / "item.json").read_text(encoding="utf-8"))
+    assert [address.split("/")[-3] for address in item["stac_extensions"]] == [
+        "projection",
+        "processing",
+        "classification",
+        "file",
+    ]
+    assert violations(item) == []
+    assert shapely.from_geojson(json.dumps(item["geometry"])).is_valid
+    assert shapely.box(*item["bbox"]).covers(shapely.from_geojson(json.dumps(item["geometry"])))
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("properties", "datetime"), "yesterday"),
+        (("links", 0), {"href": "scene.tif"}),
+        (("properties", "proj:shape"), ["700", "1100"]),
+        (("properties", "processing:software"), "geoseg"),
+        (("assets", "classes.tif", "classification:classes", 0), {"value": 1, "title": "without a name"}),
+        (("assets", "classes.tif", "file:checksum"), "no hexadecimal digits"),
+    ],
+)
+def test_the_schemas_see_what_is_wrong(out: Path, path: tuple[str | int, ...], value: object) -> None:
+    item = json.loads((out / "item.json").read_text(encoding="utf-8"))
+    node = item
+    for key in path[:-1]:
+        node = node[key]
+    node[path[-1]] = value
+    assert len(violations(item)) == 1
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:

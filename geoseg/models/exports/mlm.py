@@ -127,7 +127,13 @@ def _output(spec: ModelSpec) -> dict[str, Any]:
             "data_type": "float32",
         },
         "classification:classes": [
-            {"value": i, "name": NOT_IN_NAMES.sub("_", c.name), "title": c.name, **_hint(spec, c)}
+            {
+                "value": i,
+                "name": NOT_IN_NAMES.sub("_", c.name),
+                "title": c.name,
+                "description": c.name,  # which MLM 1.5.2 asks for
+                **_hint(spec, c),
+            }
             for i, c in enumerate(c for group in spec.outputs for c in group.channels)
         ],
         "post_processing_function": None,

@@ -13,6 +13,7 @@ import rasterio
 from conftest import write_bundle, write_tif
 from onnx import TensorProto, helper
 from onnx_nets import tiny_net
+from stac_schemas import violations
 
 import geoseg
 from geoseg import load_model, open_scene, predict
@@ -130,13 +131,13 @@ def test_a_stac_item_comes_back_as_the_same_bundle(tiny, windows, tmp_path):
     assert made.bundle.digest == tiny.digest
     item = json.loads((tmp_path / "out" / "item.json").read_text())
     assert item["stac_extensions"][0] == "https://stac-extensions.github.io/mlm/v1.5.2/schema.json"
+    assert violations(item) == []
     seen, said = item["properties"]["mlm:input"][0], item["properties"]["mlm:output"][0]
     assert (seen["bands"], seen["input"]["shape"]) == (["red", "green", "blue"], [1, 3, 128, 128])
     assert seen["value_scaling"][1] == {"type": "z-score", "mean": 80.0, "stddev": 40.0}
     assert [c["name"] for c in said["classification:classes"]] == ["background", "interior", "border"]
-    assert seen["input"]["dim_order"][1] == "bands"  # these lines: what the schemas of MLM 1.5.2 and STAC 1.1 ask
-    assert item["assets"]["model"]["bands"] == item["properties"]["bands"]
-    assert [asset.get("mlm:artifact_type") for asset in item["assets"].values()] == ["onnx", None]
+    del item["assets"]["model"]["mlm:artifact_type"]
+    assert len(violations(item)) == 1
 
 
 def test_an_item_names_classes_as_the_standard_asks(tiny):
