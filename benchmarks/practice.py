@@ -9,6 +9,8 @@ there is not trained again, and the tables are made of all of it. The encoder is
 
 import argparse
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -74,6 +76,7 @@ STILL = {
 }  # fmt: skip
 COMPACT: Content = {"name": "compact-unet", "options": {"widths": [16, 32, 64, 96]}}
 LITE: Content = {"arch": {"name": "smp-unet", "options": {"encoder_name": "tu-tf_efficientnet_lite0"}}}
+ALONE = ("cross-entropy", "dice", "focal", "lovasz", "tversky", "focal-tversky", "jaccard", "bce")
 STRAIGHT = {"augmentation": {"rotate": False}}  # boxes stay upright
 ROWS: dict[str, Content] = {
     "default": {},
@@ -82,7 +85,13 @@ ROWS: dict[str, Content] = {
     "class weights auto": {"schedule": {"class_weights": "auto"}},
     "encoder, random": LITE,
     "encoder, pretrained": {**LITE, "encoder": {"weights": "ENCODER"}},
-    **{f"loss: {name}": {"loss": name} for name in ("cross-entropy", "dice", "focal", "lovasz", "tversky")},
+    **{f"loss: {name}": {"loss": name} for name in ALONE},
+    **{
+        f"loss: default + {name}": {
+            "loss": {"cross-entropy": 0.5, "dice": 0.5, name: {"weight": 0.1, "ramp": [0.2, 0.5]}}
+        }
+        for name in ("boundary", "hausdorff")
+    },
     "masks, upright": STRAIGHT,
     "boxes as masks": {**STRAIGHT, "labels": "boxes.gpkg"},
     "boxes, GrabCut": {**STRAIGHT, "labels": [{"file": "grabcut.tif", "values": {1: 1, 2: 2}}]},
@@ -106,6 +115,14 @@ class Bench:
             masks = gpd.read_file(self.data / "buildings/banepa_np/banepa_buildings.gpkg")[["geometry"]]
             masks.assign(kind="building").to_file(work / "masks.gpkg")
             masks.assign(kind="building", geometry=masks.envelope).to_file(work / "boxes.gpkg")
+            self._grabcut()
+
+    def _grabcut(self) -> None:
+        """Make labels of the boxes, as a user does."""
+        scene = self.data / "buildings/banepa_np/banepa.tif"
+        marks, labels = self.work / "boxes.gpkg", self.work / "grabcut.tif"
+        command = ["labels", "weak", str(scene), "--marks", str(marks), "-o", str(labels), "--overwrite"]
+        subprocess.run([sys.executable, "-m", "geoseg", *command], check=True)
 
     def spec(self, site: str, row: str, seed: int, steps: int, *, masks: bool = False) -> TrainSpec:
         """Return a row's training; masks: of the site's own labels, whatever the row shows."""
@@ -181,7 +198,7 @@ def main() -> None:
     done = (
         {tuple(json.loads(line)[k] for k in KEYS) for line in asked.results.open()} if asked.results.exists() else set()
     )
-    for seed, site, row in product(range(asked.seeds), asked.site, asked.row):
+    for row, site, seed in product(asked.row, asked.site, range(asked.seeds)):
         lacks_weights = "encoder" in ROWS[row] and asked.encoder is None
         if (site, row, seed, asked.seconds) in done or lacks_weights or (site != "aerial" and row in OF_BOXES):
             continue
