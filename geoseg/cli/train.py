@@ -279,15 +279,16 @@ def _trained(
 
 
 def training_files(spec: "TrainSpec") -> list[str]:
-    """Return the files that a training reads: scenes, labels, and the bundle that it starts from."""
+    """Return the files that a training reads: scenes, labels, and the bundles that it starts from and learns of."""
     from geoseg.disk.places import undated
     from geoseg.models.bundle import load_model
     from geoseg.scenes.reads import files_read
 
     scenes = [undated(scene) for item in spec.data for scene in item.scenes]
     labels = [file for item in spec.data for source in item.label_files for file in vector_files(source)]
-    start = [] if spec.start_from is None else [str(p) for p in Path(load_model(spec.start_from).path).iterdir()]
-    return [*files_read(scenes), *labels, *start]
+    models = [one for one in (spec.start_from, spec.teacher and spec.teacher.model) if one]
+    bundles = [str(p) for one in models for p in Path(load_model(one).path).iterdir()]
+    return [*files_read(scenes), *labels, *bundles]
 
 
 def split_lines(spec: "TrainSpec") -> list[str]:

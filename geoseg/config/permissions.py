@@ -57,6 +57,7 @@ PATHS = (
     "ignore",
     "data_folder",
     "start_from",
+    "teacher",
     "out",
     "prompts",
     "refine",

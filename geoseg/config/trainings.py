@@ -30,6 +30,8 @@ class TrainConfig(TrainSpec):
                 "encoder": encoder,
                 "data_folder": str(folder / self.data_folder),
                 "out": str(folder / self.out),
+                "teacher": self.teacher
+                and self.teacher.model_copy(update={"model": located_bundle(self.teacher.model, folder)}),
                 "start_from": None if self.start_from is None else located_bundle(self.start_from, folder),
             }
         )

@@ -44,7 +44,7 @@ def resolved(start: EncoderStart, *, allow_network: bool) -> EncoderStart:
     What the config says itself stays. Raises ConfigError for an unknown name, and where the file is not there and may
     not be fetched, and ModelError where it cannot be.
     """
-    named = WEIGHTS_NAME.fullmatch(start.weights)
+    named = None if start.weights is None else WEIGHTS_NAME.fullmatch(start.weights)
     if named is None:
         return start
     known = PROVIDERS[named[1]](named[2])

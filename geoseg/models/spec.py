@@ -290,6 +290,12 @@ class ModelSpec(Value):
         return tuple(self.channels_of(group) for group in self.outputs if group.activation == "signed")
 
     @property
+    def scaling(self) -> Scaling:
+        """The calibration of the channels of the softmax; one that changes nothing where there is none."""
+        channels = len(self.class_of_channel)
+        return self.calibration or Scaling((1.0,) * channels, (0.0,) * channels)
+
+    @property
     def class_of_channel(self) -> tuple[int, ...]:
         """For each channel of the softmax, the position of its class in the class table."""
         if self.detects_alone:

@@ -33,6 +33,7 @@ from geoseg.trust.calibration import (
     f1_scores,
     fit_scaling,
     fit_thresholds,
+    logs,
     of_classes,
     precise_thresholds,
     reliability,
@@ -46,7 +47,6 @@ LEAST_OBJECTS, LEAST_HA = 50, 1.0  # of the class that is drawn as polygons, and
 CELL_PX = 128  # side of the squares of which every other one is fitted to
 PART_PX, MOST_PARTS, MOST_OF_ALL = 1024, 12, 240  # side of what is run at once, how many are of an entry, and of all
 MOST_PIXELS = 2**17  # that are fitted to
-LEAST_P = 2.0**-19  # half a step of a blended probability
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,8 +105,7 @@ def ground_of(bundle: ModelBundle, spec: TrainSpec, roles: Sequence[Role], *, pl
             objects += [label(truth == c)[1] for c in range(classes)]
             hectares += [(truth == c).sum() * gsd_m**2 / 1e4 for c in range(classes)]
             known = np.flatnonzero(truth >= 0)[::every]
-            log_p = np.log(np.maximum(p.reshape(len(p), -1)[:, known].T, LEAST_P)).astype(np.float64)
-            found.append((log_p, truth.ravel()[known], to_fit.ravel()[known]))
+            found.append((logs(p.reshape(len(p), -1)[:, known]), truth.ravel()[known], to_fit.ravel()[known]))
     if not found:
         raise InputError(f"no labelled ground is for {' or '.join(roles)}; say so with use: or a split in the config")
     log_p, truth, fits = (np.concatenate(one) for one in zip(*found, strict=True))
@@ -183,8 +182,7 @@ def calibrated(bundle: ModelBundle, ground: Ground, options: CalibrateOptions, *
     else:
         thresholds = thresholds_of(model) if options.thresholds == "keep" else fit_thresholds(p[fit], ground.truth[fit])
     made = _with(model, scaling, thresholds)
-    old = Scaling((1.0,) * len(at), (0.0,) * len(at)) if model.calibration is None else model.calibration
-    p_before = of_classes(scaled(ground.log_p[shown], old), at)
+    p_before = of_classes(scaled(ground.log_p[shown], model.scaling), at)
     before, f1_before = _shown(p_before, ground.truth[shown], thresholds_of(model))
     after, f1_after = _shown(p[shown], ground.truth[shown], thresholds_of(made))
     told = {

@@ -4,6 +4,7 @@ What the files are, and how their keys are matched, is in ``geoseg.models.weight
 """
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -46,12 +47,15 @@ class EncoderWeights:
         return Normalisation(mean=tuple(m * white for m in mean), std=tuple(s * white for s in std))
 
 
-def read_encoder(start: EncoderStart) -> EncoderWeights:
-    """Read the weights that a training starts from; what the file does not say of its input is said beside it.
+def read_encoder(start: EncoderStart) -> EncoderWeights | None:
+    """Read the weights that a training starts from, None where none are named.
 
-    Raises ModelError where it is no such file, and where neither says bands, mean and std.
+    What the file does not say of its input is said beside it. Raises ModelError where it is no such file, and where
+    neither says bands, mean and std.
     """
-    path, stored = start.weights, read_weights(start.weights, sha256=start.sha256)
+    if (path := start.weights) is None:
+        return None
+    stored = read_weights(path, sha256=start.sha256)
     about = {key: value for key, value in stored.about.items() if key != "hyper_parameters"}
     told = {key: about.pop(key, None) for key in ("bands", "mean", "std")}
     try:
@@ -71,6 +75,12 @@ def _numbers(given: tuple[float, ...] | None, told: str | None) -> NDArray[np.fl
     return np.array(given if given is not None else [float(v) for v in told.split(",")])  # type: ignore[union-attr]
 
 
+def encoder_tensors(state: "Mapping[str, Tensor]") -> "dict[str, Tensor]":
+    """Return the tensors of a network's encoder; all of them where none has a name of one."""
+    parts = ({n: v for n, v in state.items() if n.startswith(prefix)} for prefix in ENCODERS)
+    return next(filter(None, parts), dict(state))
+
+
 def start_encoder(
     network: "nn.Module",
     weights: EncoderWeights,
@@ -88,11 +98,11 @@ def start_encoder(
     import torch
 
     state = network.state_dict()
-    parts = [{n: v for n, v in state.items() if n.startswith(prefix)} for prefix in ENCODERS]
-    own = next(filter(None, parts), state)
+    own = encoder_tensors(state)
     inputs = input_layers(network, len(bands))
     found, stems = match(weights.namings, own, stems=inputs), [name for name in inputs if name in own]
-    if parts[1] and (all_of_it := match(weights.namings, state, stems=inputs)).share >= LEAST_MATCHED:
+    detects = any(name.startswith(ENCODERS[1]) for name in own)
+    if detects and (all_of_it := match(weights.namings, state, stems=inputs)).share >= LEAST_MATCHED:
         own, found = all_of_it.tensors, all_of_it  # a detector's weights, but for heads of other classes
     lacking = [
         name for name in stems if name not in found.tensors or len(weights.bands) != found.tensors[name].shape[1]

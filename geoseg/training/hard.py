@@ -25,7 +25,7 @@ def wrong_cells(
     position, looked = torch.tensor(judge.model.class_of_channel), 0
     for number in rng.permutation(len(boxes)):
         at, box = boxes[number]
-        block = block_of(judge.areas[at], box, judge.spec.target, judge.model)
+        block = block_of(judge.areas[at], box, judge.spec, judge.model)
         if block is None:
             continue
         images, truth = block

@@ -70,7 +70,8 @@ def open_labels(data: LabelledScene, target: BuildingTarget | ClassTarget, grid:
         else:
             layers.append(features := open_features(layer, data, target, grid, first=first))
             first += len(features.raw)
-    elsewhere = UNKNOWN if any(is_raster(layer.file) for layer in data.layers) else target.elsewhere_raw
+    drawn = bool(layers) and not any(is_raster(layer.file) for layer in data.layers)
+    elsewhere = target.elsewhere_raw if drawn else UNKNOWN
     void = _ground(data.ignore, grid, where=None)
     known = _ground(data.area, grid, where=DONE)
 

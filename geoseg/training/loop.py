@@ -33,7 +33,7 @@ from geoseg.training.objectives import Objectives
 from geoseg.training.precision import follow, precision_of
 from geoseg.training.samples import Samples
 from geoseg.training.spec import TrainSpec
-from geoseg.training.start import check_labels, class_counts, model_spec, started
+from geoseg.training.start import check_labels, class_counts, model_spec, started, taught_by
 from geoseg.training.step import Stepper
 from geoseg.training.validation import Validation
 from geoseg.training.weights import with_numbers
@@ -71,9 +71,10 @@ def fit(
     classes without which no epoch can be told from another, and where the loss is no number any more.
     """
     torch.manual_seed(spec.schedule.seed)
-    if spec.encoder is not None:
+    if spec.encoder is not None and spec.encoder.weights is not None:
         spec = spec.model_copy(update={"encoder": resolved(spec.encoder, allow_network=False)})
-    encoder = None if spec.encoder is None else read_encoder(spec.encoder)
+    weights = None if spec.encoder is None else spec.encoder.weights
+    encoder = None if spec.encoder is None or weights is None else read_encoder(spec.encoder)
     model = model_spec(spec, samples, encoder)
     counts = class_counts(spec, samples)
     check_labels(model, counts)
@@ -83,13 +84,14 @@ def fit(
     training: dict[str, object] = {
         "config": spec.model_dump(
             mode="json",
-            exclude={"data": {"__all__": PATHS}, "encoder": {"weights"}, "loss": unsaid},
+            exclude={"data": {"__all__": PATHS}, "encoder": {"weights"}, "teacher": {"model"}, "loss": unsaid},
         ),
         "scenes": len(spec.data),
         "manifest": manifest(spec),
         "class_counts": counts,
         "geoseg": __version__,
         "parameters": sum(p.numel() for p in network.parameters()),
+        **taught_by(spec),
     }
     slow, origin = started(network, spec, model, encoder, samples)
     network = channels_last(network.to(device))
@@ -208,7 +210,8 @@ class _Loop:
 
     def _identity(self) -> dict[str, object]:
         """Return what a training must have alike to go on with a checkpoint."""
-        told = {key: self.model.training[key] for key in ("config", "manifest")}
+        training = self.model.training
+        told: dict[str, object] = {key: training[key] for key in ("config", "manifest", "teacher") if key in training}
         return {**told, "geoseg": __version__, "torch": torch.__version__, "device": self.stepper.device}
 
     def _keep(self, checkpoint: Checkpoint | None) -> None:

@@ -48,7 +48,7 @@ def _digests(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, str]]:
     """Return what is known of each file of each entry, by its name."""
     out = {}
     for number, row in enumerate(rows, 1):
-        names = [*row["scene"], *row["labels"].split(", ")]
+        names = [*row["scene"], *filter(None, row["labels"].split(", "))]
         known = [f"sha256 {digest[:SHORT]}" for digest in row["sha256"]]
         out[f"data {number}"] = dict(zip(names, known if len(known) == len(names) else names, strict=True))
     return out

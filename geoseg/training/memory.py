@@ -76,7 +76,7 @@ def training_memory(spec: TrainSpec, device: str) -> TrainingMemory:
         seen = probe(network, bands, plan.crop_px).live_bytes * block_px / plan.crop_px**2
         inside = int(LIVE_SHARE * max(plan.batch * of_window, seen))
     said = 4 * (bands + 4 * model.out_channels)  # of a pixel: the image, logits and what is made of them
-    beside = model.out_channels + 2
+    beside = model.out_channels + 2 + (0 if spec.teacher is None else len(model.classes))
     cut_px = (sqrt(2) * plan.crop_px / _least_zoom(spec)) ** 2
     return TrainingMemory(
         base=BASE_BYTES,

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from geoseg.training.losses.answer import Answer
 from geoseg.training.losses.table import Objective
+from geoseg.training.losses.taught import distilled
 from geoseg.training.losses.terms import Group
 from geoseg.training.spec import TrainSpec
 
@@ -41,6 +42,10 @@ class Objectives:
     """How many channels are of the target."""
     groups: tuple[tuple[slice, float, Objective], ...] = field(default=())
     """Channels of the numbers, weight, losses."""
+    taught: float = 0.0
+    """Weight of what a teacher says, whose numbers come last; the target's losses have the rest where there are any."""
+    of_class: tuple[tuple[int, ...], ...] = ()
+    """Channels of each class that it speaks of."""
 
     @classmethod
     def of(cls, spec: TrainSpec) -> Self:
@@ -51,7 +56,12 @@ class Objectives:
             groups.append((own, output.weight, Objective(tuple((n, t, ()) for n, t in output.terms.items()))))
             first = own.stop
         count = len(spec.class_channels) + sum(len(group.channels) for group in spec.target.more)
-        return cls(Objective.of(spec.loss, spec.target) if count else None, count, tuple(groups))
+        losses = Objective.of(spec.loss, spec.target) if count else None
+        if spec.teacher is None:
+            return cls(losses, count, tuple(groups))
+        ids = [channel.class_id for channel in spec.target.channels]
+        of_class = tuple(tuple(i for i, one in enumerate(ids) if one == c.id) for c in spec.target.class_table)
+        return cls(losses, count, tuple(groups), spec.teacher.weight, of_class)
 
     @property
     def measured(self) -> tuple[Group, ...]:
@@ -61,9 +71,13 @@ class Objectives:
     def __call__(self, logits: Tensor, truth: Truth, *, share: float = 1.0) -> Tensor:
         """Return the loss of logits (B, K, H, W) as a scalar in fp32, after a ``share`` of the training."""
         parts = []
+        answers = truth.numbers[:, self._last :]
+        taught = self.taught if answers.shape[1] else 0.0  # where nobody watches it, ground has none
+        if taught:
+            parts.append(taught * distilled(logits[:, : self.count], answers, self.of_class))
         if self.classes is not None:
             known = (truth.labels, truth.weights, truth.distances, truth.beside, truth.image)
-            parts.append(self.classes(Answer(logits[:, : self.count], *known), share=share))
+            parts.append((1 - taught) * self.classes(Answer(logits[:, : self.count], *known), share=share))
         for own, weight, objective in self.groups:
             said = logits[:, self.count + own.start : self.count + own.stop]
             parts.append(weight * objective(Answer(said, truth.numbers[:, own]), share=share))
@@ -71,6 +85,11 @@ class Objectives:
         for part in parts[1:]:
             total = total + part
         return total
+
+    @property
+    def _last(self) -> int:
+        """How many numbers are of the groups."""
+        return max((own.stop for own, _, _ in self.groups), default=0)
 
     def of_levels(self, levels: Sequence[Tensor], truth: Truth, *, share: float = 1.0) -> Tensor:
         """Return the mean loss of answers whose sides halve from one to the next; each counts half of the one before.

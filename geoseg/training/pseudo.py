@@ -1,6 +1,6 @@
 """Pseudo-labels: what a model says of a scene where it is sure; the rest is void (Lee 2013).
 
-Of a larger model, or one of more bands, they are a teacher's answers for a student (distillation by hard labels).
+A network that learns of another one's probabilities is in teacher.py.
 """
 
 from pathlib import Path
@@ -12,11 +12,10 @@ from geoseg.errors import ModelError
 from geoseg.jobs.sums import Blended
 from geoseg.models.bundle import ModelBundle
 from geoseg.scenes.scene import Scene
-from geoseg.training.calibrate import LEAST_P, thresholds_of
+from geoseg.training.calibrate import thresholds_of
 from geoseg.training.weak import write_labels
-from geoseg.trust.calibration import decided, of_classes, scaled
+from geoseg.trust.calibration import decided, logs, of_classes, scaled
 from geoseg.values.classes import NODATA
-from geoseg.values.scaling import Scaling
 
 PART_PX = 1024  # side of what is run at once
 
@@ -29,14 +28,11 @@ def pseudo_labels(scene: Scene, bundle: ModelBundle, *, confidence: float) -> ND
     spec = bundle.spec
     if spec.softmax is None:
         raise ModelError(f"{spec.name}: has no classes, so nothing to label with; take a model of classes")
-    channels = len(spec.class_of_channel)
-    scaling = spec.calibration or Scaling((1.0,) * channels, (0.0,) * channels)
     ids_of, thresholds = np.array([c.id for c in spec.classes], np.uint8), thresholds_of(spec)
     blended, out = Blended(scene, [bundle]), np.zeros(scene.grid.shape, np.uint8)
     for box in scene.grid.box.blocks(PART_PX):
         p, valid = blended.read(box)
-        log_p = np.log(np.maximum(p[:, valid].T, LEAST_P)).astype(np.float64)
-        of_pixels = of_classes(scaled(log_p, scaling), spec.class_of_channel)
+        of_pixels = of_classes(scaled(logs(p[:, valid]), spec.scaling), spec.class_of_channel)
         at = decided(of_pixels, thresholds)
         sure = of_pixels[np.arange(len(at)), at] >= confidence
         part = out[box.within(scene.grid.box)]

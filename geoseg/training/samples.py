@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geoseg.errors import ConfigError, InputError
+from geoseg.jobs.sums import Blended
 from geoseg.models.derived import source_bands, with_derived
 from geoseg.models.spec import reading_gsd_m
 from geoseg.models.values import TrainedValues, trained_values
@@ -24,8 +25,9 @@ from geoseg.training.scenes import open_labelled
 from geoseg.training.spec import TrainSpec
 from geoseg.training.split import Area, split_scene
 from geoseg.training.split_plan import SplitPlan, plan_split
-from geoseg.training.stream import BlockCache, LabelStore, Pixels, StreamedArea
+from geoseg.training.stream import BlockCache, BlockStore, Pixels, StreamedArea
 from geoseg.training.targets import UNKNOWN, NoTarget, Raw
+from geoseg.training.teacher import Answers, TeacherModel
 from geoseg.training.truth import Numbers, known_labels, open_truth
 from geoseg.values.bands import BandSet
 from geoseg.values.box import Box
@@ -118,7 +120,7 @@ def load_samples(spec: TrainSpec, *, tests: bool = False) -> Samples:
     Training areas come at the finest resolution that windows are drawn at, validation areas as a run would read them.
     Pixels stay on disk: see ``StreamedArea``. Raises InputError where an area has no label.
     """
-    plan, shelf = plan_split(spec), Shelf()
+    plan, shelf = plan_split(spec), Shelf(TeacherModel.of(spec))
     found: dict[str, list[LabelledArea]] = {"train": [], "validation": [], "test": [], "scattered": []}
     bytes_alone = True
     for number, item in enumerate(spec.data):
@@ -138,10 +140,11 @@ def load_samples(spec: TrainSpec, *, tests: bool = False) -> Samples:
 
 
 class Shelf:
-    """Where the areas of one training keep labels and pixels."""
+    """Where the areas of one training keep labels, pixels and what a teacher says."""
 
-    def __init__(self) -> None:
-        self.store, self.cache = LabelStore(), BlockCache()
+    def __init__(self, teacher: TeacherModel | None = None) -> None:
+        self.teacher = teacher
+        self.store, self.cache = BlockStore(), BlockCache()
 
 
 def _selected(item: LabelledScene, spec: TrainSpec) -> Scene:
@@ -154,6 +157,7 @@ def entry_areas(
 ) -> Iterator[tuple[str, LabelledArea]]:
     """Yield what each part of a scene is for with its pixels and labels; parts without labels are left out."""
     scene = _selected(item, spec)
+    told = None if shelf.teacher is None else Blended(open_labelled(item), [shelf.teacher.bundle])
     drawn: dict[tuple[int, int], tuple[Callable[[Box], Raw], Callable[[Box], Numbers]]] = {}
     for part in parts:
         resampling = Resampling.to_resolution(scene.grid, _gsd_m(item, spec, part.role, scene.grid))
@@ -164,13 +168,18 @@ def entry_areas(
             truth = open_truth(item, spec.outputs, grid)
             of_classes = not isinstance(spec.target, NoTarget)
             drawn[grid.shape] = open_labels(item, spec.target, grid) if of_classes else known_labels(truth), truth
-        of_grid, truth = drawn[grid.shape]
+        (of_grid, truth), box = drawn[grid.shape], working_box(part, resampling)
+        if part.role == "train" and told is not None and shelf.teacher is not None:
+            answers = Answers(shelf.teacher, resampling, shelf.store)
+            answers.ask(told, (block.shifted(box.row0, box.col0) for block in Box(0, 0, *box.shape).blocks(BLOCK_PX)))
+            of_grid = of_grid if item.labels else answers.labels
+            truth = partial(_both, truth, answers)
         read_pixels = partial(working_pixels, scene, resampling, spec, truth)
         for role, pixels, labels in _parted(part, read_pixels, resampling, of_grid, spec=spec, number=number):
             area = StreamedArea.drawn(
                 pixels,
                 labels,
-                working_box(part, resampling),
+                box,
                 spec.target,
                 grid=grid,
                 store=shelf.store,
@@ -181,6 +190,11 @@ def entry_areas(
             )
             if area.counts.any():
                 yield role, area
+
+
+def _both(truth: Callable[[Box], Numbers], answers: Answers, box: Box) -> Numbers:
+    """Return truth and what a teacher says, one after the other."""
+    return np.concatenate([truth(box), answers(box)])
 
 
 def _parted(

@@ -31,8 +31,10 @@ USUAL_PX = 32  # windows are multiples of it, so that networks can be exchanged
 class EncoderStart(Value):
     """Weights that the network's encoder starts from, and how it is trained."""
 
-    weights: str = Field(
-        description="safetensors file, checkpoint or folder of transformers; or torchgeo:, timm: or smp: and a name"
+    weights: str | None = Field(
+        None,
+        description="safetensors file, checkpoint or folder of transformers; or torchgeo:, timm: or smp: and a name; "
+        "null: what start_from gives it",
     )
     sha256: str | None = Field(None, pattern=r"^[0-9a-fA-F]{8,64}$", description="what the file's begins with")
     bands: str | None = Field(None, description="the input bands of the weights, in order; null: as the file says")
@@ -46,8 +48,24 @@ class EncoderStart(Value):
 
     def based_on(self, folder: Path) -> "EncoderStart":
         """Return the same with a relative path taken from ``folder``; a name stays a name."""
-        named = WEIGHTS_NAME.fullmatch(self.weights)
-        return self if named else self.model_copy(update={"weights": str(folder / self.weights)})
+        if self.weights is None or WEIGHTS_NAME.fullmatch(self.weights):
+            return self
+        return self.model_copy(update={"weights": str(folder / self.weights)})
+
+
+class Teacher(Value):
+    """A model of whose answers a network learns beside the labels, or instead of them (distillation)."""
+
+    model: str = Field(description="its bundle: any network and any bands that the scenes have, of the same classes")
+    weight: float = Field(0.5, gt=0, le=1, description="of its answers in the loss; labels have the rest")
+    confidence: float = Field(
+        0.5, ge=0, le=1, description="probability from which its class is the label in entries without labels"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _model_alone(cls, said: object) -> object:
+        return {"model": said} if isinstance(said, str) else said
 
 
 class Augmentation(Value):
@@ -136,6 +154,7 @@ class TrainSpec(Value):
     arch: Architecture = Architecture(name="compact-unet", options={"widths": [24, 48, 96, 160, 240]})
     start_from: str | None = Field(None, description="a bundle whose weights to start from; its input layer is adapted")
     encoder: EncoderStart | None = None
+    teacher: Teacher | None = Field(None, description="a model to learn of: a bundle, or its options")
     stem: Policy = Field("copy", description="where filters come from of bands that the weights do not know")
     normalisation: Normalisation | None = Field(None, description="null: the encoder's, else that of the training data")
     split: Split | BlockSplit | None = Field(
@@ -171,9 +190,10 @@ class TrainSpec(Value):
 
     @model_validator(mode="after")
     def _has_splits(self) -> Self:
-        open_ends = [d.label_files[0] for d in self.data if d.use == "split" and (d.split or self.split) is None]
+        open_ends = [d for d in self.data if d.use == "split" and (d.split or self.split) is None]
         if open_ends:
-            raise ValueError(f"split is missing, and {open_ends[0]} says neither use nor a split of its own")
+            named = next(iter(open_ends[0].label_files), open_ends[0].name)
+            raise ValueError(f"split is missing, and {named} says neither use nor a split of its own")
         return self
 
     @model_validator(mode="after")
@@ -182,7 +202,8 @@ class TrainSpec(Value):
         if not names and isinstance(self.target, NoTarget):
             raise ValueError("outputs: name one or more, a target of quantities has nothing else to learn")
         for item in self.data:
-            if not item.labels and not isinstance(self.target, NoTarget):
+            taught = self.teacher is not None and item.use == "train" and isinstance(self.target, ClassTarget)
+            if not (item.labels or isinstance(self.target, NoTarget) or taught):
                 raise ValueError(f"data: {item.name} has no labels")
             if stray := sorted(set(item.truth) - set(names)):
                 raise ValueError(f"data: {item.name}: truth of {stray[0]}; {near_or_known(stray[0], names)}")
@@ -190,6 +211,20 @@ class TrainSpec(Value):
             raise ValueError("schedule.hard_share: it is of wrong classes, and quantities have none; leave it out")
         if untold := [name for name in names if not any(name in item.truth for item in self.data)]:
             raise ValueError(f"outputs: {untold[0]}: no entry of data has its truth")
+        return self
+
+    @model_validator(mode="after")
+    def _starts_somewhere(self) -> Self:
+        if self.encoder is not None and self.encoder.weights is None and self.start_from is None:
+            raise ValueError("encoder: weights is missing; name them, or a bundle to start_from")
+        if self.teacher is None:
+            return self
+        if self.target.kind not in ("buildings", "classes"):
+            raise ValueError(f"teacher: it says classes, and the target is of {self.target.kind}; leave it out")
+        if any(not item.labels for item in self.data) and self.target.border is not None:
+            raise ValueError("teacher: it knows no borders of objects; every entry of data needs labels for them")
+        if upright := [name for name, term in self.loss.items() if term.upright]:
+            raise ValueError(f"teacher: {upright[0]} takes labels for boxes, and its answers are none; leave it out")
         return self
 
     @model_validator(mode="after")
@@ -237,8 +272,9 @@ class TrainSpec(Value):
         mixing = [name for name in ("cutmix", "copy_paste", "mixup") if getattr(self.augmentation, name) > 0]
         if isinstance(self.target, CountedTarget) and mixing:
             raise ValueError(f"augmentation.{mixing[0]}: it cuts objects, which are learnt one by one; leave it out")
-        if self.outputs and mixing:
-            raise ValueError(f"augmentation.{mixing[0]}: outputs are not mixed; leave it out")
+        if (self.outputs or self.teacher) and mixing:
+            told = "outputs" if self.outputs else "answers of a teacher"
+            raise ValueError(f"augmentation.{mixing[0]}: {told} are not mixed; leave it out")
         for name, term in self.loss.items() if self.class_channels else ():
             if term.judges not in judged:
                 raise ValueError(f"loss: {name} is of {term.judges} outputs, and the target is of classes")

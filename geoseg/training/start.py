@@ -1,21 +1,20 @@
 """What stands before the first step: the bundle's spec, the weights that a network starts from, labels that suffice."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import nn
 
-from geoseg.errors import InputError
+from geoseg.errors import ConfigError, InputError
 from geoseg.models.adapt import start_from
 from geoseg.models.bundle import load_model
 from geoseg.models.spec import ModelSpec, Normalisation
-from geoseg.training.encoder import EncoderWeights, start_encoder
+from geoseg.training.encoder import EncoderWeights, encoder_tensors, start_encoder
 from geoseg.training.samples import Samples
 from geoseg.training.spec import TrainSpec
 from geoseg.training.weights import label_counts
+from geoseg.values.bands import BandSet
 
 log = logging.getLogger(__name__)
 
@@ -26,10 +25,22 @@ def model_spec(spec: TrainSpec, samples: Samples, encoder: EncoderWeights | None
         normal = spec.normalisation
     elif spec.encoder is not None and encoder is not None:
         normal = encoder.normalisation(spec.band_set, white=spec.encoder.white)
+    elif spec.encoder is not None and spec.start_from is not None:
+        normal = known_normalisation(load_model(spec.start_from).spec, spec.band_set, samples)
     else:
         mean, std = samples.statistics()
         normal = Normalisation(mean=_six_digits(mean), std=_six_digits(std))
     return spec.of_model(normal).model_copy(update={"values": samples.values()})
+
+
+def known_normalisation(donor: ModelSpec, bands: BandSet, samples: Samples) -> Normalisation:
+    """Return how a donor's encoder is shown each band: as it knows it; those that it lacks, as the data are."""
+    mean, std = ([float(v) for v in values] for values in samples.statistics())
+    for i, band in enumerate(bands):
+        if donor.band_set.holds(band):
+            at = donor.band_set.indices_of(BandSet((band,)))[0]
+            mean[i], std[i] = donor.normalisation.mean[at], donor.normalisation.std[at]
+    return Normalisation(mean=_six_digits(mean), std=_six_digits(std))
 
 
 def started(
@@ -39,7 +50,7 @@ def started(
     slow: frozenset[str] = frozenset()
     told: dict[str, object] = {}
     bands = model.band_set
-    if spec.encoder is not None and encoder is not None:
+    if spec.encoder is not None and spec.encoder.weights is not None and encoder is not None:
         file, measured = spec.encoder.weights, samples.correlation()
         own = start_encoder(network, encoder, bands, source=file, policy=spec.stem, correlation=measured)
         slow, told["encoder"] = frozenset(own), {**encoder.about, "weights": PurePath(file).name}
@@ -48,8 +59,20 @@ def started(
         given, source = donor.network(), donor.spec.band_set
         origins = start_from(network, given, source=source, target=bands, policy=spec.stem, correlation=measured)
         told["stem"] = {o.band: o.how for o in origins}
+        if spec.encoder is not None and spec.encoder.weights is None:
+            slow = frozenset(encoder_tensors(network.state_dict()))
+            if len(slow) == len(network.state_dict()):
+                raise ConfigError(f"encoder: {model.arch.name} has none; leave it out, start_from alone trains all of it")
         log.info("started from %s: %s", donor.spec.name, "; ".join(f"{o.band}: {o.how}" for o in origins))
     return slow, told
+
+
+def taught_by(spec: TrainSpec) -> dict[str, object]:
+    """Return what a bundle says of its teacher; nothing where it had none."""
+    if spec.teacher is None:
+        return {}
+    teacher = load_model(spec.teacher.model)
+    return {"teacher": {"name": teacher.spec.name, "sha256": teacher.digest}}
 
 
 def class_counts(spec: TrainSpec, samples: Samples) -> dict[str, dict[str, int]]:
@@ -84,5 +107,5 @@ def _lacking(counts: Sequence[int], model: ModelSpec) -> list[str]:
     return [c.name for i, c in enumerate(model.classes) if i not in seen]
 
 
-def _six_digits(values: NDArray[np.float32]) -> tuple[float, ...]:
+def _six_digits(values: Iterable[float]) -> tuple[float, ...]:
     return tuple(float(f"{v:.6g}") for v in values)

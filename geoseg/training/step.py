@@ -34,6 +34,8 @@ class Stepper:
         self.spec, self.model, self.network, self.precision, self.device = spec, model, network, precision, device
         named = dict(network.named_parameters())
         self.encoder = [p for name, p in named.items() if name in slow]
+        self.norms = [m for name, m in network.named_modules() if f"{name}.running_mean" in slow]
+        self.frozen = False
         groups = [([p for name, p in named.items() if name not in slow], 1.0)]
         if spec.encoder is not None:
             groups.append((self.encoder, spec.encoder.rate))
@@ -61,7 +63,8 @@ class Stepper:
         return min(self.spec.schedule.ema, 1 - 1 / (1 + self.steps / 10))
 
     def freeze(self, *, frozen: bool) -> None:
-        """Let the encoder learn, or not."""
+        """Let the encoder learn, or not: then its norms take the means that they have, too."""
+        self.frozen = frozen
         for parameter in self.encoder:
             parameter.requires_grad = not frozen
 
@@ -69,6 +72,9 @@ class Stepper:
         """Learn of the next batches; returns the mean of their losses, with nothing learnt where that is no number."""
         plan = self.spec.schedule
         self.network.train()
+        if self.frozen:
+            for norm in self.norms:
+                norm.eval()
         self.optimiser.zero_grad(set_to_none=True)
         self._set_rate()
         losses: list[Tensor] = []

@@ -61,29 +61,29 @@ def _size(pixels: AreaPixels) -> int:
     return pixels.image.nbytes + pixels.valid.nbytes + pixels.labels.nbytes
 
 
-class LabelStore:
-    """Raw labels of all areas, compressed, in one temporary file that is gone with the process."""
+class BlockStore:
+    """Blocks of labels and answers of all areas, compressed, in one temporary file that ends with the process."""
 
     def __init__(self) -> None:
         self._file = TemporaryFile(prefix="geoseg-labels-")  # noqa: SIM115  # it stays open as long as the store
         self._end = 0
         self._lock = Lock()
 
-    def put(self, labels: Raw) -> tuple[int, int]:
+    def put(self, block: NDArray[np.integer]) -> tuple[int, int]:
         """Keep a block; returns where it lies."""
-        packed = zlib.compress(np.ascontiguousarray(labels), 1)
+        packed = zlib.compress(np.ascontiguousarray(block), 1)
         with self._lock:
             self._file.seek(self._end)
             self._file.write(packed)
             self._end += len(packed)
             return self._end - len(packed), len(packed)
 
-    def get(self, place: tuple[int, int], shape: tuple[int, int]) -> Raw:
-        """Return the block (h, w) that lies at ``place``."""
+    def get[T: np.integer](self, place: tuple[int, int], shape: tuple[int, ...], dtype: type[T]) -> NDArray[T]:
+        """Return the block that lies at ``place``, of the shape and type that it was kept with."""
         with self._lock:
             self._file.seek(place[0])
             packed = self._file.read(place[1])
-        return np.frombuffer(zlib.decompress(packed), np.int32).reshape(shape)
+        return np.frombuffer(zlib.decompress(packed), dtype).reshape(shape)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,7 +93,7 @@ class StreamedArea:
     pixels: Pixels
     box: Box  # on the working grid
     grid: Grid  # its own
-    store: LabelStore
+    store: BlockStore
     cache: BlockCache
     places: dict[Box, tuple[int, int]]  # where the labels of its blocks lie
     key: object  # of its blocks in the cache: an address would be another area's once this one is gone
@@ -112,7 +112,7 @@ class StreamedArea:
         target: BuildingTarget | ClassTarget,
         *,
         grid: Grid,
-        store: LabelStore,
+        store: BlockStore,
         cache: BlockCache,
         site: str = "",
         share: float = 1.0,
@@ -171,5 +171,5 @@ class StreamedArea:
 
     def _read_block(self, block: Box) -> AreaPixels:
         image, valid = self.pixels(block.shifted(self.box.row0, self.box.col0))
-        labels = np.where(valid, self.store.get(self.places[block], block.shape), UNKNOWN).astype(np.int32)
+        labels = np.where(valid, self.store.get(self.places[block], block.shape, np.int32), UNKNOWN).astype(np.int32)
         return AreaPixels(image, valid, labels, self.gsd_m, self.site, self.share, self.span_m)

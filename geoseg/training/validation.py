@@ -15,7 +15,7 @@ from geoseg.training.precision import autocast
 from geoseg.training.quantities import LearntOutput
 from geoseg.training.samples import Samples
 from geoseg.training.spec import TrainSpec
-from geoseg.training.targets import IGNORE, BuildingTarget, ClassTarget
+from geoseg.training.targets import IGNORE
 from geoseg.values.box import Box
 
 VALIDATION_BLOCK_PX = 1024
@@ -60,7 +60,7 @@ class Validation:
         confusion = np.zeros((classes, classes), np.int64)
         for area in areas:
             for box in blocks(area, VALIDATION_BLOCK_PX):
-                if (block := block_of(area, box, self.spec.target, self.model)) is None:
+                if (block := block_of(area, box, self.spec, self.model)) is None:
                     continue
                 images, truth = block
                 logits = self.logits(network, images)
@@ -118,18 +118,17 @@ def _errors(logits: Tensor, numbers: Tensor, outputs: Sequence[LearntOutput]) ->
     return np.stack([torch.where(known, off, 0.0).sum((0, 2, 3)).numpy(), known.sum((0, 2, 3)).numpy()])
 
 
-def block_of(
-    area: LabelledArea, box: Box, target: BuildingTarget | ClassTarget, model: ModelSpec
-) -> tuple[Tensor, Truth] | None:
+def block_of(area: LabelledArea, box: Box, spec: TrainSpec, model: ModelSpec) -> tuple[Tensor, Truth] | None:
     """Return a block of an area, padded to the network's stride with ignored pixels; None where nothing is known.
 
     Edge effects are accepted here.
     """
     mean = np.array(model.normalisation.mean, np.float32)[:, None, None]
     std = np.array(model.normalisation.std, np.float32)[:, None, None]
+    target, outputs = spec.target, sum(len(output.channels) for output in spec.outputs)
     pixels, labels = shown(area, box, target)
     own = np.where(pixels.valid, labels, IGNORE).astype(np.uint8)
-    numbers = np.where(pixels.valid, pixels.image[len(mean) :], np.float32(np.nan))
+    numbers = np.where(pixels.valid, pixels.image[len(mean) :][:outputs], np.float32(np.nan))
     if (own == IGNORE).all() and np.isnan(numbers).all():
         return None
     image = pixels.image[: len(mean)]

@@ -14,6 +14,7 @@ RIDGE = 1e-3  # pull of a vector scaling towards a temperature
 LEAST_LOG, MOST_LOG = np.log(0.05), np.log(20)  # of a scale
 STEPS = np.arange(1, 100) / 100  # thresholds that are tried
 ROUNDS = 3  # over the classes
+LEAST_P = 2.0**-19  # half a step of a blended probability
 Probabilities = NDArray[np.float64]  # (N, K)
 
 
@@ -56,6 +57,11 @@ def scaled(log_p: Probabilities, scaling: Scaling) -> Probabilities:
     z = log_p * scaling.scale + scaling.bias
     p = np.exp(z - z.max(1, keepdims=True))
     return p / p.sum(1, keepdims=True)
+
+
+def logs(p: NDArray[np.floating]) -> Probabilities:
+    """Return the logs (N, K) of blended probabilities of channels (K, N)."""
+    return np.log(np.maximum(p.T, LEAST_P)).astype(np.float64)
 
 
 def of_classes(p: Probabilities, class_of_channel: tuple[int, ...]) -> Probabilities:

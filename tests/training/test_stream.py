@@ -12,7 +12,7 @@ from geoseg.training.areas import AreaPixels, Places
 from geoseg.training.augment import Recipe, random_window
 from geoseg.training.samples import Survey
 from geoseg.training.spec import Augmentation
-from geoseg.training.stream import BlockCache, LabelStore, StreamedArea
+from geoseg.training.stream import BlockCache, BlockStore, StreamedArea
 from geoseg.training.targets import IGNORE, UNKNOWN, BuildingTarget
 from geoseg.values.box import Box
 from geoseg.values.grid import Grid
@@ -52,7 +52,7 @@ def streamed(pixels, cache, read=None):
         return pixels.read(box.shifted(-7, -3)).labels
 
     box = Box(0, 0, *SHAPE).shifted(7, 3)
-    return StreamedArea.drawn(image, labels, box, TARGET, grid=GRID, store=LabelStore(), cache=cache, site="a")
+    return StreamedArea.drawn(image, labels, box, TARGET, grid=GRID, store=BlockStore(), cache=cache, site="a")
 
 
 @pytest.mark.parametrize("scale", [(0.3, 0.5), (0.8, 1.3), (1.0, 1.0)])
@@ -115,7 +115,7 @@ def _root(array):
 
 
 def test_an_area_that_is_dropped_leaves_nothing_to_the_next_one(pixels):
-    cache, store = BlockCache(), LabelStore()
+    cache, store = BlockCache(), BlockStore()
 
     def drawn(known):
         labels, box = np.where(known, pixels.labels, UNKNOWN), Box(0, 0, *SHAPE)
