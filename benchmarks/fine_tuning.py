@@ -84,9 +84,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=96)
     asked = parser.parse_args()
     print(describe())
-    print(
-        "| start | building IoU | boundary F1 | object F1 | minutes of training | CPU minutes |\n|---|---|---|---|---|---|"
-    )
+    print("| start | building IoU | boundary F1 | object F1 | minutes | CPU minutes |\n|---|---|---|---|---|---|")
     for name in asked.row:
         with tempfile.TemporaryDirectory() as text:
             folder, row = Path(text), ROWS[name]

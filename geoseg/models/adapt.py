@@ -113,7 +113,8 @@ def start_from(network, donor, *, source: BandSet, target: BandSet, policy: Poli
     """Copy a donor network's weights into ``network``, its input layers adapted, its output layer only where it fits.
 
     An input layer is any convolution that is given the image itself: the first one, and shortcuts around it. Returns
-    the origins of the bands. Raises ModelError when fewer than 80 % of the tensors fit: another architecture.
+    the origins of the bands. Raises ModelError when fewer than 80 % of the tensors fit: another architecture; and for
+    other bands, where there is no such layer.
     """
     import torch
 
@@ -129,8 +130,10 @@ def start_from(network, donor, *, source: BandSet, target: BandSet, policy: Poli
         elif name in given and given[name].shape == tensor.shape:
             state[name] = given[name]
             matched += 1
-    if matched < 0.8 * len(state) or not origins:
+    if matched < 0.8 * len(state):
         raise ModelError(f"start_from: {matched} of {len(state)} tensors fit; the bundle holds another architecture")
+    if not origins and [b.name for b in source] != [b.name for b in target]:
+        raise ModelError("start_from: no input layer was found that could be adapted; take the bands of the bundle")
     network.load_state_dict(state)
     return origins
 

@@ -62,7 +62,7 @@ def started(
         if spec.encoder is not None and spec.encoder.weights is None:
             slow = frozenset(encoder_tensors(network.state_dict()))
             if len(slow) == len(network.state_dict()):
-                raise ConfigError(f"encoder: {model.arch.name} has none; leave it out, start_from alone trains all of it")
+                raise ConfigError(f"encoder: {model.arch.name} has none; leave it out: start_from alone trains all")
         log.info("started from %s: %s", donor.spec.name, "; ".join(f"{o.band}: {o.how}" for o in origins))
     return slow, told
 

@@ -5,9 +5,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from geoseg.errors import ModelError
+from geoseg.errors import ConfigError, ModelError
 from geoseg.models.architectures import build_network
-from geoseg.models.spec import Architecture
+from geoseg.models.bundle import load_model, save_model
+from geoseg.models.spec import Architecture, Normalisation
 from geoseg.training import loop
 from geoseg.training.areas import AreaPixels
 from geoseg.training.data_spec import LabelledScene
@@ -91,6 +92,39 @@ def test_files_that_are_no_such_encoder(tmp_path, file, donor):
 
 @pytest.mark.parametrize("frozen", [True, False])
 def test_a_frozen_encoder_keeps_its_weights_while_the_decoder_learns(file, donor, frozen, monkeypatch):
+    fitted = taught(monkeypatch, encoder=EncoderStart(weights=file, freeze_epochs=int(frozen)), arch=ARCH)
+    assert fitted.spec.normalisation.mean == pytest.approx((127.5, 102.0, 76.5))
+    assert fitted.spec.training["encoder"]["licence"] == "Apache-2.0"
+    state = fitted.network.state_dict()
+    same = torch.equal(state["encoder.layer1.0.conv1.weight"], donor["layer1.0.conv1.weight"])
+    assert same == frozen
+
+
+def test_the_encoder_of_a_bundle_stays_as_it_is_with_its_norms_and_what_it_is_shown(tiny_bundle, monkeypatch):
+    given = load_model(tiny_bundle)
+    start = {"start_from": str(tiny_bundle), "encoder": EncoderStart(freeze_epochs=1)}
+    fitted = taught(monkeypatch, arch=given.spec.arch, **start)
+    before, after = given.network().state_dict(), fitted.network.state_dict()
+    same = {name: torch.equal(tensor, after[name]) for name, tensor in before.items() if "num_batches" not in name}
+    assert all(stays for name, stays in same.items() if name.startswith("encoder."))
+    assert not any(stays for name, stays in same.items() if name.startswith(("decoder.", "head.weight")))
+    assert fitted.spec.normalisation == given.spec.normalisation
+
+
+def test_a_network_without_an_encoder_cannot_keep_one(tmp_path, monkeypatch):
+    arch = Architecture(name="pixel-mlp", options={})
+    network = build_network(arch, in_channels=3, out_channels=3)
+    spec = TrainSpec(
+        name="t", data=(LabelledScene(scene="s.tif", labels="l.gpkg", use="train"),), target=BuildingTarget(),
+        bands="red,green,blue", arch=arch,
+    ).of_model(Normalisation(mean=(0.0,) * 3, std=(1.0,) * 3))  # fmt: skip
+    save_model(tmp_path / "mlp", network, spec=spec)
+    with pytest.raises(ConfigError, match="encoder: pixel-mlp has none; leave it out"):
+        taught(monkeypatch, arch=arch, start_from=str(tmp_path / "mlp"), encoder=EncoderStart(freeze_epochs=1))
+
+
+def taught(monkeypatch, **keys):
+    """Train for two steps on a bright square."""
     monkeypatch.setattr(loop, "precision_of", lambda *_: "fp32")  # the probe measures time
     labels = np.zeros((64, 64), np.int32)
     labels[16:40, 16:40] = 1
@@ -101,13 +135,7 @@ def test_a_frozen_encoder_keeps_its_weights_while_the_decoder_learns(file, donor
         data=(LabelledScene(scene="scene.tif", labels="labels.gpkg", use="train"),),
         target=BuildingTarget(),
         bands="red,green,blue",
-        arch=ARCH,
-        encoder=EncoderStart(weights=file, freeze_epochs=int(frozen)),
         schedule=Schedule(epochs=1, steps_per_epoch=2, batch=2, crop_px=32, ema=0.0),
+        **keys,
     )
-    fitted = fit(spec, Samples((area,), (area,)))
-    assert fitted.spec.normalisation.mean == pytest.approx((127.5, 102.0, 76.5))
-    assert fitted.spec.training["encoder"]["licence"] == "Apache-2.0"
-    state = fitted.network.state_dict()
-    same = torch.equal(state["encoder.layer1.0.conv1.weight"], donor["layer1.0.conv1.weight"])
-    assert same == frozen
+    return fit(spec, Samples((area,), (area,)))
