@@ -24,7 +24,7 @@ from geoseg.models.bundle import load_model
 from geoseg.scenes.open import open_scene
 
 SCENE, LABELS = "massachusetts_us/22978945_15.tif", "massachusetts_us/22978945_15_buildings.gpkg"
-SIDE, TILES = 192, ((54, 200), (54, 700), (500, 200), (500, 700), (1100, 200), (1100, 700))  # rows, columns
+SIDE, TILES = 192, ((0, 100), (0, 500), (260, 100), (260, 500), (640, 100), (640, 500))  # rows, columns
 EAST = 0.3
 ROWS: dict[str, dict[str, Any] | None] = {
     "buildings, as it comes": None,

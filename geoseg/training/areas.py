@@ -97,6 +97,18 @@ def shown(area: LabelledArea, box: Box, target: BuildingTarget | ClassTarget) ->
     return pixels.read(inside), target.labels(pixels.labels, gsd_m=area.gsd_m)[rows, cols]
 
 
+def by_cell(mask: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """Return how many pixels of a mask (H, W) each cell of CELL_PX has, (rows, cols).
+
+    >>> by_cell(np.ones((64, 65), bool)).tolist()
+    [[4096, 64]]
+    """
+    cells = mask.astype(np.int32)
+    for axis, length in enumerate(mask.shape):
+        cells = np.add.reduceat(cells, np.arange(0, length, CELL_PX), axis=axis)
+    return cells
+
+
 def count_cells(area: LabelledArea, target: BuildingTarget | ClassTarget) -> NDArray[np.uint16]:
     """Return how many pixels of every channel each cell of CELL_PX has, (rows, cols, K)."""
     channels = len(target.channels)

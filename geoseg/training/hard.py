@@ -5,7 +5,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from geoseg.training.areas import CELL_PX, blocks
+from geoseg.training.areas import CELL_PX, blocks, by_cell
 from geoseg.training.targets import IGNORE
 from geoseg.training.validation import VALIDATION_BLOCK_PX, Validation, block_of, classes_said
 
@@ -33,9 +33,7 @@ def wrong_cells(
         known = truth.labels != IGNORE
         off = (known & (said != position[torch.where(known, truth.labels, 0).long()]))[0].numpy()
         height, width = box.shape
-        cells = off[:height, :width].astype(np.int32)
-        for axis, length in enumerate((height, width)):
-            cells = np.add.reduceat(cells, np.arange(0, length, CELL_PX), axis=axis)
+        cells = by_cell(off[:height, :width])
         row, col = box.row0 // CELL_PX, box.col0 // CELL_PX
         wrong[at][row : row + cells.shape[0], col : col + cells.shape[1]] = cells
         looked += height * width

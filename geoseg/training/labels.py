@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 Drawn = tuple[Raw, NDArray[np.bool_]]  # raw labels (H, W), and where they say something
 REVIEW, DONE = "review", "done"  # columns that review leaves
-UNSEEN, REJECTED = "unseen", "rejected"
-REVIEWED = {UNSEEN, "accepted", REJECTED, "edited"}
+UNSEEN, REJECTED, EDITED = "unseen", "rejected", "edited"
+REVIEWED = {UNSEEN, "accepted", REJECTED, EDITED}
 TRUE = ("true", "1", "yes")
 
 

@@ -115,7 +115,7 @@ class _Loop:
         self.objective = Objectives.of(spec)
         self.table: list[Epoch] = []
         self.losses: list[float] = []  # of the epoch that is under way
-        self.wrong: list[NDArray[np.int32]] = []  # where the network of the epoch before was wrong, see hard.py
+        self.wrong = list(samples.corrected)  # and where the network of the epoch before was wrong, see hard.py
 
     def run(
         self,
@@ -173,6 +173,8 @@ class _Loop:
         loss, iou, errors = self._judge(self.samples.validation).of(self.average)
         if self.spec.schedule.hard_share > 0 and number < self.spec.schedule.epochs:
             self.wrong = self._look(number)
+            if self.samples.corrected:
+                self.wrong = [cells + of for cells, of in zip(self.wrong, self.samples.corrected, strict=True)]
         seconds, score = time.perf_counter() - began, self._score(iou) if iou else -loss
         row = Epoch(number, float(np.mean(self.losses)), loss, iou, score, seconds, best=False, errors=errors)
         better = not self.table or row.rank > max(e.rank for e in self.table)

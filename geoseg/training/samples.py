@@ -19,8 +19,9 @@ from geoseg.tiling.resample import Resampling, resample_valid
 from geoseg.tiling.taps import Taps, source_box
 from geoseg.training.areas import BLOCK_PX, LabelledArea, blocks
 from geoseg.training.blocks import Cells, Role, scattered
+from geoseg.training.corrections import corrected_cells, open_corrections
 from geoseg.training.data_spec import BlockSplit, LabelledScene, Split
-from geoseg.training.labels import open_labels
+from geoseg.training.labels import Features, open_labels
 from geoseg.training.scenes import open_labelled
 from geoseg.training.spec import TrainSpec
 from geoseg.training.split import Area, split_scene
@@ -83,6 +84,8 @@ class Samples:
     """Ground among that of training whose labels only score, as those of a random split would."""
     plan: SplitPlan | None = None
     """The blocks, where the split is one of blocks or groups."""
+    corrected: tuple[NDArray[np.int32], ...] = ()
+    """Pixels of each cell of each training area that a review has corrected; none where windows are not drawn by it."""
     test: tuple[LabelledArea, ...] = ()
     """Ground that no training sees: only audits read it."""
     bands: int | None = None
@@ -136,7 +139,8 @@ def load_samples(spec: TrainSpec, *, tests: bool = False) -> Samples:
                 f"the {role} areas hold no label: all is void, nodata or not labelled; {way}, or add labels"
             )
     train, validation, test, aside = (tuple(areas) for areas in found.values())
-    return Samples(train, validation, bytes_alone, aside, plan, test, len(spec.band_set))
+    corrected = tuple(shelf.corrected)
+    return Samples(train, validation, bytes_alone, aside, plan, corrected, test, len(spec.band_set))
 
 
 class Shelf:
@@ -144,6 +148,7 @@ class Shelf:
 
     def __init__(self, teacher: TeacherModel | None = None) -> None:
         self.teacher = teacher
+        self.corrected: list[NDArray[np.int32]] = []
         self.store, self.cache = BlockStore(), BlockCache()
 
 
@@ -159,6 +164,7 @@ def entry_areas(
     scene = _selected(item, spec)
     told = None if shelf.teacher is None else Blended(open_labelled(item), [shelf.teacher.bundle])
     drawn: dict[tuple[int, int], tuple[Callable[[Box], Raw], Callable[[Box], Numbers]]] = {}
+    changed: dict[tuple[int, int], Features | None] = {}
     for part in parts:
         resampling = Resampling.to_resolution(scene.grid, _gsd_m(item, spec, part.role, scene.grid))
         if part.cells is not None and min(part.box.shape) * min(resampling.scale) < 2:
@@ -188,8 +194,13 @@ def entry_areas(
                 share=item.share,
                 span_m=item.gsd_m,
             )
-            if area.counts.any():
-                yield role, area
+            if not area.counts.any():
+                continue
+            if role == "train" and spec.schedule.hard_share > 0:
+                if grid.shape not in changed:
+                    changed[grid.shape] = open_corrections(item, spec.target, grid)
+                shelf.corrected.append(corrected_cells(area, changed[grid.shape], spec.target, at=box))
+            yield role, area
 
 
 def _both(truth: Callable[[Box], Numbers], answers: Answers, box: Box) -> Numbers:

@@ -126,7 +126,10 @@ class Schedule(Value):
         1 / 3, ge=0, le=1, description="share of windows around a class with less than a tenth of the labels"
     )
     hard_share: float = Field(
-        0.0, ge=0, le=0.5, description="share of windows where the network of the epoch before was wrong"
+        0.0,
+        ge=0,
+        le=0.5,
+        description="share of windows where a review corrected labels, or the network before was wrong",
     )
     border_weight: float = Field(2.0, ge=1, description="weight of pixels at and near borders in losses of pixels")
     class_weights: Balance | dict[str, Annotated[float, Field(gt=0)]] = Field(

@@ -2,9 +2,12 @@
 
 import re
 
+import geopandas as gpd
 import numpy as np
 import pytest
+import shapely
 import torch
+from conftest import write_tif
 from test_batches import CLASSES, area, recipe
 from test_train_fit import area as rectangles
 from test_train_fit import spec
@@ -15,7 +18,8 @@ from geoseg.training.batches import Hard, batches
 from geoseg.training.hard import wrong_cells
 from geoseg.training.losses.terms import CE_DICE
 from geoseg.training.objectives import Objectives
-from geoseg.training.samples import Samples
+from geoseg.training.samples import Samples, load_samples
+from geoseg.training.spec import Schedule, TrainSpec
 from geoseg.training.targets import UNKNOWN
 from geoseg.training.validation import Validation
 
@@ -91,3 +95,38 @@ def test_every_epoch_draws_where_the_one_before_was_wrong(monkeypatch):
     assert [hard.share for hard in told] == [0.4] * 3
     assert told[0].wrong == []
     assert all(hard.wrong[0].shape == (1, 2) and hard.wrong[0].sum() > 0 for hard in told[1:])
+
+
+BOXES = {"accepted": (0, 0, 9, 9), "edited": (70, 140, 80, 160), "rejected": (10, 70, 20, 74), "unseen": (90, 0, 99, 9)}
+    "accepted": (0, 0, 10, 10),
+    "edited": (70, 140, 80, 160),
+    "rejected": (10, 70, 20, 74),
+    "unseen": (90, 0, 99, 9),
+}
+
+
+def test_what_a_review_corrected_is_drawn_more_often_from_the_first_window_on(tmp_path, monkeypatch):
+    write_tif(tmp_path / "scene.tif", np.full((1, 128, 192), 90, np.uint8))
+    shapes = [shapely.box(3e5 + c / 2, 3.06e6 - s / 2, 3e5 + d / 2, 3.06e6 - r / 2) for r, c, s, d in BOXES.values()]
+    rows = {"kind": "house", "review": list(BOXES)}
+    gpd.GeoDataFrame(rows, geometry=shapes, crs=32645).to_file(tmp_path / "labels.gpkg")
+    target = {"kind": "classes", "column": "kind", "values": {"house": 2}, "elsewhere": 1, "classes": CLASSES.classes}
+    entry = {"scene": "scene.tif", "labels": "labels.gpkg"}
+    run = TrainSpec(
+        name="t", bands="gray=650", target=target, data=[entry | {"use": use} for use in ("train", "validation")],
+        schedule={"hard_share": 0.5, "crop_px": 32},
+    ).resolve(tmp_path)  # fmt: skip
+    samples, told = load_samples(run), []
+    (found,) = samples.corrected
+    np.testing.assert_array_equal(found, [[0, 40, 0], [0, 0, 200]])
+    assert load_samples(run.model_copy(update={"schedule": Schedule(crop_px=32)})).corrected == ()
+
+    def stopped(*_, hard, **__):
+        told.append(hard)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop, "batches", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        loop.fit(run, samples)
+    assert told[0].share == 0.5
+    np.testing.assert_array_equal(told[0].wrong, [found])
