@@ -98,11 +98,6 @@ def test_every_epoch_draws_where_the_one_before_was_wrong(monkeypatch):
 
 
 BOXES = {"accepted": (0, 0, 9, 9), "edited": (70, 140, 80, 160), "rejected": (10, 70, 20, 74), "unseen": (90, 0, 99, 9)}
-    "accepted": (0, 0, 10, 10),
-    "edited": (70, 140, 80, 160),
-    "rejected": (10, 70, 20, 74),
-    "unseen": (90, 0, 99, 9),
-}
 
 
 def test_what_a_review_corrected_is_drawn_more_often_from_the_first_window_on(tmp_path, monkeypatch):
