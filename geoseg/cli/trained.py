@@ -13,9 +13,11 @@ if TYPE_CHECKING:
     from geoseg.models.bundle import ModelBundle
     from geoseg.training.samples import Samples
     from geoseg.training.spec import TrainSpec
+    from geoseg.training.split_plan import SplitPlan
 
 log = logging.getLogger(__name__)
 CARD_WINDOWS = 4
+KEPT = "thresholds stay: fitted ones suit the watched ground alone (thresholds: f1; geoseg calibrate on your ground)"
 CARD_HEAD = ["robustness: what is done to a window", "pixels of another class"]
 
 
@@ -24,14 +26,14 @@ def judged(bundle: "ModelBundle", spec: "TrainSpec", samples: "Samples") -> "Mod
     if bundle.spec.objects is not None:
         return bundle  # all of it is of values
     if bundle.spec.classes:
-        bundle = _calibrated(bundle, spec, samples)
+        bundle = calibrated_bundle(bundle, spec, plan=samples.plan)
         bundle = _with_card(bundle, spec)
     _store_windows(bundle, spec)
     _store_border(bundle, spec)
     return bundle
 
 
-def _calibrated(bundle: "ModelBundle", spec: "TrainSpec", samples: "Samples") -> "ModelBundle":
+def calibrated_bundle(bundle: "ModelBundle", spec: "TrainSpec", *, plan: "SplitPlan | None") -> "ModelBundle":
     """Return the bundle calibrated on the validation areas; as it is where they are of one class."""
     from geoseg.models.bundle import write_bundle
     from geoseg.training.calibrate import calibrated, ground_of
@@ -39,12 +41,15 @@ def _calibrated(bundle: "ModelBundle", spec: "TrainSpec", samples: "Samples") ->
     if spec.calibrate == "none":
         return bundle
     try:
-        ground = ground_of(bundle, spec, ("validation",), plan=samples.plan)
-        found = calibrated(bundle, ground, CalibrateOptions(method=spec.calibrate), anyway=True)
+        ground = ground_of(bundle, spec, ("validation",), plan=plan)
+        options = CalibrateOptions(method=spec.calibrate, thresholds=spec.thresholds)
+        found = calibrated(bundle, ground, options, anyway=True)
     except InputError as error:
         log.warning("not calibrated on the validation areas: %s", error)
         return bundle
     print(as_text(found))
+    if spec.thresholds == "keep":
+        print(KEPT)
     return write_bundle(Path(bundle.path), bundle.content(), spec=found.spec, file=bundle.weights.file)
 
 

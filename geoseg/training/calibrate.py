@@ -169,7 +169,7 @@ def calibrated(bundle: ModelBundle, ground: Ground, options: CalibrateOptions, *
     if little := too_little(ground, model):
         if not anyway:
             raise InputError(f"{little}: label more ground")
-        log.warning("%s: a temperature is fitted, thresholds stay", little)
+        log.warning("%s: a temperature is fitted all the same, thresholds stay", little)
         options = CalibrateOptions(thresholds="keep")
     absent = [c.name for c, ha in zip(model.classes, ground.hectares, strict=True) if ha == 0]
     if absent:

@@ -167,7 +167,11 @@ class TrainSpec(Value):
     augmentation: Augmentation = Augmentation()
     schedule: Schedule = Schedule()
     calibrate: Literal["temperature", "vector", "none"] = Field(
-        "temperature", description="how probabilities are fitted to the validation areas, and thresholds with them"
+        "temperature", description="how probabilities are fitted to the validation areas"
+    )
+    thresholds: Literal["keep", "f1"] = Field(
+        "keep",
+        description="of the classes; f1: those that are best on the validation areas",
     )
     window_px: int | None = Field(None, description="null: the network's default, as margin_px and ramp_px")
     margin_px: int | None = None

@@ -1,11 +1,14 @@
 """geoseg calibrate: half of the ground is fitted to, too little ground is refused, and runs apply what is fitted."""
 
+import shutil
+
 import numpy as np
 import pytest
 import rasterio
 import yaml
 
-from geoseg.cli import main
+from geoseg.cli import main, trained
+from geoseg.config.load import load_config
 from geoseg.models.bundle import load_model
 from geoseg.training import calibrate
 
@@ -49,3 +52,20 @@ def test_what_is_fitted_is_stored_told_and_applied(config, tiny_bundle, tiny_sce
     assert np.abs(after.sum(0, dtype=int)[known] - 256).max() <= 2
     classes = rasterio.open(tmp_path / "after" / "classes.tif").read(1)
     assert ((classes == 2) == (after[1] >= np.ceil(1 + 254 * spec.threshold)))[known].mean() > 0.98
+
+
+@pytest.mark.parametrize("thresholds", ["keep", "f1"])
+def test_a_training_fits_thresholds_only_where_it_is_asked(
+    thresholds, config, tiny_bundle, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(calibrate, "LEAST_OBJECTS", 1)
+    monkeypatch.setattr(calibrate, "LEAST_HA", 0.0)
+    entry = {**yaml.safe_load(config.read_text()), "thresholds": thresholds}
+    entry["data"] = [entry["data"][0] | {"use": "validation"}]
+    config.write_text(yaml.safe_dump(entry))
+    made = trained.calibrated_bundle(
+        load_model(shutil.copytree(tiny_bundle, tmp_path / "m")), load_config(config).spec, plan=None
+    )
+    assert made.spec.calibration is not None
+    assert (made.spec.threshold == 0.5) == (thresholds == "keep")
+    assert ("thresholds stay: fitted ones suit" in capsys.readouterr().out) == (thresholds == "keep")

@@ -1,6 +1,10 @@
 """Memory of a training: counted with its network, and refused before its first step."""
 
 import json
+import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import yaml
@@ -12,6 +16,8 @@ from geoseg.training.data_spec import Cut, LabelledScene, Split
 from geoseg.training.memory import training_memory
 from geoseg.training.spec import Schedule, TrainSpec
 from geoseg.training.targets import BuildingTarget
+
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def spec(scenes=1, **schedule):
@@ -54,3 +60,11 @@ def test_the_command_refuses_before_it_reads_a_label(tmp_path, tiny_scene, capsy
     parts = json.loads(capsys.readouterr().out)["memory_bytes"]
     assert parts.pop("total") == sum(parts.values())
     assert not (tmp_path / "m").exists()
+
+
+@pytest.mark.nightly
+def test_the_peak_of_a_training_does_not_grow_with_the_number_of_scenes():
+    command = [sys.executable, "benchmarks/training_memory.py", "2", "20", "60", "--side", "1024", "--steps", "4"]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    print(done.stdout)
+    assert float(re.search(r"the largest is ([\d.]+)% above", done.stdout)[1]) <= 10
