@@ -1,5 +1,6 @@
 """Files that appear complete or not at all, and folders that one run at a time may write to."""
 
+import hashlib
 import json
 import os
 import secrets
@@ -78,6 +79,12 @@ def refuse_special(path: str | Path) -> None:
         kind = next((word for word, is_kind in SPECIAL.items() if mode is not None and is_kind(mode)), None)
         if kind is not None:
             raise InputError(f"{name}: is a {kind}, not a file; save what it gives to a file first")
+
+
+def sha256_of(path: Path) -> str:
+    """Return the sha256 of a file's content in hexadecimal digits, read in blocks."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_json(path: Path, value: object) -> None:

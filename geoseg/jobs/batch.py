@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from geoseg.disk.files import locked
+from geoseg.disk.files import locked, sha256_of
 from geoseg.errors import ConfigError, DiskFullError, IncompleteError, InputError, OutputError, TryAgainError
 from geoseg.executors.base import Engine, Platform
 from geoseg.executors.open import open_engine
@@ -23,7 +23,7 @@ from geoseg.jobs.batch_log import (
     kept,
     refuse_foreign_log,
 )
-from geoseg.jobs.build import remove_if_spent, sha256_of
+from geoseg.jobs.build import remove_if_spent
 from geoseg.jobs.folder import JobFolder
 from geoseg.jobs.job import differences
 from geoseg.jobs.monitor import Watch

@@ -1,6 +1,5 @@
 """From parts to outputs: rasters, tables, polygons, run.json; built out of sight, shown all at once."""
 
-import hashlib
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -10,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geoseg import __version__
-from geoseg.disk.files import move, sync, write_json
+from geoseg.disk.files import move, sha256_of, sync, write_json
 from geoseg.jobs.folder import JobFolder
 from geoseg.jobs.job import Job
 from geoseg.jobs.run import Listener, Outcome, Progress
@@ -195,9 +194,3 @@ def publish(work: JobFolder, built: Path, run: dict[str, Any], *, spent: bool = 
     sync(out)
     work.showing(())
     return {name: out / name for name in (*run["outputs"], RUN_FILE)}
-
-
-def sha256_of(path: Path) -> str:
-    """Return the sha256 of a file's content, read in blocks."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
 
-from geoseg.disk.files import atomic, write_errors, write_json
+from geoseg.disk.files import atomic, sha256_of, write_errors, write_json
 from geoseg.errors import InputError
-from geoseg.jobs.build import sha256_of
 from geoseg.outputs.page import Html, figure, legend, page, side_by_side, table, tag, write_page
 from geoseg.outputs.project import write_project
 from geoseg.outputs.run_json import ITEM, REPORT, RUN_FILE, SUMS, RunJson, finished_run

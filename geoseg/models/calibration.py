@@ -3,13 +3,12 @@
 They stand in no description: a bundle is the same with and without them.
 """
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from geoseg.disk.files import atomic
+from geoseg.disk.files import atomic, sha256_of
 from geoseg.errors import ModelError
 from geoseg.models.spec import ModelSpec
 
@@ -61,7 +60,7 @@ def stored(folder: Path, spec: ModelSpec) -> NDArray[np.float32] | None:
 def digest(folder: str | Path) -> str:
     """Return the sha256 of the windows beside a bundle, empty where there are none: ranges of 8 bits come from them."""
     file = Path(folder) / FILE
-    return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
+    return sha256_of(file) if file.is_file() else ""
 
 
 def of_size(windows: NDArray[np.float32], side: int) -> NDArray[np.float32]:

@@ -4,7 +4,6 @@ safetensors are read here; .pth, .pt, .ckpt and .bin by torch with ``weights_onl
 of transformers is read by its safetensors. Files by name, which may be fetched, are in ``geoseg.integrations``.
 """
 
-import hashlib
 import json
 import re
 import subprocess
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from geoseg.disk.files import sha256_of
 from geoseg.errors import ModelError
 from geoseg.untrusted.text import one_line, parse_json, read_text_file
 
@@ -102,8 +102,7 @@ def read_weights(path: str | Path, *, sha256: str | None = None) -> StoredWeight
         file = next((file / name for name in IN_FOLDER if (file / name).is_file()), file)
     if not file.is_file():
         raise ModelError(f"{path}: no safetensors file and no checkpoint of weights there")
-    with file.open("rb") as opened:
-        found = hashlib.file_digest(opened, "sha256").hexdigest()
+    found = sha256_of(file)
     if sha256 and not found.startswith(sha256.lower()):
         raise ModelError(f"{path}: its sha256 is {found[:16]}…, not {sha256[:16]}…; fetch it again")
     if file.suffix.lower() not in PICKLES:

@@ -1,6 +1,5 @@
 """Check: re-read a finished output folder, believing nothing of what was written, and say what is sound."""
 
-import hashlib
 import json
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,7 +18,7 @@ import shapely
 from rasterio.crs import CRS
 from rasterio.io import DatasetReader
 
-from geoseg.disk.files import write_errors
+from geoseg.disk.files import sha256_of, write_errors
 from geoseg.disk.places import STYLE, VECTOR_DRIVERS
 from geoseg.errors import GeosegError, InputError
 from geoseg.outputs.check_objects import check_objects
@@ -101,8 +100,7 @@ def _files(folder: Path, run: RunJson) -> Iterator[Finding]:
         if not path.is_file():
             yield Finding(f"{name}: present", ok=False)
             continue
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
+        found = sha256_of(path)
         yield Finding(f"{name}: sha256 as in {RUN_FILE}", found == stated["sha256"], found[:16])
     names = (*run.facts["outputs"], RUN_FILE)
     beside = {name + suffix for name in names for suffix in (*SIDECARS, ".ovr", ".msk")}

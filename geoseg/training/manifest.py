@@ -1,11 +1,11 @@
 """Manifest: which files a network learnt from, by name and sha256; folders are nobody's business."""
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from geoseg.disk.files import sha256_of
 from geoseg.errors import InputError
 from geoseg.models.spec import ModelSpec
 from geoseg.training.spec import TrainSpec
@@ -18,12 +18,12 @@ def manifest(spec: TrainSpec) -> list[dict[str, object]]:
     """Return scene, labels and their sha256 of each entry of the data; remote files have names alone."""
     rows: list[dict[str, object]] = []
     for item in spec.data:
-        digests = [_sha256(file) for file in (*item.scenes, *item.label_files)]
+        files = [Path(name) for name in (*item.scenes, *item.label_files)]
         rows.append(
             {
                 "scene": [Path(s).name for s in item.scenes],
                 "labels": ", ".join(Path(file).name for file in item.label_files),
-                "sha256": [digest for digest in digests if digest],
+                "sha256": [sha256_of(file) for file in files if file.is_file()],
             }
         )
     return rows
@@ -75,10 +75,3 @@ def _differences(before: Any, now: Any, at: str) -> Iterator[str]:
     elif before != now:
         was, is_now = ("absent" if value is ABSENT else value for value in (before, now))
         yield f"{at} {was}, now {is_now}"
-
-
-def _sha256(name: str) -> str | None:
-    if not Path(name).is_file():
-        return None
-    with Path(name).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from geoseg import __version__
-from geoseg.disk.files import atomic, locked, write_json
+from geoseg.disk.files import atomic, locked, sha256_of, write_json
 from geoseg.disk.places import networks_folder
 from geoseg.errors import ModelError
 from geoseg.models import calibration
@@ -55,7 +55,7 @@ class Cached:
     def is_sound(self) -> bool:
         """Whether the file is there, as it was measured."""
         with suppress(OSError):
-            return not self.sha256 or hashlib.sha256(self.file.read_bytes()).hexdigest() == self.sha256
+            return not self.sha256 or sha256_of(self.file) == self.sha256
         return False
 
     def content(self) -> bytes:

@@ -1,11 +1,11 @@
 """MLM: a STAC item of the Machine Learning Model extension, and the file of its network beside it."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from geoseg.disk.files import sha256_of
 from geoseg.errors import ConfigError, ModelError
 from geoseg.models.exports.mlm import BUNDLE_KEY, MULTIHASH
 from geoseg.models.imports.stated import described, fields_of, numbered, softmax_of
@@ -69,10 +69,8 @@ def _file(item: Path, asset: Mapping[str, Any]) -> Path:
     if "://" in href or not file.resolve().is_relative_to(item.parent.resolve()) or not file.is_file():
         raise ModelError(f"{item}: its asset {shown(href)} is no file in the item's folder; fetch it there first")
     checksum = str(asset.get("file:checksum", ""))
-    if checksum.startswith(MULTIHASH):
-        with file.open("rb") as opened:
-            if hashlib.file_digest(opened, "sha256").hexdigest() != checksum.removeprefix(MULTIHASH):
-                raise ModelError(f"{file}: its sha256 is not the one in {item.name}; fetch it again")
+    if checksum.startswith(MULTIHASH) and sha256_of(file) != checksum.removeprefix(MULTIHASH):
+        raise ModelError(f"{file}: its sha256 is not the one in {item.name}; fetch it again")
     return file
 
 

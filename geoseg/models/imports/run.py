@@ -1,11 +1,11 @@
 """Import: the one call that makes a bundle of a network from elsewhere."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from geoseg.disk.files import sha256_of
 from geoseg.errors import ModelError
 from geoseg.models.bundle import ModelBundle, load_model, refuse_bundle, write_bundle
 from geoseg.models.imports.checkpoints import import_checkpoint
@@ -74,11 +74,6 @@ def _of_onnx(
     found = isolated(examine, path, len(fields["bands"]), options, usual_px, where=str(path))
     fixed = {"fixed_px": found.shape.window_px} if found.fixed else {}
     arch = Architecture(name="onnx", options={"call_bytes": found.call_bytes, **fixed})
-    fields["training"] = {"imported": {"file": path.name, "sha256": _sha256(path), "assumed": list(found.assumed)}}
+    fields["training"] = {"imported": {"file": path.name, "sha256": sha256_of(path), "assumed": list(found.assumed)}}
     made = spec_of(fields, found.shape, arch, where=str(path))
     return Imported(write_bundle(folder, found.content, spec=made, file="model.onnx"), found.assumed)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
