@@ -1,7 +1,6 @@
 """buildings.gpkg: building polygons with names, true areas, a style and their provenance."""
 
-import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from geoseg.outputs.geopackage.layer import (
     class_style,
     polygon_column,
 )
-from geoseg.outputs.geopackage.writer import write_layer
+from geoseg.outputs.geopackage.writer import write_areas
 from geoseg.values.classes import ClassInfo, ClassMap
 from geoseg.values.confidence import PolygonConfidence, polygon_features
 from geoseg.vector.fit.fit import STATUS
@@ -114,11 +113,4 @@ def write_buildings(
         classes=classes.classes,
         provenance=provenance,
     )
-    areas_m2: list[float] = []
-
-    def measured() -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            areas_m2.append(math.fsum(batch.column("area_m2").to_pylist()))
-            yield batch
-
-    return write_layer(path, layer, measured()), math.fsum(areas_m2)
+    return write_areas(path, layer, batches)

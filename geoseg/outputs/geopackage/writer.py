@@ -5,6 +5,7 @@ GeoPackages have version 1.3, because GDAL 3.6 (QGIS of Debian 12) warns about 1
 """
 
 import logging
+import math
 import shutil
 import sqlite3
 import warnings
@@ -67,6 +68,18 @@ def write_layer(path: Path, layer: PolygonLayer, batches: Iterable[pa.RecordBatc
     if path.suffix.lower() in SHAPEFILES:
         _tell_losses(path, layer)
     return features
+
+
+def write_areas(path: Path, layer: PolygonLayer, batches: Iterable[pa.RecordBatch]) -> tuple[int, float]:
+    """Write a layer as ``write_layer`` does, and return also the sum of its column area_m2."""
+    areas_m2: list[float] = []
+
+    def measured() -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            areas_m2.append(math.fsum(batch.column("area_m2").to_pylist()))
+            yield batch
+
+    return write_layer(path, layer, measured()), math.fsum(areas_m2)
 
 
 def _write_file(
