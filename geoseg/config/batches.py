@@ -4,10 +4,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from geoseg.config.runs import Buildings, BuildingsConfig, LandCover, LandCoverConfig
-from geoseg.config.scene import OptionKeys, PathText, located_scene
+from geoseg.config.scene import OptionKeys, PathText, PathTexts, located_scene
 from geoseg.disk.places import located
 from geoseg.models.value import Value
 from geoseg.options.run import BatchLimits
@@ -26,16 +26,11 @@ class BatchConfig(OptionKeys, BatchLimits):
     """Many scenes, to each of which the same is done, by one engine."""
 
     job: Literal["batch"] = "batch"
-    scenes: tuple[PathText, ...] = Field(min_length=1, description="globs, CSV tables, STAC item collections, rasters")
+    scenes: PathTexts = Field(min_length=1, description="globs, CSV tables, STAC item collections, rasters")
     lists: ListKeys = ListKeys()
     out: PathText
     monitor: MonitorKeys | None = Field(None, description="none: nothing is watched")
     each: LandCover | Buildings = Field(discriminator="job", description="what is done to every scene")
-
-    @field_validator("scenes", mode="before")
-    @classmethod
-    def _one_or_several(cls, scenes: object) -> object:
-        return (scenes,) if isinstance(scenes, str) else scenes
 
     def based_on(self, folder: Path) -> Self:
         """Return the same job with its relative paths taken from ``folder``."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from geoseg.config.scene import PathText, SceneInput, SceneReading, located_bundle, read_texts
+from geoseg.config.scene import PathText, PathTexts, SceneInput, SceneReading, located_bundle, read_texts
 from geoseg.disk.places import located
 from geoseg.options.polygons import PolygonOptions
 from geoseg.options.run import RunOptions
@@ -19,13 +19,8 @@ if TYPE_CHECKING:
 class RunKeys(SceneReading):
     """Keys of a run beside its scene and its folder."""
 
-    model: tuple[PathText, ...] = Field(min_length=1, description="a model bundle, or several to be averaged")
+    model: PathTexts = Field(min_length=1, description="a model bundle, or several to be averaged")
     options: RunOptions = RunOptions()
-
-    @field_validator("model", mode="before")
-    @classmethod
-    def _one_model_or_several(cls, model: object) -> object:
-        return (model,) if isinstance(model, str) else model
 
     @field_validator("options", mode="before")
     @classmethod
@@ -79,14 +74,14 @@ class Buildings(RunKeys):
     """A class map and the polygons of buildings, whatever the scene."""
 
     job: Literal["buildings"] = "buildings"
-    model: tuple[PathText, ...] = ("buildings",)
+    model: PathTexts = ("buildings",)
     polygons: PolygonOptions = PolygonOptions()
 
 
 class LandCoverConfig(LandCover, RunConfig):
     """A class map of a scene."""
 
-    model: tuple[PathText, ...] = Field((), description="as everywhere; none: the one that fits the scene")
+    model: PathTexts = Field((), description="as everywhere; none: the one that fits the scene")
 
     def decided(self, scene: "Scene") -> Self:
         """Return the same with a model; see ``geoseg.models.choice.chosen``."""

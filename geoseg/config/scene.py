@@ -5,7 +5,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from geoseg.disk.places import located
 from geoseg.errors import ConfigError
@@ -26,7 +26,12 @@ def _named(text: str) -> str:
     return text
 
 
+def _one_or_several(names: object) -> object:
+    return (names,) if isinstance(names, str) else names
+
+
 PathText = Annotated[str, AfterValidator(_named)]  # an empty one would mean the config's own folder
+PathTexts = Annotated[tuple[PathText, ...], BeforeValidator(_one_or_several)]  # of a list of one the name will do
 DEMO_SCENE, DEMO_LAND_COVER = "demo", "demo-land-cover"
 DEMO_FILES = {DEMO_SCENE: "scene.tif", DEMO_LAND_COVER: "land_cover.tif"}  # scenes that come with geoseg, by name
 TEXTS = {
@@ -72,18 +77,13 @@ class SceneReading(OptionKeys, SceneOptions):
 class SceneInput(SceneReading):
     """The scene, and what its file does not say of itself."""
 
-    scene: tuple[PathText, ...] = Field(min_length=1, description="a raster, or several single-band files of one grid")
+    scene: PathTexts = Field(min_length=1, description="a raster, or several single-band files of one grid")
 
     def open(self) -> "Scene":
         """Open the scene; see ``geoseg.scenes.open.open_scene``."""
         from geoseg.scenes.open import open_scene
 
         return open_scene(self.scene, **{option.name: getattr(self, option.name) for option in declared(SceneOptions)})
-
-    @field_validator("scene", mode="before")
-    @classmethod
-    def _one_or_several(cls, scene: object) -> object:
-        return (scene,) if isinstance(scene, str) else scene
 
     def paths_in(self, folder: Path) -> dict[str, Any]:
         """See ``SceneReading.paths_in``."""

@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator, ValidationError
 
 from geoseg.errors import ConfigError
-from geoseg.models.value import Value
-from geoseg.untrusted.text import fault_of_name
+from geoseg.models.value import Name, Value
 from geoseg.untrusted.validation import near_or_known
 from geoseg.values.bands import Band, BandSet, resolve_band
 
@@ -31,16 +30,10 @@ def _a_formula(text: str) -> str:
     return text
 
 
-def _a_name(text: str) -> str:
-    if fault := fault_of_name(text):
-        raise ValueError(fault)
-    return text
-
-
 class Derived(Value):
     """An input channel that a scene does not hold."""
 
-    band: Annotated[str, AfterValidator(_a_name)]
+    band: Name
     formula: Annotated[str, AfterValidator(_a_formula)]
 
     @classmethod
