@@ -1,13 +1,12 @@
 """geoseg areas: hectares by class and zone."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from geoseg.cli.options import JsonOut, Overwrite, spread, target
-from geoseg.cli.table import table
+from geoseg.cli.table import print_json, table
 from geoseg.disk.places import vector_target
 
 
@@ -35,7 +34,7 @@ def areas(
 
     rows = measure(prediction, zones, output, overwrite=overwrite)
     if json_out:
-        print(json.dumps(rows, indent=1, default=str))
+        print_json(rows, dates=True)
         return
     names = [name for name in rows[0] if name.endswith("_ha")]
     totals = [[name.removesuffix("_ha"), f"{sum(row[name] for row in rows):.2f}"] for name in names]

@@ -1,6 +1,5 @@
 """geoseg batch: many scenes by one engine, for machines that nobody watches."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,7 +8,7 @@ import typer
 
 from geoseg.cli.options import AllowFactory, AllowNetwork, TalkFlags, spread, target
 from geoseg.cli.stopping import stoppable
-from geoseg.cli.table import table
+from geoseg.cli.table import print_json, table
 from geoseg.config.batches import BatchConfig
 from geoseg.config.load import load_config
 from geoseg.config.permissions import Allowed
@@ -66,7 +65,7 @@ def start(config: BatchConfig, talk: TalkFlags, *, dry_run: bool = False) -> Non
     if dry_run:
         from geoseg.jobs.batch import plan_batch
 
-        print(json.dumps(plan_batch(recipe.prepare(config)), indent=1, ensure_ascii=False))
+        print_json(plan_batch(recipe.prepare(config)))
         return
     with talk.listener() as listen, stoppable() as stop:
         report = recipe.run(config, listen=listen, stop=stop)

@@ -1,12 +1,11 @@
 """geoseg change: two class maps compared."""
 
-import json
 from typing import Annotated
 
 import typer
 
 from geoseg.cli.options import JsonOut, Output, Overwrite, spread
-from geoseg.cli.table import table
+from geoseg.cli.table import print_json, table
 from geoseg.errors import ConfigError
 
 
@@ -30,7 +29,7 @@ def change(
 
     made = compare(before, after, output, min_area_m2=min_area_m2, overwrite=overwrite)
     if json_out:
-        print(json.dumps(made, indent=1))
+        print_json(made)
         return
     rows = [[r["from_class"], r["to_class"], f"{r['area_ha']:.4f}"] for r in made["changes"]]
     print(f"{table(rows, head=['before', 'after', 'ha'])}\n\n{made['polygons']} polygons\n{output}")

@@ -1,11 +1,10 @@
 """geoseg info: what a scene is, or a model bundle."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from geoseg.cli.options import JsonOut, SceneFlags, spread
-from geoseg.cli.table import table
+from geoseg.cli.table import print_json, table
 
 
 @spread
@@ -22,7 +21,10 @@ def info(scene: SceneFlags, *, json_out: JsonOut = False) -> None:
 
         facts = describe(scene.open())
         text = as_text(facts)
-    print(json.dumps(facts, indent=1, ensure_ascii=False) if json_out else text)
+    if json_out:
+        print_json(facts)
+    else:
+        print(text)
 
 
 def _model(files: list[str]) -> str | None:

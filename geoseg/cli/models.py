@@ -1,13 +1,12 @@
 """geoseg models: which models are here, and what they are for."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from geoseg.cli.options import JsonOut, Overwrite, spread
-from geoseg.cli.table import table
+from geoseg.cli.table import print_json, table
 from geoseg.disk.places import models_folder
 from geoseg.errors import ModelError
 
@@ -36,9 +35,10 @@ def models(
 
     if networks:
         rows = network_rows()
-        print(
-            json.dumps(rows, indent=1) if json_out else table([list(row.values()) for row in rows], head=list(rows[0]))
-        )
+        if json_out:
+            print_json(rows)
+        else:
+            print(table([list(row.values()) for row in rows], head=list(rows[0])))
         return
     if install == "clouds":
         from geoseg.models import csmask
@@ -47,7 +47,10 @@ def models(
             print(bundle.path)
         return
     listed = {name: facts(name, folder) for name, folder in known_models().items()}
-    print(json.dumps(listed, indent=1, ensure_ascii=False) if json_out else "\n\n".join(map(as_text, listed.values())))
+    if json_out:
+        print_json(listed)
+    else:
+        print("\n\n".join(map(as_text, listed.values())))
 
 
 def network_rows() -> list[dict[str, str]]:

@@ -1,6 +1,5 @@
 """geoseg predict, buildings and plan: a scene through a model, with polygons, or on paper only."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -8,7 +7,7 @@ import typer
 
 from geoseg.cli.options import DryRun, Output, SceneFlags, TalkFlags, spread
 from geoseg.cli.stopping import stoppable
-from geoseg.cli.table import print_result
+from geoseg.cli.table import print_json, print_result
 from geoseg.config.parse import parse_config
 from geoseg.config.runs import BuildingsConfig, LandCoverConfig
 from geoseg.errors import ConfigError, IncompleteError
@@ -141,7 +140,7 @@ def print_plan(config: LandCoverConfig | BuildingsConfig) -> None:
         seconds = estimated_seconds(made)
     refuse_if_disk_is_short(Path(config.out), made.disk_bytes, config.options)
     content: dict[str, Any] = {**made.as_json(), "estimated_seconds": seconds, "config": config.recorded()}
-    print(json.dumps(content, indent=1, ensure_ascii=False))
+    print_json(content)
 
 
 def named(models: list[str] | None) -> list[str]:

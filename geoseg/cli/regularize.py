@@ -1,12 +1,12 @@
 """geoseg regularize: straight walls and right corners for footprints that come from elsewhere."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from geoseg.cli.options import VECTOR_FILE, JsonOut, Overwrite, spread, target
+from geoseg.cli.table import print_json
 from geoseg.disk.places import vector_files, vector_target
 from geoseg.options.polygons import RegularizeOptions
 
@@ -33,7 +33,7 @@ def regularize(
 
     made = straighten(footprints, output, layer=layer, options=options, overwrite=overwrite)
     if json_out:
-        print(json.dumps(made, indent=1))
+        print_json(made)
         return
     kinds = ", ".join(f"{count} {status}" for status, count in made["status"].items())
     print(f"{made['count']} footprints, {made['area_m2'] / 1e4:.2f} ha: {kinds or 'none'}")

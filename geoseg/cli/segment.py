@@ -1,12 +1,12 @@
 """geoseg segment: a scene is cut into superpixels."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from geoseg.cli.options import DryRun, Overwrite, SceneFlags, named_path, spread, target
+from geoseg.cli.table import print_json
 from geoseg.config.parse import parse_config
 from geoseg.config.segments import SegmentConfig
 from geoseg.disk.places import vector_target
@@ -44,7 +44,7 @@ def start(config: SegmentConfig, *, overwrite: bool, dry_run: bool) -> None:
     if dry_run:
         from geoseg.jobs.segment import plan
 
-        print(json.dumps(plan(config.open(), options=config.options, run=config.run), indent=1))
+        print_json(plan(config.open(), options=config.options, run=config.run))
         return
     path = vector_target(Path(config.out), overwrite=overwrite, inputs=config.scene)
     from geoseg.pipelines import segment as recipe

@@ -1,5 +1,6 @@
 """Results on stdout: small tables of plain text, the same on a terminal and in a file."""
 
+import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,11 @@ def table(rows: Sequence[Sequence[object]], *, head: Sequence[str] | None = None
         "  ".join(t.rjust(w) if r else t.ljust(w) for t, w, r in zip(row, widths, right, strict=True)).rstrip()
         for row in every
     )
+
+
+def print_json(value: object, *, dates: bool = False) -> None:
+    """Print a value as indented JSON, in which names keep their letters; dates: it holds some, which become texts."""
+    print(json.dumps(value, indent=1, ensure_ascii=False, default=str if dates else None))
 
 
 def _is_number(cell: object) -> bool:

@@ -1,6 +1,5 @@
 """geoseg train: labelled scenes to a model bundle, with the table and the curves of its epochs."""
 
-import json
 import logging
 import shutil
 from dataclasses import replace
@@ -23,6 +22,7 @@ from geoseg.cli.options import (
     target,
 )
 from geoseg.cli.stopping import terminable
+from geoseg.cli.table import print_json
 from geoseg.cli.trained import judged
 from geoseg.config.load import load_config
 from geoseg.config.permissions import Allowed
@@ -188,7 +188,7 @@ def print_plan(
     from geoseg.models.backends.torch import choose_device
 
     planned = _planned(config.spec, choose_device(options.device), options)
-    print(json.dumps({"memory_bytes": planned.as_json()}, indent=1))
+    print_json({"memory_bytes": planned.as_json()})
 
 
 def _planned(spec: "TrainSpec", device: str, options: TrainOptions) -> "TrainingMemory":

@@ -10,7 +10,7 @@ import typer
 from geoseg.cli.options import JsonOut, SceneFlags, TalkFlags, spread
 from geoseg.cli.predict import Models, named
 from geoseg.cli.stopping import terminable
-from geoseg.cli.table import table
+from geoseg.cli.table import print_json, table
 from geoseg.errors import FaultFoundError
 from geoseg.options.run import RunOptions
 
@@ -55,7 +55,10 @@ def verify(
 
     with terminable(), talk.listener() as listen:
         report = run_verify(scene.open(), named(model), options=run, crop_px=crop_px, scratch=scratch, listen=listen)
-    print(json.dumps(report.as_json(), indent=1, ensure_ascii=False) if json_out else as_text(report))
+    if json_out:
+        print_json(report.as_json())
+    else:
+        print(as_text(report))
     if report.faults:
         first = report.faults[0]
         raise FaultFoundError(
