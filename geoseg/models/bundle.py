@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 from pydantic import ValidationError
 
 from geoseg import __version__
-from geoseg.disk.files import atomic
+from geoseg.disk.files import atomic, sha256_of
 from geoseg.errors import ConfigError, ModelError, OutputError
 from geoseg.models import calibration
 from geoseg.models.architectures import LEAST_BYTES_PER_VALUE, build_network, check_architecture
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 WEIGHTS_FILES = (Weights.model_fields["file"].default, "model.onnx")
 RACY_NS = 2 * 10**9  # a file changed so lately may change again without a new time: clocks of file systems are coarse
 LARGEST_SPEC = 16 * 2**20  # bytes of model.json
+LARGEST_KEPT = 64 * 2**20  # bytes of weights
+
+Stamp = tuple[int, ...]  # size, times and inode of a file
+just_read: dict[tuple[Path, Stamp], bytes] = {}  # the last file that was hashed, until a network is made of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +69,8 @@ class ModelBundle:
     def content(self) -> bytes:
         """Return the bytes of the weights' file; raises ModelError where they are not those of model.json."""
         file = Path(self.path) / self.weights.file
-        _check_weights(file, self.weights)
-        return file.read_bytes()
+        stamp = _check_weights(file, self.weights)
+        return just_read.pop((file, stamp), None) or file.read_bytes()
 
     def network(self) -> "nn.Module":
         """Build the network in evaluation mode with the bundle's weights as float32 on the CPU.
@@ -194,8 +198,8 @@ def _check_network(path: Path, spec: ModelSpec, weights: Weights) -> None:
         )
 
 
-def _check_weights(path: Path, weights: Weights) -> None:
-    """Check the weights' file; raises ModelError where it is missing or is not that of model.json."""
+def _check_weights(path: Path, weights: Weights) -> Stamp:
+    """Check the weights' file, and return its stamp; raises ModelError where it is missing or is not model.json's."""
     if not path.is_file():
         raise ModelError(f"{path}: the bundle's weights are missing; copy the whole folder")
     try:
@@ -205,24 +209,24 @@ def _check_weights(path: Path, weights: Weights) -> None:
                 f"{path}: holds {info.st_size} bytes, {SPEC_FILE} says {weights.bytes}; "
                 f"the bundle is damaged, fetch it again"
             )
-        found = _sha256(path, info)
+        stamp = info.st_size, info.st_mtime_ns, info.st_ctime_ns, info.st_ino
+        just_written = time.time_ns() - info.st_mtime_ns < RACY_NS
+        found = (_hashed.__wrapped__ if just_written else _hashed)(path, stamp)
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({error.strerror}); see to its permissions") from error
     if found != weights.sha256:
         raise ModelError(f"{path}: sha256 differs from the one in {SPEC_FILE}; the bundle is damaged, fetch it again")
-
-
-def _sha256(path: Path, info: os.stat_result) -> str:
-    """Return the sha256 of a file, once as long as it stays as it is."""
-    stamp = info.st_size, info.st_mtime_ns, info.st_ctime_ns, info.st_ino
-    just_written = time.time_ns() - info.st_mtime_ns < RACY_NS
-    return (_hashed.__wrapped__ if just_written else _hashed)(path, stamp)
+    return stamp
 
 
 @lru_cache(maxsize=64)
-def _hashed(path: Path, _stamp: tuple[int, ...]) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _hashed(path: Path, stamp: Stamp) -> str:
+    """Return the sha256 of a file, once as long as it stays as it is; a small one is kept for who takes its content."""
+    just_read.clear()
+    if stamp[0] > LARGEST_KEPT:
+        return sha256_of(path)
+    content = just_read[path, stamp] = path.read_bytes()
+    return hashlib.sha256(content).hexdigest()
 
 
 def refuse_bundle(folder: Path, *, overwrite: bool, beside: Sequence[str] = ()) -> None:

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -162,18 +163,41 @@ def test_weights_that_change_after_opening_are_found(folder):
         bundle.network()
 
 
-def test_weights_are_hashed_once_as_long_as_they_stay_as_they_are(folder, monkeypatch):
-    hashed = []
-    digest = bundles.hashlib.file_digest
-    monkeypatch.setattr(bundles.hashlib, "file_digest", lambda *told: hashed.append(told) or digest(*told))
-    for changed_ns, count in ((1, 1), (2, 2)):
+@pytest.fixture
+def seen(monkeypatch):
+    """How often the weights were hashed, and read: ["hashed", "read", ...]."""
+    told, digest, read = [], bundles.hashlib.sha256, Path.read_bytes
+
+    def hashing(content=b""):
+        return told.append("hashed") or digest(content)
+
+    def reading(path):
+        return (path.name == WEIGHTS and told.append("read")) or read(path)
+
+    monkeypatch.setattr(bundles.hashlib, "sha256", hashing)
+    monkeypatch.setattr(Path, "read_bytes", reading)
+    monkeypatch.setattr(bundles, "read_text_file", lambda path, at_most: read(path))
+    return told
+
+
+def test_weights_are_read_and_hashed_once_for_a_network(folder, seen):
+    for changed_ns in (1, 2):
         os.utime(folder / WEIGHTS, ns=(changed_ns, changed_ns))
-        for _ in range(2):
-            load_model(folder).network()
-        assert len(hashed) == count
+        seen.clear()
+        load_model(folder).network()
+        assert sorted(seen) == ["hashed", "hashed", "read"]  # the description, too
+        load_model(folder).network()
+        assert sorted(seen) == ["hashed", "hashed", "hashed", "read", "read"]  # the file is as it was
+
+
+def test_weights_that_were_just_written_are_hashed_each_time_and_large_ones_are_not_kept(folder, seen, monkeypatch):
     (folder / WEIGHTS).touch()  # just now: the next write may leave no trace
     load_model(folder).network()
-    assert len(hashed) == 4
+    assert seen.count("hashed") == 3
+    monkeypatch.setattr(bundles, "LARGEST_KEPT", 10)
+    os.utime(folder / WEIGHTS, ns=(3, 3))
+    load_model(folder)
+    assert not bundles.just_read
 
 
 def test_missing_pieces(folder, tmp_path):
