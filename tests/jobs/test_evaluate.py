@@ -475,3 +475,12 @@ def test_errors_between_classes_and_those_of_a_background_are_told_apart():
         [3, 3, 5, 5, 5, 5, 4, 4, 4], [1, 1, 1, 1, 5, 5, 2, 2, 2], [0] * 9,
     ]  # fmt: skip
     assert errors_of(right, said, **{**kinds, "background": None})[0].tolist() == [4, 4, 5, 5, 5, 5, 4, 4, 4]
+
+
+@pytest.mark.parametrize("tags", [{"CLASS_999": "x"}, {"CLASS_0": "x"}, {"CLASS_1": "x", "CLASS_2": "x"}])
+def test_tags_that_are_no_class_table_are_refused_with_the_file(tmp_path, tags):
+    raster = write_tif(tmp_path / "said.tif", MASK[None] + np.uint8(1))
+    with rasterio.open(raster, "r+") as dst:
+        dst.update_tags(1, **tags)
+    with pytest.raises(InputError, match=r"said\.tif: its CLASS_n tags name no classes"):
+        class_table(ClassRaster.open(raster))

@@ -112,7 +112,7 @@ def class_table(raster: ClassRaster) -> ClassMap:
     are less than two: nothing could be mistaken for anything.
     """
     if raster.names:
-        return ClassMap(raster.classes)
+        return _tagged(raster)
     if raster.is_mask:
         return BUILDINGS
     if len(raster.present) < 2:
@@ -125,6 +125,14 @@ def class_table(raster: ClassRaster) -> ClassMap:
     if stray:
         raise InputError(f"{raster.path}: holds {_some(stray)}; classes are 1..254. {_WAYS}")
     return ClassMap(raster.classes)
+
+
+def _tagged(raster: ClassRaster) -> ClassMap:
+    """Return the classes that the tags of a raster name; raises InputError where they are no class table."""
+    try:
+        return ClassMap(raster.classes)
+    except ConfigError as error:
+        raise InputError(f"{raster.path}: its CLASS_n tags name no classes ({error}); mend them (gdal_edit)") from error
 
 
 def _own_ids(raster: ClassRaster, classes: ClassMap) -> dict[int, int]:
