@@ -40,8 +40,9 @@ def check_labels(
     if model and output is None:
         raise ConfigError("--model: say with -o where doubts.gpkg goes")
     if output is not None:
+        read = [file for item in loaded.spec.data for file in (*item.scenes, *item.label_files)]
         for name in FILES:
-            refuse_file(output / name, overwrite=overwrite, inputs=[])
+            refuse_file(output / name, overwrite=overwrite, inputs=read)
     from geoseg.training.audit.run import audit, share_rows, write_audit  # scipy, shapely: refusals wait for neither
 
     found = audit(loaded.spec)

@@ -1,6 +1,5 @@
 """geoseg evaluate: scores of a prediction against truth, alone or beside those of another, and a report of them."""
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -8,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from geoseg.cli.options import Overwrite, spread
-from geoseg.cli.table import table
+from geoseg.cli.table import print_json, table
+from geoseg.disk.files import write_json
 from geoseg.errors import ConfigError
 from geoseg.options.evaluate import CompareOptions, EvaluateOptions
 
@@ -52,15 +52,17 @@ def evaluate(
     overwrite: Overwrite = False,
 ) -> None:
     """Score a prediction: IoU, F1, confusion, kappa, boundaries, objects; compare it with another; report it."""
-    from geoseg.jobs.evaluate import Files, evaluate_files, tables
+    from geoseg.jobs.evaluate import Files, evaluate_files, files_behind, tables
 
-    files = Files(errors=errors, report=report, blind=blind, scene=scene)
+    target = None if json_file == Path("-") else json_file
+    files = Files(errors=errors, report=report, blind=blind, scene=scene, json=target)
     head = {"prediction": prediction, "truth": truth, "aoi": options.aoi}
     if numbers:
         from geoseg.jobs.evaluate.numbers import evaluate_numbers, numbers_json
 
-        if compare != CompareOptions() or files != Files():
+        if compare != CompareOptions() or files != Files(json=target):
             raise ConfigError("--numbers prints scores alone; --against, --errors, --report and --blind are of classes")
+        files.refuse(files_behind(prediction, truth, options.aoi, options.zones), overwrite=overwrite)
         found = numbers_json(evaluate_numbers(prediction, truth, options))
         _say(json_file, {**head, **found}, tables.of_numbers(found))
         return
@@ -75,10 +77,9 @@ def evaluate(
 
 def _say(json_file: Path | None, scores: dict[str, Any], parts: "Iterable[Table | str]") -> None:
     """Print scores as tables, or as JSON where stdout was named, and write them as JSON to a file that was."""
-    text = json.dumps(scores, indent=1)
     if json_file == Path("-"):
-        print(text)
+        print_json(scores)
         return
     print("\n\n".join(part if isinstance(part, str) else table(part.rows, head=part.head) for part in parts))
     if json_file is not None:
-        json_file.write_text(text + "\n", encoding="utf-8")
+        write_json(json_file, scores)

@@ -1,6 +1,5 @@
 """geoseg prompt: what is clicked on, boxed or outlined becomes objects."""
 
-import json
 import logging
 from pathlib import Path
 from typing import Annotated
@@ -8,9 +7,10 @@ from typing import Annotated
 import typer
 
 from geoseg.cli.options import DryRun, Output, Overwrite, SceneFlags, TalkFlags, spread
+from geoseg.cli.table import print_json
 from geoseg.config.parse import parse_config
 from geoseg.config.prompts import PromptConfig
-from geoseg.disk.places import refuse_file
+from geoseg.disk.places import refuse_file, vector_files
 from geoseg.options.prompt import PromptOptions
 from geoseg.options.run import EngineOptions
 
@@ -55,11 +55,15 @@ def start(config: PromptConfig, talk: TalkFlags, *, overwrite: bool, dry_run: bo
     if dry_run:
         from geoseg.jobs.prompt import plan
 
-        print(json.dumps(plan(config.open(), config.model, options=config.options, run=config.run), indent=1))
+        print_json(plan(config.open(), config.model, options=config.options, run=config.run))
         return
     out = Path(config.out)
+    from geoseg.scenes.polygons import split_layer
+
+    given = (config.prompts, *(getattr(config.options, name) for name in ("refine", "within", "classes")))
+    read = [*config.scene, *(file for name in given if name for file in vector_files(split_layer(name)[0]))]
     for name in FILES:
-        refuse_file(out / name, overwrite=overwrite, inputs=filter(None, (*config.scene, config.prompts)))
+        refuse_file(out / name, overwrite=overwrite, inputs=read)
     from geoseg.pipelines import prompt as recipe
 
     with talk.listener() as listen:

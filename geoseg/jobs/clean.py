@@ -21,6 +21,7 @@ from geoseg.outputs.class_raster import ClassRaster
 from geoseg.scenes.as_bytes import SceneAsBytes
 from geoseg.scenes.raster_grid import raster_window
 from geoseg.scenes.reading import open_raster
+from geoseg.scenes.reads import files_read
 from geoseg.scenes.scene import Scene
 from geoseg.tiling.memory import GDAL_CACHE_BYTES, MIB, PLAIN_BASE_BYTES
 from geoseg.values.box import Box
@@ -76,7 +77,7 @@ def clean(
     if found.raster is None:
         raise InputError(f"{source}: polygons alone; name a run's folder or a raster of classes")
     raster, classes = found.raster, found.classes
-    refuse_file(path, overwrite=overwrite, inputs=[raster.path])
+    refuse_file(path, overwrite=overwrite, inputs=files_read([str(raster.path), *(scene.files if scene else ())]))
     rules, agreeing = _rules(raster, classes, options), _agreeing(Path(source), raster, scene, options)
     halo_px = rules.halo_px + (0 if agreeing is None else agreeing.halo_px)
     read_px = prod(min(SIDE_PX + 2 * halo_px, side) for side in raster.grid.shape)

@@ -59,3 +59,5 @@ def test_neighbours_agree_the_same_in_any_tiles(finished_run, tiny_scene, tmp_pa
     elsewhere = write_tif(tmp_path / "elsewhere.tif", np.ones((3, 40, 40), np.uint8))
     assert main(["clean", classes, "-o", bare, *flags, "--overwrite", "--scene", str(elsewhere)]) == 3
     assert "another grid" in capsys.readouterr().err
+    assert main(["clean", classes, "-o", str(tiny_scene), *flags, "--overwrite", "--scene", str(tiny_scene)]) == 5
+    assert "is read by this run" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 import json
 from html.parser import HTMLParser
+from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
@@ -211,3 +212,20 @@ def test_imagery_is_shown_on_any_grid(maps):
     beside, none = shown(scene, scene.grid.crop(box.shifted(0, 1000)))
     assert not none.any()
     assert beside.shape == (3, 40, 40)
+
+
+@pytest.mark.parametrize("flag", ["--errors", "--report", "--blind", "--json"])
+def test_an_input_is_never_written_and_other_files_only_when_told(maps, tmp_path, capsys, flag):
+    argv = ["evaluate", maps["better"], "--truth", maps["truth"], "--against", maps["worse"]]
+    taken = tmp_path / "mine.html"
+    taken.write_text("mine")
+    assert main([*argv, flag, str(taken)]) == 5
+    assert f"{taken}: exists already" in capsys.readouterr().err
+    assert taken.read_text() == "mine"
+    before = Path(maps["truth"]).read_bytes()
+    for name in ("better", "worse", "truth"):
+        link = tmp_path / f"{name}.html"  # pages are called so
+        link.hardlink_to(maps[name])
+        assert main([*argv, flag, str(link), "--overwrite"]) == 5
+        assert "is read by this run" in capsys.readouterr().err
+    assert Path(maps["truth"]).read_bytes() == before

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from geoseg.jobs.evaluate.files import Files, evaluate_files
+from geoseg.jobs.evaluate.files import Files, evaluate_files, files_behind
 from geoseg.jobs.evaluate.judged import Judged, judge
 from geoseg.jobs.evaluate.scores import Evaluation
 from geoseg.jobs.evaluate.sides import Prediction, Truth, class_table
@@ -18,6 +18,7 @@ __all__ = [
     "class_table",
     "evaluate",
     "evaluate_files",
+    "files_behind",
     "judge",
 ]
 

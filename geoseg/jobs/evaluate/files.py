@@ -1,11 +1,12 @@
 """One evaluation from the files that it reads to those that it writes: errors, report, blind sheet."""
 
 import secrets
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from geoseg.disk.places import refuse_file
+from geoseg.disk.places import refuse_file, vector_files
 from geoseg.errors import ConfigError, InputError
 from geoseg.jobs.evaluate.blind import key_file, write_blind
 from geoseg.jobs.evaluate.compare import Comparison
@@ -14,8 +15,9 @@ from geoseg.jobs.evaluate.judged import judge
 from geoseg.jobs.evaluate.report import Report, write_report
 from geoseg.jobs.evaluate.scores import Evaluation
 from geoseg.options.evaluate import CompareOptions, EvaluateOptions
-from geoseg.outputs.run_json import finished_run
+from geoseg.outputs.run_json import RUN_FILE, finished_run
 from geoseg.scenes.open import open_scene
+from geoseg.scenes.polygons import split_layer
 from geoseg.scenes.scene import Scene
 
 NO_COMPARISON = CompareOptions()
@@ -34,14 +36,18 @@ class Files:
     scene: str | None = None
     """Imagery that the pages show; None: that of the run, where the prediction is a run's folder."""
 
-    def refuse(self, *, overwrite: bool) -> None:
-        """Raise OutputError and ConfigError for what cannot be written."""
+    json: Path | None = None
+    """The scores, which the verb writes."""
+
+    def refuse(self, inputs: Iterable[str | Path], *, overwrite: bool) -> None:
+        """Raise OutputError and ConfigError for what cannot be written: an input never is."""
+        inputs = list(inputs)
         pages = [path for path in (self.report, self.blind) if path is not None]
         keys = [] if self.blind is None else [key_file(self.blind)]
         if odd := [path for path in pages if path.suffix.lower() not in (".html", ".htm")]:
             raise ConfigError(f"{odd[0]}: pages are HTML, so the name ends in .html")
-        for path in (*pages, *keys, *([] if self.errors is None else [self.errors])):
-            refuse_file(path, overwrite=overwrite, inputs=())
+        for path in (*pages, *keys, *(path for path in (self.errors, self.json) if path is not None)):
+            refuse_file(path, overwrite=overwrite, inputs=inputs)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,7 +71,8 @@ def evaluate_files(
 
     Raises InputError, ConfigError and OutputError.
     """
-    files.refuse(overwrite=overwrite)
+    read = (prediction, truth, options.aoi, options.zones, compare.against, files.scene)
+    files.refuse(files_behind(*read), overwrite=overwrite)
     if files.blind is not None and compare.against is None:
         raise ConfigError("--blind: name the other prediction with --against")
     scene = _imagery(files, prediction)
@@ -83,6 +90,17 @@ def evaluate_files(
         names = str(compare.against), str(prediction)
         write_blind(files.blind, earlier, judged, names=names, scene=scene, seed=secrets.randbits(32))
     return Done(scores, comparison)
+
+
+def files_behind(*named: str | Path | None) -> list[str | Path]:
+    """Return the files that runs' folders, rasters and ``FILE:LAYER`` stand for; raises InputError for no run."""
+    found: list[str | Path] = []
+    for name in (n for n in named if n is not None):
+        if Path(name).is_dir():
+            found += [Path(name) / file for file in (RUN_FILE, *finished_run(Path(name)).facts["outputs"])]
+        else:
+            found += vector_files(split_layer(name)[0])
+    return found
 
 
 def _imagery(files: Files, prediction: str | Path) -> Scene | None:
