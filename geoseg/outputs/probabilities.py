@@ -23,6 +23,7 @@ from geoseg.values.box import Box
 from geoseg.values.layers import PROBABILITY_OFFSET, PROBABILITY_SCALE
 
 ROUNDING = 1e-6  # probabilities leave 0..1 by so much where floats were summed
+LOGITS = "where they are logits, take the logistic function of them first, 1 / (1 + exp(-x))"
 SAYS_FULL_SCALE = "--full-scale says which value means certain: 100 for percent, 255 for bytes"
 
 
@@ -93,9 +94,10 @@ class ProbabilityBands:
         if nodata is not None and not np.isnan(nodata):  # a tag is written in text, with its own rounding
             known &= ~np.isclose(values, nodata, rtol=1e-6, atol=0)
         p = np.where(known, values, 0) * np.float64(self.scaling.scale) + self.scaling.offset
-        least, most = p.min(initial=1, where=known), p.max(initial=0, where=known)
+        least, most = p.min(initial=np.inf, where=known), p.max(initial=-np.inf, where=known)
         if least < -ROUNDING or most > 1 + ROUNDING:
-            raise InputError(f"{self.path}: values {least:g}..{most:g} are no probabilities 0..1; {SAYS_FULL_SCALE}")
+            way = LOGITS if least < -ROUNDING else SAYS_FULL_SCALE
+            raise InputError(f"{self.path}: values {least:g}..{most:g} are no probabilities 0..1; {way}")
         return np.where(known, 1 + np.rint(254 * np.clip(p.astype(np.float32), 0, 1)), 0).astype(np.uint8)
 
 
