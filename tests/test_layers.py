@@ -1,6 +1,7 @@
 """The order of the layers, and what each may import, read from the sources; and that the command line starts light."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -169,3 +170,11 @@ def test_help_loads_no_heavy_library() -> None:
     assert done.returncode == 0, done.stderr
     assert "Usage" in done.stdout
     assert done.stdout.splitlines()[-1].strip() == "loaded"
+
+
+def test_the_walks_name_files_that_are_there():
+    text = (PACKAGE.parent / "docs" / "design.md").read_text(encoding="utf-8").partition("## Walks")[2]
+    named = re.findall(r"`([\w./]+/\w+(?:\.py)?)`", text)
+    assert len(named) > 50
+    places = [(PACKAGE, ""), (PACKAGE, ".py"), (PACKAGE.parent, ".py"), (PACKAGE.parent, "")]
+    assert [name for name in named if not any((folder / f"{name}{end}").is_file() for folder, end in places)] == []
