@@ -39,6 +39,14 @@ TINY = {
         "proposals": 100,
         "segmentation_channels": 32,
     },
+    "yolact": {"encoder_name": "resnet18", "pyramid_channels": 32, "prototypes": 8},
+    "solov2": {
+        "encoder_name": "resnet18",
+        "pyramid_channels": 32,
+        "head_channels": 32,
+        "layers": 2,
+        "mask_channels": 16,
+    },
     "mask2former": QUERIES,
     "mask2former-objects": QUERIES,
     "rf-detr-seg": {

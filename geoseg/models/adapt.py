@@ -12,6 +12,7 @@ from geoseg.values.bands import Band, BandSet
 REACH_NM = 250.0  # a band farther than this from every optical one is a stranger: it starts from the filters' mean
 SPREAD_NM = 60.0  # width of the Gaussian that mixes neighbours
 Policy = Literal["copy", "zero", "mean"]  # where filters come from of bands that the source lacks
+PROBE_PX = 64  # side of an image that most networks take
 CORRELATION = 0.8  # of standardised bands with each other, and of neighbouring pixels, where it was not measured
 
 
@@ -109,7 +110,16 @@ def _variance(weight: NDArray[np.float32], bands: NDArray[np.float64], *, detail
     return CORRELATION * smooth + (1 - CORRELATION) * detail
 
 
-def start_from(network, donor, *, source: BandSet, target: BandSet, policy: Policy = "copy", correlation=None):  # type: ignore[no-untyped-def]  # nn.Module, imported late
+def start_from(  # type: ignore[no-untyped-def]  # nn.Module, imported late
+    network,
+    donor,
+    *,
+    source: BandSet,
+    target: BandSet,
+    policy: Policy = "copy",
+    correlation=None,
+    size_px: int = PROBE_PX,
+):
     """Copy a donor network's weights into ``network``, its input layers adapted, its output layer only where it fits.
 
     An input layer is any convolution that is given the image itself: the first one, and shortcuts around it. Returns
@@ -119,7 +129,7 @@ def start_from(network, donor, *, source: BandSet, target: BandSet, policy: Poli
     import torch
 
     state, given = network.state_dict(), donor.state_dict()
-    stems = input_layers(donor, len(source))
+    stems = input_layers(donor, len(source), size_px)
     origins: tuple[Origin, ...] = ()
     matched = 0
     for name, tensor in state.items():
@@ -138,12 +148,12 @@ def start_from(network, donor, *, source: BandSet, target: BandSet, policy: Poli
     return origins
 
 
-def input_layers(network, channels: int):  # type: ignore[no-untyped-def]
-    """Return the weight names of the convolutions that see the input itself, found by running one small image."""
+def input_layers(network, channels: int, size_px: int = PROBE_PX):  # type: ignore[no-untyped-def]
+    """Return the weight names of the convolutions that see the input itself, found by running one image of a side."""
     import torch
 
     found = []
-    probe = torch.zeros(1, channels, 64, 64)
+    probe = torch.zeros(1, channels, size_px, size_px)
     probe[0, :, 0, 0] = torch.arange(1, channels + 1, dtype=torch.float32)  # marks the tensor; shortcuts see it as well
 
     def hook(name):  # type: ignore[no-untyped-def]

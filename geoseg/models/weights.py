@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 PICKLES = (".pth", ".pt", ".ckpt", ".bin", ".pkl", ".tar")
 OF_TRANSFORMERS = (
     "SegformerForSemanticSegmentation", "SegformerForImageClassification", "SegformerModel",
-    "Mask2FormerForUniversalSegmentation", "OneFormerForUniversalSegmentation",
+    "Mask2FormerForUniversalSegmentation", "OneFormerForUniversalSegmentation", "RfDetrForInstanceSegmentation",
 )  # fmt: skip
 LARGEST_CONFIG = 2**20  # bytes of config.json
 IN_FOLDER = ("model.safetensors", "pytorch_model.bin")  # of transformers and smp

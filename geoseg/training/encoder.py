@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geoseg.errors import ModelError
-from geoseg.models.adapt import Policy, adapt_stem, input_layers
+from geoseg.models.adapt import PROBE_PX, Origin, Policy, adapt_stem, input_layers
 from geoseg.models.spec import Normalisation
 from geoseg.models.weights import LEAST_MATCHED, match, read_weights
 from geoseg.training.spec import EncoderStart
@@ -81,6 +81,22 @@ def encoder_tensors(state: "Mapping[str, Tensor]") -> "dict[str, Tensor]":
     return next(filter(None, parts), dict(state))
 
 
+@dataclass(frozen=True, slots=True)
+class Started:
+    """What a network has of a weights' file."""
+
+    names: tuple[str, ...]
+    """Its tensors that were set, and those that stand beside them in its encoder."""
+    stem: tuple[Origin, ...]
+    """Where the filters of each band come from."""
+    anew: tuple[str, ...]
+    """Its tensors that the file has not, or of another shape, as heads of other classes are."""
+
+    def as_json(self) -> dict[str, object]:
+        """Return stem and anew for the bundle."""
+        return {"stem": {one.band: one.how for one in self.stem}, "anew": list(self.anew)}
+
+
 def start_encoder(
     network: "nn.Module",
     weights: EncoderWeights,
@@ -89,17 +105,18 @@ def start_encoder(
     source: str,
     policy: Policy = "copy",
     correlation: NDArray[np.float64] | None = None,
-) -> list[str]:
-    """Copy encoder weights into a network whose input is ``bands``; returns the names of the tensors that were set.
+    size_px: int = PROBE_PX,
+) -> Started:
+    """Copy weights into the encoder of a network whose input is ``bands``, or into all of a detector where they fit.
 
-    The first convolution is adapted by wavelength, see ``adapt_stem``. Raises ModelError where less than 80 % of the
-    encoder's tensors are found, or its first convolution is not.
+    The first convolution is adapted by wavelength, see ``adapt_stem``. size_px: side of a window that the network
+    takes. Raises ModelError where less than 80 % of the encoder's tensors are found, or its first convolution is not.
     """
     import torch
 
     state = network.state_dict()
     own = encoder_tensors(state)
-    inputs = input_layers(network, len(bands))
+    inputs = input_layers(network, len(bands), size_px)
     found, stems = match(weights.namings, own, stems=inputs), [name for name in inputs if name in own]
     detects = any(name.startswith(ENCODERS[1]) for name in own)
     if detects and (all_of_it := match(weights.namings, state, stems=inputs)).share >= LEAST_MATCHED:
@@ -113,10 +130,15 @@ def start_encoder(
             f"({(lacking or found.missing)[0]} is not); take the weights of the encoder that arch names, with the "
             f"bands that it was trained on"
         )
-    log.info("%s: %s", source, found.in_words())
+    origins: tuple[Origin, ...] = ()
     fits = dict(found.tensors)
     for name in stems:
         weight = found.tensors[name].float().numpy()
-        fits[name] = torch.from_numpy(adapt_stem(weight, weights.bands, bands, policy, correlation=correlation)[0])
+        adapted, origins = adapt_stem(weight, weights.bands, bands, policy, correlation=correlation)
+        fits[name] = torch.from_numpy(adapted)
     network.load_state_dict({**state, **fits})
-    return list(own)
+    log.info("%s: %s", source, found.in_words())
+    log.info("%s: filters of %s", source, "; ".join(f"{one.band}: {one.how}" for one in origins))
+    if found.missing:
+        log.info("%s: these start anew: %s", source, ", ".join(found.missing))
+    return Started(tuple(own), origins, found.missing)

@@ -104,8 +104,11 @@ def _window_of_a_step(network: nn.Module, bands: int, batch: int, crop_px: int) 
 def _tried(network: nn.Module, windows: Tensor) -> Tensor:
     """Return what a step would go back from; a detector finds as many objects as it learns of at once."""
     if isinstance(network, Detector):
-        found = network.loss(windows, [made_up(windows.shape[-1])] * len(windows))
-        return found + network(windows).float().square().mean() if network.blends else found
+        objects = [made_up(windows.shape[-1])] * len(windows)
+        if not network.blends:
+            return network.loss(windows, objects)
+        found, logits = network.loss_and_classes(windows, objects)
+        return found + logits.float().square().mean()
     levels = getattr(network, "levels", None)
     answers = [network(windows)] if levels is None else levels(windows)
     return sum((answer.float().square().mean() for answer in answers), start=torch.zeros(()))

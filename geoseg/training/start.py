@@ -7,7 +7,8 @@ from pathlib import PurePath
 from torch import nn
 
 from geoseg.errors import ConfigError, InputError
-from geoseg.models.adapt import start_from
+from geoseg.models.adapt import PROBE_PX, start_from
+from geoseg.models.architectures import check_architecture
 from geoseg.models.bundle import load_model
 from geoseg.models.spec import ModelSpec, Normalisation
 from geoseg.training.encoder import EncoderWeights, encoder_tensors, start_encoder
@@ -49,15 +50,20 @@ def started(
     """Give a network the weights that it starts from; returns the tensors of the encoder, and what the bundle says."""
     slow: frozenset[str] = frozenset()
     told: dict[str, object] = {}
-    bands = model.band_set
+    bands, size_px = model.band_set, check_architecture(model.arch).window_from(PROBE_PX)
     if spec.encoder is not None and spec.encoder.weights is not None and encoder is not None:
         file, measured = spec.encoder.weights, samples.correlation()
-        own = start_encoder(network, encoder, bands, source=file, policy=spec.stem, correlation=measured)
-        slow, told["encoder"] = frozenset(own), {**encoder.about, "weights": PurePath(file).name}
+        own = start_encoder(
+            network, encoder, bands, source=file, policy=spec.stem, correlation=measured, size_px=size_px
+        )
+        slow = frozenset(own.names)
+        told["encoder"] = {**encoder.about, "weights": PurePath(file).name, **own.as_json()}
     if spec.start_from is not None:
         donor, measured = load_model(spec.start_from), samples.correlation()
         given, source = donor.network(), donor.spec.band_set
-        origins = start_from(network, given, source=source, target=bands, policy=spec.stem, correlation=measured)
+        origins = start_from(
+            network, given, source=source, target=bands, policy=spec.stem, correlation=measured, size_px=size_px
+        )
         told["stem"] = {o.band: o.how for o in origins}
         if spec.encoder is not None and spec.encoder.weights is None:
             slow = frozenset(encoder_tensors(network.state_dict()))

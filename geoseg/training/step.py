@@ -95,11 +95,12 @@ class Stepper:
         if self.model.objects is not None:
             assert batch.beside is not None  # the target gives numbers of objects
             detector: Any = self.network
-            found = torch.as_tensor(detector.loss(batch.images, truth_of(batch.labels, batch.beside, self.model)))
+            objects = truth_of(batch.labels, batch.beside, self.model)
             if self.model.detects_alone:
-                return found
+                return torch.as_tensor(detector.loss(batch.images, objects))
+            found, logits = detector.loss_and_classes(batch.images, objects)
             truth = Truth(batch.labels, batch.numbers, pixel_weights(batch.labels, self.spec), batch.distances)
-            return found + objective(self.network(batch.images), truth, share=self.steps / self.total)
+            return torch.as_tensor(found + objective(logits, truth, share=self.steps / self.total))
         answers = getattr(self.network, "levels", None) if self.spec.schedule.deep_supervision else None
         with autocast(self.device, self.precision):
             levels = [self.network(batch.images)] if answers is None else answers(batch.images)

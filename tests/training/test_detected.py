@@ -13,13 +13,17 @@ from test_things import write_data
 
 from geoseg import RunOptions, predict
 from geoseg.cli import main
+from geoseg.models.architectures import build_network
 from geoseg.models.bundle import save_model
 from geoseg.models.spec import Normalisation
+from geoseg.training.batches import Batch
 from geoseg.training.detected import ObjectsTarget, truth_of
 from geoseg.training.loop import fit
 from geoseg.training.memory import training_memory
+from geoseg.training.objectives import Objectives
 from geoseg.training.samples import load_samples
 from geoseg.training.spec import TrainSpec
+from geoseg.training.step import Stepper
 from geoseg.training.targets import UNKNOWN
 
 CLASSES = [{"id": c.id, "name": c.name, "color": c.hex} for c in panoptic.CLASSES if c.name != "water"]
@@ -90,6 +94,20 @@ def test_stuff_beside_objects_is_blended_and_objects_have_the_numbers_of_their_c
         with_stuff(Path(), arch=spec_of(Path()).arch)
     with pytest.raises(ValidationError, match=r"objects is learnt by mask-rcnn, .*, and by no other; not panoptic-fpn"):
         spec_of(Path(), arch=spec.arch)
+
+
+def test_a_step_of_objects_and_classes_runs_the_encoder_once():
+    spec = with_stuff(Path())
+    model = spec.of_model(Normalisation(mean=(0,) * 3, std=(1,) * 3))
+    network = build_network(model.arch, in_channels=3, out_channels=4)
+    calls = []
+    network.backbone.body.register_forward_hook(lambda *_: calls.append(1))
+    labels, numbers = torch.zeros(1, 64, 64, dtype=torch.int64), torch.zeros(1, 1, 64, 64)
+    labels[:, 8:24, 8:24], numbers[..., 8:24, 8:24] = 2, 1
+    batch = Batch(torch.randn(1, 3, 64, 64), labels, {}, torch.zeros(1, 0, 64, 64), beside=numbers)
+    stepper = Stepper(spec, model, network, frozenset(), precision="fp32", device="cpu")
+    assert np.isfinite(stepper.step(iter([batch]), Objectives.of(spec)))
+    assert len(calls) == 1
 
 
 def test_what_does_not_go_together_is_refused():

@@ -45,7 +45,8 @@ def test_the_encoder_is_the_file_s_and_its_input_is_normalised_as_it_knows(file,
     network = build_network(ARCH, in_channels=3, out_channels=2)
     own = start_encoder(network, weights, RGB, source=file)
     state = network.state_dict()
-    assert set(own) == {f"encoder.{name}" for name in donor}
+    assert set(own.names) == {f"encoder.{name}" for name in donor}
+    assert own.anew == ()
     assert all(torch.equal(state[f"encoder.{name}"], value) for name, value in donor.items())
     assert weights.about.keys() == {"licence", "sha256"}
     assert weights.normalisation(RGB, white=255).mean == pytest.approx((127.5, 102.0, 76.5))
@@ -56,7 +57,8 @@ def test_other_bands_get_filters_by_wavelength(file, donor):
     network = build_network(ARCH, in_channels=4, out_channels=2)
     bands = BandSet.parse("blue,green,red,nir")
     weights = read_encoder(EncoderStart(weights=file))
-    start_encoder(network, weights, bands, source=file)
+    own = start_encoder(network, weights, bands, source=file)
+    assert own.as_json()["stem"]["red"] == "copy of red"
     stem = network.state_dict()["encoder.conv1.weight"]
     blue, red = stem[:, 0].numpy(), stem[:, 2].numpy()
     given = donor["conv1.weight"].numpy()

@@ -40,6 +40,7 @@ from geoseg.models.architectures.smp import (
     UNetPlusPlusOptions,
     UPerNetOptions,
 )
+from geoseg.models.architectures.solo import SoloOptions
 from geoseg.models.architectures.spectral_rules import SpectralRulesOptions
 from geoseg.models.architectures.temporal import TemporalOptions, UNet3dOptions
 from geoseg.models.architectures.unets import (
@@ -50,6 +51,7 @@ from geoseg.models.architectures.unets import (
     TransUNetOptions,
 )
 from geoseg.models.architectures.window_method import WindowMethodOptions
+from geoseg.models.architectures.yolact import YolactOptions
 from geoseg.models.architectures.yolo_seg import YoloSegOptions
 from geoseg.models.spec import Architecture
 from geoseg.untrusted.validation import in_words, near_or_known
@@ -81,6 +83,8 @@ NETWORKS: Mapping[str, type[Options]] = {  # those that a config may train
     "dpt": DPTOptions,
     "mask-rcnn": MaskRcnnOptions,
     "panoptic-fpn": PanopticFpnOptions,
+    "yolact": YolactOptions,
+    "solov2": SoloOptions,
     "mask2former": Mask2FormerOptions,
     "mask2former-objects": Mask2FormerObjectsOptions,
     "rf-detr-seg": RfDetrSegOptions,

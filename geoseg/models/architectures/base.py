@@ -71,7 +71,7 @@ class Options(Value):
         """Return what the table of networks says of it, with its usual options."""
         own = cls.model_validate(dict(cls.usual))
         window, margin, ramp = cls.windows
-        least = own.multiple_px * -(-own.least_px // own.multiple_px)
+        least = own.window_from(1)
         notes = {
             "sees its whole window": own.looks_everywhere,
             f"batches of {cls.least_batch} or more in training": cls.least_batch > 1,
@@ -117,10 +117,13 @@ class Options(Value):
         """Return how many values all convolutions give per pixel of a window; None where only a run tells."""
         return None
 
+    def window_from(self, px: int) -> int:
+        """Return the side of the smallest window that is taken, of ``px`` pixels or more."""
+        return self.multiple_px * -(-max(px, self.least_px) // self.multiple_px)
+
     def fault_of_window(self, window_px: int) -> str:
         """Return why a window is not taken, with the nearest that are; empty for one that is."""
-        step = self.multiple_px
-        least = -(-self.least_px // step) * step
+        step, least = self.multiple_px, self.window_from(1)
         if window_px % step == 0 and window_px >= least:
             return ""
         below = max(window_px // step * step, least)

@@ -7,9 +7,21 @@ from torch import Tensor, nn
 
 from geoseg.models.detecting import Detecting
 from geoseg.objects.found import Detection
+from geoseg.values.box import Box
 
 SURE = 6.0  # logit of a painted class
 USUAL = Detecting(things=("any",))
+
+
+def detection(share: Tensor, least: float, class_id: int, score: float) -> Detection | None:
+    """Return the object whose pixels have a share (h, w) of ``least`` or more of a window; None where it has none."""
+    own = share >= least
+    rows, cols = own.any(1).nonzero()[:, 0], own.any(0).nonzero()[:, 0]
+    if not len(rows):
+        return None
+    box = Box(int(rows[0]), int(cols[0]), int(rows[-1]) + 1, int(cols[-1]) + 1)
+    mask = own[box.row0 : box.row1, box.col0 : box.col1].cpu().numpy()
+    return Detection(box, mask, class_id, round(score * 65535))
 
 
 class Detector(nn.Module):
@@ -32,6 +44,10 @@ class Detector(nn.Module):
         objects: of each image, boxes (N, 4) as left, top, right, bottom; labels (N,), 1 for the first class; masks
         (N, h, w) of bytes.
         """
+
+    def loss_and_classes(self, images: Tensor, objects: list[dict[str, Tensor]]) -> tuple[Tensor, Tensor]:
+        """Return the loss of the objects, see ``loss``, and the logits (B, K, h, w) of a network that blends."""
+        return self.loss(images, objects), self(images)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, h, w) -> what is detected, painted: logits (B, 1 + classes, h, w), the first of no object."""

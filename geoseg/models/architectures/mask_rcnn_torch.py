@@ -1,6 +1,5 @@
 """Layers of Mask R-CNN: torchvision's, on encoders of segmentation-models-pytorch and timm."""
 
-from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -18,11 +17,10 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 from torchvision.models.detection.rpn import RPNHead
-from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
 from geoseg.models.architectures.detector_torch import Detector
-from geoseg.models.architectures.smp import encoder
+from geoseg.models.architectures.pyramid_torch import Pyramid
 from geoseg.models.detecting import Detecting
 from geoseg.objects.found import Detection
 from geoseg.values.box import Box
@@ -32,23 +30,6 @@ if TYPE_CHECKING:
 
 LEVELS = 4  # of the encoder, from a quarter to a thirty-second of the size; a fifth is pooled
 RATIOS = (0.5, 1.0, 2.0)  # of the sides of anchors
-
-
-class Pyramid(nn.Module):
-    """An encoder and its feature pyramid, called as torchvision calls them."""
-
-    def __init__(self, in_channels: int, options: "MaskRcnnOptions") -> None:
-        super().__init__()
-        self.body = encoder(options.encoder_name, in_channels, depth=5)
-        norm = nn.BatchNorm2d if options.heads == "v2" else None
-        widths, self.out_channels = list(self.body.out_channels[-LEVELS:]), options.pyramid_channels
-        self.fpn = FeaturePyramidNetwork(widths, self.out_channels, LastLevelMaxPool(), norm_layer=norm)
-
-    def forward(self, x: Tensor) -> dict[str, Tensor]:
-        """(B, C, h, w) -> (B, out_channels, h / 4, w / 4) and so on."""
-        levels = self.body(x)[-LEVELS:]
-        found: dict[str, Tensor] = self.fpn(OrderedDict((str(i), level) for i, level in enumerate(levels)))
-        return found
 
 
 class MaskRcnn(Detector, MaskRCNN):
@@ -77,7 +58,11 @@ class MaskRcnn(Detector, MaskRCNN):
 
     def loss(self, images: Tensor, objects: list[dict[str, Tensor]]) -> Tensor:
         """See ``Detector``: of proposals, their classes, their boxes and their masks (He et al. 2017)."""
-        listed, features = _listed(images), self.backbone(images)
+        return self.judged(images, self.backbone(images), objects)
+
+    def judged(self, images: Tensor, features: dict[str, Tensor], objects: list[dict[str, Tensor]]) -> Tensor:
+        """Return the loss of images whose pyramid is known, see ``loss``."""
+        listed = _listed(images)
         proposals, looking = self.rpn(listed, features, objects)
         _, judging = self.roi_heads(features, proposals, listed.image_sizes, objects)
         return torch.stack([*looking.values(), *judging.values()]).sum()
@@ -107,6 +92,11 @@ class PanopticFpn(MaskRcnn):
         """Return the logits (1, classes, h, w) and the objects of a window (1, C, h, w)."""
         features = self.backbone(x)
         return self.semantic(features), self.found(x, features, rules)
+
+    def loss_and_classes(self, images: Tensor, objects: list[dict[str, Tensor]]) -> tuple[Tensor, Tensor]:
+        """See ``Detector``."""
+        features = self.backbone(images)
+        return self.judged(images, features, objects), self.semantic(features)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, h, w) -> logits (B, classes, h, w)."""
@@ -138,13 +128,14 @@ def mask_rcnn(in_channels: int, classes: int, options: "MaskRcnnOptions", kind: 
     width, hidden, second = options.pyramid_channels, options.hidden, options.heads == "v2"
     conv = partial(FastRCNNConvFCHead, (width, 7, 7), [width] * 4, [hidden], norm_layer=nn.BatchNorm2d)
     anchors = AnchorGenerator(tuple((side,) for side in options.anchor_px), (RATIOS,) * len(options.anchor_px))
+    norm = nn.BatchNorm2d if second else None
     network = kind(
-        Pyramid(in_channels, options),
+        Pyramid(in_channels, options.encoder_name, width, levels=LEVELS, beyond=LastLevelMaxPool(), norm=norm),
         rpn_anchor_generator=anchors,
         rpn_head=RPNHead(width, len(RATIOS), conv_depth=2 if second else 1),
         box_head=conv() if second else TwoMLPHead(width * 7**2, hidden),
         box_predictor=FastRCNNPredictor(hidden, 1 + classes),
-        mask_head=MaskRCNNHeads(width, (width,) * 4, 1, norm_layer=nn.BatchNorm2d if second else None),
+        mask_head=MaskRCNNHeads(width, (width,) * 4, 1, norm_layer=norm),
         mask_predictor=MaskRCNNPredictor(width, width, 1 + classes),
         rpn_pre_nms_top_n_train=2 * options.proposals,
         rpn_post_nms_top_n_train=options.proposals,

@@ -4,6 +4,7 @@ Their layers are in queries_torch. As semantic networks, a class's share of a pi
 p(class) x p(mask); as a detector, each query is an object.
 """
 
+from math import isqrt
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
@@ -115,6 +116,11 @@ class RfDetrSegOptions(DetectorOptions, TransformersOptions):
     def multiple_px(self) -> int:
         """See ``Options``."""
         return self.patch_px * self.parts
+
+    @property
+    def least_px(self) -> int:
+        """See ``Options``: each query begins at a patch of its own."""
+        return self.patch_px * (1 + isqrt(self.queries - 1))
 
 
 class OneFormerOptions(QueryOptions):

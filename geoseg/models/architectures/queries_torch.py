@@ -7,10 +7,9 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 from torchvision.ops import box_convert, sigmoid_focal_loss
 
-from geoseg.models.architectures.detector_torch import Detector
+from geoseg.models.architectures.detector_torch import Detector, detection
 from geoseg.models.detecting import Detecting
 from geoseg.objects.found import Detection
-from geoseg.values.box import Box
 
 if TYPE_CHECKING:
     from geoseg.models.architectures.queries import HfSegformerOptions, QueryOptions, RfDetrSegOptions
@@ -115,13 +114,11 @@ def _listed(shares: Tensor, masks: Tensor, shape: torch.Size, rules: Detecting) 
     found = []
     for i in (sure >= rules.least_score).nonzero()[:, 0].tolist():
         share = interpolate(masks[:, i : i + 1].float(), size=shape, mode="bilinear")[0, 0].sigmoid().cpu()
-        own = share >= rules.least_mask
-        rows, cols = own.any(1).nonzero()[:, 0], own.any(0).nonzero()[:, 0]
-        score = float(sure[i]) * float(share[own].mean()) if len(rows) else 0.0
-        if len(rows) and score >= rules.least_score:
-            box = Box(int(rows[0]), int(cols[0]), int(rows[-1]) + 1, int(cols[-1]) + 1)
-            mask = own[box.row0 : box.row1, box.col0 : box.col1].numpy()
-            found.append(Detection(box, mask, int(label[i]), round(score * 65535)))
+        inside = share[share >= rules.least_mask]
+        score = float(sure[i]) * float(inside.mean()) if len(inside) else 0.0
+        one = detection(share, rules.least_mask, int(label[i]), score)
+        if one is not None and score >= rules.least_score:
+            found.append(one)
     return sorted(found, key=lambda one: -one.score)[: rules.per_window]
 
 

@@ -170,6 +170,7 @@ def test_nnunet_answers_at_every_level_of_its_decoder():
         ("pan", {}, 96, "multiples of 32 px, 128 px or more; the nearest are 128 and 160 px"),
         ("pan", {}, 128, ""),
         ("deeplabv3+", {}, 240, ""),
+        ("rf-detr-seg", {}, 168, "multiples of 24 px, 192 px or more"),  # 200 queries begin at 14 x 14 patches or more
     ],
 )
 def test_windows_that_are_not_taken_are_told_with_the_nearest(name, options, px, words):

@@ -21,13 +21,10 @@ from geoseg.models.spec import Architecture, ModelSpec, Normalisation
 from geoseg.values.bands import Band
 from geoseg.values.layers import FIRST_OBJECT
 
-SLOW = ("mask-rcnn", "mask2former-objects", "rf-detr-seg")  # under nightly alone: panoptic-fpn is the first, and more
-MORE = {"anchor_px": [8, 16, 24, 32, 64]}
-DETECTORS = {
-    name: {**TINY[name], **(MORE if "proposals" in TINY[name] else {})}
-    for name, kind in NETWORKS.items()
-    if kind.detects
-}
+FAST = "panoptic-fpn"  # the others under nightly alone: it is Mask R-CNN, and more
+ANCHORS = {"anchor_px": [8, 16, 24, 32, 64]}
+MORE = {"mask-rcnn": ANCHORS, "panoptic-fpn": ANCHORS, "yolact": {"anchor_px": [16, 24, 32, 48, 64]}}
+DETECTORS = {name: {**TINY[name], **MORE.get(name, {})} for name, kind in NETWORKS.items() if kind.detects}
 BLENDING = {
     "task": "panoptic", "margin_px": 16, "ramp_px": 32,
     "outputs": (Output(channels=tuple(Channel(name=c.name, class_id=c.id) for c in detect.CLASSES)),),
@@ -35,7 +32,7 @@ BLENDING = {
 WINDOWS = {"window_px": 128, "margin_px": 32, "multiple_px": 32, "ramp_px": 0}
 SMALLER = {"window_px": 120, "margin_px": 24, "multiple_px": 24, "ramp_px": 0}
 MANY = Detecting(things=("even", "odd"), least_score=0.0, least_mask=0.5, per_window=60, same=90, inside=100)
-each = pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.nightly] * (n in SLOW)) for n in DETECTORS])
+each = pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.nightly] * (n != FAST)) for n in DETECTORS])
 
 
 def network_of(name):
@@ -94,7 +91,7 @@ def test_thirty_steps_lower_the_loss_by_a_fifth(name):
     assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
 
 
-@pytest.mark.parametrize("name", ["mask2former-objects", "rf-detr-seg"])
+@pytest.mark.parametrize("name", ["mask2former-objects", "rf-detr-seg", "yolact", "solov2"])
 def test_a_window_without_an_object_is_learnt(name):
     nothing = {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.long),
                "masks": torch.zeros(0, 96, 96, dtype=torch.uint8)}  # fmt: skip
