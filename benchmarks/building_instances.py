@@ -65,7 +65,7 @@ def score(place: Place, data: Path, way: str, model: str, folder: Path) -> list[
 def found(out: Path, way: str, grid: Grid, ground: Any) -> tuple[Any, Any]:
     """Return the polygons of a run on the ground that is judged, and how sure each is."""
     file, column = FILES[way]
-    frame = gpd.read_file(out / file).to_crs(grid.crs)
+    frame = gpd.read_file(out / file, layer=Path(file).stem).to_crs(grid.crs)
     frame = frame[(frame["area_m2"] >= LEAST_M2) & frame.representative_point().within(ground)]
     return shapely.make_valid(frame.geometry.values), frame[column].to_numpy()
 
