@@ -44,9 +44,8 @@ def demo(
 def _buildings(output: Path, talk: TalkFlags, *, overwrite: bool) -> None:
     from geoseg.pipelines import buildings
 
-    config = BuildingsConfig(
-        scene=(DEMO_SCENE,), model=DEMO_MODEL, out=str(output), options=RunOptions(overwrite=overwrite)
-    ).based_on(Path())
+    options = RunOptions(overwrite=overwrite, report=True)
+    config = BuildingsConfig(scene=(DEMO_SCENE,), model=DEMO_MODEL, out=str(output), options=options).based_on(Path())
     with talk.listener() as listen:
         result = buildings.run(config, listen=listen)
     from geoseg.jobs.evaluate import evaluate  # geopandas: what is refused above does not wait for it
@@ -72,8 +71,9 @@ def _land_cover(output: Path, talk: TalkFlags, *, overwrite: bool) -> None:
     from geoseg.pipelines import land_cover
 
     polygons = vector_target(output / LAND_COVER_FILE, overwrite=overwrite, inputs=())
+    options = RunOptions(overwrite=overwrite, report=True)
     config = LandCoverConfig(
-        scene=(DEMO_LAND_COVER,), model=LAND_COVER_MODEL, out=str(output), options=RunOptions(overwrite=overwrite)
+        scene=(DEMO_LAND_COVER,), model=LAND_COVER_MODEL, out=str(output), options=options
     ).based_on(Path())
     with talk.listener() as listen:
         result = land_cover.run(config, listen=listen)

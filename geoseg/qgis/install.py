@@ -4,7 +4,6 @@ import os
 import shutil
 import sys
 import zipfile
-from configparser import ConfigParser
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -74,16 +73,12 @@ def _files() -> dict[str, bytes]:
 def _turn_on(profile: Path) -> None:
     """Enable the plugin in the profile's settings; all else in them stays."""
     file = profile / "QGIS" / "QGIS3.ini"
-    settings = ConfigParser(interpolation=None, strict=False)
-    settings.optionxform = str  # type: ignore[assignment, method-assign]  # names keep their case
-    if file.exists():
-        settings.read(file, encoding="utf-8")
-    if settings.get("PythonPlugins", NAME, fallback="") == "true":
-        return
     lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
     if "[PythonPlugins]" not in lines:
         lines += ["", "[PythonPlugins]"]
     at = lines.index("[PythonPlugins]") + 1
+    if f"{NAME}=true" in lines[at:]:
+        return
     lines = lines[:at] + [f"{NAME}=true"] + [line for line in lines[at:] if not line.startswith(f"{NAME}=")]
     file.parent.mkdir(parents=True, exist_ok=True)
     with atomic(file) as temporary:

@@ -1,16 +1,18 @@
 """Drive the dock in a running QGIS and photograph it: `qgis --code drive_dock.py`.
 
-GEOSEG_DRIVE: a folder with scene.tif, buildings.gpkg and review.gpkg, as geoseg review makes it; photographs and
-seen.json go there.
+GEOSEG_DRIVE: a folder with scene.tif, buildings.gpkg, review.gpkg, as geoseg review makes it, and sam, a promptable
+bundle; photographs and seen.json go there.
 """
 
 import json
 import os
+import time
 import traceback
 from pathlib import Path
 
 from qgis.core import QgsProject, QgsRasterLayer, QgsVectorLayer
-from qgis.PyQt.QtCore import QTimer
+from qgis.PyQt.QtCore import QPoint, Qt, QTimer
+from qgis.PyQt.QtTest import QTest
 from qgis.PyQt.QtWidgets import QApplication, QPushButton
 from qgis.utils import iface, plugins
 
@@ -19,6 +21,7 @@ seen = {}
 
 
 def photograph(name):
+    iface.mapCanvas().refresh()
     iface.mapCanvas().waitWhileRendering()
     QApplication.processEvents()
     iface.mainWindow().grab().save(str(folder / f"{name}.png"))
@@ -57,6 +60,7 @@ def drive():
         seen["editable_after"] = layer.isEditable()
         project.removeMapLayer(layer)
         drive_windows(project, dock)
+        drive_prompts(project, dock, scene)
     except Exception:
         seen["error"] = traceback.format_exc()
     (folder / "seen.json").write_text(json.dumps(seen))
@@ -76,12 +80,56 @@ def drive_windows(project, dock):
     dock.class_name.setCurrentText(seen["classes"][0])
     photograph("windows_selected")
     press(dock, "name")
-    seen["still_at"] = dock.review.position
+    seen["still_at"] = dock.review.at + 1
     press(dock, "done")
     press(dock, "accept")
     photograph("windows_end")
     seen["words"] = [sorted({f["review"] for f in layer.getFeatures() if f["rank"] == rank}) for rank in (1, 2, 3)]
-    seen["windows"] = [dock.review.seen, dock.review.count, dock.said.text()]
+    seen["windows"] = [dock.review.seen, len(dock.review.order), dock.said.text()]
+
+
+def drive_prompts(project, dock, scene):
+    """Two objects are clicked on, one with a click outside of it; then the first click alone is asked for."""
+    project.removeMapLayers([one.layerId() for one in project.layerTreeRoot().findLayers() if one.layer() != scene])
+    dock.pages.setCurrentIndex(1)
+    panel, canvas = dock.pages.currentWidget(), iface.mapCanvas()
+    canvas.zoomToFeatureExtent(scene.extent())
+    canvas.zoomByFactor(0.15)
+    QApplication.processEvents()
+    press(dock, "segment")
+    seen["no_model"] = panel.said.text()
+    panel.model.setFilePath(str(folder / "sam"))
+    panel.folder.setFilePath(str(folder / "answers"))
+    press(dock, "click")
+    seen["tool"] = canvas.mapTool() is panel.tool
+    left, right = Qt.MouseButton.LeftButton, Qt.MouseButton.RightButton
+    for button, x, y in ((left, 300, 300), (right, 330, 300), (left, 400, 350)):
+        QTest.mouseClick(canvas.viewport(), button, Qt.KeyboardModifier.NoModifier, QPoint(x, y))
+    clicks = panel.clicks()
+    seen["clicks"] = [[f["object"], f["label"]] for f in clicks.getFeatures()]
+    press(dock, "segment")
+    photograph("prompt_asked")
+    wait(panel)
+    photograph("prompt_answered")
+    seen["answered"] = panel.said.text()
+    iface.setActiveLayer(clicks)
+    clicks.selectByIds([min(clicks.allFeatureIds())])
+    press(dock, "selected")
+    wait(panel)
+    seen["of_selected"] = panel.said.text()
+    panel.model.setFilePath(str(folder))
+    iface.setActiveLayer(clicks)
+    press(dock, "selected")
+    wait(panel)
+    seen["wrong_model"] = panel.said.text()
+    photograph("prompt_end")
+
+
+def wait(panel):
+    while panel.buttons["stop"].isEnabled():
+        QApplication.processEvents()
+        time.sleep(0.05)
+    QApplication.processEvents()
 
 
 QTimer.singleShot(3000, drive)

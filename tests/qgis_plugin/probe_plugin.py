@@ -85,7 +85,7 @@ except ReviewError as error:
     found["alone"] = str(error)
 layer.selectByIds([ids[4]])
 review.merge()
-review.mark_done(QgsGeometry.fromRect(QgsRectangle(500000, 5399800, 500200, 5400000)), layer.crs())
+review.done(QgsGeometry.fromRect(QgsRectangle(500000, 5399800, 500200, 5400000)), layer.crs())
 found["order"] = [layer.getFeature(i)["confidence"] for i in ids[:4]]
 found["review"] = [str(layer.getFeature(i)["review"]) for i in ids[:4]]
 found["edited_m2"] = layer.getFeature(ids[2])["area_m2"]
@@ -103,7 +103,7 @@ wrong = next(f.id() for f in first if f["class"] == "background")
 layer.selectByIds([wrong])
 review.name("building")
 found["stays"] = review.current
-review.finish_window()
+review.done(None, None)
 rest = review.features()
 review.begin_edit()
 layer.changeGeometry(rest[0].id(), rest[0].geometry().buffer(-0.2, 4))

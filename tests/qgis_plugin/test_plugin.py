@@ -7,14 +7,18 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
 import numpy as np
 import pytest
+import rasterio
 from make_outputs import CLASSES, GRID, finished_folder
+from sam_folders import write_sam_folder
 
+from geoseg.cli import main
 from geoseg.errors import ConfigError
 from geoseg.jobs.review import Doubt
 from geoseg.jobs.review import review as write_windows
@@ -186,3 +190,67 @@ def test_algorithms_run_geoseg_from_qgis_process(profile: Path, tmp_path: Path) 
     assert failed.returncode != 0
     assert "cannot write .kml; choose .gpkg" in failed.stdout + failed.stderr
     assert "Traceback" not in failed.stdout + failed.stderr
+
+
+@pytest.mark.nightly
+@pytest.mark.qgis
+def test_the_dock_is_driven_in_a_window(profile: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """QGIS under Xvfb: keys of the review on polygons and windows, clicks and selected features for a SAM."""
+    _needs_qgis()
+    if not shutil.which("xvfb-run"):
+        pytest.skip("no xvfb-run: apt-get install xvfb")
+    folder = tmp_path / "drive"
+    folder.mkdir()
+    demo = tmp_path / "demo"
+    assert main(["demo", "-o", str(demo), "-q"]) == 0
+    for file in (demo / "buildings.gpkg", resources.files("geoseg") / "demo" / "scene.tif"):
+        shutil.copy(str(file), folder)
+    write_windows(demo, folder / "review.gpkg", count=8, side_px=256)
+    assert (
+        main(["import", str(write_sam_folder(tmp_path / "weights")), "--family", "sam2", "-o", str(folder / "sam")])
+        == 0
+    )
+    install()
+    monkeypatch.setenv("GEOSEG_DRIVE", str(folder))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setenv("PATH", os.defpath)  # QGIS takes its Python from the first python3 that it finds
+    command = ["xvfb-run", "-a", "-s", "-screen 0 1500x1000x24", "qgis", "--nologo", "--noversioncheck", "--code"]
+    subprocess.run([*command, str(HERE / "drive_dock.py")], check=False, capture_output=True, timeout=900)
+    seen = json.loads((folder / "seen.json").read_text())
+    assert "error" not in seen, seen["error"]
+    assert (seen["merged"], seen["editing"], seen["editable_after"]) == (1, True, False)
+    assert seen["classes"] == ["background", "building"]
+    assert seen["still_at"] == 1
+    assert seen["words"] == [["accepted", "edited"], ["accepted"], ["unseen"]]
+    assert seen["windows"][:2] == [2, 8]
+    assert seen["no_model"].startswith("Choose the model")
+    assert seen["tool"]
+    assert seen["clicks"] == [["1", 1], ["1", 0], ["2", 1]]
+    assert seen["answered"].startswith("2 objects in ")
+    assert seen["of_selected"].startswith("1 objects in ")
+    assert seen["wrong_model"].endswith("name one of them")
+    assert len(gpd.read_file(folder / "answers/prompted_1/objects.gpkg", layer="objects")) == 2
+    assert (folder / "windows_end.png").stat().st_size > 50_000
+
+
+@pytest.mark.nightly
+@pytest.mark.qgis
+def test_prompts_are_answered_from_qgis_process(profile: Path, tmp_path: Path) -> None:
+    _needs_qgis()
+    assert (
+        main(["import", str(write_sam_folder(tmp_path / "weights")), "--family", "sam2", "-o", str(tmp_path / "sam")])
+        == 0
+    )
+    scene = Path(str(resources.files("geoseg") / "demo" / "scene.tif"))
+    with rasterio.open(scene) as src:
+        points = gpd.GeoDataFrame(
+            {"label": [1]}, geometry=gpd.points_from_xy(*[[v] for v in src.xy(300, 300)]), crs=src.crs
+        )
+    points.to_file(tmp_path / "clicks.gpkg", layer="clicks")
+    install()
+    given = {"INPUT": scene, "PROMPTS": tmp_path / "clicks.gpkg", "MODEL": tmp_path / "sam", "OUTPUT": tmp_path / "out"}
+    command = [PROCESS, "run", "geoseg:prompt", "--", *(f"{name}={value}" for name, value in given.items())]
+    environment = {**os.environ, "QT_QPA_PLATFORM": "offscreen", "XDG_RUNTIME_DIR": str(tmp_path)}
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=900, env=environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(gpd.read_file(tmp_path / "out/objects.gpkg", layer="objects")) == 1

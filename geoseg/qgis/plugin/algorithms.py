@@ -10,8 +10,10 @@ from qgis.core import (
     QgsProcessingAlgorithm,
     QgsProcessingContext,
     QgsProcessingLayerPostProcessorInterface,
+    QgsProcessingOutputHtml,
     QgsProcessingParameterDefinition,
     QgsProcessingParameterEnum,
+    QgsProcessingParameterFeatureSource,
     QgsProcessingParameterFile,
     QgsProcessingParameterFileDestination,
     QgsProcessingParameterFolderDestination,
@@ -30,7 +32,8 @@ KEPT = []  # QGIS keeps no reference to what is made in Python
 FORMATS = ["gpkg", "fgb", "geojson", "shp"]  # of layers, that geoseg reads as they are
 # A parameter: its name, what is shown, its kind, its flag (None: it stands alone), its default or choices, optional.
 Parameter = namedtuple("Parameter", "name label kind flag given optional", defaults=(None, None, False))
-Spec = namedtuple("Spec", "verb label help parameters")
+Spec = namedtuple("Spec", "verb label help parameters flags", defaults=(("--overwrite",),))  # the dialog asks before
+RUN = ("--overwrite", "--report")
 
 SCENE = Parameter("INPUT", "Scene", "raster")
 MODEL = Parameter("MODEL", "Model: a name that geoseg models lists, or a folder", "text", "--model", "", True)
@@ -47,12 +50,25 @@ VERBS = (
         "Map classes",
         "Maps the classes of a scene: class map and confidence, styled.",
         (SCENE, MODEL, AOI, FOLDER),
+        RUN,
     ),
     Spec(
         "buildings",
         "Map buildings",
         "Maps the buildings of a scene: class map, confidence, and regularised polygons, styled.",
         (SCENE, MODEL, AOI, MIN_AREA, TOLERANCE, DETAIL, FOLDER),
+        RUN,
+    ),
+    Spec(
+        "prompt",
+        "Segment what is pointed at",
+        "Answers points, boxes and outlines with the objects that SAM sees. Columns: object; label, 1 in, 0 out.",
+        (
+            SCENE,
+            Parameter("PROMPTS", "Points, boxes and outlines", "features"),
+            Parameter("MODEL", "Promptable model: a folder that geoseg import made", "model", "--model"),
+            FOLDER,
+        ),
     ),
     Spec(
         "vectorize",
@@ -82,6 +98,7 @@ VERBS = (
             AOI,
             Parameter("OUTPUT", "Scores", "json", "--json"),
         ),
+        (),
     ),
     Spec(
         "check-labels",
@@ -145,6 +162,8 @@ class Verb(QgsProcessingAlgorithm):
         more = QgsProcessingParameterString("FLAGS", f"More flags, as of geoseg {self.spec.verb} --help", optional=True)
         more.setFlags(more.flags() | QgsProcessingParameterDefinition.Flag.FlagAdvanced)
         self.addParameter(more)
+        if self.spec.parameters[-1].kind == "folder":
+            self.addOutput(QgsProcessingOutputHtml("REPORT", "Report"))  # which QGIS shows among its results
 
     def processAlgorithm(self, parameters, context, feedback):  # noqa: N802
         """Run it, and load what it has made."""
@@ -153,26 +172,25 @@ class Verb(QgsProcessingAlgorithm):
             value = self._value(parameter, parameters, context, feedback)
             if value not in ("", None):
                 command += [value] if parameter.flag is None else [parameter.flag, value]
-        command += shlex.split(self.parameterAsString(parameters, "FLAGS", context))
-        command += [] if self.spec.verb == "evaluate" else ["--overwrite"]  # the dialog has asked already
+        command += [*shlex.split(self.parameterAsString(parameters, "FLAGS", context)), *self.spec.flags]
         run([*command, "--progress", "json"], feedback)
         if feedback.isCanceled():
             return {}
         output = self._value(self.spec.parameters[-1], parameters, context, feedback)
-        made = _layers(Path(output), self.spec)
-        for path, name in made:
+        for path, name in made_layers(Path(output), self.spec):
             details = QgsProcessingContext.LayerDetails(name, context.project(), name)
             KEPT.append(IntoGroup(Path(output).stem))
             details.setPostProcessor(KEPT[-1])
             context.addLayerToLoadOnCompletion(path, details)
-        return {"OUTPUT": output}
+        report = Path(output) / "report.html"
+        return {"OUTPUT": output, **({"REPORT": str(report)} if report.is_file() else {})}
 
     def _value(self, parameter, parameters, context, feedback):
         """Return a parameter as a word of the command line."""
         name, kind = parameter.name, parameter.kind
         if parameters.get(name) is None and parameter.optional:
             return ""
-        if kind == "vector":
+        if kind in ("vector", "features"):
             asked = (parameters, name, context, FORMATS, "gpkg", feedback)
             path, layer = self.parameterAsCompatibleSourceLayerPathAndLayerName(*asked)
             return f"{path}|layername={layer}" if layer else path
@@ -189,21 +207,24 @@ def _definition(parameter):
     """Return the Processing parameter of one in the table."""
     name, label, kind, _, given, optional = parameter
     polygons, double = QgsProcessing.SourceType.TypeVectorPolygon, QgsProcessingParameterNumber.Type.Double
+    shapes = [QgsProcessing.SourceType.TypeVectorAnyGeometry]
     made = {
         "raster": lambda: QgsProcessingParameterRasterLayer(name, label, optional=optional),
         "vector": lambda: QgsProcessingParameterVectorLayer(name, label, [polygons], optional=optional),
+        "features": lambda: QgsProcessingParameterFeatureSource(name, label, shapes, optional=optional),
         "choice": lambda: QgsProcessingParameterEnum(name, label, list(given), defaultValue=0),
         "number": lambda: QgsProcessingParameterNumber(name, label, double, optional=optional, minValue=0),
         "folder": lambda: QgsProcessingParameterFolderDestination(name, label),
         "polygons": lambda: QgsProcessingParameterVectorDestination(name, label, polygons),
         "json": lambda: QgsProcessingParameterFileDestination(name, label, "JSON (*.json)"),
         "file": lambda: QgsProcessingParameterFile(name, label, optional=optional),
+        "model": lambda: QgsProcessingParameterFile(name, label, QgsProcessingParameterFile.Behavior.Folder),
         "text": lambda: QgsProcessingParameterString(name, label, defaultValue=given, optional=optional),
     }
     return made[kind]()
 
 
-def _layers(output, spec):
+def made_layers(output, spec):
     """Return the layers to load, and their names; QGIS loads them by their paths' order."""
     kind = spec.parameters[-1].kind
     if kind == "polygons":
@@ -211,7 +232,6 @@ def _layers(output, spec):
     run_file = output / "run.json"
     if kind != "folder" or not run_file.is_file():
         return []
-    names = [
-        name for name in json.loads(run_file.read_text(encoding="utf-8"))["outputs"] if name.endswith((".tif", ".gpkg"))
-    ]
+    made = json.loads(run_file.read_text(encoding="utf-8")).get("outputs", ["objects.gpkg"])  # of prompt
+    names = [name for name in made if name.endswith((".tif", ".gpkg"))]
     return [(str(output / name), f"{output.name}: {name}") for name in names]

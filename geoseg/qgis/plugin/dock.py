@@ -1,4 +1,4 @@
-"""The dock for review: polygons or windows one after the other, the least sure first, with a key for each verdict.
+"""The dock with its page for review: polygons or windows, the least sure first, with a key for each verdict.
 
 It writes what geoseg's training reads: the column ``review`` (unseen, accepted, rejected, edited), and ground that was
 looked through, as polygons with the column ``done`` in a file beside the layer's. ``status`` stays as it is.
@@ -16,10 +16,12 @@ from qgis.PyQt.QtWidgets import (
     QProgressBar,
     QPushButton,
     QShortcut,
+    QTabWidget,
     QVBoxLayout,
     QWidget,
 )
 
+from .prompt import PromptPanel
 from .review import CLASS, CONFIDENCE, REVIEW, SEEN, UNSEEN, Review, ReviewError
 
 BUTTONS = (  # method, text, key, row, column
@@ -35,8 +37,7 @@ BUTTONS = (  # method, text, key, row, column
 )
 HELP = {
     False: "Merge joins the selected polygons, or the neighbour with the longest common border. Split: draw a line "
-    "across. Ground is done: all that is to be found in the view is there, so that training may learn from what is "
-    "empty.",
+    "across. Ground is done: all there is in the view is drawn, so that training may learn from what is empty.",
     True: "Accept, Reject, Set class: the selected polygons of the window; where none is, Accept and Reject those not "
     "judged yet. Merge: the selected ones. Ground is done: what is not judged yet is right, and training may learn "
     "from all of the window.",
@@ -49,9 +50,9 @@ class ReviewDock(QDockWidget):
     """Buttons and keys around a ``Review`` of the chosen layer."""
 
     def __init__(self, iface):
-        super().__init__("geoseg: review")
+        super().__init__("geoseg")
         self.setObjectName("geoseg_review")
-        self.iface, self.review = iface, None
+        self.iface, self.review, self.shortcuts, self.pages = iface, None, [], QTabWidget()
         self.layers = QgsMapLayerComboBox()
         self.layers.setFilters(QgsMapLayerProxyModel.Filter.PolygonLayer)
         self.layers.setAllowEmptyLayer(True)
@@ -74,8 +75,7 @@ class ReviewDock(QDockWidget):
             grid.addWidget(button, row, column)
             shortcut = QShortcut(QKeySequence(key), iface.mainWindow())
             shortcut.activated.connect(lambda method=method: self.act(method))
-            self.keys.toggled.connect(shortcut.setEnabled)
-            self.visibilityChanged.connect(lambda seen, one=shortcut: one.setEnabled(seen and self.keys.isChecked()))
+            self.shortcuts.append(shortcut)
         grid.addWidget(self.class_name, 4, 1)
         column = QVBoxLayout()
         for widget in (self.layers, self.said, self.bar):
@@ -84,17 +84,26 @@ class ReviewDock(QDockWidget):
         column.addWidget(self.keys)
         column.addWidget(self.note)
         column.addStretch()
-        inside = QWidget()
-        inside.setLayout(column)
-        self.setWidget(inside)
+        page = QWidget()
+        page.setLayout(column)
+        self.pages.addTab(page, "Review")
+        self.pages.addTab(PromptPanel(iface), "Prompt")
+        self.setWidget(self.pages)
+        for changed in (self.visibilityChanged, self.keys.toggled, self.pages.currentChanged):
+            changed.connect(self._set_keys)
         self.layers.layerChanged.connect(self.choose)
         self.choose(self.layers.currentLayer())
+
+    def _set_keys(self, _=None):
+        """Let keys work where the page of the review is seen."""
+        on = self.pages.currentIndex() == 0 and self.pages.isVisible() and self.keys.isChecked()
+        for shortcut in self.shortcuts:
+            shortcut.setEnabled(on)
 
     def choose(self, layer):
         """Review another layer, None for none."""
         self.review = None if layer is None else Review(layer)
-        by_window = self.review is not None and self.review.by_window
-        self.note.setText(HELP[by_window])
+        self.note.setText(HELP[self.review is not None and self.review.by_window])
         self.class_name.clear()
         if layer is not None:
             self.class_name.addItems(class_names(layer))
@@ -114,21 +123,16 @@ class ReviewDock(QDockWidget):
                 tool.trigger()
                 self.said.setText("Change it, then press A: it is kept as edited")
                 return
-            if method == "done" and self.review.by_window:
-                self.review.finish_window()
-            elif method == "name":
-                self.review.name(self.class_name.currentText())
-            elif method == "done":
-                self.review.mark_done(QgsGeometry.fromRect(self.iface.mapCanvas().extent()), self._canvas_crs())
-            else:
-                getattr(self.review, method)()
+            canvas = self.iface.mapCanvas()
+            given = {
+                "name": (self.class_name.currentText(),),
+                "done": (QgsGeometry.fromRect(canvas.extent()), canvas.mapSettings().destinationCrs()),
+            }
+            getattr(self.review, method)(*given.get(method, ()))
         except ReviewError as error:
             self.said.setText(str(error))
             return
         self.show_current()
-
-    def _canvas_crs(self):
-        return self.iface.mapCanvas().mapSettings().destinationCrs()
 
     def show_current(self):
         """Zoom to the polygon that is looked at, mark it, and say how far the review is."""
@@ -143,8 +147,8 @@ class ReviewDock(QDockWidget):
         canvas.zoomToFeatureExtent(box)
         canvas.zoomByFactor(AROUND[review.by_window])
         self.mark.setToGeometry(shape, review.layer)
-        self.said.setText(f"<b>{review.position} of {review.count}</b>, {_told(review, features)}")
-        self.bar.setRange(0, review.count)
+        self.said.setText(f"<b>{review.at + 1} of {len(review.order)}</b>, {_told(review, features)}")
+        self.bar.setRange(0, len(review.order))
         self.bar.setValue(review.seen)
 
 

@@ -56,7 +56,7 @@ class Plugin:
         self.dock.hide()
         self.action = self.dock.toggleViewAction()
         self.action.setIcon(QIcon(ICON))
-        self.action.setText("Review polygons (geoseg)")
+        self.action.setText("Review and prompt (geoseg)")
         self.iface.addToolBarIcon(self.action)
         self.iface.addPluginToMenu("geoseg", self.action)
 

@@ -54,29 +54,22 @@ class Review:
         self.at = 0
 
     @property
-    def count(self):
-        """Number of steps."""
-        return len(self.order)
-
-    @property
-    def position(self):
-        """Place of the current step, from 1."""
-        return self.at + 1
-
-    @property
     def current(self):
         """What is looked at: the id of a polygon, or the rank of a window; None where there is none."""
         return self.order[self.at] if self.at < len(self.order) else None
 
     def features(self):
-        """Return the polygons that are looked at."""
+        """Return the polygons that are looked at; raises ReviewError where there is none."""
+        if self.current is None:
+            raise ReviewError("No polygon is chosen")
         if not self.by_window:
             return [self.layer.getFeature(self.current)]
         return list(self.layer.getFeatures(QgsFeatureRequest().setFilterExpression(f'"rank" = {self.current}')))
 
     def shape(self):
         """Return the outline of what is looked at."""
-        return QgsGeometry(self.ground[self.current]) if self.by_window else self.features()[0].geometry()
+        features = self.features()
+        return QgsGeometry(self.ground[self.current]) if self.by_window else features[0].geometry()
 
     @property
     def seen(self):
@@ -107,7 +100,7 @@ class Review:
 
     def skip(self):
         """Go on without a word."""
-        self.at = min(self.at + 1, max(self.count - 1, 0))
+        self.at = min(self.at + 1, max(len(self.order) - 1, 0))
 
     def back(self):
         """Go back."""
@@ -115,32 +108,28 @@ class Review:
 
     def begin_edit(self):
         """Open the layer for the tools of QGIS, with the polygon selected; a verdict keeps what they do."""
-        self._refuse_none()
+        shown = self.features()
         self._add_column()
         if not self.layer.isEditable() and not self.layer.startEditing():
             raise ReviewError(f"{self.layer.name()} cannot be edited; save it as a GeoPackage first")
         if not self.by_window:
-            self.layer.selectByIds([self.current])
+            self.layer.selectByIds([shown[0].id()])
 
     def merge(self):
         """Join the polygon with those selected, or with the neighbour with the longest common border.
 
         Of a window, those of its polygons that are selected.
         """
-        self._refuse_none()
         if self.by_window:
             parts = sorted(self._selected(), key=lambda f: f.geometry().area(), reverse=True)
-            if len(parts) < 2:
-                raise ReviewError("Select the polygons of this window that are to be one")
-            feature, *others = parts
         else:
-            feature = self.features()[0]
+            (feature,) = self.features()
             others = [f for f in self.layer.selectedFeatures() if f.id() != feature.id()] or self._neighbour(feature)
-        if not others:
+            parts = [feature, *others]
+        if len(parts) < 2:
             raise ReviewError("No polygon touches this one; select those to merge it with")
-        shape = feature.geometry()
-        for other in others:
-            shape = shape.combine(other.geometry())
+        feature, *others = parts
+        shape = QgsGeometry.unaryUnion([part.geometry() for part in parts])
         shape.convertToMultiType()
         self._add_column()
         self.layer.startEditing()
@@ -148,32 +137,33 @@ class Review:
         gone = {other.id() for other in others}
         self.layer.deleteFeatures(list(gone))
         if not self.by_window:
-            here = self.current
             self.order = [number for number in self.order if number not in gone]
             self.left -= gone
-            self.at = self.order.index(here)
+            self.at = self.order.index(feature.id())
         self.layer.selectByIds([feature.id()])
         self._verdict("edited")
 
-    def finish_window(self):
-        """Say of the window that all is right which was not judged yet, mark its ground as done, and go on."""
-        self._refuse_none()
-        self.layer.removeSelection()  # of a part of it
-        self.mark_done(self.shape(), self.layer.crs())
-        self._verdict("accepted")
+    def done(self, view, crs):
+        """Mark the view as done; of a window, what was not judged is right, and its ground is done: go on."""
+        self._mark(*((self.shape(), self.layer.crs()) if self.by_window else (view, crs)))
+        if self.by_window:
+            self.layer.removeSelection()  # of a part of it
+            self._verdict("accepted")
 
-    def mark_done(self, shape, crs):
+    def _mark(self, shape, crs):
         """Add ground that was looked through to the file beside the layer's, which is made where it is not there."""
-        path = self.done_file()
+        source = Path(self.layer.source().split("|")[0])
+        if not source.is_file():
+            raise ReviewError(f"{self.layer.name()} lies in no file; save it as a GeoPackage first")
+        path = source.with_name(f"{source.stem}_done.gpkg")
         uri = f"{path}|layername=done"
         if not path.exists():
             options = QgsVectorFileWriter.SaveVectorOptions()
             options.driverName, options.layerName = "GPKG", "done"
             options.datasourceOptions = ["VERSION=1.3"]
-            context = QgsProject.instance().transformContext()
-            writer = QgsVectorFileWriter.create(
-                str(path), _fields("done:bool"), QgsWkbTypes.Type.Polygon, self.layer.crs(), context, options
-            )
+            context, columns = QgsProject.instance().transformContext(), _fields("done:bool")
+            given = (str(path), columns, QgsWkbTypes.Type.Polygon, self.layer.crs(), context, options)
+            writer = QgsVectorFileWriter.create(*given)
             if writer.hasError():
                 raise ReviewError(f"{path} cannot be written: {writer.errorMessage()}")
             del writer  # which writes the file
@@ -185,13 +175,6 @@ class Review:
         if not done.dataProvider().addFeatures([feature])[0]:
             raise ReviewError(f"{path} cannot be written; is it open elsewhere?")
         self._show(done)
-
-    def done_file(self):
-        """Return the file of the ground that was looked through."""
-        source = Path(self.layer.source().split("|")[0])
-        if not source.is_file():
-            raise ReviewError(f"{self.layer.name()} lies in no file; save it as a GeoPackage first")
-        return source.with_name(f"{source.stem}_done.gpkg")
 
     def _show(self, done):
         project = QgsProject.instance()
@@ -216,7 +199,6 @@ class Review:
 
     def _verdict(self, word, class_name=None):
         """Write a word into ``review`` of what is chosen, and ``edited`` where a shape or an attribute was changed."""
-        self._refuse_none()
         self._add_column()
         touched = self._touched()
         self.layer.startEditing()
@@ -241,10 +223,9 @@ class Review:
         if not self.layer.isEditable():
             return set()
         edits = self.layer.editBuffer()
-        own = self.layer.fields().indexOf(REVIEW)
-        values = {number for number, new in edits.changedAttributeValues().items() if set(new) - {own}}
-        touched = {*edits.changedGeometries(), *values, *edits.addedFeatures()}
-        return touched - set(edits.deletedFeatureIds())
+        own = {self.layer.fields().indexOf(REVIEW)}
+        values = {number for number, new in edits.changedAttributeValues().items() if set(new) - own}
+        return {*edits.changedGeometries(), *values, *edits.addedFeatures()} - set(edits.deletedFeatureIds())
 
     def _measure(self, touched):
         """Write the true area and perimeter of polygons anew."""
@@ -271,10 +252,6 @@ class Review:
         if not self.layer.dataProvider().addAttributes(_fields(f"{REVIEW}:string").toList()):
             raise ReviewError(f"{self.layer.name()} takes no column; save it as a GeoPackage first")
         self.layer.updateFields()
-
-    def _refuse_none(self):
-        if self.current is None:
-            raise ReviewError("No polygon is chosen")
 
 
 def _fields(told):
