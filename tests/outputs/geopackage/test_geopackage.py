@@ -17,10 +17,11 @@ from make_outputs import CLASSES, GRID, PROVENANCE, houses
 from pyproj import Geod
 from rasterio.crs import CRS
 
+from geoseg.disk.files import PAUSES_S
 from geoseg.errors import InputError, OutputError
 from geoseg.jobs.build import publish
 from geoseg.jobs.folder import JobFolder
-from geoseg.outputs.geopackage import writer
+from geoseg.outputs.geopackage import side_files, writer
 from geoseg.outputs.geopackage.footprints import buildings_batch, write_buildings
 from geoseg.outputs.geopackage.side_files import refuse_if_in_use
 from geoseg.values.classes import ClassInfo, ClassMap
@@ -186,7 +187,11 @@ def test_no_polygons_give_an_empty_layer_that_is_styled(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["-wal", "-shm", "-journal"])
-def test_file_that_is_open_elsewhere_is_refused_and_untouched(package: Path, tmp_path: Path, suffix: str) -> None:
+def test_file_that_is_open_elsewhere_is_refused_and_untouched(
+    package: Path, tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr(side_files.time, "sleep", waited.append)
     path = tmp_path / "buildings.gpkg"
     path.write_bytes(package.read_bytes())
     Path(f"{path}{suffix}").write_bytes(b"")
@@ -195,9 +200,20 @@ def test_file_that_is_open_elsewhere_is_refused_and_untouched(package: Path, tmp
             attempt()
         assert error.value.exit_code == 5
     assert path.read_bytes() == package.read_bytes()
+    assert sum(waited) == pytest.approx(2 * sum(PAUSES_S))
 
 
-def test_finished_run_does_not_replace_a_file_that_is_open_elsewhere(package: Path, tmp_path: Path) -> None:
+def test_a_file_that_is_closed_soon_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "buildings.gpkg"
+    Path(f"{path}-wal").write_bytes(b"")
+    monkeypatch.setattr(side_files.time, "sleep", lambda _: Path(f"{path}-wal").unlink())
+    assert len(write(path, houses(GRID, 3))) == 3
+
+
+def test_finished_run_does_not_replace_a_file_that_is_open_elsewhere(
+    package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(side_files.time, "sleep", lambda _: None)
     built, out = tmp_path / "built", tmp_path / "out"
     for folder in (built, out):
         folder.mkdir()

@@ -18,6 +18,7 @@ from scipy import ndimage
 
 from geoseg.cli import main
 from geoseg.errors import ConfigError, InputError, MemoryBudgetError, OutputError
+from geoseg.outputs.geopackage import side_files
 from geoseg.values.grid import Grid
 from geoseg.vector.coverage import draw as engine
 from geoseg.vector.coverage.coverage import Coverage, CoverageRules
@@ -115,7 +116,7 @@ def test_all_nodata_gives_an_empty_styled_layer(tmp_path):
     assert len(pyogrio.read_dataframe(tmp_path / "n.gpkg", layer="coverage")) == 0
 
 
-def test_what_is_refused_leaves_nothing_behind(tmp_path):
+def test_what_is_refused_leaves_nothing_behind(tmp_path, monkeypatch):
     out = tmp_path / "out.gpkg"
     floats = write_tif(tmp_path / "f.tif", np.zeros((1, 5, 5), np.float32))
     two = write_tif(tmp_path / "two.tif", np.zeros((2, 5, 5), np.uint8))
@@ -135,6 +136,7 @@ def test_what_is_refused_leaves_nothing_behind(tmp_path):
     before = out.read_bytes()
     with pytest.raises(OutputError, match="--overwrite"):
         draw_coverage(two, out, band=1)
+    monkeypatch.setattr(side_files.time, "sleep", lambda _: None)
     out.with_name("out.gpkg-wal").write_bytes(b"")
     with pytest.raises(OutputError, match=r"out\.gpkg-wal"):
         draw_coverage(two, out, band=1, overwrite=True)
