@@ -127,7 +127,3 @@ class Axis:
         """Return the pixels [first, end) that neighbouring ``windows`` see, mirrored ones included."""
         pixels = self.fold(np.arange(self.start(windows[0]), self.start(windows[-1]) + self.window))
         return int(pixels.min()), int(pixels.max()) + 1
-
-    def read_span(self, lo: int, hi: int) -> tuple[int, int]:
-        """Return the pixels [first, end) that the windows touching [lo, hi) need."""
-        return self.seen_span(self.touching(lo, hi))

@@ -68,11 +68,6 @@ class WindowGrid:
         )
         return Box(row0, col0, row1, col1)
 
-    def read_box(self, box: Box) -> Box:
-        """Return the pixels that the windows touching ``box`` see, mirrored ones folded into the scene."""
-        (row0, row1), (col0, col1) = self.rows.read_span(box.row0, box.row1), self.cols.read_span(box.col0, box.col1)
-        return Box(row0, col0, row1, col1)
-
 
 def _fit_axis(axis: Axis, multiple: int, least: int) -> Axis:
     axis.check_alignment(multiple)

@@ -87,20 +87,20 @@ def test_fold_mirrors_as_numpy_does(size, beyond):
 
 
 @given(axes(), st.data())
-def test_read_span_is_the_hull_of_all_folded_pixels(axis, data):
+def test_what_windows_see_is_the_hull_of_all_folded_pixels(axis, data):
     lo = data.draw(st.integers(0, axis.size - 1))
     hi = data.draw(st.integers(lo + 1, axis.size))
     pixels = np.concatenate(
         [axis.fold(np.arange(axis.start(i), axis.start(i) + axis.window)) for i in axis.touching(lo, hi)]
     )
-    assert axis.read_span(lo, hi) == (pixels.min(), pixels.max() + 1)
-    assert axis.read_span(lo, hi)[0] <= lo
-    assert axis.read_span(lo, hi)[1] >= hi
+    first, end = axis.seen_span(axis.touching(lo, hi))
+    assert (first, end) == (pixels.min(), pixels.max() + 1)
+    assert first <= lo < hi <= end
 
 
 def test_mirrored_pixels_reach_back_before_the_first_window():
     axis = Axis(70, 64, margin=0, ramp=0)  # the second window covers 64..128, and pixel 127 is 11 mirrored at 69
-    assert axis.read_span(69, 70) == (11, 70)
+    assert axis.seen_span(axis.touching(69, 70)) == (11, 70)
 
 
 @pytest.mark.parametrize(

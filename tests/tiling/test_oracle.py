@@ -84,13 +84,13 @@ def oracle(image, grid, network):
 
 
 def blend(image, grid, network, *, boxes, seed=0):
-    """Blend chunk by chunk, chunks and windows in random order, each chunk seeing nothing but its own read box."""
+    """Blend chunk by chunk, chunks and windows in random order, each chunk seeing nothing but what its windows see."""
     rng = np.random.default_rng(seed)
     out = np.zeros((2, *image.shape), np.uint32)
     for i in rng.permutation(len(boxes)):
         box = boxes[i]
         acc = np.zeros((2, *box.shape), np.uint32)
-        read = grid.read_box(box)
+        read = seen_box(grid, box)
         pixels = image[read.within(grid_box(grid))].copy()
         windows = grid.windows(box)
         for k in rng.permutation(len(windows)):
@@ -101,6 +101,13 @@ def blend(image, grid, network, *, boxes, seed=0):
             accumulate(acc, box, probs=probs, window=window, weights=grid.weights(window))
         out[:, *box.within(grid_box(grid))] = acc
     return out
+
+
+def seen_box(grid, box):
+    """Return the pixels that the windows touching ``box`` see."""
+    rows = grid.rows.seen_span(grid.rows.touching(box.row0, box.row1))
+    cols = grid.cols.seen_span(grid.cols.touching(box.col0, box.col1))
+    return Box(rows[0], cols[0], rows[1], cols[1])
 
 
 def grid_box(grid):
@@ -206,11 +213,11 @@ def test_what_a_network_says_in_its_margin_never_matters_and_beyond_it_does():
         assert (disturbed_blend(image, grid, depth=deeper) != clean).any()
 
 
-def test_pixels_beyond_the_read_box_never_matter():
+def test_pixels_that_no_window_sees_never_matter():
     grid = WindowGrid.fit((300, 500), window=64, margin=8, ramp=16, multiple=32)
     image = picture(grid.shape)
     for _, box in chunks(grid.shape, 128):
-        read = grid.read_box(box)
+        read = seen_box(grid, box)
         spoilt = np.full(grid.shape, np.nan, np.float32)
         spoilt[read.within(grid_box(grid))] = image[read.within(grid_box(grid))]
         got = blend(spoilt, grid, context, boxes=[box])  # quantise would refuse NaN

@@ -34,13 +34,6 @@ def test_windows_are_those_that_weigh_something_on_the_box_row_by_row(height, wi
     assert grid.count == len(every)
     want = [w for w, mask in every.items() if mask[row0:row1, col0:col1].any()]
     assert list(grid.windows(Box(row0, col0, row1, col1))) == want == sorted(want)
-    read = grid.read_box(Box(row0, col0, row1, col1))
-    assert read.clip(Box(0, 0, height, width)) == read
-    for window in want:
-        rows = grid.rows.fold(np.arange(window.row0, window.row1))
-        cols = grid.cols.fold(np.arange(window.col0, window.col1))
-        assert read.row0 <= rows.min() <= rows.max() < read.row1
-        assert read.col0 <= cols.min() <= cols.max() < read.col1
 
 
 def test_weights_belong_to_their_window():
