@@ -25,7 +25,7 @@ test-faults: $(READY)
 
 test-all: lint ## lint and all tests, with many examples and a kill before every file operation
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal --hypothesis-profile nightly -m "not faults"
-	$(BIN)/python -m pytest tests/faults
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal tests/faults
 
 lint: $(READY) ## ruff, mypy, and the licences of what is installed
 	$(BIN)/ruff check .

@@ -2,12 +2,13 @@
 
 from functools import partial
 from pathlib import Path
+from signal import SIGKILL
 
 import numpy as np
 import pytest
 from conftest import write_bundle, write_tif
 
-from faults.patches import MARK, MEAN, STD, network
+from faults.patches import MARK, MEAN, STD, die_at_operation, network
 from faults.processes import Stage
 
 collect_ignore = ["preloaded.py", "slow_start.py", "stand_in.py"]  # they change the process that imports them
@@ -29,7 +30,7 @@ def write_scene(path, shape):
         for col in range(20, shape[1] - 60, 160):
             pixels[:, row : row + 40, col : col + 30] += 120
     pixels[:, 250:400, 600:700] = 0
-    pixels[:, 768, 768] = MARK
+    pixels[:, 768:769, 768:769] = MARK
     return write_tif(path, pixels, photometric="RGB", nodata=0, tiled=True, blockxsize=256, blockysize=256)
 
 
@@ -84,17 +85,21 @@ def out(tmp_path):
 
 
 def command(scene, model, out):
-    return ["buildings", scene, "-m", model, "-o", out, "--chunk-px", 512, "--progress", "json"]
+    plan = ["--chunk-px", 512, "--memory", "4GB"]  # whatever else the machine does
+    return ["buildings", scene, "-m", model, "-o", out, *plan, "--progress", "json"]
 
 
 @pytest.fixture(scope="session")
 def undisturbed(scene, model, tmp_path_factory):
     """Bytes of the outputs of an undisturbed run, by name."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    stage = Stage(folder, network)
-    run = stage.geoseg(*command(scene, model, folder / "out"))
+    return outputs_of_a_run(scene, model, tmp_path_factory.mktemp("undisturbed"), chunks=CHUNKS)
+
+
+def outputs_of_a_run(scene, model, folder, *, chunks):
+    """Return the bytes of what ``job`` makes of a scene of so many chunks, by name."""
+    run = Stage(folder, network).geoseg(*command(scene, model, folder / "out"))
     assert run.exit_code() == 0, run.log
-    assert run.chunks_run == CHUNKS
+    assert run.chunks_run == chunks
     return outputs(folder / "out")
 
 
@@ -106,6 +111,45 @@ def outputs(out):
 def parts(out):
     """Return the parts that a job has committed."""
     return sorted((out / ".job" / "parts").glob("*/*.tif"))
+
+
+def assert_nothing_false_is_visible(out, undisturbed):
+    """Without run.json the folder is no finished run; what else is shown is whole."""
+    found = outputs(out) if out.exists() else {}
+    assert all(found[name] == undisturbed[name] for name in found)
+    if (out / "run.json").exists():
+        assert sorted(found) == sorted(undisturbed)
+
+
+@pytest.fixture
+def operations(stage, job, same, tmp_path, out):
+    """The file operations of a run in its folder, in their order: an audit event of Python and a path, a line each."""
+    same(stage.geoseg(*job, patches=[partial(die_at_operation, -1, out, tmp_path / "operations")]))
+    lines = (tmp_path / "operations").read_text().splitlines()
+    assert len(lines) > 100
+    return lines
+
+
+@pytest.fixture
+def same_after_kills(stage, job, same, undisturbed, operations, out):
+    """Assert that a run that is killed before its N-th file operation ends in the same bytes, for each N asked."""
+
+    def check(numbers):
+        killed = 0
+        for number in numbers:
+            for path in out.iterdir():
+                path.unlink()
+            run = stage.geoseg(*job, patches=[partial(die_at_operation, number, out)])
+            if run.exit_code() == 0 and number > 0.9 * len(operations):  # threads: a run may end a few earlier
+                same(run)
+                continue
+            assert run.exit_code() == -SIGKILL, run.log
+            killed += 1
+            assert_nothing_false_is_visible(out, undisturbed)
+            same(stage.geoseg(*job, *(["--overwrite"] if (out / "run.json").exists() else [])))
+        assert killed > 0.8 * len(numbers)
+
+    return check
 
 
 @pytest.fixture

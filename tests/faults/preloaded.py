@@ -20,4 +20,4 @@ network()
 with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
     place = Path(folder)
     run = [write_scene(place / "scene.tif", (800, 800)), "-m", stand_in_bundle(place / "stand-in"), "-o", place / "out"]
-    assert main(["buildings", *map(str, run), "--engine", "sync", "--device", "cpu", "-q"]) == 0
+    assert main(["buildings", *map(str, run), "--engine", "sync", "--device", "cpu", "--memory", "4GB", "-q"]) == 0

@@ -7,8 +7,8 @@ from signal import SIGKILL, SIGTERM
 
 import pytest
 
-from faults.conftest import CHUNKS, outputs, parts
-from faults.patches import die_at, die_at_operation
+from faults.conftest import CHUNKS, assert_nothing_false_is_visible, outputs, parts
+from faults.patches import die_at
 from faults.processes import wait_for
 
 PART, OUTPUTS = "*/parts/*/r00001_c00000.tif", "*/.job/outputs"  # the fourth part
@@ -38,14 +38,6 @@ def test_killed_at_any_phase_a_run_goes_on_with_what_is_missing(stage, job, same
     again = stage.geoseg(*job)
     same(again)
     assert (again.resumed, again.chunks_run) == (done, CHUNKS - done)
-
-
-def assert_nothing_false_is_visible(out, undisturbed):
-    """Without run.json the folder is no finished run; what else is shown is whole."""
-    found = outputs(out) if out.exists() else {}
-    assert all(found[name] == undisturbed[name] for name in found)
-    if (out / "run.json").exists():
-        assert sorted(found) == sorted(undisturbed)
 
 
 @pytest.mark.parametrize(
@@ -99,27 +91,12 @@ def kind_of_operation(line):
     return event, "hidden" if name.startswith(".") and name != ".job" else Path(name).suffix
 
 
-@pytest.mark.parametrize("every", [False, pytest.param(True, marks=pytest.mark.nightly)], ids=["one a kind", "every"])
-def test_killed_before_any_file_operation_a_run_ends_in_the_same_bytes(
-    stage, job, same, undisturbed, tmp_path, out, every
-):
-    counted = stage.geoseg(*job, patches=[partial(die_at_operation, -1, out, tmp_path / "operations")])
-    same(counted)
-    lines = (tmp_path / "operations").read_text().splitlines()
-    changing = [(n, line) for n, line in enumerate(lines) if not line.startswith("open ")]  # an open changes no name
+def test_killed_before_one_file_operation_of_each_kind_a_run_ends_in_the_same_bytes(operations, same_after_kills):
+    changing = [
+        (n, line) for n, line in enumerate(operations) if not line.startswith("open ")
+    ]  # an open changes no name
     first = {kind_of_operation(line): number for number, line in reversed(changing)}
-    assert len(lines) > 100
-    for number in range(len(lines)) if every else sorted(first.values()):
-        for path in out.iterdir():
-            path.unlink()
-        killed = stage.geoseg(*job, patches=[partial(die_at_operation, number, out)])
-        if killed.exit_code() == 0 and number > 0.9 * len(lines):  # threads: a run may end a few operations earlier
-            same(killed)
-            continue
-        assert killed.exit_code() == -SIGKILL
-        assert_nothing_false_is_visible(out, undisturbed)
-        again = stage.geoseg(*job, *(["--overwrite"] if (out / "run.json").exists() else []))
-        same(again)
+    same_after_kills(sorted(first.values()))
 
 
 def test_terminated_a_run_says_try_again_and_goes_on(slow_stage, job, same, out):
