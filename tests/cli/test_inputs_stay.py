@@ -1,0 +1,31 @@
+"""What a verb reads it never writes, and it says so before it looks at anything: --overwrite replaces other files."""
+
+import pytest
+import yaml
+
+from geoseg.cli import main
+
+TRAINING = {
+    "job": "train", "name": "t", "data_folder": ".", "out": "m", "data": [{"scene": "s.tif", "labels": "doubts.gpkg"}],
+    "target": {"kind": "buildings", "border_m": 0.5}, "bands": "red,green,blue", "gsd_m": 0.5,
+    "arch": {"name": "compact-unet", "options": {"widths": [8, 8]}},
+    "split": {"validation": {"side": "west", "share": 0.3}, "buffer_px": 8}, "schedule": {"epochs": 1},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        ("prompt s.tif p.gpkg -m b --refine objects.gpkg", "objects.gpkg"),
+        ("prompt s.tif --everything -m b --within objects.gpkg", "objects.gpkg"),
+        ("check-labels train.yaml", "doubts.gpkg"),
+    ],
+)
+def test_an_input_that_is_called_like_an_output_stays(tmp_path, monkeypatch, capsys, command, name):
+    monkeypatch.chdir(tmp_path)
+    for file in ("s.tif", "p.gpkg", name):
+        (tmp_path / file).write_text("mine")
+    (tmp_path / "train.yaml").write_text(yaml.safe_dump(TRAINING))
+    assert main([*command.split(), "-o", ".", "--overwrite"]) == 5
+    assert f"{name}: is read by this run, so it is not written" in capsys.readouterr().err
+    assert (tmp_path / name).read_text() == "mine"
