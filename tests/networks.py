@@ -4,11 +4,12 @@ QUERIES = {
     "width": 24, "depths": [2, 2, 2, 2], "heads": [1, 2, 4, 8], "hidden": 32, "feedforward": 64,
     "encoder_layers": 1, "decoder_layers": 3, "attention_heads": 4, "queries": 20,
 }  # fmt: skip
+MOBILE = "timm-mobilenetv3_small_minimal_100"
 DECODER = {"decoder_channels": [32, 24, 16, 12, 8]}
 TINY = {
     "compact-unet": {"widths": [8, 16, 24]},
     "plain-unet": {"widths": [8, 16, 24]},
-    "unet": {"encoder_name": "resnet18", **DECODER},
+    "unet": {"encoder_name": MOBILE, "decoder_channels": [16, 16, 8, 8, 8]},
     "unet++": {"encoder_name": "resnet18", **DECODER},
     "attention-unet": {"encoder_name": "resnet18", **DECODER},
     "transunet": {"encoder_name": "resnet18", "blocks": 1, **DECODER},
@@ -17,8 +18,8 @@ TINY = {
     "fcn-8s": {"encoder_name": "vgg11_bn"},
     "fcn-resnet": {},
     "deeplabv3": {"encoder_name": "resnet18", "decoder_channels": 32},
-    "deeplabv3+": {"encoder_name": "resnet18", "decoder_channels": 32},
-    "segformer": {"encoder_name": "mit_b0", "decoder_segmentation_channels": 64},
+    "deeplabv3+": {"encoder_name": MOBILE, "decoder_channels": 16},
+    "segformer": {"encoder_name": "mit_b0", "decoder_segmentation_channels": 32},
     "hf-segformer": {"widths": [16, 32, 40, 64], "depths": [1, 1, 1, 1], "heads": [1, 2, 5, 8], "decoder_width": 32},
     "fpn": {"encoder_name": "resnet18", "decoder_pyramid_channels": 64, "decoder_segmentation_channels": 32},
     "pspnet": {"encoder_name": "resnet18", "psp_out_channels": 64},
@@ -47,7 +48,7 @@ TINY = {
         "layers": 2,
         "mask_channels": 16,
     },
-    "mask2former": QUERIES,
+    "mask2former": {**QUERIES, "decoder_layers": 2, "queries": 10},
     "mask2former-objects": QUERIES,
     "rf-detr-seg": {
         "image_px": 192,

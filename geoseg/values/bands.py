@@ -1,5 +1,6 @@
 """Band and BandSet: what a channel measures, so that bands are matched by identity and wavelength, never by index."""
 
+import difflib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -127,8 +128,29 @@ def _of_sensor(name: str, sensor: str) -> Band:
         off = {abs(one.wavelength_nm - COMMON[common]): one for one in table.values() if one.wavelength_nm is not None}
         found = [off[least] for least in sorted(off) if least < reach_nm(COMMON[common])]
     if not found:
-        raise ConfigError(f"sensor {sensor!r} has no band {name!r}; it has {', '.join(table)}")
+        meant = "".join(f"did you mean {near}? " for near in _nearly(name, table))
+        raise ConfigError(f"sensor {sensor!r} has no band {name!r}; {meant}it has {', '.join(table)}")
     return Band(found[0].name, found[0].wavelength_nm)
+
+
+def _is_known(name: str) -> bool:
+    """Whether a name says what a band measures: a common one, a sensor's, or a wavelength."""
+    bare = name.partition("@")[0]
+    return _common(bare) in COMMON or wavelength_in(bare) is not None or bool(_called(bare))
+
+
+def _nearly(name: str, others: Iterable[str]) -> list[str]:
+    """Return the one that a mistyped name means, in a list; names that differ by their numbers alone are two bands."""
+    letters = re.sub(r"\d", "", name)
+    return difflib.get_close_matches(name, [one for one in others if re.sub(r"\d", "", one) != letters], n=1)
+
+
+def _refuse_mistyped(missing: str, left: Iterable[str], where: str) -> None:
+    """Raise ConfigError where a missing band's name is nearly one of those left, and one of both is nobody's."""
+    for near in _nearly(missing, left):
+        if not (_is_known(missing) and _is_known(near)):
+            unknown, meant = (near, missing) if _is_known(missing) else (missing, near)
+            raise ConfigError(f"{where}: unknown band {unknown!r}; did you mean {meant}?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +194,8 @@ class BandSet:
         """Return, for each wanted band, the position of the band here that measures the same.
 
         By name first, then by the nearest wavelength within ``reach_nm`` (Sentinel-2 B08 serves a model trained on
-        NAIP's near infrared); never by position. Raises InputError that names what is missing.
+        NAIP's near infrared); never by position. Raises InputError that names what is missing, ConfigError where a
+        name that no sensor has is nearly one that is missing: as it was meant, or mistyped itself.
         """
         found: list[int] = []
         missing: list[str] = []
@@ -182,6 +205,8 @@ class BandSet:
                 missing.append(band.name)
             else:
                 found.append(match)
+        for name in missing:
+            _refuse_mistyped(name, [one for i, one in enumerate(self.names) if i not in found], where)
         if missing:
             raise InputError(
                 f"{where}: band {', '.join(missing)} not found among {', '.join(self.names)}. "

@@ -110,6 +110,28 @@ def test_red_edge_is_no_red_and_a_band_is_never_taken_by_position():
     assert reach_nm(842) == 60
 
 
+@pytest.mark.parametrize(
+    ("held", "wanted", "words"),
+    [
+        ("red,gren,blue", "red,green,blue", "unknown band 'gren'; did you mean green?"),  # --bands, or a file
+        ("red,green,blue", "rde,green", "unknown band 'rde'; did you mean red?"),  # a config
+        ("red@1,gren@2", "red@1,green@2", "unknown band 'gren@2'; did you mean green@2?"),
+        ("height1,red", "height2,red", None),  # two bands, not a slip
+        ("swir22,nir", "swir16,nir", None),
+        ("nir2,red", "nir,red", None),  # WorldView's
+    ],
+)
+def test_a_mistyped_band_is_told_from_one_that_is_lacking(held, wanted, words):
+    with pytest.raises(ConfigError if words else InputError) as caught:
+        BandSet.parse(held).indices_of(BandSet.parse(wanted), where="a.tif")
+    assert str(caught.value).startswith(f"a.tif: {words}" if words else "a.tif: band ")
+
+
+def test_a_mistyped_band_of_a_sensor_names_the_one_that_is_meant():
+    with pytest.raises(ConfigError, match=r"no band 'BO3'; did you mean B03\? it has B01, "):
+        resolve_band("BO3", sensor="sentinel-2")
+
+
 def test_two_wanted_bands_never_share_one():
     with pytest.raises(InputError, match="match one band"):
         BandSet.parse("R,G,B,N", sensor="naip").indices_of(BandSet.parse("nir,nir08"))
