@@ -1,7 +1,8 @@
-"""Store calibration windows beside the bundles that come with geoseg, cut from the demo's scenes.
+"""Store calibration windows and border profiles beside the bundles that come with geoseg, from the demo's scenes.
 
 usage: python scripts/calibration_windows.py [FOLDER]    (default: geoseg/models/bundled, replaced)
-``spectral`` gets none: no scene that comes with geoseg has its bands.
+``spectral`` gets no windows: no scene that comes with geoseg has its bands. Its profile is measured on noise, which
+serves as well as any values where each pixel is judged alone. The others keep the profiles that their trainings wrote.
 """
 
 import sys
@@ -10,7 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from geoseg.jobs.calibration import windows_of
+from geoseg.jobs.calibration import MOST_OF_BORDER, windows_of
+from geoseg.models import border
 from geoseg.models.bundle import load_model
 from geoseg.models.calibration import store
 from geoseg.scenes.open import open_scene
@@ -38,6 +40,24 @@ def write(folder: Path, name: str) -> None:
     print(name, *store(folder / name, squares, bundle.spec))
 
 
+def write_border(folder: Path, name: str) -> None:
+    """Write the border profile of one bundle under ``folder``."""
+    bundle = load_model(name)
+    side, bands = bundle.spec.window_px, len(bundle.spec.bands)
+    if name in SCENES:
+        windows = windows_of(open_scene(PACKAGE / "demo" / SCENES[name]), bundle, most=MOST_OF_BORDER)
+    else:
+        windows = np.random.default_rng(0).random((MOST_OF_BORDER, bands, side, side), np.float32) / 2
+    profile = border.measure(bundle, windows)
+    if profile is not None:
+        (folder / name).mkdir(exist_ok=True)
+        border.store(folder / name, profile)
+        print(name, profile.in_words())
+
+
 if __name__ == "__main__":
+    target = Path(sys.argv[1]) if len(sys.argv) > 1 else PACKAGE / "models" / "bundled"
     for name in SCENES:
-        write(Path(sys.argv[1]) if len(sys.argv) > 1 else PACKAGE / "models" / "bundled", name)
+        write(target, name)
+    for name in ("buildings-banepa", "spectral"):
+        write_border(target, name)

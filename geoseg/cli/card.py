@@ -34,6 +34,7 @@ def card(bundle: "ModelBundle") -> dict[str, Any]:
             "multiple_px": spec.multiple_px, "tta": spec.tta,
         },
         "border": None if (profile := stored(Path(bundle.path))) is None else profile.in_words(),
+        "border_choice": None if profile is None else _choice(profile.kept(spec.margin_px), spec.margin_px),
         "outputs": [
             {"name": group.name, "activation": group.activation, "channels": [c.name for c in group.channels],
              "unit": group.unit} for group in spec.outputs
@@ -51,6 +52,12 @@ def card(bundle: "ModelBundle") -> dict[str, Any]:
             spec, "scenes", "manifest", "encoder", "stem", "kept_epoch", "validation_iou", "precision", "checkpoint"
         ),
     }  # fmt: skip
+
+
+def _choice(share: float, margin_px: int) -> str:
+    """Return what a bundle's margin leaves of the border that its profile shows."""
+    left = f"{share:.1%}".replace("%", " %")
+    return f"a margin of {margin_px} px is left out of every window; of the rest at most {left} differ"
 
 
 def _kept(spec: "ModelSpec", *keys: str) -> dict[str, Any]:
@@ -122,6 +129,8 @@ def _rows(known: dict[str, Any]) -> Iterator[tuple[str, str]]:
         f"steps of {windows['multiple_px']} px; views: {windows['tta']}",
     )
     yield "border", known["border"] or "not measured"
+    if known["border_choice"]:
+        yield "", known["border_choice"]
     for group in known["outputs"]:
         channels = f"{', '.join(group['channels'])} {group['unit']}".strip()
         yield "answers", f"{group['name']}, {group['activation']}: {channels}"

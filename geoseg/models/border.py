@@ -44,6 +44,14 @@ class BorderProfile:
         rings = ", ".join(f"{low} to {high} px {share:.1%}".replace("%", " %") for low, high, share in self.rings)
         return f"{rings} of labels differ from those of windows of {self.within_px} px around"
 
+    def kept(self, margin_px: int) -> float:
+        """Return the largest share of the rings that a margin leaves, or cuts: what a map may still show.
+
+        >>> BorderProfile(128, 256, 4, ((0, 4, 0.031), (4, 8, 0.002))).kept(4)
+        0.002
+        """
+        return max((share for _, high, share in self.rings if high > margin_px), default=0.0)
+
 
 def measure(bundle: ModelBundle, windows: NDArray[np.float32]) -> BorderProfile | None:
     """Compare windows (N, C, h, w) of the bundle's own size with their middles; None where it cannot be said.

@@ -29,7 +29,7 @@ from geoseg.untrusted.text import one_line
 
 # The heap in pieces takes more than what was measured of one call alone, as in ``backends.torch``.
 HEAP_SHARE = 1.5
-ERRORS_ALONE = 3  # of what ONNX Runtime logs
+FATAL = 4  # of what ONNX Runtime logs: errors are raised, and told once
 
 
 devices, one_thread_per_network = cpu_alone, one_thread  # see ``Library``
@@ -91,7 +91,7 @@ def open_session(content: bytes, where: str, *, arena: bool = True) -> onnxrunti
     if arena:
         _share_arena()
         options.add_session_config_entry("session.use_env_allocators", "1")
-    options.log_severity_level = ERRORS_ALONE
+    options.log_severity_level = FATAL
     try:
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's own errors share no other base

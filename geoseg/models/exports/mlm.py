@@ -21,6 +21,7 @@ BUNDLE_KEY = "geoseg:bundle"
 ITEM_FILE, MODEL_FILE = "item.json", "model.onnx"
 EARTH = [-180.0, -90.0, 180.0, 90.0]
 TITLES = {"mlm:model": "the network, for normalised windows", "mlm:weights": "the file of geoseg's bundle"}
+NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_.\-\s]+[a-zA-Z0-9]")  # of a model
 NOT_IN_NAMES = re.compile(r"[^0-9A-Za-z_-]")  # of classes; titles may hold all
 MULTIHASH = "1220"  # before a sha256: its code and length, as file:checksum asks
 
@@ -83,7 +84,7 @@ def _properties(bundle: ModelBundle, fed: str, answer: str) -> dict[str, Any]:
         **told,
         **({} if spec.gsd_m is None else {"gsd": spec.gsd_m}),
         "bands": _bands(spec),
-        "mlm:name": spec.name,
+        "mlm:name": _name(spec.name),
         "mlm:architecture": spec.arch.name,
         "mlm:tasks": ["semantic-segmentation"],
         "mlm:framework": "ONNX",
@@ -93,6 +94,18 @@ def _properties(bundle: ModelBundle, fed: str, answer: str) -> dict[str, Any]:
         "mlm:output": [{"name": answer, **_output(spec)}],
         BUNDLE_KEY: json.loads(spec.model_dump_json()),
     }
+
+
+def _name(own: str) -> str:
+    """Return a model's name as the standard allows it; its own stands in the description.
+
+    >>> _name("land-cover"), _name("Dächer 2026"), _name("1")
+    ('land-cover', 'D_cher_2026', 'model-1')
+    """
+    if NAME.fullmatch(own):
+        return own
+    plain = NOT_IN_NAMES.sub("_", own).strip("_-") or "of-geoseg"
+    return plain if NAME.fullmatch(plain) else f"model-{plain}"
 
 
 def _bands(spec: ModelSpec) -> list[dict[str, Any]]:

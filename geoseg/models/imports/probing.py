@@ -83,7 +83,7 @@ def examine(path: Path, bands: int, options: ImportOptions, usual_px: int) -> Ex
     )  # fmt: skip
     call = _caller(open_session(model.SerializeToString(), where, arena=False), draft)
     seen = _noise(bands, window_px + STEPS[-1], options)
-    said = _tried(call, seen, window_px, where)
+    said = _tried(call, seen, window_px, where, dynamic="" if fixed else own.axes)
     channels, scale = _shape(said, window_px, where)
     draft = replace(draft, rank=said.ndim + 1, channels=channels, scale=scale)
     answers = options.answers or _answers(own, said, where)
@@ -184,8 +184,11 @@ def _noise(bands: int, side: int, options: ImportOptions) -> NDArray[np.float32]
     return np.ascontiguousarray(pixels, np.float32)
 
 
-def _tried(call: Call, seen: NDArray[np.float32], window_px: int, where: str) -> NDArray[np.float32]:
-    """Return the answer to a window; raises ConfigError with the nearest that are answered, where there are such."""
+def _tried(call: Call, seen: NDArray[np.float32], window_px: int, where: str, *, dynamic: str) -> NDArray[np.float32]:
+    """Return the answer to a window; raises ConfigError with the nearest that are answered, where there are such.
+
+    dynamic: the axes of an input of no fixed size, for the ModelError where neither is answered.
+    """
     failed: ModelError | None = None
     try:
         said = call(seen[:, :window_px, :window_px])
@@ -198,7 +201,10 @@ def _tried(call: Call, seen: NDArray[np.float32], window_px: int, where: str) ->
                 told = " and ".join(map(str, near))
                 raise ConfigError(f"{where}: takes no windows of {window_px} px; the nearest are {told}") from failed
     if failed is not None:
-        raise ModelError(f"{where}: {failed}") from failed
+        axes = (
+            f"its dynamic axes ({dynamic}) are of no size that was tried; --window-px may name one: " if dynamic else ""
+        )
+        raise ModelError(f"{where}: {axes}{failed}") from failed
     if said.ndim not in (2, 3):
         raise ModelError(f"{where}: answers {said.ndim + 1} axes; a map has windows, channels, rows, columns")
     return said

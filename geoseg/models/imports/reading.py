@@ -32,6 +32,8 @@ class Signature:
     """Of the input: one of ``onnx.TensorProto``."""
     dims: tuple[int | None, ...]
     """Of the input; None: dynamic."""
+    axes: str
+    """The same as the file has them, with the names of dynamic ones."""
     last: str
     """The operator that makes the output, those that only move values passed over."""
 
@@ -82,7 +84,14 @@ def signature(model: "ModelProto", where: str, *, output: str | None) -> Signatu
             f"{where}: its input {shown(inputs[0].name)} has {len(dims)} axes ({_axes(inputs[0])}); an image has 4: "
             f"windows, bands, rows, columns"
         )
-    return Signature(input=inputs[0].name, output=name, dtype=tensor.elem_type, dims=dims, last=_maker(model, name))
+    return Signature(
+        input=inputs[0].name,
+        output=name,
+        dtype=tensor.elem_type,
+        dims=dims,
+        axes=_axes(inputs[0]),
+        last=_maker(model, name),
+    )
 
 
 def layout_of(found: Signature, where: str, *, bands: int, asked: Layout | None) -> tuple[Layout, bool]:

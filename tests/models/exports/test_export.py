@@ -149,6 +149,13 @@ def test_an_item_names_classes_as_the_standard_asks(tiny):
     assert [one["title"] for one in told] == names
 
 
+@pytest.mark.parametrize("name", ["land-cover", "Dächer 2026", "1", "ä"])
+def test_an_item_names_the_model_as_the_standard_asks(tiny, name):
+    card = item_of(replace(tiny, spec=tiny.spec.model_copy(update={"name": name})), b"", b"", names=("a", "b"))
+    assert violations(card) == []
+    assert card["properties"]["geoseg:bundle"]["name"] == name
+
+
 def test_the_network_of_a_damaged_item_is_refused(tiny, windows, tmp_path):
     export_model(tiny, tmp_path, ExportOptions(to="mlm"), windows)
     (tmp_path / "model.onnx").write_bytes(b"another")
@@ -168,6 +175,13 @@ def test_deepness_reads_its_keys_and_is_fed_bytes_over_255(tiny, windows, tmp_pa
         128,
     )
     assert (told["tiles_overlap"], told["seg_thresh"], model.ir_version) == (50, 0.5, 8)
+    # As its reader takes them: numbers by int() and float(), ids that count from 0, no means that it would apply again,
+    # one 4-D input whose sides are the tile's, one output of two channels or more (one would be read as a sigmoid).
+    assert all(isinstance(told[key], int) for key in ("tile_size", "tiles_overlap", "seg_small_segment"))
+    assert [int(key) for key in told["class_names"]] == [0, 1]
+    assert "standardization_mean" not in told
+    shapes = [[d.dim_value for d in v.type.tensor_type.shape.dim] for v in (*model.graph.input, *model.graph.output)]
+    assert shapes == [[1, 3, 128, 128], [1, 2, 128, 128]]
     run, _ = by_onnxruntime(model.SerializeToString())
     pixels = np.random.default_rng(0).integers(1, 255, (1, 3, 128, 128)).astype(np.float32)
     pixels[..., :40] = 0  # no data: as the mean

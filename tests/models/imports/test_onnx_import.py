@@ -177,9 +177,20 @@ def class_numbers() -> onnx.ModelProto:
     return model
 
 
+def of_one_size() -> onnx.ModelProto:
+    """Axes said to be dynamic, and a Reshape that takes 7 x 7 px alone."""
+    model = tiny_net(names=("rows", "cols"))
+    model.graph.node.append(helper.make_node("Reshape", [model.graph.output[0].name, "size"], ["seven"]))
+    model.graph.initializer.append(helper.make_tensor("size", TensorProto.INT64, [4], [1, -1, 7, 7]))
+    del model.graph.output[:]
+    model.graph.output.append(helper.make_tensor_value_info("seven", TensorProto.FLOAT, None))
+    return model
+
+
 @pytest.mark.parametrize(
     ("model", "told"),
     [
+        (of_one_size, r"its dynamic axes \(1, 3, rows, cols\) are of no size that was tried; --window-px may name one"),
         (two_inputs, r"takes 2 inputs \(image, mask\)"),
         (flat, r"its input 'image' has 2 axes \(1, 3\)"),
         (class_numbers, "answers class numbers, not how likely each is"),
