@@ -1,9 +1,9 @@
 """Peak memory of runs that tell objects apart, beside what their plans say, on scenes of several sizes.
 
-    .venv/bin/python benchmarks/object_memory.py --sizes 3000 12000
+    .venv/bin/python benchmarks/object_memory.py --sizes 3000 12000 --task objects --task panoptic
 
-The detector is never wrong about squares of 12 px, one on 196 pixels: about as many as a plan allows for. Each run is a
-process of its own.
+The network is never wrong about squares of 12 px, one on 196 pixels: about as many as a plan allows for. As objects it
+is a detector, as panoptic it answers classes, centres and offsets. Each run is a process of its own.
 """
 
 import argparse
@@ -20,10 +20,18 @@ from affine import Affine
 from rasterio.crs import CRS
 from rasterio.windows import Window
 
+from geoseg.models.architectures import build_network
+from geoseg.models.bundle import save_model
 from geoseg.models.detecting import Detecting
-from geoseg.selftest.oracle import THINGS, write_detector
+from geoseg.models.grouping import Grouping
+from geoseg.models.outputs import VECTOR, Channel, Output
+from geoseg.models.spec import Architecture, ModelSpec, Normalisation
+from geoseg.selftest.oracle import CLASSES, THINGS, write_detector
+from geoseg.values.bands import Band
 
 PITCH, SIDE, STRIP = 14, 12, 1400
+RANGE_PX, ZERO, PER_LOGIT = 32, 128, 16  # of offsets; bytes of a logit
+STAGES = {"objects": ("merge", "paint", "number", "outline"), "panoptic": ("group", "number", "outline")}
 RUN = """
 import json, sys
 from geoseg import RunOptions, predict
@@ -31,7 +39,7 @@ scene, model, out, chunk = sys.argv[1:]
 done = predict(scene, model, out, options=RunOptions(chunk_px=int(chunk), lanes=2)).run
 print(json.dumps({"peak": done["run"]["peak_memory_bytes"], "planned": done["plan"]["peak_memory_bytes"],
                   "stages": done["plan"]["memory_bytes"], "seconds": done["run"]["seconds"],
-                  "count": done["instances"]["count"], "full": done["instances"]["windows_at_limit"]}))
+                  "count": done["instances"]["count"]}))
 """
 
 
@@ -39,41 +47,83 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="+", default=[3000, 12000])
     parser.add_argument("--chunk-px", type=int, default=1024)
+    parser.add_argument("--task", action="append", choices=STAGES)
     arguments = parser.parse_args()
     print(machine.describe())
-    for size in arguments.sizes:
+    for task, size in ((task, size) for task in arguments.task or STAGES for size in arguments.sizes):
         with tempfile.TemporaryDirectory() as scratch:
             scene, model = Path(scratch) / "scene.tif", Path(scratch) / "m"
-            write_scene(scene, size)
-            write_detector(
-                model, Detecting(things=THINGS, per_window=2000, min_px=1), window_px=256, margin_px=16, ramp_px=0
-            )
+            if task == "objects":
+                write_scene(scene, size, numbers(size))
+                rules = Detecting(things=THINGS, per_window=2000, min_px=1)
+                write_detector(model, rules, window_px=256, margin_px=16, ramp_px=0)
+            else:
+                write_scene(scene, size, answers(size))
+                write_panoptic(model)
             command = [sys.executable, "-c", RUN, scene, model, Path(scratch) / "out", str(arguments.chunk_px)]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:
                 sys.exit(done.stderr)
             found = json.loads(done.stdout)
-            stages = ", ".join(f"{k} {found['stages'][k] / 1e6:.0f}" for k in ("merge", "paint", "number", "outline"))
+            stages = ", ".join(f"{k} {found['stages'][k] / 1e6:.0f}" for k in STAGES[task])
             print(
-                f"{size} x {size} px, {found['count']} objects, {found['full']} windows at the limit: peak "
-                f"{found['peak'] / 1e6:.0f} MB, planned {found['planned'] / 1e6:.0f} MB (stages: {stages}), "
-                f"{found['seconds']:.0f} s",
+                f"{task}, {size} x {size} px, {found['count']} objects: peak {found['peak'] / 1e6:.0f} MB, "
+                f"planned {found['planned'] / 1e6:.0f} MB (stages: {stages}), {found['seconds']:.0f} s",
                 flush=True,
             )
 
 
-def write_scene(path: Path, size: int) -> None:
-    """Write numbered squares in strips; numbers begin anew in each, which are far apart."""
-    profile = {"driver": "GTiff", "count": 1, "dtype": "uint16", "height": size, "width": size, "compress": "deflate"}
+def numbers(size: int) -> np.ndarray:
+    """Return a strip of numbered squares (1, STRIP, size); numbers begin anew after STRIP rows or columns."""
+    rows, cols = np.arange(STRIP)[:, None], np.arange(size)
+    number = 1 + (rows // PITCH) * (STRIP // PITCH) + cols // PITCH % (STRIP // PITCH)
+    return np.where((rows % PITCH < SIDE) & (cols % PITCH < SIDE), number, 0).astype(np.uint16)[None]
+
+
+def answers(size: int) -> np.ndarray:
+    """Return what a network says of a strip of squares (5, STRIP, size): two classes, centre, and offsets, as bytes."""
+    rows, cols = np.mgrid[:PITCH, :PITCH]
+    inside, middle = (rows < SIDE) & (cols < SIDE), SIDE // 2
+    far = (rows - middle) ** 2 + (cols - middle) ** 2
+    thing, centre = np.where(inside, 6, -6), np.where(inside, 6 - far / 8, -7)
+    share = ((np.stack([middle - rows, middle - cols])) / RANGE_PX + 1) / 2
+    logits = np.stack([-thing, thing, centre, *np.log(share / (1 - share))])
+    block = np.clip(np.rint(logits * PER_LOGIT + ZERO), 1, 255).astype(np.uint8)
+    return np.tile(block, (1, STRIP // PITCH, -(-size // PITCH)))[..., :size]
+
+
+def write_panoptic(folder: Path) -> None:
+    """Write the bundle whose bands are its answers."""
+    outputs = (
+        Output(channels=tuple(Channel(name=c.name, class_id=c.id) for c in CLASSES[:2])),
+        Output(name="centre", activation="sigmoid", bits=16, channels=(Channel(name="centre"),)),
+        Output(name="offset", activation="signed", channels=tuple(Channel(name=n) for n in VECTOR), range_px=RANGE_PX),
+    )
+    spec = ModelSpec(
+        name="answers",
+        task="panoptic",
+        arch=Architecture(name="probe-bands"),
+        bands=tuple(Band(f"b{i}") for i in range(1, 6)),
+        gsd_m=None,
+        normalisation=Normalisation(mean=(float(ZERO),) * 5, std=(float(PER_LOGIT),) * 5),
+        window_px=256,
+        margin_px=0,
+        ramp_px=64,
+        outputs=outputs,
+        classes=CLASSES[:2],
+        grouping=Grouping(things=(CLASSES[1].name,), peak_px=3, reach_px=4, min_px=12),
+    )
+    save_model(folder, build_network(spec.arch, in_channels=5, out_channels=5), spec=spec)
+
+
+def write_scene(path: Path, size: int, strip: np.ndarray) -> None:
+    """Write a square scene of one strip (bands, STRIP, size) again and again."""
+    profile = {"driver": "GTiff", "count": len(strip), "dtype": strip.dtype, "height": size, "width": size}
     place = {"crs": CRS.from_epsg(32645), "transform": Affine(0.5, 0, 3e5, 0, -0.5, 3e6)}
-    rows, cols = np.arange(STRIP), np.arange(size)
-    number = 1 + (rows[:, None] // PITCH) * (STRIP // PITCH) + cols // PITCH % (STRIP // PITCH)
-    inside = (rows[:, None] % PITCH < SIDE) & (cols % PITCH < SIDE)
-    ids = np.where(inside, number, 0).astype(np.uint16)
-    with rasterio.open(path, "w", **profile, **place, tiled=True) as dst:
+    with rasterio.open(path, "w", **profile, **place, tiled=True, compress="deflate") as dst:
         for row in range(0, size, STRIP):
-            own = ids[: min(STRIP, size - row)]
-            dst.write(own, 1, window=Window(0, row, size, len(own)))
+            own = strip[:, : min(STRIP, size - row)]
+            dst.write(own, window=Window(0, row, size, own.shape[1]))
 
 
 if __name__ == "__main__":

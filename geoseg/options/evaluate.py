@@ -35,6 +35,9 @@ class EvaluateOptions(Checked):
     zones: Annotated[str | None, Option("Polygons in each of which objects are counted.", metavar="FILE[:LAYER]")] = (
         None
     )
+    min_area_m2: Annotated[
+        float, Option("Smaller objects are left out, of the prediction and of the truth.", limit=at_least(0))
+    ] = 0.0
     tolerance_m: Annotated[float, Option("How far apart boundaries may be and still agree.", limit=above(0))] = 1.0
 
 

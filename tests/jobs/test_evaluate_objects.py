@@ -56,3 +56,17 @@ def test_objects_are_scored_class_by_class_and_counted_by_zone(case):
     assert (zones["zones"], zones["predicted"] - zones["true"]) == (2, 0)
     assert zones["predicted"] == run.run["instances"]["count"]
     assert (zones["mean_error"], zones["mean_absolute_error"]) == (0, 1)
+
+
+def test_objects_of_less_ground_are_left_out_on_both_sides(case):
+    run, folder, _ = case
+    areas = run.objects()["area_m2"]
+    least = float(areas.median())
+    options = EvaluateOptions(min_area_m2=least)
+    scores = evaluate_files(run.folder, folder / "truth.gpkg", options, files=Files()).scores.as_json()
+    box, disc = scores["instances"]["classes"]
+    predicted = sum(one["found"] + one["invented"] for one in (box, disc))
+    assert predicted == (areas >= least).sum()
+    assert 10 < predicted < len(areas)
+    assert box["missed"] <= 1
+    assert disc["invented"] <= 1

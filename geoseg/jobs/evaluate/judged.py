@@ -122,7 +122,11 @@ def judge(prediction: str | Path, truth: str | Path, options: EvaluateOptions) -
         if whole:
             column = class_column(right, ground.polygons(right.polygons), classes)
         of_truth = Objects.on(right.polygons, ground, known, column=column, ids=ids, whole=whole)
-        objects = of_truth, Objects.on(found.polygons, ground, known, column=found.column, ids=ids, whole=whole)
+        said = Objects.on(found.polygons, ground, known, column=found.column, ids=ids, whole=whole)
+        least_m2 = options.min_area_m2
+        objects = of_truth.from_area(least_m2, ground.grid), said.from_area(least_m2, ground.grid)
+    elif options.min_area_m2:
+        raise ConfigError("min-area-m2: it is of objects, and one side has no polygons of them; leave it out")
     zones = None
     if options.zones is not None:
         if objects is None:

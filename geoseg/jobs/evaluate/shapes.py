@@ -12,7 +12,8 @@ from geoseg.jobs.evaluate.ground import Ground
 from geoseg.jobs.evaluate.sides import BUILDING, Layer
 from geoseg.trust import ObjectMatch, PolygonScores, average_precision, match_objects, score_polygons
 from geoseg.trust.objects import COCO_MIN_IOUS
-from geoseg.values.grid import PLACELESS
+from geoseg.values.grid import PLACELESS, Grid
+from geoseg.vector.ground import geodesic_area_m2
 
 CONFIDENCES = ("confidence", "score")  # columns that say how sure a prediction is
 
@@ -47,6 +48,15 @@ class Objects:
         inside = (rows >= 0) & (cols >= 0) & (rows < ground.grid.height) & (cols < ground.grid.width)
         inside[inside] = judged[rows[inside], cols[inside]]
         return cls(frame[inside], np.array(classes, np.intp)[inside], whole)
+
+    def from_area(self, least_m2: float, grid: Grid) -> "Objects":
+        """Leave out those of less true ground; ``grid`` says what CRS they are in, and whether it has a place."""
+        if not least_m2:
+            return self
+        parts, of = polygonal(np.asarray(shapely.make_valid(self.frame.geometry.values), object))
+        areas = geodesic_area_m2(parts, grid.crs) if grid.has_place else shapely.area(parts)
+        large = np.bincount(of, weights=areas, minlength=len(self.frame)) >= least_m2
+        return Objects(self.frame[large], self.ids[large], self.whole)
 
     def counts(self, zones: NDArray[np.object_], class_ids: Sequence[int]) -> NDArray[np.intp]:
         """Return how many objects of the classes each zone holds, (Z,); a point inside an object decides."""
