@@ -5,8 +5,8 @@ import json
 WINDOW = 64  # side of their windows
 
 
-def write_sam_folder(folder, family="sam2", *, seed=1):
-    """Save a promptable network for three bands and return its folder."""
+def write_sam_folder(folder, family="sam2", *, seed=1, begins=()):
+    """Save a promptable network for three bands and return its folder; parts that ``begins`` names can learn well."""
     import torch
     from transformers import Sam2Config, Sam2Model, SamConfig, SamModel
 
@@ -34,6 +34,8 @@ def write_sam_folder(folder, family="sam2", *, seed=1):
         }  # fmt: skip
         net = Sam2Model(Sam2Config(vision_config=vision, prompt_encoder_config=prompt, mask_decoder_config=decoder))
     for name, parameter in net.named_parameters():  # masks of a network as it begins are all of one value
+        if name.startswith(begins):
+            continue
         torch.nn.init.normal_(parameter, std=0.3)
         if "norm" in name and name.endswith("weight"):
             torch.nn.init.ones_(parameter)

@@ -12,25 +12,26 @@ if TYPE_CHECKING:
     from geoseg.jobs.run import Listener
     from geoseg.models.spec import ModelSpec
     from geoseg.training.loop import Epoch
-    from geoseg.training.spec import TrainSpec
+    from geoseg.training.prompted.spec import PromptSchedule
+    from geoseg.training.spec import Schedule, TrainSpec
 
 COLOURS = ("#8a8f98", "#c8422e", "#2b6cb0", "#2f855a", "#b7791f", "#6b46c1", "#0f766e", "#9d174d")
 
 
-def told(spec: "TrainSpec", listen: "Listener | None") -> "Callable[[int, int, str], None]":
+def told(plan: "Schedule | PromptSchedule", listen: "Listener | None") -> "Callable[[int, int, str], None]":
     """Return what is called after every step, and tells its listener how far it is and how long it takes yet."""
     from geoseg.jobs.run import Progress
 
-    per_epoch, first, began = spec.schedule.steps_per_epoch, 0, time.monotonic()
+    per_epoch, first, began = plan.steps_per_epoch, 0, time.monotonic()
 
     def on_step(epoch: int, done: int, loss: str) -> None:
         nonlocal first
         steps = (epoch - 1) * per_epoch + done
         first = first or steps
         if listen is not None:
-            left = spec.schedule.epochs * per_epoch - steps
+            left = plan.epochs * per_epoch - steps
             seconds = (time.monotonic() - began) / (steps - first + 1) * left
-            listen(Progress(f"epoch {epoch}/{spec.schedule.epochs}", done, per_epoch, f"{loss}, {in_words(seconds)}"))
+            listen(Progress(f"epoch {epoch}/{plan.epochs}", done, per_epoch, f"{loss}, {in_words(seconds)}"))
 
     return on_step
 

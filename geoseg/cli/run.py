@@ -13,6 +13,7 @@ from geoseg.cli.predict import start
 from geoseg.config.batches import BatchConfig
 from geoseg.config.load import load_config
 from geoseg.config.permissions import Allowed
+from geoseg.config.prompt_trainings import PromptTrainConfig
 from geoseg.config.prompts import PromptConfig
 from geoseg.config.segments import SegmentConfig
 from geoseg.config.trainings import TrainConfig
@@ -47,9 +48,9 @@ def run(
             prompt.start(loaded, talk, overwrite=overwrite, dry_run=dry_run)
         case SegmentConfig():
             segment.start(loaded, overwrite=overwrite, dry_run=dry_run)
-        case TrainConfig() if dry_run:
+        case TrainConfig() | PromptTrainConfig() if dry_run:
             training.print_plan(loaded)
-        case TrainConfig():
+        case TrainConfig() | PromptTrainConfig():
             with talk.listener() as listen:
                 training.run(loaded, overwrite=overwrite, listen=listen, allow_network=allow_network)
         case _:

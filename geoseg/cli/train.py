@@ -23,9 +23,11 @@ from geoseg.cli.options import (
 )
 from geoseg.cli.stopping import terminable
 from geoseg.cli.table import print_json
+from geoseg.cli.train_prompt import planned_prompts, train_prompts
 from geoseg.cli.trained import judged
 from geoseg.config.load import load_config
 from geoseg.config.permissions import Allowed
+from geoseg.config.prompt_trainings import PromptTrainConfig
 from geoseg.config.trainings import TrainConfig
 from geoseg.disk.files import locked
 from geoseg.disk.places import refuse_file, vector_files
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from geoseg.jobs.run import Listener
     from geoseg.training.loop import Epoch, Fitted
     from geoseg.training.memory import TrainingMemory
+    from geoseg.training.prompted.spec import PromptTrainSpec
     from geoseg.training.spec import TrainSpec
 
 log = logging.getLogger(__name__)
@@ -85,9 +88,12 @@ def train(
     changes = {k: str(v) for k, v in {"data_folder": data, "out": output}.items() if v is not None}
     allowed = Allowed(factory=allow_factory, network=allow_network, clusters=allow_network)
     loaded = load_config(config, changes=changes, allowed=allowed)
-    if not isinstance(loaded, TrainConfig):
+    if not isinstance(loaded, TrainConfig | PromptTrainConfig):
         raise ConfigError(f"{config}: job: {loaded.job}; this verb needs job: train, geoseg run runs any job")
-    if fold is not None:
+    if isinstance(loaded, PromptTrainConfig):
+        if self_train or (fold, folds) != (None, None):
+            raise ConfigError("--fold, --folds, --self-train: a promptable model is trained once; leave them out")
+    elif fold is not None:
         loaded = loaded.with_fold(fold, folds=folds)
     elif folds is not None:
         loaded.with_fold(0, folds=folds)  # refuses a split that has none
@@ -97,13 +103,13 @@ def train(
         print_plan(loaded, options)
         return
     with terminable("run the same command again, it goes on where it was"), talk.listener() as listen:
-        if self_train:
+        if isinstance(loaded, TrainConfig) and self_train:
             from geoseg.cli.self_train import run_self_training
 
             run_self_training(
                 loaded, self_train, confidence, options, overwrite=overwrite, listen=listen, allow_network=allow_network
             )
-        elif folds is None or fold is not None:
+        elif isinstance(loaded, PromptTrainConfig) or folds is None or fold is not None:
             run(loaded, options, overwrite=overwrite, listen=listen, allow_network=allow_network)
         else:
             from geoseg.cli.folds import run_folds
@@ -112,7 +118,7 @@ def train(
 
 
 def run(
-    config: TrainConfig,
+    config: TrainConfig | PromptTrainConfig,
     options: TrainOptions = TrainOptions(),  # noqa: B008  # it is frozen
     *,
     overwrite: bool = False,
@@ -128,7 +134,7 @@ def run(
     return Path(config.out)
 
 
-def refuse_models(config: TrainConfig, *, overwrite: bool) -> None:
+def refuse_models(config: TrainConfig | PromptTrainConfig, *, overwrite: bool) -> None:
     """Raise OutputError where a training would replace a model that is there, or one of its own inputs."""
     from geoseg.models.bundle import refuse_bundle
 
@@ -141,7 +147,7 @@ def refuse_models(config: TrainConfig, *, overwrite: bool) -> None:
 
 
 def train_one(
-    config: TrainConfig,
+    config: TrainConfig | PromptTrainConfig,
     options: TrainOptions,
     *,
     listen: "Listener | None",
@@ -155,7 +161,10 @@ def train_one(
         if options.fresh:
             kept.unlink(missing_ok=True)
         try:
-            ended = _trained(config.spec, folder, kept, options, listen=listen, allow_network=allow_network)
+            if isinstance(config, PromptTrainConfig):
+                ended = train_prompts(config.spec, folder, kept, options, listen)
+            else:
+                ended = _trained(config.spec, folder, kept, options, listen=listen, allow_network=allow_network)
             if ended and not keep:
                 kept.unlink(missing_ok=True)
         finally:
@@ -181,13 +190,16 @@ def _checkpoint(folder: Path) -> Path:
 
 
 def print_plan(
-    config: TrainConfig,
+    config: TrainConfig | PromptTrainConfig,
     options: TrainOptions = TrainOptions(),  # noqa: B008  # it is frozen
 ) -> None:
     """Print a training's memory as JSON; raises MemoryBudgetError where it does not fit."""
     from geoseg.models.backends.torch import choose_device
 
-    planned = _planned(config.spec, choose_device(options.device), options)
+    if isinstance(config, PromptTrainConfig):
+        planned = planned_prompts(config.spec, options)
+    else:
+        planned = _planned(config.spec, choose_device(options.device), options)
     print_json({"memory_bytes": planned.as_json()})
 
 
@@ -260,7 +272,12 @@ def _trained(
         log_epoch(epoch)
 
     fitted = fit(
-        spec, samples, on_epoch=on_epoch, on_step=told(spec, listen), checkpoint=Checkpoint(kept), device=device
+        spec,
+        samples,
+        on_epoch=on_epoch,
+        on_step=told(spec.schedule, listen),
+        checkpoint=Checkpoint(kept),
+        device=device,
     )
     write_table(folder / TABLE_FILE, fitted.epochs, names)  # of what a killed one had trained, too
     if (gap := scattered_gap(spec, samples, fitted.network, fitted.spec)) is not None:
@@ -278,7 +295,7 @@ def _trained(
     return fitted.ended
 
 
-def training_files(spec: "TrainSpec") -> list[str]:
+def training_files(spec: "TrainSpec | PromptTrainSpec") -> list[str]:
     """Return the files that a training reads: scenes, labels, and the bundles that it starts from and learns of."""
     from geoseg.disk.places import undated
     from geoseg.models.bundle import load_model

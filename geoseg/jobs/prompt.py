@@ -174,9 +174,7 @@ def opened(
     scene: Scene, model: ModelBundle | str | Path, options: PromptOptions, run: EngineOptions
 ) -> Iterator[tuple[Engine, Asking]]:
     """Yield the engine that asks, and what it asks by; see ``answer`` for what is raised."""
-    bundle = model if isinstance(model, ModelBundle) else load_model(model)
-    if bundle.spec.task != "promptable":
-        raise ModelError(f"model {bundle.spec.name!r} maps {bundle.spec.task} and takes no prompts; use geoseg predict")
+    bundle = promptable_bundle(model)
     with open_engine(run) as engine, library().one_thread_per_network():
         site = engine.site(options.device)
         job = _job(scene, bundle, site, options)
@@ -185,6 +183,14 @@ def opened(
         cache = Embeddings(folder.absolute(), job.fingerprint, options.cache_bytes)
         asking = Asking(job=job, embeddings=cache, alternatives=options.alternatives)
         yield engine, asking
+
+
+def promptable_bundle(model: ModelBundle | str | Path) -> ModelBundle:
+    """Return the bundle of a model that takes prompts; raises ModelError for another."""
+    bundle = model if isinstance(model, ModelBundle) else load_model(model)
+    if bundle.spec.task != "promptable":
+        raise ModelError(f"model {bundle.spec.name!r} maps {bundle.spec.task} and takes no prompts; use geoseg predict")
+    return bundle
 
 
 def _job(scene: Scene, bundle: ModelBundle, site: Site, options: PromptOptions) -> Job:

@@ -78,15 +78,12 @@ class Promptable:
 
     def ask(self, embedding: Embedding, asked: Sequence[Asked]) -> Iterator[tuple[int, tuple[Answered, ...]]]:
         """Yield the place of every prompt in ``asked`` and its answers, the likeliest first."""
-        levels = [
-            torch.from_numpy(embedding[name]).to(self.device).float()
-            for name in sorted(name for name in embedding if name.startswith("level"))
-        ]
+        levels = levels_of(embedding, self.device)
         for kind in sorted({one.kind for one in asked}):
             for group in batched([i for i, one in enumerate(asked) if one.kind == kind], SLOTS):
                 filled = [asked[i] for i in group] + [asked[group[0]]] * (SLOTS - len(group))
                 with torch.inference_mode():
-                    logits, iou = decoded(self.network, levels, _tensors(filled, self.device))
+                    logits, iou = decoded(self.network, levels, call_tensors(filled, self.device))
                     for slot, place in enumerate(group):
                         yield place, self._answers(logits[slot], iou[slot])
 
@@ -104,8 +101,17 @@ def _embedded(network: Any, window: Tensor) -> list[Tensor]:
     return [found] if isinstance(found, Tensor) else list(found)
 
 
-def _tensors(asked: Sequence[Asked], device: torch.device) -> dict[str, Tensor]:
-    """Return the inputs of a call. transformers counts from the middle of the first pixel, a map from its corner."""
+def levels_of(embedding: Embedding, device: torch.device) -> list[Tensor]:
+    """Return the levels of a window's embedding, (1, C, h, w) each, in fp32."""
+    names = sorted(name for name in embedding if name.startswith("level"))
+    return [torch.from_numpy(embedding[name]).to(device).float() for name in names]
+
+
+def call_tensors(asked: Sequence[Asked], device: torch.device) -> dict[str, Tensor]:
+    """Return the inputs of a call of prompts of one kind.
+
+    transformers counts from the middle of the first pixel, a map from its corner.
+    """
     count, boxed, masked = asked[0].kind
     given: dict[str, NDArray[Any]] = {}
     if count:
@@ -133,5 +139,5 @@ def probe(network: nn.Module, channels: int, window_px: int) -> Probed:
     with torch.inference_mode(), LiveBytes() as counted:
         levels = _embedded(network.eval(), torch.zeros(1, channels, window_px, window_px))
         click = Asked(np.full((1, 2), window_px / 2, np.float32), np.ones(1, np.int32))
-        decoded(network, levels, _tensors([click] * SLOTS, torch.device("cpu")))
+        decoded(network, levels, call_tensors([click] * SLOTS, torch.device("cpu")))
     return Probed(window_px=window_px, live_bytes=counted.peak)

@@ -87,7 +87,7 @@ def fit(
             exclude={"data": {"__all__": PATHS}, "encoder": {"weights"}, "teacher": {"model"}, "loss": unsaid},
         ),
         "scenes": len(spec.data),
-        "manifest": manifest(spec),
+        "manifest": manifest(spec.data),
         "class_counts": counts,
         "geoseg": __version__,
         "parameters": sum(p.numel() for p in network.parameters()),

@@ -8,16 +8,17 @@ from typing import Any
 from geoseg.disk.files import sha256_of
 from geoseg.errors import InputError
 from geoseg.models.spec import ModelSpec
+from geoseg.training.data_spec import LabelledScene
 from geoseg.training.spec import TrainSpec
 
 MOST_NAMED = 3  # differences that one line tells
 SHORT = 12  # characters of a sha256
 
 
-def manifest(spec: TrainSpec) -> list[dict[str, object]]:
+def manifest(data: Sequence[LabelledScene]) -> list[dict[str, object]]:
     """Return scene, labels and their sha256 of each entry of the data; remote files have names alone."""
     rows: list[dict[str, object]] = []
-    for item in spec.data:
+    for item in data:
         files = [Path(name) for name in (*item.scenes, *item.label_files)]
         rows.append(
             {
@@ -34,7 +35,7 @@ def refuse_changed(before: ModelSpec, spec: TrainSpec, counts: Mapping[str, Mapp
     told = before.training
     if "manifest" not in told:
         raise InputError(f"{before.name}: does not say what it was trained on; take a bundle of geoseg train")
-    changed = differences(_digests(told["manifest"]), _digests(manifest(spec)))
+    changed = differences(_digests(told["manifest"]), _digests(manifest(spec.data)))
     changed = changed or differences(told.get("class_counts", counts), json.loads(json.dumps(counts)))
     if changed:
         raise InputError(

@@ -65,7 +65,7 @@ def test_a_manifest_names_files_and_what_was_in_them(tmp_path, tiny_scene, tiny_
     row = LabelledScene(scene=str(tiny_scene), labels=str(tiny_truth), use="train")
     away = LabelledScene(scene=("https://x.org/a.tif", "b.tif"), labels="c.gpkg", use="validation")
     spec = TrainSpec(name="t", data=(row, away), target=BuildingTarget(), bands="red,green,blue")
-    here, there = manifest(spec)
+    here, there = manifest(spec.data)
     assert (here["scene"], here["labels"], len(here["sha256"])) == (["scene.tif"], "truth.gpkg", 2)
     assert there == {"scene": ["a.tif", "b.tif"], "labels": "c.gpkg", "sha256": []}
 
