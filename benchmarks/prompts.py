@@ -37,12 +37,17 @@ VIT = {
     "huge": {"hidden_size": 1280, "num_hidden_layers": 32, "global_attn_indexes": [7, 15, 23, 31]},
 }
 HEADS = {"base": 12, "large": 16, "huge": 16}
-NAMES = [*(f"sam-{size}" for size in VIT), *(f"sam2-{size}" for size in HIERA)]
+WORDS = ("dino-tiny", "sam3")  # networks that words are asked of, a window at a time
+NAMES = [*(f"sam-{size}" for size in VIT), *(f"sam2-{size}" for size in HIERA), *WORDS]
 
 
 def network(name: str) -> torch.nn.Module:
     """Return a network with random weights."""
     family, _, size = name.partition("-")
+    if family == "dino":
+        return transformers.GroundingDinoForObjectDetection(transformers.GroundingDinoConfig())
+    if family == "sam3":
+        return transformers.Sam3Model(transformers.Sam3Config())
     if family == "sam":
         return transformers.SamModel(
             transformers.SamConfig(vision_config={**VIT[size], "num_attention_heads": HEADS[size]})
@@ -56,6 +61,8 @@ def network(name: str) -> torch.nn.Module:
 def row(name: str) -> str:
     """Return a network's line of the table, measured now."""
     net = network(name).eval()
+    if name in WORDS:
+        return words_row(name, net)
     asked = Promptable(SimpleNamespace(network=lambda: net, spec=SimpleNamespace(window_px=1024)), "cpu")
     window = np.random.default_rng(0).normal(size=(1, 3, 1024, 1024)).astype(np.float32)
     started = time.process_time()
@@ -75,6 +82,23 @@ def row(name: str) -> str:
         f"{kept / 1e6:.1f}",
     )
     return f"| {' | '.join(cells)} |"
+
+
+def words_row(name: str, net: torch.nn.Module) -> str:
+    """Return the line of a network of words: seconds of a window that is asked for two things."""
+    side = 800 if name.startswith("dino") else 1008
+    pixels = torch.from_numpy(np.random.default_rng(0).normal(size=(1, 3, side, side)).astype(np.float32))
+    ids = torch.tensor([[101, 2000, 2001, 1012, 2002, 1012, 102]])
+    with torch.inference_mode():
+        started = time.process_time()
+        if name.startswith("dino"):
+            net(pixel_values=pixels, input_ids=ids, token_type_ids=0 * ids, attention_mask=0 * ids + 1)
+        else:
+            seen = net.get_vision_features(pixels)
+            for _ in range(2):
+                net(vision_embeds=seen, input_ids=torch.full((1, 32), 5), attention_mask=torch.ones(1, 32).long())
+        seconds = time.process_time() - started
+    return f"| {name}, two things | {sum(p.numel() for p in net.parameters()) / 1e6:.0f} | {seconds:.1f} | – | – |"
 
 
 def main() -> None:

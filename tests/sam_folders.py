@@ -3,16 +3,27 @@
 import json
 
 WINDOW = 64  # side of their windows
+MEMORY = {
+    "image_size": WINDOW, "num_maskmem": 3, "max_object_pointers_in_encoder": 4, "memory_attention_hidden_size": 128,
+    "memory_attention_num_layers": 1, "memory_attention_feed_forward_hidden_size": 32,
+    "memory_attention_rope_feat_sizes": [WINDOW // 16] * 2, "memory_encoder_hidden_size": 128,
+    "memory_encoder_output_channels": 64, "mask_downsampler_embed_dim": 128, "memory_fuser_embed_dim": 128,
+    "memory_fuser_intermediate_dim": 32, "memory_fuser_num_layers": 1,
+}  # fmt: skip
 
 
 def write_sam_folder(folder, family="sam2", *, seed=1, begins=()):
-    """Save a promptable network for three bands and return its folder; parts that ``begins`` names can learn well."""
-    import torch
-    from transformers import Sam2Config, Sam2Model, SamConfig, SamModel
+    """Save a promptable network for three bands and return its folder; parts that ``begins`` names can learn well.
 
-    prompt = {"hidden_size": 32, "image_size": WINDOW, "patch_size": 16}
+    family: sam, sam2, or sam2-video, as which folders of SAM 2.1 are published.
+    """
+    import torch
+    from transformers import Sam2Config, Sam2Model, Sam2VideoConfig, Sam2VideoModel, SamConfig, SamModel
+
+    width = 128 if family == "sam2-video" else 32  # more than its memory, which has 64 channels
+    prompt = {"hidden_size": width, "image_size": WINDOW, "patch_size": 16}
     decoder = {
-        "hidden_size": 32, "mlp_dim": 64, "num_attention_heads": 2, "iou_head_hidden_dim": 32, "iou_head_depth": 2,
+        "hidden_size": width, "mlp_dim": 64, "num_attention_heads": 2, "iou_head_hidden_dim": 32, "iou_head_depth": 2,
     }  # fmt: skip
     torch.manual_seed(seed)
     if family == "sam":
@@ -30,9 +41,10 @@ def write_sam_folder(folder, family="sam2", *, seed=1, begins=()):
         }  # fmt: skip
         vision = {
             "model_type": "sam2_vision_model", "backbone_config": backbone, "backbone_channel_list": [64, 48, 32, 16],
-            "backbone_feature_sizes": [[WINDOW // s] * 2 for s in (4, 8, 16)], "fpn_hidden_size": 32,
+            "backbone_feature_sizes": [[WINDOW // s] * 2 for s in (4, 8, 16)], "fpn_hidden_size": width,
         }  # fmt: skip
-        net = Sam2Model(Sam2Config(vision_config=vision, prompt_encoder_config=prompt, mask_decoder_config=decoder))
+        parts = {"vision_config": vision, "prompt_encoder_config": prompt, "mask_decoder_config": decoder}
+        net = Sam2Model(Sam2Config(**parts)) if family == "sam2" else Sam2VideoModel(Sam2VideoConfig(**parts, **MEMORY))
     for name, parameter in net.named_parameters():  # masks of a network as it begins are all of one value
         if name.startswith(begins):
             continue

@@ -42,9 +42,9 @@ def prompt(
     Columns of the prompts: object, whose they are, and label of points, 1 inside of it and 0 outside. Writes
     objects.gpkg, to be reviewed and classed in QGIS. geoseg import FOLDER --family sam2 makes such a model.
     """
-    prompts = None if options.everything else files[-1]
+    prompts = None if options.finds else files[-1]
     usage = f"{files[0]}: name the scene, then the prompts: geoseg prompt SCENE PROMPTS"
-    of_scene = scene.before(files if options.everything else files[:-1], usage)
+    of_scene = scene.before(files if options.finds else files[:-1], usage)
     content = {**of_scene, "prompts": prompts, "model": model, "out": str(output)}
     config = parse_config(PromptConfig, {**content, "options": options, "run": run}, where="flags")
     start(config, talk, overwrite=overwrite, dry_run=dry_run)

@@ -303,7 +303,8 @@ def training_files(spec: "TrainSpec | PromptTrainSpec") -> list[str]:
 
     scenes = [undated(scene) for item in spec.data for scene in item.scenes]
     labels = [file for item in spec.data for source in item.label_files for file in vector_files(source)]
-    models = [one for one in (spec.start_from, spec.teacher and spec.teacher.model) if one]
+    teacher = getattr(spec, "teacher", None)  # promptable models have none
+    models = [one for one in (spec.start_from, teacher and teacher.model) if one]
     bundles = [str(p) for one in models for p in Path(load_model(one).path).iterdir()]
     return [*files_read(scenes), *labels, *bundles]
 

@@ -2,21 +2,28 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from geoseg.config.scene import PathText, SceneInput, located_bundle, read_texts
-from geoseg.disk.places import located
+from geoseg.disk.places import located, undated
+from geoseg.options.option import declared
 from geoseg.options.prompt import PromptOptions
 from geoseg.options.run import EngineOptions
+from geoseg.options.scene import SceneOptions
+
+if TYPE_CHECKING:
+    from geoseg.scenes.scene import Scene
 
 
 class PromptConfig(SceneInput):
     """Prompts that are answered on a scene."""
 
     job: Literal["prompt"] = "prompt"
-    prompts: PathText | None = Field(None, description="points, boxes and polygons; none where everything is asked for")
+    prompts: PathText | None = Field(
+        None, description="points, boxes and polygons; none where everything, or what a text names, is asked for"
+    )
     model: PathText = Field(description="the bundle of a promptable model")
     out: PathText
     options: PromptOptions = PromptOptions()
@@ -29,8 +36,8 @@ class PromptConfig(SceneInput):
 
     @model_validator(mode="after")
     def _asks(self) -> Self:
-        if self.options.everything == (self.prompts is not None):
-            raise ValueError("prompts: name a file of prompts, or ask for everything")
+        if self.options.finds == (self.prompts is not None):
+            raise ValueError("prompts: name a file of prompts, or ask for everything, or by text")
         return self
 
     def based_on(self, folder: Path) -> Self:
@@ -46,11 +53,23 @@ class PromptConfig(SceneInput):
                     options,
                     refine=options.refine and located(options.refine, folder),
                     within=options.within and located(options.within, folder),
+                    detector=options.detector and located_bundle(options.detector, folder),
                     classes=options.classes and located(options.classes, folder),
                     embeddings=options.embeddings and located(options.embeddings, folder),
                 ),
             }
         )
+
+    def dates(self) -> "list[tuple[str, Scene]]":
+        """Open every scene by itself, with its date: what stands before a ``=``, else its file's name."""
+        from geoseg.scenes.open import open_scene
+
+        keys = {option.name: getattr(self, option.name) for option in declared(SceneOptions)}
+        files = [(name, undated(name)) for name in self.scene]
+        return [
+            (name.removesuffix(f"={file}") if name != file else Path(file).stem, open_scene((file,), **keys))
+            for name, file in files
+        ]
 
     def recorded(self) -> dict[str, Any]:
         """Return what run.json keeps: enough to run again from any folder."""

@@ -4,7 +4,7 @@ Clicks belong to the scene, each is asked in the window whose cell it lies in, a
 and what is kept of embeddings change no bit.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -79,7 +79,7 @@ def everything(
         for done, one in enumerate(engine.map(partial(_candidates, lattice), windows), start=1):
             found.append(one)
             listen(Progress("prompt", done, len(windows)))
-    objects = tuple(_objects(Found.joined(found), grid))
+    objects = tuple(merged_objects(Found.joined(found), grid))
     if not objects:
         raise InputError(
             f"{job.scene.name}: no mask is as sure as --least-iou {options.least_iou:g} and --least-stability "
@@ -112,11 +112,16 @@ def _candidates(lattice: Lattice, window: Box) -> Found:
     return recorded(said, window, cell, scene, RULES.edge_px)
 
 
-def _objects(found: Found, grid: Grid) -> Iterator[PromptedObject]:
-    """Yield the objects of all candidates, numbered in raster order of their first pixels."""
+def merged_objects(
+    found: Found, grid: Grid, rules: MergeRules = RULES, words: Sequence[str] = ()
+) -> Iterator[PromptedObject]:
+    """Yield the objects of all candidates, numbered in raster order of their first pixels.
+
+    words: names of the classes, from id 1; with them, a score is how sure it is that these are the words.
+    """
     if not len(found.table):
         return
-    made = merged(found.table, links(found, len(found.table), RULES), RULES)
+    made = merged(found.table, links(found, len(found.table), rules), rules)
     members = [made.member[made.of == i] for i in range(len(made.score))]
     first = [tuple(found.table[own][:, [FIRST_ROW, FIRST_COL]].min(0)) for own in members]
     order = sorted(range(len(members)), key=lambda i: (first[i], -found.table[members[i], AREA].sum(), i))
@@ -129,4 +134,5 @@ def _objects(found: Found, grid: Grid) -> Iterator[PromptedObject]:
             mask[Box(*map(int, found.table[k, BOX])).within(box)] |= found.mask(k)
         _, polygons = label_polygons(mask.astype(np.int32), (box.row0, box.col0), grid.transform)
         score = int(made.score[i]) / SCORES
-        yield PromptedObject(str(number), 0, score, None, int(mask.sum()), polygons[0])
+        one = PromptedObject(str(number), 0, score, None, int(mask.sum()), polygons[0])
+        yield one._replace(class_name=words[int(made.class_id[i]) - 1], score=score) if words else one

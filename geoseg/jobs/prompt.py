@@ -152,10 +152,7 @@ def answer(
     with opened(scene, model, options, run) as (engine, asking):
         job = asking.job
         asked = placed(job, read_asked(seen_grid(job)))
-        if asked.faults and not options.skip_bad:
-            name, fault = next(iter(asked.faults.items()))
-            more = f" ({len(asked.faults) - 1} more cannot be answered)" if len(asked.faults) > 1 else ""
-            raise InputError(f"{asked.source}: object {name!r} {fault}{more}; --skip-bad answers the others")
+        refuse_faults(asked, options)
         earlier = {} if options.refine is None else earlier_masks(options.refine, seen_grid(job))
         windows: dict[Box, list[tuple[Prompt, shapely.Geometry | None]]] = {}
         for one in asked.good:
@@ -169,6 +166,14 @@ def answer(
     return Answers(job, tuple(objects if kinds is None else map(kinds.named, objects)), asked.faults, len(windows))
 
 
+def refuse_faults(asked: Prompts, options: PromptOptions) -> None:
+    """Raise InputError that names an object whose prompt cannot be answered, unless such are to be skipped."""
+    if asked.faults and not options.skip_bad:
+        name, fault = next(iter(asked.faults.items()))
+        more = f" ({len(asked.faults) - 1} more cannot be answered)" if len(asked.faults) > 1 else ""
+        raise InputError(f"{asked.source}: object {name!r} {fault}{more}; --skip-bad answers the others")
+
+
 @contextmanager
 def opened(
     scene: Scene, model: ModelBundle | str | Path, options: PromptOptions, run: EngineOptions
@@ -177,23 +182,26 @@ def opened(
     bundle = promptable_bundle(model)
     with open_engine(run) as engine, library().one_thread_per_network():
         site = engine.site(options.device)
-        job = _job(scene, bundle, site, options)
-        _memory_bytes(job, site, allowed=site.budget_bytes(run.memory_bytes))
+        job = job_of(scene, bundle, site, options)
+        check_memory(job, site, allowed=site.budget_bytes(run.memory_bytes))
         folder = embeddings_folder() if options.embeddings is None else Path(options.embeddings)
         cache = Embeddings(folder.absolute(), job.fingerprint, options.cache_bytes)
         asking = Asking(job=job, embeddings=cache, alternatives=options.alternatives)
         yield engine, asking
 
 
-def promptable_bundle(model: ModelBundle | str | Path) -> ModelBundle:
-    """Return the bundle of a model that takes prompts; raises ModelError for another."""
+def promptable_bundle(model: ModelBundle | str | Path, *, follows: bool = False) -> ModelBundle:
+    """Return the bundle of a model that takes prompts, and follows objects or not; raises ModelError for another."""
     bundle = model if isinstance(model, ModelBundle) else load_model(model)
     if bundle.spec.task != "promptable":
         raise ModelError(f"model {bundle.spec.name!r} maps {bundle.spec.task} and takes no prompts; use geoseg predict")
+    if (bundle.spec.arch.name == "sam2-video") != follows:
+        way = "import the folder with --family sam2-video" if follows else "pass --follow and several scenes"
+        raise ModelError(f"model {bundle.spec.name!r} is {bundle.spec.arch.name}; {way}")
     return bundle
 
 
-def _job(scene: Scene, bundle: ModelBundle, site: Site, options: PromptOptions) -> Job:
+def job_of(scene: Scene, bundle: ModelBundle, site: Site, options: PromptOptions) -> Job:
     """Return what decides the bits of embeddings and answers."""
     spec = bundle.spec
     scene = sized(scene, spec)
@@ -245,19 +253,19 @@ def plan(
         return {
             "windows": job.windows.count,
             "window_px": job.spec.window_px,
-            "memory_bytes": _memory_bytes(job, site, allowed=allowed),
+            "memory_bytes": check_memory(job, site, allowed=allowed),
             "allowed_bytes": allowed,
         }
 
 
-def _memory_bytes(job: Job, site: Site, *, allowed: int) -> int:
+def check_memory(job: Job, site: Site, *, allowed: int, dates: int = 1) -> int:
     """Return what a process that embeds windows needs; raises MemoryBudgetError where that is more than ``allowed``."""
     spec, bundle = job.spec, job.bundles[0]
     live = 0 if spec.probed is None else int(LIVE_SHARE * spec.probed.live_bytes)
     rows, cols = job.resampling.scale
     read_px = spec.window_px**2 / (rows * cols)
     of_bands = len(spec.bands) * (2 * np.dtype(job.scene.dtype).itemsize + 12)
-    lane = live + int(read_px * of_bands) + spec.window_px**2 * WINDOW_BYTES + LANE_BYTES
+    lane = dates * (live + int(read_px * of_bands) + spec.window_px**2 * WINDOW_BYTES) + LANE_BYTES
     needed = BASE_BYTES + weights_bytes([bundle.weights.bytes]) + site.lanes * lane + GDAL_CACHE_BYTES
     if needed > allowed:
         raise MemoryBudgetError(
@@ -275,7 +283,7 @@ def _answered(
     network, embedding, valid = embedded(asking, window)
     part = _Part((window.row0, window.col0), valid, seen_grid(asking.job).transform)
     rows = []
-    for place, answers in network.ask(embedding, [_of_window(asking, window, *one) for one in asked]):
+    for place, answers in network.ask(embedding, [of_window(asking.job, window, *one) for one in asked]):
         name = asked[place][0].name
         for rank, one in enumerate(answers if asking.alternatives else answers[:1]):
             rows.append(part.object(name, rank, one))
@@ -319,7 +327,7 @@ class _Part:
         return PromptedObject(name, rank, found.iou / PARTS, stability, int(mask.sum()), polygon)
 
 
-def _of_window(asking: Asking, window: Box, one: Prompt, mask: shapely.Geometry | None) -> "Asked":
+def of_window(job: Job, window: Box, one: Prompt, mask: shapely.Geometry | None) -> "Asked":
     """Return a prompt in pixels of its window."""
     from geoseg.models.promptable import Asked
 
@@ -330,13 +338,19 @@ def _of_window(asking: Asking, window: Box, one: Prompt, mask: shapely.Geometry 
     small = None
     if mask is not None:
         shape = window.shape[0] // CELL, window.shape[1] // CELL
-        place = seen_grid(asking.job).transform @ Affine.translation(window.col0, window.row0) @ Affine.scale(CELL)
+        place = seen_grid(job).transform @ Affine.translation(window.col0, window.row0) @ Affine.scale(CELL)
         small = rasterize([mask], out_shape=shape, transform=place, dtype="uint8").astype(np.bool_)
     return Asked(points.astype(np.float32), labels, box, small)
 
 
 def _embedding(job: Job, network: "Promptable", window: Box) -> Arrays:
     """Return the embedding of a window, and which of its pixels inside the scene are valid, as bits."""
+    pixels, valid = window_seen(job, window)
+    return {**network.embed(pixels), "valid": np.packbits(valid)}
+
+
+def window_seen(job: Job, window: Box) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Return a window as a network takes it, (1, C, side, side), and its valid pixels inside the scene, (h, w)."""
     spans = [
         axis.seen_span(range(start // axis.stride, start // axis.stride + 1))
         for axis, start in ((job.windows.rows, window.row0), (job.windows.cols, window.col0))
@@ -346,8 +360,7 @@ def _embedding(job: Job, network: "Promptable", window: Box) -> Arrays:
     (image,), usable = seen_images(job, read(job.scene, pixels), pixels, seen)
     inside = window.clip(Box(0, 0, *job.resampling.working_shape))
     assert inside is not None  # windows begin inside the scene
-    levels = network.embed(stack(job, [window], image, seen))
-    return {**levels, "valid": np.packbits(usable[inside.within(seen)])}
+    return stack(job, [window], image, seen), usable[inside.within(seen)]
 
 
 def _network(job: Job) -> "Promptable":

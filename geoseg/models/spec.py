@@ -60,7 +60,7 @@ class Weights(Value):
     bytes: int = Field(ge=0)
 
 
-WITHOUT_OUTPUTS = ("objects", "promptable")  # tasks of networks that give no values
+WITHOUT_OUTPUTS = ("objects", "promptable", "words")  # tasks of networks that give no values
 MANY_TIMES = 4  # pixels so many times finer or coarser than a model's are not what it is for
 
 
@@ -69,7 +69,7 @@ class ModelSpec(Value):
 
     schema_version: Literal[2] = Field(2, description="1 is read, as one softmax")
     name: Name
-    task: Literal["semantic", "panoptic", "objects", "promptable"] = "semantic"
+    task: Literal["semantic", "panoptic", "objects", "promptable", "words"] = "semantic"
     arch: Architecture
     bands: tuple[Band, ...] = Field(max_length=MOST_CHANNELS)
     optional: tuple[Name, ...] = Field((), description="bands that a scene may lack: the network sees their mean")
@@ -95,7 +95,7 @@ class ModelSpec(Value):
         32, gt=0, le=2**16, description="the network's stride: windows and strides are multiples of it"
     )
     outputs: tuple[Output, ...] = Field(
-        max_length=64, description="groups of channels, in order; none of the tasks objects and promptable"
+        max_length=64, description="groups of channels, in order; none of the tasks objects, promptable and words"
     )
     classes: tuple[ClassInfo, ...]
     polygon_class: str | None = None

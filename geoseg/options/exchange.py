@@ -121,12 +121,16 @@ class ImportOptions(Checked):
     output: Annotated[str | None, Option("Which of its outputs, where it has several.", metavar="NAME")] = None
 
     family: Annotated[
-        Literal["sam", "sam2", "yolo-seg"] | None,
+        Literal["sam", "sam2", "sam2-video", "sam3", "grounding-dino", "yolo-seg"] | None,
         Option(
-            "sam, sam2: a folder of transformers with SAM, or SAM 2 and 2.1; yolo-seg: a YOLO of masks as ONNX file.",
+            "A folder of transformers with SAM, SAM 2 or 2.1 (sam2-video: for several dates), SAM 3, Grounding DINO; "
+            "yolo-seg: a YOLO of masks as ONNX file.",
             unset="none of these",
         ),
     ] = None
+    accept_licence: Annotated[
+        bool, Option("You accept the licence of weights whose licence binds those who use them: SAM 3.")
+    ] = False
 
     least_score: Annotated[
         float | None, Option("Least score of an object, of a detector.", unset="0.25", limit=span(0, 1))

@@ -38,9 +38,27 @@ class PromptOptions(Checked):
             metavar="FILE",
         ),
     ] = None
+    follow: Annotated[
+        bool, Option("Follow the objects that are prompted on the first scene to the others, of later dates.")
+    ] = False
     everything: Annotated[
         bool, Option("Ask for all objects of the scene, by clicks on a lattice, without prompts.")
     ] = False
+    text: Annotated[
+        str | None,
+        Option(
+            'Ask for what words name, without prompts, e.g. "solar panel, building": they are the classes.',
+            limit=NAMED,
+            metavar="WORDS",
+        ),
+    ] = None
+    detector: Annotated[
+        str | None,
+        Option(
+            "Bundle of Grounding DINO, which finds the words where the model knows none.", limit=NAMED, metavar="BUNDLE"
+        ),
+    ] = None
+    least_score: Annotated[float, Option("Score of what is found of the words, at least.", limit=span(0, 1))] = 0.25
     spacing_px: Annotated[int, Option("Side of a cell of that lattice: one click each.", limit=span(4, 1024))] = 32
     within: Annotated[
         str | None,
@@ -71,8 +89,19 @@ class PromptOptions(Checked):
         ),
     ] = None
 
+    @property
+    def finds(self) -> bool:
+        """Whether nothing but the scene is given: all objects are asked for, or those that words name."""
+        return self.everything or self.text is not None
+
     def _faults(self) -> Iterator[str]:
         if self.within is not None and not self.everything:
             yield "within: says where everything is asked for; prompts have their own places"
+        if self.text is not None and (self.everything or self.refine is not None):
+            yield "text: goes without everything and refine"
+        if self.follow and (self.finds or self.refine is not None or self.alternatives):
+            yield "follow: goes with prompts, without text, everything, refine and alternatives"
+        if self.detector is not None and self.text is None:
+            yield "detector: finds what text names; give --text"
         if self.everything and (self.refine is not None or self.alternatives):
             yield "everything: goes without refine and alternatives, which are of prompts"

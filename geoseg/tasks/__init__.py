@@ -24,7 +24,7 @@ def task_of(spec: ModelSpec) -> Task:
 
     Raises ModelError for a promptable model, which maps nothing by itself.
     """
-    if spec.task == "promptable":
+    if spec.task in ("promptable", "words"):
         raise ModelError(f"model {spec.name!r} answers prompts and maps nothing by itself; use geoseg prompt")
     named = spec.polygon_class is not None and spec.task == "semantic"
     if spec.task == "panoptic" and spec.objects is not None:

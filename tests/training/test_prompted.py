@@ -40,13 +40,16 @@ def roofs(path, size, *, step, sides=(9, 22)):
 
 @pytest.fixture(scope="module")
 def town(tmp_path_factory):
-    """A folder with a scene of roofs, and the bundles of tiny networks."""
+    """A folder with a scene of roofs, and the bundle of a tiny network."""
     folder = tmp_path_factory.mktemp("town")
     roofs(folder, 128, step=26)
-    for family in ("sam", "sam2"):
-        saved = write_sam_folder(folder / f"{family}_saved", family)
-        assert main(["import", str(saved), "--family", family, "-o", str(folder / family)]) == 0
+    imported(folder, "sam2")
     return folder
+
+
+def imported(folder, family):
+    saved = write_sam_folder(folder / f"{family}_saved", family)
+    assert main(["import", str(saved), "--family", family, "-o", str(folder / family)]) == 0
 
 
 def config(folder, family, **keys):
@@ -66,6 +69,8 @@ def config(folder, family, **keys):
 @pytest.mark.parametrize("family", ["sam", "sam2"])
 def test_the_decoder_alone_learns_and_its_bundle_answers_prompts(town, tmp_path, family, capsys):
     out = tmp_path / "out"
+    if family == "sam":
+        imported(town, family)
     assert main(["train", config(town, family), "-o", str(out), "-q"]) == 0
     told = json.loads((out / "model.json").read_text())
     facts = told["training"]

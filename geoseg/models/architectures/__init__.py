@@ -25,7 +25,7 @@ from geoseg.models.architectures.queries import (
     OneFormerOptions,
     RfDetrSegOptions,
 )
-from geoseg.models.architectures.sam import Sam2Options, SamOptions
+from geoseg.models.architectures.sam import Sam2Options, Sam2VideoOptions, SamOptions
 from geoseg.models.architectures.smp import (
     DeepLabV3Options,
     DeepLabV3PlusOptions,
@@ -51,6 +51,7 @@ from geoseg.models.architectures.unets import (
     TransUNetOptions,
 )
 from geoseg.models.architectures.window_method import WindowMethodOptions
+from geoseg.models.architectures.words import GroundingDinoOptions, Sam3Options, WordsOptions
 from geoseg.models.architectures.yolact import YolactOptions
 from geoseg.models.architectures.yolo_seg import YoloSegOptions
 from geoseg.models.spec import Architecture
@@ -109,14 +110,22 @@ FROM_FILES: dict[str, type[Options]] = {  # run as they come: geoseg builds and 
     "onnx": OnnxOptions,
     "onnx-yolo-seg": YoloSegOptions,
 }
-PROMPTABLE: dict[str, type[SamOptions]] = {"sam": SamOptions, "sam2": Sam2Options}  # run by models.promptable
+PROMPTABLE: dict[str, type[SamOptions]] = {
+    "sam": SamOptions,  # run by models.promptable, as the next
+    "sam2": Sam2Options,
+    "sam2-video": Sam2VideoOptions,  # by models.following
+}
+WORDS: dict[str, type[WordsOptions]] = {  # run by models.words
+    "grounding-dino": GroundingDinoOptions,
+    "sam3": Sam3Options,
+}
 LEAST_BYTES_PER_VALUE = 2  # of weights: fp16
 MOST_TOLD = 200  # characters of a library's own words
 
 
 def check_architecture(arch: Architecture) -> Options:
     """Return the options of an architecture, checked; raises ConfigError for what is not in the table."""
-    kind = ARCHITECTURES.get(arch.name) or FROM_FILES.get(arch.name) or PROMPTABLE.get(arch.name)
+    kind = {**ARCHITECTURES, **FROM_FILES, **PROMPTABLE, **WORDS}.get(arch.name)
     if kind is None:
         raise ConfigError(f"unknown architecture {arch.name!r}; {near_or_known(arch.name, ARCHITECTURES)}")
     try:

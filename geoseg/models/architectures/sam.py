@@ -15,14 +15,26 @@ if TYPE_CHECKING:
 
 LARGEST = 2**16  # of a number in a config: sizes of layers and windows
 NAMES = {
-    "hidden_act": ("gelu", "relu"),
+    "hidden_act": ("gelu", "relu", "quick_gelu"),
+    "activation_function": ("gelu", "relu"),
+    "position_embedding_type": ("sine", "learned", "absolute"),
     "feed_forward_hidden_act": ("gelu", "relu"),
+    "memory_attention_feed_forward_hidden_act": ("gelu", "relu"),
+    "mask_downsampler_hidden_act": ("gelu", "relu"),
+    "memory_fuser_hidden_act": ("gelu", "relu"),
     "model_type": (
         "sam", "sam_vision_model", "sam_prompt_encoder", "sam_mask_decoder",
         "sam2", "sam2_vision_model", "sam2_hiera_det_model", "sam2_prompt_encoder", "sam2_mask_decoder",
+        "sam2_video", "sam2_video_prompt_encoder", "sam2_video_mask_decoder",
+        "grounding-dino", "swin", "bert",
+        "sam3", "sam3_vision_model", "sam3_vit_model", "clip_text_model", "sam3_geometry_encoder", "sam3_detr_encoder",
+        "sam3_detr_decoder", "sam3_mask_decoder",
     ),
 }  # fmt: skip
-PARTS = ("vision_config", "backbone_config", "prompt_encoder_config", "mask_decoder_config")
+PARTS = (
+    "vision_config", "backbone_config", "prompt_encoder_config", "mask_decoder_config", "text_config",
+    "geometry_encoder_config", "detr_encoder_config", "detr_decoder_config",
+)  # fmt: skip
 
 
 def plain_config(config: dict[str, Any]) -> dict[str, Any]:
@@ -52,6 +64,21 @@ def _numbers(value: Any) -> bool:
     return isinstance(value, int | float)  # a bool is an int
 
 
+def network_of(kind: str, name: str, config: dict[str, Any], in_channels: int, channels: int) -> "nn.Module":
+    """Return a network of transformers with random weights; channels: the bands that its config says.
+
+    Raises ConfigError where the library is not installed, or for other bands.
+    """
+    try:
+        import transformers
+    except ImportError as error:
+        raise ConfigError("transformers is not installed; type: pip install 'geoseg[transformers]'") from error
+    if in_channels != channels:
+        raise ConfigError(f"a network of {channels} bands, and {in_channels} are named")
+    network: nn.Module = getattr(transformers, name)(getattr(transformers, f"{kind}Config")(**config))
+    return network
+
+
 class SamOptions(Options):
     """config: of the folder that transformers has saved."""
 
@@ -60,6 +87,7 @@ class SamOptions(Options):
     weights_licence: ClassVar[str] = "Apache-2.0 (Meta's)"
     extra: ClassVar[str] = "transformers"
     kind: ClassVar[str] = "Sam"
+    network: ClassVar[str] = "SamModel"
     config: Annotated[dict[str, Any], AfterValidator(plain_config)]
 
     @field_validator("config")
@@ -83,7 +111,7 @@ class SamOptions(Options):
     @property
     def _vision(self) -> dict[str, Any]:
         vision = dict(self.config.get("vision_config", {}))
-        return dict(vision.get("backbone_config", {})) if self.kind == "Sam2" else vision
+        return dict(vision.get("backbone_config", {})) if self.kind != "Sam" else vision
 
     @property
     def multiple_px(self) -> int:
@@ -110,15 +138,7 @@ class SamOptions(Options):
 
         Raises ConfigError where the library is not installed, or for a config of other bands.
         """
-        try:
-            import transformers
-        except ImportError as error:
-            raise ConfigError("transformers is not installed; type: pip install 'geoseg[transformers]'") from error
-        if in_channels != self.channels:
-            raise ConfigError(f"a network of {self.channels} bands, and {in_channels} are named")
-        config = getattr(transformers, f"{self.kind}Config")(**self.config)
-        network: nn.Module = getattr(transformers, f"{self.kind}Model")(config)
-        return network
+        return network_of(self.kind, self.network, self.config, in_channels, self.channels)
 
 
 class Sam2Options(SamOptions):
@@ -126,6 +146,7 @@ class Sam2Options(SamOptions):
 
     about: ClassVar[str] = "SAM 2 and 2.1 on single images (Ravi et al. 2024)"
     kind: ClassVar[str] = "Sam2"
+    network: ClassVar[str] = "Sam2Model"
 
     @property
     def least_values(self) -> int:
@@ -133,3 +154,11 @@ class Sam2Options(SamOptions):
         blocks = self._vision.get("blocks_per_stage", [1, 2, 7, 2])
         widths = self._vision.get("embed_dim_per_stage", [96, 192, 384, 768])
         return sum(n * width**2 for n, width in zip(blocks, widths, strict=False))
+
+
+class Sam2VideoOptions(Sam2Options):
+    """As ``Sam2Options``, with the memory by which it follows objects: config is all of the folder's."""
+
+    about: ClassVar[str] = "SAM 2 and 2.1 through several dates (Ravi et al. 2024)"
+    kind: ClassVar[str] = "Sam2Video"
+    network: ClassVar[str] = "Sam2VideoModel"

@@ -45,9 +45,9 @@ def import_model(
         content, spec = import_yolo_seg(path, options, name=options.model_name or folder.name)
         return Imported(write_bundle(folder, content, spec=spec, file="model.onnx"), ())
     if options.family is not None:
-        from geoseg.models.imports.sam import import_sam  # torch and transformers
+        from geoseg.models.imports.transformers_folder import import_folder  # torch and transformers
 
-        return Imported(import_sam(path, folder, options), ())
+        return Imported(import_folder(path, folder, options), ())
     kind = kind_of(path)
     if kind == "mlm":
         item = read_item(path)

@@ -1,5 +1,9 @@
-"""SAM: a folder that transformers has saved becomes a promptable bundle; nothing is fetched, no code of it is run."""
+"""A folder that transformers has saved becomes a bundle that takes prompts, or words; no code of it is run.
 
+Nothing is fetched: config.json, model.safetensors, the preprocessor's configuration and, for words, tokenizer.json.
+"""
+
+import hashlib
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,46 +11,69 @@ from typing import Any
 
 from safetensors.torch import save
 
+from geoseg.disk.files import atomic
 from geoseg.errors import ConfigError, ModelError
-from geoseg.models.architectures import check_architecture
-from geoseg.models.architectures.sam import PARTS, SamOptions
+from geoseg.models.architectures import WORDS, check_architecture
+from geoseg.models.architectures.sam import PARTS, Sam2VideoOptions, SamOptions
+from geoseg.models.architectures.words import WordsOptions
 from geoseg.models.bundle import ModelBundle, write_bundle
+from geoseg.models.following import probe_following
+from geoseg.models.probed import Probed
 from geoseg.models.promptable import probe
 from geoseg.models.spec import Architecture, ModelSpec, Normalisation
+from geoseg.models.words import TOKENIZER_FILE, probe_words, tokenizer_of
 from geoseg.options.exchange import ImportOptions
 from geoseg.untrusted.text import parse_json, read_text_file
 from geoseg.values.bands import BandSet
 
-KINDS = {"sam": ("sam",), "sam2": ("sam2", "sam2_video")}  # a folder of SAM 2 is saved as its video model
+KINDS = {
+    "sam": ("sam",),
+    "sam2": ("sam2", "sam2_video"),  # a folder of SAM 2 is saved as its video model
+    "sam2-video": ("sam2_video",),
+    "sam3": ("sam3", "sam3_video"),  # and one of SAM 3 may be
+    "grounding-dino": ("grounding-dino",),
+}
+BINDING = {
+    "sam3": "the SAM License binds all who use SAM 3 or what is made of it: no military use, no espionage, nothing "
+    "that ITAR controls; read LICENSE in the folder, and pass --accept-licence where you do"
+}
 USUAL_BANDS = "red,green,blue"
 LARGEST = 2**20  # bytes of a JSON file
 BYTE = 255.0
 
 
-def import_sam(path: Path, folder: Path, options: ImportOptions) -> ModelBundle:
-    """Write the bundle of a folder with config.json, model.safetensors and the preprocessor's configuration.
+def import_folder(path: Path, folder: Path, options: ImportOptions) -> ModelBundle:
+    """Write the bundle of a folder of one of the families; see above for what it has to hold.
 
-    Raises ModelError where one is missing, or the network is none of the family, and ConfigError.
+    Raises ModelError where something is missing, the network is none of the family, or its licence binds and nobody
+    has accepted it, and ConfigError.
     """
     family = options.family
     assert family is not None  # the caller has looked
     config, seen = _read(path / "config.json"), _preprocessor(path)
     if config.get("model_type") not in KINDS[family]:
         raise ModelError(f"{path}: its config.json says {config.get('model_type')!r}, and {family} is asked for")
+    if family in BINDING and not options.accept_licence:
+        raise ModelError(f"{path}: {BINDING[family]}")
     if not (path / "model.safetensors").is_file():
         raise ModelError(f"{path}: no model.safetensors; other weights are pickles, which run code when they are read")
+    words = _tokenizer(path) if family in WORDS else None
+    digest = {} if words is None else {"tokenizer": hashlib.sha256(words).hexdigest()}
     try:
-        known = check_architecture(Architecture(name=family, options={"config": _parts(config)}))
+        known = check_architecture(Architecture(name=family, options={"config": _parts(config, family), **digest}))
     except ConfigError as error:
         raise ModelError(f"{path}: config.json: {error}") from error
-    assert isinstance(known, SamOptions)
+    assert isinstance(known, SamOptions | WordsOptions)
+    side = known.image_px if options.window_px is None else options.window_px
+    if fault := known.fault_of_window(side):
+        raise ConfigError(f"window: {fault}")
     network = _loaded(path, known)
     bands = BandSet.parse(options.bands or USUAL_BANDS, sensor=options.sensor).bands
-    side = known.image_px
     margin, ramp = side // 4 if options.margin_px is None else options.margin_px, options.ramp_px or 0
+    probed = _probed(network, known, len(bands), side)
     spec = ModelSpec(
         name=options.model_name or folder.name,
-        task="promptable",
+        task="promptable" if words is None else "words",
         arch=Architecture(name=family, options=known.model_dump()),
         bands=bands,
         gsd_m=None if options.gsd_m in (None, "any") else float(options.gsd_m),
@@ -60,17 +87,50 @@ def import_sam(path: Path, folder: Path, options: ImportOptions) -> ModelBundle:
         licence=options.licence or _licence(path),
         attribution=options.attribution or "",
         training={"imported": {"folder": path.name, "parameters": sum(p.numel() for p in network.parameters())}},
-        probed=probe(network, len(bands), side),
+        probed=probed,
     )
     state = {name: tensor.detach().clone().contiguous() for name, tensor in network.state_dict().items()}
+    if words is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        with atomic(folder / TOKENIZER_FILE) as temporary:
+            temporary.write_bytes(words)
     return write_bundle(folder, save(state), spec=spec)
 
 
-def _parts(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: config[key] for key in PARTS if key in config}
+def _probed(network: Any, known: SamOptions | WordsOptions, bands: int, side: int) -> Probed:
+    if isinstance(known, WordsOptions):
+        return probe_words(network, known, bands, side)
+    return (probe_following if isinstance(known, Sam2VideoOptions) else probe)(network, bands, side)
 
 
-def _loaded(path: Path, known: SamOptions) -> Any:
+def _tokenizer(path: Path) -> bytes:
+    """Return the file that makes numbers of words; raises ModelError where there is none that can be read."""
+    file = path / TOKENIZER_FILE
+    if not file.is_file():
+        raise ModelError(
+            f"{path}: no {TOKENIZER_FILE}: how words become numbers is not known; fetch the file that belongs to the "
+            f"weights"
+        )
+    content = file.read_bytes()
+    tokenizer_of(file, hashlib.sha256(content).hexdigest())
+    return content
+
+
+def _parts(config: Mapping[str, Any], family: str) -> dict[str, Any]:
+    """Return what of a config says how layers are made; that of a video model of SAM 3 holds its detector's."""
+    own = config.get("detector_config", config) if family == "sam3" else config
+    if family in ("grounding-dino", "sam2-video"):
+        return dict(own)
+    parts = {key: own[key] for key in PARTS if isinstance(own.get(key), dict)}
+    # Of a video model, parts have names of their own, and the same layers.
+    return {key: {k: v for k, v in part.items() if not _of_video(k, v)} for key, part in parts.items()}
+
+
+def _of_video(key: str, value: object) -> bool:
+    return key == "model_type" and str(value).startswith("sam2_video_")
+
+
+def _loaded(path: Path, known: SamOptions | WordsOptions) -> Any:
     """Return the network of a folder; raises ModelError where its tensors are of another one."""
     import torch
     import transformers
@@ -79,14 +139,14 @@ def _loaded(path: Path, known: SamOptions) -> Any:
     transformers.utils.logging.set_verbosity_error()  # its report of a load is said in one line below
     config = getattr(transformers, f"{known.kind}Config")(**known.config)
     try:
-        network, found = getattr(transformers, f"{known.kind}Model").from_pretrained(
+        network, found = getattr(transformers, known.network).from_pretrained(
             path,
             config=config,
             use_safetensors=True,
             local_files_only=True,
             output_loading_info=True,
             ignore_mismatched_sizes=True,
-            attn_implementation="sdpa",
+            attn_implementation="sdpa" if isinstance(known, SamOptions) else "eager",
             dtype=torch.float32,
         )
     except (OSError, ValueError, RuntimeError) as error:

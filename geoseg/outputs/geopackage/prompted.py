@@ -23,6 +23,9 @@ COLUMNS = {
     "rank": ("Rank", "0: the answer; 1 and more: what the model finds less likely"),
     "predicted_iou": ("Predicted IoU", "What the model says of its own mask, 0 to 1"),
     "stability": ("Stability", "Share of the pixels that stay where the mask is drawn more strictly, 0 to 1"),
+    "score": ("Score", "How sure it is that this is what the words say, or is there on that date, 0 to 1; else empty"),
+    "date": ("Date", "Of the scene that it was followed to; empty where it was not"),
+    "state": ("State", "Of what was followed: there, gone, or unseen where that date has no data"),
     "area_m2": OF_LABELS["area_m2"],
     "pixels": OF_LABELS["pixels"],
 }
@@ -30,7 +33,9 @@ SCHEMA = pa.schema(
     [
         *(pa.field(name, pa.string()) for name in ("object", "class", "review")),
         pa.field("rank", pa.int16()),
-        *(pa.field(name, pa.float64()) for name in ("predicted_iou", "stability", "area_m2")),
+        *(pa.field(name, pa.float64()) for name in ("predicted_iou", "stability", "score")),
+        *(pa.field(name, pa.string()) for name in ("date", "state")),
+        pa.field("area_m2", pa.float64()),
         pa.field("pixels", pa.int64()),
         GEOMETRY,
     ]
@@ -44,8 +49,8 @@ class PromptedObject(NamedTuple):
     """The object's."""
     rank: int
     """0: the likeliest mask."""
-    predicted_iou: float
-    """0..1."""
+    predicted_iou: float | None
+    """0..1, None where it was followed."""
     stability: float | None
     """0..1, None where it is of several masks."""
     pixels: int
@@ -54,6 +59,12 @@ class PromptedObject(NamedTuple):
     """In the layer's CRS, None where the mask is empty."""
     class_name: str = ""
     """Empty where nobody says it."""
+    score: float | None = None
+    """0..1, None where neither words were asked for nor dates."""
+    date: str = ""
+    """Empty where it was not followed."""
+    state: str = ""
+    """there, gone or unseen; empty where it was not followed."""
 
 
 def prompted_batch(objects: Sequence[PromptedObject], *, crs: CRS) -> pa.RecordBatch:
@@ -70,6 +81,9 @@ def prompted_batch(objects: Sequence[PromptedObject], *, crs: CRS) -> pa.RecordB
         "rank": [one.rank for one in objects],
         "predicted_iou": [one.predicted_iou for one in objects],
         "stability": [one.stability for one in objects],
+        "score": [one.score for one in objects],
+        "date": [one.date for one in objects],
+        "state": [one.state for one in objects],
         "area_m2": areas,
         "pixels": [one.pixels for one in objects],
     }

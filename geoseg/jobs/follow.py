@@ -1,0 +1,131 @@
+"""follow: objects that are prompted on one date, followed to the scenes of others; the name stays.
+
+The scenes share a grid. An object is followed in the window of the first date that holds its prompts, one object's
+dates in one task.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from geoseg.errors import InputError
+from geoseg.executors.open import open_engine
+from geoseg.jobs.job import Job
+from geoseg.jobs.mask_classes import MaskClasses
+from geoseg.jobs.prompt import Answers, check_memory, job_of, of_window, promptable_bundle, refuse_faults, window_seen
+from geoseg.jobs.prompt_places import placed, seen_grid, window_of
+from geoseg.jobs.run import Listener, Progress
+from geoseg.models.backends import library
+from geoseg.models.bundle import ModelBundle
+from geoseg.options.prompt import PromptOptions
+from geoseg.options.run import EngineOptions
+from geoseg.outputs.geopackage.prompted import PromptedObject
+from geoseg.scenes.prompts import Prompt, Prompts
+from geoseg.scenes.scene import Scene
+from geoseg.values.box import Box
+from geoseg.values.grid import Grid
+from geoseg.vector.pixels.labels import label_polygons
+
+if TYPE_CHECKING:
+    from geoseg.models.following import Following
+
+THERE, GONE, UNSEEN = "there", "gone", "unseen"
+_lock = threading.Lock()
+_opened: dict[object, "Following"] = {}  # one entry: the network of another job leaves when a new one comes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dates:
+    """What objects are followed through; picklable."""
+
+    jobs: tuple[Job, ...]
+    """Of the scene of each date, with the same windows."""
+    names: tuple[str, ...]
+    """Of the dates."""
+
+
+def follow(
+    scenes: Sequence[tuple[str, Scene]],
+    model: ModelBundle | str | Path,
+    read_asked: Callable[[Grid], Prompts],
+    *,
+    options: PromptOptions,
+    run: EngineOptions,
+    listen: Listener = lambda _: None,
+) -> Answers:
+    """Follow what the prompts ask for on the first of ``scenes``, name and scene, to all others: a row a date.
+
+    Raises InputError where they are fewer than two or do not share a grid, and what ``geoseg.jobs.prompt.answer`` does.
+    """
+    if len(scenes) < 2:
+        raise InputError("--follow: one scene; name those of two dates or more, the prompted one first")
+    (_, first), *others = scenes
+    for _, scene in others:
+        if scene.grid != first.grid:
+            raise InputError(
+                f"{scene.name}: lies on another grid than {first.name}: {scene.grid.shape} px; bring it there "
+                f"(gdalwarp -te … -tr …)"
+            )
+    kinds = None if options.classes is None else MaskClasses.of(options.classes, first.grid.crs)
+    bundle = promptable_bundle(model, follows=True)
+    with open_engine(run) as engine, library().one_thread_per_network():
+        site = engine.site(options.device)
+        jobs = tuple(job_of(scene, bundle, site, options) for _, scene in scenes)
+        check_memory(jobs[0], site, allowed=site.budget_bytes(run.memory_bytes), dates=len(jobs))
+        asked = placed(jobs[0], read_asked(seen_grid(jobs[0])))
+        refuse_faults(asked, options)
+        windows: dict[Box, list[Prompt]] = {}
+        for one in asked.good:
+            windows.setdefault(window_of(one, jobs[0].windows), []).append(one)
+        dates = Dates(jobs=jobs, names=tuple(name for name, _ in scenes))
+        objects: list[PromptedObject] = []
+        listen(Progress("follow", 0, len(windows)))
+        for done, rows in enumerate(engine.map(partial(_followed, dates), sorted(windows.items())), start=1):
+            objects += rows
+            listen(Progress("follow", done, len(windows)))
+    objects.sort(key=lambda one: (one.name, dates.names.index(one.date)))
+    return Answers(jobs[0], tuple(objects if kinds is None else map(kinds.named, objects)), asked.faults, len(windows))
+
+
+def _followed(dates: Dates, item: tuple[Box, Sequence[Prompt]]) -> list[PromptedObject]:
+    """Follow the objects of a window through all dates."""
+    window, asked = item
+    seen = [window_seen(job, window) for job in dates.jobs]
+    prompts = [of_window(dates.jobs[0], window, one, None) for one in asked]
+    transform, rows = seen_grid(dates.jobs[0]).transform, []
+    for place, found in _network(dates.jobs[0]).follow([pixels for pixels, _ in seen], prompts):
+        for (_, valid), date, one in zip(seen, dates.names, found, strict=True):
+            height, width = valid.shape
+            mask = one.mask[:height, :width] & valid
+            _, polygons = label_polygons(mask.astype(np.int32), (window.row0, window.col0), transform)
+            state = THERE if mask.any() else GONE if valid.any() else UNSEEN
+            polygon = polygons[0] if len(polygons) else None
+            rows.append(
+                PromptedObject(asked[place].name, 0, None, None, int(mask.sum()), polygon)._replace(
+                    score=one.there, date=date, state=state
+                )
+            )
+    return rows
+
+
+def _network(job: Job) -> "Following":
+    """Return the job's network, loaded once per process."""
+    import torch
+
+    from geoseg.models.following import Following
+
+    (bundle,) = job.bundles
+    key = bundle.path, bundle.digest, job.platform.device
+    with _lock:
+        if key not in _opened:
+            torch.set_num_threads(1)  # of a worker; the process that plans has it so already
+            _opened.clear()
+            made = Following(bundle, library().devices(job.platform.device)[0])
+            _ = made.network
+            _opened[key] = made
+        return _opened[key]

@@ -1,0 +1,181 @@
+"""words: objects that a text names, found in every window of a scene and merged by one total order.
+
+A network of words gives boxes, which a promptable model turns into masks, or masks at once. Each window is looked at
+once; what it cuts counts in its own cell alone, and candidates are a set, so engines and order change no bit.
+"""
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from geoseg.errors import ConfigError, InputError, ModelError
+from geoseg.executors.open import open_engine
+from geoseg.jobs.everything import RULES, merged_objects
+from geoseg.jobs.job import Job
+from geoseg.jobs.mask_classes import MaskClasses
+from geoseg.jobs.prompt import Answers, answer, check_memory, job_of, window_seen
+from geoseg.jobs.prompt_places import seen_grid
+from geoseg.jobs.run import Listener, Progress
+from geoseg.models.backends import library
+from geoseg.models.bundle import ModelBundle, load_model
+from geoseg.objects.found import Detection, Found, recorded
+from geoseg.options.prompt import PromptOptions
+from geoseg.options.run import EngineOptions
+from geoseg.outputs.geopackage.prompted import PromptedObject
+from geoseg.scenes.prompts import Prompt, Prompts
+from geoseg.scenes.scene import Scene
+from geoseg.values.box import Box
+from geoseg.values.grid import Grid
+
+if TYPE_CHECKING:
+    from geoseg.models.words import WordFinder
+
+_lock = threading.Lock()
+_opened: dict[object, "WordFinder"] = {}  # one entry: the network of another job leaves when a new one comes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Looking:
+    """What windows are looked at for; picklable."""
+
+    job: Job
+    """The scene, the network of words and the windows."""
+    words: tuple[str, ...]
+    """What is looked for; class ids count these from 1."""
+    least: float
+    """The lowest score."""
+
+
+def words_of(text: str) -> tuple[str, ...]:
+    """Return the things that a text names, with commas between them; raises ConfigError.
+
+    >>> words_of("solar panel, building")
+    ('solar panel', 'building')
+    """
+    words = tuple(" ".join(part.split()) for part in text.split(","))
+    if not all(words) or len(set(map(str.lower, words))) < len(words):
+        raise ConfigError(f"text: {text!r}: name things, each once, with commas between them")
+    return words
+
+
+def find(
+    scene: Scene,
+    model: ModelBundle | str | Path,
+    *,
+    options: PromptOptions,
+    run: EngineOptions,
+    listen: Listener = lambda _: None,
+) -> Answers:
+    """Return the objects that ``options.text`` names, with the words as their classes.
+
+    model: of the task words with masks, or a promptable one that is asked by the boxes of ``options.detector``. Raises
+    ConfigError where that is missing, InputError where nothing is found, and what ``geoseg.jobs.prompt.answer`` does.
+    """
+    assert options.text is not None  # the caller has looked
+    words = words_of(options.text)
+    bundle = model if isinstance(model, ModelBundle) else load_model(model)
+    if bundle.spec.task == "words":
+        if options.detector is not None:
+            raise ConfigError(f"detector: {bundle.spec.name} finds words itself; leave it out")
+        finder = bundle
+    elif options.detector is None:
+        raise ConfigError(
+            f"detector: {bundle.spec.name} knows no words; name a bundle of Grounding DINO, which geoseg import FOLDER "
+            f"--family grounding-dino makes"
+        )
+    else:
+        finder = load_model(options.detector)
+    job, objects = _looked(scene, finder, options, run, listen)
+    if not objects:
+        raise InputError(
+            f"{job.scene.name}: nothing is found of {', '.join(words)} that is as sure as --least-score "
+            f"{options.least_score:g}; ask for less, or in other words"
+        )
+    kinds = None if options.classes is None else MaskClasses.of(options.classes, scene.grid.crs)
+    if finder is bundle:
+        return Answers(job, tuple(objects if kinds is None else map(kinds.named, objects)), {}, job.windows.count)
+    own, by_name = seen_grid(job), {one.name: one for one in objects}
+    found = answer(
+        scene, bundle, partial(_boxes, objects, own), options=replace(options, skip_bad=True), run=run, listen=listen
+    )
+    named = (
+        one._replace(
+            score=by_name[one.name].score,
+            class_name=one.class_name if kinds is not None else by_name[one.name].class_name,
+        )
+        for one in found.objects
+    )
+    return replace(found, objects=tuple(sorted(named, key=lambda one: (int(one.name), one.rank))))
+
+
+def _boxes(objects: Sequence[PromptedObject], own: Grid, grid: Grid) -> Prompts:
+    """Return the boxes of objects, found on the grid ``own``, as prompts on another of the same scene."""
+    down, across, to_pixels = grid.height / own.height, grid.width / own.width, ~own.transform
+    good = []
+    for one in objects:
+        assert one.polygon is not None  # a box has an area
+        x0, y0, x1, y1 = one.polygon.bounds
+        corners = [to_pixels @ corner for corner in ((x0, y0), (x0, y1), (x1, y0), (x1, y1))]
+        cols, rows = ([corner[i] for corner in corners] for i in (0, 1))
+        box = min(cols) * across, min(rows) * down, max(cols) * across, max(rows) * down
+        good.append(Prompt(one.name, box=tuple(round(16 * v) / 16 for v in box)))
+    return Prompts("--text", tuple(good))
+
+
+def _looked(
+    scene: Scene, bundle: ModelBundle, options: PromptOptions, run: EngineOptions, listen: Listener
+) -> tuple[Job, list[PromptedObject]]:
+    """Look at all windows of a scene, and return what they hold, merged."""
+    if bundle.spec.task != "words":
+        raise ModelError(f"model {bundle.spec.name!r} maps {bundle.spec.task} and finds no words")
+    words = words_of(options.text or "")
+    with open_engine(run) as engine, library().one_thread_per_network():
+        site = engine.site(options.device)
+        job = job_of(scene, bundle, site, options)
+        check_memory(job, site, allowed=site.budget_bytes(run.memory_bytes))
+        looking = Looking(job=job, words=words, least=options.least_score)
+        windows, found = list(job.windows.windows(seen_grid(job).box)), []
+        listen(Progress("words", 0, len(windows)))
+        for done, one in enumerate(engine.map(partial(_seen, looking), windows), start=1):
+            found.append(one)
+            listen(Progress("words", done, len(windows)))
+    rules = replace(RULES, things=tuple(range(1, len(words) + 1)))
+    return job, list(merged_objects(Found.joined(found), seen_grid(job), rules, words))
+
+
+def _seen(looking: Looking, window: Box) -> Found:
+    """Return what a window holds, those without a valid pixel left out."""
+    job = looking.job
+    pixels, valid = window_seen(job, window)
+    height, width = valid.shape
+    said = []
+    for one in _finder(job).find(pixels, looking.words, looking.least):
+        inside = one.box.clip(Box(0, 0, height, width))
+        if inside is not None:
+            mask = one.mask[inside.within(one.box)]
+            kept = mask & valid[inside.row0 : inside.row1, inside.col0 : inside.col1]
+            if kept.any():  # a box stays one where nodata is within
+                said.append(Detection(inside, mask if mask.all() else kept, one.class_id, one.score))
+    scene = Box(0, 0, *job.windows.shape)
+    return recorded(said, window, job.windows.cell(window), scene, RULES.edge_px)
+
+
+def _finder(job: Job) -> "WordFinder":
+    """Return the job's network, loaded once per process."""
+    import torch
+
+    from geoseg.models.words import WordFinder
+
+    (bundle,) = job.bundles
+    key = bundle.path, bundle.digest, job.platform.device
+    with _lock:
+        if key not in _opened:
+            torch.set_num_threads(1)  # of a worker; the process that plans has it so already
+            _opened.clear()
+            made = WordFinder(bundle, library().devices(job.platform.device)[0])
+            _ = made.network, made.tokenizer
+            _opened[key] = made
+        return _opened[key]
