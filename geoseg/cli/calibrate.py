@@ -11,6 +11,7 @@ from geoseg.cli.options import Output as BundleFolder
 from geoseg.cli.table import table
 from geoseg.config.load import load_config
 from geoseg.config.trainings import TrainConfig
+from geoseg.disk.files import atomic
 from geoseg.errors import ConfigError
 from geoseg.options.calibrate import CalibrateOptions
 
@@ -109,7 +110,8 @@ def plot(path: Path, found: "Calibrated", *, title: str) -> None:
     axes.set_ylim(0, 1)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, loc="upper left")
-    figure.savefig(path, dpi=110)
+    with atomic(path) as temporary:
+        figure.savefig(temporary, dpi=110)
 
 
 def _curve(axes: object, one: "Reliability", *, colour: str, label: str) -> None:

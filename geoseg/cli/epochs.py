@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from geoseg.disk.files import atomic
 from geoseg.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def gap_line(spec: "ModelSpec", scattered: "Sequence[float | None]") -> str:
 
 def write_table(path: Path, epochs: "Sequence[Epoch]", names: Sequence[str]) -> None:
     """Write the table of epochs as CSV."""
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         out = csv.writer(file, lineterminator="\n")
         out.writerow(["epoch", "train_loss", "validation_loss", *map(column, names), "score", "seconds", "best"])
         for e in epochs:
@@ -144,4 +145,5 @@ def plot(path: Path, epochs: "Sequence[Epoch]", names: Sequence[str], *, title: 
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False)
     figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
-    figure.savefig(path, dpi=110)
+    with atomic(path) as temporary:
+        figure.savefig(temporary, dpi=110)
