@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 
 from geoseg import __version__
 from geoseg.disk.files import atomic
-from geoseg.disk.places import vector_files, vector_target
+from geoseg.disk.places import vector_target
 from geoseg.errors import InputError
+from geoseg.jobs.evaluate.files import files_behind
 from geoseg.jobs.evaluate.sides import Prediction
 from geoseg.outputs.geopackage.layer import GEOMETRY, PolygonLayer, free_name, polygon_column
 from geoseg.outputs.geopackage.styles import Category, Style
 from geoseg.outputs.geopackage.writer import write_layer
 from geoseg.scenes.aoi import Zones, read_zones
-from geoseg.scenes.polygons import split_layer
 from geoseg.scenes.vectors import open_vectors
 from geoseg.values.box import Box
 from geoseg.values.classes import ClassMap
@@ -44,8 +44,7 @@ def areas(
     several layers; out: a vector file with their shapes, or .csv. A pixel belongs to the zone in which its middle lies.
     Raises InputError where all zones lie beside the map, ConfigError and OutputError.
     """
-    given = vector_files(split_layer(zones)[0])
-    path = vector_target(out, overwrite=overwrite, inputs=[str(prediction), *given], also=(".csv",))
+    path = vector_target(out, overwrite=overwrite, inputs=files_behind(prediction, zones), also=(".csv",))
     found = Prediction.find(prediction)
     if found.raster is None:
         raise InputError(f"{prediction}: polygons alone; name a run's folder or a raster of classes")

@@ -14,7 +14,7 @@ from affine import Affine
 from make_outputs import CLASSES, finished_folder
 from rasterio.crs import CRS
 
-from geoseg.errors import InputError
+from geoseg.errors import InputError, OutputError
 from geoseg.jobs.areas import areas
 from geoseg.jobs.change import change
 from geoseg.outputs.category_raster import write_categories
@@ -92,6 +92,9 @@ def test_zones_of_a_runs_folder_in_another_crs_count_its_polygons(
     assert [r.message for r in caplog.records] == [
         "far.gpkg: 1 pairs of zones overlap; each zone is counted on its own"
     ]
+    for read in (out / "buildings.gpkg", zones):
+        with pytest.raises(OutputError, match="is read by this run"):
+            areas(out, zones, read, overwrite=True)
 
 
 def test_zones_beside_the_map_are_refused(tmp_path: Path) -> None:
