@@ -223,6 +223,7 @@ def test_the_dock_is_driven_in_a_window(profile: Path, tmp_path: Path, monkeypat
     assert seen["still_at"] == 1
     assert seen["words"] == [["accepted", "edited"], ["accepted"], ["unseen"]]
     assert seen["windows"][:2] == [2, 8]
+    assert seen["windows_after"] == 2
     assert seen["no_model"].startswith("Choose the model")
     assert seen["tool"]
     assert seen["clicks"] == [["1", 1], ["1", 0], ["2", 1]]
