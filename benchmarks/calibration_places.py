@@ -1,6 +1,6 @@
 """Expected calibration error of shipped models on ground that they have not seen, before and after geoseg calibrate.
 
-usage: python benchmarks/calibration_places.py DATA [--case NAME ...]
+usage: python benchmarks/calibration_places.py DATA [--case NAME ...] [--method vector]
 DATA holds the folders of building sites; nothing of it is copied. Squares of 128 px like a chessboard's are fitted to,
 and the others show the error: they are not seen by training or calibration, but lie beside what calibration saw.
 """
@@ -28,7 +28,7 @@ CASES = {  # model, and scene, labels and the share of the scene, from the east,
 }
 
 
-def row(model: str, ground: tuple[str, str, float], data: Path, work: Path) -> str:
+def row(model: str, ground: tuple[str, str, float], data: Path, work: Path, method: str) -> str:
     """Return what calibrating a model on a ground gives."""
     scene, labels, share = ground
     one: dict[str, Any] = {"scene": scene, "labels": labels, "use": "test"}
@@ -41,7 +41,7 @@ def row(model: str, ground: tuple[str, str, float], data: Path, work: Path) -> s
     config, made = work / "ground.yaml", work / "calibrated"
     config.write_text(yaml.safe_dump(content))
     done = subprocess.run(
-        [sys.executable, "-m", "geoseg", "calibrate", model, str(config), "-o", str(made), "-q"],
+        [sys.executable, "-m", "geoseg", "calibrate", model, str(config), "-o", str(made), "--method", method, "-q"],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     if done.returncode:
@@ -55,12 +55,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--case", nargs="+", choices=CASES, default=list(CASES))
+    parser.add_argument("--method", choices=("temperature", "vector"), default="temperature")
     asked = parser.parse_args()
     print(describe())
-    print("| model, ground | buildings | ECE before | ECE after |\n|---|---|---|---|")
+    print(f"{asked.method}\n\n| model, ground | buildings | ECE before | ECE after |\n|---|---|---|---|")
     for name in asked.case:
         with tempfile.TemporaryDirectory() as work:
-            print(f"| {name} | {row(*CASES[name], asked.data, Path(work))}", flush=True)
+            print(f"| {name} | {row(*CASES[name], asked.data, Path(work), asked.method)}", flush=True)
 
 
 if __name__ == "__main__":

@@ -113,9 +113,9 @@ class Walk:
         """Return a row of what a run over a scene has, against labels."""
         out, told = (self.work / f"{scene.stem}{end}" for end in ("_out", ".json"))
         self.geoseg("predict", scene, "-m", model, "-o", out)
-        truth = f"{labels}:{self.case.few}" if self.case.few else str(labels)
+        column = ["--column", self.case.few] if self.case.few else []
         report = told.with_suffix(".html")
-        self.geoseg("evaluate", out, "--truth", truth, *within, "--json", told, "--report", report)
+        self.geoseg("evaluate", out, "--truth", labels, *column, *within, "--json", told, "--report", report)
         ious = {c["name"]: c["iou"] for c in json.loads(told.read_text())["classes"]}
         said = ", ".join(f"{k} {v:.3f}" for k, v in ious.items() if v is not None)
         return f"| {scene.name} | {ground} | {said} |"

@@ -13,7 +13,7 @@ class CalibrateOptions(Checked):
     method: Annotated[
         Literal["temperature", "vector"],
         Option("temperature: one number for all classes; vector: a scale and a bias of each."),
-    ] = "temperature"
+    ] = "vector"
     thresholds: Annotated[
         Literal["f1", "keep"], Option("f1: of every class, for the highest mean F1; keep: as they are.")
     ] = "f1"

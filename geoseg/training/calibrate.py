@@ -170,7 +170,7 @@ def calibrated(bundle: ModelBundle, ground: Ground, options: CalibrateOptions, *
         if not anyway:
             raise InputError(f"{little}: label more ground")
         log.warning("%s: a temperature is fitted all the same, thresholds stay", little)
-        options = CalibrateOptions(thresholds="keep")
+        options = CalibrateOptions(method="temperature", thresholds="keep")
     absent = [c.name for c, ha in zip(model.classes, ground.hectares, strict=True) if ha == 0]
     if absent:
         log.warning("no ground of %s: nothing is fitted to it", ", ".join(absent))
