@@ -93,9 +93,11 @@ def class_counts(spec: TrainSpec, samples: Samples) -> dict[str, dict[str, int]]
 def check_labels(model: ModelSpec, counts: Mapping[str, Mapping[str, int]]) -> None:
     """Warn of classes that training or validation has no label of; counts: see ``class_counts``.
 
-    Raises InputError where the polygon class is one of them, or where validation has a single class: a network that
-    always answers the same would score best.
+    Raises InputError for a single class, and where the polygon class is one of those that lack labels, or where
+    validation has a single class: a network that always answers the same would score best.
     """
+    if model.softmax is not None and not model.detects_alone and model.out_channels == 1:
+        raise InputError(f"{model.classes[0].name} is the only class, and every pixel would be of it; add another one")
     for role, of_channel in counts.items():
         lacking = _lacking(list(of_channel.values()), model)
         if not lacking:

@@ -161,6 +161,11 @@ def test_areas_that_can_tell_no_epoch_from_another_are_refused(made, areas, told
         fit(made, Samples(*areas))
 
 
+def test_a_single_class_is_refused():
+    with pytest.raises(InputError, match="water is the only class, and every pixel would be of it; add another one"):
+        fit(classes_spec(["water"]), Samples(labelled(0), labelled(0)))
+
+
 def test_what_a_random_split_would_tell_is_told_beside_the_score_on_blocks(samples):
     short = spec(epochs=1, steps_per_epoch=2, batch=2)
     both = Samples(samples.train, samples.validation, scattered=samples.validation)
