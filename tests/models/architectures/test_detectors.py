@@ -91,6 +91,37 @@ def test_thirty_steps_lower_the_loss_by_a_fifth(name):
     assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
 
 
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", ["yolact", "solov2"])
+def test_two_hundred_steps_teach_it_to_find_objects_that_it_has_not_seen(name):
+    network, examples = network_of(name).train(), list(toys(60))
+    optimiser, rng = torch.optim.AdamW(network.parameters(), 2e-3), np.random.default_rng(0)
+    for step in range(200):
+        optimiser.param_groups[0]["lr"] = 2e-3 * min(1, (step + 1) / 20) * (0.1 if step > 160 else 1)
+        batch = [examples[i] for i in rng.integers(0, 50, 2)]
+        loss = network.loss(torch.cat([x for x, _ in batch]), [objects for _, objects in batch])
+        optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimiser.step()
+    network.eval()
+    rules, found = Detecting(things=("box", "disc"), least_score=0.3, per_window=100), []
+    with torch.inference_mode():
+        for x, objects in examples[50:]:
+            said = network.detect(x, rules)
+            pairs = zip(objects["masks"].numpy() > 0, objects["labels"].tolist(), strict=True)
+            found += [any(one.class_id + 1 == kind and iou(one, mask) > 0.5 for one in said) for mask, kind in pairs]
+    assert len(found) > 100
+    assert np.mean(found) > 0.5
+
+
+def iou(one, mask):
+    """Return the IoU of a detection with a mask of its window."""
+    own = np.zeros(mask.shape, bool)
+    own[one.box.row0 : one.box.row1, one.box.col0 : one.box.col1] = one.mask
+    return (own & mask).sum() / (own | mask).sum()
+
+
 @pytest.mark.parametrize("name", ["mask2former-objects", "rf-detr-seg", "yolact", "solov2"])
 def test_a_window_without_an_object_is_learnt(name):
     nothing = {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.long),
