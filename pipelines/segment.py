@@ -3,11 +3,21 @@
 from pathlib import Path
 
 from geoseg.config.segments import SegmentConfig
+from geoseg.jobs.run import Listener, Stop
 from geoseg.jobs.segment import segment
 
 
-def run(config: SegmentConfig, *, overwrite: bool = False) -> int:
-    """Open the scene, write its superpixels to the config's files, and return their number."""
+def run(config: SegmentConfig, *, listen: Listener, stop: Stop, finishing: bool = False) -> int:
+    """Open the scene, write its superpixels to the config's files, and return their number; of a shard, its tiles."""
     raster = None if config.raster is None else Path(config.raster)
-    path = Path(config.out)
-    return segment(config.open(), path, raster, options=config.options, run=config.run, overwrite=overwrite)
+    return segment(
+        config.open(),
+        Path(config.out),
+        raster,
+        options=config.options,
+        run=config.run,
+        config=config.recorded(),
+        finishing=finishing,
+        listen=listen,
+        stop=stop,
+    )

@@ -32,10 +32,14 @@ class SuperpixelRules:
 
     @property
     def halo_px(self) -> int:
-        """Pixels around a tile that its superpixels depend on."""
+        """Pixels around a tile that its superpixels depend on.
+
+        Of slic: a step looks two cells farther, and the first centres are the middles of the cells beyond. Of
+        waterpixels: from a cell's last row to the first one of the cell before the cell before.
+        """
         if self.method == "slic":
-            return self.spacing_px * (2 * STEPS + 1) + MEAN_PX + MODES * MODE_PX
-        return self.spacing_px * 4 + GRADIENT_PX
+            return self.spacing_px * (2 * STEPS + 1) + self.spacing_px // 2 + MEAN_PX + MODES * MODE_PX
+        return self.spacing_px * 3 - 1 + GRADIENT_PX
 
 
 def superpixels(

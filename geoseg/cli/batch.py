@@ -52,7 +52,7 @@ def batch(
     if cluster.ways:
         asked |= {"engine": "dask", "cluster": cluster}
     elif workers is not None:
-        asked["cluster"] = replace(loaded.each.options.cluster, workers=workers)
+        asked["cluster"] = replace(loaded.options.cluster, workers=workers)
     if options.max_runtime_s is not None:
         asked["max_runtime_s"] = options.max_runtime_s
     start(loaded.with_options(**asked), talk, dry_run=dry_run)

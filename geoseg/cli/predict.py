@@ -7,7 +7,7 @@ import typer
 
 from geoseg.cli.options import DryRun, Output, SceneFlags, TalkFlags, spread
 from geoseg.cli.stopping import stoppable
-from geoseg.cli.table import print_json, print_result
+from geoseg.cli.table import print_json, print_result, shard_done
 from geoseg.config.parse import parse_config
 from geoseg.config.runs import BuildingsConfig, LandCoverConfig
 from geoseg.errors import ConfigError, IncompleteError
@@ -106,10 +106,7 @@ def start(config: LandCoverConfig | BuildingsConfig, talk: TalkFlags, *, dry_run
 def report(result: "Result") -> None:
     """Print what a run has made; raises IncompleteError where chunks are missing from it."""
     if not result.paths:
-        print(
-            f"shard {'/'.join(map(str, result.run['shard']))}: {result.run['chunks']} chunks done; "
-            f"geoseg finish {result.folder} writes the outputs when all shards are"
-        )
+        print(shard_done(result.run["shard"], f"{result.run['chunks']} chunks", result.folder))
         return
     print_result(result)
     missing = result.run["missing_chunks"]

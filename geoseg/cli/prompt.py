@@ -6,16 +6,15 @@ from typing import Annotated
 
 import typer
 
-from geoseg.cli.options import DryRun, Output, Overwrite, SceneFlags, TalkFlags, spread
-from geoseg.cli.table import print_json
+from geoseg.cli.options import DryRun, Output, SceneFlags, TalkFlags, spread
+from geoseg.cli.stopping import stoppable
+from geoseg.cli.table import print_json, shard_done
 from geoseg.config.parse import parse_config
 from geoseg.config.prompts import PromptConfig
-from geoseg.disk.places import refuse_file, vector_files
 from geoseg.options.prompt import PromptOptions
-from geoseg.options.run import EngineOptions
+from geoseg.options.run import PartsOptions
 
 log = logging.getLogger(__name__)
-FILES = ("objects.gpkg", "run.json")
 
 
 @spread
@@ -31,10 +30,9 @@ def prompt(
         typer.Option("-m", "--model", metavar="BUNDLE", help="The bundle of a promptable model.", show_default=False),
     ],
     options: PromptOptions,
-    run: EngineOptions,
+    run: PartsOptions,
     output: Output,
     talk: TalkFlags,
-    overwrite: Overwrite = False,
     dry_run: DryRun = False,
 ) -> None:
     """Answer prompts, points, boxes and polygons, with the objects that a promptable model sees there.
@@ -47,28 +45,28 @@ def prompt(
     of_scene = scene.before(files if options.finds else files[:-1], usage)
     content = {**of_scene, "prompts": prompts, "model": model, "out": str(output)}
     config = parse_config(PromptConfig, {**content, "options": options, "run": run}, where="flags")
-    start(config, talk, overwrite=overwrite, dry_run=dry_run)
+    start(config, talk, dry_run=dry_run)
 
 
-def start(config: PromptConfig, talk: TalkFlags, *, overwrite: bool, dry_run: bool) -> None:
-    """Run a config's recipe and print what it made, or print its plan."""
+def start(config: PromptConfig, talk: TalkFlags, *, dry_run: bool = False, finishing: bool = False) -> None:
+    """Run a config's recipe and print what it made, or print its plan; finishing: of shards, which have asked."""
     if dry_run:
         from geoseg.jobs.prompt import plan
 
         print_json(plan(config.open(), config.model, options=config.options, run=config.run))
         return
     out = Path(config.out)
-    from geoseg.scenes.polygons import split_layer
+    from geoseg.jobs.prompt_targets import refuse_targets
 
-    given = (config.prompts, *(getattr(config.options, name) for name in ("refine", "within", "classes")))
-    read = [*config.scene, *(file for name in given if name for file in vector_files(split_layer(name)[0]))]
-    for name in FILES:
-        refuse_file(out / name, overwrite=overwrite, inputs=read)
+    refuse_targets(out, config.scene, config.prompts, config.options, overwrite=config.run.overwrite)
     from geoseg.pipelines import prompt as recipe
 
-    with talk.listener() as listen:
-        found = recipe.run(config, listen=listen)
+    with talk.listener() as listen, stoppable() as stop:
+        found = recipe.run(config, listen=listen, stop=stop, finishing=finishing)
+    if config.run.shard is not None:
+        print(shard_done(config.run.shard, f"{found.windows} windows", out))
+        return
     if found.skipped:
         log.warning("%d objects were not answered; run.json says why", len(found.skipped))
     names = {one.name for one in found.objects}
-    print(f"{out / FILES[0]}: {len(names)} objects, {found.windows} windows embedded or read")
+    print(f"{out / 'objects.gpkg'}: {len(names)} objects, {found.windows} windows asked")

@@ -42,12 +42,12 @@ def run(
     loaded = load_config(config, changes=changes, allowed=allowed)
     match loaded:
         case BatchConfig():
-            again = loaded.with_options(overwrite=overwrite or loaded.each.options.overwrite)
+            again = loaded.with_options(overwrite=overwrite or loaded.options.overwrite)
             batch.start(again, talk, dry_run=dry_run)
         case PromptConfig():
-            prompt.start(loaded, talk, overwrite=overwrite, dry_run=dry_run)
+            prompt.start(_replacing(loaded, overwrite), talk, dry_run=dry_run)
         case SegmentConfig():
-            segment.start(loaded, overwrite=overwrite, dry_run=dry_run)
+            segment.start(_replacing(loaded, overwrite), talk, dry_run=dry_run)
         case TrainConfig() | PromptTrainConfig() if dry_run:
             training.print_plan(loaded)
         case TrainConfig() | PromptTrainConfig():
@@ -56,3 +56,8 @@ def run(
         case _:
             options = replace(loaded.options, overwrite=overwrite or loaded.options.overwrite)
             start(loaded.model_copy(update={"options": options}), talk, dry_run=dry_run)
+
+
+def _replacing[C: (PromptConfig, SegmentConfig)](config: C, overwrite: bool) -> C:
+    run = replace(config.run, overwrite=overwrite or config.run.overwrite)
+    return config.model_copy(update={"run": run})

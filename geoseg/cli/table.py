@@ -35,6 +35,11 @@ def _is_number(cell: object) -> bool:
     return str(cell).replace(".", "", 1).replace("-", "", 1).isdigit() or cell == "–"
 
 
+def shard_done(shard: tuple[int, int], done: str, out: object) -> str:
+    """Return what is said of a shard, and what comes next."""
+    return f"shard {shard[0]}/{shard[1]}: {done} done; geoseg finish {out} writes the outputs when all shards are"
+
+
 def print_result(result: "Result") -> None:
     """Print what a run made: areas of classes, buildings, cost, files."""
     print(

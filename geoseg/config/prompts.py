@@ -1,4 +1,4 @@
-"""The keys of prompts that are answered on a scene."""
+"""The keys of prompts that are answered on a scene, and on every scene of a batch."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -6,28 +6,27 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from geoseg.config.scene import PathText, SceneInput, located_bundle, read_texts
+from geoseg.config.scene import PathText, SceneInput, SceneReading, located_bundle, read_texts
 from geoseg.disk.places import located, undated
 from geoseg.options.option import declared
 from geoseg.options.prompt import PromptOptions
-from geoseg.options.run import EngineOptions
+from geoseg.options.run import PartsOptions
 from geoseg.options.scene import SceneOptions
 
 if TYPE_CHECKING:
     from geoseg.scenes.scene import Scene
 
 
-class PromptConfig(SceneInput):
-    """Prompts that are answered on a scene."""
+class Prompts(SceneReading):
+    """Prompts that are answered, whatever the scene."""
 
     job: Literal["prompt"] = "prompt"
     prompts: PathText | None = Field(
         None, description="points, boxes and polygons; none where everything, or what a text names, is asked for"
     )
     model: PathText = Field(description="the bundle of a promptable model")
-    out: PathText
     options: PromptOptions = PromptOptions()
-    run: EngineOptions = EngineOptions()
+    run: PartsOptions = PartsOptions()
 
     @field_validator("options", "run", mode="before")
     @classmethod
@@ -38,6 +37,8 @@ class PromptConfig(SceneInput):
     def _asks(self) -> Self:
         if self.options.finds == (self.prompts is not None):
             raise ValueError("prompts: name a file of prompts, or ask for everything, or by text")
+        if self.run.shard is not None and (self.options.text is not None or self.options.follow):
+            raise ValueError("shard: is for prompts and for everything; text and follow run in one piece")
         return self
 
     def based_on(self, folder: Path) -> Self:
@@ -48,7 +49,6 @@ class PromptConfig(SceneInput):
                 **self.paths_in(folder),
                 "prompts": None if self.prompts is None else located(self.prompts, folder),
                 "model": located_bundle(self.model, folder),
-                "out": str(folder / self.out),
                 "options": replace(
                     options,
                     refine=options.refine and located(options.refine, folder),
@@ -59,6 +59,16 @@ class PromptConfig(SceneInput):
                 ),
             }
         )
+
+
+class PromptConfig(Prompts, SceneInput):
+    """Prompts that are answered on a scene."""
+
+    out: PathText
+
+    def based_on(self, folder: Path) -> Self:
+        """See ``Prompts.based_on``; out is a path as well."""
+        return super().based_on(folder).model_copy(update={"out": str(folder / self.out)})
 
     def dates(self) -> "list[tuple[str, Scene]]":
         """Open every scene by itself, with its date: what stands before a ``=``, else its file's name."""
@@ -73,4 +83,4 @@ class PromptConfig(SceneInput):
 
     def recorded(self) -> dict[str, Any]:
         """Return what run.json keeps: enough to run again from any folder."""
-        return self.based_on(Path.cwd()).model_dump(mode="json")
+        return self.based_on(Path.cwd()).model_copy(update={"run": self.run.to_repeat}).model_dump(mode="json")

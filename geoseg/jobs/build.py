@@ -178,7 +178,7 @@ def publish(work: JobFolder, built: Path, run: dict[str, Any], *, spent: bool = 
     files = sorted(built.iterdir(), key=lambda p: (not p.name.endswith(".aux.xml"), p.name))
     refuse_foreign(out, [p.name for p in files])
     own = own_files(out)
-    run["outputs"] = {p.name: {"sha256": sha256_of(p), "bytes": p.stat().st_size} for p in files}
+    run["outputs"] = facts_of(files)
     write_json(built / RUN_FILE, run)
     work.showing(own | run["outputs"].keys())
     (out / RUN_FILE).unlink(missing_ok=True)
@@ -194,3 +194,8 @@ def publish(work: JobFolder, built: Path, run: dict[str, Any], *, spent: bool = 
     sync(out)
     work.showing(())
     return {name: out / name for name in (*run["outputs"], RUN_FILE)}
+
+
+def facts_of(files: Iterable[Path]) -> dict[str, dict[str, Any]]:
+    """Return what run.json says of outputs, by their names."""
+    return {p.name: {"sha256": sha256_of(p), "bytes": p.stat().st_size} for p in files}

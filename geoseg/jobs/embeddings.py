@@ -3,7 +3,6 @@
 A file counts only where its digest fits its name and content: one that is damaged, or of another window, is made anew.
 """
 
-import hashlib
 import os
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,12 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load, save
 
-from geoseg.disk.files import atomic
-from geoseg.errors import OutputError
+from geoseg.disk.sealed import read_sealed, write_sealed
 from geoseg.values.box import Box
 
-SUFFIX = ".embedding"  # 32 bytes of sha256, then a safetensors file
-DIGEST_BYTES = 32
+SUFFIX = ".embedding"  # a sealed safetensors file
 Arrays = dict[str, NDArray[Any]]
 
 
@@ -41,27 +38,16 @@ class Embeddings:
 
     def of(self, window: Box, make: Callable[[], Arrays]) -> Arrays:
         """Return the embedding of a window, made where no sound one is there; raises OutputError for a full disk."""
-        path = self.path(window)
-        with suppress(OSError):
-            stored = path.read_bytes()
-            if stored[:DIGEST_BYTES] == self._digest(window, stored[DIGEST_BYTES:]):
+        path, of = self.path(window), f"{self.fingerprint} {window}"
+        stored = read_sealed(path, of)
+        if stored is not None:
+            with suppress(OSError):  # another process has removed it, or it is of another user
                 os.utime(path)
-                return load(stored[DIGEST_BYTES:])
+            return load(stored)
         made = {name: np.ascontiguousarray(array) for name, array in make().items()}
-        content = save(made)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(
-                f"{path.parent}: cannot be written ({error}); name another folder of embeddings"
-            ) from error
-        with atomic(path) as temporary:
-            temporary.write_bytes(self._digest(window, content) + content)
+        write_sealed(path, of, save(made))
         self._leave()
         return made
-
-    def _digest(self, window: Box, content: bytes) -> bytes:
-        return hashlib.sha256(f"{self.fingerprint} {window}".encode() + content).digest()
 
     def _leave(self) -> None:
         """Remove the least recently used of all jobs until the rest fits."""

@@ -16,7 +16,8 @@ from geoseg.errors import InputError
 from geoseg.jobs.mask_classes import MaskClasses
 from geoseg.jobs.prompt import Answers, Asking, embedded, known_part, opened
 from geoseg.jobs.prompt_places import seen_grid
-from geoseg.jobs.run import Listener, Progress
+from geoseg.jobs.run import Listener
+from geoseg.jobs.window_answers import Question, Share
 from geoseg.models.bundle import ModelBundle
 from geoseg.objects.found import AREA, BOX, FIRST_COL, FIRST_ROW, Detection, Found, recorded
 from geoseg.objects.merging import MergeRules, links, merged
@@ -45,6 +46,12 @@ class Lattice:
     area: Area | None
     """Where clicks are wanted, None for everywhere."""
 
+    @property
+    def said(self) -> str:
+        """What is asked of every window, in words."""
+        area = None if self.area is None else self.area.digest
+        return repr((self.options.spacing_px, self.options.least_iou, self.options.least_stability, area))
+
     def clicks(self, cell: Box, valid: NDArray[np.bool_]) -> Iterator[tuple[float, float]]:
         """Yield (x, y) of the clicks in a cell that lie on valid pixels, (h, w), of it, row by row."""
         step = self.options.spacing_px
@@ -62,30 +69,36 @@ def everything(
     *,
     options: PromptOptions,
     run: EngineOptions,
+    share: Share | None = None,
     listen: Listener = lambda _: None,
 ) -> Answers:
     """Return the objects that clicks all over a scene find; they may share up to half of their union.
 
+    share: which windows, and where answers are kept meanwhile; a part of them gives no objects.
     Raises InputError where nothing is found, and what ``geoseg.jobs.prompt.answer`` does.
     """
     kinds = None if options.classes is None else MaskClasses.of(options.classes, scene.grid.crs)
-    with opened(scene, model, options, run) as (engine, asking):
+    share = share or Share()
+    with opened(scene, model, options, run, share) as (engine, asking):
         job, grid = asking.job, seen_grid(asking.job)
         area = None if options.within is None else read_area(options.within, grid)
         lattice = Lattice(asking=asking, options=options, area=area)
-        windows = [w for w in job.windows.windows(grid.box) if area is None or area.wanted(job.windows.cell(w)).any()]
-        found = []
-        listen(Progress("prompt", 0, len(windows)))
-        for done, one in enumerate(engine.map(partial(_candidates, lattice), windows), start=1):
-            found.append(one)
-            listen(Progress("prompt", done, len(windows)))
-    objects = tuple(merged_objects(Found.joined(found), grid))
+        windows = (w for w in job.windows.windows(grid.box) if area is None or area.wanted(job.windows.cell(w)).any())
+        questions = [Question(window, lattice.said, None) for window in windows]
+        found = list(share.answers(engine, job, partial(_answered, lattice), questions, listen))
+    if share.part is not None:
+        return Answers(job, (), {}, len(found))
+    objects = tuple(merged_objects(Found.joined([Found.from_bytes(one) for one in found]), grid))
     if not objects:
         raise InputError(
             f"{job.scene.name}: no mask is as sure as --least-iou {options.least_iou:g} and --least-stability "
             f"{options.least_stability:g}; ask for less"
         )
-    return Answers(job, objects if kinds is None else tuple(map(kinds.named, objects)), {}, len(windows))
+    return Answers(job, objects if kinds is None else tuple(map(kinds.named, objects)), {}, len(found))
+
+
+def _answered(lattice: Lattice, question: Question) -> bytes:
+    return _candidates(lattice, question.window).to_bytes()
 
 
 def _candidates(lattice: Lattice, window: Box) -> Found:

@@ -6,7 +6,7 @@ are kept between runs, see ``jobs/embeddings``.
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import batched
@@ -25,6 +25,7 @@ from geoseg.disk.places import embeddings_folder
 from geoseg.errors import InputError, MemoryBudgetError, ModelError
 from geoseg.executors.base import Engine, Site
 from geoseg.executors.open import open_engine
+from geoseg.jobs.build import facts_of
 from geoseg.jobs.chunk import seen_images, stack
 from geoseg.jobs.embeddings import Arrays, Embeddings
 from geoseg.jobs.job import Job
@@ -32,14 +33,16 @@ from geoseg.jobs.mask_classes import MaskClasses
 from geoseg.jobs.plan import in_range, sized
 from geoseg.jobs.plan_memory import weights_bytes
 from geoseg.jobs.prompt_places import earlier_masks, placed, seen_grid, window_of
-from geoseg.jobs.run import Listener, Progress
+from geoseg.jobs.prompt_targets import OBJECTS_FILE
+from geoseg.jobs.run import Listener
 from geoseg.jobs.targets import RUN_FILE
+from geoseg.jobs.window_answers import Question, Share
 from geoseg.models.backends import library
 from geoseg.models.bundle import ModelBundle, load_model
 from geoseg.models.fitness import refuse_unfit
 from geoseg.options.prompt import PromptOptions
 from geoseg.options.run import EngineOptions
-from geoseg.outputs.geopackage.prompted import PromptedObject, prompted_batch, write_prompted
+from geoseg.outputs.geopackage.prompted import PromptedObject, packed, prompted_batch, unpacked, write_prompted
 from geoseg.scenes.open import open_scene
 from geoseg.scenes.prompts import Prompt, Prompts, prompts_of, read_prompts
 from geoseg.scenes.reading import read
@@ -62,7 +65,6 @@ if TYPE_CHECKING:
 CELL = 4  # pixels of a window for one of an earlier mask, along an axis
 WINDOW_BYTES = 40  # of a pixel of a window while its masks are made, beside its bands
 LIVE_SHARE = 1.75  # what a process grows by, over the bytes counted live: see ``models.backends.torch``
-OBJECTS_FILE = "objects.gpkg"
 BATCH_ROWS = 20_000
 _lock = threading.Lock()
 _opened: dict[object, "Promptable"] = {}  # one entry: the network of another job leaves when a new one comes
@@ -91,7 +93,7 @@ class Answers:
     skipped: dict[str, str]
     """Why others were not answered, by the object's name."""
     windows: int
-    """How many embeddings were needed."""
+    """How many windows were asked."""
 
 
 def prompt(
@@ -141,15 +143,18 @@ def answer(
     *,
     options: PromptOptions,
     run: EngineOptions,
+    share: Share | None = None,
     listen: Listener = lambda _: None,
 ) -> Answers:
     """Answer the prompts that ``read_asked`` gives for a grid of pixels.
 
-    Raises InputError with the object's name for a prompt that cannot be answered, unless told to skip it, ModelError
-    for a model that takes none, MemoryBudgetError, OutputError for a full disk.
+    share: which windows, and where answers are kept meanwhile; of a part of them, the objects are no result. Raises
+    InputError with the object's name for a prompt that cannot be answered, unless told to skip it, ModelError for a
+    model that takes none, MemoryBudgetError, OutputError for a full disk, and what ``Share.answers`` does.
     """
+    share = share or Share()
     kinds = None if options.classes is None else MaskClasses.of(options.classes, scene.grid.crs)
-    with opened(scene, model, options, run) as (engine, asking):
+    with opened(scene, model, options, run, share) as (engine, asking):
         job = asking.job
         asked = placed(job, read_asked(seen_grid(job)))
         refuse_faults(asked, options)
@@ -157,13 +162,15 @@ def answer(
         windows: dict[Box, list[tuple[Prompt, shapely.Geometry | None]]] = {}
         for one in asked.good:
             windows.setdefault(window_of(one, job.windows), []).append((one, earlier.get(one.name)))
-        listen(Progress("prompt", 0, len(windows)))
-        objects: list[PromptedObject] = []
-        for done, rows in enumerate(engine.map(partial(_answered, asking), sorted(windows.items())), start=1):
-            objects += rows
-            listen(Progress("prompt", done, len(windows)))
-    objects.sort(key=lambda one: (one.name, one.rank))
-    return Answers(job, tuple(objects if kinds is None else map(kinds.named, objects)), asked.faults, len(windows))
+        questions = [_question(window, rows, options.alternatives) for window, rows in sorted(windows.items())]
+        found = list(share.answers(engine, job, partial(_answered, asking), questions, listen))
+        objects = sorted((one for part in found for one in unpacked(part)), key=lambda one: (one.name, one.rank))
+    return Answers(job, tuple(objects if kinds is None else map(kinds.named, objects)), asked.faults, len(found))
+
+
+def _question(window: Box, rows: list[tuple[Prompt, shapely.Geometry | None]], alternatives: bool) -> Question:
+    masks = [None if mask is None else shapely.to_wkb(mask, hex=True) for _, mask in rows]
+    return Question(window, repr(([one for one, _ in rows], masks, alternatives)), rows)
 
 
 def refuse_faults(asked: Prompts, options: PromptOptions) -> None:
@@ -176,18 +183,23 @@ def refuse_faults(asked: Prompts, options: PromptOptions) -> None:
 
 @contextmanager
 def opened(
-    scene: Scene, model: ModelBundle | str | Path, options: PromptOptions, run: EngineOptions
+    scene: Scene,
+    model: ModelBundle | str | Path,
+    options: PromptOptions,
+    run: EngineOptions,
+    share: Share | None = None,
 ) -> Iterator[tuple[Engine, Asking]]:
     """Yield the engine that asks, and what it asks by; see ``answer`` for what is raised."""
+    share = share or Share()
     bundle = promptable_bundle(model)
-    with open_engine(run) as engine, library().one_thread_per_network():
+    with ExitStack() as held, library().one_thread_per_network():
+        engine = share.engine or held.enter_context(open_engine(run))
         site = engine.site(options.device)
-        job = job_of(scene, bundle, site, options)
+        job = share.planned(job_of(scene, bundle, site, options))
         check_memory(job, site, allowed=site.budget_bytes(run.memory_bytes))
         folder = embeddings_folder() if options.embeddings is None else Path(options.embeddings)
         cache = Embeddings(folder.absolute(), job.fingerprint, options.cache_bytes)
-        asking = Asking(job=job, embeddings=cache, alternatives=options.alternatives)
-        yield engine, asking
+        yield engine, Asking(job=job, embeddings=cache, alternatives=options.alternatives)
 
 
 def promptable_bundle(model: ModelBundle | str | Path, *, follows: bool = False) -> ModelBundle:
@@ -241,14 +253,20 @@ def job_of(scene: Scene, bundle: ModelBundle, site: Site, options: PromptOptions
 
 
 def plan(
-    scene: Scene, model: ModelBundle | str | Path, *, options: PromptOptions, run: EngineOptions
+    scene: Scene,
+    model: ModelBundle | str | Path,
+    *,
+    options: PromptOptions,
+    run: EngineOptions,
+    engine: Engine | None = None,
 ) -> dict[str, int]:
     """Return what asking takes: windows of the scene, their side, and bytes of memory, needed and allowed.
 
-    One embedding for a lane is held at a time. Raises what ``answer`` raises before it reads prompts.
+    One embedding for a lane is held at a time. engine: one that is open. Raises what ``answer`` raises before it reads
+    prompts.
     """
-    with opened(scene, model, options, run) as (engine, asking):
-        job, site = asking.job, engine.site(options.device)
+    with opened(scene, model, options, run, Share(engine=engine)) as (own, asking):
+        job, site = asking.job, own.site(options.device)
         allowed = site.budget_bytes(run.memory_bytes)
         return {
             "windows": job.windows.count,
@@ -275,11 +293,9 @@ def check_memory(job: Job, site: Site, *, allowed: int, dates: int = 1) -> int:
     return needed
 
 
-def _answered(
-    asking: Asking, item: tuple[Box, Sequence[tuple[Prompt, shapely.Geometry | None]]]
-) -> list[PromptedObject]:
+def _answered(asking: Asking, question: Question) -> bytes:
     """Answer the prompts of a window."""
-    window, asked = item
+    window, asked = question.window, question.asked
     network, embedding, valid = embedded(asking, window)
     part = _Part((window.row0, window.col0), valid, seen_grid(asking.job).transform)
     rows = []
@@ -287,7 +303,7 @@ def _answered(
         name = asked[place][0].name
         for rank, one in enumerate(answers if asking.alternatives else answers[:1]):
             rows.append(part.object(name, rank, one))
-    return rows
+    return packed(rows)
 
 
 def embedded(asking: Asking, window: Box) -> "tuple[Promptable, Arrays, NDArray[np.bool_]]":
@@ -381,8 +397,18 @@ def _network(job: Job) -> "Promptable":
         return _opened[key]
 
 
-def write_answers(found: Answers, folder: Path, source: str | None, *, config: dict[str, Any] | None) -> Path:
-    """Write objects.gpkg, then run.json, into ``folder`` and return the former; raises OutputError."""
+def write_answers(
+    found: Answers,
+    folder: Path,
+    source: str | None,
+    *,
+    config: dict[str, Any] | None,
+    more: dict[str, Any] | None = None,
+) -> Path:
+    """Write objects.gpkg, then run.json, into ``folder`` and return the former; raises OutputError.
+
+    more: what run.json says beside.
+    """
     (bundle,) = found.job.bundles
     spec, scene = bundle.spec, found.job.scene
     facts: dict[str, Any] = {
@@ -403,8 +429,6 @@ def write_answers(found: Answers, folder: Path, source: str | None, *, config: d
     batches = (prompted_batch(rows, crs=crs) for rows in batched(found.objects, BATCH_ROWS))
     write_prompted(path, batches, crs=crs, provenance=facts)
     counts = {"objects": len({one.name for one in found.objects}), "windows": found.windows}
-    write_json(
-        folder / RUN_FILE,
-        {**facts, "prompts": source and Path(source).name, **counts, "skipped": found.skipped, "config": config},
-    )
+    asked = {"prompts": source and Path(source).name, **counts, "skipped": found.skipped, "config": config}
+    write_json(folder / RUN_FILE, {**facts, **asked, "outputs": facts_of([path]), **(more or {})})
     return path

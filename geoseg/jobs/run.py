@@ -102,7 +102,7 @@ def run_job(
 
     while todo:
         again: list[Chunk] = []
-        for outcome in engine.run(task, _until(todo, stop)):
+        for outcome in engine.run(task, until(todo, stop)):
             if isinstance(outcome, ChunkProgress):
                 meter.add(outcome)
                 tell(outcome.share)
@@ -128,12 +128,12 @@ def run_job(
     return Outcome({i: records[i] for i in order if i in records}, tuple(failures))
 
 
-def _until(todo: Iterable[Chunk], stop: Stop) -> Iterator[Chunk]:
-    """Yield the chunks until the run should start no more."""
-    for chunk in todo:
+def until[T](todo: Iterable[T], stop: Stop) -> Iterator[T]:
+    """Yield what is to do until the run should start no more."""
+    for one in todo:
         if stop.now:
             return
-        yield chunk
+        yield one
 
 
 def _worth_another_try(failure: ChunkFailure, tries: Counter[tuple[str, Cause]]) -> bool:

@@ -1,7 +1,7 @@
 """segment: superpixels of a scene as polygons and as a raster, tile by tile; tiles and where they run change no byte.
 
 Parts lie in a hidden folder beside the outputs while it runs. A run that ends before it is through leaves them, and the
-same command goes on.
+same command goes on; shards make some of them each, and ``geoseg finish`` the outputs.
 """
 
 import hashlib
@@ -13,20 +13,24 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
 
 from geoseg import __version__
 from geoseg.classical.superpixels import SuperpixelRules, superpixels
-from geoseg.disk.files import locked
+from geoseg.disk.files import locked, write_json
 from geoseg.disk.places import refuse_file
-from geoseg.errors import ConfigError, MemoryBudgetError
+from geoseg.errors import ConfigError, IncompleteError, MemoryBudgetError, TryAgainError
+from geoseg.executors.base import Engine
 from geoseg.executors.open import open_engine
+from geoseg.jobs.folder import PLAN_FILE
 from geoseg.jobs.instances import in_order
-from geoseg.jobs.job import scene_identity
-from geoseg.options.run import EngineOptions
+from geoseg.jobs.job import listed, scene_identity
+from geoseg.jobs.run import Listener, Progress, Stop, until
+from geoseg.jobs.segment_folder import FOLDER
+from geoseg.options.run import EngineOptions, PartsOptions
 from geoseg.options.segment import SegmentOptions
 from geoseg.outputs.cog.cog import assemble
 from geoseg.outputs.cog.layers_of_parts import LayersOfParts
@@ -44,7 +48,8 @@ from geoseg.values.layers import Layer
 from geoseg.vector.pixels.labels import label_polygons
 
 SIDE_PX = 1024  # of a tile
-LOCK_FILE = ".lock"
+LOCK_FILE, SHOWN_FILE = ".lock", "shown"
+STAGE = "segment"
 IDS = Layer("segment", "ids", "segments.tif", dtype="uint32", description="Number of the superpixel, 0: nodata")
 MOST_SUPERPIXELS = 2**31 - 1
 PX_BYTES = 56  # of a pixel that a task works on, beside its bands: lattice, passes, outlines
@@ -63,12 +68,12 @@ class Cutting:
 
     @classmethod
     def beside(cls, path: Path, image: SceneAsBytes, rules: SuperpixelRules) -> Self:
-        """Keep parts in a folder beside ``path``, called by all that decides their bits."""
+        """Keep parts in a folder beside ``path``, called by it and by all that decides their bits."""
         scene = image.scene
         known = scene_identity(scene, files_read(scene.inputs, lone=scene.lone))
-        said = [__version__, known, repr(rules), repr(image.range), SIDE_PX]
+        said = [__version__, known, repr(rules), repr(image.range), SIDE_PX, path.name]
         digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
-        return cls(image=image, rules=rules, folder=path.parent / f".segment-{digest[:16]}")
+        return cls(image=image, rules=rules, folder=path.parent / f"{FOLDER}{digest[:16]}")
 
     def tiles(self) -> Iterator[Box]:
         """Yield what is cut at once, row by row."""
@@ -91,28 +96,57 @@ def segment(
     raster: Path | None = None,
     *,
     options: SegmentOptions,
-    run: EngineOptions,
-    overwrite: bool = False,
+    run: PartsOptions,
+    config: dict[str, Any] | None = None,
+    finishing: bool = False,
+    engine: Engine | None = None,
+    listen: Listener = lambda _: None,
+    stop: Stop | None = None,
 ) -> int:
     """Write the superpixels of a scene to a file of polygons and, where named, a raster; return their number.
 
-    Bands count alike: each is brought to 0..255 between its 2nd and 98th percentile, of a sample from all over the
-    scene. Raises InputError, ConfigError, OutputError and MemoryBudgetError.
+    Of a shard, its tiles are kept, nothing is written, and their number is returned. Bands count alike: each is brought
+    to 0..255 between its 2nd and 98th percentile, of a sample from all over the scene. config: by which ``geoseg
+    finish`` goes on; finishing: no tile is cut any more. engine: one that is open. Raises InputError, ConfigError,
+    OutputError, MemoryBudgetError, IncompleteError where tiles are missing of a run that is only finished, and
+    TryAgainError at ``stop``, with what is done kept.
     """
-    if raster is not None:
-        if raster.suffix.lower() not in (".tif", ".tiff"):
-            raise ConfigError(f"raster {raster}: is written as a GeoTIFF; name it .tif")
-        refuse_file(raster, overwrite=overwrite, inputs=scene.files)
-    rules = _rules(scene, options)
+    if raster is not None and raster.suffix.lower() not in (".tif", ".tiff"):
+        raise ConfigError(f"raster {raster}: is written as a GeoTIFF; name it .tif")
+    rules, stop = _rules(scene, options), stop or Stop()
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open_engine(run) as engine, ExitStack() as held:
+    with ExitStack() as held:
+        engine = engine or held.enter_context(open_engine(run))
         resources = engine.resources()
         _memory_bytes(scene, rules, lanes=resources.lanes, allowed=resources.budget_bytes(run.memory_bytes))
         cutting = Cutting.beside(path, SceneAsBytes.of(scene), rules)
-        held.enter_context(locked(cutting.folder / LOCK_FILE, of=path))
-        parts = dict(zip(cutting.tiles(), engine.map(partial(_cut, cutting), cutting.tiles()), strict=True))
+        shown = cutting.folder / SHOWN_FILE  # by a run that ended before its polygons were there
+        if raster is not None:
+            own = shown.is_file() and shown.read_text(encoding="utf-8") == str(raster.absolute())
+            refuse_file(raster, overwrite=run.overwrite or own, inputs=scene.files)
+        held.enter_context(locked(cutting.folder / LOCK_FILE, of=path, shared=run.shard is not None))
+        if run.fresh:
+            for part in cutting.folder.glob("*.tif"):
+                part.unlink()
+        if not (cutting.folder / PLAN_FILE).is_file():
+            write_json(cutting.folder / PLAN_FILE, {"config": config})
+        if finishing:
+            _refuse_missing(cutting, path)
+        tiles = list(cutting.tiles())
+        if run.shard is not None:
+            tiles = tiles[run.shard[0] - 1 :: run.shard[1]]
+        parts: dict[Box, Path] = {}
+        listen(Progress(STAGE, 0, len(tiles)))
+        for part in engine.map(partial(_cut, cutting), until(tiles, stop)):
+            parts[tiles[len(parts)]] = part
+            listen(Progress(STAGE, len(parts), len(tiles)))
+        if len(parts) < len(tiles):
+            raise TryAgainError(f"{path}: stopped after {len(parts)} of {len(tiles)} tiles; the same command goes on")
+        if run.shard is not None:
+            return len(parts)
         if raster is not None:
             raster.parent.mkdir(parents=True, exist_ok=True)
+            shown.write_text(str(raster.absolute()), encoding="utf-8")
             assemble(parts, scene.grid, {0: IDS}, raster, tags=place_tags(scene.grid))
         schema = superpixel_schema(scene.bands.names)
         rows = engine.map(partial(_outlined, cutting, parts, schema), cutting.tiles())
@@ -122,13 +156,24 @@ def segment(
     return count
 
 
-def plan(scene: Scene, *, options: SegmentOptions, run: EngineOptions) -> dict[str, int]:
+def _refuse_missing(cutting: Cutting, path: Path) -> None:
+    tiles = list(cutting.tiles())
+    missing = [cutting.part(tile).stem for tile in tiles if read_record(cutting.part(tile)) is None]
+    if missing:
+        raise IncompleteError(
+            f"{path}: {len(missing)} of {len(tiles)} tiles are missing ({listed(missing)}); run their shards again, "
+            f"then finish"
+        )
+
+
+def plan(scene: Scene, *, options: SegmentOptions, run: EngineOptions, engine: Engine | None = None) -> dict[str, int]:
     """Return what cutting a scene takes: superpixels at most, tiles, and bytes of memory, needed and allowed.
 
-    Raises ConfigError and MemoryBudgetError as ``segment``.
+    engine: one that is open. Raises ConfigError and MemoryBudgetError as ``segment``.
     """
     rules = _rules(scene, options)
-    with open_engine(run) as engine:
+    with ExitStack() as held:
+        engine = engine or held.enter_context(open_engine(run))
         resources = engine.resources()
         allowed = resources.budget_bytes(run.memory_bytes)
         needed = _memory_bytes(scene, rules, lanes=resources.lanes, allowed=allowed)

@@ -89,7 +89,41 @@ class EngineOptions(Checked):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunOptions(EngineOptions):
+class PartsOptions(EngineOptions):
+    """Options of what is done in parts that stay: how many of them now, and what becomes of those that are there."""
+
+    shard: Annotated[
+        tuple[int, int] | None,
+        Option(
+            "Run the I-th of N shares of the parts, 1/N … N/N; geoseg finish writes the outputs after all.",
+            text=SHARD,
+            topic="Cluster",
+        ),
+    ] = None
+    max_runtime_s: Annotated[float | None, _MAX_RUNTIME] = None
+    overwrite: Annotated[bool, _OVERWRITE] = False
+    fresh: Annotated[bool, Option("Throw away an unfinished job and start over.")] = False
+
+    def _faults(self) -> Iterator[str]:
+        yield from EngineOptions._faults(self)  # super() does not know a class with slots before Python 3.14
+        if self.shard is not None and not 1 <= self.shard[0] <= self.shard[1]:
+            last = max(1, self.shard[1])
+            yield f"shard {self.shard[0]}/{self.shard[1]}: shards count from 1: 1/{last} … {last}/{last}"
+        if self.shard is not None and self.fresh:
+            yield "fresh: every shard would throw away the others' parts; remove the job folder instead"
+
+    @property
+    def to_repeat(self) -> Self:
+        """The same without what is said of one time: a share, and the permission to overwrite or to start over."""
+        return replace(self, overwrite=False, fresh=False, shard=None)
+
+    def at(self, where: EngineOptions) -> Self:
+        """Return the same done elsewhere, or with more or less."""
+        return replace(self, **{f.name: getattr(where, f.name) for f in fields(EngineOptions)})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions(PartsOptions):
     """Options of a prediction, beside where it is done."""
 
     device: Annotated[str, Option("auto, cpu or cuda.")] = "auto"
@@ -171,14 +205,6 @@ class RunOptions(EngineOptions):
     any_disk: Annotated[
         bool, Option("Run even where parts and outputs, if nothing in them can be compressed, exceed the free disk.")
     ] = False
-    shard: Annotated[
-        tuple[int, int] | None,
-        Option(
-            "Run the I-th of N shares of the chunks, 1/N … N/N; geoseg finish writes the outputs after all.",
-            text=SHARD,
-            topic="Cluster",
-        ),
-    ] = None
     on_failure: Annotated[
         OnFailure,
         Option("stop: chunks that fail leave no outputs; fill: they become nodata, and the outputs' tags say so."),
@@ -188,35 +214,23 @@ class RunOptions(EngineOptions):
         Option("Write report.html, run.qgz, item.json and SHA256SUMS beside the outputs, as geoseg report.", topic=""),
     ] = False
     keep_parts: Annotated[bool, Option("Keep the job folder OUT/.job.")] = False
-    max_runtime_s: Annotated[float | None, _MAX_RUNTIME] = None
-    overwrite: Annotated[bool, _OVERWRITE] = False
-    fresh: Annotated[bool, Option("Throw away an unfinished job and start over.")] = False
 
     def _faults(self) -> Iterator[str]:
-        yield from EngineOptions._faults(self)  # super() does not know a class with slots before Python 3.14
+        yield from PartsOptions._faults(self)
         unknown = [name for name in self.layers if name not in RASTERS]
         if unknown:
             yield f"layers {', '.join(unknown)}: no such layer; choose of {', '.join(RASTERS)}"
         counted = [name for name, kind in RASTERS.items() if kind == "category"]
         if not {*counted} & {*self.layers}:
             yield f"layers {','.join(self.layers)}: add {counted[0]}, of which pixels are counted"
-        if self.shard is not None and not 1 <= self.shard[0] <= self.shard[1]:
-            last = max(1, self.shard[1])
-            yield f"shard {self.shard[0]}/{self.shard[1]}: shards count from 1: 1/{last} … {last}/{last}"
         if self.shard is not None and self.mask_clouds is not None:
             yield "mask-clouds: every shard would make the mask; run one job first, and give its mask with mask"
-        if self.shard is not None and self.fresh:
-            yield "fresh: every shard would throw away the others' chunks; remove the job folder instead"
 
     @property
     def rasters(self) -> tuple[str, ...]:
         """Names of the rasters that are written, in the order of ``geoseg.values.layers.RASTERS``."""
         asked = {*self.layers, *(("probabilities",) if self.probabilities else ())}
         return tuple(name for name in RASTERS if name in asked)
-
-    def at(self, where: EngineOptions) -> Self:
-        """Return the same run done elsewhere, or with more or less."""
-        return replace(self, **{f.name: getattr(where, f.name) for f in fields(EngineOptions)})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -148,8 +148,8 @@ def test_every_fault_of_a_config_is_told_at_once_in_the_words_of_its_keys(tmp_pa
     assert line == (
         f"error: {path}: 9 faults: optoins: unknown key; did you mean options?; nodata: inf is no number that can be "
         "used; scene: 3: write a path, or a list of paths; options.engine: 'spark': choose 'threads', 'sync', "
-        "'local', 'cuda' or 'dask'; options.batch: 'three' is no whole number; options.threshold: nan is no number "
-        "that can be used; options.shard: 'x': write i/n, e.g. 1/8; out: missing; polygons.min_area_m2: inf is no "
+        "'local', 'cuda' or 'dask'; options.shard: 'x': write i/n, e.g. 1/8; options.batch: 'three' is no whole "
+        "number; options.threshold: nan is no number that can be used; out: missing; polygons.min_area_m2: inf is no "
         "number that can be used"
     )
 

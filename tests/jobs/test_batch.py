@@ -107,7 +107,7 @@ def test_a_full_disk_stops_a_batch_and_leaves_the_rest_for_later(tmp_path, confi
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr("geoseg.jobs.batch.predict", full)
+        patch.setattr("geoseg.jobs.batch_maps.predict", full)
         code, _, err = batch(config())
     assert code == 5
     assert "the disk is full, so the rest is not tried" in err.splitlines()[-1]
@@ -178,7 +178,7 @@ def test_more_failures_than_allowed_leave_the_rest_alone(tmp_path, config, batch
 
 
 def test_an_unforeseen_error_of_one_scene_is_told_with_its_traceback(tmp_path, config, batch, monkeypatch):
-    from geoseg.jobs import batch as module
+    from geoseg.jobs import batch_maps as module
 
     write_scenes(tmp_path / "in", "ab")
     real = module.predict
@@ -219,7 +219,7 @@ def test_a_batch_whose_time_is_over_is_75_and_goes_on(tmp_path, config, batch):
 
 
 def test_an_interrupt_is_130_and_written_down(tmp_path, config, batch, monkeypatch):
-    from geoseg.jobs import batch as module
+    from geoseg.jobs import batch_maps as module
 
     def stopped(*_args, **_more):
         raise KeyboardInterrupt
@@ -292,7 +292,7 @@ def test_run_takes_a_batch_as_well(tmp_path, config):
 
 def test_a_terminated_batch_is_75_and_goes_on_to_the_same_bytes(tmp_path, config, batch, monkeypatch):
     """SIGTERM comes when the first of the two chunks of the second scene is done."""
-    from geoseg.jobs import batch as module
+    from geoseg.jobs import batch_maps as module
 
     real, sent = module.predict, []
 

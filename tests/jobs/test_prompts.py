@@ -395,3 +395,88 @@ def test_a_run_that_was_cut_short_goes_on_to_the_same_bytes(scene, bundles, rows
     assert ask(tmp_path) == whole
     assert again
     assert not {*again} & {*made}
+
+
+@pytest.mark.parametrize("what", ["prompts", "everything"])
+def test_shards_and_finish_give_the_bytes_of_one_run(scene, bundles, rows, tmp_path, what, capsys):
+    prompts = written(rows, tmp_path / "prompts.gpkg")
+    asks = [prompts] if what == "prompts" else ["--everything", "--least-iou", "0", "--least-stability", "0"]
+    command = ["prompt", scene, *asks, "-m", str(bundles / "sam2"), "-q", "--embeddings", str(tmp_path / "cache")]
+    command += ["--engine", "sync"]
+    assert main([*command, "-o", str(tmp_path / "whole")]) == 0
+    out = tmp_path / "out"
+    for number in ("2/2", "1/2"):
+        assert main(["finish", str(out), "-q"]) == (3 if number == "2/2" else 7)
+        assert main([*command, "-o", str(out), "--shard", number]) == 0
+        assert "geoseg finish" in capsys.readouterr().out
+        assert [p.name for p in out.iterdir()] == [".job"]
+    assert main(["finish", str(out), "-q", "--engine", "sync"]) == 0
+    assert sorted(p.name for p in out.iterdir()) == ["objects.gpkg", "run.json"]
+    assert (out / "objects.gpkg").read_bytes() == (tmp_path / "whole" / "objects.gpkg").read_bytes()
+    assert main(["finish", str(out), "-q"]) == 3
+
+
+def test_a_run_that_was_stopped_keeps_its_answers(scene, bundles, rows, tmp_path, monkeypatch):
+    ask = ["prompt", scene, written(rows, tmp_path / "p.gpkg"), "-m", str(bundles / "sam2"), "-q", "--engine", "sync"]
+    ask += ["--embeddings", str(tmp_path / "cache")]
+    assert main([*ask, "-o", str(tmp_path / "whole")]) == 0
+    answered, done = job._answered, []
+
+    def stopping(asking, question):
+        if len(done) == 2:
+            raise KeyboardInterrupt
+        done.append(question.window)
+        return answered(asking, question)
+
+    monkeypatch.setattr(job, "_answered", stopping)
+    assert main([*ask, "-o", str(tmp_path / "out")]) == 130
+    parts = sorted((tmp_path / "out" / ".job" / "parts").rglob("*.answer"))
+    parts[0].write_bytes(parts[0].read_bytes()[:-3])  # as a disk that lost power leaves it
+    again = []
+    monkeypatch.setattr(job, "_answered", lambda *given: again.append(given[1].window) or answered(*given))
+    assert main([*ask, "-o", str(tmp_path / "out")]) == 0
+    assert len({*again} & {*done}) == 1
+    assert (tmp_path / "out" / "objects.gpkg").read_bytes() == (tmp_path / "whole" / "objects.gpkg").read_bytes()
+
+
+def test_a_batch_asks_in_every_scene(scene, bundles, rows, tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "clicks").mkdir()
+    for name in "abc":
+        shutil.copy(scene, tmp_path / "in" / f"{name}.tif")
+        written(rows[:3], tmp_path / "clicks" / f"{name}.gpkg")
+    (tmp_path / "clicks" / "c.gpkg").unlink()
+    each = {"job": "prompt", "prompts": "clicks", "model": str(bundles / "sam2"), "run": {"engine": "sync"}}
+    each["options"] = {"embeddings": str(tmp_path / "cache")}
+    config = tmp_path / "batch.yaml"
+    config.write_text(json.dumps({"job": "batch", "scenes": "in/*.tif", "out": "out", "each": each}))
+
+    def batch(code, *more):
+        assert main(["batch", str(config), "-q", *more]) == code
+        if more:
+            return json.loads(capsys.readouterr().out)
+        rows = json.loads((tmp_path / "out" / "summary.json").read_text())["scenes"]
+        return [(row["scene"], row["state"], row["code"]) for row in rows]
+
+    assert batch(0, "--dry-run")["sums"]["scenes"] == {"to run": 3}
+    assert batch(7) == [("a", "done", 0), ("b", "done", 0), ("c", "failed", 3)]
+    written(rows[:4], tmp_path / "clicks" / "c.gpkg")
+    written(rows[:2], tmp_path / "clicks" / "b.gpkg")
+    capsys.readouterr()
+    assert batch(7) == [("a", "skipped", 0), ("b", "failed", 5), ("c", "done", 0)]
+    assert "prompts changed" in capsys.readouterr().err
+    alone = [
+        "prompt",
+        str(tmp_path / "in" / "c.tif"),
+        str(tmp_path / "clicks" / "c.gpkg"),
+        "-m",
+        str(bundles / "sam2"),
+        "-q",
+    ]
+    assert (
+        main([*alone, "-o", str(tmp_path / "alone"), "--engine", "sync", "--embeddings", str(tmp_path / "cache")]) == 0
+    )
+    first, second = ((tmp_path / f / "objects.gpkg").read_bytes() for f in ("alone", "out/c"))
+    assert first == second
+    assert main(["run", str(tmp_path / "out" / "c" / "run.json"), "-q", "-o", str(tmp_path / "again")]) == 0
+    assert (tmp_path / "again" / "objects.gpkg").read_bytes() == first

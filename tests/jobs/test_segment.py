@@ -11,14 +11,15 @@ from rasterio.features import rasterize
 
 from geoseg.classical.superpixels import SuperpixelRules, superpixels
 from geoseg.cli import main
-from geoseg.errors import InputError, MemoryBudgetError
+from geoseg.errors import InputError, MemoryBudgetError, OutputError
 from geoseg.jobs import segment as job
-from geoseg.options.run import EngineOptions
+from geoseg.options.run import PartsOptions
 from geoseg.options.segment import SegmentOptions
 from geoseg.scenes.as_bytes import SceneAsBytes
 from geoseg.scenes.open import open_scene
 
 SPACING = 32
+SYNC = PartsOptions(engine="sync")
 
 
 @pytest.fixture(scope="module")
@@ -33,9 +34,8 @@ def scene(tmp_path_factory):
 
 
 def made(scene, folder, **options):
-    run = EngineOptions(engine="sync")
     return job.segment(
-        scene, folder / "s.gpkg", folder / "s.tif", options=SegmentOptions(spacing_px=SPACING, **options), run=run
+        scene, folder / "s.gpkg", folder / "s.tif", options=SegmentOptions(spacing_px=SPACING, **options), run=SYNC
     )
 
 
@@ -108,7 +108,7 @@ def test_what_cannot_be_cut_is_refused_and_nothing_is_left(scene, tmp_path):
         made(open_scene(empty), tmp_path)
     with pytest.raises(MemoryBudgetError, match="--spacing-px"):
         job.segment(
-            scene, tmp_path / "s.gpkg", options=SegmentOptions(), run=EngineOptions(engine="sync", memory_bytes=2**20)
+            scene, tmp_path / "s.gpkg", options=SegmentOptions(), run=PartsOptions(engine="sync", memory_bytes=2**20)
         )
     assert [p.name for p in tmp_path.iterdir()] == ["empty.tif"]
     assert main(["segment", str(empty), "-o", str(empty)]) == 2  # no file of polygons
@@ -133,3 +133,64 @@ def test_a_config_cuts_what_the_command_does_and_both_tell_their_plan(scene, tmp
         assert main(command) == 0
     assert (tmp_path / "s.gpkg").read_bytes() == (tmp_path / "f.gpkg").read_bytes()
     assert (tmp_path / "s.tif").is_file()
+
+
+def test_shards_and_finish_give_the_bytes_of_one_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(job, "SIDE_PX", 512)
+    write_tif(tmp_path / "strip.tif", np.random.default_rng(2).integers(1, 255, (1, 40, 1100), np.uint8))
+    flags = ["segment", str(tmp_path / "strip.tif"), "--spacing-px", "8", "--engine", "sync", "-q"]
+    files = ("s.gpkg", "s.tif")
+    for name in ("whole", "out"):
+        (tmp_path / name).mkdir()
+    whole, out = ([tmp_path / folder / file for file in files] for folder in ("whole", "out"))
+    assert main([*flags, "-o", str(whole[0]), "--raster", str(whole[1])]) == 0
+    finish = ["finish", str(out[0]), "-q", "--engine", "sync"]
+    for number in ("2/2", "1/2"):
+        assert main(finish) == (3 if number == "2/2" else 7)
+        assert main([*flags, "-o", str(out[0]), "--raster", str(out[1]), "--shard", number]) == 0
+        assert not [p for p in (tmp_path / "out").iterdir() if p.suffix]
+    assert "2 tiles done; geoseg finish" in capsys.readouterr().out
+    assert main(finish) == 0
+    assert [p.read_bytes() for p in out] == [p.read_bytes() for p in whole]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == sorted(files)
+
+
+def test_a_run_that_ended_between_its_files_goes_on(scene, tmp_path, monkeypatch):
+    def failing(*_args, **_kwargs):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(job, "write_superpixels", failing)
+        with pytest.raises(KeyboardInterrupt):
+            made(scene, tmp_path)
+    (tmp_path / "other.tif").write_bytes(b"of somebody")
+    with pytest.raises(OutputError, match="exists already"):
+        job.segment(
+            scene, tmp_path / "s.gpkg", tmp_path / "other.tif", options=SegmentOptions(spacing_px=SPACING), run=SYNC
+        )
+    assert made(scene, tmp_path) > 200
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["other.tif", "s.gpkg", "s.tif"]
+
+
+def test_a_batch_cuts_every_scene(tmp_path, capsys):
+    for name in "abc":
+        pixels = np.random.default_rng(ord(name)).integers(1, 255, (2, 90, 80), np.uint8)
+        write_tif(tmp_path / f"{name}.tif", pixels)
+    config = tmp_path / "batch.yaml"
+    each = "{job: segment, bands: 'red,nir', options: {spacing_px: 16}, run: {engine: sync}}"
+    config.write_text(f"job: batch\nscenes: '*.tif'\nout: out\neach: {each}\n")
+    assert main(["batch", str(config), "-q", "--dry-run"]) == 0
+    assert json.loads(capsys.readouterr().out)["sums"]["scenes"] == {"to run": 3}
+    assert main(["batch", str(config), "-q"]) == 0
+    assert "3 scenes: 3 done" in capsys.readouterr().out
+    first = {p: p.read_bytes() for p in (tmp_path / "out").rglob("segments.*")}
+    assert len(first) == 6
+    (tmp_path / "out" / "b" / "segments.tif").unlink()
+    assert main(["batch", str(config), "-q"]) == 0
+    assert "2 skipped" in capsys.readouterr().out
+    assert {p: p.read_bytes() for p in first} == first
+    config.write_text(config.read_text().replace("spacing_px: 16", "spacing_px: 20"))
+    assert main(["batch", str(config), "-q"]) == 7
+    assert "options changed" in capsys.readouterr().err
+    (tmp_path / "more.yaml").write_text(config.read_text() + "monitor: {psi: 1}\n")
+    assert main(["batch", str(tmp_path / "more.yaml"), "-q"]) == 2

@@ -1,5 +1,6 @@
 """objects.gpkg: what a promptable model answers, a row an object, ready to be corrected and to train with."""
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -65,6 +66,20 @@ class PromptedObject(NamedTuple):
     """Empty where it was not followed."""
     state: str = ""
     """there, gone or unseen; empty where it was not followed."""
+
+
+def packed(objects: Sequence[PromptedObject]) -> bytes:
+    """Return objects for a file, read back by ``unpacked``."""
+    rows = [[*one[:5], None if one.polygon is None else shapely.to_wkb(one.polygon, hex=True)] for one in objects]
+    return json.dumps(rows).encode()
+
+
+def unpacked(content: bytes) -> list[PromptedObject]:
+    """Return what ``packed`` has written."""
+    return [
+        PromptedObject(name, rank, iou, stability, pixels, None if shape is None else shapely.from_wkb(shape))
+        for name, rank, iou, stability, pixels, shape in json.loads(content)
+    ]
 
 
 def prompted_batch(objects: Sequence[PromptedObject], *, crs: CRS) -> pa.RecordBatch:

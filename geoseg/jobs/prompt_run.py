@@ -1,0 +1,51 @@
+"""A run of prompts in a folder: questions are answered, and objects written; shards and batches use it too."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from geoseg.jobs.everything import everything
+from geoseg.jobs.folder import JobFolder
+from geoseg.jobs.prompt import Answers, answer, write_answers
+from geoseg.jobs.prompt_targets import FILES
+from geoseg.jobs.run import Listener
+from geoseg.jobs.window_answers import Share
+from geoseg.jobs.words import find
+from geoseg.models.bundle import ModelBundle
+from geoseg.options.prompt import PromptOptions
+from geoseg.options.run import PartsOptions
+from geoseg.scenes.prompts import read_prompts
+from geoseg.scenes.scene import Scene
+
+
+def run_prompts(
+    scene: Scene,
+    model: ModelBundle | str | Path,
+    prompts: str | None,
+    out: Path,
+    *,
+    options: PromptOptions,
+    run: PartsOptions,
+    share: Share,
+    listen: Listener,
+    more: dict[str, Any] | None = None,
+) -> Answers:
+    """Answer prompts, and write objects.gpkg and run.json into ``out``; the caller has looked at what lies there.
+
+    prompts: a file; None: everything, or what ``options.text`` names. share: how; of a part of the windows, nothing is
+    written. more: what run.json says beside. Raises what ``geoseg.jobs.prompt.answer`` does.
+    """
+    if options.text is not None:
+        found = find(scene, model, options=options, run=run, listen=listen)
+    elif prompts is None:
+        found = everything(scene, model, options=options, run=run, share=share, listen=listen)
+    else:
+        read = partial(read_prompts, prompts)
+        found = answer(scene, model, read, options=options, run=run, share=share, listen=listen)
+    if share.part is None:
+        work = JobFolder(out / ".job")
+        if work.path.is_dir():  # of what a text names, no answers are kept
+            work.showing(FILES)
+        write_answers(found, out, prompts, config=share.config, more=more)
+        share.over()
+    return found
