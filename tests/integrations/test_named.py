@@ -3,14 +3,21 @@
 import io
 import urllib.error
 
+import numpy as np
 import pytest
+import timm
 import torch
-from safetensors.torch import save
+from safetensors.torch import save, save_file
+from segmentation_models_pytorch.encoders import get_encoder
 
 from geoseg.errors import ConfigError, ModelError
 from geoseg.integrations import named
 from geoseg.integrations.named import resolved
+from geoseg.models.architectures import build_network
+from geoseg.models.spec import Architecture
+from geoseg.training.encoder import read_encoder, start_encoder
 from geoseg.training.spec import EncoderStart
+from geoseg.values.bands import BandSet
 
 TIMM = EncoderStart(weights="timm:resnet18.a1_in1k")
 
@@ -63,6 +70,30 @@ def test_a_fetched_file_is_kept_with_the_normalisation_of_its_name(folder, asked
 def test_smp_s_names(asked):
     resolved(EncoderStart(weights="smp:resnet34/imagenet"), allow_network=True)
     assert asked[0].startswith("https://huggingface.co/smp-hub/resnet34.imagenet/resolve/")
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "encoder"),
+    [
+        ("timm:resnet18.a1_in1k", "timm-resnet18.a1_in1k.safetensors", "tu-resnet18"),
+        ("timm:resnet18.a1_in1k", "timm-resnet18.a1_in1k.safetensors", "resnet18"),
+        ("smp:resnet18/imagenet", "smp-resnet18-imagenet.safetensors", "resnet18"),
+    ],
+)
+def test_a_file_that_was_put_there_by_hand_starts_the_encoder(folder, asked, name, file, encoder):
+    """Under the keys that timm and smp publish them by: those of their own networks."""
+    torch.manual_seed(0)
+    own = (timm.create_model("resnet18") if name[0] == "t" else get_encoder("resnet18", weights=None)).state_dict()
+    folder.mkdir()
+    save_file({key: value.contiguous() for key, value in own.items()}, folder / file)
+    start = resolved(EncoderStart(weights=name), allow_network=False)
+    network = build_network(Architecture(name="unet", options={"encoder_name": encoder}), in_channels=4, out_channels=2)
+    bands = BandSet.parse("nir,red,green,blue")
+    start_encoder(network, read_encoder(start), bands, source=name)
+    state, inside = network.state_dict(), "encoder.model." if encoder[:3] == "tu-" else "encoder."
+    assert torch.equal(state[f"{inside}layer4.1.conv2.weight"], own["layer4.1.conv2.weight"])
+    assert np.corrcoef(state[f"{inside}conv1.weight"][:, 1].flatten(), own["conv1.weight"][:, 0].flatten())[0, 1] > 0.9
+    assert asked == []
 
 
 def test_a_fetched_file_of_another_sha256_does_not_stay(folder, asked):

@@ -123,6 +123,17 @@ def test_what_is_not_the_network_s_like_is_refused_and_auto_stays_with_the_bundl
         record.write_text(json.dumps(told))
 
 
+def test_auto_takes_the_network_s_own_classes_before_bf16_of_its_own_library(bundle, monkeypatch):
+    monkeypatch.setattr(library("torch"), "precisions", lambda _: ("bf16", "fp32"))
+    monkeypatch.setattr(library("openvino"), "precisions", lambda _: ("fp32",))
+    assert asked([bundle], RunOptions(backend="auto")) == ("cpu", ("onnx",), "fp32")
+    assert asked([bundle], RunOptions(backend="auto", precision="bf16")) == ("cpu", ("torch",), "bf16")
+    monkeypatch.setattr(library("torch"), "precisions", lambda _: ("fp32",))
+    assert asked([bundle], RunOptions(backend="auto")) == ("cpu", ("onnx",), "fp32")
+    with pytest.raises(ConfigError, match="precision bf16"):
+        asked([bundle], RunOptions(backend="auto", precision="bf16"))
+
+
 def test_what_cannot_be_measured_or_computed_is_refused_in_one_line(bundle, tmp_path, monkeypatch):
     bare = load_model(write_bundle(tmp_path / "bare", widths=[4, 8], **SMALL))
     with pytest.raises(ModelError, match="holds 0 calibration windows, and 1 are the least"):

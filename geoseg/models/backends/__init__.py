@@ -35,8 +35,15 @@ def _openvino() -> Library:
 
 
 BACKENDS: dict[str, Callable[[], Library]] = {"torch": _torch, "onnx": _onnx, "openvino": _openvino}
-# By the precision, the CPU's own unless one is asked for. In fp32 ONNX Runtime was the faster, see docs/performance.md.
-FASTEST = {"bf16": ("openvino",), "fp32": ("onnx", "openvino"), "int8": ("openvino", "onnx")}
+# Backend and precision in turn, by the precision that is asked for; "auto": where none is and the CPU computes in bf16.
+# ONNX Runtime in fp32 took less than torch where torch in bf16 is not the network's like, see docs/performance.md.
+FP32 = (("onnx", "fp32"), ("openvino", "fp32"))
+FASTEST = {
+    "auto": (("openvino", "bf16"), *FP32),
+    "bf16": (("openvino", "bf16"),),
+    "fp32": FP32,
+    "int8": (("openvino", "int8"), ("onnx", "int8")),
+}
 
 
 def library(name: str = "torch") -> Library:
@@ -84,17 +91,17 @@ def _fastest(bundles: Sequence[ModelBundle], options: RunOptions) -> tuple[str, 
     """
     from geoseg.models.exports.cache import cached
 
-    own, int8 = backends_of(bundles), options.precision == "int8"
-    device, precision, _ = choose(options.device, own, "auto" if int8 else options.precision or "auto")
-    precision = "int8" if int8 else precision
-    for name in FASTEST[precision] if device == "cpu" else ():
+    own, wanted = backends_of(bundles), options.precision or "auto"
+    device, precision, _ = choose(options.device, own, "auto" if wanted == "int8" else wanted)
+    row = "fp32" if (wanted, precision) == ("auto", "fp32") else wanted
+    for name, each in FASTEST[row] if device == "cpu" else ():
         try:
-            choose("cpu", (name,), precision)
+            choose("cpu", (name,), each)
             for bundle in bundles:
-                if bundle.backend != name or int8:
-                    cached(bundle, backend=name, precision=precision, shape=(bundle.spec.window_px,) * 2)
+                if bundle.backend != name or each == "int8":
+                    cached(bundle, backend=name, precision=each, shape=(bundle.spec.window_px,) * 2)
         except (ConfigError, ModelError) as error:
-            log.info("backend %s is not taken: %s", name, error)
+            log.info("backend %s in %s is not taken: %s", name, each, error)
         else:
-            return "cpu", (name,), precision
-    return device, own, precision
+            return "cpu", (name,), each
+    return device, own, "int8" if wanted == "int8" else precision
