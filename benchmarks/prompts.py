@@ -15,7 +15,8 @@ import torch
 import transformers
 from machine import describe
 
-from geoseg.models.promptable import Asked, Promptable
+from geoseg.models.promptable import Asked, Promptable, call_tensors, decoded, levels_of
+from geoseg.training.prompted.loss import prompt_loss
 
 HIERA = {
     "tiny": {},
@@ -84,6 +85,24 @@ def row(name: str) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+def step_row(name: str, prompts: int = 4) -> str:
+    """Return in words what a step of ``geoseg train`` takes, of so many prompts in one window."""
+    net = network(name).eval().requires_grad_(requires_grad=False)
+    asked = Promptable(SimpleNamespace(network=lambda: net, spec=SimpleNamespace(window_px=1024)), "cpu")
+    embedding = asked.embed(np.zeros((1, 3, 1024, 1024), np.float32))
+    net.mask_decoder.requires_grad_(requires_grad=True)
+    box = Asked(np.empty((0, 2), np.float32), np.empty(0, np.int32), np.float32([400, 400, 600, 500]))
+    seconds = []
+    for _ in range(3):  # the first warms up
+        started = time.process_time()
+        levels, given = levels_of(embedding, asked.device), call_tensors([box] * prompts, asked.device)
+        truth = torch.zeros(prompts, 1024, 1024)
+        truth[:, 400:500, 400:600] = 1
+        prompt_loss(*decoded(net, levels, given), truth, torch.ones(1024, 1024)).backward()
+        seconds.append(time.process_time() - started)
+    return f"{name}: {min(seconds):.1f} CPU s a step of {prompts} prompts"
+
+
 def words_row(name: str, net: torch.nn.Module) -> str:
     """Return the line of a network of words: seconds of a window that is asked for two things."""
     side = 800 if name.startswith("dino") else 1008
@@ -105,10 +124,15 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(NAMES))
+    parser.add_argument("--steps", action="store_true", help="steps of a training instead")
+    asked = parser.parse_args()
     torch.set_num_threads(1)
     print(describe())
+    if asked.steps:
+        print("\n".join(map(step_row, asked.names or ["sam-base", "sam2-tiny"])))
+        return
     print("| network | M parameters | CPU s an embedding | CPU s a click | MB kept |\n|---|---|---|---|---|")
-    for name in parser.parse_args().names or NAMES:
+    for name in asked.names or NAMES:
         print(row(name), flush=True)
 
 

@@ -48,12 +48,23 @@ def prompt(
     start(config, talk, dry_run=dry_run)
 
 
+def _plan(config: PromptConfig) -> dict[str, int]:
+    """Return what a config's run takes."""
+    from geoseg.jobs import follow, words
+    from geoseg.jobs import prompt as clicks
+
+    options, run = config.options, config.run
+    if options.follow:
+        return follow.plan(config.dates(), config.model, options=options, run=run)
+    if options.text is not None:
+        return words.plan(config.open(), config.model, options=options, run=run)
+    return clicks.plan(config.open(), config.model, options=options, run=run)
+
+
 def start(config: PromptConfig, talk: TalkFlags, *, dry_run: bool = False, finishing: bool = False) -> None:
     """Run a config's recipe and print what it made, or print its plan; finishing: of shards, which have asked."""
     if dry_run:
-        from geoseg.jobs.prompt import plan
-
-        print_json(plan(config.open(), config.model, options=config.options, run=config.run))
+        print_json(_plan(config))
         return
     out = Path(config.out)
     from geoseg.jobs.prompt_targets import refuse_targets

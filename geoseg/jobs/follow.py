@@ -17,7 +17,16 @@ from geoseg.errors import InputError
 from geoseg.executors.open import open_engine
 from geoseg.jobs.job import Job
 from geoseg.jobs.mask_classes import MaskClasses
-from geoseg.jobs.prompt import Answers, check_memory, job_of, of_window, promptable_bundle, refuse_faults, window_seen
+from geoseg.jobs.prompt import (
+    Answers,
+    check_memory,
+    job_of,
+    of_window,
+    planned,
+    promptable_bundle,
+    refuse_faults,
+    window_seen,
+)
 from geoseg.jobs.prompt_places import placed, seen_grid, window_of
 from geoseg.jobs.run import Listener, Progress
 from geoseg.models.backends import library
@@ -62,15 +71,7 @@ def follow(
 
     Raises InputError where they are fewer than two or do not share a grid, and what ``geoseg.jobs.prompt.answer`` does.
     """
-    if len(scenes) < 2:
-        raise InputError("--follow: one scene; name those of two dates or more, the prompted one first")
-    (_, first), *others = scenes
-    for _, scene in others:
-        if scene.grid != first.grid:
-            raise InputError(
-                f"{scene.name}: lies on another grid than {first.name}: {scene.grid.shape} px; bring it there "
-                f"(gdalwarp -te … -tr …)"
-            )
+    first = _of_one_grid(scenes)
     kinds = None if options.classes is None else MaskClasses.of(options.classes, first.grid.crs)
     bundle = promptable_bundle(model, follows=True)
     with open_engine(run) as engine, library().one_thread_per_network():
@@ -90,6 +91,33 @@ def follow(
             listen(Progress("follow", done, len(windows)))
     objects.sort(key=lambda one: (one.name, dates.names.index(one.date)))
     return Answers(jobs[0], tuple(objects if kinds is None else map(kinds.named, objects)), asked.faults, len(windows))
+
+
+def plan(
+    scenes: Sequence[tuple[str, Scene]], model: ModelBundle | str | Path, *, options: PromptOptions, run: EngineOptions
+) -> dict[str, int]:
+    """Return what following takes, see ``geoseg.jobs.prompt.plan``; raises what ``follow`` does before it asks."""
+    first, bundle = _of_one_grid(scenes), promptable_bundle(model, follows=True)
+    with open_engine(run) as engine, library().one_thread_per_network():
+        site = engine.site(options.device)
+        return planned(job_of(first, bundle, site, options), site, run, dates=len(scenes))
+
+
+def _of_one_grid(scenes: Sequence[tuple[str, Scene]]) -> Scene:
+    """Return the first scene; raises InputError where there is no other, or one of another grid."""
+    if len(scenes) < 2:
+        raise InputError("--follow: one scene; name those of two dates or more, the prompted one first")
+    (_, first), *others = scenes
+    for _, scene in others:
+        if scene.grid != first.grid:
+            raise InputError(
+                f"{scene.name}: lies on another grid than {first.name}: {scene.grid.shape} px; bring it there "
+                f"(gdalwarp -te … -tr …)"
+            )
+    names = [name for name, _ in scenes]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise InputError(f"--follow: two dates are called {twice}; name each, as 2024-05-03=may.tif")
+    return first
 
 
 def _followed(dates: Dates, item: tuple[Box, Sequence[Prompt]]) -> list[PromptedObject]:

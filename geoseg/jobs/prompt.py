@@ -205,6 +205,8 @@ def opened(
 def promptable_bundle(model: ModelBundle | str | Path, *, follows: bool = False) -> ModelBundle:
     """Return the bundle of a model that takes prompts, and follows objects or not; raises ModelError for another."""
     bundle = model if isinstance(model, ModelBundle) else load_model(model)
+    if bundle.spec.task == "words":
+        raise ModelError(f"model {bundle.spec.name!r} finds words and takes no other prompts; give it some with --text")
     if bundle.spec.task != "promptable":
         raise ModelError(f"model {bundle.spec.name!r} maps {bundle.spec.task} and takes no prompts; use geoseg predict")
     if (bundle.spec.arch.name == "sam2-video") != follows:
@@ -266,14 +268,18 @@ def plan(
     prompts.
     """
     with opened(scene, model, options, run, Share(engine=engine)) as (own, asking):
-        job, site = asking.job, own.site(options.device)
-        allowed = site.budget_bytes(run.memory_bytes)
-        return {
-            "windows": job.windows.count,
-            "window_px": job.spec.window_px,
-            "memory_bytes": check_memory(job, site, allowed=allowed),
-            "allowed_bytes": allowed,
-        }
+        return planned(asking.job, own.site(options.device), run)
+
+
+def planned(job: Job, site: Site, run: EngineOptions, *, dates: int = 1) -> dict[str, int]:
+    """Return what a job of windows takes, see ``plan``; raises MemoryBudgetError."""
+    allowed = site.budget_bytes(run.memory_bytes)
+    return {
+        "windows": job.windows.count,
+        "window_px": job.spec.window_px,
+        "memory_bytes": check_memory(job, site, allowed=allowed, dates=dates),
+        "allowed_bytes": allowed,
+    }
 
 
 def check_memory(job: Job, site: Site, *, allowed: int, dates: int = 1) -> int:

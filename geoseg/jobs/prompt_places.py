@@ -51,7 +51,7 @@ def _checked(job: Job, one: Prompt) -> Prompt:
         coarser = seen_grid(job).mean_resolution_m() * span / max(held, 1)
         raise ValueError(
             f"spans {x1 - x0:.0f} x {y1 - y0:.0f} px, and windows of {side} px hold {held} px anywhere; read the scene "
-            f"coarser, with --gsd {_rounded_up(coarser):g}"
+            f"coarser, with --gsd-m {_rounded_up(coarser):g}"
         )
     if not _on_data(job, one):
         raise ValueError("lies where the scene has no data")

@@ -16,9 +16,10 @@ from geoseg.executors.open import open_engine
 from geoseg.jobs.everything import RULES, merged_objects
 from geoseg.jobs.job import Job
 from geoseg.jobs.mask_classes import MaskClasses
-from geoseg.jobs.prompt import Answers, answer, check_memory, job_of, window_seen
+from geoseg.jobs.prompt import Answers, answer, check_memory, job_of, planned, window_seen
 from geoseg.jobs.prompt_places import seen_grid
 from geoseg.jobs.run import Listener, Progress
+from geoseg.models.architectures import check_architecture
 from geoseg.models.backends import library
 from geoseg.models.bundle import ModelBundle, load_model
 from geoseg.objects.found import Detection, Found, recorded
@@ -74,24 +75,11 @@ def find(
     model: of the task words with masks, or a promptable one that is asked by the boxes of ``options.detector``. Raises
     ConfigError where that is missing, InputError where nothing is found, and what ``geoseg.jobs.prompt.answer`` does.
     """
-    assert options.text is not None  # the caller has looked
-    words = words_of(options.text)
-    bundle = model if isinstance(model, ModelBundle) else load_model(model)
-    if bundle.spec.task == "words":
-        if options.detector is not None:
-            raise ConfigError(f"detector: {bundle.spec.name} finds words itself; leave it out")
-        finder = bundle
-    elif options.detector is None:
-        raise ConfigError(
-            f"detector: {bundle.spec.name} knows no words; name a bundle of Grounding DINO, which geoseg import FOLDER "
-            f"--family grounding-dino makes"
-        )
-    else:
-        finder = load_model(options.detector)
+    bundle, finder = _models(model, options)
     job, objects = _looked(scene, finder, options, run, listen)
     if not objects:
         raise InputError(
-            f"{job.scene.name}: nothing is found of {', '.join(words)} that is as sure as --least-score "
+            f"{job.scene.name}: nothing is found of {options.text} that is as sure as --least-score "
             f"{options.least_score:g}; ask for less, or in other words"
         )
     kinds = None if options.classes is None else MaskClasses.of(options.classes, scene.grid.crs)
@@ -109,6 +97,40 @@ def find(
         for one in found.objects
     )
     return replace(found, objects=tuple(sorted(named, key=lambda one: (int(one.name), one.rank))))
+
+
+def plan(
+    scene: Scene, model: ModelBundle | str | Path, *, options: PromptOptions, run: EngineOptions
+) -> dict[str, int]:
+    """Return what finding words takes, see ``geoseg.jobs.prompt.plan``; raises what ``find`` does before it looks."""
+    _, finder = _models(model, options)
+    with open_engine(run) as engine, library().one_thread_per_network():
+        site = engine.site(options.device)
+        return planned(job_of(scene, finder, site, options), site, run)
+
+
+def _models(model: ModelBundle | str | Path, options: PromptOptions) -> tuple[ModelBundle, ModelBundle]:
+    """Return the model, and what finds words for it: itself, or the detector."""
+    words_of(options.text or "")
+    bundle = model if isinstance(model, ModelBundle) else load_model(model)
+    finder = bundle
+    if bundle.spec.task == "words":
+        if options.detector is not None:
+            raise ConfigError(f"detector: {bundle.spec.name} finds words itself; leave it out")
+        if check_architecture(bundle.spec.arch).answers != "masks":  # type: ignore[attr-defined]  # of the task words
+            raise ConfigError(
+                f"model: {bundle.spec.name} finds boxes; name it as --detector, and the SAM that makes masks as -m"
+            )
+    elif options.detector is None:
+        raise ConfigError(
+            f"detector: {bundle.spec.name} knows no words; name a bundle of Grounding DINO, which geoseg import FOLDER "
+            f"--family grounding-dino makes"
+        )
+    else:
+        finder = load_model(options.detector)
+        if finder.spec.task != "words":
+            raise ModelError(f"model {finder.spec.name!r} maps {finder.spec.task} and finds no words")
+    return bundle, finder
 
 
 def _boxes(objects: Sequence[PromptedObject], own: Grid, grid: Grid) -> Prompts:
@@ -129,8 +151,6 @@ def _looked(
     scene: Scene, bundle: ModelBundle, options: PromptOptions, run: EngineOptions, listen: Listener
 ) -> tuple[Job, list[PromptedObject]]:
     """Look at all windows of a scene, and return what they hold, merged."""
-    if bundle.spec.task != "words":
-        raise ModelError(f"model {bundle.spec.name!r} maps {bundle.spec.task} and finds no words")
     words = words_of(options.text or "")
     with open_engine(run) as engine, library().one_thread_per_network():
         site = engine.site(options.device)

@@ -182,7 +182,10 @@ def test_an_earlier_mask_is_a_prompt(scene, bundles, rows, tmp_path):
 FAULTS = {
     "beside the scene": ([(1, shapely.Point(on_map(-3, 5)))], "lies beside the scene"),
     "on nodata": ([(1, shapely.Point(on_map(180, 5)))], "lies where the scene has no data"),
-    "wider": ([(None, box_of(20, 20, 90, 40))], "spans 70 x 20 px, and windows of 64 px hold 32 px anywhere; .* --gsd"),
+    "wider": (
+        [(None, box_of(20, 20, 90, 40))],
+        "spans 70 x 20 px, and windows of 64 px hold 32 px.* --gsd-m",
+    ),
     "many": ([(1, shapely.Point(on_map(20 + i, 20))) for i in range(9)], "has 9 points; 8 are taken"),
     "background": ([(0, shapely.Point(on_map(20, 20)))], "has background points alone"),
     "line": ([(1, shapely.LineString([on_map(20, 20), on_map(30, 20)]))], "is a LineString; prompts are points and"),
@@ -204,7 +207,7 @@ def test_a_wide_prompt_is_answered_at_the_resolution_that_is_named(scene, bundle
     bundle = load_model(bundles / "sam2")
     with pytest.raises(InputError) as refused:
         asked(scene, bundle, prompts, tmp_path)
-    gsd_m = float(str(refused.value).partition("--gsd ")[2].partition(";")[0])
+    gsd_m = float(str(refused.value).partition("--gsd-m ")[2].partition(";")[0])
     assert read_objects(tmp_path, asked(scene, bundle, prompts, tmp_path, gsd_m=gsd_m))["rank"].tolist() == [0, 1, 2]
 
 

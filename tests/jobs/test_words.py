@@ -173,11 +173,17 @@ def test_what_cannot_be_found_is_said(scene, bundles, tmp_path, capsys):
         (["--text", "roof", "-m", sam3, "--detector", dino], 2, "finds words itself"),
         (["--text", "roof, Roof", "-m", sam3], 2, "each once, with commas"),
         (["--text", "roof", "-m", sam3, "--least-score", "1"], 3, "nothing is found of roof"),
+        (["--text", "roof", "-m", dino], 2, "finds boxes; name it as --detector"),
+        (["--text", "roof", "-m", sam3, "--shard", "1/2"], 2, "text and follow are not shared out"),
+        ([scene, "-m", sam3], 4, "finds words and takes no other prompts"),
         (["--text", "roof", "--everything", "-m", sam3], 2, "text: goes without everything"),
     ):
         assert main(["prompt", scene, *flags, *out]) == code, flags
         assert message in capsys.readouterr().err
     assert not (tmp_path / "out" / "objects.gpkg").exists()
+    capsys.readouterr()
+    assert main(["prompt", scene, "--text", "roof", "-m", sam3, *out[:3], "--dry-run"]) == 0
+    assert json.loads(capsys.readouterr().out)["window_px"] == WINDOW
     assert main(["predict", scene, "-m", dino, "-o", str(tmp_path / "map"), "-q"]) == 4
     assert "use geoseg prompt" in capsys.readouterr().err
 
