@@ -232,6 +232,6 @@ def made_layers(output, spec):
     run_file = output / "run.json"
     if kind != "folder" or not run_file.is_file():
         return []
-    made = json.loads(run_file.read_text(encoding="utf-8")).get("outputs", ["objects.gpkg"])  # of prompt
+    made = json.loads(run_file.read_text(encoding="utf-8"))["outputs"]
     names = [name for name in made if name.endswith((".tif", ".gpkg"))]
     return [(str(output / name), f"{output.name}: {name}") for name in names]
