@@ -34,7 +34,7 @@ def monitor(
     """Compare the values and classes of runs over time with a model's training, or with other runs, as a page.
 
     Exit code 8 where a band's population stability index is above --psi, or a class has a share that --alert names. Of
-    several runs --against, the index that each has against all of them is no alarm either.
+    several runs --against, or areas of the training, the index that each has against all of them is no alarm either.
     """
     refuse_suffix(output, (".html", ".htm"))
     refuse_file(output, overwrite=overwrite, inputs=[])

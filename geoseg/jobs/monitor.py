@@ -87,14 +87,16 @@ class Watch:
         """Return how far a finished run has drifted.
 
         Values are compared by the population stability index over the tenths of the reference. Where that is several
-        runs, an index is too large only where it is larger than that of each of them, too. Raises InputError for a
-        folder without a finished run, and ConfigError where it says nothing of its model's training, or has no such
-        class.
+        runs, or a training of several areas, an index is too large only where it is larger than that of each of them.
+        Raises InputError for a folder without a finished run, and ConfigError where it says nothing of its model's
+        training, or has no such class.
         """
         run, reference = finished_run(folder), self.reference
         most: Mapping[str, float] = {}
         if reference is None:
-            stated = {fit["band"]: fit["stability_index"] for fit in run.facts["plan"].get("values", ())}
+            fits = run.facts["plan"].get("values", ())
+            stated = {fit["band"]: fit["stability_index"] for fit in fits}
+            most = {fit["band"]: fit.get("among") or 0.0 for fit in fits}
             if not stated:
                 raise ConfigError(f"{folder}: its model does not say what it was trained on; name runs with --against")
         else:

@@ -34,6 +34,8 @@ class BandFit:
     """Population stability index over the tenths of the training pixels."""
     outside: float
     """Share of its pixels beyond all but 0.2 % of the training pixels."""
+    among: float | None = None
+    """The largest index that one area of the training has against all; None where that is not known."""
 
     @property
     def doubtful(self) -> bool:
@@ -51,6 +53,7 @@ def band_fits(scene: Scene, spec: ModelSpec, seen: Sample) -> tuple[BandFit, ...
             spec.bands[i].name,
             round(spec.values.stability_index(i, own), 4),
             round(spec.values.outside(i, own), 4),
+            spec.values.among[i] if spec.values.among else None,
         )
         for i, own in zip(spec.inputs_of(scene.bands), values, strict=False)  # bands of derived ones alone come last
     )

@@ -18,12 +18,17 @@ class TrainedValues(Value):
     shares: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(SHARES, min_length=3, max_length=256)
     quantiles: tuple[tuple[Physical, ...], ...] = Field(description="per band, the values below which shares lie")
     bytes_alone: bool = Field(False, description="all scenes held bytes, 0 to 255")
+    among: tuple[Annotated[float, Field(ge=0)], ...] = Field(
+        (), description="per band, the largest stability index that one area of the training has against all"
+    )
 
     @model_validator(mode="after")
     def _rises(self) -> Self:
         for row in (self.shares, *self.quantiles):
             if len(row) != len(self.shares) or list(row) != sorted(row):
                 raise ValueError(f"{len(self.shares)} shares and as many quantiles per band, both from low to high")
+        if len(self.among) not in (0, len(self.quantiles)):
+            raise ValueError(f"among: {len(self.among)} indices of {len(self.quantiles)} bands")
         return self
 
     def at(self, share: float) -> NDArray[np.float64]:
@@ -51,8 +56,19 @@ class TrainedValues(Value):
 
 
 def trained_values(pixels: list[NDArray[np.float32]], *, bytes_alone: bool) -> TrainedValues:
-    """Return the quantiles of (C, N) training pixels of each area, NaN where a band is lacking."""
+    """Return what (C, N) training pixels of each area hold, NaN where a band is lacking.
+
+    How far areas are from all of them is told where there are several.
+    """
     quantiles = np.nanquantile(np.concatenate(pixels, 1), SHARES, axis=1, method="lower").T
-    return TrainedValues(
+    found = TrainedValues(
         quantiles=tuple(tuple(float(f"{v:.6g}") for v in row) for row in quantiles), bytes_alone=bytes_alone
     )
+    several = [area for area in pixels if area.shape[1]]
+    if len(several) < 2:
+        return found
+    known = [[band[~np.isnan(band)] for band in area] for area in several]
+    among = (
+        max(found.stability_index(i, area[i]) for area in known if len(area[i])) for i in range(len(found.quantiles))
+    )
+    return found.model_copy(update={"among": tuple(round(index, 4) for index in among)})

@@ -40,12 +40,16 @@ MOST_SURVEYED_PX = 2**26  # pixels that are read to see what they are like
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Survey:
-    """What the valid pixels of areas are like: number, mean and spread of each band, and some of the pixels, (C, N)."""
+    """What the valid pixels of areas are like: number, mean and spread of each band, and some of the pixels, (C, N).
+
+    area: the number of each one's area, (N,).
+    """
 
     count: NDArray[np.int64]
     mean: NDArray[np.float64]
     spread: NDArray[np.float64]
     pixels: NDArray[np.float32]
+    area: NDArray[np.intp]
 
     @classmethod
     def of(cls, areas: Sequence[LabelledArea], bands: int | None = None) -> Self:
@@ -53,15 +57,17 @@ class Survey:
 
         bands: how many there are; those that follow are truth.
         """
-        boxes = [(area, box) for area in areas for box in blocks(area)]
+        boxes = [(number, box) for number, area in enumerate(areas) for box in blocks(area)]
         boxes = boxes[:: max(1, len(boxes) * BLOCK_PX**2 // MOST_SURVEYED_PX)]
         stride = max(1, sum(box.shape[0] * box.shape[1] for _, box in boxes) // MOST_VALUES)
         count, mean, square = np.zeros(1, np.int64), np.zeros(1), np.zeros(1)
         some: list[NDArray[np.float32]] = []
-        for area, box in boxes:
-            pixels = area.read(box)
+        of_area = [np.empty(0, np.intp)]
+        for number, box in boxes:
+            pixels = areas[number].read(box)
             values = pixels.image[:bands, pixels.valid]
             some.append(values[:, ::stride])
+            of_area.append(np.full(some[-1].shape[1], number))
             n = (~np.isnan(values)).sum(1)
             own = np.nansum(values, 1, dtype=np.float64) / np.maximum(n, 1)
             square = square + np.nansum((values - own[:, None]) ** 2, 1, dtype=np.float64)
@@ -69,7 +75,8 @@ class Survey:
             mean = mean + (own - mean) * n / np.maximum(count + n, 1)
             count = count + n
         spread = np.sqrt(square / np.maximum(count, 1))
-        return cls(count, mean, spread, np.concatenate(some, 1) if some else np.empty((0, 0), np.float32))
+        found = np.concatenate(some, 1) if some else np.empty((0, 0), np.float32)
+        return cls(count, mean, spread, found, np.concatenate(of_area))
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,8 +104,10 @@ class Samples:
         return Survey.of(self.train, self.bands)
 
     def values(self) -> TrainedValues:
-        """Return quantiles of the valid training pixels."""
-        return trained_values([self.survey.pixels], bytes_alone=self.bytes_alone)
+        """Return quantiles of the valid training pixels, and how far areas are from them."""
+        found = self.survey
+        pixels = [found.pixels[:, found.area == number] for number in range(len(self.train))]
+        return trained_values(pixels, bytes_alone=self.bytes_alone)
 
     def correlation(self) -> NDArray[np.float64]:
         """Return the correlation (C, C) of the bands over training pixels that have all; NaN where none do."""

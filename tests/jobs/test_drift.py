@@ -13,6 +13,7 @@ from geoseg.cli import main
 from geoseg.errors import ConfigError
 from geoseg.jobs.monitor import Alert
 from geoseg.jobs.review import Doubt, doubts_of, pick
+from geoseg.models.values import trained_values
 from geoseg.scenes.open import open_scene
 from geoseg.training.data_spec import LabelledScene
 from geoseg.training.labels import open_labels
@@ -122,3 +123,20 @@ def test_alerts_say_what_is_wrong_with_them():
     with pytest.raises(ConfigError, match="has the classes field"):
         Alert("water", above=True, percent=1).of({"field": 1.0}, "run")
     assert Alert("field", above=False, percent=2).of({"field": 0.01}, "run") == "field 1.00 % < 2 %"
+
+
+def test_how_far_areas_of_a_training_are_apart_is_no_alarm(finished_run, tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    dark, bright = (rng.normal(level, 9, (2, 900)).astype(np.float32) for level in (90, 120))
+    dark[1] = np.nan
+    values = trained_values([dark, bright], bytes_alone=True)
+    assert values.among[0] > 0.25
+    assert values.among[1] == pytest.approx(0, abs=0.01)
+    assert values.stability_index(0, dark[0]) <= values.among[0] + 1e-4
+    assert trained_values([bright], bytes_alone=True).among == ()
+    folder = shutil.copytree(finished_run, tmp_path / "run")
+    record = json.loads((folder / "run.json").read_text())
+    for among, code in ((None, 8), (0.4, 8), (0.6, 0)):
+        record["plan"]["values"] = [{"band": "red", "stability_index": 0.5, "outside": 0.0, "among": among}]
+        (folder / "run.json").write_text(json.dumps(record))
+        assert main(["monitor", str(folder), "-o", str(tmp_path / "drift.html"), "--overwrite"]) == code
