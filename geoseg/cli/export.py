@@ -30,7 +30,7 @@ def export(
     Below 99.9 % equal classes, 99.5 % in 8 bits, nothing is written.
     """
     from geoseg.models.bundle import load_model
-    from geoseg.models.calibration import stored
+    from geoseg.models.calibration import fault_in_8_bits, stored
     from geoseg.models.exports.run import export_model, names, refuse_export
 
     loaded = load_model(bundle)
@@ -41,6 +41,8 @@ def export(
         from geoseg.scenes.open import open_scene
 
         windows = windows_of(open_scene(calibrate), loaded)
+    elif options.int8 and (fault := fault_in_8_bits(loaded.path)):
+        raise ConfigError(f"{loaded.path}: {fault}; name a scene that it suits: --calibrate SCENE")
     if windows is None:
         raise ConfigError(f"{loaded.path}: holds no calibration windows; name a scene that it suits: --calibrate SCENE")
     parity = export_model(loaded, output, options, windows)

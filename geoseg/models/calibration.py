@@ -16,6 +16,7 @@ FILE = "calibration.safetensors"
 BORDER_FILE = "border_profile.json"  # see border.py
 MOST_BYTES = 2 * 10**6
 LEAST_PX = 32
+LEAST_JUDGED = 30_000  # pixels by which 8 bits are judged: on fewer, of plain ground, they pass where maps do not
 KEY = "windows"
 
 
@@ -55,6 +56,23 @@ def stored(folder: Path, spec: ModelSpec) -> NDArray[np.float32] | None:
     if windows.ndim != 4 or windows.shape[1] != len(spec.bands) or not np.isfinite(windows).all() or not windows.size:
         raise ModelError(f"{file}: holds no windows of {len(spec.bands)} bands; remove it")
     return of_size(windows, spec.window_px)
+
+
+def fault_in_8_bits(folder: str | Path) -> str:
+    """Return why the windows beside a bundle are too few to judge 8 bits by, empty where they, or none, are there.
+
+    Every second window gives the ranges, and the others are judged: their own pixels count, not mirrored ones.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(Path(folder) / FILE, "np") as opened:
+            count, _, height, width = opened.get_slice(KEY).get_shape()
+    except (OSError, SafetensorError, ValueError):
+        return ""  # what reads the windows says so
+    judged = count // 2 * height * width
+    least = f"its calibration windows judge 8 bits by {judged} pixels, and {LEAST_JUDGED} are the least"
+    return "" if judged >= LEAST_JUDGED else least
 
 
 def digest(folder: str | Path) -> str:

@@ -14,6 +14,7 @@ import pytest
 from conftest import write_bundle, write_tif
 
 from geoseg import predict
+from geoseg.cli import main
 from geoseg.errors import ConfigError, ModelError
 from geoseg.models import calibration
 from geoseg.models.backends import asked, library
@@ -31,6 +32,7 @@ WAYS = [("openvino", "fp32"), ("openvino", "int8"), ("onnx", "fp32")]
 def cache_folder(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.setattr(calibration, "LEAST_JUDGED", 2 * 64 * 64)
         patch.setattr(cache, "_run", lambda step, asked, scratch: STEPS[step](asked, Path(scratch)))  # a second each
         yield cache.networks_folder()
 
@@ -132,6 +134,16 @@ def test_auto_takes_the_network_s_own_classes_before_bf16_of_its_own_library(bun
     assert asked([bundle], RunOptions(backend="auto")) == ("cpu", ("onnx",), "fp32")
     with pytest.raises(ConfigError, match="precision bf16"):
         asked([bundle], RunOptions(backend="auto", precision="bf16"))
+
+
+def test_8_bits_are_not_judged_by_a_few_small_windows(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(calibration, "LEAST_JUDGED", 30_000)
+    land_cover = load_model("land-cover")
+    with pytest.raises(ModelError, match=r"judge 8 bits by 12288 pixels, and 30000 are the least; take another --prec"):
+        cache.measured(land_cover, backend="onnx", precision="int8", shape=(512, 512))
+    assert main(["export", "land-cover", "-o", str(tmp_path / "out"), "--int8"]) == 2
+    assert "are the least; name a scene that it suits: --calibrate SCENE" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_what_cannot_be_measured_or_computed_is_refused_in_one_line(bundle, tmp_path, monkeypatch):

@@ -92,6 +92,8 @@ def measured(bundle: ModelBundle, *, backend: str, precision: str, shape: tuple[
 
     Raises ModelError where it cannot be exported or measured, OutputError where the cache folder cannot be written.
     """
+    if precision == "int8" and (fault := calibration.fault_in_8_bits(bundle.path)):
+        raise ModelError(f"{bundle.path}: {fault}; take another --precision, or geoseg export --int8 --calibrate SCENE")
     folder = networks_folder()
     key = _key(bundle, backend=backend, precision=precision, shape=shape)
     found = _found(folder, key)
