@@ -39,8 +39,6 @@ class Prompts(SceneReading):
             raise ValueError("prompts: name a file of prompts, or ask for everything, or by text")
         if self.run.shard is not None and (self.options.text is not None or self.options.follow):
             raise ValueError("run.shard: text and follow are not shared out; leave it out")
-        if self.run.shard is not None and (self.options.text is not None or self.options.follow):
-            raise ValueError("shard: is for prompts and for everything; text and follow run in one piece")
         return self
 
     def based_on(self, folder: Path) -> Self:

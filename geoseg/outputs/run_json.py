@@ -49,6 +49,8 @@ class RunJson:
         facts = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
         if "prompts" in facts:
             raise NoMapError("holds objects of geoseg prompt, which are there to be corrected, and no map")
+        if "segments" in facts and "classes" not in facts:
+            raise NoMapError("holds superpixels of geoseg segment, which are there to be named, and no map")
         if missing := [key for key in KEYS if key not in facts]:
             raise ValueError(f"lacks {', '.join(missing)}")
         classes, grid = ClassMap.from_json(facts["classes"]), facts["grid"]

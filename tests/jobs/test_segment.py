@@ -183,6 +183,8 @@ def test_a_batch_cuts_every_scene(tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["sums"]["scenes"] == {"to run": 3}
     assert main(["batch", str(config), "-q"]) == 0
     assert "3 scenes: 3 done" in capsys.readouterr().out
+    assert main(["check", str(tmp_path / "out" / "a")]) == 3
+    assert "superpixels of geoseg segment" in capsys.readouterr().err
     first = {p: p.read_bytes() for p in (tmp_path / "out").rglob("segments.*")}
     assert len(first) == 6
     (tmp_path / "out" / "b" / "segments.tif").unlink()
