@@ -30,7 +30,7 @@ VERBS = {
     ),
     "finish": (
         "finish",
-        "Write the outputs of a job whose chunks are all done; exit code 7 where some are missing.",
+        "Write the outputs of a job whose parts are all done; exit code 7 where some are missing.",
     ),
     "vectorize": (
         "vectorize",
