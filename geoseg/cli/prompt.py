@@ -2,7 +2,7 @@
 
 import logging
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -48,17 +48,15 @@ def prompt(
     start(config, talk, dry_run=dry_run)
 
 
-def _plan(config: PromptConfig) -> dict[str, int]:
+def _plan(config: PromptConfig) -> dict[str, Any]:
     """Return what a config's run takes."""
-    from geoseg.jobs import follow, words
-    from geoseg.jobs import prompt as clicks
+    from geoseg.jobs import follow
+    from geoseg.jobs.prompt_run import plan_prompts
 
     options, run = config.options, config.run
     if options.follow:
-        return follow.plan(config.dates(), config.model, options=options, run=run)
-    if options.text is not None:
-        return words.plan(config.open(), config.model, options=options, run=run)
-    return clicks.plan(config.open(), config.model, options=options, run=run)
+        return follow.plan(config.dates(), config.model, options=options, run=run).said()
+    return plan_prompts(config.open(), config.model, options=options, run=run).said()
 
 
 def start(config: PromptConfig, talk: TalkFlags, *, dry_run: bool = False, finishing: bool = False) -> None:

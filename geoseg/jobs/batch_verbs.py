@@ -10,12 +10,12 @@ from geoseg import __version__
 from geoseg.disk.files import write_json
 from geoseg.disk.places import refuse_file, vector_files
 from geoseg.executors.base import Engine
-from geoseg.jobs import prompt, segment
+from geoseg.jobs import segment
 from geoseg.jobs.batch_log import SceneOutcome, State
 from geoseg.jobs.batch_work import BatchScene, Planned
 from geoseg.jobs.build import facts_of
 from geoseg.jobs.job import differences, scene_identity
-from geoseg.jobs.prompt_run import run_prompts
+from geoseg.jobs.prompt_run import plan_prompts, run_prompts
 from geoseg.jobs.prompt_targets import refuse_targets
 from geoseg.jobs.run import Listener, Stop
 from geoseg.jobs.targets import RUN_FILE
@@ -72,8 +72,8 @@ class PromptWork:
         """See ``Work.planner``."""
 
         def planned(scene: BatchScene, options: PartsOptions) -> Planned:
-            told = prompt.plan(scene.open(), self.bundle, options=self.asked, run=options, engine=engine)
-            return Planned(told, told["windows"], told["memory_bytes"])
+            told = plan_prompts(scene.open(), self.bundle, options=self.asked, run=options, engine=engine)
+            return Planned(told.said(), told.windows, told.memory_bytes)
 
         return planned
 

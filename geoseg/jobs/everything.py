@@ -5,6 +5,7 @@ and what is kept of embeddings change no bit.
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,14 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geoseg.errors import InputError
+from geoseg.executors.base import Engine, Site
 from geoseg.jobs.mask_classes import MaskClasses
 from geoseg.jobs.prompt import Answers, Asking, embedded, known_part, opened
+from geoseg.jobs.prompt_memory import Clicks, PromptPlan, assumed, plan_of, refuse_held
 from geoseg.jobs.prompt_places import seen_grid
 from geoseg.jobs.run import Listener
 from geoseg.jobs.window_answers import Question, Share
 from geoseg.models.bundle import ModelBundle
 from geoseg.objects.found import AREA, BOX, FIRST_COL, FIRST_ROW, Detection, Found, recorded
-from geoseg.objects.merging import MergeRules, links, merged
+from geoseg.objects.merging import MergeRules, all_links, merged
 from geoseg.options.prompt import PromptOptions
 from geoseg.options.run import EngineOptions
 from geoseg.outputs.geopackage.prompted import PromptedObject
@@ -62,6 +65,13 @@ class Lattice:
                 if wanted[row - cell.row0, col - cell.col0]:
                     yield col + 0.5, row + 0.5
 
+    def count(self, cell: Box) -> int:
+        """Return the clicks in a cell where all pixels are valid."""
+        step = self.options.spacing_px
+        rows, cols = (slice((step // 2 - start) % step, None, step) for start in (cell.row0, cell.col0))
+        wanted = np.ones(cell.shape, np.bool_) if self.area is None else self.area.wanted(cell)
+        return int(wanted[rows, cols].sum())
+
 
 def everything(
     scene: Scene,
@@ -79,22 +89,61 @@ def everything(
     """
     kinds = None if options.classes is None else MaskClasses.of(options.classes, scene.grid.crs)
     share = share or Share()
-    with opened(scene, model, options, run, share) as (engine, asking):
-        job, grid = asking.job, seen_grid(asking.job)
-        area = None if options.within is None else read_area(options.within, grid)
-        lattice = Lattice(asking=asking, options=options, area=area)
-        windows = (w for w in job.windows.windows(grid.box) if area is None or area.wanted(job.windows.cell(w)).any())
-        questions = [Question(window, lattice.said, None) for window in windows]
-        found = list(share.answers(engine, job, partial(_answered, lattice), questions, listen))
+    with _looking(scene, model, options, run, share) as (lattice, windows, engine):
+        job, grid = lattice.asking.job, seen_grid(lattice.asking.job)
+        site = engine.site(options.device)
+        _plan(lattice, windows, site, run, merges=share.part is None)
+        questions, rows = [Question(window, lattice.said, None) for window in windows], dict[int, Clicks]()
+        found: list[Found] = []
+        for content in share.answers(engine, job, partial(_answered, lattice), questions, listen):
+            found.append(Found.from_bytes(content) if share.part is None else Found.joined([]))
+            row = windows[len(found) - 1].row0
+            rows[row] = rows.get(row, Clicks(0, 0)).more(found[-1])
+            refuse_held(job, list(rows.values()), site.budget_bytes(run.memory_bytes))
     if share.part is not None:
         return Answers(job, (), {}, len(found))
-    objects = tuple(merged_objects(Found.joined([Found.from_bytes(one) for one in found]), grid))
+    objects = tuple(merged_objects(Found.joined(found), grid))
     if not objects:
         raise InputError(
             f"{job.scene.name}: no mask is as sure as --least-iou {options.least_iou:g} and --least-stability "
             f"{options.least_stability:g}; ask for less"
         )
     return Answers(job, objects if kinds is None else tuple(map(kinds.named, objects)), {}, len(found))
+
+
+def plan(
+    scene: Scene,
+    model: ModelBundle | str | Path,
+    *,
+    options: PromptOptions,
+    run: EngineOptions,
+    engine: Engine | None = None,
+) -> PromptPlan:
+    """Return what clicks all over a scene take; engine: one that is open. Raises what ``everything`` does first."""
+    with _looking(scene, model, options, run, Share(engine=engine)) as (lattice, windows, own):
+        return _plan(lattice, windows, own.site(options.device), run, merges=True)
+
+
+@contextmanager
+def _looking(
+    scene: Scene, model: ModelBundle | str | Path, options: PromptOptions, run: EngineOptions, share: Share
+) -> Iterator[tuple[Lattice, list[Box], Engine]]:
+    """Yield what is asked, the windows with ground that is wanted, row by row, and the engine that asks."""
+    with opened(scene, model, options, run, share) as (engine, asking):
+        job, grid = asking.job, seen_grid(asking.job)
+        area = None if options.within is None else read_area(options.within, grid)
+        every = job.windows.windows(grid.box)
+        windows = [w for w in every if area is None or area.wanted(job.windows.cell(w)).any()]
+        yield Lattice(asking=asking, options=options, area=area), windows, engine
+
+
+def _plan(lattice: Lattice, windows: Sequence[Box], site: Site, run: EngineOptions, *, merges: bool) -> PromptPlan:
+    """Return what asking takes, and merging with it; raises MemoryBudgetError."""
+    job, rows = lattice.asking.job, dict[int, int]()
+    for window in windows:
+        rows[window.row0] = rows.get(window.row0, 0) + lattice.count(job.windows.cell(window))
+    found = assumed(job, list(rows.values()), lattice.options.spacing_px)
+    return plan_of(job, site, run, windows=len(windows), merging=found if merges else ())
 
 
 def _answered(lattice: Lattice, question: Question) -> bytes:
@@ -134,7 +183,7 @@ def merged_objects(
     """
     if not len(found.table):
         return
-    made = merged(found.table, links(found, len(found.table), rules), rules)
+    made = merged(found.table, all_links(found, rules), rules)
     members = [made.member[made.of == i] for i in range(len(made.score))]
     first = [tuple(found.table[own][:, [FIRST_ROW, FIRST_COL]].min(0)) for own in members]
     order = sorted(range(len(members)), key=lambda i: (first[i], -found.table[members[i], AREA].sum(), i))

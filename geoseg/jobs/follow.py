@@ -19,14 +19,13 @@ from geoseg.jobs.job import Job
 from geoseg.jobs.mask_classes import MaskClasses
 from geoseg.jobs.prompt import (
     Answers,
-    check_memory,
     job_of,
     of_window,
-    planned,
     promptable_bundle,
     refuse_faults,
     window_seen,
 )
+from geoseg.jobs.prompt_memory import PromptPlan, plan_of
 from geoseg.jobs.prompt_places import placed, seen_grid, window_of
 from geoseg.jobs.run import Listener, Progress
 from geoseg.models.backends import library
@@ -77,7 +76,7 @@ def follow(
     with open_engine(run) as engine, library().one_thread_per_network():
         site = engine.site(options.device)
         jobs = tuple(job_of(scene, bundle, site, options) for _, scene in scenes)
-        check_memory(jobs[0], site, allowed=site.budget_bytes(run.memory_bytes), dates=len(jobs))
+        plan_of(jobs[0], site, run, dates=len(jobs))
         asked = placed(jobs[0], read_asked(seen_grid(jobs[0])))
         refuse_faults(asked, options)
         windows: dict[Box, list[Prompt]] = {}
@@ -95,12 +94,12 @@ def follow(
 
 def plan(
     scenes: Sequence[tuple[str, Scene]], model: ModelBundle | str | Path, *, options: PromptOptions, run: EngineOptions
-) -> dict[str, int]:
-    """Return what following takes, see ``geoseg.jobs.prompt.plan``; raises what ``follow`` does before it asks."""
+) -> PromptPlan:
+    """Return what following takes; raises what ``follow`` does before it asks."""
     first, bundle = _of_one_grid(scenes), promptable_bundle(model, follows=True)
     with open_engine(run) as engine, library().one_thread_per_network():
         site = engine.site(options.device)
-        return planned(job_of(first, bundle, site, options), site, run, dates=len(scenes))
+        return plan_of(job_of(first, bundle, site, options), site, run, dates=len(scenes))
 
 
 def _of_one_grid(scenes: Sequence[tuple[str, Scene]]) -> Scene:

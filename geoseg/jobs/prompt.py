@@ -22,7 +22,7 @@ from rasterio.transform import Affine
 from geoseg import __version__
 from geoseg.disk.files import write_json
 from geoseg.disk.places import embeddings_folder
-from geoseg.errors import InputError, MemoryBudgetError, ModelError
+from geoseg.errors import InputError, ModelError
 from geoseg.executors.base import Engine, Site
 from geoseg.executors.open import open_engine
 from geoseg.jobs.build import facts_of
@@ -31,7 +31,7 @@ from geoseg.jobs.embeddings import Arrays, Embeddings
 from geoseg.jobs.job import Job
 from geoseg.jobs.mask_classes import MaskClasses
 from geoseg.jobs.plan import in_range, sized
-from geoseg.jobs.plan_memory import weights_bytes
+from geoseg.jobs.prompt_memory import PromptPlan, plan_of
 from geoseg.jobs.prompt_places import earlier_masks, placed, seen_grid, window_of
 from geoseg.jobs.prompt_targets import OBJECTS_FILE
 from geoseg.jobs.run import Listener
@@ -49,7 +49,6 @@ from geoseg.scenes.reading import read
 from geoseg.scenes.reads import files_read
 from geoseg.scenes.sample import sample
 from geoseg.scenes.scene import Scene
-from geoseg.tiling.memory import BASE_BYTES, GDAL_CACHE_BYTES, LANE_BYTES, MIB
 from geoseg.tiling.resample import Resampling
 from geoseg.tiling.taps import source_box
 from geoseg.tiling.windows import WindowGrid
@@ -63,8 +62,6 @@ if TYPE_CHECKING:
     from geoseg.models.promptable import Answered, Asked, Promptable
 
 CELL = 4  # pixels of a window for one of an earlier mask, along an axis
-WINDOW_BYTES = 40  # of a pixel of a window while its masks are made, beside its bands
-LIVE_SHARE = 1.75  # what a process grows by, over the bytes counted live: see ``models.backends.torch``
 BATCH_ROWS = 20_000
 _lock = threading.Lock()
 _opened: dict[object, "Promptable"] = {}  # one entry: the network of another job leaves when a new one comes
@@ -196,7 +193,7 @@ def opened(
         engine = share.engine or held.enter_context(open_engine(run))
         site = engine.site(options.device)
         job = share.planned(job_of(scene, bundle, site, options))
-        check_memory(job, site, allowed=site.budget_bytes(run.memory_bytes))
+        plan_of(job, site, run)
         folder = embeddings_folder() if options.embeddings is None else Path(options.embeddings)
         cache = Embeddings(folder.absolute(), job.fingerprint, options.cache_bytes)
         yield engine, Asking(job=job, embeddings=cache, alternatives=options.alternatives)
@@ -261,42 +258,14 @@ def plan(
     options: PromptOptions,
     run: EngineOptions,
     engine: Engine | None = None,
-) -> dict[str, int]:
-    """Return what asking takes: windows of the scene, their side, and bytes of memory, needed and allowed.
+) -> PromptPlan:
+    """Return what asking prompts takes, whichever windows they lie in.
 
-    One embedding for a lane is held at a time. engine: one that is open. Raises what ``answer`` raises before it reads
+    engine: one that is open. Raises what ``answer`` raises before it reads
     prompts.
     """
     with opened(scene, model, options, run, Share(engine=engine)) as (own, asking):
-        return planned(asking.job, own.site(options.device), run)
-
-
-def planned(job: Job, site: Site, run: EngineOptions, *, dates: int = 1) -> dict[str, int]:
-    """Return what a job of windows takes, see ``plan``; raises MemoryBudgetError."""
-    allowed = site.budget_bytes(run.memory_bytes)
-    return {
-        "windows": job.windows.count,
-        "window_px": job.spec.window_px,
-        "memory_bytes": check_memory(job, site, allowed=allowed, dates=dates),
-        "allowed_bytes": allowed,
-    }
-
-
-def check_memory(job: Job, site: Site, *, allowed: int, dates: int = 1) -> int:
-    """Return what a process that embeds windows needs; raises MemoryBudgetError where that is more than ``allowed``."""
-    spec, bundle = job.spec, job.bundles[0]
-    live = 0 if spec.probed is None else int(LIVE_SHARE * spec.probed.live_bytes)
-    rows, cols = job.resampling.scale
-    read_px = spec.window_px**2 / (rows * cols)
-    of_bands = len(spec.bands) * (2 * np.dtype(job.scene.dtype).itemsize + 12)
-    lane = dates * (live + int(read_px * of_bands) + spec.window_px**2 * WINDOW_BYTES) + LANE_BYTES
-    needed = BASE_BYTES + weights_bytes([bundle.weights.bytes]) + site.lanes * lane + GDAL_CACHE_BYTES
-    if needed > allowed:
-        raise MemoryBudgetError(
-            f"embedding windows of {job.scene.name} with {spec.name} needs {needed / MIB:.0f} MiB, but "
-            f"{allowed / MIB:.0f} MiB are allowed; allow more with --memory, or take fewer lanes"
-        )
-    return needed
+        return plan_of(asking.job, own.site(options.device), run)
 
 
 def _answered(asking: Asking, question: Question) -> bytes:

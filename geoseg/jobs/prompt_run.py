@@ -4,18 +4,34 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from geoseg.jobs.everything import everything
+from geoseg.executors.base import Engine
+from geoseg.jobs import everything, prompt, words
 from geoseg.jobs.folder import JobFolder
 from geoseg.jobs.prompt import Answers, answer, write_answers
+from geoseg.jobs.prompt_memory import PromptPlan
 from geoseg.jobs.prompt_targets import FILES
 from geoseg.jobs.run import Listener
 from geoseg.jobs.window_answers import Share
-from geoseg.jobs.words import find
 from geoseg.models.bundle import ModelBundle
 from geoseg.options.prompt import PromptOptions
-from geoseg.options.run import PartsOptions
+from geoseg.options.run import EngineOptions, PartsOptions
 from geoseg.scenes.prompts import read_prompts
 from geoseg.scenes.scene import Scene
+
+
+def plan_prompts(
+    scene: Scene,
+    model: ModelBundle | str | Path,
+    *,
+    options: PromptOptions,
+    run: EngineOptions,
+    engine: Engine | None = None,
+) -> PromptPlan:
+    """Return what ``run_prompts`` takes; engine: one that is open. Raises what it does before it asks."""
+    if options.text is not None:
+        return words.plan(scene, model, options=options, run=run, engine=engine)
+    kind = everything if options.everything else prompt
+    return kind.plan(scene, model, options=options, run=run, engine=engine)
 
 
 def run_prompts(
@@ -36,9 +52,9 @@ def run_prompts(
     written. more: what run.json says beside. Raises what ``geoseg.jobs.prompt.answer`` does.
     """
     if options.text is not None:
-        found = find(scene, model, options=options, run=run, listen=listen)
+        found = words.find(scene, model, options=options, run=run, listen=listen)
     elif prompts is None:
-        found = everything(scene, model, options=options, run=run, share=share, listen=listen)
+        found = everything.everything(scene, model, options=options, run=run, share=share, listen=listen)
     else:
         read = partial(read_prompts, prompts)
         found = answer(scene, model, read, options=options, run=run, share=share, listen=listen)

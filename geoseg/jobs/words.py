@@ -6,17 +6,20 @@ once; what it cuts counts in its own cell alone, and candidates are a set, so en
 
 import threading
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geoseg.errors import ConfigError, InputError, ModelError
+from geoseg.executors.base import Engine
 from geoseg.executors.open import open_engine
 from geoseg.jobs.everything import RULES, merged_objects
 from geoseg.jobs.job import Job
 from geoseg.jobs.mask_classes import MaskClasses
-from geoseg.jobs.prompt import Answers, answer, check_memory, job_of, planned, window_seen
+from geoseg.jobs.prompt import Answers, answer, job_of, window_seen
+from geoseg.jobs.prompt_memory import PromptPlan, plan_of
 from geoseg.jobs.prompt_places import seen_grid
 from geoseg.jobs.run import Listener, Progress
 from geoseg.models.architectures import check_architecture
@@ -100,13 +103,21 @@ def find(
 
 
 def plan(
-    scene: Scene, model: ModelBundle | str | Path, *, options: PromptOptions, run: EngineOptions
-) -> dict[str, int]:
-    """Return what finding words takes, see ``geoseg.jobs.prompt.plan``; raises what ``find`` does before it looks."""
+    scene: Scene,
+    model: ModelBundle | str | Path,
+    *,
+    options: PromptOptions,
+    run: EngineOptions,
+    engine: Engine | None = None,
+) -> PromptPlan:
+    """Return what finding words takes; raises what ``find`` does before it looks.
+
+    engine: one that is open.
+    """
     _, finder = _models(model, options)
-    with open_engine(run) as engine, library().one_thread_per_network():
-        site = engine.site(options.device)
-        return planned(job_of(scene, finder, site, options), site, run)
+    with ExitStack() as held, library().one_thread_per_network():
+        site = (engine or held.enter_context(open_engine(run))).site(options.device)
+        return plan_of(job_of(scene, finder, site, options), site, run, dates=1)
 
 
 def _models(model: ModelBundle | str | Path, options: PromptOptions) -> tuple[ModelBundle, ModelBundle]:
@@ -155,7 +166,7 @@ def _looked(
     with open_engine(run) as engine, library().one_thread_per_network():
         site = engine.site(options.device)
         job = job_of(scene, bundle, site, options)
-        check_memory(job, site, allowed=site.budget_bytes(run.memory_bytes))
+        plan_of(job, site, run, dates=1)
         looking = Looking(job=job, words=words, least=options.least_score)
         windows, found = list(job.windows.windows(seen_grid(job).box)), []
         listen(Progress("words", 0, len(windows)))

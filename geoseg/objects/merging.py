@@ -45,7 +45,9 @@ def links(found: Found, own: int, rules: MergeRules) -> NDArray[np.int64]:
     if not len(table):
         return np.empty((0, 3), np.int64)
     rects = shapely.box(*table[:, [1, 0, 3, 2]].T)
-    at, other = shapely.STRtree(rects).query(rects[:own], predicate="intersects")
+    pairs = shapely.STRtree(rects).query(rects[:own], predicate="intersects")
+    at, other = pairs[:, pairs[1] > pairs[0]]
+    order = np.lexsort((other, at))
     masks: dict[int, NDArray[np.bool_]] = {}
 
     def mask(i: int) -> NDArray[np.bool_]:
@@ -53,10 +55,12 @@ def links(found: Found, own: int, rules: MergeRules) -> NDArray[np.int64]:
             masks[i] = found.mask(i)
         return masks[i]
 
-    whole, out = table[:, CLEAR] >= rules.edge_px, []
-    for a, b in sorted(zip(at.tolist(), other.tolist(), strict=True)):
-        if b <= a:
-            continue
+    whole, out, last = table[:, CLEAR] >= rules.edge_px, [], 0
+    for a, b in zip(at[order].tolist(), other[order].tolist(), strict=True):
+        if a > last:  # no pair to come has it
+            for i in range(last, a):
+                masks.pop(i, None)
+            last = a
         if whole[a] or whole[b] or (table[a, CELL] == table[b, CELL]).all():
             common = _common(table, a, b, mask)
             small, large = sorted((int(table[a, AREA]), int(table[b, AREA])))
@@ -70,6 +74,20 @@ def links(found: Found, own: int, rules: MergeRules) -> NDArray[np.int64]:
             if facing and 100 * facing >= rules.join * shorter:
                 out.append((a, b, MEETS))
     return np.array(out, np.int64).reshape(-1, 3)
+
+
+def all_links(found: Found, rules: MergeRules) -> NDArray[np.int64]:
+    """Return how all detections of a scene meet, see ``links``, looked at row of windows by row.
+
+    found: in the order of their rows; any order gives the same, and takes more memory.
+    """
+    table, out = found.table, [np.empty((0, 3), np.int64)]
+    starts = np.flatnonzero(np.diff(table[:, CELL.start], prepend=-1)) if len(table) else np.empty(0, np.int64)
+    for start, stop in zip(starts.tolist(), [*starts.tolist()[1:], len(table)], strict=False):
+        near = np.flatnonzero(table[start:, BOX.start] <= table[start:stop, BOX.start + 2].max())
+        part = found.take(np.arange(start, start + near[-1] + 1))
+        out.append(links(part, stop - start, rules) + np.array([start, start, 0]))
+    return np.concatenate(out)
 
 
 def _common(table, a, b, mask) -> int:  # type: ignore[no-untyped-def]

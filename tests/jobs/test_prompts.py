@@ -21,8 +21,10 @@ from geoseg.cli import main
 from geoseg.errors import InputError, MemoryBudgetError, OutputError
 from geoseg.jobs import everything
 from geoseg.jobs import prompt as job
+from geoseg.jobs.prompt_memory import Clicks, plan_of, refuse_held
 from geoseg.models.bundle import load_model
 from geoseg.models.promptable import Answered
+from geoseg.objects.merging import all_links, links
 from geoseg.options.prompt import PromptOptions
 from geoseg.options.run import EngineOptions
 from geoseg.scenes.open import open_scene
@@ -230,6 +232,8 @@ def test_the_command_writes_objects_and_says_what_it_skipped(scene, bundles, row
     assert main([*command, "--dry-run"]) == 0
     plan = json.loads(capsys.readouterr().out)
     assert plan["windows"] > 0 < plan["memory_bytes"] <= plan["allowed_bytes"]
+    assert plan["memory_bytes"] == max(plan["stage_bytes"].values())
+    assert [*plan["stage_bytes"]] == ["embed", "ask"]
     assert not (tmp_path / "out").exists()
     assert main([*command, "--skip-bad"]) == 0
     record = json.loads((tmp_path / "out" / "run.json").read_text())
@@ -332,13 +336,46 @@ def test_everything_finds_every_house_once_however_it_is_walked(scene, bundles, 
     monkeypatch.setattr(everything, "_candidates", shuffled)
     assert all_found(scene, bundles).objects == first, "candidates are a set"
     joined = everything.Found.joined(found)
-    assert len(everything.links(joined, len(joined.table), everything.RULES)) > 20, "they are many and overlap"
+    found = links(joined, len(joined.table), everything.RULES)
+    assert len(found) > 20, "they are many and overlap"
+    assert np.array_equal(all_links(joined, everything.RULES), found), "row by row as all at once"
 
 
 def test_everything_of_a_network_is_the_same_for_any_cache(scene, bundles, tmp_path):
     kept = {"least_iou": 0.0, "least_stability": 0.0, "spacing_px": 32, "embeddings": str(tmp_path)}
     first = all_found(scene, bundles, **kept).objects
     assert all_found(scene, bundles, **kept, cache_bytes=1).objects == first
+
+
+@pytest.mark.parametrize("family", ["sam", "sam2"])
+def test_a_plan_tells_what_embeddings_take(scene, bundles, rows, tmp_path, family):
+    bundle, prompts = load_model(bundles / family), written(rows[:1], tmp_path / "prompts.gpkg")
+    plan = job.plan(open_scene(scene), bundle, options=PromptOptions(embeddings=str(tmp_path)), run=SYNC)
+    asked(scene, bundle, prompts, tmp_path)
+    (stored,) = (tmp_path / "cache").rglob("*.embedding")
+    assert plan.embedding_bytes <= stored.stat().st_size <= plan.embedding_bytes + 1000, "a head and a seal"
+    assert plan.per_megapixel == round(plan.embedding_bytes * plan.windows / (160 * 192 / 1e6))
+
+
+def test_a_plan_of_everything_counts_what_is_held(scene, bundles, houses, tmp_path):
+    def planned(spacing_px, bytes_=None, **options):
+        asked = PromptOptions(everything=True, spacing_px=spacing_px, embeddings=str(tmp_path), **options)
+        run = EngineOptions(engine="sync", memory_bytes=bytes_)
+        return everything.plan(open_scene(scene), load_model(bundles / "sam2"), options=asked, run=run)
+
+    dense, sparse = planned(4), planned(16)
+    assert dense.stages["merge"] > sparse.stages["merge"]
+    gpd.GeoDataFrame(geometry=[box_of(90, 60, 130, 100)], crs="EPSG:32645").to_file(tmp_path / "area.gpkg")
+    assert planned(4, within=str(tmp_path / "area.gpkg")).windows < dense.windows == sparse.windows
+    with everything.opened(open_scene(scene), bundles / "sam2", PromptOptions(embeddings=str(tmp_path)), SYNC) as (
+        engine,
+        asking,
+    ):
+        many, own = [Clicks(1, 10**9), Clicks(2, 10**9)], asking.job
+        with pytest.raises(MemoryBudgetError, match=r"stage merge .*--memory, or ask with a larger"):
+            plan_of(own, engine.site("cpu"), EngineOptions(memory_bytes=10**10), merging=many)
+        with pytest.raises(MemoryBudgetError, match=r"3 masks are found, .*--least-iou"):
+            refuse_held(own, many, 10**10)
 
 
 def test_everything_within_an_area_and_of_sure_masks(houses, bundles, scene, tmp_path, capsys):

@@ -114,6 +114,12 @@ class SamOptions(Options):
         return dict(vision.get("backbone_config", {})) if self.kind != "Sam" else vision
 
     @property
+    def embedding_values(self) -> int:
+        """Numbers in the embedding of a window."""
+        vision = self.config.get("vision_config", {})
+        return int(vision.get("output_channels", 256)) * (self.image_px // int(vision.get("patch_size", 16))) ** 2
+
+    @property
     def multiple_px(self) -> int:
         """See ``Options``."""
         return 16
@@ -147,6 +153,14 @@ class Sam2Options(SamOptions):
     about: ClassVar[str] = "SAM 2 and 2.1 on single images (Ravi et al. 2024)"
     kind: ClassVar[str] = "Sam2"
     network: ClassVar[str] = "Sam2Model"
+
+    @property
+    def embedding_values(self) -> int:
+        """See ``SamOptions``: three levels, the finer ones of an eighth and a quarter of the channels."""
+        vision = self.config.get("vision_config", {})
+        width = int(vision.get("fpn_hidden_size", 256))
+        sizes = vision.get("backbone_feature_sizes", [[256, 256], [128, 128], [64, 64]])
+        return sum(width // share * rows * cols for share, (rows, cols) in zip((8, 4, 1), sizes, strict=True))
 
     @property
     def least_values(self) -> int:
