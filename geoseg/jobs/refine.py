@@ -46,6 +46,8 @@ LARGEST_PX = 1024  # side of a window
 LEAST_IOU = 0.25  # with the outline before: what has less in common with it is something else
 LEAST_VALID = 0.5  # share of an object's pixels
 PX_BYTES = {"snake": 160, "graph-cut": 1200, "chan-vese": 200}  # of a pixel that is worked on; graphs have edges
+CORNER_BYTES = 64  # of a corner while outlines are read, brought to pixels and mended
+OUTLINE_BYTES = 1600  # of an outline beside its corners: geometry, name, and its place in the tree
 AT_ONCE = 32  # objects of a task
 NAME = "object"  # column that names objects, as in prompts
 
@@ -100,8 +102,8 @@ def refine(
 ) -> dict[str, int]:
     """Write the polygons of ``source``, each drawn to what the scene shows there; return how many became what.
 
-    Attributes, order and CRS stay. Takes memory for all outlines. Raises InputError with the object's name for one off
-    the scene, on nodata, without a shape or wider than a window, unless told to skip it; ConfigError,
+    Attributes, order and CRS stay. Holds all outlines, which the memory counts. Raises InputError with the object's
+    name for one off the scene, on nodata, without a shape or wider than a window, unless told to skip it; ConfigError,
     MemoryBudgetError and OutputError.
     """
     options, run = options or RefineOptions(), run or EngineOptions()
@@ -117,14 +119,15 @@ def refine(
     with open_engine(run) as engine:
         resources = engine.resources()
         free = resources.budget_bytes(run.memory_bytes) - PLAIN_BASE_BYTES - GDAL_CACHE_BYTES
+        names, shapes, held = _held(layer, to_pixels, free)
         rules = Refining(
             scene=scene,
             method=options.method,
             reach_px=reach_px,
             skip_bad=options.skip_bad,
-            lane_bytes=free // resources.lanes,
+            lane_bytes=(free - held) // resources.lanes,
         )
-        tasks = batched(_outlines(layer, to_pixels, reach_px), AT_ONCE)
+        tasks = batched(_outlines(names, shapes, reach_px), AT_ONCE)
         found = (one for done in engine.map(partial(_redrawn, rules), tasks) for one in done)
 
         def placed(polygon: shapely.Geometry | None) -> shapely.Geometry | None:
@@ -172,15 +175,31 @@ def _ways(layer: VectorLayer, scene: Scene) -> tuple[Callable[[Any], Any], Calla
     return moved(forward, Affine.identity(), ~t), moved(back, t, Affine.identity())
 
 
-def _outlines(layer: VectorLayer, to_pixels: Callable[[Any], Any], reach_px: float) -> Iterator[Outline]:
-    """Yield all objects in the order of the file, each with those that its window may hold."""
+def _held(
+    layer: VectorLayer, to_pixels: Callable[[Any], Any], allowed: int
+) -> tuple[list[str], NDArray[np.object_], int]:
+    """Return the names and shapes of all objects, and the bytes that they take.
+
+    Raises MemoryBudgetError as soon as these are more than ``allowed``.
+    """
     shapes: list[NDArray[np.object_]] = []
     names: list[str] = []
+    held = 0
     for given, attributes in layer.batches():
+        held += OUTLINE_BYTES * len(given) + CORNER_BYTES * int(shapely.get_num_coordinates(given).sum())
+        if held > allowed:
+            raise MemoryBudgetError(
+                f"{layer.path}: its first {len(names) + len(given)} outlines take {held / MIB:.0f} MiB, but "
+                f"{max(allowed, 0) / MIB:.0f} MiB are free for them; allow more with --memory, or split the file"
+            )
         named = attributes.column(NAME).to_pylist() if NAME in attributes.schema.names else [None] * len(given)
         names += [str(name) if name is not None else f"number {len(names) + i + 1}" for i, name in enumerate(named)]
         shapes.append(to_pixels(shapely.make_valid(shapely.force_2d(given), method="structure")))
-    every = np.concatenate(shapes) if shapes else np.empty(0, object)
+    return names, np.concatenate(shapes) if shapes else np.empty(0, object), held
+
+
+def _outlines(names: Sequence[str], every: NDArray[np.object_], reach_px: float) -> Iterator[Outline]:
+    """Yield all objects in the order of the file, each with those that its window may hold."""
     tree = shapely.STRtree(every)
     for i, (name, shape) in enumerate(zip(names, every, strict=True)):
         if shape is None or not shape.area > 0 or not np.isfinite(shape.area):

@@ -11,10 +11,12 @@ from scipy import ndimage
 from shapely import affinity
 
 from geoseg.cli import main
+from geoseg.errors import MemoryBudgetError
 from geoseg.jobs import refine as job
 from geoseg.options.refine import RefineOptions
 from geoseg.options.run import EngineOptions
 from geoseg.scenes.open import open_scene
+from geoseg.tiling.memory import GDAL_CACHE_BYTES, PLAIN_BASE_BYTES
 
 SIDE, PIXEL_M, LEFT, TOP = 200, 0.5, 5e5, 3.1e6
 PLACE = Affine(PIXEL_M, 0, LEFT, 0, -PIXEL_M, TOP)
@@ -74,6 +76,16 @@ def test_outlines_that_were_shifted_and_shrunk_come_back(places, tmp_path, metho
     )
 
 
+def test_memory_counts_all_outlines_and_then_a_window(places, tmp_path):
+    scene, least = open_scene(places / "scene.tif"), PLAIN_BASE_BYTES + GDAL_CACHE_BYTES
+    held = 6 * job.OUTLINE_BYTES
+    for more, message in ((held, "its first 6 outlines take"), (20 * held, "its window of")):
+        run = EngineOptions(engine="sync", memory_bytes=least + more)
+        with pytest.raises(MemoryBudgetError, match=message):
+            job.refine(places / "astray.gpkg", scene, tmp_path / "out.gpkg", run=run)
+    assert not list(tmp_path.iterdir())
+
+
 def test_tasks_and_another_crs_change_nothing(places, tmp_path, monkeypatch):
     scene, run = open_scene(places / "scene.tif"), EngineOptions(engine="sync")
     job.refine(places / "astray.gpkg", scene, tmp_path / "one.gpkg", run=run)
@@ -126,7 +138,7 @@ def test_what_makes_no_sense_is_said(places, tmp_path, capsys):
         ([named[0]], 2, "geoseg refine FOOTPRINTS SCENE"),
         ([*named, "--reach-m", "0.2"], 2, "write 0.5 to 64"),
         ([*named, "--method", "watershed"], 2, "watershed"),
-        ([*named, "--memory", "100MB"], 6, "object 'number 1': its window of"),
+        ([*named, "--memory", "100MB"], 6, "its first 6 outlines take"),
         ([named[1], named[1]], 3, "not a vector file"),
     ):
         assert main(["refine", *flags, "-o", str(tmp_path / "out.gpkg")]) == code
