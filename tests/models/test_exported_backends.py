@@ -146,6 +146,19 @@ def test_8_bits_are_not_judged_by_a_few_small_windows(tmp_path, capsys, monkeypa
     assert not (tmp_path / "out").exists()
 
 
+def test_auto_says_why_no_backend_may_compute_in_8_bits(scene, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(calibration, "LEAST_JUDGED", 30_000)
+    command = ["predict", str(scene), "-m", "land-cover", "-o", str(tmp_path / "out"), "--gsd-m", "1", "-q"]
+    assert main([*command, "--backend", "auto", "--precision", "int8"]) == 4
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: precision int8: ")
+    assert line.count("judge 8 bits by 12288 pixels, and 30000 are the least; take another --precision") == 1
+    assert not (tmp_path / "out" / "run.json").exists()
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(ConfigError, match=r"precision int8: .*pip install"):
+        asked([load_model("land-cover")], RunOptions(backend="auto", precision="int8"))
+
+
 def test_what_cannot_be_measured_or_computed_is_refused_in_one_line(bundle, tmp_path, monkeypatch):
     bare = load_model(write_bundle(tmp_path / "bare", widths=[4, 8], **SMALL))
     with pytest.raises(ModelError, match="holds 0 calibration windows, and 1 are the least"):

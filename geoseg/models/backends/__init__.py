@@ -87,10 +87,12 @@ def asked(bundles: Sequence[ModelBundle], options: RunOptions) -> tuple[str, tup
 def _fastest(bundles: Sequence[ModelBundle], options: RunOptions) -> tuple[str, tuple[str, ...], str]:
     """Return the first backend of ``FASTEST`` that is installed and gives the networks' own classes, else their own.
 
-    That is measured at the first use of a bundle, see ``exports.cache``; nothing is timed.
+    That is measured at the first use of a bundle, see ``exports.cache``; nothing is timed. Of 8 bits there is no other
+    way: raises ModelError where each is refused, and ConfigError where none is installed.
     """
     from geoseg.models.exports.cache import cached
 
+    refused: list[ConfigError | ModelError] = []
     own, wanted = backends_of(bundles), options.precision or "auto"
     device, precision, _ = choose(options.device, own, "auto" if wanted == "int8" else wanted)
     row = "fp32" if (wanted, precision) == ("auto", "fp32") else wanted
@@ -102,6 +104,9 @@ def _fastest(bundles: Sequence[ModelBundle], options: RunOptions) -> tuple[str, 
                     cached(bundle, backend=name, precision=each, shape=(bundle.spec.window_px,) * 2)
         except (ConfigError, ModelError) as error:
             log.info("backend %s in %s is not taken: %s", name, each, error)
+            refused.append(error)
         else:
             return "cpu", (name,), each
+    if refused and wanted == "int8":
+        raise type(refused[-1])(f"precision int8: {'; '.join(dict.fromkeys(map(str, refused)))}")
     return device, own, "int8" if wanted == "int8" else precision
