@@ -43,11 +43,17 @@ def _reaching(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield f"{path} {shown(value)}", "factory"
         elif plain.endswith(("cluster.address", "cluster.scheduler_file")):
             yield f"{path} {shown(value)}", "clusters"
-        elif plain.split(".")[-1] in PATHS and is_elsewhere(value):
+        elif _is_path(plain) and is_elsewhere(value):
             yield f"{path} {shown(value)}", "network"
 
 
 PATHS = (
+    "against",
+    "area",
+    "detector",
+    "file",  # of labels in layers
+    "keep",  # a split's
+    "raster",
     "scene",
     "scenes",
     "mask",
@@ -63,6 +69,12 @@ PATHS = (
     "refine",
     "within",
 )
+
+
+def _is_path(key: str) -> bool:
+    """Whether a dotted key's text is a path; truth names one for each output, and other classes are names."""
+    parts = key.split(".")
+    return parts[-1] in PATHS or parts[-2:] == ["options", "classes"] or parts[-2:-1] == ["truth"]
 
 
 def _texts(value: object, path: str) -> Iterator[tuple[str, str]]:

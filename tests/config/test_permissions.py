@@ -8,7 +8,7 @@ import yaml
 
 from geoseg.cli import main
 from geoseg.config.load import load_config
-from geoseg.config.permissions import ANYTHING, Allowed
+from geoseg.config.permissions import ANYTHING, NOTHING, Allowed, refuse_what_is_not_allowed
 from geoseg.errors import ConfigError, InputError
 from geoseg.scenes.open import open_scene
 
@@ -67,6 +67,27 @@ def test_a_batch_and_a_training_are_held_to_the_same(tmp_path):
     )  # fmt: skip
     with pytest.raises(ConfigError, match=r"data.scene '/vsicurl/a.tif'"):
         load_config(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "key"),
+    [
+        ({"options": {"classes": "URL"}}, "options.classes"),
+        ({"options": {"detector": "URL"}}, "options.detector"),
+        ({"raster": "URL"}, "raster"),
+        ({"monitor": {"against": ["URL"]}}, "monitor.against"),
+        ({"data": [{"labels": [{"file": "URL"}]}]}, "data.labels.file"),
+        ({"data": [{"area": "URL"}, {}]}, "data.0.area"),
+        ({"data": [{"truth": {"height": "URL"}}]}, "data.truth.height"),
+        ({"split": {"by": "blocks", "keep": "URL"}}, "split.keep"),
+    ],
+)
+def test_every_key_that_names_a_file_is_held_to_it(content, key):
+    content = json.loads(json.dumps(content).replace("URL", "https://a.org/b.tif"))
+    with pytest.raises(ConfigError, match=rf"x: {key} 'https://a.org/b.tif': a config alone may not"):
+        refuse_what_is_not_allowed(content, NOTHING, where="x")
+    names = {"loss": {"dice": {"classes": ["Roads: paved"]}}, "attribution": "https://a.org"}
+    refuse_what_is_not_allowed(names, NOTHING, where="x")
 
 
 def test_the_command_line_s_own_scene_needs_no_permission(tmp_path):
