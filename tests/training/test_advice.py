@@ -36,6 +36,9 @@ def test_every_need_of_the_page_gets_its_row():
         ("Sentinel-2 time series", "several dates"),
         ("how many polygons must I draw", "how many labels"),
         ("false alarms are worse than missed ones", "missing is worse than inventing, or the other way round"),
+        ("fine-tune SAM", "a promptable model that draws your objects badly"),
+        ("find solar panels by text", "things that a few words name, without clicks or labels"),
+        ("YOLACT or SOLOv2", "a detector that lists objects"),
         ("validation on random chips", "random chips as test set"),
     ],
 )
@@ -54,7 +57,8 @@ def test_the_verb_lists_answers_and_refuses(capsys):
 
 def test_networks_and_losses_that_are_advised_are_there():
     named = [row.answer + row.how for row in rows()]
-    for known in ("compact-unet", "deeplabv3+", "upernet", "pixel-mlp", "temporal", "segformer"):
+    own = {"compact-unet", "deeplabv3+", "upernet", "pixel-mlp", "temporal", "segformer"}
+    for known in own | {"mask-rcnn", "panoptic-fpn", "yolact", "solov2"}:
         assert known in NETWORKS
         assert any(known in text for text in named)
     assert {"tversky", "focal", "boundary", "huber", "dice", "lovasz"} <= set(TERMS)
