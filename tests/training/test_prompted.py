@@ -108,6 +108,9 @@ def test_a_training_that_was_cut_short_goes_on_to_the_same_bytes(town, tmp_path,
     assert done == [2, 2], "the first epoch is not trained again"
     cut, whole = (tmp_path / name / "weights.safetensors" for name in ("cut", "whole"))
     assert cut.read_bytes() == whole.read_bytes()
+    first, second = (json.loads((tmp_path / name / "model.json").read_text())["training"] for name in ("cut", "whole"))
+    assert len({row["train_loss"] for row in first["history"]}) == 2
+    assert first["history"] == second["history"]
     assert not (tmp_path / "cut" / ".train").exists()
 
 
@@ -179,6 +182,10 @@ def test_a_toy_is_learnt(tmp_path):
     split = {"validation": {"side": "east", "share": 0.3}, "buffer_px": 8}
     said = config(tmp_path, "sam2", schedule=schedule, split=split)
     assert main(["train", said, "-o", str(tmp_path / "out"), "-q"]) == 0
+    before, after = (load_file(tmp_path / name / "weights.safetensors") for name in ("sam2", "out"))
+    changed = [name for name in before if not np.array_equal(before[name], after[name])]
+    assert changed
+    assert all(name.startswith("mask_decoder.") for name in changed)
     told = json.loads((tmp_path / "out" / "model.json").read_text())["training"]["validation"]
     assert all(told["before"][0][kind] < 0.4 for kind in ("box", "point"))
     assert all(told["after"][0][kind] > 0.6 for kind in ("box", "point"))

@@ -23,7 +23,7 @@ CLASSES = [{"id": i, "name": name, "color": "#808080"} for i, name in enumerate(
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, tiny_scene):
-    """A scene of four bands, labels of its western half, and a teacher of all four bands."""
+    """A scene of four bands, labels of all of it, and a teacher of all four bands."""
     out = tmp_path_factory.mktemp("taught")
     with rasterio.open(tiny_scene) as src:
         rgb = src.read()
