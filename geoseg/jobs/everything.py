@@ -22,7 +22,7 @@ from geoseg.jobs.prompt_places import seen_grid
 from geoseg.jobs.run import Listener
 from geoseg.jobs.window_answers import Question, Share
 from geoseg.models.bundle import ModelBundle
-from geoseg.objects.found import AREA, BOX, FIRST_COL, FIRST_ROW, Detection, Found, recorded
+from geoseg.objects.found import AREA, BOX, FIRST_COL, FIRST_ROW, SCORES, Detection, Found, recorded
 from geoseg.objects.merging import MergeRules, all_links, merged
 from geoseg.options.prompt import PromptOptions
 from geoseg.options.run import EngineOptions
@@ -35,7 +35,6 @@ from geoseg.vector.pixels.labels import label_polygons
 
 RULES = MergeRules(things=(1,), edge_px=6, same=50, inside=75, join=50, min_px=1)
 MOST_OF_WINDOW = 2  # a mask of more than one pixel in so many is ground, no object
-SCORES = 65535
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

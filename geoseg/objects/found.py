@@ -12,6 +12,7 @@ from geoseg.values.box import Box
 COLUMNS = 14
 BOX, CELL = slice(0, 4), slice(4, 8)
 CLASS, SCORE, CLEAR, FIRST_ROW, FIRST_COL, AREA = range(8, 14)
+SCORES = 65535  # the highest score
 NO_EDGE = 2**15  # clearance of a window that holds the whole scene
 
 
@@ -26,7 +27,7 @@ class Detection:
     class_id: int
     """Of its class."""
     score: int
-    """0..65535."""
+    """0..SCORES."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

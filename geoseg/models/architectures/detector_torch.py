@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from geoseg.models.detecting import Detecting
-from geoseg.objects.found import Detection
+from geoseg.objects.found import SCORES, Detection
 from geoseg.values.box import Box
 
 SURE = 6.0  # logit of a painted class
@@ -21,7 +21,7 @@ def detection(share: Tensor, least: float, class_id: int, score: float) -> Detec
         return None
     box = Box(int(rows[0]), int(cols[0]), int(rows[-1]) + 1, int(cols[-1]) + 1)
     mask = own[box.row0 : box.row1, box.col0 : box.col1].cpu().numpy()
-    return Detection(box, mask, class_id, round(score * 65535))
+    return Detection(box, mask, class_id, round(score * SCORES))
 
 
 class Detector(nn.Module):

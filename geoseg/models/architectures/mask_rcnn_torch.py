@@ -11,25 +11,22 @@ from segmentation_models_pytorch.decoders.fpn.decoder import SegmentationBlock
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 from torchvision.models.detection import MaskRCNN
-from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.faster_rcnn import FastRCNNConvFCHead, FastRCNNPredictor, TwoMLPHead
-from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 from torchvision.models.detection.rpn import RPNHead
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
 from geoseg.models.architectures.detector_torch import Detector
-from geoseg.models.architectures.pyramid_torch import Pyramid
+from geoseg.models.architectures.pyramid_torch import RATIOS, Pyramid, anchors, listed
 from geoseg.models.detecting import Detecting
-from geoseg.objects.found import Detection
+from geoseg.objects.found import SCORES, Detection
 from geoseg.values.box import Box
 
 if TYPE_CHECKING:
     from geoseg.models.architectures.mask_rcnn import MaskRcnnOptions, PanopticFpnOptions
 
 LEVELS = 4  # of the encoder, from a quarter to a thirty-second of the size; a fifth is pooled
-RATIOS = (0.5, 1.0, 2.0)  # of the sides of anchors
 
 
 class MaskRcnn(Detector, MaskRCNN):
@@ -45,7 +42,7 @@ class MaskRcnn(Detector, MaskRCNN):
 
     def found(self, x: Tensor, features: dict[str, Tensor], rules: Detecting) -> list[Detection]:
         """Return the objects of a window (1, C, h, w) whose pyramid is known."""
-        heads, images = self.roi_heads, _listed(x)
+        heads, images = self.roi_heads, listed(x)
         heads.score_thresh, heads.detections_per_img = rules.least_score, rules.per_window
         (said,), _ = heads(features, self.rpn(images, features)[0], images.image_sizes)
         said = {key: value.detach().float().cpu() for key, value in said.items()}
@@ -53,7 +50,7 @@ class MaskRcnn(Detector, MaskRCNN):
         for box, label, score, mask in zip(said["boxes"], said["labels"], said["scores"], said["masks"], strict=True):
             place, own = _pasted(box, mask, images.image_sizes[0], rules.least_mask)
             if own.any():
-                out.append(Detection(place, own, int(label) - 1, int(np.rint(float(score) * 65535))))
+                out.append(Detection(place, own, int(label) - 1, int(np.rint(float(score) * SCORES))))
         return out
 
     def loss(self, images: Tensor, objects: list[dict[str, Tensor]]) -> Tensor:
@@ -62,9 +59,9 @@ class MaskRcnn(Detector, MaskRCNN):
 
     def judged(self, images: Tensor, features: dict[str, Tensor], objects: list[dict[str, Tensor]]) -> Tensor:
         """Return the loss of images whose pyramid is known, see ``loss``."""
-        listed = _listed(images)
-        proposals, looking = self.rpn(listed, features, objects)
-        _, judging = self.roi_heads(features, proposals, listed.image_sizes, objects)
+        each = listed(images)
+        proposals, looking = self.rpn(each, features, objects)
+        _, judging = self.roi_heads(features, proposals, each.image_sizes, objects)
         return torch.stack([*looking.values(), *judging.values()]).sum()
 
 
@@ -104,10 +101,6 @@ class PanopticFpn(MaskRcnn):
         return logits
 
 
-def _listed(x: Tensor) -> ImageList:
-    return ImageList(x, [(int(x.shape[2]), int(x.shape[3]))] * len(x))
-
-
 def _pasted(corners: Tensor, mask: Tensor, shape: tuple[int, int], least: float) -> tuple[Box, NDArray[np.bool_]]:
     """Return a mask (1, 28, 28) brought to the pixels of its box."""
     left, top = (max(int(v), 0) for v in corners[:2].floor() - 1)
@@ -127,11 +120,10 @@ def mask_rcnn(in_channels: int, classes: int, options: "MaskRcnnOptions", kind: 
     """Return the network with random weights."""
     width, hidden, second = options.pyramid_channels, options.hidden, options.heads == "v2"
     conv = partial(FastRCNNConvFCHead, (width, 7, 7), [width] * 4, [hidden], norm_layer=nn.BatchNorm2d)
-    anchors = AnchorGenerator(tuple((side,) for side in options.anchor_px), (RATIOS,) * len(options.anchor_px))
     norm = nn.BatchNorm2d if second else None
     network = kind(
         Pyramid(in_channels, options.encoder_name, width, levels=LEVELS, beyond=LastLevelMaxPool(), norm=norm),
-        rpn_anchor_generator=anchors,
+        rpn_anchor_generator=anchors(options.anchor_px),
         rpn_head=RPNHead(width, len(RATIOS), conv_depth=2 if second else 1),
         box_head=conv() if second else TwoMLPHead(width * 7**2, hidden),
         box_predictor=FastRCNNPredictor(hidden, 1 + classes),

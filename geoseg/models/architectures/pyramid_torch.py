@@ -1,13 +1,17 @@
-"""Feature pyramids of detectors: torchvision's (Lin et al. 2017) on encoders of smp and timm."""
+"""Feature pyramids of detectors: torchvision's (Lin et al. 2017) on encoders of smp and timm; anchors over them."""
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import ExtraFPNBlock
 
 from geoseg.models.architectures.smp import encoder
+
+RATIOS = (0.5, 1.0, 2.0)  # of the sides of anchors
 
 
 class Pyramid(nn.Module):
@@ -34,3 +38,13 @@ class Pyramid(nn.Module):
         maps = self.body(x)[-self.levels :]
         found: dict[str, Tensor] = self.fpn(OrderedDict((str(i), one) for i, one in enumerate(maps)))
         return found
+
+
+def anchors(sides: Sequence[int]) -> AnchorGenerator:
+    """Return what makes the boxes that are looked for: of one side a level, in each of ``RATIOS``."""
+    return AnchorGenerator(tuple((side,) for side in sides), (RATIOS,) * len(sides))
+
+
+def listed(x: Tensor) -> ImageList:
+    """Return windows (B, C, h, w) as torchvision takes images, of their own size."""
+    return ImageList(x, [(int(x.shape[2]), int(x.shape[3]))] * len(x))

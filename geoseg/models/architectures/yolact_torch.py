@@ -16,13 +16,11 @@ from torch.nn.functional import (
     smooth_l1_loss,
 )
 from torchvision.models.detection._utils import BoxCoder, Matcher
-from torchvision.models.detection.anchor_utils import AnchorGenerator
-from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import batched_nms, box_iou, clip_boxes_to_image
 from torchvision.ops.feature_pyramid_network import LastLevelP6P7
 
 from geoseg.models.architectures.detector_torch import Detector, detection
-from geoseg.models.architectures.pyramid_torch import Pyramid
+from geoseg.models.architectures.pyramid_torch import RATIOS, Pyramid, anchors, listed
 from geoseg.models.detecting import Detecting
 from geoseg.objects.found import Detection
 
@@ -30,7 +28,6 @@ if TYPE_CHECKING:
     from geoseg.models.architectures.yolact import YolactOptions
 
 LEVELS = 3  # of the encoder, from an eighth to a thirty-second of the size
-RATIOS = (0.5, 1.0, 2.0)  # of the sides of anchors
 POSITIVE, NEGATIVE = 0.5, 0.4  # IoU with an object from which an anchor is its, and below which it is nobody's
 HARD = 3  # anchors of no object that count for each one of an object: those that are most wrong
 OVERLAP = 0.5  # IoU from which two boxes of a class are one object
@@ -75,7 +72,7 @@ class Yolact(Detector):
         self.corners = nn.Conv2d(width, len(RATIOS) * 4, 3, padding=1)
         self.mixes = nn.Conv2d(width, len(RATIOS) * options.prototypes, 3, padding=1)
         self.pixels = nn.Conv2d(width, classes, 1)  # learnt beside the rest, and not asked in a run
-        self.anchors = AnchorGenerator(tuple((side,) for side in options.anchor_px), (RATIOS,) * len(options.anchor_px))
+        self.anchors = anchors(options.anchor_px)
         self.coder = BoxCoder(weights=(10.0, 10.0, 5.0, 5.0))
         rare = torch.zeros(len(RATIOS), 1 + classes)
         rare[:, 0] = log((1 - RARE) * classes / RARE)
@@ -104,11 +101,10 @@ class Yolact(Detector):
         maps = list(features.values())
         towers = [self.tower(one) for one in maps]
         sorts, corners, mixes = (
-            torch.cat([_listed(head(one), head.out_channels // len(RATIOS)) for one in towers], 1)
+            torch.cat([_by_anchor(head(one), head.out_channels // len(RATIOS)) for one in towers], 1)
             for head in (self.sorts, self.corners, self.mixes)
         )
-        shapes = [(int(x.shape[2]), int(x.shape[3]))] * len(x)
-        return Said(sorts, corners, mixes.tanh(), self.masks(maps[0]), self.anchors(ImageList(x, shapes), maps)[0])
+        return Said(sorts, corners, mixes.tanh(), self.masks(maps[0]), self.anchors(listed(x), maps)[0])
 
     def loss(self, images: Tensor, objects: list[dict[str, Tensor]]) -> Tensor:
         """See ``Detector``: of classes, boxes and masks for the anchors of objects, and of the pixels' classes."""
@@ -137,7 +133,7 @@ def _convolved(width: int) -> tuple[nn.Module, nn.Module]:
     return nn.Conv2d(width, width, 3, padding=1), nn.ReLU()
 
 
-def _listed(answer: Tensor, each: int) -> Tensor:
+def _by_anchor(answer: Tensor, each: int) -> Tensor:
     """(B, ratios x each, h, w) -> (B, h x w x ratios, each), in the order of anchors."""
     return answer.permute(0, 2, 3, 1).reshape(len(answer), -1, each)
 

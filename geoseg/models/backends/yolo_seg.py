@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from geoseg.models.architectures.yolo_seg import YoloSegOptions
 from geoseg.models.detecting import Detecting
-from geoseg.objects.found import Detection
+from geoseg.objects.found import SCORES, Detection
 from geoseg.values.box import Box
 
 Floats = NDArray[np.float32]
@@ -46,7 +46,7 @@ def detections(
             box = Box(top, left, bottom, right)
             mask = mask_of(weights, prototypes, box, side) > least
             if mask.any():
-                out.append(Detection(box, mask, int(label), int(np.rint(min(float(score), 1.0) * 65535))))
+                out.append(Detection(box, mask, int(label), int(np.rint(min(float(score), 1.0) * SCORES))))
     return out
 
 
