@@ -4,7 +4,6 @@ An object is followed by itself, from the first date on: what else is followed c
 """
 
 from collections.abc import Iterator, Sequence
-from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,10 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from geoseg.models.bundle import ModelBundle
 from geoseg.models.live_bytes import LiveBytes
+from geoseg.models.on_device import OnDevice
 from geoseg.models.probed import Probed
-from geoseg.models.promptable import Asked, call_tensors
+from geoseg.models.promptable import Asked, call_tensors, clicked
 
 BOX_FROM, BOX_TO = 2, 3  # labels of a box's corners among points
 
@@ -30,16 +29,8 @@ class Followed(NamedTuple):
     """How sure the network is that it is there, 0..1."""
 
 
-class Following:
-    """A bundle's network on a device; callable from several threads at once, in fp32."""
-
-    def __init__(self, bundle: ModelBundle, device: str) -> None:
-        self.bundle, self.device = bundle, torch.device(device)
-
-    @cached_property
-    def network(self) -> Any:
-        """The network, loaded at first use."""
-        return self.bundle.network().to(self.device)
+class Following(OnDevice):
+    """A network that follows objects, see ``OnDevice``."""
 
     def follow(
         self, dates: Sequence[NDArray[np.float32]], asked: Sequence[Asked]
@@ -95,8 +86,7 @@ def _through(network: Any, session: Any, asked: Asked) -> Iterator[Followed]:
 
 def probe_following(network: nn.Module, channels: int, window_px: int) -> Probed:
     """Return what following an object to a second date holds; each further one takes the features of its window."""
-    click = Asked(np.full((1, 2), window_px / 2, np.float32), np.ones(1, np.int32))
     with torch.inference_mode(), LiveBytes() as counted:
         session = _session(torch.zeros(2, channels, window_px, window_px), torch.device("cpu"))
-        list(_through(network.eval(), session, click))
+        list(_through(network.eval(), session, clicked(window_px)))
     return Probed(window_px=window_px, live_bytes=counted.peak)

@@ -7,7 +7,6 @@ changes no bit of an answer.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import batched
 from typing import Any
 
@@ -17,8 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from geoseg.models.bundle import ModelBundle
 from geoseg.models.live_bytes import LiveBytes
+from geoseg.models.on_device import OnDevice
 from geoseg.models.probed import Probed
 
 SLOTS = 4  # of a call; one prompt costs 0.16 CPU s of SAM 2.1 tiny with 4, 0.20 with 16
@@ -59,16 +58,13 @@ class Answered:
     """Predicted, in PARTS."""
 
 
-class Promptable:
-    """A bundle's network on a device; callable from several threads at once, in fp32."""
+def clicked(window_px: int) -> Asked:
+    """Return a click on the middle of a window, as probes ask it."""
+    return Asked(np.full((1, 2), window_px / 2, np.float32), np.ones(1, np.int32))
 
-    def __init__(self, bundle: ModelBundle, device: str) -> None:
-        self.bundle, self.device = bundle, torch.device(device)
 
-    @cached_property
-    def network(self) -> Any:
-        """The network, loaded at first use."""
-        return self.bundle.network().to(self.device)
+class Promptable(OnDevice):
+    """A network that answers prompts, see ``OnDevice``."""
 
     def embed(self, window: NDArray[np.float32]) -> dict[str, NDArray[np.float16]]:
         """Return the embedding of a window (1, C, side, side), a level each."""
@@ -138,6 +134,5 @@ def probe(network: nn.Module, channels: int, window_px: int) -> Probed:
     """Return what embedding a window holds, or asking in it where that is more."""
     with torch.inference_mode(), LiveBytes() as counted:
         levels = _embedded(network.eval(), torch.zeros(1, channels, window_px, window_px))
-        click = Asked(np.full((1, 2), window_px / 2, np.float32), np.ones(1, np.int32))
-        decoded(network, levels, call_tensors([click] * SLOTS, torch.device("cpu")))
+        decoded(network, levels, call_tensors([clicked(window_px)] * SLOTS, torch.device("cpu")))
     return Probed(window_px=window_px, live_bytes=counted.peak)

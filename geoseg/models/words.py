@@ -21,31 +21,26 @@ from geoseg.models.architectures import check_architecture
 from geoseg.models.architectures.words import WordsOptions
 from geoseg.models.bundle import ModelBundle
 from geoseg.models.live_bytes import LiveBytes
+from geoseg.models.on_device import OnDevice
 from geoseg.models.probed import Probed
-from geoseg.objects.found import Detection
+from geoseg.objects.found import SCORES, Detection
 from geoseg.values.box import Box
 
 TOKENIZER_FILE = "tokenizer.json"
-SCORES = 65535
 STOP = "."  # ends what Grounding DINO takes as one thing
 FIRST, POINT = 101, 1012  # ids of [CLS] and of the stop, which transformers' Grounding DINO takes for granted
 MOST_TOKENS = 256  # of Grounding DINO's sentence, where its config says none
 SAM3_TOKENS = 32
 
 
-class WordFinder:
-    """A bundle's network on a device; callable from several threads at once, in fp32."""
+class WordFinder(OnDevice):
+    """A network that finds what words name, see ``OnDevice``."""
 
     def __init__(self, bundle: ModelBundle, device: str) -> None:
-        self.bundle, self.device = bundle, torch.device(device)
+        super().__init__(bundle, device)
         options = check_architecture(bundle.spec.arch)
         assert isinstance(options, WordsOptions)  # of the task words
         self.options = options
-
-    @cached_property
-    def network(self) -> Any:
-        """The network, loaded at first use."""
-        return self.bundle.network().to(self.device)
 
     @cached_property
     def tokenizer(self) -> Any:

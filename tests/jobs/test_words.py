@@ -16,8 +16,8 @@ from words_folders import WINDOW, write_words_folder
 from geoseg.cli import main
 from geoseg.jobs import words
 from geoseg.models.bundle import load_model
-from geoseg.models.words import SCORES, WordFinder
-from geoseg.objects.found import Detection
+from geoseg.models.words import WordFinder
+from geoseg.objects.found import SCORES, Detection
 from geoseg.options.prompt import PromptOptions
 from geoseg.options.run import EngineOptions
 from geoseg.scenes.open import open_scene

@@ -7,7 +7,7 @@ import torch
 
 from geoseg.models.bundle import ModelBundle
 from geoseg.models.live_bytes import LiveBytes
-from geoseg.models.promptable import Asked, Promptable, call_tensors, decoded, levels_of
+from geoseg.models.promptable import Promptable, call_tensors, clicked, decoded, levels_of
 from geoseg.tiling.memory import BASE_BYTES, GDAL_CACHE_BYTES
 from geoseg.training.memory import LIVE_SHARE, TrainingMemory
 from geoseg.training.prompted.loss import prompt_loss
@@ -25,9 +25,8 @@ def prompt_training_memory(spec: PromptTrainSpec, bundle: ModelBundle) -> Traini
     network, device = promptable.network, torch.device("cpu")
     embedding = promptable.embed(np.zeros((1, len(bundle.spec.bands), side, side), np.float32))
     network.mask_decoder.requires_grad_(requires_grad=True)
-    click = Asked(np.full((1, 2), side / 2, np.float32), np.ones(1, np.int32))
     with LiveBytes() as counted:
-        logits, iou = decoded(network, levels_of(embedding, device), call_tensors([click] * count, device))
+        logits, iou = decoded(network, levels_of(embedding, device), call_tensors([clicked(side)] * count, device))
         nothing = torch.zeros(count, side, side)
         prompt_loss(logits, iou, nothing, nothing[0] == 0).backward()
     probed = bundle.spec.probed
