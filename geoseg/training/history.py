@@ -44,6 +44,16 @@ def of_history(row: Mapping[str, Any], seconds: float) -> Epoch:
     return Epoch(**{**row, **scores}, seconds=seconds)
 
 
+def table_values(table: Sequence[Epoch]) -> dict[str, Any]:
+    """Return what a checkpoint keeps of a table, as JSON values."""
+    return {"table": [history(epoch) for epoch in table], "seconds": [epoch.seconds for epoch in table]}
+
+
+def table_of(values: Mapping[str, Any]) -> list[Epoch]:
+    """Return the table of which ``table_values`` are."""
+    return [of_history(row, seconds) for row, seconds in zip(values["table"], values["seconds"], strict=True)]
+
+
 def since_best(table: Sequence[Epoch]) -> int:
     """Return how many epochs there were after the last that was better than all before it."""
     return next((i for i, epoch in enumerate(reversed(table)) if epoch.best), len(table))

@@ -26,7 +26,7 @@ from geoseg.training.checkpoint import Checkpoint, Held, named_tensors, tensors_
 from geoseg.training.data_spec import PATHS
 from geoseg.training.encoder import read_encoder
 from geoseg.training.hard import LEAST_PX, LOOKED, wrong_cells
-from geoseg.training.history import Epoch, history, of_history, since_best
+from geoseg.training.history import Epoch, history, since_best, table_of, table_values
 from geoseg.training.losses.terms import CE_DICE
 from geoseg.training.manifest import manifest
 from geoseg.training.objectives import Objectives
@@ -229,19 +229,13 @@ class _Loop:
             "wrong": {str(at): torch.from_numpy(cells) for at, cells in enumerate(self.wrong)},
         }
         tensors = {name: tensor for part, own in parts.items() for name, tensor in named_tensors(part, own).items()}
-        values = {
-            "table": [history(epoch) for epoch in self.table],
-            "seconds": [epoch.seconds for epoch in self.table],
-            "losses": self.losses,
-            **self.stepper.values(),
-        }
+        values = {**table_values(self.table), "losses": self.losses, **self.stepper.values()}
         checkpoint.write(Held(tensors, values), self._identity())
 
     def _restore(self, held: Held) -> None:
         for part, network in (("network", self.network), ("average", self.average), ("best", self.best)):
             network.load_state_dict(tensors_of(part, held.tensors))
-        rows = zip(held.values["table"], held.values["seconds"], strict=True)
-        self.table = [of_history(row, seconds) for row, seconds in rows]
+        self.table = table_of(held.values)
         self.losses = held.values["losses"]
         self.stepper.restore(held)
         wrong = tensors_of("wrong", held.tensors)

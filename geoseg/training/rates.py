@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from math import cos, pi
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 WARM = 0.08  # share of the steps in which the rate rises
 FIRST, LAST = 25.0, 1e4  # the first rate of a one-cycle is the peak over the one, its last that over the other
@@ -15,6 +15,10 @@ class Rate(NamedTuple):
 
     rate: float
     beta: float
+
+    def set_on(self, group: dict[str, Any]) -> None:
+        """Give it to a group of an optimiser's parameters."""
+        group["lr"], group["betas"] = self.rate, (self.beta, *group["betas"][1:])
 
 
 def one_cycle(step: int, total: int, peak: float) -> Rate:

@@ -114,8 +114,7 @@ class Stepper:
 
     def _set_rate(self) -> None:
         for group, peak in zip(self.optimiser.param_groups, self.peaks, strict=True):
-            rate = RATES[self.spec.schedule.rate](self.steps, self.total, peak)
-            group["lr"], group["betas"] = rate.rate, (rate.beta, *group["betas"][1:])
+            RATES[self.spec.schedule.rate](self.steps, self.total, peak).set_on(group)
 
     def _learn(self) -> None:
         self.scaler.unscale_(self.optimiser)

@@ -29,7 +29,7 @@ from geoseg.training.checkpoint import (
     tensors_of,
 )
 from geoseg.training.data_spec import PATHS
-from geoseg.training.history import Epoch, history, of_history, since_best
+from geoseg.training.history import Epoch, history, since_best, table_of, table_values
 from geoseg.training.manifest import manifest
 from geoseg.training.prompted.draws import BOX, KINDS, POINT, SHARES, drawn, judged
 from geoseg.training.prompted.ground import Ground
@@ -148,8 +148,7 @@ class PromptLoop:
         _, embedding, valid = embedded(one.asking, window)
         asked = [drawn(kind, mask, self.spec.jitter, rng) for mask in masks]
         for parameters in self.optimiser.param_groups:
-            rate = cosine(step, plan.epochs * plan.steps_per_epoch, plan.learning_rate)
-            parameters["lr"], parameters["betas"] = rate.rate, (rate.beta, *parameters["betas"][1:])
+            cosine(step, plan.epochs * plan.steps_per_epoch, plan.learning_rate).set_on(parameters)
         self.optimiser.zero_grad(set_to_none=True)
         given = call_tensors(asked, self.device)
         logits, iou = decoded(self.promptable.network, levels_of(embedding, self.device), given)
@@ -219,8 +218,7 @@ class PromptLoop:
             **named_tensors("best", self.best),
             **named_tensors("optimiser", optimiser_tensors(self.optimiser)),
         }
-        rows, seconds = [history(epoch) for epoch in self.table], [epoch.seconds for epoch in self.table]
-        values = {"table": rows, "seconds": seconds, "losses": self.losses, "places": self.places}
+        values = {**table_values(self.table), "losses": self.losses, "places": self.places}
         checkpoint.write(Held(tensors, values), self.identity)
 
     def _restore(self, held: Held) -> None:
@@ -229,8 +227,7 @@ class PromptLoop:
                 self.learning[name].copy_(value)
         self.best = tensors_of("best", held.tensors)
         restore_optimiser(self.optimiser, tensors_of("optimiser", held.tensors))
-        rows = zip(held.values["table"], held.values["seconds"], strict=True)
-        self.table = [of_history(row, seconds) for row, seconds in rows]
+        self.table = table_of(held.values)
         self.losses, self.places = held.values["losses"], held.values["places"]
         log.info("goes on after %d epochs and %d steps", len(self.table) - 1, len(self.losses))
 
