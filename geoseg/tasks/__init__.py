@@ -22,10 +22,10 @@ TASKS: Mapping[str, Task] = {
 def task_of(spec: ModelSpec) -> Task:
     """Return the task of a model; one that names a class to draw polygons of is one of buildings.
 
-    Raises ModelError for a promptable model, which maps nothing by itself.
+    Raises ModelError for a model that takes prompts or words, and maps nothing by itself.
     """
     if spec.task in ("promptable", "words"):
-        raise ModelError(f"model {spec.name!r} answers prompts and maps nothing by itself; use geoseg prompt")
+        raise ModelError(f"model {spec.name!r} answers prompts or words and maps nothing by itself; use geoseg prompt")
     named = spec.polygon_class is not None and spec.task == "semantic"
     if spec.task == "panoptic" and spec.objects is not None:
         return TASKS["panoptic-of-objects"]
