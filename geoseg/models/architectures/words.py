@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, Field, field_validator
 
 from geoseg.models.architectures.base import TRANSFORMERS, Options
-from geoseg.models.architectures.sam import network_of, plain_config
+from geoseg.models.architectures.transformers_config import fault_of_side, network_of, one_side, plain_config
 
 if TYPE_CHECKING:
     from torch import nn
@@ -87,10 +87,7 @@ class Sam3Options(WordsOptions):
     @field_validator("config")
     @classmethod
     def _sized(cls, config: dict[str, Any]) -> dict[str, Any]:
-        sides = config.get("vision_config", {}).get("backbone_config", {}).get("image_size", 0)
-        if isinstance(sides, list | tuple):
-            raise ValueError("vision_config.backbone_config.image_size: one side, windows are square")  # noqa: TRY004
-        return config
+        return one_side(config, "vision_config.backbone_config")
 
     @property
     def backbone(self) -> dict[str, Any]:
@@ -119,5 +116,4 @@ class Sam3Options(WordsOptions):
 
     def fault_of_window(self, window_px: int) -> str:
         """See ``Options``."""
-        taken = window_px == self.image_px
-        return "" if taken else f"windows of {window_px} px are not taken: it takes {self.image_px} px alone"
+        return fault_of_side(window_px, self.image_px)

@@ -14,7 +14,8 @@ from safetensors.torch import save
 from geoseg.disk.files import atomic
 from geoseg.errors import ConfigError, ModelError
 from geoseg.models.architectures import WORDS, check_architecture
-from geoseg.models.architectures.sam import PARTS, Sam2VideoOptions, SamOptions
+from geoseg.models.architectures.sam import Sam2VideoOptions, SamOptions
+from geoseg.models.architectures.transformers_config import PARTS
 from geoseg.models.architectures.words import WordsOptions
 from geoseg.models.bundle import ModelBundle, write_bundle
 from geoseg.models.following import probe_following
