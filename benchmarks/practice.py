@@ -25,7 +25,8 @@ from machine import describe
 
 from geoseg.config.load import load_config
 from geoseg.models.backends.torch import one_thread_per_network
-from geoseg.training.loop import Fitted, fit
+from geoseg.training.fitted import Fitted
+from geoseg.training.loop import fit
 from geoseg.training.samples import load_samples
 from geoseg.training.spec import TrainSpec
 

@@ -12,10 +12,11 @@ from geoseg.errors import ConfigError
 if TYPE_CHECKING:
     from geoseg.jobs.run import Listener
     from geoseg.models.spec import ModelSpec
-    from geoseg.training.loop import Epoch
+    from geoseg.training.history import Epoch
     from geoseg.training.prompted.spec import PromptSchedule
     from geoseg.training.spec import Schedule, TrainSpec
 
+TABLE_FILE, PLOT_FILE = "metrics.csv", "training.png"
 COLOURS = ("#8a8f98", "#c8422e", "#2b6cb0", "#2f855a", "#b7791f", "#6b46c1", "#0f766e", "#9d174d")
 
 

@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from geoseg.cli.epochs import curves, gap_line, plot, score_names, table_head, table_row, told, write_table
+from geoseg.cli.epochs import (
+    PLOT_FILE,
+    TABLE_FILE,
+    curves,
+    gap_line,
+    plot,
+    score_names,
+    table_head,
+    table_row,
+    told,
+    write_table,
+)
 from geoseg.cli.labels import SURE
 from geoseg.cli.options import (
     AllowFactory,
@@ -36,14 +47,15 @@ from geoseg.options.train import TrainOptions
 
 if TYPE_CHECKING:
     from geoseg.jobs.run import Listener
-    from geoseg.training.loop import Epoch, Fitted
+    from geoseg.training.fitted import Fitted
+    from geoseg.training.history import Epoch
     from geoseg.training.memory import TrainingMemory
     from geoseg.training.prompted.spec import PromptTrainSpec
     from geoseg.training.spec import TrainSpec
 
 log = logging.getLogger(__name__)
 STATE_FOLDER = ".train"  # what a training goes on from, as long as it is not at its end
-MODEL_FILE, WEIGHTS_FILE, TABLE_FILE, PLOT_FILE = "model.json", "weights.safetensors", "metrics.csv", "training.png"
+MODEL_FILE, WEIGHTS_FILE = "model.json", "weights.safetensors"
 SPLIT_FILE, EXAMPLES_FILE = "split.gpkg", "examples.png"
 BESIDE = (TABLE_FILE, PLOT_FILE, SPLIT_FILE, EXAMPLES_FILE)
 

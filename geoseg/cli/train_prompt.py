@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from geoseg.cli.epochs import curves, plot, table_head, table_row, told, write_table
+from geoseg.cli.epochs import PLOT_FILE, TABLE_FILE, curves, plot, table_head, table_row, told, write_table
 from geoseg.cli.table import table
 from geoseg.errors import ConfigError
 from geoseg.options.run import EngineOptions
@@ -13,14 +13,13 @@ from geoseg.options.train import TrainOptions
 if TYPE_CHECKING:
     from geoseg.jobs.run import Listener
     from geoseg.models.bundle import ModelBundle
+    from geoseg.training.fitted import Fitted
     from geoseg.training.history import Epoch
     from geoseg.training.memory import TrainingMemory
-    from geoseg.training.prompted.loop import FittedPrompts
     from geoseg.training.prompted.spec import PromptTrainSpec
 
 log = logging.getLogger(__name__)
 NAMES = ["IoU box", "IoU point"]
-TABLE_FILE, PLOT_FILE = "metrics.csv", "training.png"
 
 
 def planned_prompts(spec: "PromptTrainSpec", options: TrainOptions) -> "TrainingMemory":
@@ -43,11 +42,9 @@ def train_prompts(
     spec: "PromptTrainSpec", folder: Path, kept: Path, options: TrainOptions, listen: "Listener | None"
 ) -> bool:
     """Train and write all files; returns whether training came to its end."""
-    from safetensors.torch import save
-
     from geoseg.models.backends import library
     from geoseg.models.backends.torch import choose_device
-    from geoseg.models.bundle import write_bundle
+    from geoseg.models.bundle import write_network
     from geoseg.training.checkpoint import Checkpoint
     from geoseg.training.prompted.ground import grounds
     from geoseg.training.prompted.loop import PromptLoop
@@ -65,21 +62,17 @@ def train_prompts(
     log_epoch = curves(folder / "tensorboard", NAMES) if options.log else lambda _: None
     print(table_head(NAMES), flush=True)
 
-    def write(fitted: "FittedPrompts") -> None:
-        state = {name: tensor.detach().clone().contiguous() for name, tensor in fitted.network.state_dict().items()}
-        write_bundle(folder, save(state), spec=fitted.spec)
-
-    def on_epoch(epoch: "Epoch", fitted: "FittedPrompts") -> None:
+    def on_epoch(epoch: "Epoch", fitted: "Fitted") -> None:
         print(table_row(epoch), flush=True)
         if epoch.best:
-            write(fitted)
+            write_network(folder, fitted.network, spec=fitted.spec)
         write_table(folder / TABLE_FILE, fitted.epochs, NAMES)
         log_epoch(epoch)
 
     with library().one_thread_per_network():
         loop = PromptLoop(spec, start, ground, device)
         fitted = loop.run(on_epoch, told(spec.schedule, listen), Checkpoint(kept))
-    write(fitted)
+    write_network(folder, fitted.network, spec=fitted.spec)
     write_table(folder / TABLE_FILE, fitted.epochs, NAMES)
     plot(folder / PLOT_FILE, fitted.epochs, NAMES, title=f"Training of {spec.name}")
     print(_places(fitted))
@@ -89,7 +82,7 @@ def train_prompts(
     return fitted.ended
 
 
-def _places(fitted: "FittedPrompts") -> str:
+def _places(fitted: "Fitted") -> str:
     """Return the scores before and after, place by place."""
     before, after = (fitted.spec.training["validation"][when] for when in ("before", "after"))
     rows = [

@@ -283,6 +283,14 @@ def save_model(
     return write_bundle(folder, save(state), spec=spec.model_copy(update={"probed": probed}))
 
 
+def write_network(folder: Path, network: "nn.Module", *, spec: ModelSpec) -> ModelBundle:
+    """Write ``network`` as it is, and a ``spec`` that says what memory it takes, over a bundle that is there."""
+    from safetensors.torch import save
+
+    state = {name: tensor.detach().clone().contiguous() for name, tensor in network.state_dict().items()}
+    return write_bundle(folder, save(state), spec=spec)
+
+
 def write_bundle(folder: Path, content: bytes, *, spec: ModelSpec, file: str = WEIGHTS_FILES[0]) -> ModelBundle:
     """Write the bytes of a weights' file and ``spec`` as a bundle, over one that is there."""
     before = weights_of(folder)

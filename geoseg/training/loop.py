@@ -5,7 +5,7 @@ import logging
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import isfinite, isnan
 
 import numpy as np
@@ -25,6 +25,7 @@ from geoseg.training.batches import Batch, Hard, batches
 from geoseg.training.checkpoint import Checkpoint, Held, named_tensors, tensors_of
 from geoseg.training.data_spec import PATHS
 from geoseg.training.encoder import read_encoder
+from geoseg.training.fitted import Fitted
 from geoseg.training.hard import LEAST_PX, LOOKED, wrong_cells
 from geoseg.training.history import Epoch, history, since_best, table_of, table_values
 from geoseg.training.losses.terms import CE_DICE
@@ -42,17 +43,6 @@ log = logging.getLogger(__name__)
 LOOK = 1  # keeps the random numbers of looks apart from those of batches
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Fitted:
-    """The network that is kept (moving average of the weights), its spec without file facts, and the table."""
-
-    network: nn.Module
-    spec: ModelSpec
-    epochs: tuple[Epoch, ...]
-    ended: bool = True
-    """Whether training came to its end, and was not interrupted."""
-
-
 def fit(
     spec: TrainSpec,
     samples: Samples,
@@ -62,7 +52,7 @@ def fit(
     checkpoint: Checkpoint | None = None,
     device: str = "cpu",
 ) -> Fitted:
-    """Train a network on the training areas, watch it on the validation areas, and return the best one.
+    """Train a network on the training areas, watch it on the validation areas, and return the best moving average.
 
     on_step: called after every step with the number of the epoch, the steps done in it, and the loss in words. Two runs
     with one seed on one machine and as many threads see the same windows in the same order. Interrupting

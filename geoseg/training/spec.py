@@ -224,6 +224,10 @@ class TrainSpec(Value):
     def _starts_somewhere(self) -> Self:
         if self.encoder is not None and self.encoder.weights is None and self.start_from is None:
             raise ValueError("encoder: weights is missing; name them, or a bundle to start_from")
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_taught(self) -> Self:
         if self.teacher is None:
             return self
         if self.target.kind not in ("buildings", "classes"):

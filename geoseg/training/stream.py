@@ -65,7 +65,7 @@ class BlockStore:
     """Blocks of labels and answers of all areas, compressed, in one temporary file that ends with the process."""
 
     def __init__(self) -> None:
-        self._file = TemporaryFile(prefix="geoseg-labels-")  # noqa: SIM115  # it stays open as long as the store
+        self._file = TemporaryFile(prefix="geoseg-blocks-")  # noqa: SIM115  # it stays open as long as the store
         self._end = 0
         self._lock = Lock()
 

@@ -9,15 +9,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save
-
 from geoseg.disk.files import atomic
 from geoseg.errors import ConfigError, ModelError
 from geoseg.models.architectures import WORDS, check_architecture
 from geoseg.models.architectures.sam import Sam2VideoOptions, SamOptions
 from geoseg.models.architectures.transformers_config import PARTS
 from geoseg.models.architectures.words import WordsOptions
-from geoseg.models.bundle import ModelBundle, write_bundle
+from geoseg.models.bundle import ModelBundle, write_network
 from geoseg.models.following import probe_following
 from geoseg.models.probed import Probed
 from geoseg.models.promptable import probe
@@ -90,12 +88,11 @@ def import_folder(path: Path, folder: Path, options: ImportOptions) -> ModelBund
         training={"imported": {"folder": path.name, "parameters": sum(p.numel() for p in network.parameters())}},
         probed=probed,
     )
-    state = {name: tensor.detach().clone().contiguous() for name, tensor in network.state_dict().items()}
     if words is not None:
         folder.mkdir(parents=True, exist_ok=True)
         with atomic(folder / TOKENIZER_FILE) as temporary:
             temporary.write_bytes(words)
-    return write_bundle(folder, save(state), spec=spec)
+    return write_network(folder, network, spec=spec)
 
 
 def _probed(network: Any, known: SamOptions | WordsOptions, bands: int, side: int) -> Probed:

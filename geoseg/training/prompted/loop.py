@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from itertools import batched
 from math import isfinite
@@ -29,6 +29,7 @@ from geoseg.training.checkpoint import (
     tensors_of,
 )
 from geoseg.training.data_spec import PATHS
+from geoseg.training.fitted import Fitted
 from geoseg.training.history import Epoch, history, since_best, table_of, table_values
 from geoseg.training.manifest import manifest
 from geoseg.training.prompted.draws import BOX, KINDS, POINT, SHARES, drawn, judged
@@ -41,20 +42,6 @@ from geoseg.values.box import Box
 log = logging.getLogger(__name__)
 ASKED = (BOX, POINT)  # what validation asks by
 FROZEN = ("conv_s0", "conv_s1")  # of the decoder: SAM 2 puts them into the embedding
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class FittedPrompts:
-    """A trained promptable network."""
-
-    network: nn.Module
-    """With the weights of the best epoch, 0 being what it started from."""
-    spec: ModelSpec
-    """Of its bundle."""
-    epochs: tuple[Epoch, ...]
-    """The first is the start."""
-    ended: bool
-    """Whether training came to its end."""
 
 
 class PromptLoop:
@@ -82,11 +69,11 @@ class PromptLoop:
 
     def run(
         self,
-        on_epoch: Callable[[Epoch, FittedPrompts], None],
+        on_epoch: Callable[[Epoch, Fitted], None],
         on_step: Callable[[int, int, str], None],
         checkpoint: Checkpoint | None,
-    ) -> FittedPrompts:
-        """Train to the end; raises ConfigError where the loss is no number."""
+    ) -> Fitted:
+        """Train to the end; epoch 0, the start, may be the best one. Raises ConfigError where a loss is no number."""
         plan, ended = self.spec.schedule, True
         if checkpoint is not None and (held := checkpoint.read(self.identity)) is not None:
             self._restore(held)
@@ -231,14 +218,14 @@ class PromptLoop:
         self.losses, self.places = held.values["losses"], held.values["places"]
         log.info("goes on after %d epochs and %d steps", len(self.table) - 1, len(self.losses))
 
-    def _fitted(self) -> FittedPrompts:
+    def _fitted(self) -> Fitted:
         """Return the network of the best epoch so far, on the CPU."""
         network = self.bundle.network()
         with torch.no_grad():
             for name, value in network.mask_decoder.named_parameters():  # type: ignore[union-attr]
                 if name in self.best:
                     value.copy_(self.best[name])
-        return FittedPrompts(network, self._told(), tuple(self.table), ended=True)
+        return Fitted(network, self._told(), tuple(self.table))
 
     def _told(self) -> ModelSpec:
         before, spec = self.bundle.spec, self.spec
