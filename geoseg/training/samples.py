@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,9 @@ from geoseg.training.truth import Numbers, known_labels, open_truth
 from geoseg.values.bands import BandSet
 from geoseg.values.box import Box
 from geoseg.values.grid import Grid
+
+if TYPE_CHECKING:
+    from geoseg.training.prompted.spec import PromptTrainSpec
 
 MOST_VALUES = 2**20  # pixels of which quantiles are taken
 MOST_SURVEYED_PX = 2**26  # pixels that are read to see what they are like
@@ -258,7 +261,9 @@ def _held(cells: Cells, resampling: Resampling, box: Box) -> NDArray[np.bool_]:
     return cells.at((np.arange(box.row0, box.row1) + 0.5) / down, (np.arange(box.col0, box.col1) + 0.5) / across)
 
 
-def areas_of(item: LabelledScene, scene: Scene, spec: TrainSpec, plan: SplitPlan | None) -> Iterator[Area]:
+def areas_of(
+    item: LabelledScene, scene: Scene, spec: "TrainSpec | PromptTrainSpec", plan: SplitPlan | None
+) -> Iterator[Area]:
     """Yield what parts of a scene are for: the whole of it, the strips of its split, or its blocks."""
     split = item.split or spec.split
     if item.use != "split":
@@ -266,7 +271,8 @@ def areas_of(item: LabelledScene, scene: Scene, spec: TrainSpec, plan: SplitPlan
     elif isinstance(split, Split):
         yield from split_scene(scene.grid.shape, split)
     else:
-        assert plan is not None  # TrainSpec refuses data without a split
+        assert plan is not None  # both refuse data without a split
+        assert isinstance(spec, TrainSpec)  # the other one has no blocks
         yield from plan.areas(item, scene.grid, sensor=spec.sensor)
 
 

@@ -4,7 +4,6 @@ A part's windows are those of its own grid, so that nothing is seen of ground th
 """
 
 import logging
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -22,13 +21,12 @@ from geoseg.models.bundle import ModelBundle
 from geoseg.options.run import EngineOptions
 from geoseg.scenes.polygons import read_polygons
 from geoseg.scenes.prompts import Prompt, Prompts
-from geoseg.scenes.scene import Scene
 from geoseg.training.coco import is_coco, read_coco
 from geoseg.training.data_spec import LabelledScene
 from geoseg.training.labels import REJECTED, UNSEEN, is_raster, review_status
 from geoseg.training.prompted.spec import PromptTrainSpec
+from geoseg.training.samples import areas_of
 from geoseg.training.scenes import open_labelled
-from geoseg.training.split import Area, split_scene
 from geoseg.values.box import Box
 from geoseg.values.grid import Grid
 
@@ -67,7 +65,9 @@ def grounds(
     found: dict[str, list[Ground]] = {role: [] for role in ROLES}
     for item in spec.data:
         scene = open_labelled(item)
-        for area in _areas(item, scene, spec):
+        for area in areas_of(item, scene, spec, None):
+            if area.role not in ROLES:
+                continue
             with opened(scene.crop(area.box), bundle, replace(spec.asking, device=device), run) as (engine, asking):
                 one = _ground(item, asking, engine, spec.least_px, listen)
             if one.objects:
@@ -78,16 +78,6 @@ def grounds(
                 f"the {role} areas hold no object of {spec.least_px} px or more; move the split, or add some"
             )
     return {role: tuple(own) for role, own in found.items()}
-
-
-def _areas(item: LabelledScene, scene: Scene, spec: PromptTrainSpec) -> Iterator[Area]:
-    if item.use != "split":
-        parts: tuple[Area, ...] = (Area(item.use, scene.grid.box),)
-    else:
-        split = item.split or spec.split
-        assert split is not None  # PromptTrainSpec refuses data without one
-        parts = split_scene(scene.grid.shape, split)
-    yield from (part for part in parts if part.role in ROLES)
 
 
 def _ground(item: LabelledScene, asking: Asking, engine: Engine, least_px: int, listen: Listener) -> Ground:
