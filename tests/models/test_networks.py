@@ -24,7 +24,7 @@ from geoseg.models.spec import Architecture
 from geoseg.values.bands import BandSet
 
 FAST = ("unet", "deeplabv3+", "segformer", "mask2former")
-BLENDED = [name for name, kind in NETWORKS.items() if not kind.detects]  # of the others see test_mask_rcnn
+BLENDED = [name for name, kind in NETWORKS.items() if not kind.detects]  # of the others see test_detectors
 EVERY = [name if name in FAST else pytest.param(name, marks=pytest.mark.nightly) for name in BLENDED]
 ALONE = [pytest.param(name, marks=[pytest.mark.memory, pytest.mark.nightly]) for name in BLENDED]
 CLASSES, IMAGES, STEPS = 3, 20, 30
