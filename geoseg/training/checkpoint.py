@@ -1,6 +1,6 @@
 """Checkpoints: all that a training needs to go on bit for bit, in one file without pickle.
 
-Which values those are is said in loop.py and prompted/loop.py; windows are none of them: they follow from the seed and the step.
+Which values those are is said in loop.py and prompted/loop.py; windows follow from the seed and the step.
 """
 
 import json
