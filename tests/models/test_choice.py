@@ -86,7 +86,7 @@ def test_the_choice_is_said_with_its_reason(monkeypatch, caplog):
     monkeypatch.setattr(
         choice, "judge", lambda _scene, name, _spec, **_: Judged(name, "" if name == "spectral" else "no", 1)
     )
-    with caplog.at_level("INFO"):
+    with caplog.at_level("INFO", logger="geoseg"):
         assert choice.chosen(scene_of(SATELLITE, 10)) == "spectral"
     [said] = [r.getMessage() for r in caplog.records]
     assert "model spectral, because its bands (blue, green, red, nir, swir16)" in said

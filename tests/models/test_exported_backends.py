@@ -148,7 +148,7 @@ def test_8_bits_are_not_judged_by_a_few_small_windows(tmp_path, capsys, monkeypa
 
 def test_auto_says_why_no_backend_may_compute_in_8_bits(scene, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(calibration, "LEAST_JUDGED", 30_000)
-    command = ["predict", str(scene), "-m", "land-cover", "-o", str(tmp_path / "out"), "--gsd-m", "1", "-q"]
+    command = ["predict", str(scene), "-m", "land-cover", "-o", str(tmp_path / "out"), "-q"]
     assert main([*command, "--backend", "auto", "--precision", "int8"]) == 4
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: precision int8: ")

@@ -52,7 +52,7 @@ def test_a_mask_r_cnn_of_other_classes_and_bands_starts_from_a_whole_one(tmp_pat
     arch = Architecture(name="mask-rcnn", options=TINY["mask-rcnn"])
     given = build_network(arch, in_channels=3, out_channels=90).state_dict()
     save_file({k: v.clone() for k, v in given.items()}, tmp_path / "all.safetensors")
-    with caplog.at_level("INFO"):
+    with caplog.at_level("INFO", logger="geoseg"):
         own, state = started(tmp_path / "all.safetensors", arch)
     assert {name.rpartition(".")[0] for name in own.anew} == HEADS_OF_TORCHVISION
     stem = "backbone.body.conv1.weight"
