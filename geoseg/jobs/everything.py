@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from geoseg.errors import InputError
 from geoseg.executors.base import Engine, Site
+from geoseg.jobs.job import Job
 from geoseg.jobs.mask_classes import MaskClasses
 from geoseg.jobs.prompt import Answers, Asking, embedded, known_part, opened
 from geoseg.jobs.prompt_memory import Clicks, PromptPlan, assumed, plan_of, refuse_held
@@ -28,6 +29,7 @@ from geoseg.options.prompt import PromptOptions
 from geoseg.options.run import EngineOptions
 from geoseg.outputs.geopackage.prompted import PromptedObject
 from geoseg.scenes.aoi import Area, read_area
+from geoseg.scenes.sample import sample
 from geoseg.scenes.scene import Scene
 from geoseg.values.box import Box
 from geoseg.values.grid import Grid
@@ -103,11 +105,18 @@ def everything(
         return Answers(job, (), {}, len(found))
     objects = tuple(merged_objects(Found.joined(found), grid))
     if not objects:
-        raise InputError(
-            f"{job.scene.name}: no mask is as sure as --least-iou {options.least_iou:g} and --least-stability "
-            f"{options.least_stability:g}; ask for less"
-        )
+        raise InputError(f"{job.scene.name}: {_why_nothing(job, options)}")
     return Answers(job, objects if kinds is None else tuple(map(kinds.named, objects)), {}, len(found))
+
+
+def _why_nothing(job: Job, options: PromptOptions) -> str:
+    """Return in words why no mask was found."""
+    if not sample(job.scene).valid.any():
+        return "no valid pixel was found in a sample of it; see its nodata and masks"
+    return (
+        f"no mask is as sure as --least-iou {options.least_iou:g} and --least-stability {options.least_stability:g}, "
+        f"or all have more than half a window; ask for less, or read it at another --gsd-m"
+    )
 
 
 def plan(
