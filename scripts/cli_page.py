@@ -58,10 +58,10 @@ TABLES: tuple[tuple[str, Any, str | None], ...] = (
 def page() -> str:
     """Return the page."""
     parts = [HEAD, "## Options\n"]
-    told: set[tuple[str, str | None]] = set()
+    told: set[tuple[str, str | None, str]] = set()  # an option that a group has of another is told once
     for heading, group, above in TABLES:
-        own = [option for option in declared(group) if (option.name, above) not in told]
-        told |= {(option.name, above) for option in own}
+        own = [option for option in declared(group) if (option.name, above, option.said.help) not in told]
+        told |= {(option.name, above, option.said.help) for option in own}
         parts.append(
             f"### {heading}\n\n" + table(("flag", "key", "unit", "default", "values", "what it does"), rows(own, above))
         )
