@@ -33,7 +33,7 @@ def export(asked: dict[str, Any], folder: Path) -> None:
     holds no windows, or too few.
     """
     bundle, shape = load_model(Path(asked["bundle"])), tuple(asked["shape"])
-    windows = _windows(bundle, shape, least=2 if asked["precision"] == "int8" else 1)
+    windows = _windows(bundle, shape, in_8_bits=asked["precision"] == "int8")
     model, judged, least = logits(bundle, shape), windows, LEAST_EQUAL
     content = model.SerializeToString(deterministic=True)
     if asked["precision"] == "int8":
@@ -58,16 +58,17 @@ def measure(asked: dict[str, Any], folder: Path) -> None:
     file.write_text(json.dumps({**told, "held_bytes": peak_growth(call)}), encoding="utf-8")
 
 
-def _windows(bundle: ModelBundle, shape: tuple[int, int], *, least: int) -> NDArray[np.float32]:
+def _windows(bundle: ModelBundle, shape: tuple[int, int], *, in_8_bits: bool) -> NDArray[np.float32]:
     """Return the bundle's calibration windows, mirrored or cut to (h, w)."""
-    spec = bundle.spec
+    spec, least = bundle.spec, 2 if in_8_bits else 1
+    way = f"leave {'--backend and --precision' if in_8_bits else '--backend'} out"
     if not spec.classes:
-        raise ModelError("answers no classes, by which other backends are measured; take --backend torch")
+        raise ModelError(f"answers no classes, by which other backends are measured; {way}")
     found = stored(Path(bundle.path), spec)
     if found is None or len(found) < least:
         raise ModelError(
             f"holds {0 if found is None else len(found)} calibration windows, and {least} are the least by which "
-            f"another backend is measured; take --backend torch"
+            f"another backend is measured; {way}"
         )
     return np.ascontiguousarray(of_size(found, max(shape))[..., : shape[0], : shape[1]])
 
