@@ -51,14 +51,15 @@ def read_layer(
     near: Grid | None = None,
     areal: bool = True,
     crs: str | None = None,
+    bare: bool = False,
 ) -> "gpd.GeoDataFrame":
     """Read the polygons of a layer with ``columns`` (None: all), as they are in the file.
 
     source: see ``split_layer``; layer: the layer's name, where ``source`` names none; without either it is the only one
     that has geometries; near: those alone that may lie on this grid; areal: collections of polygons become
-    multipolygons, and points and lines are refused; crs: of files that have none. Features without a geometry are left
-    out. Raises InputError where the file cannot be read, the layer has to be named, it has no CRS, or it holds what is
-    refused.
+    multipolygons, and points and lines are refused; crs: of files that have none; bare: features without a geometry
+    stay, which else are left out. Raises InputError where the file cannot be read, the layer has to be named, it has no
+    CRS, or it holds what is refused.
     """
     from pyogrio.errors import DataLayerError, DataSourceError, FeatureError
     from shapely.errors import GEOSException
@@ -77,7 +78,8 @@ def read_layer(
         frame = frame.set_crs(crs)
     if frame.crs is None:
         raise InputError(f"{source}: has no CRS; set it with ogr2ogr -a_srs")
-    frame = frame[~frame.geometry.isna() & ~frame.geometry.is_empty]
+    if not bare:
+        frame = frame[~frame.geometry.isna() & ~frame.geometry.is_empty]
     geometries = np.asarray(frame.geometry.array, object)
     return frame.set_geometry(polygonal(geometries, source) if areal else geometries, crs=frame.crs)
 

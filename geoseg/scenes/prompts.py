@@ -60,7 +60,7 @@ class Prompts:
 
 def read_prompts(source: str, grid: Grid) -> Prompts:
     """Read the prompts of a vector file; raises InputError where it cannot be read, has no CRS or holds nothing."""
-    return prompts_of(read_layer(source, areal=False), grid, source=source)
+    return prompts_of(read_layer(source, areal=False, bare=True), grid, source=source)
 
 
 def prompts_of(frame: "gpd.GeoDataFrame", grid: Grid, *, source: str) -> Prompts:
@@ -77,7 +77,7 @@ def prompts_of(frame: "gpd.GeoDataFrame", grid: Grid, *, source: str) -> Prompts
     placed = np.asarray(frame.geometry.to_crs(grid.crs.to_wkt()), object)
     names = [_name(value, i) for i, value in enumerate(frame[OBJECT] if OBJECT in frame else [nan] * len(frame))]
     labels = [_label(value) for value in (frame[LABEL] if LABEL in frame else [INSIDE] * len(frame))]
-    rows: dict[str, list[tuple[shapely.Geometry, int | None]]] = {}
+    rows: dict[str, list[tuple[shapely.Geometry | None, int | None]]] = {}
     for name, shape, label in zip(names, shapely.transform(placed, _to_pixels(grid)), labels, strict=True):
         rows.setdefault(name, []).append((shape, label))
     good, faults = [], {}
@@ -113,11 +113,13 @@ def _to_pixels(grid: Grid) -> Any:
     return rounded
 
 
-def _prompt(name: str, rows: list[tuple[shapely.Geometry, int | None]]) -> Prompt:
+def _prompt(name: str, rows: list[tuple[shapely.Geometry | None, int | None]]) -> Prompt:
     """Return the prompt of an object; raises ValueError with what is wrong."""
     points: list[tuple[float, float, int]] = []
     boxes = []
     for shape, label in rows:
+        if shape is None or shape.is_empty:
+            raise ValueError("has a row without a geometry; draw it, or remove the row")
         if not np.isfinite(shapely.get_coordinates(shape)).all():
             raise ValueError("has no place in the scene's CRS")
         if shape.geom_type in ("Point", "MultiPoint"):

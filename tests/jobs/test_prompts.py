@@ -192,6 +192,8 @@ FAULTS = {
     "background": ([(0, shapely.Point(on_map(20, 20)))], "has background points alone"),
     "line": ([(1, shapely.LineString([on_map(20, 20), on_map(30, 20)]))], "is a LineString; prompts are points and"),
     "two": ([(None, box_of(20, 20, 30, 30)), (None, box_of(20, 20, 40, 40))], "has 2 boxes"),
+    "without a geometry": ([(1, shapely.Point(on_map(20, 20))), (1, None)], "has a row without a geometry; draw it"),
+    "empty": ([(1, shapely.Point())], "has a row without a geometry; draw it"),
     "label": ([(7, shapely.Point(on_map(20, 20)))], "has a point whose label is neither 1 .inside. nor 0"),
 }
 
@@ -224,7 +226,7 @@ def test_a_layer_of_nothing_or_without_a_crs_is_refused(scene, bundles, tmp_path
 
 
 def test_the_command_writes_objects_and_says_what_it_skipped(scene, bundles, rows, tmp_path, capsys):
-    bad = [*rows, ("line", 1, FAULTS["line"][0][0][1])]
+    bad = [*rows, ("line", 1, FAULTS["line"][0][0][1]), (None, 1, None)]
     prompts = written(bad, tmp_path / "prompts.gpkg")
     command = ["prompt", scene, prompts, "-m", str(bundles / "sam2"), "-o", str(tmp_path / "out"), "-q"]
     command += ["--embeddings", str(tmp_path / "cache"), "--engine", "sync"]
@@ -237,7 +239,7 @@ def test_the_command_writes_objects_and_says_what_it_skipped(scene, bundles, row
     assert not (tmp_path / "out").exists()
     assert main([*command, "--skip-bad"]) == 0
     record = json.loads((tmp_path / "out" / "run.json").read_text())
-    assert record["skipped"].keys() == {"line"}
+    assert record["skipped"].keys() == {"line", str(len(bad))}, "a row without a name is called by its number"
     assert record["objects"] == len(gpd.read_file(tmp_path / "out" / "objects.gpkg", layer="objects")) == 9
     assert "line" not in capsys.readouterr().out
     first = (tmp_path / "out" / "objects.gpkg").read_bytes()
