@@ -39,6 +39,8 @@ class Text:
     """Returns the value of a text; raises ConfigError."""
     kinds: tuple[type, ...] = (str,)
     """What a config may hold that is read so."""
+    has_unit: bool = False
+    """Whether it says its unit itself, as 4GB does; its flag then says none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +75,9 @@ class Declared(NamedTuple):
 
     @property
     def flag(self) -> str:
-        """Its flag without the two dashes before it; a text says its unit itself, as --memory 4GB."""
-        bare = self.name.rpartition("_")[0] if self.unit and self.said.text else self.name
+        """Its flag without the two dashes before it."""
+        text = self.said.text
+        bare = self.name.rpartition("_")[0] if self.unit and text is not None and text.has_unit else self.name
         return bare.replace("_", "-")
 
     @property

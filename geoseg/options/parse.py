@@ -133,8 +133,8 @@ def turns_and_scales(text: str) -> tuple[str, tuple[float, ...]]:
     return turns, scales
 
 
-SIZE = Text("SIZE", "a size such as 4GB, 512MB or 1.5GiB", parse_bytes)
-DURATION = Text("TIME", "a duration such as 3600, 55m or 12h", parse_seconds)
+SIZE = Text("SIZE", "a size such as 4GB, 512MB or 1.5GiB", parse_bytes, has_unit=True)
+DURATION = Text("TIME", "a duration such as 3600, 55m or 12h", parse_seconds, has_unit=True)
 SHARD = Text("I/N", "i/n, e.g. 1/8", parse_shard)
 NAMES = Text("NAMES", "names with commas between them", parse_names)
 VALUES = Text("VALUE=CLASS,…", "VALUE=CLASS,VALUE=CLASS, e.g. 0=background,1=building", parse_values)

@@ -25,7 +25,7 @@ NAMES = {"task": "segment", "names": "{0: 'house', 1: 'tree'}", "imgsz": "[128, 
 def imported(folder, *flags, **how):
     file = folder / "net.onnx"
     onnx.save(yolo_net(**{"metadata": NAMES} | how), str(file))
-    told = ["import", str(file), "--family", "yolo-seg", "-o", str(folder / "m"), "--gsd", "any", *flags]
+    told = ["import", str(file), "--family", "yolo-seg", "-o", str(folder / "m"), "--gsd-m", "any", *flags]
     return main(told), folder / "m"
 
 
@@ -109,7 +109,7 @@ def test_both_heads_choose_alike(model):
 def test_what_is_no_network_of_masks_is_refused(tmp_path, capsys, monkeypatch, net, words):
     monkeypatch.setattr("geoseg.models.imports.yolo_seg.isolated", lambda call, *args, where: call(*args))
     onnx.save(net(), str(tmp_path / "net.onnx"))
-    flags = ["--family", "yolo-seg", "--gsd", "any", "--classes", "house,tree", "--window-px", "128"]
+    flags = ["--family", "yolo-seg", "--gsd-m", "any", "--classes", "house,tree", "--window-px", "128"]
     assert main(["import", str(tmp_path / "net.onnx"), "-o", str(tmp_path / "m"), *flags]) == 4
     assert words in capsys.readouterr().err
     assert not (tmp_path / "m").exists()

@@ -19,7 +19,7 @@ ASKED = {
     "classes": "its classes (--classes NAMES)",
     "bands": "its bands (--bands NAMES)",
     "normalisation": "its normalisation (--mean and --std, or --normalises where the network does it)",
-    "gsd_m": "the resolution it was trained at (--gsd METRES, or any)",
+    "gsd_m": "the resolution it was trained at (--gsd-m METRES, or any)",
 }
 OF_THE_LIKE = (
     "bands", "optional", "derived", "values", "gsd_m", "gsd_range_m", "suits_m", "quantity", "normalisation",

@@ -101,7 +101,7 @@ class Malicious:
 
 def test_a_pickle_that_needs_code_is_refused_with_what_it_wants(tmp_path, capsys):
     torch.save({"state_dict": {}, "hyper_parameters": Malicious()}, tmp_path / "bad.ckpt")
-    flags = ["--bands", "r,g,b", "--classes", "a,b", "--normalises", "--gsd", "any", "--network", "smp-unet"]
+    flags = ["--bands", "r,g,b", "--classes", "a,b", "--normalises", "--gsd-m", "any", "--network", "smp-unet"]
     assert main(["import", str(tmp_path / "bad.ckpt"), "-o", str(tmp_path / "b"), *flags]) == 4
     assert "it wants to import posix.system" in capsys.readouterr().err
 
@@ -117,7 +117,7 @@ def test_the_command_takes_options_as_json(network, tmp_path, capsys):
         "80",
         "--std",
         "40",
-        "--gsd",
+        "--gsd-m",
         "0.5",
         "--window-px",
         "64",

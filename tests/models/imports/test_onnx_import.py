@@ -118,11 +118,11 @@ def test_what_a_bundle_is_like_need_not_be_said(tmp_path, tiny_bundle):
 
 
 def test_all_that_is_lacking_is_asked_for_by_name(tmp_path):
-    with pytest.raises(ConfigError, match=r"--classes NAMES.*--bands NAMES.*--mean and --std.*--gsd METRES.*--like"):
+    with pytest.raises(ConfigError, match=r"--classes NAMES.*--bands NAMES.*--mean and --std.*--gsd-m METRES.*--like"):
         imported(tmp_path, ImportOptions())
     with pytest.raises(ConfigError) as told:
         imported(tmp_path, replace(SAID, gsd_m=None))
-    assert "--gsd" in str(told.value)
+    assert "--gsd-m" in str(told.value)
     assert "--bands" not in str(told.value)
 
 
@@ -229,7 +229,7 @@ def test_files_that_run_code_are_refused_with_the_line_that_makes_them_onnx(tmp_
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut off", b"no model at all"])
 def test_what_is_no_model_is_refused(tmp_path, content, capsys):
     (tmp_path / "net.onnx").write_bytes(content)
-    flags = ["--bands", "r,g,b", "--classes", "a,b", "--normalises", "--gsd", "any"]
+    flags = ["--bands", "r,g,b", "--classes", "a,b", "--normalises", "--gsd-m", "any"]
     assert main(["import", str(tmp_path / "net.onnx"), "-o", str(tmp_path / "b"), *flags]) == 4
     assert main(["import", str(tmp_path / "missing.onnx"), "-o", str(tmp_path / "b"), *flags]) == 4
     assert "No such file" in capsys.readouterr().err
@@ -238,14 +238,14 @@ def test_what_is_no_model_is_refused(tmp_path, content, capsys):
 def test_the_command_says_what_it_assumed_and_replaces_only_when_asked(tmp_path, capsys):
     net, folder = write_net(tmp_path / "net.onnx"), tmp_path / "bundle"
     flags = ["-o", str(folder), "--bands", "R,G,B", "--classes", "a,b=#102030,c", "--mean", "80", "--std", "40,41,42"]
-    assert main(["import", str(net), *flags, "--gsd", "0.5", "--window-px", "64"]) == 0
+    assert main(["import", str(net), *flags, "--gsd-m", "0.5", "--window-px", "64"]) == 0
     told = capsys.readouterr().out
     assert "assumed answers logits: --answers says otherwise" in told
     assert "3 bands, 3 classes, windows of 64 px, margin 8, ramp 8, multiple 2" in told
     spec = load_model(folder).spec
     assert (spec.normalisation.std, spec.classes[1].hex, spec.gsd_m) == ((40, 41, 42), "#102030", 0.5)
-    assert main(["import", str(net), *flags, "--gsd", "any"]) == 5
-    assert main(["import", str(net), *flags, "--gsd", "any", "--window-px", "64", "--overwrite"]) == 0
+    assert main(["import", str(net), *flags, "--gsd-m", "any"]) == 5
+    assert main(["import", str(net), *flags, "--gsd-m", "any", "--window-px", "64", "--overwrite"]) == 0
     assert load_model(folder).spec.gsd_m is None
 
 

@@ -77,7 +77,7 @@ def asset(item, **changes):
     [
         (lambda item: item["properties"]["mlm:input"][0].pop("value_scaling"), "--mean and --std"),
         (lambda item: item["properties"]["mlm:input"][0].update(bands=[]), "--bands NAMES"),
-        (lambda item: item["properties"].pop("gsd"), "--gsd METRES"),
+        (lambda item: item["properties"].pop("gsd"), "--gsd-m METRES"),
         (lambda item: item["properties"]["mlm:output"][0].pop("classification:classes"), "--classes NAMES"),
         (
             lambda item: item["properties"]["mlm:input"][0].update(value_scaling=[{"type": "processing"}]),
