@@ -242,7 +242,8 @@ def test_prompts_are_answered_from_qgis_process(profile: Path, tmp_path: Path) -
         main(["import", str(write_sam_folder(tmp_path / "weights")), "--family", "sam2", "-o", str(tmp_path / "sam")])
         == 0
     )
-    scene = Path(str(resources.files("geoseg") / "demo" / "scene.tif"))
+    scene = tmp_path / "scene.tif"  # beside which QGIS writes its statistics
+    shutil.copy(str(resources.files("geoseg") / "demo" / "scene.tif"), scene)
     with rasterio.open(scene) as src:
         points = gpd.GeoDataFrame(
             {"label": [1]}, geometry=gpd.points_from_xy(*[[v] for v in src.xy(300, 300)]), crs=src.crs
