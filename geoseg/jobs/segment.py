@@ -113,7 +113,8 @@ def segment(
     """
     if raster is not None and raster.suffix.lower() not in (".tif", ".tiff"):
         raise ConfigError(f"raster {raster}: is written as a GeoTIFF; name it .tif")
-    rules, stop = _rules(scene, options), stop or Stop()
+    rules = _rules(scene, options)
+    stop = (stop or Stop()).within(None if finishing else run.max_runtime_s)
     path.parent.mkdir(parents=True, exist_ok=True)
     with ExitStack() as held:
         engine = engine or held.enter_context(open_engine(run))

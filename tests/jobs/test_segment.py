@@ -1,6 +1,7 @@
 """geoseg segment: the superpixels of the whole scene, whatever its tiles, as a raster and as polygons."""
 
 import json
+import shutil
 
 import geopandas as gpd
 import numpy as np
@@ -145,6 +146,10 @@ def test_shards_and_finish_give_the_bytes_of_one_run(tmp_path, monkeypatch, caps
     whole, out = ([tmp_path / folder / file for file in files] for folder in ("whole", "out"))
     assert main([*flags, "-o", str(whole[0]), "--raster", str(whole[1])]) == 0
     finish = ["finish", str(out[0]), "-q", "--engine", "sync"]
+    assert main([*flags, "-o", str(out[0]), "--raster", str(out[1]), "--max-runtime", "0.001s"]) == 75
+    assert "stopped after 0 of 3 tiles" in capsys.readouterr().err
+    shutil.rmtree(tmp_path / "out")
+    (tmp_path / "out").mkdir()
     for number in ("2/2", "1/2"):
         assert main(finish) == (3 if number == "2/2" else 7)
         assert main([*flags, "-o", str(out[0]), "--raster", str(out[1]), "--shard", number]) == 0
