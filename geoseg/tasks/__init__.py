@@ -25,7 +25,10 @@ def task_of(spec: ModelSpec) -> Task:
     Raises ModelError for a model that takes prompts or words, and maps nothing by itself.
     """
     if spec.task in ("promptable", "words"):
-        raise ModelError(f"model {spec.name!r} answers prompts or words and maps nothing by itself; use geoseg prompt")
+        raise ModelError(
+            f"model {spec.name!r} answers prompts or words and maps nothing by itself; "
+            f"use geoseg prompt (--dry-run: its plan)"
+        )
     named = spec.polygon_class is not None and spec.task == "semantic"
     if spec.task == "panoptic" and spec.objects is not None:
         return TASKS["panoptic-of-objects"]
