@@ -15,12 +15,12 @@ from geoseg.scenes.prompts import read_prompts
 def run(config: PromptConfig, *, listen: Listener, stop: Stop, finishing: bool = False) -> Answers:
     """Open the scene, answer the prompts, and write the objects to the config's folder, unless it is a shard."""
     out, options, run = Path(config.out), config.options, config.run
+    share = Share.of(run, out, config=config.recorded(), finishing=finishing, stop=stop)
     if options.follow and config.prompts is not None:
         read = partial(read_prompts, config.prompts)
-        found = follow(config.dates(), config.model, read, options=options, run=run, listen=listen)
-        write_answers(found, out, config.prompts, config=config.recorded())
+        found = follow(config.dates(), config.model, read, options=options, run=run, share=share, listen=listen)
+        write_answers(found, out, config.prompts, config=share.config)
         return found
-    share = Share.of(run, out, config=config.recorded(), finishing=finishing, stop=stop)
     return run_prompts(
         config.open(), config.model, config.prompts, out, options=options, run=run, share=share, listen=listen
     )

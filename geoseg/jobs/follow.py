@@ -4,7 +4,6 @@ The scenes share a grid. An object is followed in the window of the first date t
 dates in one task.
 """
 
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,9 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from geoseg.errors import InputError
-from geoseg.executors.open import open_engine
 from geoseg.jobs.job import Job
 from geoseg.jobs.mask_classes import MaskClasses
+from geoseg.jobs.networks import opened_once
 from geoseg.jobs.prompt import (
     Answers,
     job_of,
@@ -27,12 +26,13 @@ from geoseg.jobs.prompt import (
 )
 from geoseg.jobs.prompt_memory import PromptPlan, plan_of
 from geoseg.jobs.prompt_places import placed, seen_grid, window_of
-from geoseg.jobs.run import Listener, Progress
+from geoseg.jobs.run import Listener
+from geoseg.jobs.window_answers import Question, Share
 from geoseg.models.backends import library
 from geoseg.models.bundle import ModelBundle
 from geoseg.options.prompt import PromptOptions
 from geoseg.options.run import EngineOptions
-from geoseg.outputs.geopackage.prompted import PromptedObject
+from geoseg.outputs.geopackage.prompted import PromptedObject, packed, unpacked
 from geoseg.scenes.prompts import Prompt, Prompts
 from geoseg.scenes.scene import Scene
 from geoseg.values.box import Box
@@ -43,8 +43,6 @@ if TYPE_CHECKING:
     from geoseg.models.following import Following
 
 THERE, GONE, UNSEEN = "there", "gone", "unseen"
-_lock = threading.Lock()
-_opened: dict[object, "Following"] = {}  # one entry: the network of another job leaves when a new one comes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,16 +62,18 @@ def follow(
     *,
     options: PromptOptions,
     run: EngineOptions,
+    share: Share | None = None,
     listen: Listener = lambda _: None,
 ) -> Answers:
     """Follow what the prompts ask for on the first of ``scenes``, name and scene, to all others: a row a date.
 
-    Raises InputError where they are fewer than two or do not share a grid, and what ``geoseg.jobs.prompt.answer`` does.
+    share: by which engine, and when no further window is begun; nothing is kept meanwhile. Raises InputError where they
+    are fewer than two or do not share a grid, and what ``geoseg.jobs.prompt.answer`` does.
     """
     first = _of_one_grid(scenes)
     kinds = None if options.classes is None else MaskClasses.of(options.classes, first.grid.crs)
-    bundle = promptable_bundle(model, follows=True)
-    with open_engine(run) as engine, library().one_thread_per_network():
+    bundle, share = promptable_bundle(model, follows=True), (share or Share()).unkept
+    with share.on(run) as engine, library().one_thread_per_network():
         site = engine.site(options.device)
         jobs = tuple(job_of(scene, bundle, site, options) for _, scene in scenes)
         plan_of(jobs[0], site, run, dates=len(jobs))
@@ -83,11 +83,9 @@ def follow(
         for one in asked.good:
             windows.setdefault(window_of(one, jobs[0].windows), []).append(one)
         dates = Dates(jobs=jobs, names=tuple(name for name, _ in scenes))
-        objects: list[PromptedObject] = []
-        listen(Progress("follow", 0, len(windows)))
-        for done, rows in enumerate(engine.map(partial(_followed, dates), sorted(windows.items())), start=1):
-            objects += rows
-            listen(Progress("follow", done, len(windows)))
+        questions = [Question(window, "", rows) for window, rows in sorted(windows.items())]
+        found = share.answers(engine, jobs[0], partial(_followed, dates), questions, listen, stage="follow")
+        objects = [one for part in found for one in unpacked(part)]
     objects.sort(key=lambda one: (one.name, dates.names.index(one.date)))
     return Answers(jobs[0], tuple(objects if kinds is None else map(kinds.named, objects)), asked.faults, len(windows))
 
@@ -97,7 +95,7 @@ def plan(
 ) -> PromptPlan:
     """Return what following takes; raises what ``follow`` does before it asks."""
     first, bundle = _of_one_grid(scenes), promptable_bundle(model, follows=True)
-    with open_engine(run) as engine, library().one_thread_per_network():
+    with Share().on(run) as engine, library().one_thread_per_network():
         site = engine.site(options.device)
         return plan_of(job_of(first, bundle, site, options), site, run, dates=len(scenes))
 
@@ -119,9 +117,9 @@ def _of_one_grid(scenes: Sequence[tuple[str, Scene]]) -> Scene:
     return first
 
 
-def _followed(dates: Dates, item: tuple[Box, Sequence[Prompt]]) -> list[PromptedObject]:
+def _followed(dates: Dates, question: Question) -> bytes:
     """Follow the objects of a window through all dates."""
-    window, asked = item
+    window, asked = question.window, question.asked
     seen = [window_seen(job, window) for job in dates.jobs]
     prompts = [of_window(dates.jobs[0], window, one, None) for one in asked]
     transform, rows = seen_grid(dates.jobs[0]).transform, []
@@ -137,22 +135,11 @@ def _followed(dates: Dates, item: tuple[Box, Sequence[Prompt]]) -> list[Prompted
                     score=one.there, date=date, state=state
                 )
             )
-    return rows
+    return packed(rows)
 
 
 def _network(job: Job) -> "Following":
-    """Return the job's network, loaded once per process."""
-    import torch
-
+    """Return what asks the job's network, loaded once per process."""
     from geoseg.models.following import Following
 
-    (bundle,) = job.bundles
-    key = bundle.path, bundle.digest, job.platform.device
-    with _lock:
-        if key not in _opened:
-            torch.set_num_threads(1)  # of a worker; the process that plans has it so already
-            _opened.clear()
-            made = Following(bundle, library().devices(job.platform.device)[0])
-            _ = made.network
-            _opened[key] = made
-        return _opened[key]
+    return opened_once(job, Following)

@@ -1,7 +1,9 @@
 """Networks of a job, opened once per process and shared by its threads."""
 
 import threading
+from collections.abc import Callable
 from itertools import count
+from typing import Any, Protocol
 
 from geoseg.errors import PlanChangedError
 from geoseg.executors.base import Forward
@@ -9,9 +11,36 @@ from geoseg.jobs.job import Job
 from geoseg.models.backends import library
 from geoseg.models.backends.base import Answer, Backend, Windows
 from geoseg.models.backends.exported import ExportedBackend
+from geoseg.models.bundle import ModelBundle
 
 _lock = threading.Lock()
-_opened: dict[object, "_Members"] = {}  # one entry: the networks of another job leave when a new one comes
+_opened: dict[object, Any] = {}  # one entry: the networks of another job leave when a new one comes
+
+
+class Asked(Protocol):
+    """What asks a network otherwise than by windows alone, see ``models.promptable``."""
+
+    @property
+    def network(self) -> Any:
+        """The network, loaded at first use."""
+        ...
+
+
+def opened_once[A: Asked](job: Job, kind: Callable[[ModelBundle, str], A]) -> A:
+    """Return what asks the network of a job's only bundle, loaded once per process; raises ModelError."""
+    import torch
+
+    (bundle,) = job.bundles
+    key = kind, bundle.path, bundle.digest, job.platform.device
+    with _lock:
+        if key not in _opened:
+            torch.set_num_threads(1)  # of a worker; the process that plans has it so already
+            _opened.clear()
+            made = kind(bundle, library().devices(job.platform.device)[0])
+            _ = made.network
+            _opened[key] = made
+        found: A = _opened[key]
+        return found
 
 
 def load_networks(job: Job) -> Forward:
@@ -45,7 +74,8 @@ def _of(job: Job) -> "_Members":
     if key not in _opened:
         _opened.clear()
         _opened[key] = _Members(job)
-    return _opened[key]
+    members: _Members = _opened[key]
+    return members
 
 
 class _Members:

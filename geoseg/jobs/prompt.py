@@ -4,9 +4,8 @@ A prompt is answered in the window of the global grid that holds all of it with 
 are kept between runs, see ``jobs/embeddings``.
 """
 
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import batched
@@ -24,12 +23,12 @@ from geoseg.disk.files import write_json
 from geoseg.disk.places import embeddings_folder
 from geoseg.errors import InputError, ModelError
 from geoseg.executors.base import Engine, Site
-from geoseg.executors.open import open_engine
 from geoseg.jobs.build import facts_of
 from geoseg.jobs.chunk import seen_images, stack
 from geoseg.jobs.embeddings import Arrays, Embeddings
 from geoseg.jobs.job import Job
 from geoseg.jobs.mask_classes import MaskClasses
+from geoseg.jobs.networks import opened_once
 from geoseg.jobs.plan import in_range, sized
 from geoseg.jobs.prompt_memory import PromptPlan, plan_of
 from geoseg.jobs.prompt_places import earlier_masks, placed, seen_grid, window_of
@@ -63,8 +62,6 @@ if TYPE_CHECKING:
 
 CELL = 4  # pixels of a window for one of an earlier mask, along an axis
 BATCH_ROWS = 20_000
-_lock = threading.Lock()
-_opened: dict[object, "Promptable"] = {}  # one entry: the network of another job leaves when a new one comes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,8 +186,7 @@ def opened(
     """Yield the engine that asks, and what it asks by; see ``answer`` for what is raised."""
     share = share or Share()
     bundle = promptable_bundle(model)
-    with ExitStack() as held, library().one_thread_per_network():
-        engine = share.engine or held.enter_context(open_engine(run))
+    with share.on(run) as engine, library().one_thread_per_network():
         site = engine.site(options.device)
         job = share.planned(job_of(scene, bundle, site, options))
         plan_of(job, site, run)
@@ -355,21 +351,10 @@ def window_seen(job: Job, window: Box) -> tuple[NDArray[np.float32], NDArray[np.
 
 
 def _network(job: Job) -> "Promptable":
-    """Return the job's network, loaded once per process."""
-    import torch
-
+    """Return what asks the job's network, loaded once per process."""
     from geoseg.models.promptable import Promptable
 
-    (bundle,) = job.bundles
-    key = bundle.path, bundle.digest, job.platform.device
-    with _lock:
-        if key not in _opened:
-            torch.set_num_threads(1)  # of a worker; the process that plans has it so already
-            _opened.clear()
-            made = Promptable(bundle, library().devices(job.platform.device)[0])
-            _ = made.network
-            _opened[key] = made
-        return _opened[key]
+    return opened_once(job, Promptable)
 
 
 def write_answers(

@@ -1,4 +1,4 @@
-"""A run of prompts in a folder: questions are answered, and objects written; shards and batches use it too."""
+"""A run of prompts in a folder, and its plan, whatever is asked; shards and batches use it too."""
 
 from functools import partial
 from pathlib import Path
@@ -52,7 +52,7 @@ def run_prompts(
     written. more: what run.json says beside. Raises what ``geoseg.jobs.prompt.answer`` does.
     """
     if options.text is not None:
-        found = words.find(scene, model, options=options, run=run, listen=listen)
+        found = words.find(scene, model, options=options, run=run, share=share, listen=listen)
     elif prompts is None:
         found = everything.everything(scene, model, options=options, run=run, share=share, listen=listen)
     else:
@@ -65,3 +65,16 @@ def run_prompts(
         write_answers(found, out, prompts, config=share.config, more=more)
         share.over()
     return found
+
+
+def plan_prompts(
+    scene: Scene,
+    model: ModelBundle | str | Path,
+    *,
+    options: PromptOptions,
+    run: EngineOptions,
+    engine: Engine | None = None,
+) -> dict[str, int]:
+    """Return what ``run_prompts`` takes, see ``geoseg.jobs.prompt.plan``; engine: one that is open."""
+    plan = prompt.plan if options.text is None else words.plan
+    return plan(scene, model, options=options, run=run, engine=engine)

@@ -15,10 +15,11 @@ from typing import Any, NamedTuple, Self
 from geoseg.disk.sealed import read_sealed, write_sealed
 from geoseg.errors import IncompleteError, TryAgainError
 from geoseg.executors.base import Engine
+from geoseg.executors.open import open_engine
 from geoseg.jobs.folder import JobFolder
 from geoseg.jobs.job import Job, listed
 from geoseg.jobs.run import Listener, Progress, Stop, until
-from geoseg.options.run import PartsOptions
+from geoseg.options.run import EngineOptions, PartsOptions
 from geoseg.values.box import Box
 
 STAGE = "prompt"
@@ -83,8 +84,20 @@ class Share:
     def of(
         cls, run: PartsOptions, out: Path, *, config: dict[str, Any] | None, finishing: bool = False, stop: Stop
     ) -> Self:
-        """Return the share that a run's options name."""
+        """Return the share that a run's options name; its time counts from now, and not where it is only finished."""
+        stop = stop.within(None if finishing else run.max_runtime_s)
         return cls(out=out, config=config, part=run.shard, fresh=run.fresh, finishing=finishing, stop=stop)
+
+    @property
+    def unkept(self) -> "Share":
+        """The same of answers that are not kept: a run that was stopped begins anew."""
+        return replace(self, out=None)
+
+    @contextmanager
+    def on(self, run: EngineOptions) -> Iterator[Engine]:
+        """Yield the engine, which is opened here where none is."""
+        with ExitStack() as held:
+            yield self.engine or held.enter_context(open_engine(run))
 
     @contextmanager
     def _held(self, job: Job) -> Iterator[AnswerParts | None]:
@@ -116,8 +129,10 @@ class Share:
         answer: Callable[[Question], bytes],
         questions: Sequence[Question],
         listen: Listener,
+        *,
+        stage: str = STAGE,
     ) -> Iterator[bytes]:
-        """Yield the answers to the questions of this share, in order.
+        """Yield the answers to the questions of this share, in order; stage: what listeners hear.
 
         Raises IncompleteError where some are missing of a run that is only finished, OutputError where another run or
         job has the folder, and TryAgainError where the run was stopped.
@@ -129,14 +144,14 @@ class Share:
         with self._held(job) as parts:
             if self.finishing and parts is not None:
                 self._refuse_missing(parts, questions)
-            listen(Progress(STAGE, 0, len(questions)))
+            listen(Progress(stage, 0, len(questions)))
             for content in engine.map(partial(_answered, parts, answer), until(questions, self.stop)):
                 yield content
                 done += 1
-                listen(Progress(STAGE, done, len(questions)))
+                listen(Progress(stage, done, len(questions)))
         if done < len(questions):
-            where = "" if self.out is None else f"{self.out}: "
-            raise TryAgainError(f"{where}stopped after {done} of {len(questions)} windows; the same command goes on")
+            where, then = ("", "begins anew") if self.out is None else (f"{self.out}: ", "goes on")
+            raise TryAgainError(f"{where}stopped after {done} of {len(questions)} windows; the same command {then}")
 
     def _refuse_missing(self, parts: AnswerParts, questions: Sequence[Question]) -> None:
         missing = [f"{one.window.row0}-{one.window.col0}" for one in questions if parts.read(one) is None]

@@ -4,9 +4,7 @@ A network of words gives boxes, which a promptable model turns into masks, or ma
 once; what it cuts counts in its own cell alone, and candidates are a set, so engines and order change no bit.
 """
 
-import threading
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -14,14 +12,15 @@ from typing import TYPE_CHECKING
 
 from geoseg.errors import ConfigError, InputError, ModelError
 from geoseg.executors.base import Engine
-from geoseg.executors.open import open_engine
 from geoseg.jobs.everything import RULES, merged_objects
 from geoseg.jobs.job import Job
 from geoseg.jobs.mask_classes import MaskClasses
+from geoseg.jobs.networks import opened_once
 from geoseg.jobs.prompt import Answers, answer, job_of, window_seen
 from geoseg.jobs.prompt_memory import PromptPlan, plan_of
 from geoseg.jobs.prompt_places import seen_grid
-from geoseg.jobs.run import Listener, Progress
+from geoseg.jobs.run import Listener
+from geoseg.jobs.window_answers import Question, Share
 from geoseg.models.architectures import check_architecture
 from geoseg.models.backends import library
 from geoseg.models.bundle import ModelBundle, load_model
@@ -36,9 +35,6 @@ from geoseg.values.grid import Grid
 
 if TYPE_CHECKING:
     from geoseg.models.words import WordFinder
-
-_lock = threading.Lock()
-_opened: dict[object, "WordFinder"] = {}  # one entry: the network of another job leaves when a new one comes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,15 +67,18 @@ def find(
     *,
     options: PromptOptions,
     run: EngineOptions,
+    share: Share | None = None,
     listen: Listener = lambda _: None,
 ) -> Answers:
     """Return the objects that ``options.text`` names, with the words as their classes.
 
-    model: of the task words with masks, or a promptable one that is asked by the boxes of ``options.detector``. Raises
-    ConfigError where that is missing, InputError where nothing is found, and what ``geoseg.jobs.prompt.answer`` does.
+    model: of the task words with masks, or a promptable one that is asked by the boxes of ``options.detector``. share:
+    by which engine, and when no further window is begun; nothing is kept meanwhile. Raises ConfigError where the
+    detector is missing, InputError where nothing is found, and what ``geoseg.jobs.prompt.answer`` does.
     """
     bundle, finder = _models(model, options)
-    job, objects = _looked(scene, finder, options, run, listen)
+    share = (share or Share()).unkept
+    job, objects = _looked(scene, finder, options, run, share=share, listen=listen)
     if not objects:
         raise InputError(
             f"{job.scene.name}: nothing is found of {options.text} that is as sure as --least-score "
@@ -89,9 +88,8 @@ def find(
     if finder is bundle:
         return Answers(job, tuple(objects if kinds is None else map(kinds.named, objects)), {}, job.windows.count)
     own, by_name = seen_grid(job), {one.name: one for one in objects}
-    found = answer(
-        scene, bundle, partial(_boxes, objects, own), options=replace(options, skip_bad=True), run=run, listen=listen
-    )
+    asked, read = replace(options, skip_bad=True), partial(_boxes, objects, own)
+    found = answer(scene, bundle, read, options=asked, run=run, share=share, listen=listen)
     named = (
         one._replace(
             score=by_name[one.name].score,
@@ -115,8 +113,8 @@ def plan(
     engine: one that is open.
     """
     _, finder = _models(model, options)
-    with ExitStack() as held, library().one_thread_per_network():
-        site = (engine or held.enter_context(open_engine(run))).site(options.device)
+    with Share(engine=engine).on(run) as own, library().one_thread_per_network():
+        site = own.site(options.device)
         return plan_of(job_of(scene, finder, site, options), site, run, dates=1)
 
 
@@ -159,27 +157,25 @@ def _boxes(objects: Sequence[PromptedObject], own: Grid, grid: Grid) -> Prompts:
 
 
 def _looked(
-    scene: Scene, bundle: ModelBundle, options: PromptOptions, run: EngineOptions, listen: Listener
+    scene: Scene, bundle: ModelBundle, options: PromptOptions, run: EngineOptions, *, share: Share, listen: Listener
 ) -> tuple[Job, list[PromptedObject]]:
     """Look at all windows of a scene, and return what they hold, merged."""
     words = words_of(options.text or "")
-    with open_engine(run) as engine, library().one_thread_per_network():
+    with share.on(run) as engine, library().one_thread_per_network():
         site = engine.site(options.device)
         job = job_of(scene, bundle, site, options)
         plan_of(job, site, run, dates=1)
         looking = Looking(job=job, words=words, least=options.least_score)
-        windows, found = list(job.windows.windows(seen_grid(job).box)), []
-        listen(Progress("words", 0, len(windows)))
-        for done, one in enumerate(engine.map(partial(_seen, looking), windows), start=1):
-            found.append(one)
-            listen(Progress("words", done, len(windows)))
+        questions = [Question(window, "", None) for window in job.windows.windows(seen_grid(job).box)]
+        answers = share.answers(engine, job, partial(_seen, looking), questions, listen, stage="words")
+        found = [Found.from_bytes(one) for one in answers]
     rules = replace(RULES, things=tuple(range(1, len(words) + 1)))
     return job, list(merged_objects(Found.joined(found), seen_grid(job), rules, words))
 
 
-def _seen(looking: Looking, window: Box) -> Found:
+def _seen(looking: Looking, question: Question) -> bytes:
     """Return what a window holds, those without a valid pixel left out."""
-    job = looking.job
+    job, window = looking.job, question.window
     pixels, valid = window_seen(job, window)
     height, width = valid.shape
     said = []
@@ -191,22 +187,11 @@ def _seen(looking: Looking, window: Box) -> Found:
             if kept.any():  # a box stays one where nodata is within
                 said.append(Detection(inside, mask if mask.all() else kept, one.class_id, one.score))
     scene = Box(0, 0, *job.windows.shape)
-    return recorded(said, window, job.windows.cell(window), scene, RULES.edge_px)
+    return recorded(said, window, job.windows.cell(window), scene, RULES.edge_px).to_bytes()
 
 
 def _finder(job: Job) -> "WordFinder":
-    """Return the job's network, loaded once per process."""
-    import torch
-
+    """Return what asks the job's network, loaded once per process."""
     from geoseg.models.words import WordFinder
 
-    (bundle,) = job.bundles
-    key = bundle.path, bundle.digest, job.platform.device
-    with _lock:
-        if key not in _opened:
-            torch.set_num_threads(1)  # of a worker; the process that plans has it so already
-            _opened.clear()
-            made = WordFinder(bundle, library().devices(job.platform.device)[0])
-            _ = made.network, made.tokenizer
-            _opened[key] = made
-        return _opened[key]
+    return opened_once(job, WordFinder)

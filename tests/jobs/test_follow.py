@@ -157,21 +157,22 @@ def test_every_object_has_a_row_a_date_and_gone_ones_say_so(bundles, dates, tmp_
 
 @pytest.mark.nightly
 def test_what_cannot_be_followed_is_said(bundles, dates, tmp_path, capsys):
-    may, other, clicks = (str(dates / name) for name in ("may.tif", "other.tif", "clicks.gpkg"))
+    may, june, other, clicks = (str(dates / name) for name in ("may.tif", "june.tif", "other.tif", "clicks.gpkg"))
     out = ["-o", str(tmp_path / "out"), "-q", "--engine", "sync"]
     for files, flags, model, code, message in (
         ([may, clicks], ["--follow"], "sam2-video", 3, "name those of two dates or more"),
         ([may, other, clicks], ["--follow"], "sam2-video", 3, "lies on another grid than may.tif"),
         ([may, may, clicks], ["--follow"], "sam2-video", 3, "two dates are called may"),
         ([may, other, clicks], ["--follow"], "sam2", 3, "lies on another grid"),
-        ([may, str(dates / "june.tif"), clicks], ["--follow"], "sam2", 4, "import the folder with --family sam2-video"),
+        ([may, june, clicks], ["--follow"], "sam2", 4, "import the folder with --family sam2-video"),
         ([may, clicks], [], "sam2-video", 4, "pass --follow and several scenes"),
+        ([may, june, clicks], ["--follow", "--max-runtime", "0.001s"], "sam2-video", 75, "same command begins anew"),
         ([may, may], ["--follow", "--everything"], "sam2-video", 2, "follow: goes with prompts"),
     ):
         assert main(["prompt", *files, *flags, "-m", str(bundles / model), *out]) == code, flags
         assert message in capsys.readouterr().err
     assert not (tmp_path / "out" / "objects.gpkg").exists()
-    both = [f"2024-05-03={may}", f"2024-06-03={dates / 'june.tif'}"]
+    both = [f"2024-05-03={may}", f"2024-06-03={june}"]
     command = ["prompt", *both, clicks, "--follow", "-m", str(bundles / "sam2-video"), *out[:3], "--dry-run"]
     assert main(command) == 0
     assert json.loads(capsys.readouterr().out)["memory_bytes"] > 2**30

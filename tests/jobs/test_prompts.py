@@ -458,7 +458,7 @@ def test_shards_and_finish_give_the_bytes_of_one_run(scene, bundles, rows, tmp_p
     assert main(["finish", str(out), "-q"]) == 3
 
 
-def test_a_run_that_was_stopped_keeps_its_answers(scene, bundles, rows, tmp_path, monkeypatch):
+def test_a_run_that_was_stopped_keeps_its_answers(scene, bundles, rows, tmp_path, monkeypatch, capsys):
     ask = ["prompt", scene, written(rows, tmp_path / "p.gpkg"), "-m", str(bundles / "sam2"), "-q", "--engine", "sync"]
     ask += ["--embeddings", str(tmp_path / "cache")]
     assert main([*ask, "-o", str(tmp_path / "whole")]) == 0
@@ -470,6 +470,8 @@ def test_a_run_that_was_stopped_keeps_its_answers(scene, bundles, rows, tmp_path
         done.append(question.window)
         return answered(asking, question)
 
+    assert main([*ask, "-o", str(tmp_path / "out"), "--max-runtime", "0.001s"]) == 75
+    assert "0 of" in capsys.readouterr().err
     monkeypatch.setattr(job, "_answered", stopping)
     assert main([*ask, "-o", str(tmp_path / "out")]) == 130
     parts = sorted((tmp_path / "out" / ".job" / "parts").rglob("*.answer"))

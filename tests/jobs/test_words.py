@@ -177,13 +177,21 @@ def test_what_cannot_be_found_is_said(scene, bundles, tmp_path, capsys):
         (["--text", "roof", "-m", sam3, "--shard", "1/2"], 2, "text and follow are not shared out"),
         ([scene, "-m", sam3], 4, "finds words and takes no other prompts"),
         (["--text", "roof", "--everything", "-m", sam3], 2, "text: goes without everything"),
+        (["--text", "roof", "-m", sam3, "--max-runtime", "0.001s"], 75, "the same command begins anew"),
     ):
         assert main(["prompt", scene, *flags, *out]) == code, flags
         assert message in capsys.readouterr().err
     assert not (tmp_path / "out" / "objects.gpkg").exists()
     capsys.readouterr()
     assert main(["prompt", scene, "--text", "roof", "-m", sam3, *out[:3], "--dry-run"]) == 0
-    assert json.loads(capsys.readouterr().out)["window_px"] == WINDOW
+    plan = json.loads(capsys.readouterr().out)
+    assert plan["window_px"] == WINDOW
+    each = {"job": "prompt", "model": sam3, "options": {"text": "roof"}}
+    batch = {"job": "batch", "scenes": scene, "out": str(tmp_path / "batch"), "each": each}
+    (tmp_path / "batch.yaml").write_text(json.dumps(batch))
+    assert main(["batch", str(tmp_path / "batch.yaml"), "-q", "--dry-run"]) == 0
+    sums = json.loads(capsys.readouterr().out)["sums"]
+    assert (sums["scenes"], sums["windows"]) == ({"to run": 1}, plan["windows"])
     assert main(["predict", scene, "-m", dino, "-o", str(tmp_path / "map"), "-q"]) == 4
     assert "use geoseg prompt" in capsys.readouterr().err
 

@@ -70,16 +70,14 @@ class PromptedObject(NamedTuple):
 
 def packed(objects: Sequence[PromptedObject]) -> bytes:
     """Return objects for a file, read back by ``unpacked``."""
-    rows = [[*one[:5], None if one.polygon is None else shapely.to_wkb(one.polygon, hex=True)] for one in objects]
-    return json.dumps(rows).encode()
+    shapes = [None if one.polygon is None else shapely.to_wkb(one.polygon, hex=True) for one in objects]
+    return json.dumps([one._replace(polygon=shape) for one, shape in zip(objects, shapes, strict=True)]).encode()
 
 
 def unpacked(content: bytes) -> list[PromptedObject]:
     """Return what ``packed`` has written."""
-    return [
-        PromptedObject(name, rank, iou, stability, pixels, None if shape is None else shapely.from_wkb(shape))
-        for name, rank, iou, stability, pixels, shape in json.loads(content)
-    ]
+    rows = [PromptedObject(*row) for row in json.loads(content)]
+    return [one._replace(polygon=None if one.polygon is None else shapely.from_wkb(one.polygon)) for one in rows]
 
 
 def prompted_batch(objects: Sequence[PromptedObject], *, crs: CRS) -> pa.RecordBatch:
