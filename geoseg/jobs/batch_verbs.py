@@ -29,7 +29,6 @@ from geoseg.scenes.reads import files_read, stamps
 from geoseg.scenes.scene import Scene
 
 ELSEWHERE = ("device", "cache_bytes", "embeddings")  # options that change no byte
-SEGMENTS, IDS = "segments.gpkg", "segments.tif"
 INPUTS = "inputs"  # key of run.json: what decides the outputs
 
 
@@ -105,7 +104,7 @@ class SegmentWork:
         self, scene: BatchScene, options: PartsOptions, *, engine: Engine, listen: Listener, stop: Stop
     ) -> SceneOutcome:
         """See ``Work.run``."""
-        opened, files = scene.open(), [scene.out / SEGMENTS, scene.out / IDS]
+        opened, files = scene.open(), [Path(scene.config[key]) for key in ("out", "raster")]
         refuse_file(files[0], overwrite=options.overwrite, inputs=opened.files)
         count = segment.segment(
             opened, *files, options=self.cut, run=options, config=scene.config, engine=engine, listen=listen, stop=stop

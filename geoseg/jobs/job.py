@@ -7,10 +7,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
+from pathlib import Path
 from typing import Any
 
 from geoseg import __version__
-from geoseg.errors import ConfigError, PlanChangedError
+from geoseg.errors import ConfigError, IncompleteError, PlanChangedError
 from geoseg.executors.base import Platform, SiteOf
 from geoseg.models.architectures import check_architecture
 from geoseg.models.bundle import ModelBundle
@@ -213,3 +214,10 @@ def listed(names: Iterable[str]) -> str:
     """Return names in order, the first five of many."""
     every = sorted(names)
     return ", ".join(every[:5]) + (", …" if len(every) > 5 else "")
+
+
+def refuse_missing(out: str | Path, missing: Sequence[str], total: int, kind: str) -> None:
+    """Raise IncompleteError where some of the parts are missing that shards should have made; kind: what they are."""
+    if missing:
+        said = f"{len(missing)} of {total} {kind} are missing ({listed(missing)})"
+        raise IncompleteError(f"{out}: {said}; run their shards again, then finish")

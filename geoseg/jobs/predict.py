@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 import rasterio
 
-from geoseg.errors import ConfigError, IncompleteError, InputError
+from geoseg.errors import ConfigError, InputError
 from geoseg.executors.base import Engine
 from geoseg.executors.open import open_engine
 from geoseg.jobs import lazy
@@ -19,7 +19,7 @@ from geoseg.jobs.build import build_outputs, publish
 from geoseg.jobs.chunk import ChunkTask
 from geoseg.jobs.clouds import cloud_mask
 from geoseg.jobs.folder import JobFolder
-from geoseg.jobs.job import listed, refuse_if_source_changed
+from geoseg.jobs.job import refuse_if_source_changed, refuse_missing
 from geoseg.jobs.networks import load_networks
 from geoseg.jobs.plan import Plan, make_job, make_plan, plan_finish
 from geoseg.jobs.record import RunContext, of_job, of_run
@@ -198,11 +198,7 @@ def finish(
             work.adopt(job, fresh=False, config=asked.config)
         records = work.finished(job)
         missing = [chunk_id for chunk_id, _ in job.chunks() if chunk_id not in records]
-        if missing:
-            raise IncompleteError(
-                f"{out}: {len(missing)} of {len(missing) + len(records)} chunks are missing "
-                f"({listed(missing)}); run their shards again, then finish"
-            )
+        refuse_missing(out, missing, len(missing) + len(records), "chunks")
         context = RunContext(asked.config, started)
         return _conclude(request, plan, Outcome(records, ()), context=context, listen=listen, each=engine.map)
 

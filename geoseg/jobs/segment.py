@@ -22,12 +22,12 @@ from geoseg import __version__
 from geoseg.classical.superpixels import SuperpixelRules, superpixels
 from geoseg.disk.files import locked, write_json
 from geoseg.disk.places import refuse_file
-from geoseg.errors import ConfigError, IncompleteError, MemoryBudgetError, TryAgainError
+from geoseg.errors import ConfigError, MemoryBudgetError, TryAgainError
 from geoseg.executors.base import Engine
 from geoseg.executors.open import open_engine
 from geoseg.jobs.folder import PLAN_FILE
 from geoseg.jobs.instances import in_order
-from geoseg.jobs.job import listed, scene_identity
+from geoseg.jobs.job import refuse_missing, scene_identity
 from geoseg.jobs.run import Listener, Progress, Stop, until
 from geoseg.jobs.segment_folder import FOLDER
 from geoseg.options.run import EngineOptions, PartsOptions
@@ -131,9 +131,10 @@ def segment(
                 part.unlink()
         if not (cutting.folder / PLAN_FILE).is_file():
             write_json(cutting.folder / PLAN_FILE, {"config": config})
-        if finishing:
-            _refuse_missing(cutting, path)
         tiles = list(cutting.tiles())
+        if finishing:
+            missing = [part.stem for part in map(cutting.part, tiles) if read_record(part) is None]
+            refuse_missing(path, missing, len(tiles), "tiles")
         if run.shard is not None:
             tiles = tiles[run.shard[0] - 1 :: run.shard[1]]
         parts: dict[Box, Path] = {}
@@ -155,16 +156,6 @@ def segment(
         count = write_superpixels(path, in_order(rows), schema=schema, crs=scene.grid.crs, provenance=provenance)
     shutil.rmtree(cutting.folder)
     return count
-
-
-def _refuse_missing(cutting: Cutting, path: Path) -> None:
-    tiles = list(cutting.tiles())
-    missing = [cutting.part(tile).stem for tile in tiles if read_record(cutting.part(tile)) is None]
-    if missing:
-        raise IncompleteError(
-            f"{path}: {len(missing)} of {len(tiles)} tiles are missing ({listed(missing)}); run their shards again, "
-            f"then finish"
-        )
 
 
 def plan(scene: Scene, *, options: SegmentOptions, run: EngineOptions, engine: Engine | None = None) -> dict[str, int]:

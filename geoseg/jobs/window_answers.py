@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from geoseg.disk.sealed import read_sealed, write_sealed
-from geoseg.errors import IncompleteError, TryAgainError
+from geoseg.errors import TryAgainError
 from geoseg.executors.base import Engine
 from geoseg.executors.open import open_engine
 from geoseg.jobs.folder import JobFolder
-from geoseg.jobs.job import Job, listed
+from geoseg.jobs.job import Job, refuse_missing
 from geoseg.jobs.run import Listener, Progress, Stop, until
 from geoseg.options.run import EngineOptions, PartsOptions
 from geoseg.values.box import Box
@@ -155,11 +155,8 @@ class Share:
 
     def _refuse_missing(self, parts: AnswerParts, questions: Sequence[Question]) -> None:
         missing = [f"{one.window.row0}-{one.window.col0}" for one in questions if parts.read(one) is None]
-        if missing:
-            raise IncompleteError(
-                f"{self.out}: {len(missing)} of {len(questions)} windows are missing ({listed(missing)}); run their "
-                f"shards again, then finish"
-            )
+        assert self.out is not None  # where parts lie
+        refuse_missing(self.out, missing, len(questions), "windows")
 
 
 def _answered(parts: AnswerParts | None, answer: Callable[[Question], bytes], question: Question) -> bytes:
