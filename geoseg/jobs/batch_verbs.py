@@ -8,12 +8,13 @@ from typing import Any
 
 from geoseg import __version__
 from geoseg.disk.files import write_json
-from geoseg.disk.places import refuse_file, vector_files
+from geoseg.disk.places import refuse_file
 from geoseg.executors.base import Engine
 from geoseg.jobs import segment
 from geoseg.jobs.batch_log import SceneOutcome, State
 from geoseg.jobs.batch_work import BatchScene, Planned
 from geoseg.jobs.build import facts_of
+from geoseg.jobs.evaluate.files import files_behind
 from geoseg.jobs.job import differences, scene_identity
 from geoseg.jobs.prompt_run import plan_prompts, run_prompts
 from geoseg.jobs.prompt_targets import refuse_targets
@@ -24,7 +25,6 @@ from geoseg.models.bundle import ModelBundle, load_model
 from geoseg.options.prompt import PromptOptions
 from geoseg.options.run import PartsOptions
 from geoseg.options.segment import SegmentOptions
-from geoseg.scenes.polygons import split_layer
 from geoseg.scenes.reads import files_read, stamps
 from geoseg.scenes.scene import Scene
 
@@ -77,8 +77,7 @@ class PromptWork:
         return planned
 
     def _inputs(self, scene: BatchScene, opened: Scene) -> dict[str, Any]:
-        named = (scene.config["prompts"], self.asked.refine, self.asked.within, self.asked.classes)
-        files = [file for one in named if one is not None for file in vector_files(split_layer(one)[0])]
+        files = files_behind(scene.config["prompts"], self.asked.refine, self.asked.within, self.asked.classes)
         options = {key: value for key, value in asdict(self.asked).items() if key not in ELSEWHERE}
         models = [self.bundle.digest, *([load_model(self.asked.detector).digest] if self.asked.detector else [])]
         own = {"model": models, "options": options, "prompts": stamps(dict.fromkeys(map(str, files)))}

@@ -1,5 +1,7 @@
 """What a verb reads it never writes, and it says so before it looks at anything: --overwrite replaces other files."""
 
+import json
+
 import pytest
 import yaml
 
@@ -29,3 +31,13 @@ def test_an_input_that_is_called_like_an_output_stays(tmp_path, monkeypatch, cap
     assert main([*command.split(), "-o", ".", "--overwrite"]) == 5
     assert f"{name}: is read by this run, so it is not written" in capsys.readouterr().err
     assert (tmp_path / name).read_text() == "mine"
+
+
+def test_the_map_that_names_masks_stays_whole(tmp_path, capsys):
+    grid = {"crs": "EPSG:32645", "transform": [0.5, 0, 3e5, 0, -0.5, 3e6], "shape": [4, 4]}
+    classes = [{"id": 1, "name": "ground"}, {"id": 2, "name": "roof"}]
+    said = {"software": "geoseg", "version": "0", "model": {}, "input": [], "grid": grid, "classes": classes}
+    (tmp_path / "run.json").write_text(json.dumps({**said, "outputs": {"classes.tif": {}}}))
+    ask = ["prompt", "s.tif", "p.gpkg", "-m", "b", "--classes", str(tmp_path), "-o", str(tmp_path), "--overwrite"]
+    assert main(ask) == 5
+    assert "run.json: is read by this run, so it is not written" in capsys.readouterr().err
