@@ -35,7 +35,7 @@ def test_an_input_that_is_called_like_an_output_stays(tmp_path, monkeypatch, cap
 
 def test_the_map_that_names_masks_stays_whole(tmp_path, capsys):
     grid = {"crs": "EPSG:32645", "transform": [0.5, 0, 3e5, 0, -0.5, 3e6], "shape": [4, 4]}
-    classes = [{"id": 1, "name": "ground"}, {"id": 2, "name": "roof"}]
+    classes = [{"id": i, "name": name, "color": [i, 0, 0]} for i, name in ((1, "ground"), (2, "roof"))]
     said = {"software": "geoseg", "version": "0", "model": {}, "input": [], "grid": grid, "classes": classes}
     (tmp_path / "run.json").write_text(json.dumps({**said, "outputs": {"classes.tif": {}}}))
     ask = ["prompt", "s.tif", "p.gpkg", "-m", "b", "--classes", str(tmp_path), "-o", str(tmp_path), "--overwrite"]
