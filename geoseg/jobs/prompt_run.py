@@ -65,16 +65,3 @@ def run_prompts(
         write_answers(found, out, prompts, config=share.config, more=more)
         share.over()
     return found
-
-
-def plan_prompts(
-    scene: Scene,
-    model: ModelBundle | str | Path,
-    *,
-    options: PromptOptions,
-    run: EngineOptions,
-    engine: Engine | None = None,
-) -> dict[str, int]:
-    """Return what ``run_prompts`` takes, see ``geoseg.jobs.prompt.plan``; engine: one that is open."""
-    plan = prompt.plan if options.text is None else words.plan
-    return plan(scene, model, options=options, run=run, engine=engine)
