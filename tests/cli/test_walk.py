@@ -20,9 +20,8 @@ def test_from_polygons_to_a_calibrated_model_and_a_report(tmp_path):
     (data / "town.tif").symlink_to(str(demo / "scene.tif"))
     (data / "town.gpkg").symlink_to(str(demo / "buildings_truth.gpkg"))
     assert main(["autoconfig", str(data), "--target", "buildings", "--minutes", "0.25", "-o", str(config)]) == 0
-    config.write_text(
-        re.sub(r"epochs: \d+", "epochs: 6", config.read_text())
-    )  # how many fit depends on the machine; after two all is near 0.5, and the arithmetic of a machine decides
+    # How many epochs fit depends on the machine; after two all is near 0.5, and the arithmetic of a machine decides.
+    config.write_text(re.sub(r"epochs: \d+", "epochs: 6", config.read_text()))
     assert main(["check-labels", str(config), "-o", str(tmp_path / "checked")]) in (0, 8)
     assert (tmp_path / "checked" / "overlays.png").exists()
     assert main(["train", str(config), "-o", str(model), "-q"]) == 0
