@@ -1,6 +1,9 @@
-"""Tiny SAM and SAM 2 with random weights, in folders as transformers saves them."""
+"""Tiny SAM and SAM 2 with random weights, in folders as transformers saves them; and a scene to ask them of."""
 
 import json
+
+import numpy as np
+from conftest import write_tif
 
 WINDOW = 64  # side of their windows
 MEMORY = {
@@ -56,3 +59,12 @@ def write_sam_folder(folder, family="sam2", *, seed=1, begins=()):
     (folder / "preprocessor_config.json").write_text(json.dumps(seen))
     (folder / "README.md").write_text("---\nlicense: apache-2.0\n---\n")
     return folder
+
+
+def write_roofs(path):
+    """Write 160 x 192 px of noise with four bright roofs and a corner of nodata; returns the path as text."""
+    pixels = np.random.default_rng(0).integers(40, 90, (3, 160, 192)).astype(np.uint8)
+    for r, c in ((20, 30), (70, 100), (120, 40), (110, 150)):
+        pixels[:, r : r + 18, c : c + 22] += 120
+    pixels[:, :12, 170:] = 0
+    return str(write_tif(path, pixels, nodata=0))

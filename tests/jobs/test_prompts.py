@@ -13,7 +13,7 @@ from conftest import GSD_M, largest_file, write_tif
 from rasterio.features import rasterize
 from rasterio.transform import from_bounds
 from rasterio.warp import transform_bounds
-from sam_folders import WINDOW, write_sam_folder
+from sam_folders import WINDOW, write_roofs, write_sam_folder
 from scipy import ndimage
 
 import geoseg
@@ -55,11 +55,7 @@ def bundles(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory):
-    pixels = np.random.default_rng(0).integers(40, 90, (3, 160, 192)).astype(np.uint8)
-    for r, c in ((20, 30), (70, 100), (120, 40), (110, 150)):
-        pixels[:, r : r + 18, c : c + 22] += 120
-    pixels[:, :12, 170:] = 0
-    return str(write_tif(tmp_path_factory.mktemp("prompts") / "scene.tif", pixels, nodata=0))
+    return write_roofs(tmp_path_factory.mktemp("prompts") / "scene.tif")
 
 
 @pytest.fixture(scope="module")

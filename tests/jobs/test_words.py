@@ -8,8 +8,8 @@ import geopandas as gpd
 import numpy as np
 import pytest
 import rasterio
-from conftest import GSD_M, write_tif
-from sam_folders import write_sam_folder
+from conftest import GSD_M
+from sam_folders import write_roofs, write_sam_folder
 from scipy import ndimage
 from words_folders import WINDOW, write_words_folder
 
@@ -43,11 +43,7 @@ def bundles(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory):
-    pixels = np.random.default_rng(0).integers(40, 90, (3, 160, 192)).astype(np.uint8)
-    for r, c in ((20, 30), (70, 100), (120, 40), (110, 150)):
-        pixels[:, r : r + 18, c : c + 22] += 120
-    pixels[:, :12, 170:] = 0
-    return str(write_tif(tmp_path_factory.mktemp("scene") / "scene.tif", pixels, nodata=0))
+    return write_roofs(tmp_path_factory.mktemp("scene") / "scene.tif")
 
 
 def test_boxes_of_a_window_are_those_of_transformers(bundles):

@@ -1,19 +1,17 @@
 """Mask R-CNN of torchvision on any encoder, by a feature pyramid. No torch in here."""
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from geoseg.models.architectures.base import SMP, TORCHVISION, DetectorOptions, Width
-from geoseg.models.architectures.smp import GLOBAL, EncoderName
+from geoseg.models.architectures.base import SMP, TORCHVISION, Width
+from geoseg.models.architectures.pyramid import PyramidOptions, Side
 
 if TYPE_CHECKING:
     from torch import nn
 
-Side = Annotated[int, Field(ge=4, le=1024)]
 
-
-class MaskRcnnOptions(DetectorOptions):
+class MaskRcnnOptions(PyramidOptions):
     """Names of its tensors are torchvision's, so that weights of maskrcnn_resnet50_fpn fit."""
 
     about: ClassVar[str] = "Mask R-CNN: boxes, then a mask in each (He et al. 2017)"
@@ -21,7 +19,6 @@ class MaskRcnnOptions(DetectorOptions):
     weights_licence: ClassVar[str] = "BSD-3 (torchvision's, trained on COCO); else the encoder's own"
     windows: ClassVar[tuple[int, int, int]] = (512, 64, 0)
 
-    encoder_name: EncoderName = "resnet50"
     heads: Literal["v1", "v2"] = Field("v1", description="torchvision's of 2018, or those of its v2 with more layers")
     pyramid_channels: Width = 256
     hidden: Width = Field(1024, description="channels of the head of boxes")
@@ -29,16 +26,6 @@ class MaskRcnnOptions(DetectorOptions):
         (16, 32, 64, 128, 256), description="sides of boxes that are looked for, at each level; torchvision's are twice"
     )
     proposals: int = Field(1000, ge=10, le=4000, description="boxes that are looked at in a window")
-
-    @property
-    def multiple_px(self) -> int:
-        """See ``Options``."""
-        return 32
-
-    @property
-    def looks_everywhere(self) -> bool:
-        """See ``Options``."""
-        return GLOBAL.search(self.encoder_name) is not None
 
     def build(self, in_channels: int, out_channels: int) -> "nn.Module":
         """Return the network with random weights; out_channels: classes of objects."""

@@ -4,15 +4,14 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from geoseg.models.architectures.base import OURS, SMP, TORCHVISION, DetectorOptions
-from geoseg.models.architectures.mask_rcnn import Side
-from geoseg.models.architectures.smp import EncoderName
+from geoseg.models.architectures.base import OURS, SMP, TORCHVISION
+from geoseg.models.architectures.pyramid import PyramidOptions, Side
 
 if TYPE_CHECKING:
     from torch import nn
 
 
-class SoloOptions(DetectorOptions):
+class SoloOptions(PyramidOptions):
     """Five grids over the window, of finer cells for smaller objects. The paper counts cells; here they have sides.
 
     Its layers are normalised over the window, and told where in it they are.
@@ -23,7 +22,6 @@ class SoloOptions(DetectorOptions):
     weights_licence: ClassVar[str] = "the encoder's own"
     windows: ClassVar[tuple[int, int, int]] = (512, 64, 0)
 
-    encoder_name: EncoderName = "resnet50"
     pyramid_channels: int = Field(256, ge=16, le=1024, multiple_of=8)
     head_channels: int = Field(256, ge=16, le=1024, multiple_of=8, description="of the layers above the pyramid")
     layers: int = Field(4, ge=1, le=8, description="of the heads")
@@ -38,13 +36,8 @@ class SoloOptions(DetectorOptions):
     candidates: int = Field(400, ge=10, le=2000, description="masks of a window that compete, the best first")
 
     @property
-    def multiple_px(self) -> int:
-        """See ``Options``."""
-        return 32
-
-    @property
     def looks_everywhere(self) -> bool:
-        """See ``Options``."""
+        """See ``Options``: its layers are normalised over the window."""
         return True
 
     def build(self, in_channels: int, out_channels: int) -> "nn.Module":

@@ -1,5 +1,6 @@
 """Networks that find what words say: Grounding DINO, SAM 3. No torch in here; ``models.words`` runs them."""
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, field_validator
@@ -35,9 +36,9 @@ class WordsOptions(Options):
         return dict(self.config.get("backbone_config", {}))
 
     @property
+    @abstractmethod
     def image_px(self) -> int:
         """Side of its windows where nothing else is said."""
-        raise NotImplementedError
 
     def build(self, in_channels: int, _out_channels: int) -> "nn.Module":
         """See ``SamOptions.build``."""
