@@ -4,7 +4,9 @@ import re
 import subprocess
 import tomllib
 from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
+from string import ascii_lowercase
 
 import pytest
 from packaging.requirements import Requirement
@@ -80,3 +82,14 @@ def test_versions_that_were_compromised_are_excluded(name: str) -> None:
 def test_links_lead_somewhere(path: Path) -> None:
     targets = re.findall(r"\]\(([^)\s#]+)[^)]*\)", path.read_text(encoding="utf-8"))
     assert [t for t in targets if "://" not in t and not (path.parent / t).exists()] == []
+
+
+def test_every_kind_of_fault_names_tests_that_are_there() -> None:
+    rows = re.findall(r"^\| (.+?) \| .+ \| (`.+`) \|$", (ROOT / "docs" / "faults.md").read_text(), re.MULTILINE)
+    assert [kind for kind, _ in groupby(kind for kind, _ in rows)] == [*ascii_lowercase, "other systems"]
+    named = [re.fullmatch(r"`([\w/]+)::(test_\w+)`", name) for _, tests in rows for name in tests.split(", ")]
+    assert [
+        name[0]
+        for name in named
+        if f"\ndef {name[2]}(" not in (ROOT / "tests" / f"{name[1]}.py").read_text(encoding="utf-8")
+    ] == []

@@ -74,6 +74,7 @@ class DaskEngine:
     def __init__(self, client: Client, *, workers: int | None = None, patience_s: float = PATIENCE_S) -> None:
         self._client = client
         self._patience_s = patience_s
+        self._seen: set[str] = set()  # addresses of the workers that were last there
         assert client.scheduler is not None  # a client is connected once it is made
         self._address = str(client.scheduler.address)
         try:
@@ -173,13 +174,22 @@ class DaskEngine:
         cause: Exception | None = None
         if self._client.status == "running":
             try:
-                return dict(self._client.nthreads())
+                threads = dict(self._client.nthreads())
             except (OSError, TimeoutError, CommClosedError, CancelledError) as error:
                 cause = error
+            else:
+                self._tell_of_the_lost(set(threads))
+                return threads
         raise TryAgainError(
             f"{self._address}: the scheduler is lost; start one and run the same command again, "
             f"what is committed is kept"
         ) from cause
+
+    def _tell_of_the_lost(self, workers: set[str]) -> None:
+        """Warn once of each worker that has gone: the scheduler gives its chunks to others and says nothing."""
+        if gone := self._seen - workers:
+            log.warning("workers lost: %s; %d are left and take what they did", ", ".join(sorted(gone)), len(workers))
+        self._seen = workers
 
     def _next(self, finished: "queue.SimpleQueue[Future]") -> Future:
         """Wait for a chunk; raises what ``_last_seen`` raises."""

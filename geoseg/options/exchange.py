@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import inf, isfinite
 from typing import Annotated, Any, Literal
 
 from geoseg.errors import ConfigError
@@ -40,20 +41,23 @@ def parse_numbers(text: str) -> tuple[float, ...]:
     >>> parse_numbers("123.7, 116.3,103.5")
     (123.7, 116.3, 103.5)
     """
+    return tuple(_finite(part, text, NUMBERS) for part in text.split(","))
+
+
+def _finite(part: str, text: str, form: Text) -> float:
+    """Return the number that ``part`` of a text is; raises ConfigError."""
     try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError as error:
-        raise ConfigError(f"{text}: write {NUMBERS.form}") from error
+        value = float(part)
+    except ValueError:
+        value = inf
+    if not isfinite(value):
+        raise ConfigError(f"{text}: write {form.form}")
+    return value
 
 
 def parse_metres(text: str) -> float | Literal["any"]:
     """Return a resolution, or that any will do; raises ConfigError."""
-    if text == "any":
-        return "any"
-    try:
-        return float(text)
-    except ValueError as error:
-        raise ConfigError(f"{text}: write {METRES.form}") from error
+    return "any" if text == "any" else _finite(text, text, METRES)
 
 
 def parse_object(text: str) -> dict[str, Any]:

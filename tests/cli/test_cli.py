@@ -445,6 +445,27 @@ def test_vectorize_draws_the_polygons_that_buildings_drew(cli, finished_run, tmp
     assert cli("vectorize", finished_run / "probabilities.tif", "-o", out)[0] == 5
 
 
+@pytest.mark.parametrize(("typed", "offered"), [("geoseg pre", "predict"), ("geoseg predict --nod", "--nodata")])
+def test_a_shell_is_taught_verbs_and_flags(capsys, monkeypatch, typed, offered):
+    monkeypatch.setenv("_GEOSEG_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", typed)
+    monkeypatch.setenv("COMP_CWORD", str(typed.count(" ")))
+    with pytest.raises(SystemExit, match=r"^0$"):  # as Typer ends where a shell asks
+        main([])
+    assert capsys.readouterr().out.split() == [offered]
+
+
+def test_a_collar_is_said_by_info_and_by_a_run_and_stands_in_its_run_json(cli, tmp_path, tiny_bundle):
+    pixels = np.random.default_rng(0).integers(40, 200, (3, 96, 96)).astype(np.uint8)
+    pixels[:, :48] = 255
+    scene = write_tif(tmp_path / "collar.tif", pixels, photometric="RGB")
+    said = "are 255 in all bands"
+    assert any(said in warning for warning in json.loads(cli("info", scene, "--json")[1])["warnings"])
+    _, _, err = cli("predict", scene, "-m", tiny_bundle, "-o", tmp_path / "o", "--progress", "plain")
+    assert (err.count(said), err.count("--nodata 255")) == (1, 1)
+    assert any(said in note for note in json.loads((tmp_path / "o/run.json").read_text())["plan"]["notes"])
+
+
 def test_the_module_is_the_command():
     done = subprocess.run([sys.executable, "-m", "geoseg", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout == f"geoseg {__version__}\n"

@@ -1,12 +1,15 @@
 """A config from a stranger reads local files alone: code, schedulers and URLs need a flag on the command line."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 import rasterio.shutil
 import yaml
 
 from geoseg.cli import main
+from geoseg.cli.verbs import command
 from geoseg.config.load import load_config
 from geoseg.config.permissions import ANYTHING, NOTHING, Allowed, refuse_what_is_not_allowed
 from geoseg.errors import ConfigError, InputError
@@ -117,3 +120,11 @@ def test_local_only_is_a_flag_and_a_key(tmp_path, capsys):
         load_config(
             config(tmp_path / "x.yaml", local_only=True, options={"aoi": "https://a.org/a.gpkg"}), allowed=ANYTHING
         )
+
+
+def test_the_page_of_what_is_refused_names_flags_that_exist():
+    text = (Path(__file__).parents[2] / "docs" / "security.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(--[a-z-]+)", text))
+    assert {"--allow-factory", "--allow-network", "--local-only"} <= named
+    flags = [name for verb in ("predict", "run") for parameter in command(verb).params for name in parameter.opts]
+    assert named <= set(flags)

@@ -68,6 +68,19 @@ def test_the_room_of_a_worker_is_its_share_of_the_machine(client):
     assert 0 < resources.free_bytes < 0.6 * psutil.virtual_memory().total
 
 
+def test_a_worker_that_goes_is_told_once(caplog):
+    two = LocalCluster(n_workers=2, threads_per_worker=1, processes=False, dashboard_address=":0")
+    with two, Client(two) as client:
+        engine = DaskEngine(client)
+        assert list(engine.map(square, range(4))) == [0, 1, 4, 9]
+        gone, stays = sorted(client.nthreads())
+        client.retire_workers([gone])
+        assert list(engine.map(square, range(9))) == [n * n for n in range(9)]
+        (said,) = [r.getMessage() for r in caplog.records if r.name == "geoseg.executors.dask"]
+        assert said == f"workers lost: {gone}; 1 are left and take what they did"
+        assert stays in client.nthreads()
+
+
 def test_without_workers_it_says_try_again():
     alone = LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0")
     with alone, Client(alone) as client:

@@ -7,10 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import dask
 import numpy as np
 import pytest
 import yaml
 from conftest import write_tif
+from distributed import Security
 
 from geoseg.cli import main
 from geoseg.cli.verbs import command
@@ -62,6 +64,24 @@ def test_the_flags_of_a_recipe_exist(path):
     assert calls
     for verb, *rest in calls:
         assert {word for word in rest if re.match(r"-{1,2}[a-z]", word)} <= flags_of(verb), path.name
+
+
+def test_dask_takes_the_settings_of_the_recipe_for_tls(tmp_path):
+    recipe = (FOLDER.parents[1] / "docs/cluster.md").read_text().partition("### Dask over TLS")[2].split("```")[1]
+    exports = "\n".join(line for line in recipe.splitlines()[1:] if line.split()[:1] in (["export"], ["for"], ["done"]))
+    script = f"{exports}\nenv | grep ^DASK_DISTRIBUTED__COMM"
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
+    own = dask.config.collect_env(dict(line.split("=", 1) for line in done.stdout.splitlines()))
+    with dask.config.set(dask.config.merge(dask.config.config, own)):
+        security = Security()
+    cert, key = str(tmp_path / "cert.pem"), str(tmp_path / "key.pem")
+    assert security.require_encryption
+    assert security.tls_ca_file == cert
+    for role in ("scheduler", "worker", "client"):
+        assert (getattr(security, f"tls_{role}_cert"), getattr(security, f"tls_{role}_key")) == (cert, key)
+    (call,) = geoseg_calls(recipe)
+    assert "--address" in call
+    assert {word for word in call if word.startswith("-")} <= flags_of(call[0])
 
 
 def test_the_local_cluster_is_a_batch():

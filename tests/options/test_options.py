@@ -1,9 +1,17 @@
 """Options of runs: what is wrong with them is told all at once."""
 
+from contextlib import suppress
+from importlib import import_module
+from math import inf, nan
+from pkgutil import iter_modules
+
 import pytest
 
+from geoseg import options
 from geoseg.cli import main
 from geoseg.errors import ConfigError
+from geoseg.options.exchange import METRES, NUMBERS
+from geoseg.options.option import Checked, declared
 from geoseg.options.parse import TURNS as NAMED
 from geoseg.options.parse import VIEWS
 from geoseg.options.polygons import PolygonOptions, RegularizeOptions
@@ -35,6 +43,30 @@ def test_faults_of_a_run_and_of_its_engine_are_told_by_one_command(tmp_path, cap
     argv = ["predict", "x.tif", "-m", "buildings", "-o", str(tmp_path / "o"), "--batch", "0", "--lanes", "0"]
     assert main(argv) == 2
     assert capsys.readouterr().err == "error: 2 faults: lanes 0: at least 1 is needed; batch 0: at least 1 is needed\n"
+
+
+def groups(kind=Checked):
+    """Return the groups of geoseg.options; not the classes that a config makes of them."""
+    for one in kind.__subclasses__():
+        yield from (*([one] if one.__module__.startswith("geoseg.options.") else []), *groups(one))
+
+
+def test_no_number_of_any_group_is_infinite():
+    for module in iter_modules(options.__path__):
+        import_module(f"geoseg.options.{module.name}")
+    numbers = [(group, one.name) for group in groups() for one in declared(group) if one.kind in (float, float | None)]
+    assert len(numbers) > 40
+    taken = []
+    for group, name in numbers:
+        for value in (inf, -inf, nan):
+            with suppress(ConfigError):
+                group(**{name: value})
+                taken.append((group.__name__, name, value))
+    assert taken == []
+    for text in ("inf", "nan"):
+        for read in (METRES.read, NUMBERS.read):
+            with pytest.raises(ConfigError, match=f"^{text}: write a"):
+                read(text)
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", "-inf"])

@@ -2,6 +2,7 @@ import json
 import os
 import shutil
 import sqlite3
+import tracemalloc
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
@@ -77,6 +78,17 @@ def test_empty_layer_is_sound(tmp_path: Path) -> None:
 def test_folder_without_run_json_is_not_finished(out: Path) -> None:
     (out / "run.json").unlink()
     assert faults(out) == ["run.json: present and complete"]
+
+
+def test_a_run_json_of_a_scene_beyond_all_sizes_takes_no_memory(out: Path) -> None:
+    grid = json.loads((out / "run.json").read_text())["grid"]
+    restate(out, grid=grid | {"shape": [10**9, 10**9]})
+    tracemalloc.start()
+    found = faults(out)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert "classes.tif: grid as in run.json" in found
+    assert peak < 2**27
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"software": "geoseg"}'])
