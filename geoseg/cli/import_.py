@@ -47,6 +47,8 @@ def import_(
         print(f"{count} calibration windows of {side} px, whose pixels go wherever the bundle goes")
     if options.family is not None:
         print(f"licence of the weights: {spec.licence or 'not stated; see where they come from'}")
+    for line in made.made:
+        print(line)
     for line in made.assumed:
         print(f"assumed {line}")
     print(

@@ -10,8 +10,9 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,6 +47,13 @@ SEGFORMER_PARTS = (
     (".mlp.dense1.", ".mlp.fc1."), (".mlp.dense2.", ".mlp.fc2."), (".layer_norm_1.", ".norm1."),
     (".layer_norm_2.", ".norm2."),
 )  # fmt: skip
+
+# torchvision's detectors before 0.13: layers that stand in a block of their own since.
+DETECTOR_PARTS: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
+    (r"(\.fpn\.(?:inner|layer)_blocks\.\d)\.(weight|bias)$", r"\1.0.\2"),
+    (r"((?:^|\.)rpn\.head\.conv)\.(weight|bias)$", r"\1.0.0.\2"),
+    (r"(\.mask_head\.)mask_fcn(\d)\.", lambda found: f"{found[1]}{int(found[2]) - 1}.0."),
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -156,7 +164,9 @@ def _of_transformers(folder: Path) -> "dict[str, Tensor] | None":
             folder, local_files_only=True, use_safetensors=True, trust_remote_code=False
         )
     except (OSError, ValueError, RuntimeError) as error:
-        raise ModelError(f"{folder}: not a folder of transformers' {kinds[0]} ({one_line(error)})") from error
+        told = one_line(error)
+        why = "its tensors have other sizes than config.json says" if "ignore_mismatched" in told else told
+        raise ModelError(f"{folder}: not a folder of transformers' {kinds[0]} ({why})") from error
     return dict(network.state_dict())
 
 
@@ -170,13 +180,14 @@ def match(
 
     Wrappers put prefixes before names (module., model.encoder., teacher.backbone.) and the pair of prefixes, of the
     file and of the network, that most names and shapes agree with is taken; SegFormer is translated from transformers'
-    names to smp's. given: by the names of the file, or by several namings, of which the best counts. stems: names of
-    input layers, which may have another number of bands. Counters are left out.
+    names to smp's, an old file of torchvision's detectors to its names of today. given: by the names of the file, or
+    by several namings, of which the best counts. stems: names of input layers, which may have another number of bands.
+    Counters are left out.
     """
     wanted = {name: tensor for name, tensor in own.items() if not name.endswith(COUNTERS)}
     stem_names = frozenset(stems)
     namings = [given] if isinstance(given, Mapping) else given
-    tried = [names for naming in namings for names in (naming, _segformer(naming))]
+    tried = [names for naming in namings for names in (naming, _segformer(naming), _torchvision(naming))]
     return max((_matched(names, wanted, stem_names) for names in tried), key=lambda m: m.share)
 
 
@@ -229,6 +240,15 @@ def _segformer(given: "Mapping[str, Tensor]") -> "dict[str, Tensor]":
         elif ".attention.self.value." not in name:
             out[name] = tensor
     return out
+
+
+def _torchvision(given: "Mapping[str, Tensor]") -> "dict[str, Tensor]":
+    """Return a detector that torchvision published before 0.13 under the names that it has today; empty for others."""
+    renamed = {
+        reduce(lambda found, pair: re.sub(pair[0], pair[1], found), DETECTOR_PARTS, name): tensor
+        for name, tensor in given.items()
+    }
+    return renamed if renamed.keys() != given.keys() else {}
 
 
 def _smp_name(name: str) -> str:

@@ -12,6 +12,7 @@ from geoseg.values.classes import ClassInfo, parse_color
 
 Layout = Literal["nchw", "nhwc"]
 Answers = Literal["logits", "softmax", "sigmoid"]
+DETECTORS = ("mask2former", "rf-detr-seg", "mask-rcnn", "yolo-seg")  # families that list objects
 # Of classes whose colour is not given, in order; after ten they begin anew, darker.
 PALETTE = (
     (233, 229, 220), (200, 66, 46), (56, 118, 60), (52, 110, 190), (226, 172, 57), (130, 90, 160), (140, 200, 120),
@@ -125,10 +126,13 @@ class ImportOptions(Checked):
     output: Annotated[str | None, Option("Which of its outputs, where it has several.", metavar="NAME")] = None
 
     family: Annotated[
-        Literal["sam", "sam2", "sam2-video", "sam3", "grounding-dino", "yolo-seg"] | None,
+        Literal[
+            "sam", "sam2", "sam2-video", "sam3", "grounding-dino", "mask2former", "rf-detr-seg", "mask-rcnn", "yolo-seg"
+        ]
+        | None,
         Option(
-            "A folder of transformers with SAM, SAM 2 or 2.1 (sam2-video: for several dates), SAM 3, Grounding DINO; "
-            "yolo-seg: a YOLO of masks as ONNX file.",
+            "A folder of transformers with SAM, SAM 2 or 2.1 (sam2-video: for several dates), SAM 3, Grounding DINO, a "
+            "Mask2Former or an RF-DETR-seg; mask-rcnn: torchvision's file; yolo-seg: a YOLO of masks as ONNX file.",
             unset="none of these",
         ),
     ] = None
@@ -137,15 +141,15 @@ class ImportOptions(Checked):
     ] = False
 
     least_score: Annotated[
-        float | None, Option("Least score of an object, of a detector.", unset="0.25", limit=span(0, 1))
+        float | None, Option("Least score of an object, of a detector.", unset="0.5, of YOLO 0.25", limit=span(0, 1))
     ] = None
     per_window: Annotated[
-        int | None, Option("Most objects of a window, of a detector.", unset="300", limit=span(1, 2000))
+        int | None, Option("Most objects of a window, of a detector.", unset="100, of YOLO 300", limit=span(1, 2000))
     ] = None
 
     def _faults(self) -> Iterator[str]:
-        if self.family != "yolo-seg" and (self.least_score, self.per_window) != (None, None):
-            yield "least-score and per-window: are of detectors; give --family yolo-seg"
+        if self.family not in DETECTORS and (self.least_score, self.per_window) != (None, None):
+            yield f"least-score and per-window: are of detectors; give --family {', '.join(DETECTORS)}"
         if self.normalises and (self.mean or self.std):
             yield "normalises: goes without mean and std"
         if (self.mean is None) != (self.std is None):

@@ -66,6 +66,7 @@ class QueryOptions(TransformersOptions):
     width: Width = Field(96, description="channels of the backbone's first level")
     depths: Four = (2, 2, 6, 2)
     heads: Four = (3, 6, 12, 24)
+    attention_px: int = Field(7, ge=2, le=32, description="side of the backbone's windows of attention, in patches")
     hidden: Width = Field(256, description="channels of the decoders")
     feedforward: Width = 1024
     encoder_layers: int = Field(6, ge=1, le=12)
@@ -109,6 +110,7 @@ class RfDetrSegOptions(DetectorOptions, TransformersOptions):
     feedforward: Width = 2048
     decoder_layers: int = Field(4, ge=1, le=16)
     attention_heads: int = Field(8, ge=1, le=64)
+    cross_heads: int | None = Field(None, ge=1, le=64, description="of attention to the picture; as attention_heads")
     queries: int = Field(200, ge=1, le=1000)
     groups: int = Field(13, ge=1, le=32, description="of queries in training")
 

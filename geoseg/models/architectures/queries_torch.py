@@ -147,7 +147,7 @@ def swin(in_channels: int, options: "QueryOptions") -> Any:
         "embed_dim": options.width,
         "depths": list(options.depths),
         "num_heads": list(options.heads),
-        "window_size": 7,
+        "window_size": options.attention_px,
         "out_features": ["stage1", "stage2", "stage3", "stage4"],
     }
     return SwinConfig(**told)
@@ -200,7 +200,7 @@ def rf_detr(in_channels: int, out_channels: int, options: "RfDetrSegOptions") ->
         "intermediate_size": options.feedforward,
         "decoder_layers": options.decoder_layers,
         "decoder_self_attention_heads": options.attention_heads,
-        "decoder_cross_attention_heads": options.attention_heads,
+        "decoder_cross_attention_heads": options.cross_heads or options.attention_heads,
         "num_queries": options.queries,
         "group_detr": options.groups,
     }

@@ -16,7 +16,7 @@ from geoseg.models.imports.probing import examine, isolated
 from geoseg.models.imports.stated import stated
 from geoseg.models.onnx_file import read_model, require_onnx
 from geoseg.models.spec import Architecture
-from geoseg.options.exchange import ImportOptions
+from geoseg.options.exchange import DETECTORS, ImportOptions
 
 FILES = {".safetensors": "weights.safetensors", ".onnx": "model.onnx"}  # of a bundle, by suffix
 USUAL_PX = 512  # side of the windows of a network that takes any
@@ -24,10 +24,11 @@ USUAL_PX = 512  # side of the windows of a network that takes any
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """A bundle that was made. assumed: what nobody said and probing found, a line each."""
+    """A bundle that was made. assumed: what nobody said and probing found, a line each; made: what was made over."""
 
     bundle: ModelBundle
     assumed: tuple[str, ...]
+    made: tuple[str, ...] = ()
 
 
 def import_model(
@@ -39,15 +40,8 @@ def import_model(
     not fit, ModelError for a file that cannot be used, OutputError where a bundle lies there.
     """
     refuse_bundle(folder, overwrite=overwrite)
-    if options.family == "yolo-seg":
-        from geoseg.models.imports.yolo_seg import import_yolo_seg
-
-        content, spec = import_yolo_seg(path, options, name=options.model_name or folder.name)
-        return Imported(write_bundle(folder, content, spec=spec, file="model.onnx"), ())
     if options.family is not None:
-        from geoseg.models.imports.transformers_folder import import_folder  # torch and transformers
-
-        return Imported(import_folder(path, folder, options), ())
+        return _of_family(path, folder, options, overwrite=overwrite)
     kind = kind_of(path)
     if kind == "mlm":
         item = read_item(path)
@@ -61,6 +55,22 @@ def import_model(
         own = None if like is None else load_model(like).spec
         return Imported(import_checkpoint(path, folder, options, like=own, overwrite=overwrite), ())
     return _of_onnx(path, folder, options, read={}, like=like)
+
+
+def _of_family(path: Path, folder: Path, options: ImportOptions, *, overwrite: bool) -> Imported:
+    if options.family == "yolo-seg":
+        from geoseg.models.imports.yolo_seg import import_yolo_seg
+
+        content, spec = import_yolo_seg(path, options, name=options.model_name or folder.name)
+        return Imported(write_bundle(folder, content, spec=spec, file="model.onnx"), ())
+    if options.family in DETECTORS:
+        from geoseg.models.imports.detectors import import_detector  # torch
+
+        bundle, made = import_detector(path, folder, options, overwrite=overwrite)
+        return Imported(bundle, (), made)
+    from geoseg.models.imports.transformers_folder import import_folder  # torch and transformers
+
+    return Imported(import_folder(path, folder, options), ())
 
 
 def _of_onnx(

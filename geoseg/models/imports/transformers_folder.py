@@ -49,7 +49,7 @@ def import_folder(path: Path, folder: Path, options: ImportOptions) -> ModelBund
     """
     family = options.family
     assert family is not None  # the caller has looked
-    config, seen = _read(path / "config.json"), _preprocessor(path)
+    config, seen = read_config(path / "config.json"), normalisation_of(path)
     if config.get("model_type") not in KINDS[family]:
         raise ModelError(f"{path}: its config.json says {config.get('model_type')!r}, and {family} is asked for")
     if family in BINDING and not options.accept_licence:
@@ -155,12 +155,12 @@ def _loaded(path: Path, known: SamOptions | WordsOptions) -> Any:
     return network
 
 
-def _preprocessor(path: Path) -> Normalisation:
+def normalisation_of(path: Path) -> Normalisation:
     """Return how pixels are normalised; raises ModelError that names the key which is missing."""
     told: Mapping[str, Any] = {}
     for name in ("preprocessor_config.json", "processor_config.json"):
         if (path / name).is_file():
-            told = _read(path / name)
+            told = read_config(path / name)
             told = told.get("image_processor", told)
             break
     values = []
@@ -177,7 +177,8 @@ def _preprocessor(path: Path) -> Normalisation:
     return Normalisation(mean=mean, std=std)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_config(path: Path) -> dict[str, Any]:
+    """Return the content of a JSON file of a folder; raises ModelError where it cannot be read."""
     try:
         content = parse_json(read_text_file(path, at_most=LARGEST))
     except (OSError, ValueError) as error:
