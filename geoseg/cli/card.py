@@ -11,6 +11,7 @@ from geoseg.models.fitness import of_bytes
 from geoseg.models.grouping import range_px
 
 if TYPE_CHECKING:
+    from geoseg.models.border import BorderProfile
     from geoseg.models.bundle import ModelBundle
     from geoseg.models.spec import ModelSpec
 
@@ -34,7 +35,7 @@ def card(bundle: "ModelBundle") -> dict[str, Any]:
             "multiple_px": spec.multiple_px, "tta": spec.tta,
         },
         "border": None if (profile := stored(Path(bundle.path))) is None else profile.in_words(),
-        "border_choice": None if profile is None else _choice(profile.kept(spec.margin_px), spec.margin_px),
+        "border_choice": None if profile is None else choice(profile, spec),
         "outputs": [
             {"name": group.name, "activation": group.activation, "channels": [c.name for c in group.channels],
              "unit": group.unit} for group in spec.outputs
@@ -54,10 +55,12 @@ def card(bundle: "ModelBundle") -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _choice(share: float, margin_px: int) -> str:
-    """Return what a bundle's margin leaves of the border that its profile shows."""
-    left = f"{share:.1%}".replace("%", " %")
-    return f"a margin of {margin_px} px is left out of every window; of the rest at most {left} differ"
+def choice(profile: "BorderProfile", spec: "ModelSpec") -> str:
+    """Return what a bundle's margin leaves of the border that its profile shows, and which one the profile asks for."""
+    left = f"{profile.kept(spec.margin_px):.1%}".replace("%", " %")
+    said = f"a margin of {spec.margin_px} px is left out of every window; of the rest at most {left} differ"
+    wanted = profile.margin_px(spec)
+    return said if wanted == spec.margin_px else f"{said}; a training would choose {wanted} px"
 
 
 def _kept(spec: "ModelSpec", *keys: str) -> dict[str, Any]:

@@ -37,13 +37,21 @@ def import_(
     made = import_model(model, bundle, options, like=like, overwrite=overwrite)
     spec = made.bundle.spec
     if calibrate is not None:
+        from geoseg.cli.card import choice
         from geoseg.jobs.calibration import border_of, windows_of
+        from geoseg.models.border import store as store_border
+        from geoseg.models.border import with_margin
         from geoseg.models.calibration import store
         from geoseg.scenes.open import open_scene
 
         scene = open_scene(calibrate)
+        profile = border_of(made.bundle, [scene])
+        if made.margin_assumed:
+            spec = with_margin(made.bundle, profile).spec
         count, side = store(bundle, windows_of(scene, made.bundle), spec)
-        border_of(made.bundle, [scene])
+        if profile is not None:
+            store_border(bundle, profile)
+            print(f"windows: {choice(profile, spec)}")
         print(f"{count} calibration windows of {side} px, whose pixels go wherever the bundle goes")
     if options.family is not None:
         print(f"licence of the weights: {spec.licence or 'not stated; see where they come from'}")

@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geoseg.cli.calibrate import as_text
+from geoseg.cli.card import choice
 from geoseg.cli.table import table
 from geoseg.errors import InputError
 from geoseg.options.calibrate import CalibrateOptions
 
 if TYPE_CHECKING:
+    from geoseg.models.border import BorderProfile
     from geoseg.models.bundle import ModelBundle
     from geoseg.training.samples import Samples
     from geoseg.training.spec import TrainSpec
@@ -25,12 +27,27 @@ def judged(bundle: "ModelBundle", spec: "TrainSpec", samples: "Samples") -> "Mod
     """Return the bundle with all of that, which is printed."""
     if bundle.spec.objects is not None:
         return bundle  # all of it is of values
+    from geoseg.models.border import store, with_margin  # torch
+
+    profile = _border(bundle, spec)
+    if spec.margin_px is None:
+        bundle = with_margin(bundle, profile)
     if bundle.spec.classes:
         bundle = calibrated_bundle(bundle, spec, plan=samples.plan)
         bundle = _with_card(bundle, spec)
     _store_windows(bundle, spec)
-    _store_border(bundle, spec)
+    if profile is not None:
+        store(Path(bundle.path), profile)
+        print(f"windows: {choice(profile, bundle.spec)}")
     return bundle
+
+
+def _border(bundle: "ModelBundle", spec: "TrainSpec") -> "BorderProfile | None":
+    """Return how the bundle's labels change towards its windows' borders, measured on some of its scenes."""
+    from geoseg.jobs.calibration import border_of
+    from geoseg.training.scenes import open_labelled
+
+    return border_of(bundle, [open_labelled(item) for item in spec.data[:CARD_WINDOWS]])
 
 
 def calibrated_bundle(bundle: "ModelBundle", spec: "TrainSpec", *, plan: "SplitPlan | None") -> "ModelBundle":
@@ -82,11 +99,3 @@ def _store_windows(bundle: "ModelBundle", spec: "TrainSpec") -> None:
     if items:
         windows = [windows_of(open_labelled(item), bundle, most=MOST // len(items)) for item in items]
         store(Path(bundle.path), np.concatenate(windows), bundle.spec)
-
-
-def _store_border(bundle: "ModelBundle", spec: "TrainSpec") -> None:
-    """Store beside the bundle how its labels change towards its windows' borders, measured on some of its scenes."""
-    from geoseg.jobs.calibration import border_of
-    from geoseg.training.scenes import open_labelled
-
-    border_of(bundle, [open_labelled(item) for item in spec.data[:CARD_WINDOWS]])

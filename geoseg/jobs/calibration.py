@@ -1,7 +1,7 @@
 """Calibration windows: what a network sees of a scene, exactly as a run would show it; exports are measured on them."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,9 @@ from geoseg.models.calibration import of_size
 from geoseg.options.run import RunOptions
 from geoseg.scenes.scene import Scene
 from geoseg.values.box import Box
+
+if TYPE_CHECKING:
+    from geoseg.models.border import BorderProfile
 
 MOST = 16  # windows
 MOST_OF_BORDER = 4  # windows by which the border profile is measured: each is run twice
@@ -35,18 +38,12 @@ def windows_of(scene: Scene, bundle: ModelBundle, *, most: int = MOST) -> NDArra
     return of_size(np.stack(found), bundle.spec.window_px)
 
 
-def border_of(bundle: ModelBundle, scenes: Sequence[Scene]) -> None:
-    """Measure a bundle's border profile on windows of scenes that it suits, and store it beside the bundle.
-
-    Nothing is stored where the profile cannot be measured, see ``geoseg.models.border.measure``.
-    """
-    from geoseg.models.border import measure, store  # torch
+def border_of(bundle: ModelBundle, scenes: Sequence[Scene]) -> "BorderProfile | None":
+    """Return a bundle's border profile on windows of scenes that it suits; None as ``border.measure`` says."""
+    from geoseg.models.border import measure  # torch
 
     most = max(1, MOST_OF_BORDER // len(scenes))
-    seen = np.concatenate([windows_of(scene, bundle, most=most) for scene in scenes])
-    profile = measure(bundle, seen)
-    if profile is not None:
-        store(Path(bundle.path), profile)
+    return measure(bundle, np.concatenate([windows_of(scene, bundle, most=most) for scene in scenes]))
 
 
 def _places(job: Job, most: int) -> Iterator[Box]:

@@ -15,11 +15,14 @@ from geoseg.disk.files import write_json
 from geoseg.errors import ModelError
 from geoseg.models.architectures import check_architecture
 from geoseg.models.backends import library
-from geoseg.models.bundle import ModelBundle
+from geoseg.models.bundle import ModelBundle, write_bundle
 from geoseg.models.calibration import BORDER_FILE
 from geoseg.models.exports.parity import per_class
+from geoseg.models.spec import ModelSpec
 
 FIRST_PX = 4  # width of the first ring; each further one ends twice as far in
+MOST_KEPT = 0.01  # share of the labels that may differ in a ring that a chosen margin leaves
+MARGIN_SHARE = 8  # of a window's side: the largest margin that is chosen
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,26 @@ class BorderProfile:
         0.002
         """
         return max((share for _, high, share in self.rings if high > margin_px), default=0.0)
+
+    def margin_px(self, spec: ModelSpec) -> int:
+        """Return the margin that a bundle's windows need: the least that leaves no ring with more than MOST_KEPT.
+
+        It is in steps that keep the stride a multiple, half the network's stride at least where any label differs,
+        since a few windows cannot show that none is needed, and an eighth of the window at most. A bundle of things
+        keeps its own, within which they are seen whole.
+        """
+        if spec.things:
+            return spec.margin_px
+        window, multiple, ramp = spec.window_px, spec.multiple_px, spec.ramp_px
+        fitting = [
+            margin
+            for margin in range(window // MARGIN_SHARE + 1)
+            if (window - 2 * margin - ramp) % multiple == 0 and 2 * (margin + ramp) <= window
+        ]
+        needed = max((high for _, high, share in self.rings if share > MOST_KEPT), default=0)
+        least = multiple // 2 if any(share for *_, share in self.rings) else 0
+        enough = [margin for margin in fitting if margin >= max(needed, least)]
+        return min(enough, default=max(fitting, default=spec.margin_px))
 
 
 def measure(bundle: ModelBundle, windows: NDArray[np.float32]) -> BorderProfile | None:
@@ -84,6 +107,15 @@ def _rings(differ: NDArray[np.float64]) -> Iterator[tuple[int, int, float]]:
         own = differ[(away >= low) & (away < high)]
         yield low, min(high, side // 2), round(float(own.mean()), 5)
         low, high = high, 2 * high
+
+
+def with_margin(bundle: ModelBundle, profile: BorderProfile | None) -> ModelBundle:
+    """Return the bundle, written anew where its profile asks for another margin; what lay beside it is gone then."""
+    margin_px = bundle.spec.margin_px if profile is None else profile.margin_px(bundle.spec)
+    if margin_px == bundle.spec.margin_px:
+        return bundle
+    spec = bundle.spec.model_copy(update={"margin_px": margin_px})
+    return write_bundle(Path(bundle.path), bundle.content(), spec=spec, file=bundle.weights.file)
 
 
 def store(folder: Path, profile: BorderProfile) -> None:

@@ -107,7 +107,8 @@ class ImportOptions(Checked):
         int | None, Option("Side of its windows.", unset="the file's, else 512", limit=at_least(1))
     ] = None
     margin_px: Annotated[
-        int | None, Option("Margin of a window that counts nothing.", unset="an eighth", limit=at_least(0))
+        int | None,
+        Option("Margin of a window that counts nothing.", unset="as calibrated, else an eighth", limit=at_least(0)),
     ] = None
     ramp_px: Annotated[
         int | None, Option("Ramp over which windows blend.", unset="as the margin", limit=at_least(0))

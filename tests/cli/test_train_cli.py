@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from geoseg.cli import main
+from geoseg.models import border
 from geoseg.models.bundle import load_model
 from geoseg.models.calibration import stored
 
@@ -55,6 +56,16 @@ def quick(config, tmp_path):
     path = tmp_path / "quick.yaml"
     path.write_text(yaml.safe_dump(content))
     return path
+
+
+def test_a_margin_that_nobody_states_is_chosen_by_the_border_profile(quick, tmp_path, capsys):
+    content = yaml.safe_load(quick.read_text()) | {"window_px": 256}
+    del content["margin_px"]
+    quick.write_text(yaml.safe_dump(content))
+    assert main(["train", str(quick), "-o", str(tmp_path / "m")]) == 0
+    spec = load_model(tmp_path / "m").spec
+    assert spec.margin_px == border.stored(tmp_path / "m").margin_px(spec) <= 32  # the network's default is 64
+    assert f"windows: a margin of {spec.margin_px} px is left out of every window" in capsys.readouterr().out
 
 
 def test_the_bundle_loads_and_says_how_it_was_made(trained):

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from conftest import write_bundle
 
-from geoseg.cli.card import card
+from geoseg.cli.card import card, choice
 from geoseg.errors import ModelError
-from geoseg.models.border import BorderProfile, measure, store, stored
+from geoseg.models.border import BorderProfile, measure, store, stored, with_margin
 from geoseg.models.bundle import load_model
 
 
@@ -35,3 +35,39 @@ def test_it_is_not_measured_where_there_are_no_classes_or_no_smaller_windows(tmp
     assert measure(bundle, np.zeros((1, 3, 64, 64), np.float32)) is None
     assert stored(tmp_path / "m") is None
     assert BorderProfile(32, 64, 1, ((0, 4, 0.5),)).in_words().startswith("0 to 4 px 50.0 % of labels")
+
+
+def profile_of(*shares):
+    ends = (0, 4, 8, 16, 32, 64)
+    return BorderProfile(
+        128, 256, 4, tuple((low, high, s) for low, high, s in zip(ends, ends[1:], shares, strict=False))
+    )
+
+
+@pytest.mark.parametrize(
+    ("shares", "margin"),
+    [
+        ((0.0, 0.0, 0.0, 0.0, 0.0), 0),
+        ((0.2, 0.1, 0.0, 0.0, 0.0), 16),  # half the network's stride is the least
+        ((0.2, 0.1, 0.03, 0.02, 0.01), 32),
+        ((0.2, 0.0, 0.0, 0.011, 0.0), 32),  # the farthest ring with too much counts
+        ((0.2, 0.1, 0.1, 0.1, 0.1), 32),  # an eighth of the window is the most
+    ],
+)
+def test_the_margin_is_the_least_that_leaves_few_labels_which_depend_on_the_border(tmp_path, shares, margin):
+    bundle = load_model(write_bundle(tmp_path / "m", widths=[4, 8], window_px=256, margin_px=48, ramp_px=32))
+    assert profile_of(*shares).margin_px(bundle.spec) == margin
+    made = with_margin(bundle, profile_of(*shares))
+    assert made.spec == bundle.spec.model_copy(update={"margin_px": margin})
+    assert load_model(tmp_path / "m").spec == made.spec
+    assert made.weights == bundle.weights
+
+
+def test_a_bundle_stays_as_it_is_where_its_margin_is_right_or_nothing_was_measured(tmp_path):
+    bundle = load_model(write_bundle(tmp_path / "m", widths=[4, 8], window_px=256, margin_px=16, ramp_px=32))
+    assert with_margin(bundle, None) is bundle
+    assert with_margin(bundle, profile_of(0.2, 0.0, 0.0, 0.0, 0.0)) is bundle
+    assert "choose" not in choice(profile_of(0.2), bundle.spec)
+    assert choice(profile_of(0.2, 0.2, 0.2, 0.2), bundle.spec).endswith(
+        "at most 20.0 % differ; a training would choose 32 px"
+    )

@@ -24,11 +24,16 @@ USUAL_PX = 512  # side of the windows of a network that takes any
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """A bundle that was made. assumed: what nobody said and probing found, a line each; made: what was made over."""
+    """A bundle that was made.
+
+    assumed: what nobody said and probing found, a line each; made: what was made over; margin_assumed: nobody said the
+    margin of its windows.
+    """
 
     bundle: ModelBundle
     assumed: tuple[str, ...]
     made: tuple[str, ...] = ()
+    margin_assumed: bool = False
 
 
 def import_model(
@@ -53,7 +58,8 @@ def import_model(
         return _of_onnx(item.model, folder, options, read=item.fields, like=like)
     if kind == "checkpoint":
         own = None if like is None else load_model(like).spec
-        return Imported(import_checkpoint(path, folder, options, like=own, overwrite=overwrite), ())
+        made = import_checkpoint(path, folder, options, like=own, overwrite=overwrite)
+        return Imported(made, (), margin_assumed=options.margin_px is None and own is None)
     return _of_onnx(path, folder, options, read={}, like=like)
 
 
@@ -85,5 +91,6 @@ def _of_onnx(
     fixed = {"fixed_px": found.shape.window_px} if found.fixed else {}
     arch = Architecture(name="onnx", options={"call_bytes": found.call_bytes, **fixed})
     fields["training"] = {"imported": {"file": path.name, "sha256": sha256_of(path), "assumed": list(found.assumed)}}
-    made = spec_of(fields, found.shape, arch, where=str(path))
-    return Imported(write_bundle(folder, found.content, spec=made, file="model.onnx"), found.assumed)
+    told = spec_of(fields, found.shape, arch, where=str(path))
+    made = write_bundle(folder, found.content, spec=told, file="model.onnx")
+    return Imported(made, found.assumed, margin_assumed="margin_px" not in fields)
