@@ -18,10 +18,13 @@ from geoseg.tiling.memory import (
     largest_chunk_that_fits,
     projected_bytes,
 )
+from geoseg.tiling.windows import cuts
 
 # Windows of 768 px are run 1.68 times as often as there are in chunks of 2048 px, 1.32 times in 4096, 1.13 in 8192
-# (``redundancy`` on 30,000 px square); larger chunks take more memory and resume in coarser steps.
+# (``redundancy`` on 30,000 px square); larger chunks take more memory and resume in coarser steps. So they are larger
+# than the default only where more than a quarter of the windows would be run again.
 DEFAULT_CHUNK_PX = 4096
+MOST_REPEATED = 1.25
 
 
 def load_of(job: Job, *, lanes: int) -> Load:
@@ -50,9 +53,9 @@ def load_of(job: Job, *, lanes: int) -> Load:
 
 
 def chunk_size(load: Load, asked: int | None, before: int | None, budget: int) -> int:
-    """Return the chunk size: as asked, as in the run that is resumed, or the largest that fits up to the default."""
+    """Return the chunk size: as asked, as in the run that is resumed, or the default, of what fits."""
     largest = largest_chunk_that_fits(load, budget)
-    chosen = asked or before or min(largest, DEFAULT_CHUNK_PX)
+    chosen = asked or before or _default(load, largest)
     needed = projected_bytes(load, chosen).total
     if needed > budget:
         way_out = "the unfinished job has them: allow more with --memory, or start over with --fresh"
@@ -61,6 +64,25 @@ def chunk_size(load: Load, asked: int | None, before: int | None, budget: int) -
             f"{f'the largest that fit are {largest} px' if asked else way_out}"
         )
     return chosen
+
+
+def _default(load: Load, largest: int) -> int:
+    """Return DEFAULT_CHUNK_PX, or more where windows would be run more than MOST_REPEATED times, up to ``largest``."""
+    chunk_px = min(largest, DEFAULT_CHUNK_PX)
+    while chunk_px < largest and load.table_bytes == 0 and _repeated(load, chunk_px) > MOST_REPEATED:
+        chunk_px *= 2  # tables: what is detected in a window is run by one chunk alone
+    return chunk_px
+
+
+def _repeated(load: Load, chunk_px: int) -> float:
+    """Return how often each window is run, to a pixel at the borders of resampled chunks; see ``Plan.redundancy``."""
+    grid, run = load.grid, 1
+    for axis, scene, working in zip(
+        (grid.rows, grid.cols), load.resampling.scene_shape, load.resampling.working_shape, strict=True
+    ):
+        spans = [(lo * working // scene, -(-hi * working // scene)) for lo, hi in cuts(scene, chunk_px)]
+        run *= sum(len(axis.touching(lo, hi)) for lo, hi in spans)
+    return run / grid.count
 
 
 def needed_bytes(job: Job, polygons: PolygonOptions | None, *, lanes: int, budget: int, base: int) -> dict[str, int]:

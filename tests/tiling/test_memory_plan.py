@@ -9,11 +9,11 @@ from geoseg import PolygonOptions, RunOptions, load_model, open_scene
 from geoseg.errors import MemoryBudgetError
 from geoseg.executors.base import Platform, Site
 from geoseg.jobs.plan import make_plan
-from geoseg.jobs.plan_memory import weights_bytes
+from geoseg.jobs.plan_memory import MOST_REPEATED, chunk_size, weights_bytes
 from geoseg.tiling.memory import COMPILING_BYTES, LEAST_CHUNK_PX, Load, largest_chunk_that_fits, projected_bytes
 from geoseg.tiling.resample import Resampling
 from geoseg.tiling.strips import strips
-from geoseg.tiling.windows import WindowGrid, chunks
+from geoseg.tiling.windows import WindowGrid, chunks, redundancy
 
 
 def load_of(shape, *, working=None, **changes):
@@ -49,6 +49,27 @@ def test_memory_holds_the_arrays_of_every_chunk(working, chunk_px):
             assert (strip.rows[1] - strip.rows[0]) * chunk.shape[1] * (2 + 2) <= plan.outputs
         assert np.prod(chunk.shape) * 4 <= plan.encoder
     assert plan.total == sum(getattr(plan, f.name) for f in fields(plan))
+
+
+@pytest.mark.parametrize(
+    ("window", "margin", "gib", "chunk_px"),
+    [
+        (512, 32, 99, 4096),  # every fifth window is run again
+        (768, 48, 99, 8192),  # every third one would be in chunks of 4096
+        (768, 48, 3, 4096),
+        (768, 48, 2.6, 2048),
+    ],
+)
+def test_chunks_grow_where_too_many_windows_would_be_run_again_and_memory_allows(window, margin, gib, chunk_px):
+    shape = (30_000, 30_000)
+    grid = WindowGrid.fit(shape, window=window, margin=margin, ramp=32, multiple=32)
+    load = load_of(shape, grid=grid, seen_px=window**2, call_bytes=5 * 10**8)
+    assert chunk_size(load, None, None, int(gib * 2**30)) == chunk_px
+    boxes = [box for _, box in chunks(shape, chunk_px)]
+    assert (redundancy(grid, boxes) <= MOST_REPEATED) == (gib == 99)
+    if gib == 99:
+        assert chunk_size(load, None, 4096, int(gib * 2**30)) == 4096  # as the run that is resumed
+        assert chunk_size(replace(load, table_bytes=8), None, None, int(gib * 2**30)) == 4096  # none is run twice
 
 
 def test_memory_does_not_grow_with_the_scene():
