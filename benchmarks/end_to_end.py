@@ -5,7 +5,10 @@
 CPU seconds per megapixel of the scene in reading, network, blending (with normalising, resampling and deciding
 classes), encoding and finishing, one thing after the other (engine sync); then the wall time and the CPU time of the
 threads engine beside those of the same network calls in as many threads and nothing else, in turns. With --repeat the
-scene is laid out N x N times, mirrored: what a run takes whatever its size then counts little.
+scene is laid out N x N times, with --size to so many pixels square, mirrored: what a run takes whatever its size then
+counts little. Several sizes, backends and precisions are measured one after the other:
+
+    .venv/bin/python benchmarks/end_to_end.py geoseg/demo/land_cover.tif -m land-cover --size 2048 4096
 """
 
 import argparse
@@ -21,7 +24,7 @@ from unittest.mock import patch
 
 import machine
 import numpy as np
-from scenes import repeated
+from scenes import laid_out, repeated
 
 from geoseg import RunOptions, predict
 from geoseg.executors.threads import usable_cpus
@@ -29,6 +32,7 @@ from geoseg.jobs import chunk, folder
 from geoseg.jobs import predict as run
 from geoseg.jobs.networks import load_networks
 from geoseg.jobs.run import Progress
+from geoseg.models.backends import library
 from geoseg.models.backends.torch import one_thread_per_network
 
 
@@ -96,16 +100,8 @@ def network_alone(job, calls, lanes: int) -> np.ndarray:
         return now() - began
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("scene", type=Path)
-    parser.add_argument("--repeat", type=int, default=1)
-    parser.add_argument("-m", "--model", default="buildings")
-    parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--tta", default="none")
-    arguments = parser.parse_args()
-    print(machine.describe())
-    print("load average before:", *(f"{v:.1f}" for v in os.getloadavg()))
+def measured(scene: Path, out: Path, model: str, runs: int, **chosen: str | None) -> None:
+    """Print what a run over a scene takes."""
     jobs = []
     keep = load_networks
 
@@ -113,34 +109,60 @@ def main() -> None:
         jobs.append(job)
         return keep(job)
 
-    with tempfile.TemporaryDirectory() as scratch, patch(f"{__name__}.load_networks", remember):
-        out = Path(scratch)
-        scene = repeated(arguments.scene, arguments.repeat, out / "scene.tif")
-        options = RunOptions(engine="sync", tta=arguments.tta)
-        instrumented(Clock(), arguments.scene, arguments.model, out / "warm", options)
+    with patch(f"{__name__}.load_networks", remember):
         clock = Clock()
-        total = instrumented(clock, scene, arguments.model, out / "sync", options)[1]
+        total = instrumented(clock, scene, model, out / "sync", RunOptions(engine="sync", overwrite=True, **chosen))[1]
         job = jobs[-1]
         mpx = np.prod(job.scene.grid.shape) / 1e6
         seconds = dict(clock.seconds)
         seconds["blend"] = total - sum(seconds.values())
-        print(f"{mpx:.2f} Mpx, {len(clock.calls)} network calls of {clock.calls[0][1]}; CPU s per Mpx, engine sync:")
+        said = ", ".join(f"{key} {value}" for key, value in chosen.items() if value is not None)
+        print(f"\n{said}: {mpx:.2f} Mpx, {len(clock.calls)} network calls of {clock.calls[0][1]}; ", end="")
+        print(f"{'/'.join(job.platform.backends)} in {job.platform.precision}; CPU s per Mpx, engine sync:")
         for name in ("read", "network", "blend", "encode", "finish"):
             print(f"  {name:8} {seconds.get(name, 0) / mpx:8.4f}")
+        print(f"  all but the network {sum(s for n, s in seconds.items() if n != 'network') / mpx:8.4f}")
         lanes = usable_cpus()
-        runs, alone = [], []
-        for i in range(arguments.runs):
-            options = RunOptions(lanes=lanes, tta=arguments.tta)
-            runs.append(instrumented(Clock(), scene, arguments.model, out / f"t{i}", options))
+        together, alone = [], []
+        for _ in range(runs):
+            options = RunOptions(lanes=lanes, overwrite=True, **chosen)
+            together.append(instrumented(Clock(), scene, model, out / "threads", options))
             alone.append(network_alone(job, clock.calls, lanes))
-        for name, whole, network in zip(
-            ("wall", "CPU"), zip(*runs, strict=True), zip(*alone, strict=True), strict=True
-        ):
-            ratios = [a / b for a, b in zip(whole, network, strict=True)]
-            print(
-                f"threads, {lanes} lanes, {arguments.runs} runs in turns, {name}: run {median(whole):.2f} s, network "
-                f"alone {median(network):.2f} s, ratio {median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})"
-            )
+    for name, whole, network in zip(
+        ("wall", "CPU"), zip(*together, strict=True), zip(*alone, strict=True), strict=True
+    ):
+        ratios = [a / b for a, b in zip(whole, network, strict=True)]
+        print(
+            f"threads, {lanes} lanes, {runs} runs in turns, {name}: run {median(whole):.2f} s, network "
+            f"alone {median(network):.2f} s, ratio {median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})",
+            flush=True,
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("scene", type=Path)
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--repeat", type=int, default=1)
+    size.add_argument("--size", type=int, nargs="+", default=[])
+    parser.add_argument("-m", "--model", default="buildings")
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--tta", default="none")
+    parser.add_argument("--backend", default=None)
+    parser.add_argument("--precision", nargs="+", help="unset: all that torch computes in here, or the backend's own")
+    asked = parser.parse_args()
+    every = [None] if asked.backend else list(library("torch").precisions("cpu"))
+    print(machine.describe())
+    print("load average before:", *(f"{v:.1f}" for v in os.getloadavg()))
+    with tempfile.TemporaryDirectory() as scratch:
+        out = Path(scratch)
+        scenes = [laid_out(asked.scene, side, out / f"{side}.tif") for side in asked.size]
+        scenes = scenes or [repeated(asked.scene, asked.repeat, out / "scene.tif")]
+        instrumented(Clock(), asked.scene, asked.model, out / "warm", RunOptions(engine="sync", tta=asked.tta))
+        for scene in scenes:
+            for precision in asked.precision or every:
+                chosen = {"tta": asked.tta, "backend": asked.backend, "precision": precision}
+                measured(scene, out, asked.model, asked.runs, **chosen)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import rasterio
 from affine import Affine
+from rasterio.enums import Resampling
 from rasterio.windows import Window
 
 BLOCK_PX = 512
@@ -38,6 +39,22 @@ def repeated(scene: Path, times: int, path: Path) -> Path:
     rows, cols = (np.pad(np.arange(n), (0, n * (times - 1)), mode="symmetric") for n in pixels.shape[1:])
     profile |= {"height": len(rows), "width": len(cols)}
     with rasterio.open(path, "w", **profile) as out:
+        out.write(pixels[:, rows[:, None], cols])
+        out.descriptions = names
+    return path
+
+
+def laid_out(scene: Path, size: int, path: Path, *, coarser: int = 1, gsd_m: float = 1.0) -> Path:
+    """Write ``scene``, its pixels averaged ``coarser`` at a time, to size x size pixels, mirrored at each seam."""
+    with rasterio.open(scene) as src:
+        shape = (src.count, src.height // coarser, src.width // coarser)
+        pixels, names = src.read(out_shape=shape, resampling=Resampling.average), src.descriptions
+    rows, cols = (np.pad(np.arange(n), (0, size - n), mode="symmetric") for n in pixels.shape[1:])
+    with rasterio.open(
+        path, "w", driver="GTiff", count=len(pixels), dtype=pixels.dtype, height=size, width=size, tiled=True,
+        blockxsize=BLOCK_PX, blockysize=BLOCK_PX, compress="deflate", crs="EPSG:32617",
+        transform=Affine(gsd_m, 0, 5e5, 0, -gsd_m, 4e6),
+    ) as out:  # fmt: skip
         out.write(pixels[:, rows[:, None], cols])
         out.descriptions = names
     return path

@@ -21,3 +21,7 @@ def test_a_smoke_run_writes_its_page(tmp_path):
     assert "commit " in text
     assert "| land-cover | torch | fp32 |" in text
     assert "512 x 512 px" in text
+    assert "| 640² | geoseg |" in text
+    assert "| tiles, by pixel | server, 50 ms late |" in text
+    assert "network alone" in text
+    assert "of a smoke run: Accuracy" in text
