@@ -3,8 +3,9 @@
 usage: startup.py [--rounds 3] [--against COMMIT]
 
 CPU seconds (user and system) of whole processes, medians over the rounds, and their ratio to ``import torch`` in the
-same rounds: other work on the machine changes both alike. The first round warms byte code and compiled code up and does
-not count. --against runs the code of COMMIT too, in the same rounds; its tree has to have jobs/ and pipelines/.
+same rounds: other work on the machine changes both alike. The first round warms up byte code, compiled code and what
+networks are exported to, and does not count. --against runs the code of COMMIT too, in the same rounds; its tree has to
+have jobs/ and pipelines/.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 from contextlib import contextmanager, nullcontext
+from itertools import product
 from pathlib import Path
 from statistics import median
 
@@ -62,14 +64,18 @@ def write_scene(path: Path) -> Path:
 def commands(scene: str, folder: str) -> dict[str, list[str]]:
     """Return what is measured, by name."""
     geoseg, python = [sys.executable, "-m", "geoseg"], [sys.executable, "-c"]
-    run = ["predict", scene, "-m", "buildings", "--tta", "none", "--device", "cpu", "--overwrite", "-q", "-o"]
-    return {
+    found = {
         "import torch": [*python, "import torch"],
+        "import torch, segmentation_models_pytorch": [*python, "import torch, segmentation_models_pytorch"],
         "geoseg --help": [*geoseg, "--help"],
         "geoseg info": [*geoseg, "info", scene],
-        "first window back": [*python, FIRST_WINDOW, *run, f"{folder}/first"],
-        f"geoseg predict, {SIZE_PX} x {SIZE_PX} px": [*geoseg, *run, f"{folder}/out"],
     }
+    for model, backend in product(("buildings", "land-cover"), ("torch", "onnx")):
+        run = ["predict", scene, "-m", model, "--tta", "none", "--device", "cpu", "--overwrite", "-q"]
+        run += ["--backend", backend, "-o"]
+        found[f"first window back, {model}, {backend}"] = [*python, FIRST_WINDOW, *run, f"{folder}/first"]
+        found[f"predict, {SIZE_PX} x {SIZE_PX} px, {model}, {backend}"] = [*geoseg, *run, f"{folder}/out"]
+    return found
 
 
 @contextmanager

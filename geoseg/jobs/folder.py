@@ -4,8 +4,8 @@ import base64
 import json
 import shutil
 import zlib
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 
 from geoseg.disk.files import locked, write_json
-from geoseg.errors import OutputError
+from geoseg.errors import GeosegError, OutputError
 from geoseg.executors.base import ChunkRecord, Platform, Sink, Walk
 from geoseg.jobs.job import Job, differences
 from geoseg.outputs.cog.parts import PartEncoder, read_record, write_part
@@ -112,10 +112,36 @@ class JobFolder:
         else:
             (self.path / "shown.json").unlink(missing_ok=True)
 
-    def locked(self, *, shared: bool = False) -> AbstractContextManager[None]:
-        """Hold the folder, alone or together with others that share it; raises OutputError where it is taken."""
+    @contextmanager
+    def locked(self, *, shared: bool = False) -> Iterator[None]:
+        """Hold the folder, alone or together with others that share it; raises OutputError where it is taken.
+
+        What was refused before its plan lay here leaves nothing, and no folder for outputs that was not there before.
+        """
         self.refuse_foreign()
-        return locked(self.path / LOCK_FILE, of=self.path.parent, shared=shared)
+        out = self.path.parent
+        made = not out.exists()
+        try:
+            with locked(self.path / LOCK_FILE, of=out, shared=shared):
+                yield
+        except GeosegError:
+            self._leave_nothing(made=made)
+            raise
+
+    def _leave_nothing(self, *, made: bool) -> None:
+        """Remove the folder where nobody else holds it and no job has begun in it; made: that of its outputs, too."""
+        with suppress(OSError):  # another run has it, or Windows keeps the lock that is held here
+            if self.path.is_dir() and not self._has_begun:
+                with locked(self.path / LOCK_FILE, of=self.path.parent):
+                    if not self._has_begun:
+                        self.remove()
+            if made:
+                self.path.parent.rmdir()
+
+    @property
+    def _has_begun(self) -> bool:
+        """Whether more than locks lies here."""
+        return any(path.name.partition(".")[0] not in (LOCK_FILE, "adopting") for path in self.path.iterdir())
 
     def refuse_foreign(self) -> None:
         """Raise OutputError where the folder is there, holds something, and no run has made it."""

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -141,7 +142,10 @@ def _no_bundle(model: str | Path, folder: Path, own: Mapping[str, Path]) -> Mode
     inside = sorted(p.parent for p in folder.glob(f"*/{SPEC_FILE}")) if folder.is_dir() else []
     if inside:
         return ModelError(f"{model}: a folder that holds model bundles, e.g. {inside[0]}; name one of them")
-    hint = "; geoseg models --install clouds writes it" if str(model).startswith("clouds") else ""
+    near = get_close_matches(str(model), own, n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    if str(model).startswith("clouds"):
+        hint = "; geoseg models --install clouds writes it"
     return ModelError(
         f"{model}: no model bundle ({SPEC_FILE} not found). Those known by name: {', '.join(own) or 'none'}{hint}"
     )

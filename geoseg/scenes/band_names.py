@@ -23,8 +23,11 @@ NUMBER = re.compile(r"\d+(\.\d+)?")
 NUMBERED = re.compile(r"(band|layer|channel)?[\s_-]*\d+", re.IGNORECASE)  # "Band 1", "Layer_2": a count, not a name
 
 
-def label_of(src: DatasetReader, i: int, path: str) -> str | None:
-    """Return what band ``i`` is called, None where nothing says it or it is called alpha."""
+def label_of(src: DatasetReader, i: int, path: str, *, alone: bool = False) -> str | None:
+    """Return what band ``i`` is called, None where nothing says it or it is called alpha.
+
+    alone: no other file is beside it, so that one that is called b.tif is no more blue than one that is called a.tif.
+    """
     told = (src.descriptions[i] or "").split(",")[0].strip()  # "B4, central wavelength 665 nm"
     color = COLORS.get(src.colorinterp[i])
     if told and not NUMBERED.fullmatch(told):
@@ -35,7 +38,8 @@ def label_of(src: DatasetReader, i: int, path: str) -> str | None:
         return color
     if src.colorinterp[i] is ColorInterp.palette:
         return "palette"  # numbers of colours, no grey values
-    if src.count == 1 and (token := label_of_name(path)) is not None:
+    token = label_of_name(path) if src.count == 1 else None
+    if token is not None and not (alone and len(Path(path).stem) == 1):
         return token
     micrometres = src.tags(i + 1, ns="IMAGERY").get("CENTRAL_WAVELENGTH_UM")  # of ENVI headers and some products
     return f"{float(micrometres) * 1000:g} nm" if micrometres and NUMBER.fullmatch(micrometres) else None

@@ -51,17 +51,17 @@ def own_grid(src: DatasetReader, given: Given) -> Grid:
 
 def recipe(given: Given) -> Described | None:
     """Return what one raster file says of itself."""
-    return describe_file(given.paths[0], given) if len(given.paths) == 1 else None
+    return describe_file(given.paths[0], given, alone=True) if len(given.paths) == 1 else None
 
 
-def describe_file(path: str, given: Given, grid_of: GridOf = own_grid) -> Described:
+def describe_file(path: str, given: Given, grid_of: GridOf = own_grid, *, alone: bool = False) -> Described:
     """Return what a file says of itself; raises InputError with its name.
 
-    grid_of: gives its grid, instead of its own CRS and geotransform.
+    grid_of: gives its grid, instead of its own CRS and geotransform; alone: see ``label_of``.
     """
     with open_raster(path, local_only=given.local_only) as src:
         try:
-            return _file(src, path, given, grid_of)
+            return _file(src, path, given, grid_of, alone=alone)
         except UnicodeDecodeError as error:
             raise InputError(
                 f"{path}: a band's name or a tag in it, or in its .aux.xml, is not UTF-8 ({error.reason}); "
@@ -69,7 +69,7 @@ def describe_file(path: str, given: Given, grid_of: GridOf = own_grid) -> Descri
             ) from error
 
 
-def _file(src: DatasetReader, path: str, given: Given, grid_of: GridOf) -> Described:
+def _file(src: DatasetReader, path: str, given: Given, grid_of: GridOf, *, alone: bool) -> Described:
     if src.driver == "VRT":
         files_read([path])  # refuses sources that are missing, or that GDAL would wait for without end
     if src.count == 0:
@@ -81,7 +81,7 @@ def _file(src: DatasetReader, path: str, given: Given, grid_of: GridOf) -> Descr
         raise InputError(f"{path}: complex pixels ({src.dtypes[0]}); convert to amplitude or intensity first")
     _refuse_scales(src, path)
     grid = grid_of(src, given)
-    labels = tuple(label_of(src, i, path) for i in range(src.count))
+    labels = tuple(label_of(src, i, path, alone=alone) for i in range(src.count))
     # Writers mark the fourth of four bytes as alpha by default, near infrared included: a name says what it is.
     alpha = [i + 1 for i, c in enumerate(src.colorinterp) if c is ColorInterp.alpha and labels[i] is None]
     return Described(

@@ -135,6 +135,17 @@ def test_an_invalid_polygon_is_counted_and_its_larger_part_scored(truth, tmp_pat
     assert (scores["valid_share"], scores["matched"]) == (0, 1)
 
 
+def test_truth_that_crosses_itself_is_scored_and_told_once(truth, tmp_path, capsys):
+    x0, y0, x1, y1 = house(10, 30, 10, 40).bounds
+    bow = shapely.Polygon([(x0, y0), (x1, y1), (x1, y0), (x0, y1)])
+    crossed = write_vectors(tmp_path / "crossed.gpkg", [bow, house(40, 50, 10, 30)])
+    assert main(["evaluate", str(truth), "--truth", str(crossed)]) == 0
+    (said,) = [line for line in capsys.readouterr().err.splitlines() if "invalid" in line]
+    assert "crossed.gpkg: 1 of 2 polygons are invalid" in said
+    assert main(["evaluate", str(crossed), "--truth", str(truth)]) == 0  # scored as the prediction's, by valid_share
+    assert "invalid" not in capsys.readouterr().err
+
+
 def test_finding_nothing_scores_zero_and_no_truth_is_an_error(truth, tmp_path):
     nothing = write_vectors(tmp_path / "none.gpkg", [])
     scores = evaluate(nothing, truth).as_json()

@@ -53,6 +53,30 @@ def test_another_plan_is_refused_with_what_changed_and_fresh_starts_over(tmp_pat
             pass
 
 
+@pytest.mark.parametrize("shared", [False, True])
+def test_what_is_refused_before_its_plan_leaves_nothing_and_what_has_begun_stays(tmp_path, shared):
+    folder = JobFolder(tmp_path / "out" / ".job")
+    with pytest.raises(ConfigError), folder.locked(shared=shared), folder.adopting():
+        raise ConfigError("too large")
+    assert list(tmp_path.iterdir()) == []
+
+    (tmp_path / "out").mkdir()  # the user's own
+    with pytest.raises(ConfigError), folder.locked(shared=shared):
+        raise ConfigError("too large")
+    assert list(tmp_path.rglob("*")) == [tmp_path / "out"]
+
+    with folder.locked(shared=True):  # another shard plans
+        with pytest.raises(OutputError, match="another run is writing"), folder.locked():
+            pass
+        with pytest.raises(ConfigError), folder.locked(shared=True):
+            raise ConfigError("too large")
+        assert (folder.path / "lock").exists()
+        folder.adopt(job(), fresh=False, config=None)
+    with pytest.raises(ConfigError), folder.locked(shared=shared):
+        raise ConfigError("too large")
+    assert folder.plan() is not None
+
+
 @pytest.mark.parametrize(
     "content",
     [

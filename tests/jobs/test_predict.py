@@ -201,6 +201,7 @@ def test_a_truncated_scene_fails_its_chunks_and_shows_nothing(bundle, tmp_path):
 def test_too_little_memory_is_said_at_once_with_the_way_out(scene_file, bundle, tmp_path):
     with pytest.raises(MemoryBudgetError, match=r"smallest chunk.*--memory"):
         predict(scene_file, bundle, tmp_path / "out", options=RunOptions(memory_bytes=10**8))
+    assert not (tmp_path / "out").exists()
     large = tmp_path / "large.tif"
     with rasterio.open(
         large, "w", driver="GTiff", height=12000, width=12000, count=3, dtype="uint8", tiled=True, photometric="RGB",

@@ -203,6 +203,8 @@ def test_weights_that_were_just_written_are_hashed_each_time_and_large_ones_are_
 def test_missing_pieces(folder, tmp_path):
     with pytest.raises(ModelError, match=r"nowhere: no model bundle \(model.json not found\). Those known by name: "):
         load_model(tmp_path / "nowhere")
+    with pytest.raises(ModelError, match=r"buildings-.*; did you mean land-cover\?$"):
+        load_model("land-covr")
     (folder / WEIGHTS).unlink()
     with pytest.raises(ModelError, match=r"weights are missing; copy the whole folder"):
         load_model(folder)

@@ -323,6 +323,13 @@ def test_single_band_files_are_one_scene_named_by_their_files(tmp_path):
     assert open_scene([*paths, signed]).dtype == "int32"  # holds both 65535 and -32768
 
 
+def test_a_letter_names_the_band_of_a_file_among_others_and_not_of_one_alone(tmp_path):
+    files = {name: write(tmp_path / f"{name}.tif", noise("uint8", 1)) for name in ("b", "n", "a", "B04", "scene-r")}
+    assert open_scene([files["b"], files["n"]]).bands.names == ("blue", "nir")
+    assert [open_scene(files[name]).bands.names for name in ("b", "n", "a")] == [("band1",)] * 3
+    assert [open_scene(files[name]).bands.names for name in ("B04", "scene-r")] == [("B04",), ("red",)]
+
+
 def test_masks_of_all_files_count(tmp_path):
     a, b = noise("uint8", 1) | 1, noise("int16", 1)
     a[0, 1, 1], b[0, 2, 2] = 0, -9999

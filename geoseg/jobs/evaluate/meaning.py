@@ -1,5 +1,7 @@
 """What prediction and truth say of the judged ground, as ids of one class table."""
 
+import logging
+
 import geopandas as gpd
 import numpy as np
 import shapely
@@ -12,6 +14,7 @@ from geoseg.scenes.labelled import burn
 from geoseg.values.classes import NODATA, ClassMap
 from geoseg.values.grid import Grid
 
+log = logging.getLogger(__name__)
 CLASS_COLUMNS = ("class_id", "class_name", "class")
 
 
@@ -25,6 +28,12 @@ def true_ids(
         return ground.read(truth.raster, _raster_ids(truth, classes)), classes
     assert truth.polygons is not None
     frame = ground.polygons(truth.polygons)
+    if invalid := int((~shapely.is_valid(frame.geometry.values)).sum()):
+        log.warning(
+            "%s: %d of %d polygons are invalid, rings that cross themselves mostly; as pixels they are filled by the "
+            "even-odd rule, as objects they are repaired (make_valid): see to them (ogr2ogr -makevalid)",
+            *(truth.path, invalid, len(frame)),
+        )
     column = class_column(truth, frame, classes)
     if column is None:
         return ground.buildings(truth.polygons), BUILDINGS
