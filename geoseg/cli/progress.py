@@ -33,6 +33,12 @@ def set_up_logging(*, quiet: bool, verbose: bool, style: ProgressStyle) -> None:
     log.handlers[:] = [handler]
 
 
+def tell(text: str) -> None:
+    """Print on stdout what a verb does on the way to its result; nothing with --quiet."""
+    if logging.getLogger("geoseg").isEnabledFor(logging.INFO):
+        print(text, flush=True)
+
+
 class _ToStderr(logging.Handler):
     """Writes to what stderr is at that moment: a bar on the terminal takes its place and moves out of the way."""
 

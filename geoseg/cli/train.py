@@ -32,6 +32,7 @@ from geoseg.cli.options import (
     spread,
     target,
 )
+from geoseg.cli.progress import tell
 from geoseg.cli.stopping import terminable
 from geoseg.cli.table import print_json
 from geoseg.cli.train_prompt import planned_prompts, train_prompts
@@ -244,7 +245,7 @@ def _trained(
 ) -> bool:
     """Train and write all files; returns whether training came to its end."""
     for line in split_lines(spec):
-        print(line)
+        tell(line)
     from geoseg.integrations.named import resolved
     from geoseg.models.backends.torch import choose_device
     from geoseg.models.bundle import load_model, save_model
@@ -254,30 +255,30 @@ def _trained(
     from geoseg.training.examples import examples
     from geoseg.training.loop import fit  # torch: what is refused above does not wait for it
     from geoseg.training.manifest import refuse_changed
+    from geoseg.training.mapped import scattered_gap
     from geoseg.training.samples import load_samples
     from geoseg.training.split_file import write_split
     from geoseg.training.start import class_counts
-    from geoseg.training.validation import scattered_gap
 
     device = choose_device(options.device)
     if spec.encoder is not None:
         spec = spec.model_copy(update={"encoder": resolved(spec.encoder, allow_network=allow_network)})
 
-    print(_planned(spec, device, options).in_words(), flush=True)
+    tell(_planned(spec, device, options).in_words())
     samples = load_samples(spec)
     for found in quick(spec):
         log.warning("%s: %s (geoseg check-labels shows more)", found.where, found.text)
     for line in [] if samples.plan is None else samples.plan.lines():
-        print(line)
+        tell(line)
     if options.same_as is not None:
         refuse_changed(load_model(options.same_as).spec, spec, class_counts(spec, samples))
     names = score_names(spec)
-    print(table_head(names), flush=True)
+    tell(table_head(names))
 
     log_epoch = curves(folder / "tensorboard", names) if options.log else lambda _: None
 
     def on_epoch(epoch: "Epoch", fitted: "Fitted") -> None:
-        print(table_row(epoch), flush=True)
+        tell(table_row(epoch))
         if epoch.best or spec.schedule.keep == "last":
             save_model(folder, fitted.network, spec=fitted.spec, overwrite=True)
         write_table(folder / TABLE_FILE, fitted.epochs, names)
@@ -293,7 +294,7 @@ def _trained(
     )
     write_table(folder / TABLE_FILE, fitted.epochs, names)  # of what a killed one had trained, too
     if (gap := scattered_gap(spec, samples, fitted.network, fitted.spec)) is not None:
-        print(gap_line(fitted.spec, gap))
+        tell(gap_line(fitted.spec, gap))
         facts = {**fitted.spec.training, "scattered_iou": list(gap)}
         fitted = replace(fitted, spec=fitted.spec.model_copy(update={"training": facts}))
     bundle = judged(save_model(folder, fitted.network, spec=fitted.spec, overwrite=True), spec, samples)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geoseg.cli.epochs import PLOT_FILE, TABLE_FILE, curves, plot, table_head, table_row, told, write_table
+from geoseg.cli.progress import tell
 from geoseg.cli.table import table
 from geoseg.errors import ConfigError
 from geoseg.options.run import EngineOptions
@@ -52,18 +53,18 @@ def train_prompts(
     if options.same_as is not None:
         raise ConfigError("--same-as: the training of a promptable model has no such check; leave it out")
     start, device = _start(spec), choose_device(options.device)
-    print(planned_prompts(spec, options).in_words(), flush=True)
+    tell(planned_prompts(spec, options).in_words())
     ground = grounds(
         spec, start, EngineOptions(memory_bytes=options.memory_bytes), device=device, listen=listen or (lambda _: None)
     )
     for role, parts in ground.items():
         counts = [sum(map(len, one.objects.values())) for one in parts]
-        print(f"{role}: {sum(counts)} objects in {sum(len(one.objects) for one in parts)} windows", flush=True)
+        tell(f"{role}: {sum(counts)} objects in {sum(len(one.objects) for one in parts)} windows")
     log_epoch = curves(folder / "tensorboard", NAMES) if options.log else lambda _: None
-    print(table_head(NAMES), flush=True)
+    tell(table_head(NAMES))
 
     def on_epoch(epoch: "Epoch", fitted: "Fitted") -> None:
-        print(table_row(epoch), flush=True)
+        tell(table_row(epoch))
         if epoch.best:
             write_network(folder, fitted.network, spec=fitted.spec)
         write_table(folder / TABLE_FILE, fitted.epochs, NAMES)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from geoseg.cli.calibrate import as_text
 from geoseg.cli.card import choice
+from geoseg.cli.progress import tell
 from geoseg.cli.table import table
 from geoseg.errors import InputError
 from geoseg.options.calibrate import CalibrateOptions
@@ -64,9 +65,9 @@ def calibrated_bundle(bundle: "ModelBundle", spec: "TrainSpec", *, plan: "SplitP
     except InputError as error:
         log.warning("not calibrated on the validation areas: %s", error)
         return bundle
-    print(as_text(found))
+    tell(as_text(found))
     if spec.thresholds == "keep":
-        print(KEPT)
+        tell(KEPT)
     return write_bundle(Path(bundle.path), bundle.content(), spec=found.spec, file=bundle.weights.file)
 
 
@@ -82,7 +83,7 @@ def _with_card(bundle: "ModelBundle", spec: "TrainSpec") -> "ModelBundle":
     items = [item for item in spec.data if item.use in ("split", "validation")][:CARD_WINDOWS]
     windows = [windows_of(open_labelled(item), bundle, most=-(-CARD_WINDOWS // len(items))) for item in items]
     card = robustness(bundle, np.concatenate(windows)[:CARD_WINDOWS])
-    print(table(card_rows(card), head=CARD_HEAD))
+    tell(table(card_rows(card), head=CARD_HEAD))
     told = bundle.spec.model_copy(update={"training": {**bundle.spec.training, "robustness": card}})
     return write_bundle(Path(bundle.path), bundle.content(), spec=told, file=bundle.weights.file)
 

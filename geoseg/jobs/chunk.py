@@ -230,6 +230,13 @@ class ChunkWalk:
         return row_counts(layers[counted.name], [c.id for c in self.job.spec.classes])
 
 
+def rows_of(job: Job, box: Box, forward_all: ForwardAll) -> Rows:
+    """Return the layers (h, w) of a box of the scene's grid, strip after strip."""
+    walk = ChunkWalk(job, "", box)
+    done = [walk.advance(strip, walk.read(strip), forward_all) for strip in walk.strips]
+    return {name: np.concatenate([rows[name] for rows in done if rows], -2) for name in next(filter(None, done))}
+
+
 def seen_images(job: Job, block: Raster, pixels: Box, seen: Box) -> tuple[list[NDArray[np.float32]], NDArray[np.bool_]]:
     """Return the working pixels ``seen`` as each member wants them normalised, (C, h, w), and which are valid.
 

@@ -3,6 +3,8 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
+from itertools import starmap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +12,7 @@ import rasterio
 
 from geoseg.errors import ConfigError
 from geoseg.executors.threads import local_site, usable_cpus
-from geoseg.jobs.chunk import ChunkWalk
+from geoseg.jobs.chunk import rows_of
 from geoseg.jobs.job import Job, refuse_if_different
 from geoseg.jobs.networks import load_networks
 from geoseg.jobs.plan import make_plan
@@ -106,11 +108,4 @@ def compute_chunk(job: Job, box: Box) -> Rows:
     """
     refuse_if_different(job, local_site)
     with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES), library().one_thread_per_network():
-        forward = load_networks(job)
-        walk = ChunkWalk(job, "", box)
-        done = [
-            walk.advance(strip, walk.read(strip), lambda batches: (forward(*batch) for batch in batches))
-            for strip in walk.strips
-        ]
-    names = [layer.name for layer in job.layers]
-    return {name: np.concatenate([rows[name] for rows in done if rows]) for name in names}
+        return rows_of(job, box, partial(starmap, load_networks(job)))

@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import fields
+from functools import partial
+from itertools import starmap
 
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
 
 from geoseg.executors.threads import local_site
-from geoseg.jobs.chunk import ChunkWalk
+from geoseg.jobs.chunk import rows_of
 from geoseg.jobs.job import Job
 from geoseg.jobs.networks import load_networks
 from geoseg.jobs.plan import make_job
@@ -67,10 +69,6 @@ class Blended:
     def read(self, box: Box) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Return p of every channel of the classes (K, h, w) in a box, uncalibrated, and where it is known."""
         with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES), library().one_thread_per_network():
-            walk = ChunkWalk(self.job, "", box)
-            done = [
-                walk.advance(strip, walk.read(strip), lambda batches: (self._forward(*batch) for batch in batches))
-                for strip in walk.strips
-            ]
-        sums, valid = (np.concatenate([rows[name] for rows in done if rows], -2) for name in (SUMS, VALID))
+            rows = rows_of(self.job, box, partial(starmap, self._forward))
+        sums, valid = np.asarray(rows[SUMS], np.uint32), np.asarray(rows[VALID], np.bool_)
         return (sums / FULL).astype(np.float32), valid

@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from geoseg.training.data_spec import LabelledScene
 from geoseg.training.targets import IGNORE, BuildingTarget, ClassTarget, Raw
 from geoseg.values.box import Box
 
@@ -80,6 +81,18 @@ class AreaPixels:
     def cells(self, target: BuildingTarget | ClassTarget) -> NDArray[np.uint16]:
         """Return how many pixels of every channel each cell has, (rows, cols, K)."""
         return count_cells(self, target)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MappedGround:
+    """A rectangle of a scene with its labels, pixel by pixel of the scene."""
+
+    item: LabelledScene
+    """The entry of the data that the scene is of."""
+    box: Box
+    """On the scene's grid."""
+    area: LabelledArea
+    """The labels; truth of outputs stands where bands would."""
 
 
 def blocks(area: LabelledArea, side: int = BLOCK_PX) -> Iterator[Box]:

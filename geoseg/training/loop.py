@@ -30,6 +30,7 @@ from geoseg.training.hard import LEAST_PX, LOOKED, wrong_cells
 from geoseg.training.history import Epoch, history, since_best, table_of, table_values
 from geoseg.training.losses.terms import CE_DICE
 from geoseg.training.manifest import manifest
+from geoseg.training.mapped import maps_of
 from geoseg.training.objectives import Objectives
 from geoseg.training.precision import follow, precision_of
 from geoseg.training.samples import Samples
@@ -105,6 +106,7 @@ class _Loop:
         self.objective = Objectives.of(spec)
         self.table: list[Epoch] = []
         self.losses: list[float] = []  # of the epoch that is under way
+        self.maps = maps_of(spec, model, samples, "validation", device=stepper.device)
         self.wrong = list(samples.corrected)  # and where the network of the epoch before was wrong, see hard.py
 
     def run(
@@ -161,6 +163,8 @@ class _Loop:
             if checkpoint is not None and checkpoint.due:
                 self._keep(checkpoint)
         loss, iou, errors = self._judge(self.samples.validation).of(self.average)
+        if self.maps is not None:
+            iou, errors = self.maps.scores(self.average)
         if self.spec.schedule.hard_share > 0 and number < self.spec.schedule.epochs:
             self.wrong = self._look(number)
             if self.samples.corrected:

@@ -14,6 +14,7 @@ from geoseg.models.spec import Normalisation
 from geoseg.tiling.memory import BASE_BYTES, GDAL_CACHE_BYTES, MIB
 from geoseg.training.batches import AHEAD
 from geoseg.training.detected import made_up
+from geoseg.training.mapped import lanes_of
 from geoseg.training.samples import MOST_VALUES
 from geoseg.training.spec import TrainSpec
 from geoseg.training.stream import CACHE_BYTES
@@ -73,7 +74,8 @@ def training_memory(spec: TrainSpec, device: str) -> TrainingMemory:
     inside = 0
     if device == "cpu":
         of_window = _window_of_a_step(network, bands, max(2, check_architecture(spec.arch).least_batch), plan.crop_px)
-        seen = probe(network, bands, plan.crop_px).live_bytes * block_px / plan.crop_px**2
+        mapped_px = lanes_of(device, torch.get_num_threads()) * model.window_px**2
+        seen = probe(network, bands, plan.crop_px).live_bytes * max(block_px, mapped_px) / plan.crop_px**2
         inside = int(LIVE_SHARE * max(plan.batch * of_window, seen))
     said = 4 * (bands + 4 * model.out_channels)  # of a pixel: the image, logits and what is made of them
     beside = model.out_channels + 2 + (0 if spec.teacher is None else len(model.classes))

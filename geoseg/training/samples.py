@@ -1,9 +1,9 @@
 """Labelled scenes to areas of pixels at the model's resolution, and what their pixels are like."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from geoseg.scenes.reading import read
 from geoseg.scenes.scene import Scene
 from geoseg.tiling.resample import Resampling, resample_valid
 from geoseg.tiling.taps import Taps, source_box
-from geoseg.training.areas import BLOCK_PX, LabelledArea, blocks
+from geoseg.training.areas import BLOCK_PX, LabelledArea, MappedGround, blocks
 from geoseg.training.blocks import Cells, Role, scattered
 from geoseg.training.corrections import corrected_cells, open_corrections
 from geoseg.training.data_spec import BlockSplit, LabelledScene, Split
@@ -100,6 +100,8 @@ class Samples:
     """Ground that no training sees: only audits read it."""
     bands: int | None = None
     """How many bands the network sees; those that follow are truth. None: all."""
+    mapped: Mapping[Role | Literal["scattered"], tuple[MappedGround, ...]] = field(default_factory=dict)
+    """The same ground of validation, and the scattered one, as runs map it; none where runs make objects of it."""
 
     @cached_property
     def survey(self) -> Survey:
@@ -137,6 +139,7 @@ def load_samples(spec: TrainSpec, *, tests: bool = False) -> Samples:
     """
     plan, shelf = plan_split(spec), Shelf(TeacherModel.of(spec))
     found: dict[str, list[LabelledArea]] = {"train": [], "validation": [], "test": [], "scattered": []}
+    mapped: dict[Any, list[MappedGround]] = {"validation": [], "scattered": []}
     bytes_alone = True
     for number, item in enumerate(spec.data):
         scene = _selected(item, spec)
@@ -144,6 +147,8 @@ def load_samples(spec: TrainSpec, *, tests: bool = False) -> Samples:
         parts = [p for p in areas_of(item, scene, spec, plan) if tests or p.role != "test"]
         for role, area in entry_areas(item, spec, parts, shelf, number=number):
             found[role].append(area)
+        for role, ground in mapped_ground(item, spec, parts, shelf, number=number):
+            mapped[role].append(ground)
     for role in ("train", "validation"):
         if not found[role]:
             way = "move the split" if plan is None else "make schedule.crop_px, split.side_m or split.buffer_m smaller"
@@ -152,7 +157,8 @@ def load_samples(spec: TrainSpec, *, tests: bool = False) -> Samples:
             )
     train, validation, test, aside = (tuple(areas) for areas in found.values())
     corrected = tuple(shelf.corrected)
-    return Samples(train, validation, bytes_alone, aside, plan, corrected, test, len(spec.band_set))
+    own = {role: tuple(ground) for role, ground in mapped.items()}
+    return Samples(train, validation, bytes_alone, aside, plan, corrected, test, len(spec.band_set), own)
 
 
 class Shelf:
@@ -213,6 +219,37 @@ def entry_areas(
                     changed[grid.shape] = open_corrections(item, spec.target, grid)
                 shelf.corrected.append(corrected_cells(area, changed[grid.shape], spec.target, at=box))
             yield role, area
+
+
+def mapped_ground(
+    item: LabelledScene, spec: TrainSpec, parts: Sequence[Area], shelf: Shelf, *, number: int
+) -> Iterator[tuple[str, MappedGround]]:
+    """Yield the role and the labels of the parts of a scene that scores are of, on the scene's own grid.
+
+    None where a run makes objects of what the network says: its chunks hold no classes yet.
+    """
+    if spec.target.grouping or spec.target.detecting:
+        return
+    scene = open_labelled(item)
+    truth, as_is = open_truth(item, spec.outputs, scene.grid), Resampling.to_resolution(scene.grid, None)
+    known = isinstance(spec.target, NoTarget)
+    labels = known_labels(truth) if known else open_labels(item, spec.target, scene.grid)
+    for part in parts:
+        box = part.box.clip(scene.grid.box)
+        assert box is not None  # parts lie in their scene
+        for role, pixels, own in _parted(part, partial(_truth_alone, truth), as_is, labels, spec=spec, number=number):
+            if role not in ("validation", "scattered"):
+                continue
+            area = StreamedArea.drawn(
+                pixels, own, box, spec.target, grid=scene.grid, store=shelf.store, cache=shelf.cache,
+                site=item.site or item.name,
+            )  # fmt: skip
+            if area.counts.any():
+                yield role, MappedGround(item, box, area)
+
+
+def _truth_alone(truth: Callable[[Box], Numbers], box: Box) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    return truth(box), np.ones(box.shape, np.bool_)
 
 
 def _both(truth: Callable[[Box], Numbers], answers: Answers, box: Box) -> Numbers:

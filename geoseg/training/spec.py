@@ -121,6 +121,9 @@ class Schedule(Value):
     ema: float = Field(0.995, ge=0, lt=1, description="how slowly the averaged weights follow")
     keep: Literal["best", "last"] = Field("best", description="the epoch whose averaged weights become the model")
     deep_supervision: bool = Field(True, description="networks that answer at several levels learn at all of them")
+    validation: Literal["run", "blocks"] = Field(
+        "run", description="scores: of maps as a run makes them; or, faster, without margins, blending and turned views"
+    )
     patience: int = Field(10, gt=0, description="epochs without a better validation score after which it stops")
     rare_share: float = Field(
         1 / 3, ge=0, le=1, description="share of windows around a class with less than a tenth of the labels"

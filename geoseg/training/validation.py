@@ -13,7 +13,6 @@ from geoseg.training.areas import LabelledArea, blocks, shown
 from geoseg.training.objectives import Objectives, Truth
 from geoseg.training.precision import autocast
 from geoseg.training.quantities import LearntOutput
-from geoseg.training.samples import Samples
 from geoseg.training.spec import TrainSpec
 from geoseg.training.targets import IGNORE
 from geoseg.values.box import Box
@@ -38,10 +37,7 @@ class Validation:
         off = np.zeros((2, sum(len(output.channels) for output in self.spec.outputs)))
         sites = list(dict.fromkeys(a.site for a in self.areas))
         ious = [self._iou(network, [a for a in self.areas if a.site == site], losses, off) for site in sites]
-        known = ~np.isnan(ious)
-        mean = np.nansum(ious, 0) / np.maximum(known.sum(0), 1)
-        errors = np.where(off[1] > 0, off[0] / np.maximum(off[1], 1), np.nan)
-        return float(np.mean(losses)), tuple(np.where(known.any(0), mean, np.nan).tolist()), tuple(errors.tolist())
+        return float(np.mean(losses)), over_sites(ious), mean_errors(off)
 
     def logits(self, network: nn.Module, images: Tensor) -> Tensor:
         """Return what a network says of images, (B, K, H, W) on the CPU."""
@@ -53,7 +49,7 @@ class Validation:
     ) -> NDArray[np.float64]:
         """Return the IoU of every class over a site's areas, NaN without truth; appends the loss of every block.
 
-        off: gets the sums of absolute errors of the channels beside the classes, and how many there are, (2, G).
+        off: gets what ``mean_errors`` is of.
         """
         classes = len(self.model.classes)
         position = torch.tensor(self.model.class_of_channel)
@@ -70,12 +66,38 @@ class Validation:
                     continue
                 known = truth.labels != IGNORE
                 right = position[truth.labels[known].long()].numpy()
-                confusion += np.bincount(
-                    right * classes + classes_said(logits, self.model)[known].numpy(), minlength=classes * classes
-                ).reshape(classes, classes)
-        hit = np.diag(confusion)
-        union = confusion.sum(0) + confusion.sum(1) - hit
-        return np.where(confusion.sum(1) > 0, hit / np.maximum(union, 1), np.nan)
+                confusion += confusion_of(right, classes_said(logits, self.model)[known].numpy(), classes)
+        return iou_of(confusion)
+
+
+def confusion_of(truth: NDArray[np.integer], said: NDArray[np.integer], classes: int) -> NDArray[np.int64]:
+    """Return how many pixels of each class, by row, are said to be of each, by column; below 0 nothing is known.
+
+    >>> confusion_of(np.array([0, 1, 1, -1]), np.array([0, 0, 1, 1]), 2).tolist()
+    [[1, 0], [1, 1]]
+    """
+    known = (truth >= 0) & (said >= 0)
+    counts = np.bincount(truth[known].astype(np.int64) * classes + said[known], minlength=classes * classes)
+    return counts.reshape(classes, classes)
+
+
+def iou_of(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the IoU of every class, NaN of those without truth."""
+    hit = np.diag(confusion)
+    union = confusion.sum(0) + confusion.sum(1) - hit
+    return np.where(confusion.sum(1) > 0, hit / np.maximum(union, 1), np.nan)
+
+
+def over_sites(ious: Sequence[NDArray[np.float64]]) -> tuple[float, ...]:
+    """Return the mean IoU of every class over the sites that have truth of it, NaN where none has."""
+    known = ~np.isnan(ious)
+    mean = np.nansum(ious, 0) / np.maximum(known.sum(0), 1)
+    return tuple(np.where(known.any(0), mean, np.nan).tolist())
+
+
+def mean_errors(off: NDArray[np.float64]) -> tuple[float, ...]:
+    """Return mean absolute errors of sums of them and of how many there are, (2, G); NaN where there is none."""
+    return tuple(np.where(off[1] > 0, off[0] / np.maximum(off[1], 1), np.nan).tolist())
 
 
 def channels_of(logits: Tensor, model: ModelSpec) -> Tensor:
@@ -91,20 +113,6 @@ def classes_said(logits: Tensor, model: ModelSpec) -> Tensor:
     position = torch.tensor(model.class_of_channel)
     p = torch.softmax(logits[:, : len(position)].float(), 1)
     return torch.stack([p[:, position == c].sum(1) for c in range(len(model.classes))], 1).argmax(1)
-
-
-def scattered_gap(
-    spec: TrainSpec, samples: Samples, network: nn.Module, model: ModelSpec
-) -> tuple[float | None, ...] | None:
-    """Return the IoU of every class on labels scattered among those of training, which a random split would score on.
-
-    None where the split has none; None of a class without truth there.
-    """
-    if not (samples.scattered and model.classes):
-        return None
-    device = next(network.parameters()).device.type
-    scored = Validation(spec, model, samples.scattered, Objectives.of(spec), "fp32", device)
-    return tuple(None if np.isnan(v) else round(v, 4) for v in scored.of(network)[1])
 
 
 def _errors(logits: Tensor, numbers: Tensor, outputs: Sequence[LearntOutput]) -> NDArray[np.float64]:

@@ -6,14 +6,18 @@ import sys
 from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
 
+import geopandas as gpd
 import matplotlib.image
 import pytest
 import yaml
 
 from geoseg.cli import main
+from geoseg.config.load import load_config
 from geoseg.models import border
 from geoseg.models.bundle import load_model
 from geoseg.models.calibration import stored
+from geoseg.training.mapped import maps_of
+from geoseg.training.samples import load_samples
 
 
 @pytest.fixture(scope="module")
@@ -200,3 +204,27 @@ def test_curves_go_to_tensorboard_where_asked(quick, tmp_path, capsys, monkeypat
     assert [(name, number) for name, _, number in written if name == "validation/IoU building"] == [
         ("validation/IoU building", 1)
     ]
+
+
+def test_the_score_of_an_epoch_is_what_evaluate_says_of_the_map_of_its_bundle(
+    config, tmp_path, tiny_scene, tiny_truth, monkeypatch, capsys
+):
+    """The scene is read at two thirds of its resolution, so that maps come back to its own grid."""
+    monkeypatch.setattr("geoseg.cli.train.judged", lambda bundle, *_: bundle)  # the card takes long
+    content = yaml.safe_load(config.read_text()) | {"gsd_m": 0.75, "target": {"kind": "buildings"}}
+    content["schedule"] |= {"epochs": 1, "steps_per_epoch": 25, "crop_px": 32, "learning_rate": 0.02, "ema": 0.8}
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump(content))
+    model, run, scores, strip = (tmp_path / name for name in ("model", "run", "scores.json", "strip.gpkg"))
+    assert main(["train", str(tmp_path / "c.yaml"), "-o", str(model), "-q"]) == 0
+    assert capsys.readouterr().out.startswith("model ")  # and nothing of the way there
+    split = gpd.read_file(model / "split.gpkg", layer="split")
+    split[split["role"] == "validation"].to_file(strip)
+    assert main(["predict", str(tiny_scene), "-m", str(model), "-o", str(run), "-q"]) == 0
+    assert main(["evaluate", str(run), "--truth", str(tiny_truth), "--aoi", str(strip), "--json", str(scores)]) == 0
+    said = [row["iou"] for row in json.loads(scores.read_text())["classes"]]
+    assert min(said) > 0.3  # it has learnt something
+    bundle, spec = load_model(model), load_config(tmp_path / "c.yaml").spec
+    maps = maps_of(spec, bundle.spec, load_samples(spec), "validation", device="cpu")
+    assert maps.scores(bundle.network())[0] == pytest.approx(said, abs=1e-6)
+    told = bundle.spec.training["validation_iou"]
+    assert told == pytest.approx(said, abs=5e-3)  # the bundle keeps weights as fp16

@@ -15,10 +15,11 @@ from geoseg.training.areas import AreaPixels
 from geoseg.training.data_spec import Cut, LabelledScene, Split
 from geoseg.training.history import Epoch
 from geoseg.training.loop import fit
+from geoseg.training.mapped import scattered_gap
 from geoseg.training.samples import Samples
 from geoseg.training.spec import Augmentation, Schedule, TrainSpec
 from geoseg.training.targets import BuildingTarget, ClassTarget
-from geoseg.training.validation import Validation, scattered_gap
+from geoseg.training.validation import Validation
 
 
 def area(shape, seed):

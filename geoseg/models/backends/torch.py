@@ -79,6 +79,13 @@ def open_backend(bundle: ModelBundle, *, device: str, precision: str) -> "TorchB
     return TorchBackend(bundle, device=device, precision=precision)
 
 
+def of_network(bundle: ModelBundle, network: nn.Module, *, device: str, precision: str) -> "TorchBackend":
+    """Return a backend of a network that is on the device already, in evaluation mode; bundle: what describes it."""
+    backend = TorchBackend(bundle, device=device, precision=precision)
+    backend.network = network
+    return backend
+
+
 class TorchBackend:
     """See ``Backend``."""
 
