@@ -1,4 +1,4 @@
-"""What validating an epoch costs beside its steps, as a run maps the ground and block by block: CPU seconds, one thread.
+"""What validating an epoch costs beside its steps, as a run maps the ground and by blocks: CPU seconds, one thread.
 
 usage: python benchmarks/validation_cost.py CONFIG [--data FOLDER]
 CONFIG is one of job: train. A few steps are timed and stand for the epoch's; nothing is written.
@@ -64,9 +64,7 @@ def main() -> None:
     px = sum(one.box.shape[0] * one.box.shape[1] for one in samples.mapped["validation"])
     epoch = median(steps[1:]) * plan.steps_per_epoch
     print(f"{spec.name}: {spec.arch.name}, {px / 1e6:.2f} Mpx of validation, views: {spec.tta}")
-    print(
-        "| an epoch's steps | loss, by blocks | scores, as a run | the latter as a share of the steps |\n|---|---|---|---|"
-    )
+    print("| an epoch's steps | loss, by blocks | scores, as a run | share of the steps |\n|---|---|---|---|")
     print(f"| {epoch:.1f} | {blocks[0]:.2f} | {runs[0]:.2f} | {runs[0] / epoch:.1%} |")
 
 
