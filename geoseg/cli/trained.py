@@ -39,7 +39,7 @@ def judged(bundle: "ModelBundle", spec: "TrainSpec", samples: "Samples") -> "Mod
     _store_windows(bundle, spec)
     if profile is not None:
         store(Path(bundle.path), profile)
-        print(f"windows: {choice(profile, bundle.spec)}")
+        tell(f"windows: {choice(profile, bundle.spec)}")
     return bundle
 
 
