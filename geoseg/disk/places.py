@@ -168,9 +168,15 @@ def file_key(path: str | Path) -> tuple[int, int] | None:
 
 
 def vector_files(source: str | Path) -> list[str]:
-    """Return the files behind the name of a vector source: itself, its archive, and what a VRT draws from."""
+    """Return the files behind the name of a vector source: itself, its archive, its parts, and what a VRT draws from.
+
+    >>> vector_files("roofs.shp")[-2:]
+    ['roofs.prj', 'roofs.cpg']
+    """
     path = Path(ARCHIVES.sub("", str(source)))
     found = [str(source), str(path), *map(str, path.parents)]
+    if path.suffix.lower() == ".shp":
+        found += [str(path.with_suffix(part)) for part in SHAPE_PARTS]
     if path.suffix.lower() == ".vrt" and path.is_file():
         named = LAYERED_SOURCE.findall(path.read_text(encoding="utf-8", errors="replace"))
         found += [name for text in named for name in (text, str(path.parent / text))]

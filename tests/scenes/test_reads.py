@@ -4,14 +4,17 @@ import os
 import subprocess
 import zipfile
 
+import geopandas as gpd
 import numpy as np
 import pytest
 import rasterio
+import shapely
 from conftest import write_tif
 from rasterio.shutil import copy as gdal_copy
 
 from geoseg import RunOptions, open_scene, predict
 from geoseg.errors import InputError, OutputError
+from geoseg.jobs.evaluate.files import files_behind
 from geoseg.scenes.reads import changed, files_read, local_file, stamps
 
 
@@ -167,3 +170,13 @@ def test_a_mask_file_that_changes_is_refused(tmp_path, tiny_scene, tiny_bundle):
     mask.write_bytes(mask.read_bytes())
     with pytest.raises(OutputError, match=r"source shown\.tif changed"):
         predict(open_scene(tiny_scene, mask=mask), tiny_bundle, tmp_path / "out", options=RunOptions(**options))
+
+
+def test_each_part_of_a_shapefile_is_one_of_its_files(tmp_path):
+    path = tmp_path / "marks.shp"
+    gpd.GeoDataFrame({"class": ["roof"]}, geometry=[shapely.box(0, 0, 9, 9)], crs="EPSG:32645").to_file(path)
+    files = [*map(str, files_behind(f"{path}|layername=marks"))]
+    for part in (".shp", ".dbf", ".shx", ".prj", ".cpg"):
+        before = stamps(files)
+        path.with_suffix(part).write_bytes(path.with_suffix(part).read_bytes() + b" ")
+        assert changed(stamps(files), before) == [f"marks{part}"]
