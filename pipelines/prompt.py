@@ -5,8 +5,8 @@ from pathlib import Path
 
 from geoseg.config.prompts import PromptConfig
 from geoseg.jobs.follow import follow
-from geoseg.jobs.prompt import Answers, write_answers
-from geoseg.jobs.prompt_run import run_prompts
+from geoseg.jobs.prompt import Answers
+from geoseg.jobs.prompt_run import published, run_prompts
 from geoseg.jobs.run import Listener, Stop
 from geoseg.jobs.window_answers import Share
 from geoseg.scenes.prompts import read_prompts
@@ -19,8 +19,7 @@ def run(config: PromptConfig, *, listen: Listener, stop: Stop, finishing: bool =
     if options.follow and config.prompts is not None:
         read = partial(read_prompts, config.prompts)
         found = follow(config.dates(), config.model, read, options=options, run=run, share=share, listen=listen)
-        write_answers(found, out, config.prompts, config=share.config)
-        return found
+        return published(found, out, config.prompts, share=share)
     return run_prompts(
         config.open(), config.model, config.prompts, out, options=options, run=run, share=share, listen=listen
     )

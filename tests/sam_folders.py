@@ -15,36 +15,37 @@ MEMORY = {
 }  # fmt: skip
 
 
-def write_sam_folder(folder, family="sam2", *, seed=1, begins=()):
+def write_sam_folder(folder, family="sam2", *, seed=1, begins=(), window=WINDOW):
     """Save a promptable network for three bands and return its folder; parts that ``begins`` names can learn well.
 
-    family: sam, sam2, or sam2-video, as which folders of SAM 2.1 are published.
+    family: sam, sam2, or sam2-video, as which folders of SAM 2.1 are published. window: side of its windows, with no
+    memory of dates.
     """
     import torch
     from transformers import Sam2Config, Sam2Model, Sam2VideoConfig, Sam2VideoModel, SamConfig, SamModel
 
     width = 128 if family == "sam2-video" else 32  # more than its memory, which has 64 channels
-    prompt = {"hidden_size": width, "image_size": WINDOW, "patch_size": 16}
+    prompt = {"hidden_size": width, "image_size": window, "patch_size": 16}
     decoder = {
         "hidden_size": width, "mlp_dim": 64, "num_attention_heads": 2, "iou_head_hidden_dim": 32, "iou_head_depth": 2,
     }  # fmt: skip
     torch.manual_seed(seed)
     if family == "sam":
         vision = {
-            "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": WINDOW,
+            "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": window,
             "output_channels": 32, "window_size": 2, "global_attn_indexes": [1], "num_pos_feats": 16,
         }  # fmt: skip
         net = SamModel(SamConfig(vision_config=vision, prompt_encoder_config=prompt, mask_decoder_config=decoder))
     else:
         backbone = {
-            "model_type": "sam2_hiera_det_model", "hidden_size": 16, "image_size": [WINDOW, WINDOW],
+            "model_type": "sam2_hiera_det_model", "hidden_size": 16, "image_size": [window, window],
             "blocks_per_stage": [1, 1, 2, 1], "embed_dim_per_stage": [16, 32, 48, 64],
             "num_attention_heads_per_stage": [1, 2, 2, 4], "window_size_per_stage": [8, 4, 8, 4],
             "global_attention_blocks": [3],
         }  # fmt: skip
         vision = {
             "model_type": "sam2_vision_model", "backbone_config": backbone, "backbone_channel_list": [64, 48, 32, 16],
-            "backbone_feature_sizes": [[WINDOW // s] * 2 for s in (4, 8, 16)], "fpn_hidden_size": width,
+            "backbone_feature_sizes": [[window // s] * 2 for s in (4, 8, 16)], "fpn_hidden_size": width,
         }  # fmt: skip
         parts = {"vision_config": vision, "prompt_encoder_config": prompt, "mask_decoder_config": decoder}
         net = Sam2Model(Sam2Config(**parts)) if family == "sam2" else Sam2VideoModel(Sam2VideoConfig(**parts, **MEMORY))

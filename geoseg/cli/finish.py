@@ -29,7 +29,7 @@ def finish(
 ) -> None:
     """Write the outputs of a job whose parts are all done; exit code 7 where some are missing.
 
-    No network runs here: engine, lanes and memory are for the polygons.
+    No network runs here, but for boxes that words have found: engine, lanes and memory are for the polygons.
     """
     from geoseg.jobs.folder import PLAN_FILE, JobFolder
     from geoseg.jobs.predict import finish as conclude

@@ -37,8 +37,6 @@ class Prompts(SceneReading):
     def _asks(self) -> Self:
         if self.options.finds == (self.prompts is not None):
             raise ValueError("prompts: name a file of prompts, or ask for everything, or by text")
-        if self.run.shard is not None and (self.options.text is not None or self.options.follow):
-            raise ValueError("run.shard: text and follow are not shared out; leave it out")
         return self
 
     def based_on(self, folder: Path) -> Self:

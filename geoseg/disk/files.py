@@ -4,10 +4,12 @@ import hashlib
 import json
 import os
 import secrets
+import shutil
 import stat
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -26,6 +28,7 @@ PAUSES_S = (
     0.8,
     1.6,
 )  # between tries to replace a file: on Windows a virus scanner holds it for a moment
+LEFT_CHARS = 8  # that tempfile puts behind a name
 TAKING_S = 2.0  # how long a run that shares a folder waits while another one takes its share
 
 
@@ -51,6 +54,13 @@ def atomic(path: Path, *, beside: Iterable[Path] = ()) -> Iterator[Path]:
         raise
     except write_errors() as error:
         raise OutputError(f"{path}: could not be written ({error}); free or repair the disk, then run again") from error
+
+
+def remove_left(path: Path) -> None:
+    """Remove the hidden folders beside ``path`` that were left by processes which were killed while they wrote it."""
+    for folder in path.parent.glob(f".{escape(path.name)}.{'?' * LEFT_CHARS}"):
+        if folder.is_dir() and not folder.is_symlink():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_errors() -> tuple[type[Exception], ...]:

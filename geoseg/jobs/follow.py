@@ -54,6 +54,10 @@ class Dates:
     names: tuple[str, ...]
     """Of the dates."""
 
+    def said(self, asked: Sequence[Prompt]) -> str:
+        """Return in words what is asked in a window of the first date."""
+        return repr((self.names, [job.fingerprint for job in self.jobs], list(asked)))
+
 
 def follow(
     scenes: Sequence[tuple[str, Scene]],
@@ -67,15 +71,15 @@ def follow(
 ) -> Answers:
     """Follow what the prompts ask for on the first of ``scenes``, name and scene, to all others: a row a date.
 
-    share: by which engine, and when no further window is begun; nothing is kept meanwhile. Raises InputError where they
-    are fewer than two or do not share a grid, and what ``geoseg.jobs.prompt.answer`` does.
+    share: which windows, and where answers are kept meanwhile; a part of them gives no objects. Raises InputError where
+    they are fewer than two or do not share a grid, and what ``geoseg.jobs.prompt.answer`` does.
     """
     first = _of_one_grid(scenes)
     kinds = None if options.classes is None else MaskClasses.of(options.classes, first.grid.crs)
-    bundle, share = promptable_bundle(model, follows=True), (share or Share()).unkept
+    bundle, share = promptable_bundle(model, follows=True), share or Share()
     with share.on(run) as engine, library().one_thread_per_network():
         site = engine.site(options.device)
-        jobs = tuple(job_of(scene, bundle, site, options) for _, scene in scenes)
+        jobs = tuple(share.planned(job_of(scene, bundle, site, options)) for _, scene in scenes)
         plan_of(jobs[0], site, run, dates=len(jobs))
         asked = placed(jobs[0], read_asked(seen_grid(jobs[0])))
         refuse_faults(asked, options)
@@ -83,7 +87,7 @@ def follow(
         for one in asked.good:
             windows.setdefault(window_of(one, jobs[0].windows), []).append(one)
         dates = Dates(jobs=jobs, names=tuple(name for name, _ in scenes))
-        questions = [Question(window, "", rows) for window, rows in sorted(windows.items())]
+        questions = [Question(window, dates.said(rows), rows) for window, rows in sorted(windows.items())]
         found = share.answers(engine, jobs[0], partial(_followed, dates), questions, listen, stage="follow")
         objects = [one for part in found for one in unpacked(part)]
     objects.sort(key=lambda one: (one.name, dates.names.index(one.date)))

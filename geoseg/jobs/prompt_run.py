@@ -4,6 +4,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from geoseg.disk.files import remove_left
 from geoseg.executors.base import Engine
 from geoseg.jobs import everything, prompt, words
 from geoseg.jobs.folder import JobFolder
@@ -58,10 +59,17 @@ def run_prompts(
     else:
         read = partial(read_prompts, prompts)
         found = answer(scene, model, read, options=options, run=run, share=share, listen=listen)
+    return published(found, out, prompts, share=share, more=more)
+
+
+def published(
+    found: Answers, out: Path, prompts: str | None, *, share: Share, more: dict[str, Any] | None = None
+) -> Answers:
+    """Write objects.gpkg and run.json, and remove the parts, unless it is a part of the windows; return ``found``."""
     if share.part is None:
-        work = JobFolder(out / ".job")
-        if work.path.is_dir():  # of what a text names, no answers are kept
-            work.showing(FILES)
+        JobFolder(out / ".job").showing(FILES)
         write_answers(found, out, prompts, config=share.config, more=more)
+        for name in FILES:
+            remove_left(out / name)
         share.over()
     return found

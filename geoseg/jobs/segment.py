@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from geoseg import __version__
 from geoseg.classical.superpixels import SuperpixelRules, superpixels
-from geoseg.disk.files import locked, write_json
+from geoseg.disk.files import locked, remove_left, write_json
 from geoseg.disk.places import refuse_file
 from geoseg.errors import ConfigError, MemoryBudgetError, TryAgainError
 from geoseg.executors.base import Engine
@@ -47,7 +47,7 @@ from geoseg.values.box import Box
 from geoseg.values.layers import Layer
 from geoseg.vector.pixels.labels import label_polygons
 
-SIDE_PX = 1024  # of a tile
+SIDE_PX, DRAWN_PX = 1024, 1024  # of a tile that is cut, and of one whose outlines are drawn, at once
 LOCK_FILE, SHOWN_FILE = ".lock", "shown"
 STAGE = "segment"
 IDS = Layer("segment", "ids", "segments.tif", dtype="uint32", description="Number of the superpixel, 0: nodata")
@@ -63,21 +63,23 @@ class Cutting:
     """The scene."""
     rules: SuperpixelRules
     """How superpixels are made."""
+    side_px: int
+    """Of a tile."""
     folder: Path
     """Where the parts lie."""
 
     @classmethod
-    def beside(cls, path: Path, image: SceneAsBytes, rules: SuperpixelRules) -> Self:
+    def beside(cls, path: Path, image: SceneAsBytes, rules: SuperpixelRules, side_px: int) -> Self:
         """Keep parts in a folder beside ``path``, called by it and by all that decides their bits."""
         scene = image.scene
         known = scene_identity(scene, files_read(scene.inputs, lone=scene.lone))
-        said = [__version__, known, repr(rules), repr(image.range), SIDE_PX, path.name]
+        said = [__version__, known, repr(rules), repr(image.range), side_px, path.name]
         digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
-        return cls(image=image, rules=rules, folder=path.parent / f"{FOLDER}{digest[:16]}")
+        return cls(image=image, rules=rules, side_px=side_px, folder=path.parent / f"{FOLDER}{digest[:16]}")
 
     def tiles(self) -> Iterator[Box]:
         """Yield what is cut at once, row by row."""
-        return self.image.scene.grid.box.blocks(SIDE_PX)
+        return self.image.scene.grid.box.blocks(self.side_px)
 
     def part(self, tile: Box) -> Path:
         """Where the part of a tile lies."""
@@ -120,7 +122,7 @@ def segment(
         engine = engine or held.enter_context(open_engine(run))
         resources = engine.resources()
         _memory_bytes(scene, rules, lanes=resources.lanes, allowed=resources.budget_bytes(run.memory_bytes))
-        cutting = Cutting.beside(path, SceneAsBytes.of(scene), rules)
+        cutting = Cutting.beside(path, SceneAsBytes.of(scene), rules, SIDE_PX)
         shown = cutting.folder / SHOWN_FILE  # by a run that ended before its polygons were there
         if raster is not None:
             own = shown.is_file() and shown.read_text(encoding="utf-8") == str(raster.absolute())
@@ -151,9 +153,11 @@ def segment(
             shown.write_text(str(raster.absolute()), encoding="utf-8")
             assemble(parts, scene.grid, {0: IDS}, raster, tags=place_tags(scene.grid))
         schema = superpixel_schema(scene.bands.names)
-        rows = engine.map(partial(_outlined, cutting, parts, schema), cutting.tiles())
+        rows = engine.map(partial(_outlined, cutting, parts, schema), scene.grid.box.blocks(DRAWN_PX))
         provenance = {"software": "geoseg", "version": __version__, "input": [Path(f).name for f in scene.files]}
         count = write_superpixels(path, in_order(rows), schema=schema, crs=scene.grid.crs, provenance=provenance)
+        for file in filter(None, (path, raster)):
+            remove_left(file)
     shutil.rmtree(cutting.folder)
     return count
 
@@ -188,7 +192,7 @@ def _cells(scene: Scene, rules: SuperpixelRules) -> int:
 
 def _memory_bytes(scene: Scene, rules: SuperpixelRules, *, lanes: int, allowed: int) -> int:
     """Return what a process needs; raises MemoryBudgetError where that is more than ``allowed``."""
-    height, width = (min(SIDE_PX + 2 * rules.halo_px, side) for side in scene.grid.shape)
+    height, width = (min(max(SIDE_PX, DRAWN_PX) + 2 * rules.halo_px, side) for side in scene.grid.shape)
     of_bands = len(scene.bands) * (2 * np.dtype(scene.dtype).itemsize + 9)  # as stored, as floats twice, as bytes
     needed = PLAIN_BASE_BYTES + lanes * (height * width * (PX_BYTES + of_bands) + GDAL_CACHE_BYTES)
     if needed > allowed:
@@ -207,7 +211,7 @@ def _cut(cutting: Cutting, tile: Box) -> Path:
     box = cutting.around(tile, cutting.rules.halo_px)
     image, valid = cutting.image.image(box)
     found = superpixels(image, valid, (box.row0, box.col0), cutting.image.scene.grid.shape, cutting.rules)
-    encoder = PartEncoder(tile.shape, (IDS,), overviews=levels_within(SIDE_PX, TILE_PX))
+    encoder = PartEncoder(tile.shape, (IDS,), overviews=levels_within(cutting.side_px, TILE_PX))
     encoder.add({IDS.name: np.ascontiguousarray(found[tile.within(box)])})
     write_part(path, encoder.finish(), grid=cutting.image.scene.grid.crop(tile), record={})
     return path

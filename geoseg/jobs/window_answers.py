@@ -79,6 +79,8 @@ class Share:
     """When no further window is begun."""
     engine: Engine | None = None
     """One that is open already."""
+    owner: Job | None = None
+    """Whose the folder is; None: the job's that asks."""
 
     @classmethod
     def of(
@@ -88,10 +90,12 @@ class Share:
         stop = stop.within(None if finishing else run.max_runtime_s)
         return cls(out=out, config=config, part=run.shard, fresh=run.fresh, finishing=finishing, stop=stop)
 
-    @property
-    def unkept(self) -> "Share":
-        """The same of answers that are not kept: a run that was stopped begins anew."""
-        return replace(self, out=None)
+    def after(self, owner: Job) -> "Share":
+        """Return the share of all that is asked once the windows of ``owner``, whose the folder is, are answered.
+
+        Shards share out its windows alone: who finishes asks the rest.
+        """
+        return replace(self, owner=owner, part=None, fresh=False, finishing=False)
 
     @contextmanager
     def on(self, run: EngineOptions) -> Iterator[Engine]:
@@ -109,8 +113,8 @@ class Share:
         with ExitStack() as stack:
             stack.enter_context(work.locked(shared=self.part is not None))
             with work.adopting():
-                work.adopt(job, fresh=self.fresh, config=self.config)
-            yield AnswerParts(work.parts(job), job.fingerprint)
+                work.adopt(self.owner or job, fresh=self.fresh, config=self.config)
+            yield AnswerParts(work.parts(self.owner or job), job.fingerprint)
 
     def planned(self, job: Job) -> Job:
         """Return a job as its shards have run it, where it is only finished here."""
@@ -150,8 +154,8 @@ class Share:
                 done += 1
                 listen(Progress(stage, done, len(questions)))
         if done < len(questions):
-            where, then = ("", "begins anew") if self.out is None else (f"{self.out}: ", "goes on")
-            raise TryAgainError(f"{where}stopped after {done} of {len(questions)} windows; the same command {then}")
+            where = "" if self.out is None else f"{self.out}: "
+            raise TryAgainError(f"{where}stopped after {done} of {len(questions)} windows; the same command goes on")
 
     def _refuse_missing(self, parts: AnswerParts, questions: Sequence[Question]) -> None:
         missing = [f"{one.window.row0}-{one.window.col0}" for one in questions if parts.read(one) is None]

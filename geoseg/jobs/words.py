@@ -48,6 +48,11 @@ class Looking:
     least: float
     """The lowest score."""
 
+    @property
+    def said(self) -> str:
+        """What is asked of every window, in words."""
+        return repr((self.words, self.least))
+
 
 def words_of(text: str) -> tuple[str, ...]:
     """Return the things that a text names, with commas between them; raises ConfigError.
@@ -73,12 +78,16 @@ def find(
     """Return the objects that ``options.text`` names, with the words as their classes.
 
     model: of the task words with masks, or a promptable one that is asked by the boxes of ``options.detector``. share:
-    by which engine, and when no further window is begun; nothing is kept meanwhile. Raises ConfigError where the
-    detector is missing, InputError where nothing is found, and what ``geoseg.jobs.prompt.answer`` does.
+    which windows are looked at, and where answers are kept meanwhile; a part of them gives no objects. Raises
+    ConfigError where the detector is missing, InputError where nothing is found, and what
+    ``geoseg.jobs.prompt.answer`` does.
     """
     bundle, finder = _models(model, options)
-    share = (share or Share()).unkept
-    job, objects = _looked(scene, finder, options, run, share=share, listen=listen)
+    share = share or Share()
+    looked = _looked(scene, finder, options, run, share=share, listen=listen)
+    job, objects = looked.job, looked.objects
+    if share.part is not None:
+        return looked
     if not objects:
         raise InputError(
             f"{job.scene.name}: nothing is found of {options.text} that is as sure as --least-score "
@@ -86,10 +95,10 @@ def find(
         )
     kinds = None if options.classes is None else MaskClasses.of(options.classes, scene.grid.crs)
     if finder is bundle:
-        return Answers(job, tuple(objects if kinds is None else map(kinds.named, objects)), {}, job.windows.count)
+        return looked if kinds is None else replace(looked, objects=tuple(map(kinds.named, objects)))
     own, by_name = seen_grid(job), {one.name: one for one in objects}
     asked, read = replace(options, skip_bad=True), partial(_boxes, objects, own)
-    found = answer(scene, bundle, read, options=asked, run=run, share=share, listen=listen)
+    found = answer(scene, bundle, read, options=asked, run=run, share=share.after(job), listen=listen)
     named = (
         one._replace(
             score=by_name[one.name].score,
@@ -158,19 +167,20 @@ def _boxes(objects: Sequence[PromptedObject], own: Grid, grid: Grid) -> Prompts:
 
 def _looked(
     scene: Scene, bundle: ModelBundle, options: PromptOptions, run: EngineOptions, *, share: Share, listen: Listener
-) -> tuple[Job, list[PromptedObject]]:
-    """Look at all windows of a scene, and return what they hold, merged."""
+) -> Answers:
+    """Look at all windows of a share, and return what they hold, merged; of a part of them, no objects."""
     words = words_of(options.text or "")
     with share.on(run) as engine, library().one_thread_per_network():
         site = engine.site(options.device)
-        job = job_of(scene, bundle, site, options)
+        job = share.planned(job_of(scene, bundle, site, options))
         plan_of(job, site, run, dates=1)
         looking = Looking(job=job, words=words, least=options.least_score)
-        questions = [Question(window, "", None) for window in job.windows.windows(seen_grid(job).box)]
+        questions = [Question(window, looking.said, None) for window in job.windows.windows(seen_grid(job).box)]
         answers = share.answers(engine, job, partial(_seen, looking), questions, listen, stage="words")
         found = [Found.from_bytes(one) for one in answers]
     rules = replace(RULES, things=tuple(range(1, len(words) + 1)))
-    return job, list(merged_objects(Found.joined(found), seen_grid(job), rules, words))
+    together = Found.joined(found if share.part is None else [])
+    return Answers(job, tuple(merged_objects(together, seen_grid(job), rules, words)), {}, len(found))
 
 
 def _seen(looking: Looking, question: Question) -> bytes:

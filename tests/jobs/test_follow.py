@@ -156,6 +156,45 @@ def test_every_object_has_a_row_a_date_and_gone_ones_say_so(bundles, dates, tmp_
 
 
 @pytest.mark.nightly
+def test_a_run_that_was_killed_goes_on_and_shards_give_its_bytes(bundles, dates, tmp_path, monkeypatch):
+    rows = [(f"at {x} {y}", shapely.Point(on_map(x, y))) for x in (12.5, 90.5) for y in (12.5, 80.5)]
+    clicks = str(tmp_path / "clicks.gpkg")
+    gpd.GeoDataFrame(rows, columns=["object", "geometry"], crs="EPSG:32645").to_file(clicks)
+    scenes = [str(dates / f"{month}.tif") for month in ("may", "june", "july")]
+    ask = ["prompt", *scenes, clicks, "--follow", "-m", str(bundles / "sam2-video"), "-q", "--engine", "sync"]
+    assert main([*ask, "-o", str(tmp_path / "whole")]) == 0
+    whole, out = (tmp_path / "whole" / "objects.gpkg").read_bytes(), tmp_path / "out"
+    assert not (tmp_path / "whole" / ".job").exists()
+    followed, done, again = follow._followed, [], []
+
+    def stopping(dates, question):
+        if len(done) == 2:
+            raise KeyboardInterrupt
+        done.append(question.window)
+        return followed(dates, question)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(follow, "_followed", stopping)
+        assert main([*ask, "-o", str(out)]) == 130
+    first, _ = sorted((out / ".job" / "parts").rglob("*.answer"))
+    first.write_bytes(first.read_bytes()[:-3])  # as a disk that lost power leaves it
+    monkeypatch.setattr(follow, "_followed", lambda *given: again.append(given[1].window) or followed(*given))
+    assert main([*ask, "-o", str(out)]) == 0
+    assert (len(again), len({*again} & {*done})) == (3, 1)
+    assert sorted(p.name for p in out.iterdir()) == ["objects.gpkg", "run.json"]
+    assert (out / "objects.gpkg").read_bytes() == whole
+    other, shards = [*ask[:2], scenes[2], scenes[1], *ask[4:]], tmp_path / "shards"
+    assert main([*ask, "-o", str(shards), "--shard", "2/2"]) == 0
+    assert main(["finish", str(shards), "-q"]) == 7
+    again.clear()
+    assert main([*other, "-o", str(shards), "--shard", "2/2"]) == 0
+    assert len(again) == 2, "answers of other dates are none of these"
+    assert main([*ask, "-o", str(shards), "--shard", "1/2"]) == 0
+    assert main(["finish", str(shards), "-q", "--engine", "sync"]) == 0
+    assert (shards / "objects.gpkg").read_bytes() == whole
+
+
+@pytest.mark.nightly
 def test_what_cannot_be_followed_is_said(bundles, dates, tmp_path, capsys):
     may, june, other, clicks = (str(dates / name) for name in ("may.tif", "june.tif", "other.tif", "clicks.gpkg"))
     out = ["-o", str(tmp_path / "out"), "-q", "--engine", "sync"]
@@ -166,7 +205,7 @@ def test_what_cannot_be_followed_is_said(bundles, dates, tmp_path, capsys):
         ([may, other, clicks], ["--follow"], "sam2", 3, "lies on another grid"),
         ([may, june, clicks], ["--follow"], "sam2", 4, "import the folder with --family sam2-video"),
         ([may, clicks], [], "sam2-video", 4, "pass --follow and several scenes"),
-        ([may, june, clicks], ["--follow", "--max-runtime", "0.001s"], "sam2-video", 75, "same command begins anew"),
+        ([may, june, clicks], ["--follow", "--max-runtime", "0.001s"], "sam2-video", 75, "same command goes on"),
         ([may, may], ["--follow", "--everything"], "sam2-video", 2, "follow: goes with prompts"),
     ):
         assert main(["prompt", *files, *flags, "-m", str(bundles / model), *out]) == code, flags

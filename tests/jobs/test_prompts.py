@@ -86,7 +86,7 @@ def asked(scene, bundle, prompts, folder, **options):
     return content
 
 
-@pytest.mark.parametrize("family", ["sam", "sam2"])
+@pytest.mark.parametrize("family", [pytest.param("sam", marks=pytest.mark.nightly), "sam2"])
 def test_answers_depend_on_nothing_but_their_prompts(scene, bundles, rows, tmp_path, family):
     bundle = load_model(bundles / family)
     ask = partial(asked, scene, bundle, folder=tmp_path)
@@ -339,6 +339,40 @@ def test_everything_finds_every_house_once_however_it_is_walked(scene, bundles, 
     assert np.array_equal(all_links(joined, everything.RULES), found), "row by row as all at once"
 
 
+def test_everything_of_a_large_scene_is_the_same_after_a_kill_and_by_shards(tmp_path, monkeypatch):
+    """1,100 x 1,100 px; windows are all tiles that it has."""
+    write_sam_folder(tmp_path / "saved", seed=14, window=256)
+    assert main(["import", str(tmp_path / "saved"), "--family", "sam2", "-o", str(tmp_path / "sam2")]) == 0
+    pixels = np.random.default_rng(0).integers(40, 90, (3, 1100, 1100)).astype(np.uint8)
+    for at in range(20, 1000, 130):
+        pixels[:, at : at + 60, at // 2 : at // 2 + 80] += 120
+    large = str(write_tif(tmp_path / "large.tif", pixels))
+    ask = ["prompt", large, "--everything", "--spacing-px", "96", "--least-iou", "0", "--least-stability", "0"]
+    ask += ["-m", str(tmp_path / "sam2"), "-q", "--engine", "sync", "--embeddings", str(tmp_path / "cache")]
+    answered, done, kept = everything._answered, [], []
+
+    def stopping(lattice, question):
+        if len(done) == 32:
+            raise KeyboardInterrupt
+        done.append(question.window)
+        return answered(lattice, question)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(everything, "_answered", stopping)
+        assert main([*ask, "-o", str(tmp_path / "killed")]) == 130
+    merged = everything.merged_objects
+    monkeypatch.setattr(everything, "merged_objects", lambda found, grid: kept.append(found) or merged(found, grid))
+    assert main([*ask, "-o", str(tmp_path / "killed")]) == 0
+    whole = (tmp_path / "killed" / "objects.gpkg").read_bytes()
+    overlap = links(kept[0], len(kept[0].table), everything.RULES)
+    assert len(kept[0].table) > 150 < len(overlap), "they are many and overlap"
+    for number in ("2/2", "1/2"):
+        assert main([*ask, "-o", str(tmp_path / "shards"), "--shard", number, "--engine", "threads"]) == 0
+    assert main(["finish", str(tmp_path / "shards"), "-q", "--engine", "sync"]) == 0
+    assert (tmp_path / "shards" / "objects.gpkg").read_bytes() == whole
+
+
+@pytest.mark.nightly
 def test_everything_of_a_network_is_the_same_for_any_cache(scene, bundles, tmp_path):
     kept = {"least_iou": 0.0, "least_stability": 0.0, "spacing_px": 32, "embeddings": str(tmp_path)}
     first = all_found(scene, bundles, **kept).objects
@@ -435,7 +469,7 @@ def test_a_run_that_was_cut_short_goes_on_to_the_same_bytes(scene, bundles, rows
     assert not {*again} & {*made}
 
 
-@pytest.mark.parametrize("what", ["prompts", "everything"])
+@pytest.mark.parametrize("what", ["prompts", pytest.param("everything", marks=pytest.mark.nightly)])
 def test_shards_and_finish_give_the_bytes_of_one_run(scene, bundles, rows, tmp_path, what, capsys):
     prompts = written(rows, tmp_path / "prompts.gpkg")
     asks = [prompts] if what == "prompts" else ["--everything", "--least-iou", "0", "--least-stability", "0"]

@@ -41,17 +41,46 @@ def made(scene, folder, **options):
 
 
 @pytest.mark.parametrize("method", ["slic", "waterpixels"])
-def test_tiles_change_no_byte_and_polygons_are_the_raster(scene, tmp_path, monkeypatch, method):
-    (tmp_path / "small").mkdir()
-    count = made(scene, tmp_path, method=method)
+def test_neither_tiles_nor_a_kill_change_a_byte_and_polygons_are_the_raster(tmp_path, monkeypatch, method):
+    rng = np.random.default_rng(1)
+    field = np.kron(rng.integers(20, 230, (2, 20, 20)), np.ones((55, 55), int))
+    data = (field + rng.integers(-9, 10, field.shape)).clip(1, 255).astype(np.uint8)
+    data[:, 200:260, 480:560] = 0
+    write_tif(tmp_path / "square.tif", data, nodata=0)
+    square, spacing = open_scene(tmp_path / "square.tif", bands="red,nir"), SegmentOptions(spacing_px=16, method=method)
+    whole, out = ([tmp_path / folder / f"s.{kind}" for kind in ("gpkg", "tif")] for folder in ("whole", "out"))
+    count = job.segment(square, *whole, options=spacing, run=SYNC)
     monkeypatch.setattr(job, "SIDE_PX", 512)
-    assert made(scene, tmp_path / "small", method=method) == count
-    for name in ("s.tif", "s.gpkg"):
-        assert (tmp_path / name).read_bytes() == (tmp_path / "small" / name).read_bytes()
-    with rasterio.open(tmp_path / "s.tif") as src, rasterio.open(scene.files[0]) as bands:
-        ids, data, transform = src.read(1), bands.read(), src.transform
-    frame = gpd.read_file(tmp_path / "s.gpkg")
-    assert len(frame) == count > 200
+    monkeypatch.setattr(job, "DRAWN_PX", 700)
+    write, written = job.write_part, []
+
+    def failing(path, *args, **kwargs):
+        if len(written) == 5:
+            raise KeyboardInterrupt
+        written.append(path)
+        write(path, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(job, "write_part", failing)
+        with pytest.raises(KeyboardInterrupt):
+            job.segment(square, *out, options=spacing, run=SYNC)
+    (folder,) = (tmp_path / "out").glob(".segment-*")
+    parts = sorted(folder.glob("*.tif"))
+    assert len(parts) == 5
+    parts[0].write_bytes(parts[0].read_bytes()[:-9])  # as a disk that lost power leaves it
+    again = []
+    monkeypatch.setattr(
+        job, "write_part", lambda path, *args, **kwargs: again.append(path) or write(path, *args, **kwargs)
+    )
+    assert job.segment(square, *out, options=spacing, run=SYNC) == count
+    assert len(again) == 9 - 5 + 1
+    assert parts[0] in again
+    assert [p.read_bytes() for p in out] == [p.read_bytes() for p in whole]
+    assert not list((tmp_path / "out").glob(".segment-*"))
+    with rasterio.open(whole[1]) as src:
+        ids, transform = src.read(1), src.transform
+    frame = gpd.read_file(whole[0], layer="segments")
+    assert len(frame) == count > 4_000
     assert frame["segment_id"].is_monotonic_increasing
     assert set(frame["segment_id"]) == set(np.unique(ids[ids > 0]))
     shapes = zip(frame.geometry, frame["segment_id"], strict=True)
@@ -62,37 +91,6 @@ def test_tiles_change_no_byte_and_polygons_are_the_raster(scene, tmp_path, monke
     assert one[["mean_red", "mean_nir"]].tolist() == pytest.approx(data[:, inside].mean(1))
     assert set(frame["review"]) == {"unseen"}
     assert np.array_equal(ids == 0, data[0] == 0)
-
-
-def test_a_run_that_was_cut_short_goes_on_to_the_same_bytes(scene, tmp_path, monkeypatch):
-    monkeypatch.setattr(job, "SIDE_PX", 512)
-    (tmp_path / "whole").mkdir()
-    made(scene, tmp_path / "whole")
-    write, written = job.write_part, []
-
-    def failing(path, *args, **kwargs):
-        if len(written) == 2:
-            raise KeyboardInterrupt
-        written.append(path)
-        write(path, *args, **kwargs)
-
-    monkeypatch.setattr(job, "write_part", failing)
-    with pytest.raises(KeyboardInterrupt):
-        made(scene, tmp_path)
-    (folder,) = tmp_path.glob(".segment-*")
-    parts = sorted(folder.glob("*.tif"))
-    assert len(parts) == 2
-    parts[0].write_bytes(parts[0].read_bytes()[:-9])  # as a disk that lost power leaves it
-    again = []
-    monkeypatch.setattr(
-        job, "write_part", lambda path, *args, **kwargs: again.append(path) or write(path, *args, **kwargs)
-    )
-    made(scene, tmp_path)
-    assert len(again) == 4 - 1
-    assert parts[0] in again
-    for name in ("s.tif", "s.gpkg"):
-        assert (tmp_path / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
-    assert not list(tmp_path.glob(".segment-*"))
 
 
 def test_the_raster_holds_the_superpixels_of_the_bands_as_bytes(scene, tmp_path):
@@ -169,6 +167,7 @@ def test_a_run_that_ended_between_its_files_goes_on(scene, tmp_path, monkeypatch
         with pytest.raises(KeyboardInterrupt):
             made(scene, tmp_path)
     (tmp_path / "other.tif").write_bytes(b"of somebody")
+    (tmp_path / ".s.gpkg.abcdefgh").mkdir()  # as a process leaves it that is killed while it writes
     with pytest.raises(OutputError, match="exists already"):
         job.segment(
             scene, tmp_path / "s.gpkg", tmp_path / "other.tif", options=SegmentOptions(spacing_px=SPACING), run=SYNC

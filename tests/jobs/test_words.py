@@ -14,7 +14,7 @@ from scipy import ndimage
 from words_folders import WINDOW, write_words_folder
 
 from geoseg.cli import main
-from geoseg.jobs import words
+from geoseg.jobs import prompt, words
 from geoseg.models.bundle import load_model
 from geoseg.models.words import WordFinder
 from geoseg.objects.found import SCORES, Detection
@@ -170,10 +170,9 @@ def test_what_cannot_be_found_is_said(scene, bundles, tmp_path, capsys):
         (["--text", "roof, Roof", "-m", sam3], 2, "each once, with commas"),
         (["--text", "roof", "-m", sam3, "--least-score", "1"], 3, "nothing is found of roof"),
         (["--text", "roof", "-m", dino], 2, "finds boxes; name it as --detector"),
-        (["--text", "roof", "-m", sam3, "--shard", "1/2"], 2, "text and follow are not shared out"),
         ([scene, "-m", sam3], 4, "finds words and takes no other prompts"),
         (["--text", "roof", "--everything", "-m", sam3], 2, "text: goes without everything"),
-        (["--text", "roof", "-m", sam3, "--max-runtime", "0.001s"], 75, "the same command begins anew"),
+        (["--text", "roof", "-m", sam3, "--max-runtime", "0.001s"], 75, "the same command goes on"),
     ):
         assert main(["prompt", scene, *flags, *out]) == code, flags
         assert message in capsys.readouterr().err
@@ -190,6 +189,48 @@ def test_what_cannot_be_found_is_said(scene, bundles, tmp_path, capsys):
     assert (sums["scenes"], sums["windows"]) == ({"to run": 1}, plan["windows"])
     assert main(["predict", scene, "-m", dino, "-o", str(tmp_path / "map"), "-q"]) == 4
     assert "use geoseg prompt" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_run_that_was_killed_goes_on_and_shards_give_its_bytes(scene, bundles, oracle, tmp_path, monkeypatch, family):
+    own = ["--detector", str(bundles / family), "-m", str(bundles / "sam2")]
+    ask = ["prompt", scene, "--text", "panel", *(own if family == "grounding-dino" else ["-m", str(bundles / family)])]
+    ask += ["--embeddings", str(tmp_path / "cache"), "--engine", "sync", "-q"]
+    assert main([*ask, "-o", str(tmp_path / "whole")]) == 0
+    whole = (tmp_path / "whole" / "objects.gpkg").read_bytes()
+    seen, answered, out = words._seen, prompt._answered, tmp_path / "out"
+    count = len([*(tmp_path / "cache").rglob("*.embedding")])
+    done = []
+
+    def stopping(at, call, given):
+        if len(done) == at:
+            raise KeyboardInterrupt
+        done.append(given[-1].window)
+        return call(*given)
+
+    for place, name, call, at in ((words, "_seen", seen, 4), (prompt, "_answered", answered, count // 2)):
+        if name == "_answered" and family == "sam3":
+            continue
+        done.clear()
+        with monkeypatch.context() as patch:
+            patch.setattr(place, name, lambda *given, at=at, call=call: stopping(at, call, given))
+            assert main([*ask, "-o", str(out)]) == 130
+        assert len(done) == at > 0
+        parts = sorted((out / ".job" / "parts").rglob("*.answer"), key=lambda part: part.stat().st_mtime_ns)
+        parts[-1].write_bytes(parts[-1].read_bytes()[:-3])  # as a disk that lost power leaves it
+    again = []
+    monkeypatch.setattr(place, name, lambda *given: again.append(given[-1].window) or call(*given))
+    assert main([*ask, "-o", str(out)]) == 0
+    assert {*again} & {*done} <= {done[-1]}
+    assert [p.name for p in sorted(out.iterdir())] == ["objects.gpkg", "run.json"]
+    assert (out / "objects.gpkg").read_bytes() == whole
+    shards = tmp_path / "shards"
+    for number in ("2/2", "1/2"):
+        assert main(["finish", str(shards), "-q"]) == (3 if number == "2/2" else 7)
+        assert main([*ask, "-o", str(shards), "--shard", number]) == 0
+        assert [p.name for p in shards.iterdir()] == [".job"]
+    assert main(["finish", str(shards), "-q", "--engine", "sync"]) == 0
+    assert (shards / "objects.gpkg").read_bytes() == whole
 
 
 def _spoilt(folder):
