@@ -16,12 +16,12 @@ from sam_folders import write_sam_folder
 
 from geoseg.cli import main
 from geoseg.jobs import everything
-from geoseg.objects.found import CLEAR, Found
-from geoseg.objects.merging import COVERED, MEETS, SAME
+from geoseg.objects.found import Found
+from geoseg.objects.merging import MEETS, SAME
 
 pytestmark = [pytest.mark.nightly, pytest.mark.slow]
 SIDE = 3000
-WINDOW = 128
+WINDOW = 256
 SEGMENT = "geoseg.jobs.segment"
 LOCAL = ["--engine", "local", "--workers", "2"]
 SYNC, THREADS = ["--engine", "sync"], ["--engine", "threads", "--lanes", "2"]
@@ -43,7 +43,7 @@ def roofs(side, *, step, sides):
 def scenes(tmp_path_factory):
     """One scene of roofs with a hole, stored in strips and in blocks of two sizes."""
     folder = tmp_path_factory.mktemp("scenes")
-    pixels, _ = roofs(SIDE, step=190, sides=(24, 64))
+    pixels, _ = roofs(SIDE, step=260, sides=(40, 120))
     pixels[:, 1000:1200, 1500:1700] = 0
     made = {"strips": {}, "blocks of 256": {"tiled": True, "blockxsize": 256, "blockysize": 256}}
     made["blocks of 1024"] = {"tiled": True, "blockxsize": 1024, "blockysize": 1024}
@@ -97,7 +97,7 @@ def model(tmp_path_factory):
     import shapely
 
     folder = tmp_path_factory.mktemp("sam")
-    pixels, boxes = roofs(920, step=140, sides=(32, 68))
+    pixels, boxes = roofs(1840, step=280, sides=(64, 136))
     write_tif(folder / "scene.tif", pixels)
     shapes = [shapely.box(c, -r - h, c + w, -r) for r, c, h, w in boxes]
     shapes = shapely.transform(shapes, lambda xy: xy * 0.5 + (3e5, 3.06e6))
@@ -120,7 +120,7 @@ def model(tmp_path_factory):
 
 
 def test_everything_is_the_same_however_it_is_asked(model, scenes, tmp_path):
-    sure = ["--least-iou", "0.5", "--least-stability", "0.5"]
+    sure = ["--spacing-px", "64", "--least-iou", "0.5", "--least-stability", "0.5"]
 
     def ask(name, *flags, blocks="strips", cache="cache", **kill):
         out = ["-m", model, "-o", str(tmp_path / name), "--embeddings", str(tmp_path / cache)]
@@ -135,7 +135,7 @@ def test_everything_is_the_same_however_it_is_asked(model, scenes, tmp_path):
 
     ask("whole", *SYNC)
     whole, made = bytes_of("whole"), embeddings("cache")
-    assert len(made) == 46**2
+    assert len(made) == 23**2
 
     ask("merged", *THREADS, dies={"geoseg.jobs.everything:merged_objects": 20})
     parts = sorted((tmp_path / "merged" / ".job" / "parts").rglob("*.answer"))
@@ -167,6 +167,5 @@ def assert_many_that_overlap(parts):
     found = Found.joined([Found.from_bytes(path.read_bytes()[32:]) for path in parts])
     links = everything.all_links(found.take(np.lexsort(found.table[:, 4:6].T[::-1])), everything.RULES)
     kinds = np.bincount(links[:, 2], minlength=3)
-    assert len(found.table) > 2_000
+    assert len(found.table) > 1_000
     assert min(kinds[SAME], kinds[MEETS]) > 1_000, kinds
-    assert (found.table[:, CLEAR] >= everything.RULES.edge_px).sum() > 50
