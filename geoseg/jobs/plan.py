@@ -9,7 +9,7 @@ from geoseg.errors import ConfigError, InputError, MemoryBudgetError
 from geoseg.executors.base import Platform, Resources, Site
 from geoseg.jobs.job import Job
 from geoseg.jobs.networks import parity_notes
-from geoseg.jobs.plan_memory import DEFAULT_CHUNK_PX, chunk_size, load_of, needed_bytes
+from geoseg.jobs.plan_memory import DEFAULT_CHUNK_PX, chunk_size, load_of, needed_bytes, spared
 from geoseg.models.architectures import check_architecture
 from geoseg.models.bundle import ModelBundle
 from geoseg.models.fitness import BandFit, band_fits, doubts, refuse_unfit
@@ -147,7 +147,8 @@ def make_plan(
     for bundle in bundles:
         refuse_unfit(job.scene, bundle.spec, seen)
     fits = band_fits(job.scene, job.spec, seen)
-    load = load_of(job, lanes=site.lanes)
+    here = options.engine in ("threads", "sync")
+    load = load_of(job, lanes=site.lanes, spared_bytes=spared(job, polygons=polygons is not None) if here else 0)
     budget = site.budget_bytes(options.memory_bytes)
     chosen = chunk_size(load, options.chunk_px, chunk_px, budget)
     job = replace(job, chunk_px=chosen)

@@ -1,19 +1,24 @@
 """Memory of a plan: what its chunks and the stages after them hold, and how large chunks may be."""
 
+import sys
 from collections.abc import Sequence
 from math import prod
 
 import numpy as np
 
 from geoseg.errors import MemoryBudgetError
+from geoseg.executors.base import TORCH
 from geoseg.jobs.job import Job
 from geoseg.jobs.networks import call_bytes
+from geoseg.models.architectures import check_architecture
 from geoseg.options.polygons import PolygonOptions
 from geoseg.tasks.buildings import drawn_layers
 from geoseg.tiling.memory import (
     DETECTION_BYTES,
+    FAMILY_BYTES,
     MASK_BYTES,
     MIB,
+    VECTOR_BYTES,
     Load,
     largest_chunk_that_fits,
     projected_bytes,
@@ -24,11 +29,13 @@ from geoseg.tiling.windows import cuts
 # (``redundancy`` on 30,000 px square); larger chunks take more memory and resume in coarser steps. So they are larger
 # than the default only where more than a quarter of the windows would be run again.
 DEFAULT_CHUNK_PX = 4096
+FAMILIES = ("segmentation_models_pytorch", "torchvision", "timm", "transformers", "onnxruntime", "openvino")
+OF_VECTORS = ("pandas", "geopandas", "pyogrio", "matplotlib", "pyarrow", "distributed")
 MOST_REPEATED = 1.25
 
 
-def load_of(job: Job, *, lanes: int) -> Load:
-    """Return what running the chunks of a job holds, whatever their size."""
+def load_of(job: Job, *, lanes: int, spared_bytes: int = 0) -> Load:
+    """Return what running the chunks of a job holds, whatever their size; spared_bytes: see ``spared``."""
     spec = job.spec
     reducing, leaving = job.task.bytes_per_px(spec)
     masks = 0 if spec.objects is None else spec.objects.per_window * prod(job.seen_shapes[0]) * job.batch
@@ -49,7 +56,22 @@ def load_of(job: Job, *, lanes: int) -> Load:
         weights_bytes=weights_bytes([b.weights.bytes for b in job.bundles]),
         call_bytes=call_bytes(job) + masks,
         table_bytes=0 if spec.objects is None else DETECTION_BYTES + MASK_BYTES // 8,
+        spared_bytes=spared_bytes,
     )
+
+
+def spared(job: Job, *, polygons: bool) -> int:
+    """Return what BASE_BYTES counts of libraries that a run in this process does without, unless it holds them already.
+
+    Workers hold their cluster's libraries instead: nothing is spared in them.
+    """
+    own = job.platform.backends == TORCH and not any(check_architecture(b.spec.arch).libraries for b in job.bundles)
+    plain = not polygons and job.area is None and not job.spec.things
+    return FAMILY_BYTES * (own and _none_loaded(FAMILIES)) + VECTOR_BYTES * (plain and _none_loaded(OF_VECTORS))
+
+
+def _none_loaded(names: Sequence[str]) -> bool:
+    return not any(name in sys.modules for name in names)
 
 
 def chunk_size(load: Load, asked: int | None, before: int | None, budget: int) -> int:

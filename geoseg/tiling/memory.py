@@ -15,6 +15,9 @@ MIB = 2**20
 # torch 532 MiB, rasterio and numba 82, geoseg 10, geopandas and pyogrio 101, segmentation-models-pytorch 188,
 # matplotlib 31; compiled kernels and a first small network call 80.
 BASE_BYTES = 1024 * MIB
+# Of it what libraries take that not every run loads: of other people's networks, and of polygons. Without them a
+# process held 629 MiB before its first network call, 188 more with the former, and 126 more with the latter.
+FAMILY_BYTES, VECTOR_BYTES = 192 * MIB, 128 * MIB
 # The same without torch and models: 333 MiB, and at most 196 more while numba compiles for the first time.
 PLAIN_BASE_BYTES = 512 * MIB
 # What drawing's first run in an environment takes beyond BASE_BYTES while numba compiles: a small run held 1124 MiB,
@@ -34,7 +37,7 @@ class Load:
     encoded; layer_bytes: of a pixel in all layers of a part; batch: windows per network call; lanes: calls at once;
     answers: views and members that are averaged; images: differently normalised ones; weights_bytes: of all members,
     while they are loaded; table_bytes: of a detection in a chunk's tables; call_bytes: inside the network, as
-    ``Backend.peak_bytes`` says of a batch.
+    ``Backend.peak_bytes`` says of a batch; spared_bytes: of libraries that the process does without.
     """
 
     grid: WindowGrid
@@ -53,11 +56,12 @@ class Load:
     images: int = 1
     weights_bytes: int = 0
     table_bytes: int = 0
+    spared_bytes: int = 0
 
     @property
     def base_bytes(self) -> int:
         """What the process holds with its networks, before the first pixel."""
-        return BASE_BYTES + self.weights_bytes
+        return BASE_BYTES - self.spared_bytes + self.weights_bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +91,7 @@ def projected_bytes(load: Load, chunk_px: int) -> MemoryPlan:
 
     | part | bytes | reason |
     |---|---|---|
-    | base | BASE_BYTES + weights_bytes | the process with its networks, before the first pixel |
+    | base | BASE_BYTES - spared_bytes + weights_bytes | the process with its networks, before the first pixel |
     | read_block | 2 x source px x (stored + 1) | stored = bands x itemsize, and the mask; of this strip and the next |
     | prefetched_block | source px x (2 x stored + bands + 3) | of the one after, the reader's own copy and masks |
     | image | 2 x seen px x (4 x bands x images + 1) | float32 on the working grid, and the mask, of both |

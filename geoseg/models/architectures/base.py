@@ -48,6 +48,9 @@ class Options(Value):
     extra: ClassVar[str] = ""
     """The extra of geoseg that it needs, as in pip install 'geoseg[extra]'."""
 
+    libraries: ClassVar[bool] = True
+    """Whether it loads libraries beside torch: memory is planned for them."""
+
     windows: ClassVar[tuple[int, int, int]] = (512, 64, 64)
     """Window, margin and ramp in pixels where a config says none."""
 

@@ -16,6 +16,7 @@ class CompactUNetOptions(LevelOptions):
     """widths: channels per level; dropout: share of the deepest channels that training leaves out."""
 
     about: ClassVar[str] = "small residual U-Net, for CPUs"
+    libraries: ClassVar[bool] = False
     usual: ClassVar[Mapping[str, object]] = {"widths": [24, 48, 96, 160, 240]}
     widths: tuple[Width, ...] = Field(min_length=1, max_length=8)
     dropout: float = Field(0.0, ge=0, lt=1)

@@ -13,6 +13,7 @@ class LinearOptions(Options):
     """One weight for each band and class, and one constant for each class."""
 
     about: ClassVar[str] = "linear classifier of each pixel"
+    libraries: ClassVar[bool] = False
     windows: ClassVar[tuple[int, int, int]] = (1024, 0, 0)
 
     @property

@@ -28,6 +28,7 @@ class PixelMlpOptions(Options):
     """
 
     about: ClassVar[str] = "perceptron over a pixel and the boxes around it, for few labels"
+    libraries: ClassVar[bool] = False
     windows: ClassVar[tuple[int, int, int]] = (384, 32, 32)
     multiple_px: ClassVar[int] = 1
     boxes: tuple[Side, ...] = Field((3, 7, 15, 31), min_length=1, max_length=8)

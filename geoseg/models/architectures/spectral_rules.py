@@ -1,7 +1,7 @@
 """Spectral rules: classes by thresholds of spectral indices, in order. No torch in here: see spectral_rules_torch."""
 
 from fractions import Fraction
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -18,6 +18,7 @@ Index = Literal["ndvi", "mndwi", "evi", "blue", "green", "red", "nir", "swir16"]
 class SpectralRulesOptions(Options):
     """A list of rules over indices; their thresholds are the network's weights."""
 
+    libraries: ClassVar[bool] = False
     indices: Annotated[tuple[Index, ...], Field(min_length=1, max_length=8)]
     """What the rules look at: indices, or bands by name."""
 
