@@ -105,7 +105,7 @@ def split_block(
     cuts = shapely.transform(cuts, lambda xy: xy * scale)
     covered = _blunted(_gathered(covered, scale, cuts), contours, scale, tolerance, cuts)
     checked = enforce_tolerance(covered, contours, places, tolerance)
-    direction = [_direction(shapely.transform(p, lambda xy: xy * scale), cuts) for p in checked.polygons]
+    direction = _directions(shapely.transform(checked.polygons, lambda xy: xy * scale), cuts)
     return Split(
         polygons=moved(checked.polygons, corner),
         contours=moved(contours, corner),
@@ -129,6 +129,8 @@ def _shared(
     gathered, _ = gather_corners(joined, np.zeros(len(joined), np.bool_))
     out, left = fitted.copy(), np.ones(len(fitted), np.bool_)
     for shapes in (gathered, joined, aligned):
+        if not left.any():
+            break
         best = shapely.transform(shapes, lambda xy: rounded(xy / scale))
         good = left & shapely.is_valid(best)
         if tolerance is not None and good.any():
@@ -214,7 +216,7 @@ def _blunted(
     if shapely.is_empty(polygons).any():
         return polygons
     units, kept = shapely.transform(polygons, lambda xy: xy * scale), np.zeros(len(polygons), np.bool_)
-    near = None if tolerance is None else tolerance.allows(polygons, contours)
+    near: NDArray[np.bool_] | None = None
     for _ in range(GATHERING):
         out = without_teeth(units, kept, cuts)
         if out is units:
@@ -222,24 +224,25 @@ def _blunted(
         out = shapely.transform(shapely.coverage_simplify(out, PLAIN), lambda xy: rounded(xy / scale))
         if not is_coverage(out) or shapely.is_empty(out).any():
             break
-        worse = (
-            np.zeros(len(out), np.bool_)
-            if near is None or tolerance is None
-            else near & ~tolerance.allows(out, contours)
-        )
+        if tolerance is None:
+            return out
+        near = tolerance.allows(polygons, contours) if near is None else near  # most blocks have no teeth
+        worse = near & ~tolerance.allows(out, contours)
         if not worse.any():
             return out
         kept |= worse | neighbours_of(polygons, worse & kept)
     return polygons
 
 
-def _direction(polygon: shapely.Polygon, cuts: NDArray[np.object_]) -> float:
-    """Return the direction of a polygon's walls in units, radians; NaN where they are not at right angles."""
-    ends = seen_walls(edges_of(np.array([polygon])), cuts).ends
-    if len(ends) == 0:
-        return np.nan
-    edges = ends[:, 2:] - ends[:, :2]
+def _directions(polygons: NDArray[np.object_], cuts: NDArray[np.object_]) -> NDArray[np.float64]:
+    """Return the direction of each polygon's walls in units, radians, (M,); NaN where they are not at right angles."""
+    walls = seen_walls(edges_of(polygons), cuts)
+    edges = walls.ends[:, 2:] - walls.ends[:, :2]
     length, angle = np.hypot(*edges.T), np.arctan2(edges[:, 1], edges[:, 0])
-    longest = angle[np.argmax(length)]
-    off = np.abs((angle - longest + np.pi / 4) % (np.pi / 2) - np.pi / 4)
-    return float(longest) if (off[length >= TRUSTED] <= SAME_WALL).all() else np.nan
+    out = np.full(len(polygons), np.nan)
+    by_length = np.lexsort((-length, walls.building))  # of equal ones the first comes first
+    own, first = np.unique(walls.building[by_length], return_index=True)
+    out[own] = angle[by_length[first]]
+    off = np.abs((angle - out[walls.building] + np.pi / 4) % (np.pi / 2) - np.pi / 4)
+    out[walls.building[(length >= TRUSTED) & ~(off <= SAME_WALL)]] = np.nan
+    return out

@@ -4,6 +4,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from geoseg.vector.adjacent.edges import edges_of
 from geoseg.vector.adjacent.faces import (
     PENDING,
     UNASSIGNED,
@@ -27,7 +28,7 @@ def without_teeth(
     A tooth ends where the shorter of its two walls does. It goes to the neighbour that it shares most wall with, and
     is left out where it stands free. cuts: lines on which a tip is none, see ``cut_lines``.
     """
-    teeth = [tooth for p, keep in zip(polygons, kept, strict=True) if not keep for tooth in _teeth(p, cuts)]
+    teeth = _teeth(polygons[~kept], cuts)
     if not teeth:
         return polygons
     rings = [shapely.get_coordinates(ring) for ring in shapely.get_rings(polygons)]
@@ -40,19 +41,22 @@ def without_teeth(
     return unions(faces, owners, len(polygons))
 
 
-def _teeth(polygon: shapely.Polygon, cuts: NDArray[np.object_]) -> list[shapely.Polygon]:
-    """Return the triangles of a polygon's thin tips."""
+def _teeth(polygons: NDArray[np.object_], cuts: NDArray[np.object_]) -> list[shapely.Polygon]:
+    """Return the triangles of the thin tips of polygons, (M,)."""
+    walls, building, start, _ = edges_of(polygons)
+    xy = walls[:, :2]
+    before = np.arange(len(walls)) - 1
+    before[start[:-1]] = start[1:] - 1
+    back, ahead = xy[before] - xy, walls[:, 2:] - xy
+    near, far = np.hypot(*back.T), np.hypot(*ahead.T)
+    length = np.minimum(near, far)
+    angle = np.arccos(np.clip((back * ahead).sum(axis=1) / (near * far), -1, 1))
+    thin = (angle < SHARP) & (2 * length * np.sin(angle / 2) < WIDEST)
+    thin[thin] = ~on_cut(xy[thin], cuts)
     found = []
-    for ring in shapely.get_rings(polygon):
-        xy = shapely.get_coordinates(ring)[:-1]
-        back, ahead = np.roll(xy, 1, axis=0) - xy, np.roll(xy, -1, axis=0) - xy
-        near, far = np.hypot(*back.T), np.hypot(*ahead.T)
-        length = np.minimum(near, far)
-        angle = np.arccos(np.clip((back * ahead).sum(axis=1) / (near * far), -1, 1))
-        thin = (angle < SHARP) & (2 * length * np.sin(angle / 2) < WIDEST) & ~on_cut(xy, cuts)
-        for k in np.flatnonzero(thin):
-            foot = [xy[k] + length[k] * side[k] / size[k] for side, size in ((back, near), (ahead, far))]
-            tooth = shapely.Polygon([xy[k], *foot])
-            if tooth.is_valid and polygon.contains(tooth.representative_point()):
-                found.append(tooth)
+    for k in np.flatnonzero(thin):
+        foot = [xy[k] + length[k] * side[k] / size[k] for side, size in ((back, near), (ahead, far))]
+        tooth = shapely.Polygon([xy[k], *foot])
+        if tooth.is_valid and polygons[building[k]].contains(tooth.representative_point()):
+            found.append(tooth)
     return found
