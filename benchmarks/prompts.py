@@ -1,21 +1,31 @@
 """Promptable networks: CPU seconds of an embedding and of a click in it, and bytes kept, for published sizes.
 
-    OMP_NUM_THREADS=1 python benchmarks/prompts.py [NAME ...]
+    OMP_NUM_THREADS=1 python benchmarks/prompts.py [NAME ...] [--steps | --clicks]
 
 Random weights: what they are changes no time. One thread, fp32, as a run has it; a click is one call of the decoder,
 with its masks brought to the size of the window.
 """
 
 import argparse
+import json
+import tempfile
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import rasterio
 import torch
 import transformers
+from affine import Affine
 from machine import describe
 
+from geoseg import prompt
+from geoseg.models.imports.run import import_model
 from geoseg.models.promptable import Asked, Promptable, call_tensors, decoded, levels_of
+from geoseg.options.exchange import ImportOptions
+from geoseg.options.prompt import PromptOptions
+from geoseg.options.run import EngineOptions
 from geoseg.training.prompted.loss import prompt_loss
 
 HIERA = {
@@ -120,16 +130,54 @@ def words_row(name: str, net: torch.nn.Module) -> str:
     return f"| {name}, two things | {sum(p.numel() for p in net.parameters()) / 1e6:.0f} | {seconds:.1f} | – | – |"
 
 
+def clicks_row(name: str, times: int = 5) -> str:
+    """Return in words what a click takes from Python on a window whose embedding is kept, all the way to a polygon."""
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        network(name).save_pretrained(folder / "saved")
+        seen = {"image_mean": [0.5] * 3, "image_std": [0.2] * 3, "rescale_factor": 1 / 255}
+        (folder / "saved" / "preprocessor_config.json").write_text(json.dumps(seen))
+        (folder / "saved" / "README.md").write_text("---\nlicense: apache-2.0\n---\n")
+        import_model(folder / "saved", folder / "bundle", ImportOptions(family=name.partition("-")[0]))
+        pixels = np.random.default_rng(0).integers(0, 255, (3, 1500, 1500)).astype(np.uint8)
+        place = {"crs": "EPSG:32645", "transform": Affine(0.5, 0, 3e5, 0, -0.5, 3.06e6)}
+        with rasterio.open(
+            folder / "scene.tif", "w", driver="GTiff", count=3, height=1500, width=1500, dtype="uint8", **place
+        ) as dst:
+            dst.write(pixels)
+        options, run = (
+            PromptOptions(embeddings=str(folder / "cache")),
+            EngineOptions(engine="sync", memory_bytes=4 * 10**9),
+        )
+        seconds = []
+        for number in range(times + 1):  # the first embeds the window
+            started = time.process_time(), time.perf_counter()
+            prompt(
+                folder / "scene.tif", folder / "bundle", points=[(300100 + number, 3059900)], options=options, run=run
+            )
+            seconds.append((time.process_time() - started[0], time.perf_counter() - started[1]))
+    (first, _), *others = seconds
+    least, most = ([pick(column) for column in zip(*others, strict=True)] for pick in (min, max))
+    return (
+        f"{name}: first click {first:.1f} CPU s, each of {times} others {least[0]:.2f} to {most[0]:.2f} CPU s, "
+        f"{least[1]:.2f} to {most[1]:.2f} s on the clock"
+    )
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(NAMES))
     parser.add_argument("--steps", action="store_true", help="steps of a training instead")
+    parser.add_argument("--clicks", action="store_true", help="clicks from Python on one window instead")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     print(describe())
     if asked.steps:
         print("\n".join(map(step_row, asked.names or ["sam-base", "sam2-tiny"])))
+        return
+    if asked.clicks:
+        print("\n".join(map(clicks_row, asked.names or ["sam2-tiny"])))
         return
     print("| network | M parameters | CPU s an embedding | CPU s a click | MB kept |\n|---|---|---|---|---|")
     for name in asked.names or NAMES:

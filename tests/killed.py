@@ -35,6 +35,8 @@ for place, after in json.loads(sys.argv[2]).items():
 sys.exit(main(sys.argv[3:]))
 """
 
+ALWAYS = ("--progress", "json", "--memory", "4GB")  # whatever else the machine does
+
 
 def geoseg(
     command: Sequence[str],
@@ -50,7 +52,7 @@ def geoseg(
     """
     told = [sys.executable, "-c", PROGRAM, json.dumps(dict(sides or {})), json.dumps(dict(dies or {}))]
     started = subprocess.Popen(
-        [*told, *command, "--progress", "json"], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
+        [*told, *command, *ALWAYS], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
         start_new_session=True,
     )  # fmt: skip
     assert started.stderr is not None

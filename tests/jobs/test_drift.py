@@ -7,7 +7,7 @@ import geopandas as gpd
 import numpy as np
 import pytest
 import rasterio
-from conftest import GSD_M
+from conftest import GSD_M, write_tif
 
 from geoseg.cli import main
 from geoseg.errors import ConfigError
@@ -58,6 +58,20 @@ def test_the_worst_corner_ranks_first_and_is_ready_to_be_corrected(run, tmp_path
     (run / "run.json").write_text(json.dumps(record))
     assert main([*command, "--overwrite"]) == 3
     assert "--layers classes,confidence" in capsys.readouterr().err
+
+
+@pytest.mark.nightly
+def test_windows_are_the_same_for_any_chunks(tiny_bundle, tmp_path):
+    pixels = np.random.default_rng(0).integers(40, 200, (3, 140, 1100)).astype(np.uint8)
+    scene, made = str(write_tif(tmp_path / "scene.tif", pixels)), []
+    for chunk_px in (512, 1024):
+        run, out = tmp_path / str(chunk_px) / "run", tmp_path / f"{chunk_px}.gpkg"
+        chunks = ["--chunk-px", str(chunk_px), "--engine", "sync", "-q"]
+        assert main(["predict", scene, "-m", str(tiny_bundle), "-o", str(run), *chunks]) == 0
+        assert main(["review", str(run), "-o", str(out), "--count", "9", "--side-px", "64"]) == 0
+        made.append(gpd.read_file(out, layer="review"))
+    assert made[0]["rank"].max() == 9
+    assert made[0].equals(made[1])
 
 
 def test_what_is_corrected_trains_and_the_rest_is_void(run, tiny_scene, tmp_path):
