@@ -1,12 +1,13 @@
 """Building models side by side on every labelled place: pixels, boundaries, objects, and whether confidence sifts.
 
-usage: python benchmarks/building_places.py --data FOLDER --model buildings --model OTHER [--place NAME ...]
+usage: python benchmarks/building_places.py --data FOLDER --model buildings --model OTHER [--place NAME] [--tta VIEWS]
 FOLDER holds banepa_np/, massachusetts_us/ and so on; nothing of it is copied. Places that a model was trained on say
 so: their figures are no measure of other ground. With fewer than 50 buildings only IoU and counts are of use.
 """
 
 import argparse
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,22 +57,26 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--model", action="append", required=True)
     parser.add_argument("--place", action="append", choices=PLACES)
+    parser.add_argument("--tta", action="append", help="views of a window, such as none; unset: the model's")
     args = parser.parse_args()
     print(describe())
     sifted = " | ".join(f"P/R of polygons, confidence ≥ {c:g}" for c in SIFTED)
-    print(f"| place | model | IoU | boundary F1 at 1 m | object F1 | {sifted} | ECE |")
-    print("|---" * (6 + len(SIFTED)) + "|")
+    print(f"| place | model | views | IoU | boundary F1 at 1 m | object F1 | {sifted} | ECE | CPU s |")
+    print("|---" * (8 + len(SIFTED)) + "|")
     for name in args.place or PLACES:
         for model in args.model:
-            with tempfile.TemporaryDirectory() as folder:
-                row = score(PLACES[name], args.data, model, Path(folder))
-            print(f"| {name} | {Path(model).name} | {' | '.join(row)} |", flush=True)
+            for tta in args.tta or [None]:
+                with tempfile.TemporaryDirectory() as folder:
+                    row = score(PLACES[name], args.data, model, Path(folder), tta=tta)
+                print(f"| {name} | {Path(model).name} | {tta or 'its own'} | {' | '.join(row)} |", flush=True)
 
 
-def score(place: Place, data: Path, model: str, folder: Path) -> list[str]:
+def score(place: Place, data: Path, model: str, folder: Path, *, tta: str | None) -> list[str]:
     """Run a model over a place and return the cells of its row."""
     scene = open_scene([str(data / name) for name in place.scene], bands=place.bands)
-    result = predict(scene, model, folder / "out", options=RunOptions(probabilities=True), polygons=PolygonOptions())
+    options, began = RunOptions(probabilities=True, tta=tta, memory_bytes=2**32), time.process_time()
+    result = predict(scene, model, folder / "out", options=options, polygons=PolygonOptions())
+    seconds = time.process_time() - began
     with rasterio.open(folder / "out" / "classes.tif") as src:
         grid = Grid(src.crs, src.transform, src.shape)
     ground = judged(place, grid)
@@ -86,7 +91,7 @@ def score(place: Place, data: Path, model: str, folder: Path) -> list[str]:
     cells.append("–" if objects is None else f"{objects['f1']:.3f}")
     for least in SIFTED:
         cells.append(precision_recall(truth, predicted[predicted.confidence >= least]))
-    return [*cells, f"{calibration_error(folder / 'out', truth, grid, ground):.3f}"]
+    return [*cells, f"{calibration_error(folder / 'out', truth, grid, ground):.3f}", f"{seconds:.1f}"]
 
 
 def judged(place: Place, grid: Grid) -> Any:

@@ -35,6 +35,8 @@ from geoseg.jobs.run import Progress
 from geoseg.models.backends import library
 from geoseg.models.backends.torch import one_thread_per_network
 
+MEMORY_BYTES = 4 * 2**30  # whatever else the machine does
+
 
 class Clock:
     """Adds up the seconds that wrapped calls take, by name."""
@@ -111,7 +113,13 @@ def measured(scene: Path, out: Path, model: str, runs: int, **chosen: str | None
 
     with patch(f"{__name__}.load_networks", remember):
         clock = Clock()
-        total = instrumented(clock, scene, model, out / "sync", RunOptions(engine="sync", overwrite=True, **chosen))[1]
+        total = instrumented(
+            clock,
+            scene,
+            model,
+            out / "sync",
+            RunOptions(engine="sync", overwrite=True, memory_bytes=MEMORY_BYTES, **chosen),
+        )[1]
         job = jobs[-1]
         mpx = np.prod(job.scene.grid.shape) / 1e6
         seconds = dict(clock.seconds)
@@ -125,7 +133,7 @@ def measured(scene: Path, out: Path, model: str, runs: int, **chosen: str | None
         lanes = usable_cpus()
         together, alone = [], []
         for _ in range(runs):
-            options = RunOptions(lanes=lanes, overwrite=True, **chosen)
+            options = RunOptions(lanes=lanes, overwrite=True, memory_bytes=MEMORY_BYTES, **chosen)
             together.append(instrumented(Clock(), scene, model, out / "threads", options))
             alone.append(network_alone(job, clock.calls, lanes))
     for name, whole, network in zip(
@@ -158,7 +166,13 @@ def main() -> None:
         out = Path(scratch)
         scenes = [laid_out(asked.scene, side, out / f"{side}.tif") for side in asked.size]
         scenes = scenes or [repeated(asked.scene, asked.repeat, out / "scene.tif")]
-        instrumented(Clock(), asked.scene, asked.model, out / "warm", RunOptions(engine="sync", tta=asked.tta))
+        instrumented(
+            Clock(),
+            asked.scene,
+            asked.model,
+            out / "warm",
+            RunOptions(engine="sync", tta=asked.tta, memory_bytes=MEMORY_BYTES),
+        )
         for scene in scenes:
             for precision in asked.precision or every:
                 chosen = {"tta": asked.tta, "backend": asked.backend, "precision": precision}
