@@ -1,6 +1,6 @@
 """The benchmarks of speed and memory one after the other, and what they print into one page.
 
-    python benchmarks/run_all.py [--smoke] [--out benchmarks/results/RESULTS.md] [--note "beside other programs"]
+    python benchmarks/run_all.py [--smoke] [--skip SCRIPT ...] [--out FILE] [--note "beside other programs"]
 
 --smoke: the smallest sizes of some, to see that they run; its figures say nothing. One that fails has its last line in
 the page, and the exit code is 1. What was left out stands at the end of the page.
@@ -18,8 +18,8 @@ HERE = Path(__file__).parent
 DEMO = str(HERE.parent / "geoseg" / "demo" / "scene.tif")
 LAND_COVER = str(HERE.parent / "geoseg" / "demo" / "land_cover.tif")
 TRUTH = str(HERE.parent / "geoseg" / "demo" / "buildings_truth.gpkg")
-# What is asked, its script and arguments, and those of a smoke run, where it has one.
 BESIDE = "what asks for data, a GPU or the source of another commit: polygon_speed.py, views.py, the tables of places"
+# What is asked, its script and arguments, and those of a smoke run, where it has one.
 RUNS: list[tuple[str, list[str], list[str] | None]] = [
     ("Accuracy of the default model on the demo's scene", ["accuracy.py", DEMO, TRUTH], None),
     (
@@ -27,9 +27,13 @@ RUNS: list[tuple[str, list[str], list[str] | None]] = [
         ["end_to_end.py", LAND_COVER, "-m", "land-cover", "--size", "2048", "4096"],
         ["end_to_end.py", LAND_COVER, "-m", "land-cover", "--runs", "1"],
     ),
-    ("Other tools beside geoseg", ["peers.py"], ["peers.py", "--sizes", "640", "--runs", "1", "--tables", "equal"]),
+    (
+        "Other tools beside geoseg",
+        ["peers.py", "--tables", "equal", "defaults"],
+        ["peers.py", "--sizes", "640", "--runs", "1", "--tables", "equal"],
+    ),
     ("Lanes", ["lanes.py"], None),
-    ("Workers", ["scaling.py"], None),
+    ("Workers", ["scaling.py", "--runs", "3"], None),
     (
         "Backends and precisions",
         ["backends.py"],
@@ -57,20 +61,21 @@ def main() -> int:
     """Run all, or those with a smoke run, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--smoke", action="store_true")
+    parser.add_argument("--skip", nargs="+", default=[], metavar="SCRIPT", help="what is left out this time")
     parser.add_argument("--out", type=Path, default=HERE / "results" / "RESULTS.md")
     parser.add_argument("--note", default="", help="what else the page has to say, e.g. that the machine was busy")
     asked = parser.parse_args()
     parts, left_out, sound = [f"# Results\n\n{machine.describe()}. {asked.note}".strip() + "\n"], [], True
     for title, full, smoke in RUNS:
         call = smoke if asked.smoke else full
-        if call is None:
+        if call is None or call[0] in asked.skip:
             left_out.append(title)
             continue
         text, ended = section(title, call)
         parts.append(text)
         sound &= ended
         asked.out.write_text("\n".join(parts), encoding="utf-8")  # what is done stays, should a later one be killed
-    left_out = [f"of a smoke run: {', '.join(left_out)}"] if left_out else []
+    left_out = [f"this time: {', '.join(left_out)}"] if left_out else []
     parts.append("## Left out\n\n" + "\n".join(f"- {what}" for what in (*left_out, BESIDE)) + "\n")
     asked.out.write_text("\n".join(parts), encoding="utf-8")
     return 0 if sound else 1

@@ -24,4 +24,4 @@ def test_a_smoke_run_writes_its_page(tmp_path):
     assert "| 640² | geoseg |" in text
     assert "| tiles, by pixel | server, 50 ms late |" in text
     assert "network alone" in text
-    assert "of a smoke run: Accuracy" in text
+    assert "this time: Accuracy" in text
