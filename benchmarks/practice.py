@@ -1,4 +1,4 @@
-"""What the choices of a training give: one change at a time, on an aerial and a satellite site, under one time limit.
+"""What the choices of a training give: one change at a time, on three sites, under one time limit.
 
 usage: python benchmarks/practice.py DATA RESULTS.jsonl [--site NAME] [--row NAME ...] [--seeds 2] [--seconds 20]
            [--encoder lite0.safetensors]
@@ -69,6 +69,28 @@ SITES: dict[str, Content] = {
             ],
         },
     },
+    "cover": {  # NAIP of West Virginia, 1 m, eight chips of 256 x 256 px with classes that people have drawn
+        "data": [
+            {
+                "scene": f"landcover/chesapeake_wv_1m/3708035_ne_{n}_naip.tif",
+                "labels": f"landcover/chesapeake_wv_1m/3708035_ne_{n}_lc.tif",
+                "bands": "1,2,3,4",
+            }
+            for n in range(8)
+        ],
+        "split": {"validation": {"side": "east", "share": 0.35}, "buffer_px": 16},
+        "bands": "red,green,blue,nir",
+        "gsd_m": 1.0,
+        "target": {
+            "kind": "classes",
+            "values": {1: None, 2: 1, 3: 2, 4: None, 5: 3, 6: 3},
+            "classes": [
+                {"id": 1, "name": "tree", "color": "#1b6b2f"},
+                {"id": 2, "name": "low vegetation", "color": "#a8d66b"},
+                {"id": 3, "name": "impervious", "color": "#9a8f8a"},
+            ],
+        },
+    },
 }  # fmt: skip
 SCHEDULE = {"epochs": 1, "batch": 4, "crop_px": 128, "precision": "fp32", "keep": "last", "ema": 0.98}
 STILL = {
@@ -134,7 +156,7 @@ class Bench:
         one = dict(content["data"][0])
         if shown is not None and not masks:
             one["labels"] = shown
-        content["data"] = [self._placed(one)]
+        content["data"] = [self._placed(one), *content["data"][1:]]
         if "encoder" in content:
             content["encoder"] = {"weights": str(self.encoder)}
         config = self.work / "config.yaml"
@@ -162,8 +184,8 @@ class Bench:
     def _fit(self, spec: TrainSpec, site: str, row: str, on_step: Callable[[int, int, str], None] | None) -> Fitted:
         samples, plan = load_samples(spec), spec.schedule
         if "labels" in ROWS[row]:
-            judged = load_samples(self.spec(site, row, plan.seed, plan.steps_per_epoch, masks=True)).validation
-            samples = replace(samples, validation=judged)
+            judged = load_samples(self.spec(site, row, plan.seed, plan.steps_per_epoch, masks=True))
+            samples = replace(samples, validation=judged.validation, mapped=judged.mapped)
         return fit(spec, samples, on_step=on_step)
 
 
