@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from geoseg.errors import MemoryBudgetError
 from geoseg.models.architectures import build_network, check_architecture
 from geoseg.models.architectures.detector_torch import Detector
+from geoseg.models.backends import library
+from geoseg.models.bundle import ModelBundle, load_model
 from geoseg.models.live_bytes import LiveBytes, probe
 from geoseg.models.spec import Normalisation
 from geoseg.tiling.memory import BASE_BYTES, GDAL_CACHE_BYTES, MIB
@@ -22,6 +24,7 @@ from geoseg.training.validation import VALIDATION_BLOCK_PX
 
 LIVE_SHARE = 2.0  # tensors, scratch of convolutions and holes in the heap, of tensors: 1.7 to 1.8 were seen
 COPIES = 6 + 5  # of the weights: network, gradient, two moments, average, best; in a checkpoint that is being written
+HELD = 2  # of the bytes of a teacher's weights, which are fp16 mostly, in memory until the process ends
 PLACES_BYTES = 80  # of a pixel of a window in the making: where it lies in the scene, and in between
 
 
@@ -31,7 +34,8 @@ class TrainingMemory:
 
     base: the process with its libraries; cache: pixels and labels that were read last; survey: pixels that quantiles
     are taken of; windows: batches that are made ahead; weights: all copies of them; network: inside it, in a step or
-    while it is validated, whichever is more.
+    while it is validated, or inside its teacher's, whichever is more. Calibrating reads ground by the same windows as
+    validating, one at a time.
     """
 
     base: int
@@ -71,12 +75,13 @@ def training_memory(spec: TrainSpec, device: str) -> TrainingMemory:
     network = build_network(model.arch, in_channels=bands, out_channels=model.out_channels)
     weights = sum(p.numel() * p.element_size() for p in network.parameters())
     step_px, block_px = plan.batch * plan.crop_px**2, VALIDATION_BLOCK_PX**2
+    teacher = None if spec.teacher is None else load_model(spec.teacher.model)
     inside = 0
     if device == "cpu":
         of_window = _window_of_a_step(network, bands, max(2, check_architecture(spec.arch).least_batch), plan.crop_px)
         mapped_px = lanes_of(device, torch.get_num_threads()) * model.window_px**2
         seen = probe(network, bands, plan.crop_px).live_bytes * max(block_px, mapped_px) / plan.crop_px**2
-        inside = int(LIVE_SHARE * max(plan.batch * of_window, seen))
+        inside = max(int(LIVE_SHARE * max(plan.batch * of_window, seen)), 0 if teacher is None else _of_run(teacher))
     said = 4 * (bands + 4 * model.out_channels)  # of a pixel: the image, logits and what is made of them
     beside = model.out_channels + 2 + (0 if spec.teacher is None else len(model.classes))
     cut_px = (sqrt(2) * plan.crop_px / _least_zoom(spec)) ** 2
@@ -87,9 +92,16 @@ def training_memory(spec: TrainSpec, device: str) -> TrainingMemory:
         windows=int(
             (AHEAD + 2) * step_px * 4 * (bands + beside) + 3 * cut_px * (4 * bands + 5) + PLACES_BYTES * plan.crop_px**2
         ),
-        weights=COPIES * weights,
+        weights=COPIES * weights + (0 if teacher is None else HELD * teacher.weights.bytes),
         network=inside + said * max(step_px, block_px),
     )
+
+
+def _of_run(teacher: ModelBundle) -> int:
+    """Return what a teacher's network holds inside while it runs over the training ground."""
+    window, bands = teacher.spec.window_px, len(teacher.spec.bands)
+    backend = library(teacher.backend).open_backend(teacher, device="cpu", precision="fp32")
+    return backend.peak_bytes((1, bands, window, window))
 
 
 def _window_of_a_step(network: nn.Module, bands: int, batch: int, crop_px: int) -> float:

@@ -4,17 +4,21 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
+from conftest import write_bundle
 
 from geoseg.cli import main
 from geoseg.errors import MemoryBudgetError
+from geoseg.models.bundle import load_model
 from geoseg.models.spec import Architecture
+from geoseg.training import memory
 from geoseg.training.data_spec import Cut, LabelledScene, Split
 from geoseg.training.memory import training_memory
-from geoseg.training.spec import Schedule, TrainSpec
+from geoseg.training.spec import Schedule, Teacher, TrainSpec
 from geoseg.training.targets import BuildingTarget
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -40,6 +44,17 @@ def test_more_windows_take_more_and_more_scenes_do_not():
     assert large.network > one.network + 15 * step_px * 4 * 2 * (8 + 16)  # two maps of the widest level at least
     assert large.weights == one.weights
     assert training_memory(spec(), "cuda").network < one.network
+
+
+def test_a_teacher_s_run_counts_where_it_takes_more_than_a_step(tmp_path, monkeypatch):
+    teacher = load_model(write_bundle(tmp_path / "teacher", widths=[4, 8], window_px=64, margin_px=0, ramp_px=0))
+    large = teacher.spec.model_copy(update={"probed": teacher.spec.probed.model_copy(update={"live_bytes": 2**33})})
+    monkeypatch.setattr(memory, "load_model", lambda _: replace(teacher, spec=large))
+    run = spec(batch=1, crop_px=32)
+    taught = run.model_copy(update={"teacher": Teacher(model=str(tmp_path / "teacher"))})
+    alone, both = (training_memory(one, "cpu") for one in (run, taught))
+    assert both.network > 2**33 > alone.network
+    assert both.weights > alone.weights
 
 
 def test_what_does_not_fit_is_refused_with_the_way_out():
