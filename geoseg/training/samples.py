@@ -3,12 +3,14 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geoseg.errors import ConfigError, InputError
+from geoseg.jobs.job import listed
 from geoseg.jobs.sums import Blended
 from geoseg.models.derived import source_bands, with_derived
 from geoseg.models.spec import reading_gsd_m
@@ -153,7 +155,8 @@ def load_samples(spec: TrainSpec, *, tests: bool = False) -> Samples:
         if not found[role]:
             way = "move the split" if plan is None else "make schedule.crop_px, split.side_m or split.buffer_m smaller"
             raise InputError(
-                f"the {role} areas hold no label: all is void, nodata or not labelled; {way}, or add labels"
+                f"the {role} areas hold no label: all is void, nodata or not labelled in "
+                f"{listed(PurePath(item.name).name for item in spec.data)}; {way}, or add labels"
             )
     train, validation, test, aside = (tuple(areas) for areas in found.values())
     corrected = tuple(shelf.corrected)
