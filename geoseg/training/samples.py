@@ -156,7 +156,7 @@ def load_samples(spec: TrainSpec, *, tests: bool = False) -> Samples:
             way = "move the split" if plan is None else "make schedule.crop_px, split.side_m or split.buffer_m smaller"
             raise InputError(
                 f"the {role} areas hold no label: all is void, nodata or not labelled in "
-                f"{listed(PurePath(item.name).name for item in spec.data)}; {way}, or add labels"
+                f"{listed({PurePath(item.name).name for item in spec.data})}; {way}, or add labels"
             )
     train, validation, test, aside = (tuple(areas) for areas in found.values())
     corrected = tuple(shelf.corrected)
