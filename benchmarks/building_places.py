@@ -18,6 +18,7 @@ import rasterio
 import rasterio.features
 import shapely
 from machine import describe
+from numpy.typing import NDArray
 
 from geoseg import PolygonOptions, RunOptions, predict
 from geoseg.jobs.evaluate import evaluate
@@ -40,6 +41,19 @@ class Place:
     bands: str | None = None
 
 
+@dataclass(frozen=True)
+class Run:
+    """A model's outputs over a place, and its truth."""
+
+    folder: Path
+    labels: Path
+    grid: Grid
+    ground: Any  # the polygon that is judged
+    truth: Any
+    predicted: gpd.GeoDataFrame  # polygons on that ground
+    seconds: float  # of CPU
+
+
 PLACES = {
     "banepa (test quarter)": Place(("banepa_np/banepa.tif",), "banepa_np/banepa_buildings.gpkg", (2304, 3072)),
     "massachusetts": Place(("massachusetts_us/22978945_15.tif",), "massachusetts_us/22978945_15_buildings.gpkg"),
@@ -60,9 +74,7 @@ def main() -> None:
     parser.add_argument("--tta", action="append", help="views of a window, such as none; unset: the model's")
     args = parser.parse_args()
     print(describe())
-    sifted = " | ".join(f"P/R of polygons, confidence ≥ {c:g}" for c in SIFTED)
-    print(f"| place | model | views | IoU | boundary F1 at 1 m | object F1 | {sifted} | ECE | CPU s |")
-    print("|---" * (8 + len(SIFTED)) + "|")
+    print(head())
     for name in args.place or PLACES:
         for model in args.model:
             for tta in args.tta or [None]:
@@ -71,8 +83,21 @@ def main() -> None:
                 print(f"| {name} | {Path(model).name} | {tta or 'its own'} | {' | '.join(row)} |", flush=True)
 
 
+def head() -> str:
+    """Return the head of the table."""
+    sifted = " | ".join(f"P/R of polygons, confidence ≥ {c:g}" for c in SIFTED)
+    names = f"| place | model | views | IoU | boundary F1 at 1 m | object F1 | {sifted} | ECE | CPU s |"
+    return f"{names}\n{'|---' * (8 + len(SIFTED))}|"
+
+
 def score(place: Place, data: Path, model: str, folder: Path, *, tta: str | None) -> list[str]:
     """Run a model over a place and return the cells of its row."""
+    run = run_place(place, data, model, folder, tta=tta)
+    return cells(run, run.predicted.confidence.to_numpy(float))
+
+
+def run_place(place: Place, data: Path, model: str, folder: Path, *, tta: str | None = None) -> Run:
+    """Run a model over a place, with its outputs under ``folder``."""
     scene = open_scene([str(data / name) for name in place.scene], bands=place.bands)
     options, began = RunOptions(probabilities=True, tta=tta, memory_bytes=2**32), time.process_time()
     result = predict(scene, model, folder / "out", options=options, polygons=PolygonOptions())
@@ -80,18 +105,22 @@ def score(place: Place, data: Path, model: str, folder: Path, *, tta: str | None
     with rasterio.open(folder / "out" / "classes.tif") as src:
         grid = Grid(src.crs, src.transform, src.shape)
     ground = judged(place, grid)
-    aoi = folder / "ground.gpkg"
-    gpd.GeoSeries([ground], crs=grid.crs).to_file(aoi)
-    found = evaluate(result.folder, data / place.truth, aoi=aoi, nodata="none").as_json()
-    building, objects = found["classes"][-1], found["objects"]
     truth = true_polygons(data / place.truth, grid, ground)
     predicted = gpd.read_file(folder / "out" / "buildings.gpkg", layer="buildings").to_crs(grid.crs)
     predicted = predicted[predicted.representative_point().within(ground)]
-    cells = [f"{building['iou']:.3f}", f"{building['boundary_f1']:.3f}"]
-    cells.append("–" if objects is None else f"{objects['f1']:.3f}")
-    for least in SIFTED:
-        cells.append(precision_recall(truth, predicted[predicted.confidence >= least]))
-    return [*cells, f"{calibration_error(folder / 'out', truth, grid, ground):.3f}", f"{seconds:.1f}"]
+    return Run(result.folder, data / place.truth, grid, ground, truth, predicted, seconds)
+
+
+def cells(run: Run, confidence: NDArray[np.float64]) -> list[str]:
+    """Return the cells of a run's row; confidence: of its polygons, (N,)."""
+    aoi = run.folder.parent / "ground.gpkg"
+    gpd.GeoSeries([run.ground], crs=run.grid.crs).to_file(aoi)
+    found = evaluate(run.folder, run.labels, aoi=aoi, nodata="none").as_json()
+    building, objects = found["classes"][-1], found["objects"]
+    out = [f"{building['iou']:.3f}", f"{building['boundary_f1']:.3f}"]
+    out.append("–" if objects is None else f"{objects['f1']:.3f}")
+    out += [precision_recall(run.truth, run.predicted[confidence >= least]) for least in SIFTED]
+    return [*out, f"{calibration_error(run.folder, run.truth, run.grid, run.ground):.3f}", f"{run.seconds:.1f}"]
 
 
 def judged(place: Place, grid: Grid) -> Any:

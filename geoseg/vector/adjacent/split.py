@@ -37,6 +37,7 @@ from geoseg.vector.adjacent.faces import (
     unions,
 )
 from geoseg.vector.adjacent.repair import Tolerance, enforce_tolerance, neighbours_of
+from geoseg.vector.adjacent.short_walls import without_short_walls
 from geoseg.vector.adjacent.teeth import without_teeth
 from geoseg.vector.adjacent.tolerance import Closeness
 from geoseg.vector.pixels.cuts import NO_CUTS, beyond, onto_cut, straight_on
@@ -104,6 +105,7 @@ def split_block(
     covered = _covered(shared, contours, places, float(1 / np.sqrt(scale.prod())), cuts)
     cuts = shapely.transform(cuts, lambda xy: xy * scale)
     covered = _blunted(_gathered(covered, scale, cuts), contours, scale, tolerance, cuts)
+    covered = _plainer(covered, contours, scale, tolerance, cuts)
     checked = enforce_tolerance(covered, contours, places, tolerance)
     direction = _directions(shapely.transform(checked.polygons, lambda xy: xy * scale), cuts)
     return Split(
@@ -232,6 +234,28 @@ def _blunted(
             return out
         kept |= worse | neighbours_of(polygons, worse & kept)
     return polygons
+
+
+def _plainer(
+    polygons: NDArray[np.object_],
+    contours: NDArray[np.object_],
+    scale: NDArray[np.float64],
+    tolerance: Tolerance | None,
+    cuts: NDArray[np.object_],
+) -> NDArray[np.object_]:
+    """Return a coverage with fewer short walls where a tolerance says how far it may change; as it was elsewhere."""
+    if tolerance is None or shapely.is_empty(polygons).any():
+        return polygons
+    near = tolerance.allows(polygons, contours)  # what is not keeps its contour in the end
+
+    def allowed(made: NDArray[np.object_], members: NDArray[np.intp]) -> bool:
+        of, held = members[near[members]], made[near[members]]
+        pixels = shapely.transform(held, lambda xy: xy / scale)
+        return len(of) == 0 or bool(tolerance.allows(pixels, contours[of]).all())
+
+    out = without_short_walls(shapely.transform(polygons, lambda xy: xy * scale), allowed, cuts)
+    out = shapely.transform(out, lambda xy: rounded(xy / scale))
+    return out if is_coverage(out) else polygons
 
 
 def _directions(polygons: NDArray[np.object_], cuts: NDArray[np.object_]) -> NDArray[np.float64]:
