@@ -8,7 +8,9 @@ The first table is of matched pairs (IoU of 0.5 or more, one to one): IoU; C-IoU
 Zorzi et al. 2022); PoLiS (Avbelj et al. 2015); vertices per true vertex, geometric mean, of corners that turn by 5
 degrees or more. The other figures are of all polygons: vertices, corners within 5 degrees of a right angle, edges under
 0.5 m a polygon, polygons with a corner under 40 degrees, and with an edge under 1.5 m between two turns of 30 to 60
-degrees the same way. buildingregulariser is no part of geoseg: pip install buildingregulariser==0.2.5 geopandas
+degrees the same way. The row "pixels" holds the network's buildings as the edges of their pixels: no polygon made of
+them can have a C-IoU much above its IoU, however it is drawn. buildingregulariser is no part of geoseg:
+pip install buildingregulariser==0.2.5 geopandas
 """
 
 import argparse
@@ -96,19 +98,34 @@ def probabilities(place: str, data: Path, model: str, folder: Path) -> Raster:
     return {"p": kept["p"], "interior": kept["i"] if kept["i"].size else None, "grid": grid}
 
 
+def instances(raster: Raster) -> Any:
+    """Return the label of the building that each pixel belongs to; None of a network without borders."""
+    if raster["interior"] is None:
+        return None
+    least = max(1, round(LEAST_SEED_M2 / float(np.prod(raster["grid"].ground_resolution_m()))))
+    border = border_probability(raster["p"], raster["interior"])
+    return label_instances(raster["p"], border, min_seed_px=least)
+
+
 def with_geoseg(raster: Raster) -> Any:
-    labels, grid = None, raster["grid"]
-    if raster["interior"] is not None:
-        least = max(1, round(LEAST_SEED_M2 / float(np.prod(grid.ground_resolution_m()))))
-        border = border_probability(raster["p"], raster["interior"])
-        labels = label_instances(raster["p"], border, min_seed_px=least)
+    labels, grid = instances(raster), raster["grid"]
     rules = FootprintRules(min_area_m2=MIN_AREA_M2, min_hole_m2=MIN_HOLE_M2)
     return extract_footprints(raster["p"], grid, rules, labels=labels).geometries
 
 
+def by_pixels(raster: Raster) -> Any:
+    """Return the buildings that geoseg draws, as the edges of their pixels."""
+    labels = instances(raster)
+    labels = (raster["p"] >= 128).astype(np.int32) if labels is None else labels
+    found = rasterio.features.shapes(labels, mask=labels > 0, transform=raster["grid"].transform)
+    polygons = np.array([shapely.geometry.shape(s) for s, _ in found], object)
+    series = gpd.GeoSeries(polygons, crs=raster["grid"].crs)
+    return polygons[np.asarray(series.to_crs(series.estimate_utm_crs()).area) >= MIN_AREA_M2]
+
+
 def peers() -> dict[str, Callable[[Raster], Any]]:
     """Return the peers that are installed."""
-    found: dict[str, Callable[[Raster], Any]] = {"shapes + DP 2 px": simplified}
+    found: dict[str, Callable[[Raster], Any]] = {"pixels": by_pixels, "shapes + DP 2 px": simplified}
     try:
         version("buildingregulariser")
     except PackageNotFoundError:
