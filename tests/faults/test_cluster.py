@@ -30,6 +30,7 @@ def test_a_killed_worker_is_not_missed(stage, job, same, tmp_path, out):
     assert victim.kill() == -SIGKILL
     assert 0 < len(parts(out)) < CHUNKS
     same(run)
+    assert "workers lost: " in run.log
 
 
 def test_a_worker_paused_past_its_time_to_live_comes_back_to_no_harm(stage, job, same, out):
