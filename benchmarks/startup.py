@@ -38,6 +38,7 @@ def until_the_first(job):
     return first
 predict.load_networks = until_the_first
 main(sys.argv[1:])
+sys.exit("no window was run")
 """
 
 
@@ -73,7 +74,7 @@ def commands(scene: str, folder: str) -> dict[str, list[str]]:
     for model, backend in product(("buildings", "land-cover"), ("torch", "onnx")):
         run = ["predict", scene, "-m", model, "--tta", "none", "--device", "cpu", "--overwrite", "-q"]
         run += ["--backend", backend, "-o"]
-        found[f"first window back, {model}, {backend}"] = [*python, FIRST_WINDOW, *run, f"{folder}/first"]
+        found[f"first window back, {model}, {backend}"] = [*python, FIRST_WINDOW, *run, f"{folder}/{model}-{backend}"]
         found[f"predict, {SIZE_PX} x {SIZE_PX} px, {model}, {backend}"] = [*geoseg, *run, f"{folder}/out"]
     return found
 

@@ -4,6 +4,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from geoseg.models.bundle import load_model, write_bundle
+from geoseg.models.spec import Architecture
+
 
 def tiny_net(
     *, bands=3, channels=3, size=None, batch=1, layout="nchw", inside=None, last=None, scale=2, dtype=TensorProto.FLOAT,
@@ -119,3 +122,11 @@ def yolo_net(*, classes=2, masks=8, size=128, end_to_end=False, seed=0, metadata
     helper.set_model_props(model, metadata or {})
     onnx.checker.check_model(model)
     return model
+
+
+def onnx_bundle(folder, like, content=None):
+    """Write a bundle of a tiny ONNX network for what the bundle ``like`` is for."""
+    arch = Architecture(name="onnx", options={"call_bytes": 10**6})
+    spec = load_model(like).spec.model_copy(update={"arch": arch, "multiple_px": 2, "name": folder.name})
+    write_bundle(folder, content or tiny_net().SerializeToString(), spec=spec, file="model.onnx")
+    return folder

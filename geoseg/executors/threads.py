@@ -34,7 +34,7 @@ from geoseg.executors.base import (
     Task,
     Walk,
 )
-from geoseg.models.backends import choose, library
+from geoseg.models.backends import choose, library, one_thread_per_network
 from geoseg.models.backends.base import Answer, Windows
 from geoseg.tasks.base import Rows
 from geoseg.tiling.strips import Strip
@@ -45,18 +45,22 @@ READ_AHEAD = 1  # strips read beside the two whose windows are under way; the me
 class SyncEngine:
     """One thing after the other in the calling thread."""
 
+    def __init__(self) -> None:
+        self._backends: Backends = TORCH  # of the site that was asked for last
+
     def resources(self) -> Resources:
         """See ``Engine.resources``."""
         return local_resources(lanes=1)
 
     def site(self, device: str, backends: Backends = TORCH, precision: str = "auto") -> Site:
         """See ``Engine.site``."""
+        self._backends = backends
         return local_site(device, backends, precision, lanes=1)
 
     def run(self, task: Task, todo: Iterable[Chunk]) -> Iterator[Outcome]:
         """See ``Engine.run``."""
         at_once = AtOnce()
-        with library().one_thread_per_network():
+        with one_thread_per_network(self._backends):
             yield from run_chunks(task, todo, reader=at_once, lanes=at_once, encoder=at_once, ahead=1)
 
     def map[T, R](self, call: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
@@ -74,6 +78,7 @@ class ThreadsEngine:
     def __init__(self, *, lanes: int | None = None) -> None:
         self._asked = lanes
         self.lanes = lanes or usable_cpus()
+        self._backends: Backends = TORCH  # of the site that was asked for last
 
     def resources(self) -> Resources:
         """See ``Engine.resources``."""
@@ -82,12 +87,12 @@ class ThreadsEngine:
     def site(self, device: str, backends: Backends = TORCH, precision: str = "auto") -> Site:
         """See ``Engine.site``."""
         here = local_site(device, backends, precision, lanes=self._asked)
-        self.lanes = here.lanes
+        self.lanes, self._backends = here.lanes, backends
         return here
 
     def run(self, task: Task, todo: Iterable[Chunk]) -> Iterator[Outcome]:
         """See ``Engine.run``."""
-        with library().one_thread_per_network(), ExitStack() as pools:
+        with one_thread_per_network(self._backends), ExitStack() as pools:
             reader, lanes, encoder = (
                 pools.enter_context(ThreadPoolExecutor(count, name))
                 for count, name in ((1, "reader"), (self.lanes, "lane"), (1, "encoder"))

@@ -8,6 +8,7 @@ from itertools import chain, pairwise
 
 import pytest
 import yaml
+from onnx_nets import onnx_bundle
 
 from geoseg.cli import main
 from geoseg.cli.verbs import VERBS
@@ -44,6 +45,7 @@ MAY_LOAD: dict[str, tuple[set[str], int]] = {
     "buildings": ({*POLYGONS, "torch"}, 0),
     "train": ({*POLYGONS, "torch", "matplotlib", *LOOKED_FOR}, 0),
     "finish": ({"shapely"}, 0),
+    "predict, an ONNX file": ({"rich", *COMPILED, "shapely", "onnx", "onnxruntime"}, 0),
     "predict": (NETWORK, 0),
     "plan": (NETWORK, 0),
     "run": (NETWORK, 0),
@@ -63,7 +65,7 @@ MAY_LOAD: dict[str, tuple[set[str], int]] = {
 }
 # Verbs that run one after the other in one process: a later one may load all that those before it may.
 CHAINS = (
-    ("--help",),
+    ("--help", "predict, an ONNX file"),
     (
         "info", "models", "import, refused", "export, refused", "fit, refused", "segment, refused", "prompt, refused",
         "review, refused", "monitor, refused", "clean, refused", "annotations, refused",
@@ -123,6 +125,7 @@ def arguments(tiny_scene, tiny_bundle, tiny_truth, finished_run, tmp_path_factor
     (folder / "exported").mkdir()
     for name in ("model.onnx", "instances.json"):
         (folder / "exported" / name).touch()
+    net = onnx_bundle(folder / "net", tiny_bundle)
     classes = finished_run / "classes.tif"
     tiles = ["https://example.org/{z}/{x}/{y}", "--aoi", tiny_truth, "--zoom", "9", "--licence", "CC0"]
     return {
@@ -132,6 +135,7 @@ def arguments(tiny_scene, tiny_bundle, tiny_truth, finished_run, tmp_path_factor
         "models, networks": ["models", "--networks"],
         "check": ["check", finished_run],
         "predict": ["predict", tiny_scene, *model, "-q", "-o", folder / "second"],
+        "predict, an ONNX file": ["predict", tiny_scene, "-m", net, "--device", "cpu", "-q", "-o", folder / "onnx"],
         "plan": ["plan", tiny_scene, *model],
         "buildings": ["buildings", tiny_scene, *model, "-q", "-o", folder / "third"],
         "finish": ["finish", folder / "parts", "-q"],

@@ -8,7 +8,7 @@ import onnx
 import pytest
 from conftest import write_bundle
 from onnx import helper
-from onnx_nets import tiny_net
+from onnx_nets import onnx_bundle, tiny_net
 
 from geoseg import predict
 from geoseg.errors import ConfigError, ModelError, PlanChangedError
@@ -16,18 +16,8 @@ from geoseg.models import backends
 from geoseg.models.backends import choose, library
 from geoseg.models.backends.activation import activated, softmax
 from geoseg.models.bundle import load_model, save_model
-from geoseg.models.bundle import write_bundle as write_content
 from geoseg.models.onnx_file import parsed, read_model
-from geoseg.models.spec import Architecture
 from geoseg.options.run import RunOptions
-
-
-def onnx_bundle(folder: Path, like: Path, content: bytes | None = None) -> Path:
-    """Write a bundle of a tiny ONNX network for what the bundle ``like`` is for."""
-    arch = Architecture(name="onnx", options={"call_bytes": 10**6})
-    spec = load_model(like).spec.model_copy(update={"arch": arch, "multiple_px": 2, "name": folder.name})
-    write_content(folder, content or tiny_net().SerializeToString(), spec=spec, file="model.onnx")
-    return folder
 
 
 @pytest.fixture(scope="module")

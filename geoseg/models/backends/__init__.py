@@ -1,7 +1,8 @@
 """Backends: the libraries that run networks. A new one is a module like ``torch``, and a line in the table."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 
 from geoseg.errors import ConfigError, ModelError
 from geoseg.models.backends.base import Library
@@ -49,6 +50,15 @@ FASTEST = {
 def library(name: str = "torch") -> Library:
     """Return a backend's library, which is loaded now; weights as safetensors are run by torch."""
     return BACKENDS[name]()
+
+
+@contextmanager
+def one_thread_per_network(backends: Sequence[str]) -> Iterator[None]:
+    """Let each call of the networks of some backends have one thread; no other library is loaded for it."""
+    with ExitStack() as held:
+        for name in backends:
+            held.enter_context(library(name).one_thread_per_network())
+        yield
 
 
 def choose(device: str, backends: Sequence[str], precision: str = "auto") -> tuple[str, str, str]:

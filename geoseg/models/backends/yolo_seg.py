@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from geoseg.models.architectures.yolo_seg import YoloSegOptions
 from geoseg.models.detecting import Detecting
@@ -95,4 +94,6 @@ def mask_of(weights: Floats, prototypes: Floats, box: Box, side: int) -> Floats:
         own.append(slice(first, min(int(np.floor(at[-1])) + 2, size)))
         places.append(at - first)
     coarse = np.einsum("m,mhw->hw", weights, prototypes[:, *own])
+    from scipy import ndimage  # slow to load, and other networks do without
+
     return np.asarray(ndimage.map_coordinates(coarse, np.meshgrid(*places, indexing="ij"), order=1, mode="nearest"))
