@@ -63,7 +63,7 @@ def quick(config, tmp_path):
 
 
 def test_a_margin_that_nobody_states_is_chosen_by_the_border_profile(quick, tmp_path, capsys):
-    content = yaml.safe_load(quick.read_text()) | {"window_px": 256}
+    content = yaml.safe_load(quick.read_text()) | {"window_px": 256, "calibrate": "none"}
     del content["margin_px"]
     quick.write_text(yaml.safe_dump(content))
     assert main(["train", str(quick), "-o", str(tmp_path / "m")]) == 0

@@ -103,9 +103,7 @@ def test_a_split_without_labels_and_a_scene_without_the_bands(files):
     everything = gpd.GeoDataFrame(geometry=[shapely.box(299_000, 3.05e6, 301_000, 3.07e6)], crs=32645)
     everything.to_file(folder / "void.gpkg")
     data = (LabelledScene(scene="scene.tif", labels="roofs.gpkg", ignore="void.gpkg"),)
-    with pytest.raises(
-        InputError, match=r"the train areas hold no label: .* not labelled in scene\.tif; "
-    ):
+    with pytest.raises(InputError, match=r"the train areas hold no label: .* not labelled in scene\.tif; "):
         load_samples(spec(folder, data=data))
     with pytest.raises(InputError, match="band nir not found"):
         load_samples(spec(folder, bands="red,green,nir"))
