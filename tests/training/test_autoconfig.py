@@ -80,6 +80,7 @@ def test_a_rare_class_gets_focal_loss_and_weights_and_few_pixels_a_small_network
     assert got["loss"]["focal"] == 0.5
     assert got["schedule.class_weights"] == "auto"
     assert got["arch"]["name"] == "pixel-mlp"
+    assert chosen(replace(found, labelled_px=50_000))["arch"]["name"] == "compact-unet"
     classes(tmp_path / "s_lc.tif", rare=0.8)
     even = chosen(seen(tmp_path))
     assert "focal" not in even["loss"]

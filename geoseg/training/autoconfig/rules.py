@@ -15,7 +15,8 @@ from geoseg.options.autoconfig import AutoconfigOptions
 from geoseg.training.autoconfig.fingerprint import Fingerprint
 from geoseg.training.targets import BuildingTarget
 
-FEW_PX, SOME_TILES = 1_000_000, 300  # labelled pixels, and windows of them, below which small networks come first
+FEW_PX, SOME_TILES = 1_000_000, 300  # labelled pixels, and windows of them, below which splits and networks are small
+SPECTRAL_PX = 50_000  # below it a network of pixels: with as many a small U-Net was better, see results/practice.md
 LARGE_SIDE_PX = 512
 RARE, UNEVEN = 0.01, 4.0
 SATELLITE_M = 5.0
@@ -92,7 +93,7 @@ def _resolution(seen: Fingerprint) -> tuple[Choice, ...]:
 def _network(seen: Fingerprint, means: Means, crop_px: int) -> Choice:
     held = tiles(seen, crop_px)
     told = f"{held:.0f} windows of labelled ground"
-    if not isinstance(seen.target, BuildingTarget) and seen.labelled_px < FEW_PX:
+    if not isinstance(seen.target, BuildingTarget) and seen.labelled_px < SPECTRAL_PX:
         options = {"boxes": [3, 7, 15], "widths": [64, 64]}
         return Choice("arch", {"name": "pixel-mlp", "options": options}, f"{told}: too few to learn shapes from")
     if not means.gpu or held < SOME_TILES:
