@@ -2,8 +2,8 @@
 
 usage: python benchmarks/building_instances.py --data FOLDER --instances BUNDLE [--border buildings] [--place NAME ...]
 FOLDER is that of building_places.py. The border way gives the polygons of `geoseg buildings`, ranked by confidence; the
-other those of instances.gpkg, ranked by score. Both leave out objects below 5 m2, and the parts of a place that are not
-judged. With fewer than 50 buildings a row says little.
+other those of instances.gpkg, ranked by score, as they are and after `geoseg regularize`. All leave out objects below
+5 m2, and the parts of a place that are not judged. With fewer than 50 buildings a row says little.
 
 The rule, set before anything was scored: centres replace the border as the default of `geoseg buildings` where object
 F1 and AP are no worse at either place with 50 buildings or more, and one of them is better by 0.01 at both.
@@ -11,6 +11,7 @@ F1 and AP are no worse at either place with 50 buildings or more, and one of the
 
 import argparse
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,16 @@ from geoseg import PolygonOptions, RunOptions, predict
 from geoseg.scenes.open import open_scene
 from geoseg.trust import average_precision, match_objects
 from geoseg.values.grid import Grid
+from geoseg.vector.footprints.regularize import regularize
 
 UNSEEN = ("banepa (test quarter)", "massachusetts", "quebec", "vegas", "tanzania")
 LEAST_M2 = 5.0
-FILES = {"border": ("buildings.gpkg", "confidence"), "centres": ("instances.gpkg", "score")}
+BORDER, CENTRES, STRAIGHT = "border", "centres", "centres, regularised"
+FILES = {
+    BORDER: ("buildings.gpkg", "buildings", "confidence"),
+    CENTRES: ("instances.gpkg", "instances", "score"),
+    STRAIGHT: ("straight.gpkg", "instances", "score"),
+}
 
 
 def main() -> None:
@@ -39,33 +46,36 @@ def main() -> None:
     print(describe())
     print("| place | buildings | way | found | object F1 | mean IoU of those found | AP50 | AP |\n" + "|---" * 8 + "|")
     for name in args.place or UNSEEN:
-        for way, model in (("border", args.border), ("centres", args.instances)):
+        for ways, model in (((BORDER,), args.border), ((CENTRES, STRAIGHT), args.instances)):
             with tempfile.TemporaryDirectory() as folder:
-                row = score(PLACES[name], args.data, way, model, Path(folder))
-            print(f"| {name} | {' | '.join(row)} |", flush=True)
+                for row in score(PLACES[name], args.data, ways, model, Path(folder)):
+                    print(f"| {name} | {' | '.join(row)} |", flush=True)
 
 
-def score(place: Place, data: Path, way: str, model: str, folder: Path) -> list[str]:
-    """Run a model over the part of a place that is judged and return the cells of its row."""
+def score(place: Place, data: Path, ways: tuple[str, ...], model: str, folder: Path) -> Iterator[list[str]]:
+    """Run a model over the part of a place that is judged and yield the cells of a row for each way."""
     scene = open_scene([str(data / name) for name in place.scene], bands=place.bands)
     ground, aoi = judged(place, scene.grid), folder / "ground.gpkg"
     gpd.GeoSeries([ground], crs=scene.grid.crs).to_file(aoi)
-    polygons = PolygonOptions(min_area_m2=LEAST_M2) if way == "border" else None
-    result = predict(scene, model, folder / "out", options=RunOptions(aoi=str(aoi)), polygons=polygons)
-    predicted, sure = found(result.folder, way, scene.grid, ground)
+    polygons = PolygonOptions(min_area_m2=LEAST_M2) if BORDER in ways else None
+    out = predict(scene, model, folder / "out", options=RunOptions(aoi=str(aoi)), polygons=polygons).folder
+    if STRAIGHT in ways:
+        regularize(out / FILES[CENTRES][0], out / FILES[STRAIGHT][0], layer=FILES[CENTRES][1])
     truth = true_polygons(data / place.truth, scene.grid, ground)
-    matched = match_objects(truth, predicted)
-    precisions = average_precision(truth, predicted, sure)
-    return [
-        f"{len(truth)} | {way} | {len(predicted)}",
-        *(f"{v:.3f}" for v in (matched.f1, matched.mean_iou, precisions[0], precisions.mean())),
-    ]
+    for way in ways:
+        predicted, sure = found(out, way, scene.grid, ground)
+        matched = match_objects(truth, predicted)
+        precisions = average_precision(truth, predicted, sure)
+        yield [
+            f"{len(truth)} | {way} | {len(predicted)}",
+            *(f"{v:.3f}" for v in (matched.f1, matched.mean_iou, precisions[0], precisions.mean())),
+        ]
 
 
 def found(out: Path, way: str, grid: Grid, ground: Any) -> tuple[Any, Any]:
     """Return the polygons of a run on the ground that is judged, and how sure each is."""
-    file, column = FILES[way]
-    frame = gpd.read_file(out / file, layer=Path(file).stem).to_crs(grid.crs)
+    file, layer, column = FILES[way]
+    frame = gpd.read_file(out / file, layer=layer).to_crs(grid.crs)
     frame = frame[(frame["area_m2"] >= LEAST_M2) & frame.representative_point().within(ground)]
     return shapely.make_valid(frame.geometry.values), frame[column].to_numpy()
 

@@ -1,9 +1,10 @@
 """Peak memory of runs that tell objects apart, beside what their plans say, on scenes of several sizes.
 
-    .venv/bin/python benchmarks/object_memory.py --sizes 3000 12000 --task objects --task panoptic
+    .venv/bin/python benchmarks/object_memory.py --sizes 3000 12000 --task objects --task panoptic [--pitch 14]
 
-The network is never wrong about squares of 12 px, one on 196 pixels: about as many as a plan allows for. As objects it
-is a detector, as panoptic it answers classes, centres and offsets. Each run is a process of its own.
+The network is never wrong about squares of 12 px, one on 14 x 14 pixels: about as many as a plan allows for. A larger
+pitch makes fewer. As objects it is a detector, as panoptic it answers classes, centres and offsets. Each run is a
+process of its own, whose peak is taken anew (Linux) where a stage begins.
 """
 
 import argparse
@@ -29,17 +30,38 @@ from geoseg.models.spec import Architecture, ModelSpec, Normalisation
 from geoseg.selftest.oracle import CLASSES, THINGS, write_detector
 from geoseg.values.bands import Band
 
-PITCH, SIDE, STRIP = 14, 12, 1400
+SIDE, STRIP = 12, 1400
 RANGE_PX, ZERO, PER_LOGIT = 32, 128, 16  # of offsets; bytes of a logit
 STAGES = {"objects": ("merge", "paint", "number", "outline"), "panoptic": ("group", "number", "outline")}
 RUN = """
-import json, sys
+import json, resource, sys, time
+from pathlib import Path
 from geoseg import RunOptions, predict
+from geoseg.objects.segments import Segments
+
 scene, model, out, chunk = sys.argv[1:]
-done = predict(scene, model, out, options=RunOptions(chunk_px=int(chunk), lanes=2)).run
-print(json.dumps({"peak": done["run"]["peak_memory_bytes"], "planned": done["plan"]["peak_memory_bytes"],
-                  "stages": done["plan"]["memory_bytes"], "seconds": done["run"]["seconds"],
-                  "count": done["instances"]["count"]}))
+peaks, cpu, now = {}, {}, ["start"]
+
+
+def note():
+    peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    peaks[now[0]] = max(peaks.get(now[0], 0), 1024 * int(peak.split()[1]))
+    cpu[now[0]] = round(time.process_time())
+
+
+def listen(progress):
+    if progress.stage != now[0]:
+        note()
+        now[0] = progress.stage
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+done = predict(scene, model, out, options=RunOptions(chunk_px=int(chunk), lanes=2), listen=listen).run
+note()
+plan = done["plan"]["memory_bytes"]
+print(json.dumps({"peaks": peaks, "cpu": cpu, "planned": done["plan"]["peak_memory_bytes"],
+                  "stages": {"predict": plan["chunks_total"], **plan}, "count": done["instances"]["count"],
+                  "table": done["instances"]["count"] * Segments.row_bytes(2)}))
 """
 
 
@@ -48,48 +70,51 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[3000, 12000])
     parser.add_argument("--chunk-px", type=int, default=1024)
     parser.add_argument("--task", action="append", choices=STAGES)
+    parser.add_argument("--pitch", type=int, default=14, help="pixels from a square to the next, a divisor of 1400")
     arguments = parser.parse_args()
+    pitch = arguments.pitch
     print(machine.describe())
+    print("| task | side | objects | their table | stage | peak | planned | CPU s |\n" + "|---" * 8 + "|")
     for task, size in ((task, size) for task in arguments.task or STAGES for size in arguments.sizes):
         with tempfile.TemporaryDirectory() as scratch:
             scene, model = Path(scratch) / "scene.tif", Path(scratch) / "m"
             if task == "objects":
-                write_scene(scene, size, numbers(size))
+                write_scene(scene, size, numbers(size, pitch))
                 rules = Detecting(things=THINGS, per_window=2000, min_px=1)
                 write_detector(model, rules, window_px=256, margin_px=16, ramp_px=0)
             else:
-                write_scene(scene, size, answers(size))
+                write_scene(scene, size, answers(size, pitch))
                 write_panoptic(model)
             command = [sys.executable, "-c", RUN, scene, model, Path(scratch) / "out", str(arguments.chunk_px)]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:
                 sys.exit(done.stderr)
-            found = json.loads(done.stdout)
-            stages = ", ".join(f"{k} {found['stages'][k] / 1e6:.0f}" for k in STAGES[task])
-            print(
-                f"{task}, {size} x {size} px, {found['count']} objects: peak {found['peak'] / 1e6:.0f} MB, "
-                f"planned {found['planned'] / 1e6:.0f} MB (stages: {stages}), {found['seconds']:.0f} s",
-                flush=True,
-            )
+            found, before = json.loads(done.stdout.splitlines()[-1]), 0
+            head = f"| {task} | {size} px | {found['count']} | {found['table'] / 1e6:.0f} MB |"
+            for stage, peak in found["peaks"].items():
+                planned = f"{found['stages'][stage] / 1e6:.0f} MB" if stage in found["stages"] else "–"
+                spent, before = found["cpu"][stage] - before, found["cpu"][stage]
+                print(f"{head} {stage} | {peak / 1e6:.0f} MB | {planned} | {spent} |", flush=True)
+            print(f"{head} all | {max(found['peaks'].values()) / 1e6:.0f} MB | {found['planned'] / 1e6:.0f} MB | |")
 
 
-def numbers(size: int) -> np.ndarray:
+def numbers(size: int, pitch: int) -> np.ndarray:
     """Return a strip of numbered squares (1, STRIP, size); numbers begin anew after STRIP rows or columns."""
     rows, cols = np.arange(STRIP)[:, None], np.arange(size)
-    number = 1 + (rows // PITCH) * (STRIP // PITCH) + cols // PITCH % (STRIP // PITCH)
-    return np.where((rows % PITCH < SIDE) & (cols % PITCH < SIDE), number, 0).astype(np.uint16)[None]
+    number = 1 + (rows // pitch) * (STRIP // pitch) + cols // pitch % (STRIP // pitch)
+    return np.where((rows % pitch < SIDE) & (cols % pitch < SIDE), number, 0).astype(np.uint16)[None]
 
 
-def answers(size: int) -> np.ndarray:
+def answers(size: int, pitch: int) -> np.ndarray:
     """Return what a network says of a strip of squares (5, STRIP, size): two classes, centre, and offsets, as bytes."""
-    rows, cols = np.mgrid[:PITCH, :PITCH]
+    rows, cols = np.mgrid[:pitch, :pitch]
     inside, middle = (rows < SIDE) & (cols < SIDE), SIDE // 2
     far = (rows - middle) ** 2 + (cols - middle) ** 2
     thing, centre = np.where(inside, 6, -6), np.where(inside, 6 - far / 8, -7)
-    share = ((np.stack([middle - rows, middle - cols])) / RANGE_PX + 1) / 2
+    share = np.clip((np.stack([middle - rows, middle - cols]) / RANGE_PX + 1) / 2, 0.01, 0.99)
     logits = np.stack([-thing, thing, centre, *np.log(share / (1 - share))])
     block = np.clip(np.rint(logits * PER_LOGIT + ZERO), 1, 255).astype(np.uint8)
-    return np.tile(block, (1, STRIP // PITCH, -(-size // PITCH)))[..., :size]
+    return np.tile(block, (1, STRIP // pitch, -(-size // pitch)))[..., :size]
 
 
 def write_panoptic(folder: Path) -> None:
