@@ -1,6 +1,6 @@
 """Buildings told apart in two ways on ground that neither has seen: by the border class, and by centres and offsets.
 
-usage: python benchmarks/building_instances.py --data FOLDER --instances BUNDLE [--border buildings] [--place NAME ...]
+usage: python benchmarks/building_instances.py --data FOLDER --instances BUNDLE [--border buildings] [--place NAME]
 FOLDER is that of building_places.py. The border way gives the polygons of `geoseg buildings`, ranked by confidence; the
 other those of instances.gpkg, ranked by score, as they are and after `geoseg regularize`. All leave out objects below
 5 m2, and the parts of a place that are not judged. With fewer than 50 buildings a row says little.
@@ -42,11 +42,14 @@ def main() -> None:
     parser.add_argument("--border", default="buildings")
     parser.add_argument("--instances", required=True)
     parser.add_argument("--place", action="append", choices=PLACES)
+    parser.add_argument("--only", choices=("border", "centres"))
     args = parser.parse_args()
     print(describe())
     print("| place | buildings | way | found | object F1 | mean IoU of those found | AP50 | AP |\n" + "|---" * 8 + "|")
     for name in args.place or UNSEEN:
         for ways, model in (((BORDER,), args.border), ((CENTRES, STRAIGHT), args.instances)):
+            if args.only not in (None, ways[0]):
+                continue
             with tempfile.TemporaryDirectory() as folder:
                 for row in score(PLACES[name], args.data, ways, model, Path(folder)):
                     print(f"| {name} | {' | '.join(row)} |", flush=True)

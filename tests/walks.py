@@ -16,6 +16,7 @@ from geoseg.options.run import ClusterOptions
 
 SIDE = 3000
 MEAN, STD = 128.0, 40.0  # of the scene's bands
+PRELOADED = ["walks", "torch", "torchvision", "segmentation_models_pytorch", "geoseg.jobs.predict", "geoseg.jobs.run"]
 MANY = 2  # steps of a stage that can be cut short
 
 
@@ -63,6 +64,8 @@ def walk(way, scene, model, out, monkeypatch, stages_of=()):
             predict(scene, model, out, options=RunOptions(**options, shard=(i, 3)))
         return panoptic.contents(finish(scene, model, out, options=RunOptions(**options), listen=listen)), total
     if way.engine == "killed":
+        # Before Python 3.14 the server of processes has not our sys.path, and skips in silence what it cannot import.
+        monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
         for stage in stages_of:
             killed(scene, model, out, options, stage, way.tile_px)
     elif way.engine == "threads":
@@ -74,9 +77,8 @@ def walk(way, scene, model, out, monkeypatch, stages_of=()):
 
 def killed(scene, model, out, options, stage, tile_px):
     """Run in a process that is killed when half of a stage is done."""
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["walks", "torch"])
+    context.set_forkserver_preload(PRELOADED)
     process = context.Process(target=_run_until, args=(scene, model, out, options, stage, tile_px))
     process.start()
     process.join()

@@ -135,7 +135,7 @@ def write_detector(folder, name, how):
     usual = {
         "name": name, "task": "objects", "arch": arch, "bands": RGB, "gsd_m": None, "normalisation": SEEN,
         "outputs": (), "classes": [c for c in panoptic.CLASSES if c.name != "water"],
-        "objects": USUAL if how == "trained" else EASY,
+        "objects": USUAL if how == "trained" and name not in QUERIES else EASY,
         **OTHER.get(name, WINDOWS),
     }  # fmt: skip
     own = {"task": "panoptic", "ramp_px": 32, "classes": panoptic.CLASSES, "outputs": panoptic.spec_of().outputs[:1]}
