@@ -32,6 +32,8 @@ DEFAULT_CHUNK_PX = 4096
 FAMILIES = ("segmentation_models_pytorch", "torchvision", "timm", "transformers", "onnxruntime", "openvino")
 OF_VECTORS = ("pandas", "geopandas", "pyogrio", "matplotlib", "pyarrow", "distributed")
 MOST_REPEATED = 1.25
+# Of more channels nothing is spared: with 250 of them 3,264 MiB were measured where 3,182 were planned.
+MOST_SPARED_CHANNELS = 32
 
 
 def load_of(job: Job, *, lanes: int, spared_bytes: int = 0) -> Load:
@@ -65,6 +67,8 @@ def spared(job: Job, *, polygons: bool) -> int:
 
     Workers hold their cluster's libraries instead: nothing is spared in them.
     """
+    if job.spec.blended > MOST_SPARED_CHANNELS:
+        return 0
     own = job.platform.backends == TORCH and not any(check_architecture(b.spec.arch).libraries for b in job.bundles)
     plain = not polygons and job.area is None and not job.spec.things
     return FAMILY_BYTES * (own and _none_loaded(FAMILIES)) + VECTOR_BYTES * (plain and _none_loaded(OF_VECTORS))

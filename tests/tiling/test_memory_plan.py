@@ -1,6 +1,7 @@
 """The memory formula against the arrays that a run holds."""
 
 from dataclasses import fields, replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from geoseg import PolygonOptions, RunOptions, load_model, open_scene
 from geoseg.errors import MemoryBudgetError
 from geoseg.executors.base import Platform, Site
+from geoseg.jobs import plan_memory
 from geoseg.jobs.plan import make_plan
 from geoseg.jobs.plan_memory import MOST_REPEATED, chunk_size, weights_bytes
 from geoseg.tiling.memory import COMPILING_BYTES, LEAST_CHUNK_PX, Load, largest_chunk_that_fits, projected_bytes
@@ -149,3 +151,17 @@ def test_too_little_memory_names_both_numbers_and_the_way_out():
 def test_a_chunk_four_times_as_large_needs_little_more_but_for_its_compressed_tiles():
     small, large = (projected_bytes(load_of((50_000, 50_000)), c) for c in (2048, 4096))
     assert large.sums + large.image + large.read_block < 2.2 * (small.sums + small.image + small.read_block)
+
+
+def test_nothing_is_spared_of_many_classes(monkeypatch):
+    monkeypatch.setattr(plan_memory, "_none_loaded", lambda names: True)
+    few, many = (
+        SimpleNamespace(
+            spec=SimpleNamespace(blended=blended, things=()),
+            platform=SimpleNamespace(backends=("torch",)),
+            bundles=(),
+            area=None,
+        )
+        for blended in (3, 250)
+    )
+    assert plan_memory.spared(few, polygons=False) > plan_memory.spared(many, polygons=False) == 0
