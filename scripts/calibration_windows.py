@@ -18,7 +18,10 @@ from geoseg.models.calibration import store
 from geoseg.scenes.open import open_scene
 
 PACKAGE = Path(__file__).parents[1] / "geoseg"
-SCENES = {"buildings": "scene.tif", "buildings-banepa": "scene.tif", "land-cover": "land_cover.tif"}
+SCENES = {
+    **dict.fromkeys(("buildings", "buildings-banepa", "buildings-instances"), "scene.tif"),
+    "land-cover": "land_cover.tif",
+}
 SIDE_PX, MOST_BYTES = 64, 200_000  # of a piece, and of all pieces of a bundle
 
 

@@ -8,7 +8,9 @@ import shapely
 
 from geoseg import RunOptions, predict
 from geoseg.jobs.evaluate import Files, evaluate_files
+from geoseg.models.outputs import Channel, Output
 from geoseg.options.evaluate import EvaluateOptions
+from geoseg.values.classes import BUILDING_CLASSES
 from geoseg.vector.pixels.labels import label_polygons
 
 SHAPE = (300, 400)
@@ -70,3 +72,20 @@ def test_objects_of_less_ground_are_left_out_on_both_sides(case):
     assert 10 < predicted < len(areas)
     assert box["missed"] <= 1
     assert disc["invented"] <= 1
+
+
+def test_buildings_told_apart_are_scored_as_objects_of_one_class(tmp_path):
+    classes, ids = panoptic.truth_of((200, 200))
+    answered = Output(channels=tuple(Channel(name=c.name, class_id=1 + (c.id > 2)) for c in panoptic.CLASSES))
+    model = panoptic.write_oracle(
+        tmp_path / "m", classes=BUILDING_CLASSES, outputs=(answered, *panoptic.spec_of().outputs[1:]),
+        grouping=panoptic.GROUPING.model_copy(update={"things": ("building",)}),
+    )  # fmt: skip
+    run = predict(panoptic.write_scene(tmp_path / "s.tif", classes, ids), model, tmp_path / "out", options=RunOptions())
+    found, polygons = label_polygons(ids, (0, 0), panoptic.transform())
+    gpd.GeoDataFrame(geometry=polygons[1:], crs="EPSG:32645").to_file(tmp_path / "truth.gpkg")
+    scores = evaluate_files(run.folder, tmp_path / "truth.gpkg", EvaluateOptions(), files=Files()).scores.as_json()
+    (building,) = scores["instances"]["classes"]
+    assert (building["found"], building["invented"], building["missed"]) == (len(found) - 1, 1, 0)
+    assert building["ap"] > 0.9
+    assert scores["panoptic"]["pq_things"] == building["panoptic_quality"]

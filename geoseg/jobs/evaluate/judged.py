@@ -42,7 +42,7 @@ class Judged:
         """Count all; boundaries agree within ``tolerance_m``."""
         confusion, boundaries = self._counts(tolerance_m)
         objects, polygons, instances = None, None, None
-        if self.objects is not None and self.classes == BUILDINGS:
+        if self.objects is not None and self.classes == BUILDINGS and not self.things:
             objects = match_class(*self.objects, BUILDING).match
             polygons = score_in_metres(self.objects[0].frame, self.objects[1].frame, tolerance_m)
         elif self.objects is not None:

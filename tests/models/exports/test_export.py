@@ -274,7 +274,10 @@ DEMO = Path(geoseg.__file__).parent / "demo"
     "name",
     [
         "land-cover",
-        *(pytest.param(name, marks=pytest.mark.nightly) for name in ("buildings", "buildings-banepa", "spectral")),
+        *(
+            pytest.param(name, marks=pytest.mark.nightly)
+            for name in ("buildings", "buildings-banepa", "buildings-instances", "spectral")
+        ),
     ],
 )
 @pytest.mark.parametrize("to", ["onnx", pytest.param("openvino", marks=pytest.mark.nightly)])
