@@ -21,15 +21,17 @@ DETECTING = Detecting(things=("even", "odd"), per_window=2000, min_px=1)
 def truth_of(shape, *, large=(130, 60), many=400, most=40, seed=0):
     """Return the numbers of objects (H, W), 0 for none; each is connected, none touches another at a corner alone."""
     rng, ids = np.random.default_rng(seed), np.zeros(shape, np.int32)
-    y, x = np.mgrid[: shape[0], : shape[1]]
     count = 0
     for r in [*large, *rng.integers(4, most, many)]:
         row, col = rng.integers(0, shape[0]), rng.integers(0, shape[1])
-        disc, bar = (y - row) ** 2 + (x - col) ** 2 <= r * r, (abs(y - row) <= r) & (abs(x - col) <= max(r // 6, 4))
+        r0, c0 = max(row - r, 0), max(col - r, 0)
+        own = ids[r0 : row + r + 1, c0 : col + r + 1]
+        y, x = np.ogrid[r0 - row : r0 - row + own.shape[0], c0 - col : c0 - col + own.shape[1]]
+        disc, bar = y**2 + x**2 <= r * r, (abs(y) <= r) & (abs(x) <= max(r // 6, 4))
         mask = disc if rng.random() < 0.5 else bar
-        if mask.sum() >= 40 and not (ids[mask] > 0).any():
+        if mask.sum() >= 40 and not (own[mask] > 0).any():
             count += 1
-            ids[mask] = count
+            own[mask] = count
     return ids
 
 

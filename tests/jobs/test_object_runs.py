@@ -20,7 +20,7 @@ from geoseg.jobs import chunk, detections, instances
 from geoseg.jobs import objects as stages
 from geoseg.options.run import ClusterOptions
 
-SHAPE = (700, 600)
+SHAPE = (1100, 1100)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def run(tmp_path_factory, scene, model):
 
 def test_every_object_comes_back_pixel_for_pixel(run, truth):
     found = rasterio.open(run.paths["panoptic.tif"]).read(1)
-    assert truth.max() > 80
+    assert truth.max() > 200
     assert_same_objects(found, truth)
     np.testing.assert_array_equal(found[truth == 0], 1)  # ground
     classes = rasterio.open(run.paths["classes.tif"]).read(1)
@@ -58,7 +58,7 @@ def test_every_object_comes_back_pixel_for_pixel(run, truth):
     assert len(np.unique(frame["score"])) > 50
     totals = {c["name"]: c["pixels"] for c in run.run["classes"]}
     assert totals == {c.name: int((classes == c.id).sum()) for c in detect.CLASSES}
-    assert run.run["windows"] == {"run": 9, "skipped": 0}
+    assert run.run["windows"] == {"run": 25, "skipped": 0}
 
 
 def elsewhere(_engine, call, items):
@@ -67,7 +67,7 @@ def elsewhere(_engine, call, items):
 
 
 def test_chunks_tiles_and_engines_change_no_byte(tmp_path, scene, model, run, monkeypatch):
-    monkeypatch.setattr(stages, "GROUP_PX", 300)
+    monkeypatch.setattr(stages, "GROUP_PX", 400)
     monkeypatch.setattr(SyncEngine, "map", elsewhere)
     other = predict(scene, model, tmp_path / "out", options=RunOptions(chunk_px=512, engine="sync"))
     assert contents(other) == contents(run)
@@ -75,12 +75,12 @@ def test_chunks_tiles_and_engines_change_no_byte(tmp_path, scene, model, run, mo
 
 
 def test_a_run_that_was_cut_short_goes_on(tmp_path, scene, model, run, monkeypatch):
-    monkeypatch.setattr(stages, "GROUP_PX", 300)
+    monkeypatch.setattr(stages, "GROUP_PX", 400)
     calls = []
 
     def paint(*arguments):
         calls.append(arguments)
-        if len(calls) == 4:
+        if len(calls) == 5:
             raise KeyboardInterrupt
         return whole(*arguments)
 
@@ -91,7 +91,7 @@ def test_a_run_that_was_cut_short_goes_on(tmp_path, scene, model, run, monkeypat
         predict(scene, model, tmp_path / "out", options=options)
     assert not (tmp_path / "out" / "panoptic.tif").exists()
     found = predict(scene, model, tmp_path / "out", options=options)
-    assert len(calls) == 4 + 6 - 3  # six tiles, of which three were done
+    assert len(calls) == 5 + 9 - 4  # nine tiles, of which four were done
     assert contents(found) == contents(run)
 
 
@@ -102,7 +102,7 @@ def test_a_run_that_was_cut_short_goes_on(tmp_path, scene, model, run, monkeypat
     ids=["predict", "merge", "number", "outline"],
 )
 def test_a_run_that_was_cut_short_in_any_stage_goes_on(tmp_path, scene, model, run, monkeypatch, module, name, at):
-    monkeypatch.setattr(stages, "GROUP_PX", 300)
+    monkeypatch.setattr(stages, "GROUP_PX", 400)
     calls, whole = [], getattr(module, name)
 
     def cut(*arguments, **named):
@@ -126,7 +126,8 @@ def test_check_reads_all_of_it_again(run, capsys):
     assert "instances.gpkg: objects are those of panoptic.tif" in capsys.readouterr().out
 
 
-def test_windows_at_the_limit_are_told_and_views_refused(tmp_path, scene, caplog):
+def test_windows_at_the_limit_are_told_and_views_refused(tmp_path, truth, caplog):
+    scene = detect.write_scene(tmp_path / "scene.tif", truth[:700, :600])
     few = detect.write_oracle(tmp_path / "m", objects=detect.DETECTING.model_copy(update={"per_window": 3}))
     found = predict(scene, few, tmp_path / "out", options=RunOptions(chunk_px=512))
     assert found.run["instances"]["windows_at_limit"] == 9
