@@ -12,14 +12,13 @@ from geoseg.disk.files import atomic
 from geoseg.disk.places import weights_folder
 from geoseg.errors import ConfigError, ModelError
 from geoseg.integrations import torchgeo
-from geoseg.models.weights import read_weights
+from geoseg.models.weights import IMAGENET, read_weights
 from geoseg.training.spec import WEIGHTS_NAME, EncoderStart
 from geoseg.untrusted.validation import near_or_known
 
 log = logging.getLogger(__name__)
 TIMEOUT_S = 60
 HUB = "https://huggingface.co"
-IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 SHA = re.compile(r"-([0-9a-f]{8})\.\w+$")  # torch hub's: the beginning of the sha256 in the name
 
 

@@ -48,6 +48,8 @@ SEGFORMER_PARTS = (
     (".layer_norm_2.", ".norm2."),
 )  # fmt: skip
 
+# What networks trained on ImageNet subtract from red, green and blue, as shares of white, and divide by.
+IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 # torchvision's detectors before 0.13: layers that stand in a block of their own since.
 DETECTOR_PARTS: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     (r"(\.fpn\.(?:inner|layer)_blocks\.\d)\.(weight|bias)$", r"\1.0.\2"),
@@ -71,6 +73,16 @@ class StoredWeights:
     def namings(self) -> "tuple[dict[str, Tensor], ...]":
         """The tensors by all the names that are known of them."""
         return (self.tensors,) if self.renamed is None else (self.tensors, self.renamed)
+
+    def named(self, name: str) -> "Tensor | None":
+        """Return the tensor that is called as one of a network, but for what wrappers put before names."""
+        same = [
+            (len(theirs), tensor)
+            for naming in self.namings
+            for theirs, tensor in naming.items()
+            if f".{name}".endswith(f".{theirs}") or f".{theirs}".endswith(f".{name}")
+        ]
+        return max(same, key=lambda pair: pair[0], default=(0, None))[1]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

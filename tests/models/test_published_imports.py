@@ -194,6 +194,7 @@ def test_a_folder_of_other_layers_is_refused_by_the_key(tmp_path, capsys):
         ("common_stride", 8, "config.json: common_stride 8: geoseg runs 4"),
         ("num_queries", "many", "queries: 'many' is no whole number"),
         ("hidden_dim", 64, "its tensors have other sizes than config.json says"),
+        ("id2label", {"0": "roof", "1": "tank", "3": "tree"}, "has to number its classes from 0 on"),
         ("model_type", "detr", "config.json says 'detr', and mask2former is asked for"),
     ):
         (folder / "config.json").write_text(json.dumps({**config, key: value}))

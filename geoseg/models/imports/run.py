@@ -24,16 +24,15 @@ USUAL_PX = 512  # side of the windows of a network that takes any
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """A bundle that was made.
-
-    assumed: what nobody said and probing found, a line each; made: what was made over; margin_assumed: nobody said the
-    margin of its windows.
-    """
+    """A bundle that was made."""
 
     bundle: ModelBundle
     assumed: tuple[str, ...]
+    """What nobody said and probing found, a line each."""
     made: tuple[str, ...] = ()
+    """What became of a detector's stem and heads, a line each."""
     margin_assumed: bool = False
+    """Nobody said the margin of its windows."""
 
 
 def import_model(
