@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import sqrt
 from typing import Self
 
 import numpy as np
@@ -45,6 +46,11 @@ class Plan:
             of[i].append(k)
         return cls(places, made, owner.tolist(), of, at)
 
+    def place(self, corner: int) -> Place:
+        """Return where a corner is."""
+        x, y = self.places[corner].tolist()
+        return x, y
+
     def beside(self, corner: int) -> list[int]:
         """Return the corners that walls link to one, ascending."""
         found = set()
@@ -61,9 +67,7 @@ class Plan:
         for k in rings:
             ring = self.rings[k]
             for a, b in zip(ring, (*ring[1:], *ring[:1]), strict=True):
-                dx, dy = (self.places[a] - self.places[b]).tolist()
-                length = float(np.sqrt(dx * dx + dy * dy))
-                if length < shorter:
+                if (length := apart(self.place(a), self.place(b))) < shorter:
                     found.add((length, min(a, b), max(a, b)))
         return sorted(found)
 
@@ -88,3 +92,9 @@ class Plan:
     def polygons(self) -> NDArray[np.object_]:
         """Return the buildings, (M,)."""
         return np.array([self.polygon(i, {}) for i in range(len(self.rings_of))], object)
+
+
+def apart(a: Place, b: Place) -> float:
+    """Return the distance of two places."""
+    dx, dy = a[0] - b[0], a[1] - b[1]
+    return sqrt(dx * dx + dy * dy)

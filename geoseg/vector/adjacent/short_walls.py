@@ -1,4 +1,4 @@
-"""Short walls: where touching buildings meet, walls of a metre give way to corners where that makes the plan plainer.
+"""Short walls: where touching buildings meet, they give way to corners where that makes the plan plainer.
 
 ::
 
@@ -8,7 +8,8 @@
     |      |              |      |
 
 The shortest wall goes first. Of all ways to be rid of it the cheapest counts: corners cost, those that are not right
-more, tiny walls and tips more still, and so does the ground that changes hands.
+more, tiny walls and tips more still, and so does the ground that changes hands. What each costs, and what it costs
+otherwise: benchmarks/results/polygons_tried.md.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,12 +20,12 @@ import shapely
 from numba import njit
 from numpy.typing import NDArray
 
-from geoseg.vector.adjacent.plan import Place, Plan, Ring
+from geoseg.vector.adjacent.plan import Place, Plan, Ring, apart
 from geoseg.vector.pixels.cuts import NO_CUTS, on_cut
 
 SHORT = 5.0  # units: walls that may go, and how far they may take a corner
 TINY = 1.11  # units: half a metre at the usual detail
-SAME_WALL = np.sin(np.radians(5))  # of the turn at a corner within which it is straight, or right
+NEAR = np.sin(np.radians(5))  # how far from straight, or from right, a corner may be and count as that
 TIP = np.cos(np.radians(140))  # of the turn beyond which a corner is a tip
 CROSSING = 0.3  # sine of the angle between walls below which they do not meet
 STRAIGHT = 0.02  # sine of the turn at a corner below which it is none
@@ -40,8 +41,8 @@ Allowed = Callable[[NDArray[np.object_], NDArray[np.intp]], bool]
 class Way(NamedTuple):
     """A way to be rid of a short wall."""
 
-    saved: float
-    """What it saves, negated: the cheapest comes first."""
+    cost: float
+    """By how much it changes what the plan costs; the cheapest comes first."""
     number: int
     """Its place among the ways: of equals the first one counts."""
     moved: dict[int, Place]
@@ -80,7 +81,7 @@ def _rid(plan: Plan, a: int, b: int, stays: NDArray[np.bool_], allowed: Allowed)
         for number, (moved, gone, kept) in enumerate(_ways(plan, a, b))
         if not any(stays[v] for v in moved)
     )
-    for way in sorted(way for way in ways if way is not None and way.saved < 0)[:TRIES]:
+    for way in sorted(way for way in ways if way is not None and way.cost < 0)[:TRIES]:
         before = plan.places[list(way.moved)]
         plan.places[list(way.moved)] = list(way.moved.values())
         own = {plan.owner[k] for k in way.rings}
@@ -99,36 +100,35 @@ def _rid(plan: Plan, a: int, b: int, stays: NDArray[np.bool_], allowed: Allowed)
 
 def _ways(plan: Plan, a: int, b: int) -> Iterator[tuple[dict[int, Place], int, int]]:
     """Yield where corners go, the corner that is gone then, and the one that it becomes."""
-    at = [(x, y) for x, y in plan.places[[a, b]].tolist()]
+    at = plan.place(a), plan.place(b)
     beside = [[v for v in plan.beside(one) if v != other] for one, other in ((a, b), (b, a))]
     for gone, kept, target, others in ((a, b, at[1], beside[0]), (b, a, at[0], beside[1])):
         yield {gone: target}, gone, kept
-        start = _place(plan, gone)
+        start = plan.place(gone)
         for v in others:  # the wall to it moves as a whole, and its other end along the wall that it ends on
-            end = _place(plan, v)
+            end = plan.place(v)
             for w in plan.beside(v):
-                met = None if w == gone else _crossing(target, start, end, end, end, _place(plan, w))
-                if met is not None and _apart(met, end) < SHORT:
+                met = None if w == gone else _crossing(target, start, end, end, end, plan.place(w))
+                if met is not None and apart(met, end) < SHORT:
                     yield {gone: target, v: met}, gone, kept
     for v in beside[0]:
         for w in beside[1]:
-            met = _crossing(at[0], _place(plan, v), at[0], at[1], _place(plan, w), at[1])
-            if met is not None and max(_apart(met, at[0]), _apart(met, at[1])) < SHORT:
+            met = _crossing(at[0], plan.place(v), at[0], at[1], plan.place(w), at[1])
+            if met is not None and max(apart(met, at[0]), apart(met, at[1])) < SHORT:
                 yield {a: met, b: met}, a, b
 
 
 def _weighed(plan: Plan, number: int, moved: dict[int, Place], gone: int, kept: int) -> Way | None:
-    """Return a way with what it saves; None where a ring is left with less than a triangle."""
+    """Return a way with its cost; None where a ring is left with less than a triangle."""
     rings = sorted({k for v in moved for k in plan.rings_at[v]})
     changed = {k: _merged(plan.rings[k], gone, kept) for k in rings}
     if any(len(ring) < 3 for ring in changed.values()):
         return None
     corners, places = np.array(list(moved)), np.array(list(moved.values()))
-    saved = 0.0
+    cost = 0.0
     for k in rings:
-        old, new = np.array(plan.rings[k]), np.array(changed[k])
-        saved += _weigh(plan.places, corners, places, old, new)
-    return Way(saved, number, moved, changed)
+        cost += _weigh(plan.places, corners, places, np.array(plan.rings[k]), np.array(changed[k]))
+    return Way(cost, number, moved, changed)
 
 
 def _merged(ring: Ring, gone: int, kept: int) -> Ring:
@@ -151,30 +151,21 @@ def _straighten(plan: Plan, stays: NDArray[np.bool_]) -> None:
         if stays[v] or not plan.rings_at[v] or any(len(plan.rings[k]) < 4 for k in plan.rings_at[v]):
             continue
         ends = plan.beside(v)
-        if len(ends) == 2 and _straight(*plan.places[[ends[0], v, ends[1]]].tolist()):
+        if len(ends) == 2 and _straight(plan.place(ends[0]), plan.place(v), plan.place(ends[1])):
             plan.redraw({k: tuple(w for w in plan.rings[k] if w != v) for k in list(plan.rings_at[v])})
 
 
-def _straight(a: list[float], b: list[float], c: list[float]) -> bool:
+def _straight(a: Place, b: Place, c: Place) -> bool:
+    """Return whether two walls, from a to b and on to c, go on as one."""
     dx, dy, ex, ey = b[0] - a[0], b[1] - a[1], c[0] - b[0], c[1] - b[1]
-    size = _apart((0.0, 0.0), (dx, dy)) * _apart((0.0, 0.0), (ex, ey))
-    return abs(dx * ey - dy * ex) < STRAIGHT * size and dx * ex + dy * ey > 0
-
-
-def _place(plan: Plan, corner: int) -> Place:
-    x, y = plan.places[corner].tolist()
-    return x, y
-
-
-def _apart(a: Place, b: Place) -> float:
-    return float(np.sqrt((a[0] - b[0]) * (a[0] - b[0]) + (a[1] - b[1]) * (a[1] - b[1])))
+    return abs(dx * ey - dy * ex) < STRAIGHT * apart(a, b) * apart(b, c) and dx * ex + dy * ey > 0
 
 
 def _crossing(p: Place, p0: Place, p1: Place, q: Place, q0: Place, q1: Place) -> Place | None:
     """Return where the line through p along p0-p1 meets that through q along q0-q1; None where they hardly turn."""
     dx, dy, ex, ey = p1[0] - p0[0], p1[1] - p0[1], q1[0] - q0[0], q1[1] - q0[1]
     cross = dx * ey - dy * ex
-    if abs(cross) < CROSSING * _apart(p0, p1) * _apart(q0, q1) or cross == 0:
+    if abs(cross) < CROSSING * apart(p0, p1) * apart(q0, q1) or cross == 0:
         return None
     t = ((q[0] - p[0]) * ey - (q[1] - p[1]) * ex) / cross
     return p[0] + t * dx, p[1] + t * dy
@@ -188,28 +179,32 @@ def _weigh(
     old: NDArray[np.int64],
     new: NDArray[np.int64],
 ) -> float:
-    """Return by how much a ring's cost changes where some corners move: its shape's, and the ground that it sweeps."""
-    was = np.empty((len(old), 2))
-    becomes = np.empty((len(old), 2))
-    for i in range(len(old)):
-        was[i] = places[old[i]]
-        becomes[i] = places[old[i]]
-        for k in range(len(corners)):
-            if corners[k] == old[i]:
-                becomes[i] = targets[k]
+    """Return by how much a ring's cost changes where some corners move: its shape's, and the ground that it sweeps.
+
+    places: of all corners, (V, 2), before. corners, targets: which ones move, (C,), and where to, (C, 2). old, new: the
+    ring's corners before and after, (K,) and (L,).
+    """
+    was, becomes = places[old], _moved(places, corners, targets, old)
     swept = 0.0
     for i in range(len(old)):
         j = (i + 1) % len(old)
         ax, ay = becomes[j, 0] - was[i, 0], becomes[j, 1] - was[i, 1]
         bx, by = becomes[i, 0] - was[j, 0], becomes[i, 1] - was[j, 1]
         swept += 0.5 * abs(ax * by - ay * bx)
-    after = np.empty((len(new), 2))
-    for i in range(len(new)):
-        after[i] = places[new[i]]
+    return GROUND * swept + _cost(_moved(places, corners, targets, new)) - _cost(was)
+
+
+@njit(cache=True, nogil=True)
+def _moved(
+    places: NDArray[np.float64], corners: NDArray[np.int64], targets: NDArray[np.float64], ring: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Return the corners of a ring, (K, 2), where some have moved."""
+    out = places[ring]
+    for i in range(len(ring)):
         for k in range(len(corners)):
-            if corners[k] == new[i]:
-                after[i] = targets[k]
-    return GROUND * swept + _cost(after) - _cost(was)
+            if corners[k] == ring[i]:
+                out[i] = targets[k]
+    return out
 
 
 @njit(cache=True, nogil=True)
@@ -223,11 +218,11 @@ def _cost(ring: NDArray[np.float64]) -> float:
         if before == 0 or length == 0:
             return np.inf
         cosine, sine = (dx * ex + dy * ey) / (before * length), (dx * ey - dy * ex) / (before * length)
-        if abs(sine) < SAME_WALL and cosine > 0:
+        if abs(sine) < NEAR and cosine > 0:
             cost += IN_A_WALL
         else:
             cost += A_CORNER
-            if abs(cosine) > SAME_WALL:
+            if abs(cosine) > NEAR:
                 cost += NOT_RIGHT
             if cosine < TIP:
                 cost += A_TIP

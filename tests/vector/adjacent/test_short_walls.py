@@ -67,12 +67,13 @@ def test_a_chamfer_becomes_a_corner():
     assert out[0].equals(box(0, 0, 12, 10))
 
 
-def test_corners_on_a_cut_stay_there():
-    houses = jogged(0.8)
-    north = np.array([shapely.LineString([(-5, 10), (25, 10)])], object)
-    out = without_short_walls(houses, always, north)
-    on_north = shapely.get_coordinates(out)
-    assert {10.8} <= set(on_north[on_north[:, 1] == 10, 0])
+@pytest.mark.parametrize(("y", "x"), [(0, 10), (10, 10.8)])  # where the wall ends in the south and in the north
+def test_corners_on_a_cut_stay_there(y, x):
+    cut = np.array([shapely.LineString([(-5, y), (25, y)])], object)
+    out = without_short_walls(jogged(0.8), always, cut)
+    assert corners(out) == [4, 4]
+    xy = shapely.get_coordinates(out)
+    assert set(xy[xy[:, 1] == y, 0]) == {0, x, 20}
     assert shapely.coverage_is_valid(out)
 
 
