@@ -17,7 +17,7 @@ import numpy as np
 import rasterio
 import rasterio.features
 import shapely
-from machine import describe
+from machine import MEMORY_BYTES, describe
 from numpy.typing import NDArray
 
 from geoseg import PolygonOptions, RunOptions, predict
@@ -99,7 +99,7 @@ def score(place: Place, data: Path, model: str, folder: Path, *, tta: str | None
 def run_place(place: Place, data: Path, model: str, folder: Path, *, tta: str | None = None) -> Run:
     """Run a model over a place, with its outputs under ``folder``."""
     scene = open_scene([str(data / name) for name in place.scene], bands=place.bands)
-    options, began = RunOptions(probabilities=True, tta=tta, memory_bytes=2**32), time.process_time()
+    options, began = RunOptions(probabilities=True, tta=tta, memory_bytes=MEMORY_BYTES), time.process_time()
     result = predict(scene, model, folder / "out", options=options, polygons=PolygonOptions())
     seconds = time.process_time() - began
     with rasterio.open(folder / "out" / "classes.tif") as src:

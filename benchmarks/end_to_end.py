@@ -1,14 +1,12 @@
 """Where the time of a run goes, and what it takes beyond the network alone on the same windows.
 
-    .venv/bin/python benchmarks/end_to_end.py geoseg/demo/scene.tif --repeat 4 --runs 3
+    .venv/bin/python benchmarks/end_to_end.py geoseg/demo/land_cover.tif -m land-cover --size 2048 4096
 
 CPU seconds per megapixel of the scene in reading, network, blending (with normalising, resampling and deciding
 classes), encoding and finishing, one thing after the other (engine sync); then the wall time and the CPU time of the
-threads engine beside those of the same network calls in as many threads and nothing else, in turns. With --repeat the
-scene is laid out N x N times, with --size to so many pixels square, mirrored: what a run takes whatever its size then
-counts little. Several sizes, backends and precisions are measured one after the other:
-
-    .venv/bin/python benchmarks/end_to_end.py geoseg/demo/land_cover.tif -m land-cover --size 2048 4096
+threads engine beside those of the same network calls in as many threads and nothing else, in turns. With --size the
+scene is laid out to so many pixels square, mirrored: what a run takes whatever its size then counts little. Several
+sizes and precisions are measured one after the other.
 """
 
 import argparse
@@ -24,7 +22,7 @@ from unittest.mock import patch
 
 import machine
 import numpy as np
-from scenes import laid_out, repeated
+from scenes import laid_out
 
 from geoseg import RunOptions, predict
 from geoseg.executors.threads import usable_cpus
@@ -34,8 +32,6 @@ from geoseg.jobs.networks import load_networks
 from geoseg.jobs.run import Progress
 from geoseg.models.backends import library
 from geoseg.models.backends.torch import one_thread_per_network
-
-MEMORY_BYTES = 4 * 2**30  # whatever else the machine does
 
 
 class Clock:
@@ -113,13 +109,8 @@ def measured(scene: Path, out: Path, model: str, runs: int, **chosen: str | None
 
     with patch(f"{__name__}.load_networks", remember):
         clock = Clock()
-        total = instrumented(
-            clock,
-            scene,
-            model,
-            out / "sync",
-            RunOptions(engine="sync", overwrite=True, memory_bytes=MEMORY_BYTES, **chosen),
-        )[1]
+        options = RunOptions(engine="sync", overwrite=True, memory_bytes=machine.MEMORY_BYTES, **chosen)
+        total = instrumented(clock, scene, model, out / "sync", options)[1]
         job = jobs[-1]
         mpx = np.prod(job.scene.grid.shape) / 1e6
         seconds = dict(clock.seconds)
@@ -133,7 +124,7 @@ def measured(scene: Path, out: Path, model: str, runs: int, **chosen: str | None
         lanes = usable_cpus()
         together, alone = [], []
         for _ in range(runs):
-            options = RunOptions(lanes=lanes, overwrite=True, memory_bytes=MEMORY_BYTES, **chosen)
+            options = RunOptions(lanes=lanes, overwrite=True, memory_bytes=machine.MEMORY_BYTES, **chosen)
             together.append(instrumented(Clock(), scene, model, out / "threads", options))
             alone.append(network_alone(job, clock.calls, lanes))
     for name, whole, network in zip(
@@ -150,9 +141,7 @@ def measured(scene: Path, out: Path, model: str, runs: int, **chosen: str | None
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("scene", type=Path)
-    size = parser.add_mutually_exclusive_group()
-    size.add_argument("--repeat", type=int, default=1)
-    size.add_argument("--size", type=int, nargs="+", default=[])
+    parser.add_argument("--size", type=int, nargs="+", default=[])
     parser.add_argument("-m", "--model", default="buildings")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--tta", default="none")
@@ -164,15 +153,9 @@ def main() -> None:
     print("load average before:", *(f"{v:.1f}" for v in os.getloadavg()))
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch)
-        scenes = [laid_out(asked.scene, side, out / f"{side}.tif") for side in asked.size]
-        scenes = scenes or [repeated(asked.scene, asked.repeat, out / "scene.tif")]
-        instrumented(
-            Clock(),
-            asked.scene,
-            asked.model,
-            out / "warm",
-            RunOptions(engine="sync", tta=asked.tta, memory_bytes=MEMORY_BYTES),
-        )
+        scenes = [laid_out(asked.scene, side, out / f"{side}.tif") for side in asked.size] or [asked.scene]
+        options = RunOptions(engine="sync", tta=asked.tta, memory_bytes=machine.MEMORY_BYTES)
+        instrumented(Clock(), asked.scene, asked.model, out / "warm", options)
         for scene in scenes:
             for precision in asked.precision or every:
                 chosen = {"tta": asked.tta, "backend": asked.backend, "precision": precision}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import rasterio
-from machine import describe
+from machine import MEMORY_BYTES, describe
 
 from geoseg import RunOptions, load_model, open_scene, predict
 
@@ -31,7 +31,7 @@ def main() -> None:
         path = args.data / "dubai_ae_rgb_landcover" / f"dubai_{number}.tif"
         with tempfile.TemporaryDirectory() as folder:
             scene = open_scene(str(path), bands="red,green,blue")
-            predict(scene, model, Path(folder) / "out", options=RunOptions(memory_bytes=2**32))
+            predict(scene, model, Path(folder) / "out", options=RunOptions(memory_bytes=MEMORY_BYTES))
             said = read(Path(folder) / "out" / "classes.tif")
         truth = read(path.with_name(f"{path.stem}_lc.tif"))
         for value, name in LABELS.items():

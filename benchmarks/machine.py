@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psutil
 
+MEMORY_BYTES = 4 * 2**30  # of a plan, where it is to be the same whatever else the machine does
 PACKAGES = ("geoseg", "torch", "rasterio", "numpy", "shapely", "dask")
 
 

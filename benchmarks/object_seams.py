@@ -55,19 +55,6 @@ def on_border(boxes: list[tuple[slice, slice]], spec: ModelSpec, shape: tuple[in
     return np.array(crossed).any(1)
 
 
-def found_of(ids: NDArray[np.int32], found: NDArray[np.uint32]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return which true objects are found whole, and which twice."""
-    pair, common = np.unique(ids.astype(np.int64) << 32 | np.where(found >= 256, found, 0), return_counts=True)
-    true, said = pair >> 32, pair & (2**32 - 1)
-    of_true, of_said = np.bincount(ids.ravel()), np.bincount(np.where(found >= 256, found, 0).ravel())
-    both = (true > 0) & (said > 0)
-    iou = common / (of_true[true] + of_said[said] - common)
-    whole, inside = (
-        np.bincount(true[both & right], minlength=len(of_true))[1:] for right in (iou > 0.5, 2 * common > of_said[said])
-    )
-    return whole > 0, inside > 1
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--epochs", type=int, default=5)
@@ -85,7 +72,7 @@ def main() -> None:
             run = predict(scene, model, folder / "out")
             _, ids = panoptic.truth_of((given.size, given.size), seed=1)
             border = on_border(ndimage.find_objects(ids), made.spec, ids.shape)
-            whole, twice = found_of(ids, run.to_xarray("panoptic").to_numpy())
+            whole, twice = panoptic.found_of(ids, run.to_xarray("panoptic").to_numpy())
             for name, which in (("on borders", border), ("between", ~border)):
                 print(
                     f"{kind} {name}: {which.sum()} objects, found whole {whole[which].mean():.1%}, twice "

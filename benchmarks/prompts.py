@@ -18,7 +18,7 @@ import rasterio
 import torch
 import transformers
 from affine import Affine
-from machine import describe
+from machine import MEMORY_BYTES, describe
 
 from geoseg import prompt
 from geoseg.models.imports.run import import_model
@@ -147,7 +147,7 @@ def clicks_row(name: str, times: int = 5) -> str:
             dst.write(pixels)
         options, run = (
             PromptOptions(embeddings=str(folder / "cache")),
-            EngineOptions(engine="sync", memory_bytes=4 * 10**9),
+            EngineOptions(engine="sync", memory_bytes=MEMORY_BYTES),
         )
         seconds = []
         for number in range(times + 1):  # the first embeds the window

@@ -112,7 +112,9 @@ def busy(scene: str, out: Path, seconds: float) -> tuple[float, float, int]:
             waited.update(progress.speed.waited_s)
 
     with patch.object(run, "load_networks", lambda _job: timed):
-        predict(scene, stubs.BUNDLE, out, options=RunOptions(lanes=lanes, memory_bytes=2**32), listen=listen)
+        predict(
+            scene, stubs.BUNDLE, out, options=RunOptions(lanes=lanes, memory_bytes=machine.MEMORY_BYTES), listen=listen
+        )
     begins, ends = zip(*spans, strict=True)
     return sum(b - a for a, b in spans) / (lanes * (max(ends) - min(begins))), waited["read"], len(spans)
 

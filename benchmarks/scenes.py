@@ -30,20 +30,6 @@ def write_scene(path: Path, size: int, *, bands: int = 3, share: float = 1.0) ->
     return path
 
 
-def repeated(scene: Path, times: int, path: Path) -> Path:
-    """Write ``scene`` laid out ``times`` x ``times``, mirrored at each seam; it is itself where times is 1."""
-    if times == 1:
-        return scene
-    with rasterio.open(scene) as src:
-        pixels, profile, names = src.read(), src.profile, src.descriptions
-    rows, cols = (np.pad(np.arange(n), (0, n * (times - 1)), mode="symmetric") for n in pixels.shape[1:])
-    profile |= {"height": len(rows), "width": len(cols)}
-    with rasterio.open(path, "w", **profile) as out:
-        out.write(pixels[:, rows[:, None], cols])
-        out.descriptions = names
-    return path
-
-
 def laid_out(scene: Path, size: int, path: Path, *, coarser: int = 1, gsd_m: float = 1.0) -> Path:
     """Write ``scene``, its pixels averaged ``coarser`` at a time, to size x size pixels, mirrored at each seam."""
     with rasterio.open(scene) as src:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import machine
 import numpy as np
 import rasterio
 import torch
@@ -21,7 +22,6 @@ from geoseg.models.backends import library
 from geoseg.models.bundle import ModelBundle
 
 CPUS = len(os.sched_getaffinity(0))
-MEMORY_BYTES = 4 * 2**30  # of geoseg's plan, whatever else the machine does
 TILED = {"driver": "GTiff", "tiled": True, "blockxsize": 512, "blockysize": 512, "compress": "deflate"}
 
 
@@ -194,7 +194,7 @@ class Geoseg:
     def __call__(self, scene: Path, out: Path) -> None:
         s, folder = self.settings, out.with_name(f"{out.stem}-{time.monotonic_ns()}")
         shared: dict[str, Any] = {"layers": ("classes",), "batch": s.batch, "precision": s.precision}
-        options = RunOptions(tta="none", memory_bytes=MEMORY_BYTES, **({} if s.own else shared))
+        options = RunOptions(tta="none", memory_bytes=machine.MEMORY_BYTES, **({} if s.own else shared))
         done = predict(scene, s.model, folder, options=options)
         spec = s.bundle.spec
         self.pixels = done.run["windows"]["run"] * spec.window_px**2

@@ -13,6 +13,7 @@ from geoseg.models.spec import Architecture, ModelSpec, Normalisation
 from geoseg.training.things import bumps_and_offsets
 from geoseg.values.bands import Band
 from geoseg.values.classes import ClassInfo
+from geoseg.values.layers import FIRST_OBJECT
 
 RANGE_PX = 32
 CLASSES = (
@@ -113,8 +114,25 @@ def contents(run):
     return {name: path.read_bytes() for name, path in run.paths.items() if name != "run.json"}
 
 
+def found_of(ids, found):
+    """Return which true objects, (N,), a panoptic raster holds whole (IoU above 0.5), and which of them twice.
+
+    Twice: more than half of the pixels of two objects or more lie in it.
+    """
+    found = np.where(found >= FIRST_OBJECT, found, 0).astype(np.int64)
+    pair, common = np.unique(ids.astype(np.int64) << 32 | found, return_counts=True)
+    true, said = pair >> 32, pair & (2**32 - 1)
+    of_true, of_said = np.bincount(ids.ravel()), np.bincount(found.ravel())
+    both = (true > 0) & (said > 0)
+    iou = common / (of_true[true] + of_said[said] - common)
+    whole, inside = (
+        np.bincount(true[both & right], minlength=len(of_true))[1:] for right in (iou > 0.5, 2 * common > of_said[said])
+    )
+    return whole > 0, inside > 1
+
+
 def assert_same_objects(found, ids):
     """Assert that the objects of a panoptic raster are those of the truth, pixel for pixel."""
-    assert len(np.unique(found[found >= 256])) == ids.max()
+    assert len(np.unique(found[found >= FIRST_OBJECT])) == ids.max()
     assert np.unique(np.stack([ids.ravel(), found.ravel()])[:, ids.ravel() > 0], axis=1).shape[1] == ids.max()
-    assert (found[ids == 0] < 256).all()
+    assert (found[ids == 0] < FIRST_OBJECT).all()

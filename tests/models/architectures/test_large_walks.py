@@ -57,7 +57,7 @@ def test_every_way_to_run_it_gives_the_same_bytes(name, how, ground, tmp_path, m
     assert main(["check", str(tmp_path / "first")]) == 0
     with rasterio.open(tmp_path / "first" / "panoptic.tif") as src:
         found = src.read(1)
-    count, share = len(np.unique(found[found >= FIRST_OBJECT])), share_found(ids, found)
+    count, share = len(np.unique(found[found >= FIRST_OBJECT])), panoptic.found_of(ids, found)[0].mean()
     print(f"{name}, {how}: {count} objects where {ids.max()} are, {share:.2f} of them found")
     assert count > 200
     assert share > 0.5 or how != "trained" or name in QUERIES
@@ -86,16 +86,6 @@ def assert_many_overlap(model, scene):
     print(f"candidates of four windows: {count}, on several lie {np.round(shared, 3)} of their pixels")
     assert np.mean(count) > 15
     assert np.mean(shared) > 0.004
-
-
-def share_found(ids, found):
-    """Return the share of true objects with which a found one has an IoU above 0.5."""
-    pair, common = np.unique(ids.astype(np.int64) << 32 | np.where(found >= FIRST_OBJECT, found, 0), return_counts=True)
-    true, said = pair >> 32, pair & 0xFFFFFFFF
-    size, own = np.bincount(true, common), np.bincount(said, common)
-    real = (true > 0) & (said > 0)
-    iou = common[real] / (size[true[real]] + own[said[real]] - common[real])
-    return len(np.unique(true[real][iou > 0.5])) / ids.max()
 
 
 def examples():
