@@ -32,7 +32,7 @@ from geoseg.values.bands import Band
 
 SIDE, STRIP = 12, 1400
 RANGE_PX, ZERO, PER_LOGIT = 32, 128, 16  # of offsets; bytes of a logit
-STAGES = {"objects": ("merge", "paint", "number", "outline"), "panoptic": ("group", "number", "outline")}
+TASKS = ("objects", "panoptic")
 RUN = """
 import json, resource, sys, time
 from pathlib import Path
@@ -69,13 +69,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="+", default=[3000, 12000])
     parser.add_argument("--chunk-px", type=int, default=1024)
-    parser.add_argument("--task", action="append", choices=STAGES)
+    parser.add_argument("--task", action="append", choices=TASKS)
     parser.add_argument("--pitch", type=int, default=14, help="pixels from a square to the next, a divisor of 1400")
     arguments = parser.parse_args()
     pitch = arguments.pitch
     print(machine.describe())
     print("| task | side | objects | their table | stage | peak | planned | CPU s |\n" + "|---" * 8 + "|")
-    for task, size in ((task, size) for task in arguments.task or STAGES for size in arguments.sizes):
+    for task, size in ((task, size) for task in arguments.task or TASKS for size in arguments.sizes):
         with tempfile.TemporaryDirectory() as scratch:
             scene, model = Path(scratch) / "scene.tif", Path(scratch) / "m"
             if task == "objects":
