@@ -151,6 +151,8 @@ class ImportOptions(Checked):
     def _faults(self) -> Iterator[str]:
         if self.family not in DETECTORS and (self.least_score, self.per_window) != (None, None):
             yield f"least-score and per-window: are of detectors; give --family {', '.join(DETECTORS)}"
+        if self.network_options is not None and self.family not in (None, "mask-rcnn"):
+            yield f"network-options: what is given with --family {self.family} says them itself; leave them out"
         if self.normalises and (self.mean or self.std):
             yield "normalises: goes without mean and std"
         if (self.mean is None) != (self.std is None):

@@ -132,6 +132,12 @@ def test_another_file_is_refused_in_a_sentence(tmp_path, capsys, content, family
     assert not (tmp_path / "m").exists()
 
 
+def test_options_of_a_network_that_its_folder_says_are_refused(tmp_path, capsys):
+    flags = ("--family", "rf-detr-seg", "--network-options", SMALL)
+    code, said = told(capsys, tmp_path, "-o", tmp_path / "m", *flags)
+    assert (code, "network-options: what is given with --family rf-detr-seg says them itself" in said) == (2, True)
+
+
 def folder_of(tmp_path, family, **config):
     """Write the folder of transformers of a tiny network, and return it with the network."""
     name = {"mask2former": "mask2former-objects"}.get(family, family)
@@ -144,6 +150,7 @@ def folder_of(tmp_path, family, **config):
     theirs.config.id2label = {0: "roof", 1: "tank", 2: "tree"}
     theirs.save_pretrained(tmp_path / "folder")
     (tmp_path / "folder" / "preprocessor_config.json").write_text(json.dumps(SEEN))
+    (tmp_path / "folder" / "README.md").write_text("---\nlicense: apache-2.0\n---\n")
     return tmp_path / "folder", theirs
 
 
@@ -159,6 +166,7 @@ def test_a_folder_of_transformers_answers_as_it_does_there(tmp_path, capsys, fam
     assert "heads: kept as they are, 3 classes" in said
     spec = load_model(tmp_path / "m").spec
     assert [c.name for c in spec.classes] == ["roof", "tank", "tree", "ground"]
+    assert spec.licence == "apache-2.0"
     assert spec.normalisation.mean == pytest.approx([123.675, 116.28, 103.53])
     x = torch.randn(1, 3, 192, 192)
     more = {} if family == "mask2former" else {"pixel_mask": torch.ones(1, 192, 192, dtype=torch.long)}

@@ -19,7 +19,7 @@ from geoseg.models.imports.describe import known, spec_of
 from geoseg.models.imports.probing import Shape
 from geoseg.models.imports.published import Published, of_folder, of_torchvision, refuse_other_layers
 from geoseg.models.imports.stated import numbered
-from geoseg.models.imports.transformers_folder import USUAL_BANDS
+from geoseg.models.imports.transformers_folder import USUAL_BANDS, licence_of
 from geoseg.models.spec import Normalisation
 from geoseg.models.weights import match
 from geoseg.options.exchange import ImportOptions
@@ -46,7 +46,7 @@ def import_detector(
     window, margin, ramp = own.windows
     usual = {
         "bands": bands.bands, "mean": seen.mean, "std": seen.std, "window_px": found.window_px or window,
-        "ramp_px": ramp, **({"margin_px": margin} if options.window_px is None else {}),
+        "ramp_px": ramp, "licence": licence_of(path), **({"margin_px": margin} if options.window_px is None else {}),
         **({"classes": numbered(list(found.names))} if found.names else {}),
     }  # fmt: skip
     fields = known(path, usual, options, like=None, name=folder.name)

@@ -83,7 +83,7 @@ def import_folder(path: Path, folder: Path, options: ImportOptions) -> ModelBund
         multiple_px=known.multiple_px,
         outputs=(),
         classes=(),
-        licence=options.licence or _licence(path),
+        licence=options.licence or licence_of(path),
         attribution=options.attribution or "",
         training={"imported": {"folder": path.name, "parameters": sum(p.numel() for p in network.parameters())}},
         probed=probed,
@@ -186,7 +186,7 @@ def read_config(path: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _licence(path: Path) -> str:
+def licence_of(path: Path) -> str:
     """Return the licence that the folder's README states, empty where it states none."""
     try:
         text = read_text_file(path / "README.md", at_most=LARGEST).decode(errors="replace")
