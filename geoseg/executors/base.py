@@ -202,9 +202,13 @@ class Resources:
 
 @dataclass(frozen=True, slots=True)
 class Site(Resources):
-    """Where chunks are run: a process and its platform; lanes: threads that run the network."""
+    """Where chunks are run: a process and its platform; lanes: threads that run the network.
+
+    here: it is the process that plans, and loads nothing but what the run needs.
+    """
 
     platform: Platform
+    here: bool = False
 
 
 SiteOf = Callable[[str, Backends, str], Site]  # what ``Engine.site`` is

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from math import prod
 from typing import Any
@@ -55,7 +55,7 @@ class SyncEngine:
     def site(self, device: str, backends: Backends = TORCH, precision: str = "auto") -> Site:
         """See ``Engine.site``."""
         self._backends = backends
-        return local_site(device, backends, precision, lanes=1)
+        return replace(local_site(device, backends, precision, lanes=1), here=True)
 
     def run(self, task: Task, todo: Iterable[Chunk]) -> Iterator[Outcome]:
         """See ``Engine.run``."""
@@ -86,9 +86,9 @@ class ThreadsEngine:
 
     def site(self, device: str, backends: Backends = TORCH, precision: str = "auto") -> Site:
         """See ``Engine.site``."""
-        here = local_site(device, backends, precision, lanes=self._asked)
-        self.lanes, self._backends = here.lanes, backends
-        return here
+        own = local_site(device, backends, precision, lanes=self._asked)
+        self.lanes, self._backends = own.lanes, backends
+        return replace(own, here=True)
 
     def run(self, task: Task, todo: Iterable[Chunk]) -> Iterator[Outcome]:
         """See ``Engine.run``."""

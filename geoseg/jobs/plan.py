@@ -147,8 +147,8 @@ def make_plan(
     for bundle in bundles:
         refuse_unfit(job.scene, bundle.spec, seen)
     fits = band_fits(job.scene, job.spec, seen)
-    here = options.engine in ("threads", "sync")
-    load = load_of(job, lanes=site.lanes, spared_bytes=spared(job, polygons=polygons is not None) if here else 0)
+    spared_bytes = spared(job, polygons=polygons is not None) if site.here else 0
+    load = load_of(job, lanes=site.lanes, spared_bytes=spared_bytes)
     budget = site.budget_bytes(options.memory_bytes)
     chosen = chunk_size(load, options.chunk_px, chunk_px, budget)
     job = replace(job, chunk_px=chosen)

@@ -65,7 +65,7 @@ def load_of(job: Job, *, lanes: int, spared_bytes: int = 0) -> Load:
 def spared(job: Job, *, polygons: bool) -> int:
     """Return what BASE_BYTES counts of libraries that a run in this process does without, unless it holds them already.
 
-    Workers hold their cluster's libraries instead: nothing is spared in them.
+    Workers hold their cluster's libraries instead, and notebooks those of lazy maps: nothing is spared in them.
     """
     if job.spec.blended > MOST_SPARED_CHANNELS:
         return 0

@@ -17,7 +17,7 @@ MIB = 2**20
 BASE_BYTES = 1024 * MIB
 # Of it what libraries take that not every run loads: of other people's networks, and of polygons. Without them a
 # process held 629 MiB before its first network call, 188 more with the former, and 126 more with the latter.
-FAMILY_BYTES, VECTOR_BYTES = 192 * MIB, 128 * MIB
+FAMILY_BYTES, VECTOR_BYTES = 188 * MIB, 126 * MIB
 # The same without torch and models: 333 MiB, and at most 196 more while numba compiles for the first time.
 PLAIN_BASE_BYTES = 512 * MIB
 # What drawing's first run in an environment takes beyond BASE_BYTES while numba compiles: a small run held 1124 MiB,

@@ -12,7 +12,16 @@ from geoseg.executors.base import Platform, Site
 from geoseg.jobs import plan_memory
 from geoseg.jobs.plan import make_plan
 from geoseg.jobs.plan_memory import MOST_REPEATED, chunk_size, weights_bytes
-from geoseg.tiling.memory import COMPILING_BYTES, LEAST_CHUNK_PX, Load, largest_chunk_that_fits, projected_bytes
+from geoseg.tiling.memory import (
+    BASE_BYTES,
+    COMPILING_BYTES,
+    FAMILY_BYTES,
+    LEAST_CHUNK_PX,
+    VECTOR_BYTES,
+    Load,
+    largest_chunk_that_fits,
+    projected_bytes,
+)
 from geoseg.tiling.resample import Resampling
 from geoseg.tiling.strips import strips
 from geoseg.tiling.windows import WindowGrid, chunks, redundancy
@@ -151,6 +160,26 @@ def test_too_little_memory_names_both_numbers_and_the_way_out():
 def test_a_chunk_four_times_as_large_needs_little_more_but_for_its_compressed_tiles():
     small, large = (projected_bytes(load_of((50_000, 50_000)), c) for c in (2048, 4096))
     assert large.sums + large.image + large.read_block < 2.2 * (small.sums + small.image + small.read_block)
+
+
+@pytest.mark.parametrize(
+    ("here", "more", "spared"),
+    [
+        (True, {}, FAMILY_BYTES + VECTOR_BYTES),
+        (True, {"polygons": PolygonOptions()}, FAMILY_BYTES),
+        (False, {}, 0),  # a worker, or a notebook that loads what it likes
+    ],
+)
+def test_libraries_that_a_run_does_without_are_spared_where_it_is_this_process(
+    tiny_scene, tiny_bundle, monkeypatch, here, more, spared
+):
+    monkeypatch.setattr(plan_memory, "_none_loaded", lambda names: True)
+    site, bundles = Site(1, 2**40, Platform("cpu", "fp32", "a CPU"), here=here), [load_model(tiny_bundle)]
+    plan = make_plan(open_scene(tiny_scene), bundles, site=site, options=RunOptions(device="cpu"), **more)
+    assert plan.memory.base == BASE_BYTES - spared + weights_bytes([bundles[0].weights.bytes])
+    monkeypatch.setattr(plan_memory, "_none_loaded", lambda names: False)
+    again = make_plan(open_scene(tiny_scene), bundles, site=site, options=RunOptions(device="cpu"), **more)
+    assert again.memory.base == BASE_BYTES + weights_bytes([bundles[0].weights.bytes])
 
 
 def test_nothing_is_spared_of_many_classes(monkeypatch):
