@@ -71,8 +71,8 @@ def follow(
 ) -> Answers:
     """Follow what the prompts ask for on the first of ``scenes``, name and scene, to all others: a row a date.
 
-    share: which windows, and where answers are kept meanwhile; a part of them gives no objects. Raises InputError where
-    they are fewer than two or do not share a grid, and what ``geoseg.jobs.prompt.answer`` does.
+    share: which windows, and where answers are kept meanwhile; of a part of them, the objects are no result. Raises
+    InputError where they are fewer than two or do not share a grid, and what ``geoseg.jobs.prompt.answer`` does.
     """
     first = _of_one_grid(scenes)
     kinds = None if options.classes is None else MaskClasses.of(options.classes, first.grid.crs)
@@ -88,10 +88,10 @@ def follow(
             windows.setdefault(window_of(one, jobs[0].windows), []).append(one)
         dates = Dates(jobs=jobs, names=tuple(name for name, _ in scenes))
         questions = [Question(window, dates.said(rows), rows) for window, rows in sorted(windows.items())]
-        found = share.answers(engine, jobs[0], partial(_followed, dates), questions, listen, stage="follow")
+        found = list(share.answers(engine, jobs[0], partial(_followed, dates), questions, listen, stage="follow"))
         objects = [one for part in found for one in unpacked(part)]
     objects.sort(key=lambda one: (one.name, dates.names.index(one.date)))
-    return Answers(jobs[0], tuple(objects if kinds is None else map(kinds.named, objects)), asked.faults, len(windows))
+    return Answers(jobs[0], tuple(objects if kinds is None else map(kinds.named, objects)), asked.faults, len(found))
 
 
 def plan(

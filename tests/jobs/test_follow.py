@@ -156,7 +156,7 @@ def test_every_object_has_a_row_a_date_and_gone_ones_say_so(bundles, dates, tmp_
 
 
 @pytest.mark.nightly
-def test_a_run_that_was_killed_goes_on_and_shards_give_its_bytes(bundles, dates, tmp_path, monkeypatch):
+def test_a_run_that_was_killed_goes_on_and_shards_give_its_bytes(bundles, dates, tmp_path, monkeypatch, capsys):
     rows = [(f"at {x} {y}", shapely.Point(on_map(x, y))) for x in (12.5, 90.5) for y in (12.5, 80.5)]
     clicks = str(tmp_path / "clicks.gpkg")
     gpd.GeoDataFrame(rows, columns=["object", "geometry"], crs="EPSG:32645").to_file(clicks)
@@ -184,7 +184,9 @@ def test_a_run_that_was_killed_goes_on_and_shards_give_its_bytes(bundles, dates,
     assert sorted(p.name for p in out.iterdir()) == ["objects.gpkg", "run.json"]
     assert (out / "objects.gpkg").read_bytes() == whole
     other, shards = [*ask[:2], scenes[2], scenes[1], *ask[4:]], tmp_path / "shards"
+    capsys.readouterr()
     assert main([*ask, "-o", str(shards), "--shard", "2/2"]) == 0
+    assert "2 windows" in capsys.readouterr().out
     assert main(["finish", str(shards), "-q"]) == 7
     again.clear()
     assert main([*other, "-o", str(shards), "--shard", "2/2"]) == 0
