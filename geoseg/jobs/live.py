@@ -1,11 +1,11 @@
 """What a run would write of a network that is in memory, box by box: how a training sees its own maps."""
 
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING
 
 import rasterio
 
-from geoseg.executors.threads import local_site
+from geoseg.executors.threads import ThreadsEngine, local_site
 from geoseg.jobs.chunk import rows_of
 from geoseg.jobs.plan import make_job
 from geoseg.jobs.plan_memory import DEFAULT_CHUNK_PX
@@ -33,7 +33,7 @@ class LiveMap:
         options = RunOptions(device=device, layers=("classes",))
         site = local_site(*asked([unsaved], options), lanes=lanes)
         self.job = make_job(scene, [unsaved], platform=site.platform, chunk_px=DEFAULT_CHUNK_PX, options=options)
-        self._lanes = lanes
+        self._engine = ThreadsEngine(lanes=lanes)
 
     def read(self, network: "nn.Module", box: Box) -> Rows:
         """Return the layers (h, w) of a box of the scene's grid, as the network, in evaluation mode, maps them."""
@@ -41,10 +41,5 @@ class LiveMap:
 
         (bundle,), platform = self.job.bundles, self.job.platform
         backend = of_network(bundle, network, device=platform.device, precision=platform.precision)
-
-        with (
-            rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES),
-            library().one_thread_per_network(),
-            ThreadPoolExecutor(self._lanes) as pool,
-        ):
-            return rows_of(self.job, box, lambda calls: pool.map(lambda call: backend(call[1]), calls))
+        with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES), library().one_thread_per_network():
+            return rows_of(self.job, box, partial(self._engine.map, lambda call: backend(call[1])))
