@@ -87,11 +87,9 @@ def lanes_of(device: str, threads: int) -> int:
 def maps_of(
     spec: TrainSpec, model: ModelSpec, samples: Samples, role: Literal["validation", "scattered"], *, device: str
 ) -> Maps | None:
-    """Return the maps of the ground of a role; None where there is none that runs map, or blocks are to score it."""
+    """Return the maps of the ground of a role; None where there is none that is scored so."""
     ground = samples.mapped.get(role, ())
-    if not ground or spec.schedule.validation == "blocks":
-        return None
-    return Maps(spec, model, ground, device=device, threads=torch.get_num_threads())
+    return Maps(spec, model, ground, device=device, threads=torch.get_num_threads()) if ground else None
 
 
 def scattered_gap(

@@ -103,7 +103,7 @@ class Samples:
     bands: int | None = None
     """How many bands the network sees; those that follow are truth. None: all."""
     mapped: Mapping[Role | Literal["scattered"], tuple[MappedGround, ...]] = field(default_factory=dict)
-    """The same ground of validation, and the scattered one, as runs map it; none where runs make objects of it."""
+    """The same ground of validation, and the scattered one, as runs map it; none where it is not scored so."""
 
     @cached_property
     def survey(self) -> Survey:
@@ -229,9 +229,9 @@ def mapped_ground(
 ) -> Iterator[tuple[str, MappedGround]]:
     """Yield the role and the labels of the parts of a scene that scores are of, on the scene's own grid.
 
-    None where a run makes objects of what the network says: its chunks hold no classes yet.
+    None where blocks are to be scored, or a run makes objects of what the network says: its chunks hold no classes yet.
     """
-    if spec.target.grouping or spec.target.detecting:
+    if spec.schedule.validation == "blocks" or spec.target.grouping or spec.target.detecting:
         return
     scene = open_labelled(item)
     truth, as_is = open_truth(item, spec.outputs, scene.grid), Resampling.to_resolution(scene.grid, None)

@@ -228,3 +228,5 @@ def test_the_score_of_an_epoch_is_what_evaluate_says_of_the_map_of_its_bundle(
     assert maps.scores(bundle.network())[0] == pytest.approx(said, abs=1e-6)
     told = bundle.spec.training["validation_iou"]
     assert told == pytest.approx(said, abs=5e-3)  # the bundle keeps weights as fp16
+    blocks = spec.model_copy(update={"schedule": spec.schedule.model_copy(update={"validation": "blocks"})})
+    assert maps_of(blocks, bundle.spec, load_samples(blocks), "validation", device="cpu") is None
