@@ -1,5 +1,6 @@
 """geoseg calibrate: half of the ground is fitted to, too little ground is refused, and runs apply what is fitted."""
 
+import logging
 import shutil
 
 import numpy as np
@@ -56,8 +57,9 @@ def test_what_is_fitted_is_stored_told_and_applied(config, tiny_bundle, tiny_sce
 
 @pytest.mark.parametrize("thresholds", ["keep", "f1"])
 def test_a_training_fits_thresholds_only_where_it_is_asked(
-    thresholds, config, tiny_bundle, tmp_path, capsys, monkeypatch
+    thresholds, config, tiny_bundle, tmp_path, capsys, monkeypatch, caplog
 ):
+    caplog.set_level(logging.INFO, "geoseg")  # as a command that is not quiet
     monkeypatch.setattr(calibrate, "LEAST_OBJECTS", 1)
     monkeypatch.setattr(calibrate, "LEAST_HA", 0.0)
     entry = {**yaml.safe_load(config.read_text()), "thresholds": thresholds}
