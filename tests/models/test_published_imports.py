@@ -197,6 +197,7 @@ def test_a_folder_of_transformers_answers_as_it_does_there(tmp_path, capsys, fam
 @pytest.mark.nightly
 def test_a_folder_of_other_layers_is_refused_by_the_key(tmp_path, capsys):
     folder, _ = folder_of(tmp_path, "mask2former")
+    capsys.readouterr()  # the library shows how far it has come in saving
     config = json.loads((folder / "config.json").read_text())
     for key, value, words in (
         ("common_stride", 8, "config.json: common_stride 8: geoseg runs 4"),
