@@ -104,7 +104,12 @@ def outputs_of_a_run(scene, model, folder, *, chunks):
 
 
 def outputs(out):
-    """Return the bytes of what lies in an output folder, without run.json, which tells of the run itself."""
+    """Return the bytes of what lies in an output folder, without run.json, which tells of the run itself.
+
+    A run that was refused before its job began leaves no folder that it made, and so no outputs.
+    """
+    if not out.exists():
+        return {}
     return {path.name: path.read_bytes() for path in out.iterdir() if path.is_file() and path.name != "run.json"}
 
 
