@@ -5,20 +5,13 @@ import numpy as np
 import pytest
 import rasterio
 import shapely
-from affine import Affine
 from conftest import write_tif
+from odd_places import places
 from sam_folders import write_sam_folder
 
 from geoseg.cli import main
 
-UPRIGHT = Affine(0.5, 0, 3e5, 0, -0.5, 3.06e6)
-PLACES = {  # side, CRS, pixels to ground
-    "nodata": (160, "EPSG:32645", UPRIGHT),
-    "pixel": (1, "EPSG:32645", UPRIGHT),
-    "window": (64, "EPSG:32645", UPRIGHT),
-    "turned": (160, "EPSG:32645", UPRIGHT @ Affine.rotation(-30)),
-    "degrees": (160, "EPSG:4326", Affine(5e-6, 0, 85.5, 0, -5e-6, 27.6)),
-}
+PLACES = places(window=64, large=160)
 FAULTS = {  # what is said instead, by scene and verb
     "nodata": {
         "prompt": "'a' lies where the scene has no data",

@@ -6,6 +6,7 @@ import geopandas as gpd
 import numpy as np
 import pytest
 import shapely
+import stopped
 from conftest import GSD_M, write_tif
 from sam_folders import WINDOW, write_sam_folder
 
@@ -166,15 +167,8 @@ def test_a_run_that_was_killed_goes_on_and_shards_give_its_bytes(bundles, dates,
     whole, out = (tmp_path / "whole" / "objects.gpkg").read_bytes(), tmp_path / "out"
     assert not (tmp_path / "whole" / ".job").exists()
     followed, done, again = follow._followed, [], []
-
-    def stopping(dates, question):
-        if len(done) == 2:
-            raise KeyboardInterrupt
-        done.append(question.window)
-        return followed(dates, question)
-
     with monkeypatch.context() as patch:
-        patch.setattr(follow, "_followed", stopping)
+        patch.setattr(follow, "_followed", stopped.after(2, followed, done))
         assert main([*ask, "-o", str(out)]) == 130
     first, _ = sorted((out / ".job" / "parts").rglob("*.answer"))
     first.write_bytes(first.read_bytes()[:-3])  # as a disk that lost power leaves it

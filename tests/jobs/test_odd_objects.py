@@ -5,20 +5,13 @@ import numpy as np
 import panoptic
 import pytest
 import rasterio
-from affine import Affine
 from conftest import largest_file, write_tif
+from odd_places import places
 from panoptic import assert_same_objects
 
 from geoseg.cli import main
 
-UPRIGHT = Affine(0.5, 0, 3e5, 0, -0.5, 3.06e6)
-PLACES = {  # side, CRS, pixels to ground
-    "nodata": (160, "EPSG:32645", UPRIGHT),
-    "pixel": (1, "EPSG:32645", UPRIGHT),
-    "window": (256, "EPSG:32645", UPRIGHT),
-    "turned": (300, "EPSG:32645", UPRIGHT @ Affine.rotation(-30)),
-    "degrees": (300, "EPSG:4326", Affine(5e-6, 0, 85.5, 0, -5e-6, 27.6)),
-}
+PLACES = places(window=256, large=300)
 
 
 @pytest.mark.nightly
@@ -37,7 +30,8 @@ def test_objects_come_back_wherever_the_scene_lies(place, task, tmp_path, capsys
         bands, ids = np.full_like(bands, where["nodata"]), np.zeros_like(ids)
     scene, out = write_tif(tmp_path / "scene.tif", bands, **where), tmp_path / "out"
     told = ["predict", str(scene), "-m", str(model), "-o", str(out)]
-    if place == "turned":  # a disk that fills up, early and late
+    if place == "turned":  # a disk that fills up, early and late; compiled code is stored before
+        assert main([*told[:-1], str(tmp_path / "before")]) == 0
         for size in (3000, 12_000, 60_000):
             with largest_file(size):
                 code = main(told)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import rasterio
 import shapely
+import stopped
 from conftest import GSD_M, largest_file, write_tif
 from rasterio.features import rasterize
 from rasterio.transform import from_bounds
@@ -349,16 +350,9 @@ def test_everything_of_a_large_scene_is_the_same_after_a_kill_and_by_shards(tmp_
     large = str(write_tif(tmp_path / "large.tif", pixels))
     ask = ["prompt", large, "--everything", "--spacing-px", "96", "--least-iou", "0", "--least-stability", "0"]
     ask += ["-m", str(tmp_path / "sam2"), "-q", "--engine", "sync", "--embeddings", str(tmp_path / "cache")]
-    answered, done, kept = everything._answered, [], []
-
-    def stopping(lattice, question):
-        if len(done) == 32:
-            raise KeyboardInterrupt
-        done.append(question.window)
-        return answered(lattice, question)
-
+    done, kept = [], []
     with monkeypatch.context() as patch:
-        patch.setattr(everything, "_answered", stopping)
+        patch.setattr(everything, "_answered", stopped.after(32, everything._answered, done))
         assert main([*ask, "-o", str(tmp_path / "killed")]) == 130
     merged = everything.merged_objects
     monkeypatch.setattr(everything, "merged_objects", lambda found, grid: kept.append(found) or merged(found, grid))
@@ -493,16 +487,9 @@ def test_a_run_that_was_stopped_keeps_its_answers(scene, bundles, rows, tmp_path
     ask += ["--embeddings", str(tmp_path / "cache")]
     assert main([*ask, "-o", str(tmp_path / "whole")]) == 0
     answered, done = job._answered, []
-
-    def stopping(asking, question):
-        if len(done) == 2:
-            raise KeyboardInterrupt
-        done.append(question.window)
-        return answered(asking, question)
-
     assert main([*ask, "-o", str(tmp_path / "out"), "--max-runtime", "0.001s"]) == 75
     assert "0 of" in capsys.readouterr().err
-    monkeypatch.setattr(job, "_answered", stopping)
+    monkeypatch.setattr(job, "_answered", stopped.after(2, answered, done))
     assert main([*ask, "-o", str(tmp_path / "out")]) == 130
     parts = sorted((tmp_path / "out" / ".job" / "parts").rglob("*.answer"))
     parts[0].write_bytes(parts[0].read_bytes()[:-3])  # as a disk that lost power leaves it

@@ -8,6 +8,7 @@ import geopandas as gpd
 import numpy as np
 import pytest
 import rasterio
+import stopped
 from conftest import GSD_M
 from sam_folders import write_roofs, write_sam_folder
 from scipy import ndimage
@@ -201,19 +202,12 @@ def test_a_run_that_was_killed_goes_on_and_shards_give_its_bytes(scene, bundles,
     seen, answered, out = words._seen, prompt._answered, tmp_path / "out"
     count = len([*(tmp_path / "cache").rglob("*.embedding")])
     done = []
-
-    def stopping(at, call, given):
-        if len(done) == at:
-            raise KeyboardInterrupt
-        done.append(given[-1].window)
-        return call(*given)
-
     for place, name, call, at in ((words, "_seen", seen, 4), (prompt, "_answered", answered, count // 2)):
         if name == "_answered" and family == "sam3":
             continue
         done.clear()
         with monkeypatch.context() as patch:
-            patch.setattr(place, name, lambda *given, at=at, call=call: stopping(at, call, given))
+            patch.setattr(place, name, stopped.after(at, call, done))
             assert main([*ask, "-o", str(out)]) == 130
         assert len(done) == at > 0
         parts = sorted((out / ".job" / "parts").rglob("*.answer"), key=lambda part: part.stat().st_mtime_ns)
