@@ -40,13 +40,15 @@ from geoseg import RunOptions, predict
 from geoseg.objects.segments import Segments
 
 scene, model, out, chunk = sys.argv[1:]
-peaks, cpu, now = {}, {}, ["start"]
+peaks, cpu, now, before = {}, {}, ["start"], [0]
 
 
 def note():
     peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
     peaks[now[0]] = max(peaks.get(now[0], 0), 1024 * int(peak.split()[1]))
-    cpu[now[0]] = round(time.process_time())
+    spent = time.process_time()
+    cpu[now[0]] = cpu.get(now[0], 0) + spent - before[0]
+    before[0] = spent
 
 
 def listen(progress):
@@ -89,12 +91,11 @@ def main() -> None:
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:
                 sys.exit(done.stderr)
-            found, before = json.loads(done.stdout.splitlines()[-1]), 0
+            found = json.loads(done.stdout.splitlines()[-1])
             head = f"| {task} | {size} px | {found['count']} | {found['table'] / 1e6:.0f} MB |"
             for stage, peak in found["peaks"].items():
                 planned = f"{found['stages'][stage] / 1e6:.0f} MB" if stage in found["stages"] else "–"
-                spent, before = found["cpu"][stage] - before, found["cpu"][stage]
-                print(f"{head} {stage} | {peak / 1e6:.0f} MB | {planned} | {spent} |", flush=True)
+                print(f"{head} {stage} | {peak / 1e6:.0f} MB | {planned} | {found['cpu'][stage]:.0f} |", flush=True)
             print(f"{head} all | {max(found['peaks'].values()) / 1e6:.0f} MB | {found['planned'] / 1e6:.0f} MB | |")
 
 

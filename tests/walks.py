@@ -11,7 +11,7 @@ import panoptic
 from conftest import write_tif
 
 from geoseg import RunOptions, finish, predict
-from geoseg.jobs import objects as stages
+from geoseg.jobs import object_parts
 from geoseg.options.run import ClusterOptions
 
 SIDE = 3000
@@ -53,7 +53,7 @@ def write_scene(path, side=SIDE):
 
 def walk(way, scene, model, out, monkeypatch, stages_of=()):
     """Return the bytes of the outputs of a run made in a way, and how many steps each of its stages has."""
-    monkeypatch.setattr(stages, "GROUP_PX", way.tile_px)
+    monkeypatch.setattr(object_parts, "GROUP_PX", way.tile_px)
     options, total = {"chunk_px": way.chunk_px, "engine": "sync", "lanes": 1}, {}
 
     def listen(progress):
@@ -66,8 +66,13 @@ def walk(way, scene, model, out, monkeypatch, stages_of=()):
     if way.engine == "killed":
         # Before Python 3.14 the server of processes has not our sys.path, and skips in silence what it cannot import.
         monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+        before = {}
         for stage in stages_of:
             killed(scene, model, out, options, stage, way.tile_px)
+            kept = parts(out)
+            assert before.items() <= kept.items(), stage  # what was done is not done again
+            assert [path for path in kept if stage in ("predict", path.parent.name)], stage
+            before = kept
     elif way.engine == "threads":
         options |= {"engine": "threads", "lanes": 2}
     elif way.engine == "local":
@@ -86,9 +91,15 @@ def killed(scene, model, out, options, stage, tile_px):
     assert not (Path(out) / "run.json").exists()
 
 
+def parts(out):
+    """Return the parts of a job's chunks and stages by their paths, and of which file each is, written when."""
+    found = [path for path in Path(out).glob(".job/parts/**/*") if path.is_file() and not path.name.startswith(".")]
+    return {path: ((stat := path.stat()).st_ino, stat.st_mtime_ns) for path in found}
+
+
 def _run_until(scene, model, out, options, stage, tile_px):
     """Run, and kill this process when half of a stage is done."""
-    stages.GROUP_PX = tile_px
+    object_parts.GROUP_PX = tile_px
 
     def listen(progress):
         if progress.stage == stage and progress.total >= MANY and progress.done >= -(-progress.total // 2):

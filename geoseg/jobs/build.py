@@ -12,7 +12,7 @@ from geoseg import __version__
 from geoseg.disk.files import move, sha256_of, sync, write_json
 from geoseg.jobs.folder import JobFolder
 from geoseg.jobs.job import Job
-from geoseg.jobs.run import Listener, Outcome, Progress
+from geoseg.jobs.run import Listener, Outcome, Progress, Stop
 from geoseg.jobs.stages import ParallelMap
 from geoseg.jobs.targets import RUN_FILE, own_files, polygon_names, refuse_foreign
 from geoseg.options.polygons import PolygonOptions
@@ -61,12 +61,13 @@ def build_outputs(
     *,
     polygons: PolygonOptions | None,
     listen: Listener,
+    stop: Stop,
     each: ParallelMap = map,
 ) -> tuple[Path, dict[str, Any]]:
     """Build all outputs in the job folder; returns their folder and what run.json holds of them.
 
     each: how polygons are drawn at several places. Chunks that failed are
-    nodata, and the rasters' tags name them.
+    nodata, and the rasters' tags name them. Raises TryAgainError where ``stop`` says so in a stage of objects.
     """
     built = folder.path / "outputs"
     shutil.rmtree(built, ignore_errors=True)
@@ -79,10 +80,11 @@ def build_outputs(
     rows = [(r.box, r.class_rows) for r in records.values()]
     missing = tuple(sorted(f.id for f in outcome.failures))
     if job.spec.things:
-        from geoseg.jobs.objects import ObjectParts, counted_rows, find_objects  # numba: a map needs none
+        from geoseg.jobs.object_parts import ObjectParts  # numba: a map needs none
+        from geoseg.jobs.objects import counted_rows, find_objects
 
         of = ObjectParts(job=job, chunks=parts, folder=folder.parts(job), missing=missing)
-        found, numbered = find_objects(of, each=each, listen=listen)
+        found, numbered = find_objects(of, each=each, listen=listen, stop=stop)
         if job.spec.objects is not None:  # the class map is made of them
             layers = {**layers, job.task.later(job.spec)[0]: (0, numbered)}
             rows = [(box, counted_rows(of, path)) for box, path in numbered.items()]
@@ -115,8 +117,9 @@ def build_outputs(
         from geoseg.jobs.instances import write_objects  # shapely, see above
 
         facts["instances"] = write_objects(
-            of, found, numbered, built, counts=counts, tags=tags, provenance=provenance(job), listen=listen, each=each
-        )
+            of, found, numbered, built, counts=counts, tags=tags, provenance=provenance(job), listen=listen, stop=stop,
+            each=each,
+        )  # fmt: skip
     if polygons is not None:
         name = polygon_names(polygons.vector_format)[0]
         listen(Progress("finish", steps - 1, steps, name))

@@ -8,11 +8,13 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors.numpy import load, save
 
+from geoseg.disk.sealed import Sealed
 from geoseg.jobs.chunk import found_table
 from geoseg.jobs.job import Job
 from geoseg.jobs.stages import Stage
@@ -26,7 +28,7 @@ from geoseg.values.box import Box
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from geoseg.jobs.objects import ObjectParts
+    from geoseg.jobs.object_parts import ObjectParts
 
 MOST_BOX_PX = 2**22  # of an object that is painted
 log = logging.getLogger(__name__)
@@ -53,6 +55,16 @@ class Linked:
     full: int
     """How many windows gave as many detections as the network can."""
 
+    def to_bytes(self) -> bytes:
+        """Return all of it for a file, read back by ``from_bytes``."""
+        return save({"table": self.table, "place": self.place, "links": self.links, "full": np.array(self.full)})
+
+    @classmethod
+    def from_bytes(cls, stored: bytes) -> Self:
+        """Return what ``to_bytes`` has written."""
+        found = load(stored)
+        return cls(found["table"], found["place"], found["links"], int(found["full"]))
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Detected:
@@ -68,8 +80,11 @@ class Detected:
     """See ``Linked``."""
 
 
-def merge_stage(of: "ObjectParts", rules: MergeRules) -> Stage[int, Linked, Detected]:
-    """Return the stage that finds what the detections of every row of windows meet, and merges them all."""
+def merge_stage(of: "ObjectParts", rules: MergeRules) -> Stage[int, Sealed, Detected]:
+    """Return the stage that finds what the detections of every row of windows meet, and merges them all.
+
+    A part holds what a row has found; what becomes of all is a table of integers, made of them in one go.
+    """
     return Stage(
         "merge", lambda: iter(range(of.job.windows.rows.count)), partial(_linked, of, rules), partial(_merged, rules)
     )
@@ -80,11 +95,14 @@ def reach_rows(job: Job) -> int:
     return (job.windows.rows.window - 1) // job.windows.rows.stride
 
 
-def _linked(of: "ObjectParts", rules: MergeRules, row: int) -> Linked:
-    last = min(row + reach_rows(of.job) + 1, of.job.windows.rows.count)
-    (own, place), *below = (_row(of, i) for i in range(row, last))
-    every = Found.joined([own, *(found for found, _ in below)])
-    return Linked(own.table, place, links(every, len(own.table), rules), own.full)
+def _linked(of: "ObjectParts", rules: MergeRules, row: int) -> Sealed:
+    def make() -> bytes:
+        last = min(row + reach_rows(of.job) + 1, of.job.windows.rows.count)
+        (own, place), *below = (_row(of, i) for i in range(row, last))
+        every = Found.joined([own, *(found for found, _ in below)])
+        return Linked(own.table, place, links(every, len(own.table), rules), own.full).to_bytes()
+
+    return of.keep_table("merge", Box(row, 0, row + 1, of.job.windows.cols.count), make)
 
 
 def _row(of: "ObjectParts", row: int) -> tuple[Found, NDArray[np.int64]]:
@@ -102,9 +120,10 @@ def _row(of: "ObjectParts", row: int) -> tuple[Found, NDArray[np.int64]]:
     return Found.joined(found), np.concatenate([np.empty((0, 3), np.int64), *places])
 
 
-def _merged(rules: MergeRules, rows: Iterator[Linked]) -> Detected:
+def _merged(rules: MergeRules, rows: Iterator[Sealed]) -> Detected:
     tables, places, pairs, first, full = [np.empty((0, COLUMNS), np.int64)], [np.empty((0, 3), np.int64)], [], 0, 0
-    for row in rows:
+    for part in rows:
+        row = Linked.from_bytes(part.read())
         tables.append(row.table)
         places.append(row.place)
         pairs.append(row.links + np.array([first, first, 0]))

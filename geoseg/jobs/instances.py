@@ -11,9 +11,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from geoseg.disk.sealed import Sealed
 from geoseg.jobs.job import Job
-from geoseg.jobs.objects import Numbered, ObjectParts, told
-from geoseg.jobs.run import Listener
+from geoseg.jobs.object_parts import ObjectParts
+from geoseg.jobs.objects import Numbered, walk_stage
+from geoseg.jobs.run import Listener, Stop
 from geoseg.jobs.stages import ParallelMap, Stage
 from geoseg.objects.segments import Segments
 from geoseg.outputs.cog.cog import assemble
@@ -37,12 +39,13 @@ def write_objects(
     tags: Mapping[str, str],
     provenance: Mapping[str, Any],
     listen: Listener,
+    stop: Stop,
     each: ParallelMap = map,
 ) -> dict[str, Any]:
     """Write panoptic.tif and instances.gpkg of a job's objects to ``built``; return what run.json says.
 
     found, parts: see ``find_objects``; counts: pixels of each class; tags, provenance: see ``assemble`` and
-    ``write_instances``. Raises OutputError.
+    ``write_instances``. Raises OutputError, and TryAgainError where ``stop`` says so.
     """
     job = of.job
     raster = built / str(PANOPTIC.file)
@@ -63,7 +66,8 @@ def write_objects(
         )
 
     tiles = sum(1 for _ in of.tiles())
-    count, area_m2 = told(outline_stage(of, found, parts, write), tiles, listen).walk(each)
+    outlines = outline_stage(of, found, parts, write)
+    count, area_m2 = walk_stage(outlines, tiles, each=each, listen=listen, stop=stop)
     of_class = np.bincount(class_ids(job, found.segments), minlength=256)
     return {
         "file": INSTANCES,
@@ -89,7 +93,7 @@ def id_rows(job: Job, found: Numbered, counts: Mapping[int, int]) -> list[IdRow]
     return stuff + [IdRow(FIRST_OBJECT + i, pixels[i], c.name, shade(c.color, i)) for i, c in enumerate(of)]
 
 
-Rows = tuple[int, pa.RecordBatch]  # first row of a tile, and the objects whose centres lie in it
+Rows = tuple[int, Sealed]  # first row of a tile, and the part with the objects whose centres lie in it
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +129,11 @@ def outline_stage[C](
 
 
 def _outlined(of: ObjectParts, ids: LayersOfParts, owned: Owned) -> Rows:
+    return owned.tile.row0, of.keep_table("outline", owned.tile, partial(_drawn, of, ids, owned))
+
+
+def _drawn(of: ObjectParts, ids: LayersOfParts, owned: Owned) -> bytes:
+    """Return the rows of a tile's objects as an Arrow stream."""
     grid: Grid = of.job.scene.grid
     segments = owned.segments
     drawn = np.empty(0, object)
@@ -137,11 +146,15 @@ def _outlined(of: ObjectParts, ids: LayersOfParts, owned: Owned) -> Rows:
         value, polygons = label_polygons(labels, (box.row0, box.col0), grid.transform)
         drawn = polygons[np.searchsorted(value, owned.ids)]
     objects = Objects(owned.ids, class_ids(of.job, segments), segments.score, segments.pixels, owned.pieces)
-    return owned.tile.row0, instances_batch(objects, drawn, crs=grid.crs, classes=of.job.spec.class_map)
+    batch = instances_batch(objects, drawn, crs=grid.crs, classes=of.job.spec.class_map)
+    with pa.BufferOutputStream() as stream:
+        with pa.ipc.new_stream(stream, batch.schema) as writer:
+            writer.write_batch(batch)
+        return stream.getvalue().to_pybytes()
 
 
 def in_order(rows: Iterator[Rows]) -> Iterator[pa.RecordBatch]:
     """Yield the objects in the order of their ids: they follow each other from one row of tiles to the next."""
     for _, tiles in groupby(rows, key=lambda row: row[0]):
-        table = pa.Table.from_batches([batch for _, batch in tiles])
+        table = pa.concat_tables([pa.ipc.open_stream(part.read()).read_all() for _, part in tiles])
         yield from table.sort_by("segment_id").combine_chunks().to_batches()

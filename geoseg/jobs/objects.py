@@ -2,33 +2,44 @@
 
 Where a network gives objects window by window, they are merged and painted instead of grouped.
 
-Results of the first two stages are parts of their own beside those of the chunks, so what is done stays done. A third
-draws outlines, and keeps nothing. Tiles, their order and where they run change no byte. What is done to the pixels of a
-tile is in ``geoseg.objects``.
+Results of every stage are parts of their own beside those of the chunks, so what is done stays done: layers with a
+table, or a table alone in a sealed file. Tiles, their order and where they run change no byte. What is done to the
+pixels of a tile is in ``geoseg.objects``.
 """
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors.numpy import load, save
 
+from geoseg.disk.sealed import Sealed
+from geoseg.errors import TryAgainError
 from geoseg.jobs import detections
 from geoseg.jobs.job import Job
-from geoseg.jobs.run import Listener, Progress
+from geoseg.jobs.object_parts import (
+    GROUP_PX,
+    LOCAL,
+    MOST_AREA_PX,
+    TABLE,
+    Held,
+    Made,
+    ObjectParts,
+    grouping_rules,
+)
+from geoseg.jobs.run import Listener, Progress, Stop, until
 from geoseg.jobs.stages import ParallelMap, Stage
-from geoseg.models.grouping import range_px
-from geoseg.objects.areas import SUB as PARTS
 from geoseg.objects.areas import AreaRules, area_tile
-from geoseg.objects.grouping import SUB, GroupingRules
+from geoseg.objects.grouping import GroupingRules
 from geoseg.objects.merging import Merged, MergeRules
 from geoseg.objects.segments import Segments, TileLayers, group_tile, panoptic_ids
 from geoseg.outputs.cog.layers_of_parts import LayersOfParts
-from geoseg.outputs.cog.parts import PartEncoder, StoredPart, read_record, write_part
+from geoseg.outputs.cog.parts import StoredPart
 from geoseg.outputs.cog.tiff import TILE_PX
 from geoseg.tasks.objects import KNOWN
 from geoseg.tasks.panoptic import OF_OBJECTS
@@ -36,107 +47,11 @@ from geoseg.tiling.blend import row_counts
 from geoseg.tiling.memory import detection_bytes, object_bytes
 from geoseg.tiling.overviews import levels_within
 from geoseg.values.box import Box
-from geoseg.values.layers import FIRST_OBJECT, Layer, Pixels
+from geoseg.values.layers import FIRST_OBJECT, Pixels
 from geoseg.vector.tiles.tile_borders import CrossingComponents, TileBorder, join_tiles, pixel_key, tile_border
 from geoseg.vector.tiles.tile_task import enclosing_window
 
-GROUP_PX = 1024  # side of a tile that is grouped, or drawn, at once
-MOST_AREA_PX = 2**22  # of the box of an area that is parted
-LOCAL = Layer("segment", "ids", dtype="uint32")  # number of a segment within its tile, from 1 on
-TABLE = "segments"
-Made = tuple[tuple[Layer, ...], Iterator[tuple[Pixels, ...]], Callable[[], bytes]]  # layers, rows of each, a table
-Held = tuple[tuple[Box, Path], ...]
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ObjectParts:
-    """The parts of a job's chunks, and where those of its stages lie; picklable."""
-
-    job: Job
-    chunks: Mapping[Box, Path]
-    """The part of every chunk."""
-    folder: Path
-    """Where the stages' parts go, a folder for each."""
-    missing: tuple[str, ...] = ()
-    """Chunks that are nodata since they failed: what is made of them is not kept for a run that has them."""
-    tile_px: int = field(default_factory=lambda: GROUP_PX)
-    """Side of a tile, which changes no byte of the outputs."""
-    rules: GroupingRules | AreaRules | MergeRules = field(init=False)
-    """Of the model, in pixels of the scene."""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "rules", grouping_rules(self.job))
-
-    @property
-    def layers(self) -> LayersOfParts:
-        """What the chunks hold."""
-        return LayersOfParts(self.chunks, self.job.layers)
-
-    @property
-    def in_order(self) -> list[tuple[Box, Path]]:
-        """The part of every chunk, row by row."""
-        return sorted(self.chunks.items())
-
-    @property
-    def scene(self) -> Box:
-        """All pixels."""
-        return self.job.scene.grid.box
-
-    def tiles(self) -> Iterator[Box]:
-        """Yield what is grouped at once, row by row."""
-        return self.scene.blocks(self.tile_px)
-
-    def part(self, stage: str, box: Box) -> Path:
-        """Where the part of a stage lies."""
-        return self.folder / stage / f"{box.row0}-{box.col0}.tif"
-
-    def keep(
-        self,
-        stage: str,
-        box: Box,
-        make: Callable[[], Made],
-        *,
-        overviews: int = 0,
-        of_tile: Box | None = None,
-    ) -> Path:
-        """Return the part of a box, made where it is not there yet: of the rows of layers, and a table after them.
-
-        of_tile: by which it is called, where the box is not the tile itself.
-        """
-        path = self.part(stage, of_tile or box)
-        place = [box.row0, box.col0, box.row1, box.col1]
-        record = {"fingerprint": self.job.fingerprint, "box": place, "missing": [*self.missing]}
-        if read_record(path) == record:
-            return path
-        layers, rows, table = make()
-        encoder = PartEncoder(box.shape, layers, overviews=overviews)
-        for pixels in rows:
-            encoder.add(dict(zip((layer.name for layer in layers), pixels, strict=True)))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_part(path, encoder.finish(), grid=self.job.scene.grid.crop(box), record=record, tables={TABLE: table()})
-        return path
-
-
-def grouping_rules(job: Job) -> GroupingRules | AreaRules | MergeRules:
-    """Return by what rules objects are made, in pixels of the scene where the network ran on others."""
-    if job.spec.objects is not None:
-        return detections.merge_rules(job)
-    grouping = job.spec.grouping
-    assert grouping is not None  # a bundle of the task panoptic has it
-    rows, cols = (1 / scale for scale in job.resampling.scale)
-    mean, least_px = (rows * cols) ** 0.5, max(1, round(grouping.min_px * rows * cols))
-    if grouping.by == "areas":
-        return AreaRules(job.spec.things, drop=max(1, round(PARTS * grouping.drop_px * mean)), min_px=least_px)
-    far = range_px(job.spec.outputs)
-    return GroupingRules(
-        things=job.spec.things,
-        span=(round(SUB * far * rows), round(SUB * far * cols)),
-        peak_px=max(1, round(grouping.peak_px * mean)),
-        least=1 + round(65534 * grouping.least),
-        reach_px=max(1, round(grouping.reach_px * mean)),
-        min_px=least_px,
-    )
 
 
 def stage_bytes(job: Job, *, lanes: int, base_bytes: int) -> dict[str, int]:
@@ -202,34 +117,45 @@ class Numbered:
         return Those(self.segments.key[meets], (FIRST_OBJECT + meets).astype(np.uint32), self.segments.thing[meets])
 
 
-def find_objects(of: ObjectParts, *, each: ParallelMap = map, listen: Listener) -> tuple[Numbered, dict[Box, Path]]:
-    """Group and number the objects of a scene; returns them, and the parts of the panoptic raster by chunk."""
+def find_objects(
+    of: ObjectParts, *, each: ParallelMap = map, listen: Listener, stop: Stop
+) -> tuple[Numbered, dict[Box, Path]]:
+    """Group and number the objects of a scene; returns them, and the parts of the panoptic raster by chunk.
+
+    Raises TryAgainError where ``stop`` says so; what is made stays.
+    """
     total = sum(1 for _ in of.tiles())
+    walk = partial(walk_stage, each=each, listen=listen, stop=stop)
     if isinstance(of.rules, MergeRules):
-        rows = of.job.windows.rows.count
-        detected = told(detections.merge_stage(of, of.rules), rows, listen).walk(each)
-        found = told(paint_stage(of, detected), total, listen).walk(each)
+        detected = walk(detections.merge_stage(of, of.rules), of.job.windows.rows.count)
+        found = walk(paint_stage(of, detected), total)
     elif isinstance(of.rules, AreaRules):
-        found = told(area_stage(of, each), total, listen).walk(each)
+        found = walk(area_stage(of, walk(border_stage(of), total)), total)
     else:
-        found = told(group_stage(of, of.rules), total, listen).walk(each)
-    parts = told(number_stage(of, found), len(of.chunks), listen).walk(each)
+        found = walk(group_stage(of, of.rules), total)
+    parts = walk(number_stage(of, found), len(of.chunks))
     return found, parts
 
 
-def told[B, R, C](stage: Stage[B, R, C], total: int, listen: Listener) -> Stage[B, R, C]:
-    """Return a stage of ``total`` boxes that says how far it is."""
+def walk_stage[B, R, C](stage: Stage[B, R, C], total: int, *, each: ParallelMap, listen: Listener, stop: Stop) -> C:
+    """Do a stage of ``total`` boxes that says how far it is; raises TryAgainError where ``stop`` says so."""
 
     def collect(results: Iterator[R]) -> C:
         def counted() -> Iterator[R]:
             listen(Progress(stage.name, 0, total))
+            done = 0
             for done, result in enumerate(results, start=1):
                 yield result
                 listen(Progress(stage.name, done, total))
+            if done < total:
+                raise TryAgainError(
+                    f"stopped in stage {stage.name} with {done} of {total} steps done; they are kept, the same command "
+                    f"goes on"
+                )
 
         return stage.collect(counted())
 
-    return Stage(stage.name, stage.boxes, stage.run, collect)
+    return Stage(stage.name, lambda: until(stage.boxes(), stop), stage.run, collect).walk(each)
 
 
 def group_stage(of: ObjectParts, rules: GroupingRules) -> Stage[Box, tuple[Box, Path], Numbered]:
@@ -280,9 +206,13 @@ class AreaTask:
     """Keys of the first pixels of those that cross, (N,)."""
 
 
-def area_stage(of: ObjectParts, each: ParallelMap) -> Stage[AreaTask, tuple[Box, Path], Numbered]:
-    """Return the stage that parts the areas of every tile; areas across tile borders are found before it."""
-    crossing = Stage("borders", of.tiles, partial(_borders, of), partial(_crossing, of)).walk(each)
+def border_stage(of: ObjectParts) -> Stage[Box, tuple[Box, Sealed], list[CrossingComponents]]:
+    """Return the stage that finds the areas across tile borders, of each thing."""
+    return Stage("borders", of.tiles, partial(_borders, of), partial(_crossing, of))
+
+
+def area_stage(of: ObjectParts, crossing: Sequence[CrossingComponents]) -> Stage[AreaTask, tuple[Box, Path], Numbered]:
+    """Return the stage that parts the areas of every tile; crossing: what ``border_stage`` finds."""
     if large := sum(int((components.box_px > MOST_AREA_PX).sum()) for components in crossing):
         log.warning("%d areas reach over more than %d px: their pixels are of no object", large, MOST_AREA_PX)
 
@@ -296,14 +226,24 @@ def area_stage(of: ObjectParts, each: ParallelMap) -> Stage[AreaTask, tuple[Box,
     return Stage("group", boxes, partial(_parted, of), partial(_numbered, of))
 
 
-def _borders(of: ObjectParts, tile: Box) -> list[TileBorder]:
-    (classes,) = of.layers.read(["classes"], tile)
-    return [tile_border(np.where(classes == thing, 255, 1).astype(np.uint8), tile, 128) for thing in of.rules.things]
+def _borders(of: ObjectParts, tile: Box) -> tuple[Box, Sealed]:
+    def make() -> bytes:
+        (classes,) = of.layers.read(["classes"], tile)
+        masks = (np.where(classes == thing, 255, 1).astype(np.uint8) for thing in of.rules.things)
+        found = {i: tile_border(mask, tile, 128).arrays() for i, mask in enumerate(masks)}
+        return save({f"{i} {name}": array for i, arrays in found.items() for name, array in arrays.items()})
+
+    return tile, of.keep_table("borders", tile, make)
 
 
-def _crossing(of: ObjectParts, borders: Iterator[list[TileBorder]]) -> list[CrossingComponents]:
-    tiles = list(borders)
-    return [join_tiles(tile[i] for tile in tiles)[0] for i in range(len(of.rules.things))]
+def _crossing(of: ObjectParts, borders: Iterator[tuple[Box, Sealed]]) -> list[CrossingComponents]:
+    tiles = [(tile, load(part.read())) for tile, part in borders]
+
+    def of_thing(i: int) -> Iterator[TileBorder]:
+        for tile, arrays in tiles:
+            yield TileBorder.of_arrays(tile, {name.removeprefix(f"{i} "): array for name, array in arrays.items()})
+
+    return [join_tiles(of_thing(i))[0] for i in range(len(of.rules.things))]
 
 
 def _parted(of: ObjectParts, task: AreaTask) -> tuple[Box, Path]:

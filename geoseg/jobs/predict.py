@@ -87,7 +87,7 @@ def predict(
     model: one, or several of which the probabilities are averaged. An unfinished run in ``out`` is resumed. config:
     of the command line or file, kept in run.json; without it run.json says how to repeat the call, unless the
     scene came opened. engine: one that is open already and stays so, instead of the one that the options name. stop:
-    asked before each chunk whether to go on.
+    asked before each chunk, and before each step of a stage of objects, whether to go on.
     Raises InputError, ModelError, ConfigError, OutputError, MemoryBudgetError, TryAgainError and IncompleteError;
     whatever happens, ``out`` shows a complete run or none.
     """
@@ -143,7 +143,7 @@ def _run(request: RunRequest, *, engine: Engine | None, listen: Listener, stop: 
         if options.shard is not None:
             return Result(request.out, {}, {"shard": list(options.shard), "chunks": len(mine)})
         context = RunContext(opened.config, started)
-        return _conclude(request, plan, outcome, context=context, listen=listen, each=running.map)
+        return _conclude(request, plan, outcome, context=context, listen=listen, stop=stop, each=running.map)
 
 
 def lazy_map(
@@ -200,7 +200,9 @@ def finish(
         missing = [chunk_id for chunk_id, _ in job.chunks() if chunk_id not in records]
         refuse_missing(out, missing, len(missing) + len(records), "chunks")
         context = RunContext(asked.config, started)
-        return _conclude(request, plan, Outcome(records, ()), context=context, listen=listen, each=engine.map)
+        return _conclude(
+            request, plan, Outcome(records, ()), context=context, listen=listen, stop=Stop(), each=engine.map
+        )
 
 
 def _adopted(work: JobFolder, planned: Callable[..., Plan], *, fresh: bool, config: dict[str, Any] | None) -> Plan:
@@ -224,11 +226,12 @@ def _conclude(
     *,
     context: RunContext,
     listen: Listener,
+    stop: Stop,
     each: ParallelMap,
 ) -> Result:
     """Build the outputs and make them visible; the job folder goes, unless something in it is still wanted."""
     job, work = plan.job, JobFolder(request.out / ".job")
-    built, facts = build_outputs(job, work, outcome, polygons=request.polygons, listen=listen, each=each)
+    built, facts = build_outputs(job, work, outcome, polygons=request.polygons, listen=listen, stop=stop, each=each)
     refuse_if_source_changed(job)
     content = {**of_job(job), **facts, **of_run(plan, context)}
     kept = request.options.keep_parts or bool(outcome.failures)

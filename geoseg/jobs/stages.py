@@ -1,7 +1,7 @@
 """Stages: passes over a scene that come after its chunks, in boxes that share nothing. Engines walk both alike.
 
-A stage sees what parts or rasters hold and what the stages before have found. Nothing of one is kept where a run ends
-before it is through: it is done again. Pixels are no result of a stage but of a chunk, see ``jobs/chunk``.
+A stage sees what parts or rasters hold and what the stages before have found. Where a run ends before one is through,
+``run`` decides what is kept: stages of objects make parts (``jobs/object_parts``), those of polygons are done again.
 """
 
 from collections.abc import Callable, Iterable, Iterator

@@ -10,14 +10,16 @@ import panoptic
 import pytest
 import rasterio
 import shapely
+import walks
 from panoptic import assert_same_objects, contents
 
 from geoseg import RunOptions, finish, predict
 from geoseg.cli import main
-from geoseg.errors import ConfigError
+from geoseg.errors import ConfigError, TryAgainError
 from geoseg.executors.threads import SyncEngine
-from geoseg.jobs import chunk, detections, instances
+from geoseg.jobs import chunk, detections, instances, object_parts
 from geoseg.jobs import objects as stages
+from geoseg.jobs.run import Stop
 from geoseg.options.run import ClusterOptions
 
 SHAPE = (1100, 1100)
@@ -67,7 +69,7 @@ def elsewhere(_engine, call, items):
 
 
 def test_chunks_tiles_and_engines_change_no_byte(tmp_path, scene, model, run, monkeypatch):
-    monkeypatch.setattr(stages, "GROUP_PX", 400)
+    monkeypatch.setattr(object_parts, "GROUP_PX", 400)
     monkeypatch.setattr(SyncEngine, "map", elsewhere)
     other = predict(scene, model, tmp_path / "out", options=RunOptions(chunk_px=512, engine="sync"))
     assert contents(other) == contents(run)
@@ -75,7 +77,7 @@ def test_chunks_tiles_and_engines_change_no_byte(tmp_path, scene, model, run, mo
 
 
 def test_a_run_that_was_cut_short_goes_on(tmp_path, scene, model, run, monkeypatch):
-    monkeypatch.setattr(stages, "GROUP_PX", 400)
+    monkeypatch.setattr(object_parts, "GROUP_PX", 400)
     calls = []
 
     def paint(*arguments):
@@ -97,12 +99,15 @@ def test_a_run_that_was_cut_short_goes_on(tmp_path, scene, model, run, monkeypat
 
 @pytest.mark.nightly
 @pytest.mark.parametrize(
-    ("module", "name", "at"),
-    [(chunk, "recorded", 5), (detections, "links", 2), (stages, "_ids", 2), (instances, "label_polygons", 4)],
+    ("module", "name", "at", "steps"),
+    [
+        (chunk, "recorded", 5, None), (detections, "links", 2, 5), (stages, "_ids", 2, 9),
+        (instances, "label_polygons", 4, 9),
+    ],
     ids=["predict", "merge", "number", "outline"],
-)
-def test_a_run_that_was_cut_short_in_any_stage_goes_on(tmp_path, scene, model, run, monkeypatch, module, name, at):
-    monkeypatch.setattr(stages, "GROUP_PX", 400)
+)  # fmt: skip
+def test_a_run_cut_short_in_any_stage_goes_on(tmp_path, scene, model, run, monkeypatch, module, name, at, steps):
+    monkeypatch.setattr(object_parts, "GROUP_PX", 400)
     calls, whole = [], getattr(module, name)
 
     def cut(*arguments, **named):
@@ -117,8 +122,33 @@ def test_a_run_that_was_cut_short_in_any_stage_goes_on(tmp_path, scene, model, r
         predict(scene, model, tmp_path / "out", options=options)
     assert not (tmp_path / "out" / "run.json").exists()
     found = predict(scene, model, tmp_path / "out", options=options)
-    assert len(calls) > at
+    assert len(calls) == at + steps - (at - 1) if steps else len(calls) > at  # what was done is not done again
     assert contents(found) == contents(run)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("stage", ["merge", "paint", "number", "outline"])
+def test_a_run_that_is_asked_to_stop_in_a_stage_stops_and_goes_on(tmp_path, scene, model, run, monkeypatch, stage):
+    monkeypatch.setattr(object_parts, "GROUP_PX", 400)
+    stop = Stop()
+
+    def listen(progress):
+        if (progress.stage, progress.done) == (stage, 2):
+            stop.asked.set()
+
+    options = RunOptions(chunk_px=512, engine="sync")
+    with pytest.raises(TryAgainError, match=f"stopped in stage {stage} with 2 of . steps done; they are kept"):
+        predict(scene, model, tmp_path / "out", options=options, listen=listen, stop=stop)
+    assert not (tmp_path / "out" / "run.json").exists()
+    found = predict(scene, model, tmp_path / "out", options=options)
+    assert contents(found) == contents(run)
+
+
+@pytest.mark.nightly
+def test_a_process_killed_half_way_through_each_stage_goes_on_from_its_parts(tmp_path, scene, model, run, monkeypatch):
+    way = walks.Way("killed", 512, 400)
+    every = ["predict", "merge", "paint", "number", "outline"]
+    assert walks.walk(way, scene, model, tmp_path / "out", monkeypatch, every)[0] == contents(run)
 
 
 def test_check_reads_all_of_it_again(run, capsys):

@@ -19,7 +19,7 @@ from geoseg import RunOptions, predict
 from geoseg.cli import main
 from geoseg.errors import MemoryBudgetError
 from geoseg.executors.threads import SyncEngine
-from geoseg.jobs import annotations
+from geoseg.jobs import annotations, object_parts
 from geoseg.jobs import objects as stages
 from geoseg.outputs.check_objects import check_objects
 from geoseg.vector.ground import geodesic_area_m2
@@ -79,14 +79,14 @@ def elsewhere(_engine, call, items):
 
 
 def test_chunks_tiles_and_engines_change_no_byte(tmp_path, scene, model, run, monkeypatch):
-    monkeypatch.setattr(stages, "GROUP_PX", 400)
+    monkeypatch.setattr(object_parts, "GROUP_PX", 400)
     monkeypatch.setattr(SyncEngine, "map", elsewhere)
     other = predict(scene, model, tmp_path / "out", options=RunOptions(chunk_px=512, engine="sync"))
     assert contents(other) == contents(run)
 
 
 def test_a_run_that_was_cut_short_goes_on(tmp_path, scene, model, run, monkeypatch):
-    monkeypatch.setattr(stages, "GROUP_PX", 400)
+    monkeypatch.setattr(object_parts, "GROUP_PX", 400)
     calls = []
 
     def group(*arguments):
@@ -221,7 +221,7 @@ def test_areas_of_a_class_map_are_parted_alike_for_any_tiles(tmp_path, truth, mo
     scene = panoptic.write_tif(tmp_path / "scene.tif", bands)
     model = panoptic.write_areas(tmp_path / "m")
     whole = predict(scene, model, tmp_path / "whole", options=RunOptions(chunk_px=1024))
-    monkeypatch.setattr(stages, "GROUP_PX", 150)
+    monkeypatch.setattr(object_parts, "GROUP_PX", 150)
     monkeypatch.setattr(SyncEngine, "map", elsewhere)
     tiled = predict(scene, model, tmp_path / "tiled", options=RunOptions(chunk_px=512, engine="sync"))
     assert contents(tiled) == contents(whole)

@@ -14,8 +14,9 @@ tiling gives the same table of components, except for which components are in it
 first pixel draws it whole. Components too large for memory are not drawn here, see oversized.py.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,8 @@ from numpy.typing import NDArray
 from geoseg.values.box import Box
 from geoseg.vector.pixels.components import OUTSIDE, Components, find_components, join_pairs, sum_bytes
 from geoseg.vector.pixels.runs import Runs, inside_runs
+
+SIDES = ("top", "bottom", "left", "right")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,6 +77,17 @@ class TileBorder:
     """The same along the left side, (height,)."""
     right: NDArray[np.int32]
     """The same along the right side, (height,)."""
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return all of it but the tile by names, taken back by ``of_arrays``."""
+        sides = {name: getattr(self, name) for name in SIDES}
+        return sides | {name: getattr(self.pieces, name) for name in CrossingComponents.__slots__}
+
+    @classmethod
+    def of_arrays(cls, tile: Box, arrays: Mapping[str, NDArray[Any]]) -> Self:
+        """Return the border of a tile of what ``arrays`` gives."""
+        pieces = CrossingComponents(*(arrays[name] for name in CrossingComponents.__slots__))
+        return cls(tile, pieces, *(arrays[name] for name in SIDES))
 
 
 def tile_border(probability: NDArray[np.uint8], tile: Box, low: int) -> TileBorder:
