@@ -30,12 +30,16 @@ OTHER = {"rf-detr-seg": {"window_px": 240, "margin_px": 24, "multiple_px": 24, "
 THINGS = ("box", "disc")
 EASY = MANY.model_copy(update={"things": THINGS})  # what random weights say counts
 USUAL = Detecting(things=THINGS, least_score=0.1, per_window=200)
-QUERIES = ("mask2former-objects", "rf-detr-seg")  # which STEPS teach little
+QUERIES = (
+    "mask2former-objects",
+    "rf-detr-seg",
+)  # which STEPS teach little, and whose random masks fill windows: one object
 DENSE = Architecture(name="compact-unet", options={"widths": [12, 24, 40]})
 BOTH = {"predict", "number", "outline"}
 STAGES = {"objects": BOTH | {"merge", "paint"}, "dense": BOTH | {"group"}, "areas": BOTH | {"borders", "group"}}
 CASES = [
-    *((name, how) for name in DETECTORS for how in ("random", "trained")),
+    *((name, "spoilt" if name in QUERIES else "random") for name in DETECTORS),
+    *((name, "trained") for name in DETECTORS),
     *[("yolo-seg", "random"), ("dense", "spoilt"), ("dense", "trained"), ("areas", "trained")],
 ]
 
@@ -111,8 +115,15 @@ def train(network, loss_of):
         optimiser.step()
 
 
+def spoil(network):
+    """Add noise to the weights of a network."""
+    with torch.no_grad():
+        for weights in network.parameters():
+            weights.add_(0.2 * weights.std(correction=0) * torch.randn_like(weights))
+
+
 def write_detector(folder, name, how):
-    """Write a detector; one that blends answers the classes of the ground too."""
+    """Write a detector, with random, trained or spoilt weights; one that blends answers the ground's classes too."""
     blends, arch = NETWORKS[name].blends, Architecture(name=name, options=DETECTORS[name])
     torch.manual_seed(0)
     network = build_network(arch, in_channels=3, out_channels=4 if blends else 2)
@@ -121,8 +132,10 @@ def write_detector(folder, name, how):
         found, logits = network.loss_and_classes(x, [{**o, "labels": o["labels"] + 2} for o in objects])
         return found + torch.nn.functional.cross_entropy(logits, labels)
 
-    if how == "trained":
+    if how != "random":
         train(network, with_classes if blends else lambda x, objects, _: network.loss(x, objects))
+    if how == "spoilt":
+        spoil(network)
     usual = {
         "name": name, "task": "objects", "arch": arch, "bands": RGB, "gsd_m": None, "normalisation": SEEN,
         "outputs": (), "classes": [c for c in panoptic.CLASSES if c.name != "water"],
@@ -146,9 +159,7 @@ def write_dense(folder, name, how):
 
     train(network, loss_of)
     if how == "spoilt":
-        with torch.no_grad():
-            for weights in network.parameters():
-                weights.add_(0.2 * weights.std(correction=0) * torch.randn_like(weights))
+        spoil(network)
     by_areas = {
         "outputs": panoptic.spec_of().outputs[:1],
         "grouping": panoptic.GROUPING.model_copy(update={"by": "areas"}),
