@@ -16,6 +16,10 @@ class ConfigError(GeosegError, ValueError):
     exit_code = 2
 
 
+class MissingExtraError(ConfigError):
+    """A library is not installed that an extra of geoseg brings."""
+
+
 class InputError(GeosegError, ValueError):
     """The scene, the labels or another input cannot be used."""
 

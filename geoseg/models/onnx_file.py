@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from geoseg.errors import ConfigError, ModelError
+from geoseg.errors import MissingExtraError, ModelError
 from geoseg.untrusted.text import shown
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def require_onnx() -> None:
     from importlib.util import find_spec
 
     if not all(map(find_spec, ("onnx", "onnxruntime"))):
-        raise ConfigError(EXTRA)
+        raise MissingExtraError(EXTRA)
 
 
 def parsed(content: bytes, where: str) -> "ModelProto":

@@ -3,7 +3,7 @@
 import sys
 from types import ModuleType
 
-from geoseg.errors import ConfigError
+from geoseg.errors import MissingExtraError
 
 TELEMETRY = "openvino_telemetry"  # openvino does without where it is not installed
 
@@ -13,7 +13,7 @@ def require_openvino() -> None:
     from importlib.util import find_spec
 
     if not find_spec("openvino"):
-        raise ConfigError("openvino is not installed; type: pip install 'geoseg[openvino]'")
+        raise MissingExtraError("openvino is not installed; type: pip install 'geoseg[openvino]'")
 
 
 def load_openvino() -> ModuleType:

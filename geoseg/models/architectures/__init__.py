@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from geoseg.errors import ConfigError
+from geoseg.errors import ConfigError, MissingExtraError
 from geoseg.models.architectures.base import Options
 from geoseg.models.architectures.compact_unet import CompactUNetOptions
 from geoseg.models.architectures.fcn import Fcn8sOptions, FcnResnetOptions
@@ -137,12 +137,12 @@ def check_architecture(arch: Architecture) -> Options:
 def build_network(arch: Architecture, *, in_channels: int, out_channels: int) -> "nn.Module":
     """Build the network of ``arch`` with random weights; it maps (B, in, h, w) to logits (B, out, h, w).
 
-    Raises ConfigError for an unknown name or options that its family does not take.
+    Raises ConfigError for an unknown name or options that its family does not take, and MissingExtraError.
     """
     options = check_architecture(arch)
     try:
         return options.build(in_channels, out_channels)
-    except MemoryError:
+    except (MemoryError, MissingExtraError):
         raise
     except Exception as error:  # libraries raise whatever they like for options that do not go together
         told = str(error) if isinstance(error, ConfigError) else f"{type(error).__name__}: {error}"[:MOST_TOLD]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from geoseg.errors import ConfigError
+from geoseg.errors import MissingExtraError
 from geoseg.models.architectures.base import TRANSFORMERS, DetectorOptions, Options, Width
 
 if TYPE_CHECKING:
@@ -41,7 +41,9 @@ class TransformersOptions(Options):
         try:
             import transformers as _  # noqa: F401
         except ImportError as error:
-            raise ConfigError("transformers is not installed; type: pip install 'geoseg[transformers]'") from error
+            raise MissingExtraError(
+                "transformers is not installed; type: pip install 'geoseg[transformers]'"
+            ) from error
         from geoseg.models.architectures import queries_torch
 
         network: nn.Module = getattr(queries_torch, self.network)(in_channels, out_channels, self)

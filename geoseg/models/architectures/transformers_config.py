@@ -5,7 +5,7 @@ The names choose a layer: never a class or a file to load.
 
 from typing import TYPE_CHECKING, Any
 
-from geoseg.errors import ConfigError
+from geoseg.errors import ConfigError, MissingExtraError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -71,7 +71,7 @@ def network_of(kind: str, name: str, config: dict[str, Any], in_channels: int, c
     try:
         import transformers
     except ImportError as error:
-        raise ConfigError("transformers is not installed; type: pip install 'geoseg[transformers]'") from error
+        raise MissingExtraError("transformers is not installed; type: pip install 'geoseg[transformers]'") from error
     if in_channels != channels:
         raise ConfigError(f"a network of {channels} bands, and {in_channels} are named")
     network: nn.Module = getattr(transformers, name)(getattr(transformers, f"{kind}Config")(**config))

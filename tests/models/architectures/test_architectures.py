@@ -199,5 +199,7 @@ def test_what_looks_everywhere_says_so(name, options, everywhere):
 
 def test_without_transformers_its_networks_say_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "transformers", None)
-    with pytest.raises(ConfigError, match=r"type: pip install 'geoseg\[transformers\]'"):
+    with pytest.raises(
+        ConfigError, match=r"^transformers is not installed; type: pip install 'geoseg\[transformers\]'$"
+    ):
         build_network(Architecture(name="mask2former"), in_channels=3, out_channels=2)
