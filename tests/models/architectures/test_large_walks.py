@@ -22,18 +22,21 @@ from geoseg.training.things import bumps_and_offsets
 from geoseg.values.bands import Band
 from geoseg.values.layers import FIRST_OBJECT
 
-SIZE, STEPS = 96, 200  # of the windows of toys; of a training
+STEPS = 200  # of a training
 RGB = tuple(Band(name) for name in ("red", "green", "blue"))
 SEEN = Normalisation(mean=(walks.MEAN,) * 3, std=(walks.STD,) * 3)
 WINDOWS = {"window_px": 256, "margin_px": 32, "multiple_px": 32, "ramp_px": 0}
-OTHER = {"rf-detr-seg": {"window_px": 240, "margin_px": 24, "multiple_px": 24, "ramp_px": 0}}
+OTHER = {
+    "rf-detr-seg": {"window_px": 240, "margin_px": 24, "multiple_px": 24, "ramp_px": 0},
+    "solov2": {**WINDOWS, "window_px": 160},  # its cells are shares of a window: it runs on what it has learnt from
+}
+SIZE = {"solov2": 160}  # of the windows of toys, else 96
 THINGS = ("box", "disc")
 EASY = MANY.model_copy(update={"things": THINGS})  # what random weights say counts
 USUAL = Detecting(things=THINGS, least_score=0.1, per_window=200)
-QUERIES = (
-    "mask2former-objects",
-    "rf-detr-seg",
-)  # which STEPS teach little, and whose random masks fill windows: one object
+FAINT = EASY.model_copy(update={"least_mask": 0.15})  # what RF-DETR's masks reach after STEPS
+# STEPS teach them little, and random masks of theirs fill whole windows: pieces of one object, that nobody would cut.
+QUERIES = {"mask2former-objects": EASY, "rf-detr-seg": FAINT}
 DENSE = Architecture(name="compact-unet", options={"widths": [12, 24, 40]})
 BOTH = {"predict", "number", "outline"}
 STAGES = {"objects": BOTH | {"merge", "paint"}, "dense": BOTH | {"group"}, "areas": BOTH | {"borders", "group"}}
@@ -93,17 +96,17 @@ def assert_many_overlap(model, scene):
     assert (painted > 1).mean() > 0.01
 
 
-def examples():
-    """Return windows (1, 3, h, w) with their objects, and the classes (1, h, w) of their pixels from 0 on."""
-    learnt = list(toys(60))
-    classes, _ = panoptic.truth_of((SIZE, SIZE * len(learnt)), density=2e-3)
-    labels = torch.from_numpy(classes.astype(np.int64) - 1)[None].split(SIZE, 2)
+def examples(size):
+    """Return windows (1, 3, size, size) with their objects, and the classes (1, h, w) of their pixels from 0 on."""
+    learnt = list(toys(60, size))
+    classes, _ = panoptic.truth_of((size, size * len(learnt)), density=2e-3)
+    labels = torch.from_numpy(classes.astype(np.int64) - 1)[None].split(size, 2)
     return [(x, objects, own) for (x, objects), own in zip(learnt, labels, strict=True)]
 
 
-def train(network, loss_of):
+def train(network, loss_of, size=96):
     """Train a network for STEPS steps of two windows; loss_of: of their pixels, objects and classes."""
-    learnt, rng = examples(), np.random.default_rng(0)
+    learnt, rng = examples(size), np.random.default_rng(0)
     optimiser = torch.optim.AdamW(network.train().parameters(), 2e-3)
     for step in range(STEPS):
         optimiser.param_groups[0]["lr"] = 2e-3 * min(1, (step + 1) / 20) * (0.1 if step > 0.8 * STEPS else 1)
@@ -128,18 +131,21 @@ def write_detector(folder, name, how):
     torch.manual_seed(0)
     network = build_network(arch, in_channels=3, out_channels=4 if blends else 2)
 
+    def plain(x, objects, _):
+        return network.loss(x, objects)
+
     def with_classes(x, objects, labels):
         found, logits = network.loss_and_classes(x, [{**o, "labels": o["labels"] + 2} for o in objects])
         return found + torch.nn.functional.cross_entropy(logits, labels)
 
     if how != "random":
-        train(network, with_classes if blends else lambda x, objects, _: network.loss(x, objects))
+        train(network, with_classes if blends else plain, SIZE.get(name, 96))
     if how == "spoilt":
         spoil(network)
     usual = {
         "name": name, "task": "objects", "arch": arch, "bands": RGB, "gsd_m": None, "normalisation": SEEN,
         "outputs": (), "classes": [c for c in panoptic.CLASSES if c.name != "water"],
-        "objects": USUAL if how == "trained" and name not in QUERIES else EASY,
+        "objects": USUAL if how == "trained" and name not in QUERIES else QUERIES.get(name, EASY),
         **OTHER.get(name, WINDOWS),
     }  # fmt: skip
     own = {"task": "panoptic", "ramp_px": 32, "classes": panoptic.CLASSES, "outputs": panoptic.spec_of().outputs[:1]}
