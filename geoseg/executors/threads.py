@@ -37,6 +37,7 @@ from geoseg.executors.base import (
 from geoseg.models.backends import choose, library, one_thread_per_network
 from geoseg.models.backends.base import Answer, Windows
 from geoseg.tasks.base import Rows
+from geoseg.tiling.memory import WAITING_CALLS
 from geoseg.tiling.strips import Strip
 
 READ_AHEAD = 1  # strips read beside the two whose windows are under way; the memory plan counts them
@@ -97,7 +98,8 @@ class ThreadsEngine:
                 pools.enter_context(ThreadPoolExecutor(count, name))
                 for count, name in ((1, "reader"), (self.lanes, "lane"), (1, "encoder"))
             )
-            yield from run_chunks(task, todo, reader=reader, lanes=lanes, encoder=encoder, ahead=self.lanes)
+            ahead = self.lanes + WAITING_CALLS
+            yield from run_chunks(task, todo, reader=reader, lanes=lanes, encoder=encoder, ahead=ahead)
 
     def map[T, R](self, call: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
         """See ``Engine.map``."""

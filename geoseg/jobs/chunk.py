@@ -14,7 +14,8 @@ from geoseg.models.backends.base import Answer, Windows
 from geoseg.models.derived import with_derived
 from geoseg.models.spec import Normalisation
 from geoseg.objects.found import Detection, Found, recorded
-from geoseg.scenes.reading import read
+from geoseg.scenes.kept_open import KeptOpen, Opener
+from geoseg.scenes.reading import open_raster, read
 from geoseg.tasks.base import Rows
 from geoseg.tiling.blend import accumulate, mean_members, quantise, row_counts
 from geoseg.tiling.normalise import normalise
@@ -38,12 +39,15 @@ class StripPixels:
     wanted: NDArray[np.bool_] | None
 
 
-def read_strip(job: Job, strip: Strip) -> StripPixels:
-    """Read the scene's pixels for a strip; none where the area of interest asks for nothing that they decide."""
+def read_strip(job: Job, strip: Strip, opener: Opener = open_raster) -> StripPixels:
+    """Read the scene's pixels for a strip; none where the area of interest asks for nothing that they decide.
+
+    opener: see ``scenes.reading.read``.
+    """
     wanted = None if job.area is None else job.area.wanted(strip.decided)
     if wanted is not None and job.spec.objects is None and not _asked(wanted, strip):
         return StripPixels(None, wanted)
-    block = read(job.scene, strip.pixels)
+    block = read(job.scene, strip.pixels, opener=opener)
     return StripPixels(block if block.valid.any() else None, wanted)
 
 
@@ -71,10 +75,14 @@ class ChunkWalk:
         self._windows = self._skipped = 0
         self._class_rows: list[NDArray[np.int32]] = []
         self._found: dict[int, list[Found]] = {}  # by row of windows
+        self._files = KeptOpen(open_raster)  # strips share rows of blocks, which are decoded once
 
     def read(self, strip: Strip) -> StripPixels:
-        """Read what a strip needs."""
-        return read_strip(self.job, strip)
+        """Read what a strip needs; one is read at a time, the last one last."""
+        pixels = read_strip(self.job, strip, self._files)
+        if strip is self.strips[-1]:
+            self._files.close()
+        return pixels
 
     def begin(self, strip: Strip, pixels: StripPixels) -> "StripPass":
         """Prepare a strip's windows from the pixels that ``read_strip`` gave; strips may begin before others end."""
@@ -246,8 +254,9 @@ def seen_images(job: Job, block: Raster, pixels: Box, seen: Box) -> tuple[list[N
     part = source_box(taps).within(pixels)
     data, usable = block.data[:, *part], block.valid[part]
     if job.resampling.is_identity:
-        image = np.zeros(data.shape, np.float32)
-        np.copyto(image, data, where=usable, casting="unsafe")
+        image = data.astype(np.float32)
+        if not usable.all():
+            image[:, ~usable] = 0  # no NaN of theirs goes into what is derived
     else:
         image, usable = resample_valid(data, usable, taps)
     image = job.scene.physical(image)
@@ -317,7 +326,8 @@ def normalised(
 
 def stack(job: Job, group: Sequence[Box], image: NDArray[np.float32], seen: Box) -> Windows:
     """Cut windows out of the image, mirrored beyond the scene's far edges, into a batch of fixed size."""
-    out = np.zeros((job.batch, len(image), *group[0].shape), np.float32)
+    out = np.empty((job.batch, len(image), *group[0].shape), np.float32)
+    out[len(group) :] = 0
     for slot, window in zip(out, group, strict=False):
         if window.clip(seen) == window:
             slot[:] = image[:, *window.within(seen)]

@@ -14,6 +14,7 @@ from rasterio.windows import Window
 from geoseg.disk.files import mode_of, refuse_special
 from geoseg.disk.places import CONNECTION
 from geoseg.errors import ConfigError, InputError
+from geoseg.scenes.kept_open import Opener
 from geoseg.scenes.local_only import LOCAL_DRIVERS, is_elsewhere
 from geoseg.scenes.no_raster import way_out
 from geoseg.scenes.raster_grid import raster_window
@@ -77,11 +78,12 @@ def band_number(src: DatasetReader, band: int | str | None) -> int:
     return int(band)
 
 
-def read(scene: Scene, box: Box) -> Raster:
+def read(scene: Scene, box: Box, *, opener: Opener = open_raster) -> Raster:
     """Read the pixels of ``box`` (inside the scene) as they are stored, with their validity.
 
     Returns data (C, h, w) in the scene's stored type. Invalid are: nodata (see ``_nodata_mask``), NaN and infinity,
-    alpha 0, and what a mask band masks. Raises InputError where blocks cannot be decoded.
+    alpha 0, and what a mask band masks. opener: opens each file, see ``kept_open`` for many reads of one scene.
+    Raises InputError where blocks cannot be decoded.
     """
     # The window is read as it is, not widened to native blocks: GDAL decodes the same blocks for both, once each, and
     # the wider copy costs 0–50 % more (512 px tiles of 3 and 8 bands, by pixel and by band, cache of 1 to 512 MB).
@@ -89,14 +91,19 @@ def read(scene: Scene, box: Box) -> Raster:
     if clipped != box:
         raise ValueError(f"{box} is not inside the scene of {scene.grid.shape}")
     placed = box.shifted(*scene.origin)
-    data, valid = _pixels(scene, placed) if scene.tiles is None else _put_together(scene, scene.tiles, placed)
+    if scene.tiles is None:
+        data, valid = _pixels(scene, placed, opener)
+    else:
+        data, valid = _put_together(scene, scene.tiles, placed, opener)
     if scene.mask is not None:
-        values, known = read_band(scene.mask, placed)
+        values, known = read_band(scene.mask, placed, opener=opener)
         valid &= known & (values != 0)
     return Raster(data, valid, scene.grid.crop(box), scene.bands)
 
 
-def _put_together(scene: Scene, tiles: Tiles, box: Box) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
+def _put_together(
+    scene: Scene, tiles: Tiles, box: Box, opener: Opener
+) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
     """Return pixels of a mosaic, each of the first tile that knows it.
 
     Of several dates: NaN in the bands of one that lacks a pixel, which is valid where any has it.
@@ -110,7 +117,7 @@ def _put_together(scene: Scene, tiles: Tiles, box: Box) -> tuple[NDArray[np.gene
         at, known = common.within(box), valid[tile.date]
         if known[at].all():
             continue
-        raster = read(tile, common.shifted(-lies.row0, -lies.col0))
+        raster = read(tile, common.shifted(-lies.row0, -lies.col0), opener=opener)
         values = tile.physical(raster.data.astype(np.float32)) if tiles.physical else raster.data
         new = raster.valid & ~known[at]
         for channel, own in zip(np.flatnonzero(np.equal(dates, tile.date)), values, strict=True):
@@ -119,14 +126,14 @@ def _put_together(scene: Scene, tiles: Tiles, box: Box) -> tuple[NDArray[np.gene
     return data, np.logical_or.reduce(list(valid.values()))
 
 
-def _pixels(scene: Scene, box: Box) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
+def _pixels(scene: Scene, box: Box, opener: Opener) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
     """Return pixels of a scene's files."""
     data = np.empty((len(scene.bands), *box.shape), scene.dtype)
     valid, window = np.ones(box.shape, np.bool_), raster_window(box)
     for file, placing in dict.fromkeys((s.file, s.placing) for s in scene.sources):
         channels = [c for c, s in enumerate(scene.sources) if (s.file, s.placing) == (file, placing)]
         own = [scene.sources[c] for c in channels]
-        with open_raster(file) as src:
+        with opener(file) as src:
             try:
                 if placing is not None:
                     data[channels], shown = _brought(src, own, placing, box, data.dtype)
@@ -145,7 +152,7 @@ def _pixels(scene: Scene, box: Box) -> tuple[NDArray[np.generic], NDArray[np.boo
                     f"({first_line(error)}); the file is damaged or cut off, fetch it again"
                 ) from error
     if scene.quality is not None:
-        valid &= _good(scene.quality, box)
+        valid &= _good(scene.quality, box, opener)
     valid &= ~_nodata_mask(data, [s.nodata for s in scene.sources])
     if data.dtype.kind == "f":
         for channel in data:
@@ -153,11 +160,11 @@ def _pixels(scene: Scene, box: Box) -> tuple[NDArray[np.generic], NDArray[np.boo
     return data, valid
 
 
-def _good(quality: Quality, box: Box) -> NDArray[np.bool_]:
+def _good(quality: Quality, box: Box, opener: Opener) -> NDArray[np.bool_]:
     """Return where a quality band hides nothing; outside its file nothing is known, and all is hidden."""
 
     def fetch(part: Box) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
-        values, _ = read_band(quality.file, part)
+        values, _ = read_band(quality.file, part, opener=opener)
         return values[None], np.ones((1, *values.shape), np.bool_)
 
     if quality.placing is None:
@@ -197,9 +204,9 @@ def _brought(
     return data, shown
 
 
-def read_band(path: str, box: Box) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
+def read_band(path: str, box: Box, *, opener: Opener = open_raster) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
     """Return (h, w) pixels of a file's first band, and which of them are neither nodata nor NaN; raises InputError."""
-    with open_raster(path) as src:
+    with opener(path) as src:
         try:
             values = src.read(1, window=raster_window(box), masked=True)
         except RasterioError as error:

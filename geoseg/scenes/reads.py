@@ -1,5 +1,6 @@
 """What GDAL reads for a raster: the files behind its name, recursively, and a stamp of each that shows a change."""
 
+import os
 import re
 import stat
 from collections import deque
@@ -71,9 +72,9 @@ def stamps(files: Iterable[str], *, seen: bool = False) -> list[Stamp]:
     Of a remote one: its address, ETag, date and bytes, see ``remote.stamp``; seen: as this process first saw it.
 
     ctime shows what keeps size and mtime (cp -p, touch -r), the inode a file that was moved into the place of another
-    one. NFS, Lustre, GPFS and Ceph give all four as the server has them, the same on every machine; GDAL opens a file
-    anew for each strip, and NFS asks the server for its attributes at every open. sshfs, and SMB mounted with
-    noserverino, number inodes anew on each machine: see ``changed``.
+    one. NFS, Lustre, GPFS and Ceph give all four as the server has them, the same on every machine; NFS asks the server
+    for them at every open, so each file is opened. sshfs, and SMB mounted with noserverino, number inodes anew on each
+    machine: see ``changed``.
     """
     return [list(remote.first_stamp(file)) if seen and is_remote(file) else _stamp(file) for file in files]
 
@@ -97,12 +98,24 @@ def _stamp(file: str) -> Stamp:
         return remote.stamp(file)
     name: Stamp = [Path(file).name]
     try:
-        info = Path(file).stat()
+        info = _info(file)
     except (OSError, ValueError):  # gone: the name alone differs from what it was
         return name
     if stat.S_ISDIR(info.st_mode):  # its files are stamped, outputs may be written beside them
         return name
     return [*name, info.st_size, info.st_mtime_ns, info.st_ctime_ns, info.st_ino]
+
+
+def _info(file: str) -> os.stat_result:
+    """Return what the file system says of a file, as its server has it now; see ``stamps``."""
+    try:
+        opened = os.open(file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    except OSError:  # a folder, elsewhere than on Linux, or what nobody may read
+        return Path(file).stat()
+    try:
+        return os.fstat(opened)
+    finally:
+        os.close(opened)
 
 
 def _beside(file: Path) -> Iterator[str]:

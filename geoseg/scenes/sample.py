@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geoseg.errors import InputError
-from geoseg.scenes.reading import read
+from geoseg.scenes.kept_open import KeptOpen
+from geoseg.scenes.reading import open_raster, read
 from geoseg.scenes.scene import Scene
 from geoseg.values.box import Box
 from geoseg.values.raster import Raster
@@ -65,11 +66,12 @@ def _parts(scene: Scene, side: tuple[int, int]) -> Iterator[Raster]:
     else:
         size = (side[0], width) if scene.block[1] >= width and width <= WHOLE_PX else side
         boxes = [Box(r, c, r + size[0], c + size[1]) for r, c in _corners(scene.grid.shape, size, PATCHES)]
-    for box in boxes:
-        try:
-            yield read(scene, box)
-        except InputError:  # a damaged block: its chunk fails and is reported, or filled where that was asked for
-            continue
+    with KeptOpen(open_raster) as opener:  # several patches lie in a block
+        for box in boxes:
+            try:
+                yield read(scene, box, opener=opener)
+            except InputError:  # a damaged block: its chunk fails and is reported, or filled where that was asked for
+                continue
 
 
 def _corners(shape: tuple[int, int], side: tuple[int, int], most: int) -> list[tuple[int, int]]:

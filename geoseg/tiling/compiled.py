@@ -16,6 +16,16 @@ _WORDS64 = np.uint64(65534)
 _LEAST = 0.5 / PROB_ONE  # of a probability: half a step
 
 
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def normalise(image, usable, mean, std, out):  # type: ignore[no-untyped-def]
+    for c in range(image.shape[0]):
+        for y in range(image.shape[1]):
+            for x in range(image.shape[2]):
+                value = (image[c, y, x] - mean[c]) / std[c]
+                known = usable[y, x] & (value == value)  # noqa: PLR0124 - false for NaN alone
+                out[c, y, x] = value if known else np.float32(0)
+
+
 @numba.njit(nogil=True, cache=True)
 def quantise(prob, out):  # type: ignore[no-untyped-def]
     finite = True

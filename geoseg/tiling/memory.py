@@ -24,6 +24,7 @@ PLAIN_BASE_BYTES = 512 * MIB
 # 873 where all was compiled.
 COMPILING_BYTES = 192 * MIB
 LANE_BYTES = 64 * MIB  # scratch of a lane, beside what its network says of a call
+WAITING_CALLS = 1  # beside one in each lane: lanes need not stand still while their thread blends or prepares a strip
 FREE_SHARE = 0.8  # of the memory that is free when the plan is made
 GDAL_CACHE_BYTES = 64 * MIB  # what the engine allows GDAL's block cache (GDAL_CACHEMAX)
 
@@ -97,7 +98,8 @@ def projected_bytes(load: Load, chunk_px: int) -> MemoryPlan:
     | image | 2 x seen px x (4 x bands x images + 1) | float32 on the working grid, and the mask, of both |
     | sums | 2 x sums px x (4 x channels + 1) | uint32 and validity, of this strip and the one before |
     | busy: image | seen px x 4 x bands | once more while it is scaled |
-    | busy: network | (lanes + answers) x batch px x 4 x (bands + 2 x channels) | inputs, answers, integers |
+    | busy: network | calls x batch px x 4 x (bands + 2 x channels) | inputs, answers, integers; calls = |
+    | | | lanes + WAITING_CALLS + answers |
     | | (1, or 3 of several answers) x batch px x 4 x channels | integers of the batch before, and of a mean in work |
     | | lanes x (call_bytes + LANE_BYTES) | inside the network |
     | busy: finishing | row px x reducing_bytes | layers, masks and decisions beside them |
@@ -119,7 +121,7 @@ def projected_bytes(load: Load, chunk_px: int) -> MemoryPlan:
         prefetched_block=source * (2 * stored + load.bands + 3),
         image=2 * seen * (4 * load.bands * load.images + 1),
         sums=2 * sums * (4 * load.channels + 1),
-        busy=(load.lanes + load.answers) * batch_px * 4 * (load.bands + 2 * load.channels)
+        busy=(load.lanes + WAITING_CALLS + load.answers) * batch_px * 4 * (load.bands + 2 * load.channels)
         + (1 if load.answers == 1 else 3) * batch_px * 4 * load.channels
         + load.lanes * (load.call_bytes + LANE_BYTES)
         + max(seen * 4 * load.bands, rows * load.reducing_bytes + resampled),

@@ -9,13 +9,14 @@ def normalise(
 ) -> NDArray[np.float32]:
     """Return (image - mean) / std of (C, h, w) pixels, 0 where NaN or not ``usable`` (h, w); mean, std: per channel.
 
+    Bands of a date without data are NaN.
+
     >>> usable = np.array([[True, False]])
     >>> normalise(np.float32([[[3, np.nan]]]), usable, mean=np.float32([1]), std=np.float32([4])).tolist()
     [[[0.5, 0.0]]]
     """
-    out = image - mean[:, None, None]
-    out /= std[:, None, None]
-    out[:, ~usable] = 0
-    if (lacking := np.isnan(out)).any():  # bands of a date without data
-        out[lacking] = 0
+    from geoseg.tiling import compiled
+
+    out = np.empty_like(image)
+    compiled.normalise(image, usable, mean, std, out)
     return out

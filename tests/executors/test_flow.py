@@ -1,12 +1,13 @@
 """Windows flow across strips: lanes have the next strip's calls before this one's answers are all in."""
 
+import threading
 from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
 
 from geoseg.executors.base import Cause, ChunkFailure, ChunkRecord
-from geoseg.executors.threads import AtOnce, run_chunks
+from geoseg.executors.threads import AtOnce, ThreadsEngine, run_chunks
 from geoseg.values.box import Box
 
 BOX = Box(0, 0, 1, 1)
@@ -118,3 +119,33 @@ def test_a_chunk_that_breaks_leaves_the_others_whole(where, strip):
     assert [(failure.id, failure.cause, str(failure.error)) for failure in failures] == [
         ("b", Cause.NETWORK, f"{where} {strip}")
     ]
+
+
+def test_a_lane_has_a_call_that_waits_while_the_next_strip_is_prepared():
+    both = threading.Event()
+
+    class Slow(Walk):
+        def begin(self, strip, pixels):
+            if strip == "middle":
+                assert both.wait(30)  # until the lane has run two calls of the strip before
+            return super().begin(strip, pixels)
+
+    class Waiting(Task):
+        def forward(self):
+            call = super().forward()
+
+            def counted(member, asked):
+                answer = call(member, asked)
+                if asked[1:] == ("top", 1):
+                    both.set()
+                return answer
+
+            return counted
+
+        def walk(self, chunk):
+            return Slow(chunk[0], self.said)
+
+    engine = ThreadsEngine(lanes=1)
+    engine._backends = ()  # no library is loaded for it
+    ended = list(engine.run(Waiting(), [("a", BOX)]))
+    assert [outcome.id for outcome in ended if isinstance(outcome, ChunkRecord)] == ["a"]
