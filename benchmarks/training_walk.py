@@ -1,4 +1,4 @@
-"""From data to a scored model, as a user types it: autoconfig, check-labels, train, predict, evaluate; seconds, scores.
+"""From data to a scored model, as a user types it: autoconfig, check-labels, train, predict, evaluate; CPU and scores.
 
 usage: python benchmarks/training_walk.py --data FOLDER [--case NAME ...] [--minutes 8]
 FOLDER is that of the data: buildings/, landcover/, multispectral/; nothing of it is copied. Scores are of blocks that
@@ -9,6 +9,7 @@ bundle; its error on validation ground is printed.
 
 import argparse
 import json
+import resource
 import subprocess
 import sys
 import tempfile
@@ -29,6 +30,12 @@ class Case:
     pairs: tuple[tuple[str, str], ...]
     flags: tuple[str, ...] = ()
     few: str | None = None
+
+
+def cpu_of_children() -> float:
+    """Return the CPU seconds of all processes that this one has started and that are at their end."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 CHIPS = tuple((f"3708035_ne_{n}_naip.tif", f"3708035_ne_{n}_lc.tif") for n in range(8))
@@ -59,15 +66,17 @@ class Walk:
     data: Path
     work: Path
     seconds: dict[str, float] = field(default_factory=dict)
+    cpu_seconds: dict[str, float] = field(default_factory=dict)
 
     def geoseg(self, verb: str, *arguments: str | Path, may_fail: Sequence[int] = ()) -> None:
-        """Run a verb, and keep its time; may_fail: exit codes that are answers."""
-        began = time.perf_counter()
+        """Run a verb, and keep its time and CPU seconds; may_fail: exit codes that are answers."""
+        began, used = time.perf_counter(), cpu_of_children()
         said = [sys.executable, "-m", "geoseg", verb, *map(str, arguments), "-q"]
         done = subprocess.run(said, check=False, capture_output=True, text=True)
         if done.returncode not in (0, *may_fail):
             sys.exit(f"geoseg {verb} ended with {done.returncode}: {done.stderr.strip()[-600:]}")
         self.seconds[verb] = self.seconds.get(verb, 0.0) + time.perf_counter() - began
+        self.cpu_seconds[verb] = self.cpu_seconds.get(verb, 0.0) + cpu_of_children() - used
 
     def run(self, minutes: float) -> list[str]:
         """Walk from data to scores; returns a row of each scene with test ground, or else of those that validated."""
@@ -134,8 +143,9 @@ def main() -> None:
             walk = Walk(CASES[name], asked.data, Path(work))
             rows = walk.run(asked.minutes)
             told = json.loads((Path(work) / "model" / "model.json").read_text())["training"].get("calibration")
-        steps = ", ".join(f"{verb} {seconds:.0f}" for verb, seconds in walk.seconds.items())
-        print(f"\n{name}: {sum(walk.seconds.values()) / 60:.1f} minutes (seconds: {steps})\n")
+        steps = ", ".join(f"{verb} {seconds:.0f}" for verb, seconds in walk.cpu_seconds.items())
+        minutes = sum(walk.seconds.values()) / 60
+        print(f"\n{name}: {minutes:.1f} minutes, {sum(walk.cpu_seconds.values()):.0f} CPU seconds ({steps})\n")
         print("| scene | ground | IoU |\n|---|---|---|", *rows, sep="\n")
         print("not calibrated" if told is None else f"calibration error: {told['after']['ece']:.3f}", flush=True)
 
