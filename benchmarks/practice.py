@@ -1,10 +1,12 @@
 """What the choices of a training give: one change at a time, on three sites, under one time limit.
 
 usage: python benchmarks/practice.py DATA RESULTS.jsonl [--site NAME] [--row NAME ...] [--seeds 2] [--seconds 20]
-           [--encoder lite0.safetensors]
-Every row is a training of --seconds CPU seconds: a few steps are timed, and as many are done as fit. The network of the
-last step is scored on a strip of the scene that chose nothing. RESULTS.jsonl keeps each score as it comes: what stands
-there is not trained again, and the tables are made of all of it. The encoder is made by scripts/fetch_encoder.py.
+           [--default-steps 36] [--encoder lite0.safetensors]
+Every row is a training of --seconds CPU seconds: a few steps are timed, and as many are done as fit. On a machine whose
+speed changes with what else it does, the limit is the CPU time of --default-steps steps of the default, timed just
+before. The network of the last step is scored on a strip of the scene that chose nothing. RESULTS.jsonl keeps each
+score as it comes: what stands there is not trained again, and the tables are made of all of it. The encoder is made by
+scripts/fetch_encoder.py.
 """
 
 import argparse
@@ -125,14 +127,21 @@ ROWS: dict[str, Content] = {
     },
 }
 OF_BOXES = [name for name in ROWS if name.startswith(("boxes", "masks"))]
-KEYS = ("site", "row", "seed", "seconds")  # of a line of RESULTS.jsonl
+KEYS = (
+    "site",
+    "row",
+    "seed",
+    "seconds",
+    "default_steps",
+)  # of a line of RESULTS.jsonl; the last one where it is the limit
 
 
 class Bench:
     """Where files lie, and how long a training takes."""
 
-    def __init__(self, data: Path, work: Path, seconds: float, encoder: Path | None) -> None:
+    def __init__(self, data: Path, work: Path, seconds: float, encoder: Path | None, default_steps: int | None) -> None:
         self.data, self.work, self.seconds, self.encoder = data.resolve(), work.resolve(), seconds, encoder
+        self.default_steps = default_steps
         work.mkdir(exist_ok=True)
         if not (work / "boxes.gpkg").exists():
             masks = gpd.read_file(self.data / "buildings/banepa_np/banepa_buildings.gpkg")[["geometry"]]
@@ -172,14 +181,20 @@ class Bench:
 
     def score(self, site: str, row: str, seed: int) -> Content:
         """Time some steps, train as many as fit, and return the scores of the last network."""
-        ends: list[float] = []
-        self._fit(self.spec(site, row, seed, TIMED), site, row, lambda *_: ends.append(time.process_time()))
-        steps = max(TIMED, int(self.seconds / ((ends[-1] - ends[1]) / (TIMED - 2))))
+        seconds = self.seconds
+        if self.default_steps is not None:
+            seconds = self.default_steps * self._seconds_per_step(site, "default", seed)
+        steps = max(TIMED, int(seconds / self._seconds_per_step(site, row, seed)))
         fitted = self._fit(self.spec(site, row, seed, steps), site, row, None)
         facts = fitted.spec.training
         ious = [iou for iou in facts["validation_iou"] if iou is not None]
         found = ious[-1] if site == "aerial" else mean(ious)
         return {"iou": round(found, 4), "ious": ious, "steps": steps, "parameters": facts["parameters"]}
+
+    def _seconds_per_step(self, site: str, row: str, seed: int) -> float:
+        ends: list[float] = []
+        self._fit(self.spec(site, row, seed, TIMED), site, row, lambda *_: ends.append(time.process_time()))
+        return (ends[-1] - ends[1]) / (TIMED - 2)
 
     def _fit(self, spec: TrainSpec, site: str, row: str, on_step: Callable[[int, int, str], None] | None) -> Fitted:
         samples, plan = load_samples(spec), spec.schedule
@@ -215,19 +230,23 @@ def main() -> None:
     parser.add_argument("--row", nargs="+", choices=ROWS, default=list(ROWS))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--default-steps", type=int, help="the limit is the CPU time of so many steps of the default")
     parser.add_argument("--encoder", type=Path, help="weights of EfficientNet-Lite0")
     asked = parser.parse_args()
-    bench = Bench(asked.data, asked.results.with_suffix(".work"), asked.seconds, asked.encoder)
+    bench = Bench(asked.data, asked.results.with_suffix(".work"), asked.seconds, asked.encoder, asked.default_steps)
     done = (
-        {tuple(json.loads(line)[k] for k in KEYS) for line in asked.results.open()} if asked.results.exists() else set()
+        {tuple(json.loads(line).get(k) for k in KEYS) for line in asked.results.open()}
+        if asked.results.exists()
+        else set()
     )
     for row, site, seed in product(asked.row, asked.site, range(asked.seeds)):
         lacks_weights = "encoder" in ROWS[row] and asked.encoder is None
-        if (site, row, seed, asked.seconds) in done or lacks_weights or (site != "aerial" and row in OF_BOXES):
+        cell = (site, row, seed, asked.seconds, asked.default_steps)
+        if cell in done or lacks_weights or (site != "aerial" and row in OF_BOXES):
             continue
         with one_thread_per_network():
             found = bench.score(site, row, seed)
-        told = {**dict(zip(KEYS, (site, row, seed, asked.seconds), strict=True)), **found, "on": describe()}
+        told = {**dict(zip(KEYS, cell, strict=True)), **found, "on": describe()}
         with asked.results.open("a") as file:
             file.write(json.dumps(told) + "\n")
         print(site, row, seed, found["iou"], f"{found['steps']} steps", flush=True)
