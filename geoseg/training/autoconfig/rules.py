@@ -152,7 +152,7 @@ def _schedule(seen: Fingerprint, means: Means, arch: dict[str, Any], crop_px: in
     spent = 1.3 * steps * seconds * epochs / 60
     return (
         Choice(
-            "schedule.epochs", epochs, f"{spent:.0f} of {means.minutes:g} minutes: a step took {seconds:.2f} s here"
+            "schedule.epochs", epochs, f"{spent:.1f} of {means.minutes:g} minutes: a step took {seconds:.2f} s here"
         ),
         Choice("schedule.steps_per_epoch", steps, "each window about twice"),
         Choice("schedule.batch", batch, "windows a step"),
