@@ -84,27 +84,23 @@ def ground_of(bundle: ModelBundle, spec: TrainSpec, roles: Sequence[Role], *, pl
     """
     if bundle.spec.softmax is None:
         raise ModelError(f"{bundle.spec.name}: has no classes to calibrate; take a model of classes")
-    parts = _looked_at(spec, roles, plan or plan_split(spec))
-    every = max(1, sum(part.shape[0] * part.shape[1] for _, _, part in parts) // (2 * MOST_PIXELS))
+    labels = _Labels(spec, bundle.spec)
+    parts, labelled_px = _looked_at(spec, roles, plan or plan_split(spec), labels)
+    every = max(1, labelled_px // (2 * MOST_PIXELS))
     found: list[tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.bool_]]] = []
     classes = len(bundle.spec.classes)
     objects, hectares = np.zeros(classes, np.int64), np.zeros(classes)
-    for number, own in groupby(parts, key=itemgetter(0)):
-        item = spec.data[number]
-        scene = open_labelled(item)
-        labels, blended = open_labels(item, spec.target, scene.grid), Blended(scene, [bundle])
-        gsd_m = scene.grid.mean_resolution_m()
-        for _, area, box in own:
-            to_fit, inside = _squares(area, box)
-            truth = _positions(spec.target.labels(labels(box), gsd_m=gsd_m), spec, bundle.spec)
-            truth[~inside] = -1
-            if (truth < 0).all():
-                continue
+    for _, own in groupby(parts, key=itemgetter(0)):
+        blended: Blended | None = None
+        for number, area, box in own:
+            truth = labels.read(number, area, box)
+            blended = blended or Blended(labels.scene, [bundle])
             p, valid = blended.read(box)
             truth[~valid] = -1
             objects += [label(truth == c)[1] for c in range(classes)]
-            hectares += [(truth == c).sum() * gsd_m**2 / 1e4 for c in range(classes)]
+            hectares += [(truth == c).sum() * labels.gsd_m**2 / 1e4 for c in range(classes)]
             known = np.flatnonzero(truth >= 0)[::every]
+            to_fit, _ = _squares(area, box)
             found.append((logs(p.reshape(len(p), -1)[:, known]), truth.ravel()[known], to_fit.ravel()[known]))
     if not found:
         raise InputError(f"no labelled ground is for {' or '.join(roles)}; say so with use: or a split in the config")
@@ -112,9 +108,34 @@ def ground_of(bundle: ModelBundle, spec: TrainSpec, roles: Sequence[Role], *, pl
     return Ground(log_p, truth, fits, objects, hectares)
 
 
-def _looked_at(spec: TrainSpec, roles: Sequence[Role], plan: SplitPlan | None) -> list[tuple[int, Area, Box]]:
-    """Return parts of the areas of ``roles``, each with the number of its entry: some of each entry's, some of all."""
-    found: list[tuple[int, Area, Box]] = []
+class _Labels:
+    """The labels of a training's entries as positions in a model's class table; one entry is open at a time."""
+
+    def __init__(self, spec: TrainSpec, model: ModelSpec) -> None:
+        self.spec, self.model, self.number = spec, model, -1
+
+    def read(self, number: int, area: Area, box: Box) -> NDArray[np.int64]:
+        """Return the classes of a part of an entry's area, (h, w); -1 where void, of no class or beside the area."""
+        if number != self.number:
+            item, self.number = self.spec.data[number], number
+            self.scene = open_labelled(item)
+            self.gsd_m = self.scene.grid.mean_resolution_m()
+            self.labels = open_labels(item, self.spec.target, self.scene.grid)
+        truth = _positions(self.spec.target.labels(self.labels(box), gsd_m=self.gsd_m), self.spec, self.model)
+        _, inside = _squares(area, box)
+        truth[~inside] = -1
+        return truth
+
+
+def _looked_at(
+    spec: TrainSpec, roles: Sequence[Role], plan: SplitPlan | None, labels: _Labels
+) -> tuple[list[tuple[int, Area, Box]], int]:
+    """Return parts of the areas of ``roles`` that hold labels, each with the number of its entry; and their labels.
+
+    Some parts of each entry, some of all; where one of these holds no label, another one that does.
+    """
+    every: list[tuple[int, Area, Box]] = []
+    chosen: list[int] = []
     for number, item in enumerate(spec.data):
         areas = [area for area in areas_of(item, open_labelled(item), spec, plan) if area.role in roles]
         own = [
@@ -122,8 +143,16 @@ def _looked_at(spec: TrainSpec, roles: Sequence[Role], plan: SplitPlan | None) -
             for area in areas
             for part in Box(0, 0, *area.box.shape).blocks(PART_PX)
         ]
-        found += own[:: max(1, -(-len(own) // MOST_PARTS))]
-    return found[:: max(1, -(-len(found) // MOST_OF_ALL))]
+        chosen += range(len(every), len(every) + len(own), max(1, -(-len(own) // MOST_PARTS)))
+        every += own
+    chosen = chosen[:: max(1, -(-len(chosen) // MOST_OF_ALL))]
+    held: dict[int, int] = {}
+    for at in (*chosen, *sorted(set(range(len(every))) - set(chosen))):
+        if len(held) == len(chosen):
+            break
+        if pixels := int((labels.read(*every[at]) >= 0).sum()):
+            held[at] = pixels
+    return [every[at] for at in sorted(held)], sum(held.values())
 
 
 def _squares(area: Area, part: Box) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -171,6 +200,11 @@ def calibrated(bundle: ModelBundle, ground: Ground, options: CalibrateOptions, *
             raise InputError(f"{little}: label more ground")
         log.warning("%s: a temperature is fitted all the same, thresholds stay", little)
         options = CalibrateOptions(method="temperature", thresholds="keep")
+    if ground.to_fit.all() or not ground.to_fit.any():
+        raise InputError(
+            f"all labelled ground lies in squares of {CELL_PX} px that are fitted to, or in the others; of one kind "
+            f"alone nothing can be fitted and shown: label ground farther apart"
+        )
     absent = [c.name for c, ha in zip(model.classes, ground.hectares, strict=True) if ha == 0]
     if absent:
         log.warning("no ground of %s: nothing is fitted to it", ", ".join(absent))

@@ -3,14 +3,18 @@
 import logging
 import shutil
 
+import geopandas as gpd
 import numpy as np
 import pytest
 import rasterio
+import shapely
 import yaml
 
 from geoseg.cli import main, trained
 from geoseg.config.load import load_config
+from geoseg.errors import InputError
 from geoseg.models.bundle import load_model
+from geoseg.options.calibrate import CalibrateOptions
 from geoseg.training import calibrate
 
 
@@ -53,6 +57,25 @@ def test_what_is_fitted_is_stored_told_and_applied(config, tiny_bundle, tiny_sce
     assert np.abs(after.sum(0, dtype=int)[known] - 256).max() <= 2
     classes = rasterio.open(tmp_path / "after" / "classes.tif").read(1)
     assert ((classes == 2) == (after[1] >= np.ceil(1 + 254 * spec.threshold)))[known].mean() > 0.98
+
+
+def test_labels_that_lie_in_few_parts_are_found(config, tiny_bundle, tmp_path, monkeypatch):
+    """Two of the parts of 32 px were looked at, whatever they held; pixels were left out as if all had labels."""
+    monkeypatch.setattr(calibrate, "PART_PX", 32)
+    monkeypatch.setattr(calibrate, "MOST_PARTS", 2)
+    monkeypatch.setattr(calibrate, "MOST_PIXELS", 400)
+    drawn = shapely.box(3e5 + 70, 3.06e6 - 79, 3e5 + 90, 3.06e6 - 65)  # 40 x 28 px, of which 32 x 28 in one part
+    gpd.GeoDataFrame(geometry=[drawn], crs="EPSG:32645").to_file(tmp_path / "drawn.gpkg")
+    content = yaml.safe_load(config.read_text())
+    content["data"][0]["area"] = str(tmp_path / "drawn.gpkg")
+    config.write_text(yaml.safe_dump(content))
+    bundle = load_model(tiny_bundle)
+    ground = calibrate.ground_of(bundle, load_config(config).spec, ("test",))
+    assert 600 < len(ground.truth) <= 40 * 28
+    monkeypatch.setattr(calibrate, "LEAST_OBJECTS", 1)
+    monkeypatch.setattr(calibrate, "LEAST_HA", 0.0)
+    with pytest.raises(InputError, match="label ground farther apart"):
+        calibrate.calibrated(bundle, ground, CalibrateOptions())
 
 
 @pytest.mark.parametrize("thresholds", ["keep", "f1"])
