@@ -188,7 +188,7 @@ def test_polygons_with_a_class_column_score_a_class_raster(tmp_path):
     with pytest.raises(ConfigError, match="no column 'kind'"):
         evaluate(raster, truth, column="kind")
     odd = write_vectors(tmp_path / "o.gpkg", [house(0, 8, 0, 8)], use=["swamp"])
-    with pytest.raises(ConfigError, match="use = swamp is neither name nor id"):
+    with pytest.raises(InputError, match="use = swamp is neither name nor id"):
         evaluate(raster, odd, column="use")
 
 

@@ -41,7 +41,7 @@ def true_ids(
     ids = ids_of_names(truth, classes)
     unknown = sorted(set(texts) - set(ids))
     if unknown:
-        raise ConfigError(
+        raise InputError(
             f"{truth.path}: {column} = {', '.join(unknown)} is neither name nor id of a class ({', '.join(ids)}); "
             f"say what it means with --values, e.g. {unknown[0]}={classes.classes[-1].name}"
         )
