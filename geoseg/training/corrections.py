@@ -18,7 +18,8 @@ def open_corrections(item: LabelledScene, target: BuildingTarget | ClassTarget, 
     for layer in item.layers:
         if not is_raster(layer.file):
             frame, _ = read_features(layer, item, target, grid)
-            found.append(np.asarray(frame.geometry.array, object)[np.isin(review_status(frame), (EDITED, REJECTED))])
+            corrected = np.isin(review_status(frame, layer.file), (EDITED, REJECTED))
+            found.append(np.asarray(frame.geometry.array, object)[corrected])
     shapes = np.concatenate([np.empty(0, object), *found])
     return Features(shapes, np.zeros(len(shapes), np.int32), grid, shapely.STRtree(shapes)) if len(shapes) else None
 

@@ -103,7 +103,7 @@ def export_labels(
 def _polygons(source: str, grid: Grid, column: str | None) -> tuple[NDArray[np.object_], list[str]]:
     """Return the polygons of a file that are not rejected, in pixels (x, y) of a grid, and their classes."""
     frame = read_polygons(source, layer=None, grid=grid, near=True)
-    frame = frame[review_status(frame) != REJECTED]
+    frame = frame[review_status(frame, source) != REJECTED]
     own = column or next((name for name in CLASSES if name in frame.columns), None)
     texts = [""] * len(frame) if own is None else class_texts(frame, own, source=source)
     classes = [text or NAMELESS for text in texts]

@@ -107,7 +107,7 @@ def open_features(
     crowds = "iscrowd" if target.default_class is not None and "iscrowd" in frame.columns else None
     if uncertain := layer.uncertain or crowds:  # a crowd is no object
         raw[_is_true(_column(frame, uncertain, layer.file))] = UNKNOWN
-    status = review_status(frame)
+    status = review_status(frame, layer.file)
     raw[status == UNSEEN] = UNKNOWN
     raw[status == REJECTED] = target.elsewhere_raw
     geometries = np.asarray(frame.geometry.array, object)
@@ -133,13 +133,23 @@ def read_features(
     return frame, layer.column or target.class_column
 
 
-def review_status(frame: "gpd.GeoDataFrame") -> NDArray[np.object_]:
-    """Return what review says of every feature, (N,): a word of REVIEWED, or "" where the layer was not reviewed."""
+def review_status(frame: "gpd.GeoDataFrame", source: str) -> NDArray[np.object_]:
+    """Return what review says of every feature, (N,): a word of REVIEWED, or "" where the layer was not reviewed.
+
+    A column without any of these words is an attribute of the user's own; raises InputError where some are others.
+    source: the file, for errors.
+    """
     none = np.full(len(frame), "", object)
     if REVIEW not in frame.columns:
         return none
-    said = np.array([_text(v) or UNSEEN for v in frame[REVIEW].tolist()], object)
-    return said if set(said) <= REVIEWED else none  # an attribute of the user's own
+    told = [_text(v) for v in frame[REVIEW].tolist()]
+    said = np.array([UNSEEN if text is None else text.strip().lower() for text in told], object)
+    if not REVIEWED & {word for word, text in zip(said, told, strict=True) if text is not None}:
+        return none
+    if others := Counter(word for word in said if word not in REVIEWED):
+        listed = ", ".join(f"{word} ({count})" for word, count in sorted(others.items()))
+        raise InputError(f"{source}: {REVIEW} = {listed}; it is {', '.join(sorted(REVIEWED))}, or empty for unseen")
+    return said
 
 
 def widened(geometries: NDArray[np.object_], metres: float, grid: Grid) -> NDArray[np.object_]:

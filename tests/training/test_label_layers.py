@@ -90,6 +90,9 @@ def test_rejected_is_background_unseen_is_void_and_what_is_not_done_too(tmp_path
     assert (out[40:] == IGNORE).all()
     own = write(tmp_path / "own.gpkg", shapes[:1], review=["nice roof"])
     assert labels(own, BuildingTarget())[15, 4] == INTERIOR
+    mistyped = write(tmp_path / "mistyped.gpkg", shapes[:3], review=["Accepted", "rejectd", "rejectd"])
+    with pytest.raises(InputError, match=r"mistyped.gpkg: review = rejectd \(2\); it is accepted, edited, rejected"):
+        labels(mistyped, BuildingTarget())
 
 
 def test_uncertain_polygons_and_rings_around_the_others_are_void(tmp_path):

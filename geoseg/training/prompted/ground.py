@@ -111,7 +111,7 @@ def _outlines(item: LabelledScene, grid: Grid, least_px: int) -> list[shapely.Ge
             frame = read_coco(layer.file, item.name, grid)
         else:
             frame = read_polygons(layer.file, layer=layer.layer, grid=grid, near=True)
-        status = review_status(frame)
+        status = review_status(frame, layer.file)
         shapes = np.asarray(frame.geometry.array, object)[(status != UNSEEN) & (status != REJECTED)]
         own = shapely.transform(shapes, lambda xy: np.column_stack(to_pixels @ tuple(xy.T)))
         found += [one for one in own if inside.contains(one) and one.area >= least_px]
