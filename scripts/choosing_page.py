@@ -18,10 +18,10 @@ field's rules of thumb; where benchmarks/ has measured one, the figure decides.
 FOOT = """## What was measured
 
 benchmarks/results/practice.md (`benchmarks/practice.py`): one change at a time, each training 10 CPU seconds long,
-which is 12 to 39 steps. Three seeds on an aerial site, on a satellite chip and on chips of land cover: enough to tell a
-pretrained encoder from one that is not in a town, and a small U-Net from a network of pixels. Losses, class weights,
-scales and augmentation were run there and are not told apart by so little; most networks were not run. All other rows
-are rules of thumb.
+which is 6 to 51 steps. Three seeds on an aerial site, on a satellite chip and on chips of land cover: enough to tell a
+pretrained encoder from one that is not in a town, a small U-Net from a network of pixels, and networks that need many
+steps from those that do not. Losses, class weights, scales and augmentation were run there and are not told apart by
+so little. All other rows are rules of thumb.
 """
 
 

@@ -277,6 +277,14 @@ class ModelSpec(Value):
         """The channels of the softmax."""
         return () if self.softmax is None else self.softmax.channels
 
+    @property
+    def interior(self) -> str | None:
+        """Channel of the polygon class less the border of its objects; None where the model sees no border of them."""
+        names = {c.name for c in self.channels}
+        if "interior" in names:
+            return "interior"
+        return self.polygon_class if self.polygon_class and border_of(self.polygon_class) in names else None
+
     def channels_of(self, group: Output | None) -> slice:
         """Return which of the network's channels are those of a group; none of None."""
         if group is None:
@@ -306,6 +314,11 @@ class ModelSpec(Value):
     @property
     def _class_ids(self) -> tuple[int, ...]:
         return tuple(c.class_id for c in self.channels if c.class_id is not None)  # a softmax's channels all have one
+
+
+def border_of(class_name: str) -> str:
+    """Return the name of the channel of the border of a class's objects."""
+    return f"{class_name} border"
 
 
 def reading_gsd_m(gsd_m: float | None, span_m: tuple[float, float] | None, grid: "Grid") -> float | None:

@@ -11,7 +11,7 @@ from geoseg.tasks.semantic import Semantic, probability_of
 from geoseg.tiling.blend import Finished, to_bytes
 from geoseg.values.layers import Layer, Pixels, probability_layer
 
-INTERIOR = "interior"  # the channel that tells touching buildings apart, and its layer
+INTERIOR = "interior"  # the layer of the channel that tells touching polygons apart
 
 
 class Buildings(Semantic):
@@ -23,16 +23,18 @@ class Buildings(Semantic):
         drawn: list[Layer] = []
         if wanted.polygons and spec.polygon_class is not None:
             drawn.append(probability_of(spec.polygon_class))
-            if wanted.borders and INTERIOR in {c.name for c in spec.channels}:
+            if wanted.borders and spec.interior is not None:
                 drawn.append(probability_layer(INTERIOR, "p(interior)"))
         there = {layer.name for layer in layers}
         return (*layers, *(layer for layer in drawn if layer.name not in there))
 
     def made(self, sums: NDArray[np.uint32], valid: NDArray[np.bool_], job: Asked) -> dict[str, Callable[[], Pixels]]:
         """Return what makes each layer, by name."""
-        at = [c.name for c in job.spec.channels].index
-        interior = {INTERIOR: lambda: to_bytes(self.softmax(sums, valid, job)[at(INTERIOR)], valid)}
-        return {**super().made(sums, valid, job), **interior}
+        made = super().made(sums, valid, job)
+        if job.spec.interior is None:
+            return made
+        at = [c.name for c in job.spec.channels].index(job.spec.interior)
+        return {**made, INTERIOR: lambda: to_bytes(self.softmax(sums, valid, job)[at], valid)}
 
     def decided(self, done: Finished, job: Asked) -> Finished:
         """Decide a two-class map by the polygon class's byte: raster and polygons then agree to the pixel."""

@@ -14,6 +14,7 @@ from geoseg.errors import ConfigError
 from geoseg.models.detecting import Detecting
 from geoseg.models.grouping import Grouping
 from geoseg.models.outputs import Channel, Output
+from geoseg.models.spec import border_of
 from geoseg.models.value import Value
 from geoseg.training.label_spec import ClassValues, LabelLayer, as_texts
 from geoseg.values.classes import BUILDING_CLASSES, ClassInfo, parse_color
@@ -174,7 +175,7 @@ class ClassTarget(PlainTarget):
         """The network's outputs: classes, then borders, which count towards the class of their objects."""
         by_name = {c.name: c.id for c in self.classes}
         plain = tuple(Channel(name=c.name, class_id=c.id) for c in self.classes)
-        return (*plain, *(Channel(name=f"{name} border", class_id=by_name[name]) for name in self.border_m))
+        return (*plain, *(Channel(name=border_of(name), class_id=by_name[name]) for name in self.border_m))
 
     @property
     def class_table(self) -> tuple[ClassInfo, ...]:
@@ -183,8 +184,8 @@ class ClassTarget(PlainTarget):
 
     @property
     def polygon_class(self) -> str | None:
-        """No class is drawn as polygons."""
-        return None
+        """Name of the class that is drawn as polygons: the one whose objects have a border."""
+        return next(iter(self.border_m)) if len(self.border_m) == 1 else None
 
     @property
     def regions(self) -> tuple[tuple[int, ...], ...]:

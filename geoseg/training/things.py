@@ -50,6 +50,11 @@ class CountedTarget(ClassTarget):
         """Names of the classes whose objects are told apart."""
 
     @property
+    def polygon_class(self) -> str | None:
+        """None: objects are told apart by themselves, not by their borders."""
+        return None
+
+    @property
     def numbered(self) -> frozenset[str]:
         """See ``ClassTarget``."""
         return frozenset(self.counted)

@@ -112,6 +112,7 @@ def test_any_class_may_have_a_border_that_parts_its_objects(tmp_path):
     target = ClassTarget(column="kind", classes=CLASSES, border_m={"forest": 0.5})
     out = labels(fields, target)
     assert [c.name for c in target.channels] == ["water", "forest", "road", "forest border"]
+    assert target.polygon_class == "forest"  # the class that geoseg buildings draws
     assert out[30, 37:43].tolist() == [FOREST, FOREST, 3, 3, FOREST, FOREST]
     assert out[30, 58:62].tolist() == [FOREST, 3, ROAD, ROAD]
     assert target.regions == ((0,), (1, 3), (2,), (3,))

@@ -43,7 +43,7 @@ from geoseg.vector.tiles.warmup import compile_drawing
 TILE_PX = 2048
 OVERHANG_PX = 512  # a component that leaves its tile by no more is drawn with it, others by their own task
 MAX_COMPONENT_PX = 2**23  # pixels in the box of a component; larger ones are not fitted
-LEAST_SEED_M2 = 1.0  # sure interior smaller than this is noise, not a building
+LEAST_SEED_M2, SEED_SHARE = 1.0, 0.2  # sure interior below this, and this share of the smallest polygon, is noise
 
 # Bytes that a task holds at its peak for each pixel it reads, polygons included: measured 2 to 8, and 18 to 23 where
 # labels separate buildings (all building; row houses; a block of blobs over half the ground). Specks of 2.5 px, one on
@@ -101,8 +101,10 @@ class Drawing:
 
     @property
     def least_seed_px(self) -> int:
-        """Number of pixels of sure interior that make a building."""
-        return max(1, round(LEAST_SEED_M2 / float(np.prod(self.grid.ground_resolution_m()))))
+        """Number of pixels of sure interior that make a building, or what is smaller where small polygons are drawn."""
+        wanted_m2 = self.rules.min_area_m2  # 0: nothing is said of sizes
+        least_m2 = min(LEAST_SEED_M2, SEED_SHARE * wanted_m2) if wanted_m2 > 0 else LEAST_SEED_M2
+        return max(1, round(least_m2 / float(np.prod(self.grid.ground_resolution_m()))))
 
     @property
     def side_px(self) -> int:
