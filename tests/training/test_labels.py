@@ -65,6 +65,14 @@ def test_polygons_come_from_any_crs(tmp_path):
     np.testing.assert_array_equal(out, labels(write(tmp_path / "b.gpkg", shapes)))
 
 
+@pytest.mark.parametrize("suffix", ["parquet", "fgb", "shp", "geojson"])
+def test_polygons_come_in_any_format(tmp_path, suffix):
+    shapes = gpd.GeoDataFrame(geometry=[box(10, 20, 20, 40), box(30, 50, 45, 70)], crs=32645)
+    path = tmp_path / f"a.{suffix}"
+    shapes.to_parquet(path) if suffix == "parquet" else shapes.to_file(path)
+    np.testing.assert_array_equal(labels(str(path)), labels(write(tmp_path / "b.gpkg", shapes.geometry)))
+
+
 @pytest.mark.parametrize("transform", [Affine(0.5, 0, 3e5, 0, 0.5, 3.06e6), GRID.transform @ Affine.rotation(30)])
 def test_south_up_and_rotated_grids(tmp_path, transform):
     grid = Grid(GRID.crs, transform, GRID.shape)
