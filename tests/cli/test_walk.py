@@ -13,15 +13,21 @@ from geoseg.models.bundle import load_model
 
 @pytest.mark.nightly
 def test_from_polygons_to_a_calibrated_model_and_a_report(tmp_path):
-    """Six epochs; validation says of its blocks what a run says of them, scored by evaluate: to within 0.02 IoU."""
+    """Two epochs of small windows; validation says of its blocks nearly what a run and evaluate say of them.
+
+    Not to the last pixel, as in test_train_cli: the temperature moves the sum of the building's two channels.
+    """
     demo = resources.files("geoseg") / "demo"
     data, config, model = tmp_path / "data", tmp_path / "town.yaml", tmp_path / "model"
     data.mkdir()
     (data / "town.tif").symlink_to(str(demo / "scene.tif"))
     (data / "town.gpkg").symlink_to(str(demo / "buildings_truth.gpkg"))
     assert main(["autoconfig", str(data), "--target", "buildings", "--minutes", "0.25", "-o", str(config)]) == 0
-    # How many epochs fit depends on the machine; after two all is near 0.5, and the arithmetic of a machine decides.
-    config.write_text(re.sub(r"epochs: \d+", "epochs: 6", config.read_text()))
+    # How many epochs fit depends on the machine; windows of 256 px would take most of the time here.
+    for key, value in {"epochs": 2, "steps_per_epoch": 50, "batch": 4, "crop_px": 128}.items():
+        changed, count = re.subn(rf"\b{key}: \d+", f"{key}: {value}", config.read_text())
+        assert count == 1
+        config.write_text(changed)
     assert main(["check-labels", str(config), "-o", str(tmp_path / "checked")]) in (0, 8)
     assert (tmp_path / "checked" / "overlays.png").exists()
     assert main(["train", str(config), "-o", str(model), "-q"]) == 0
@@ -41,5 +47,5 @@ def test_from_polygons_to_a_calibrated_model_and_a_report(tmp_path):
         ious[role], useless[role] = scores["classes"][1]["iou"], scores["baseline"]["iou"]
         assert "src=" not in report.read_text().replace('src="data:', "")
     print(f"IoU {ious}, while training {spec.training['validation_iou']}")
-    assert ious["validation"] == pytest.approx(spec.training["validation_iou"][1], abs=0.02)
+    assert ious["validation"] == pytest.approx(spec.training["validation_iou"][1], abs=0.05)
     assert ious["test"] > useless["test"] + 0.03
