@@ -1,7 +1,7 @@
 """Open outputs in QGIS and say what a user would see. Run by the system's Python, which has QGIS, not by pytest's.
 
-usage: qgis_probe.py EXPECTED.json; expected: {"gpkg", "raster", "crs", "classes": {id: [name, "#rrggbb"]},
-"polygon_class", "count", "png"}.
+usage: qgis_probe.py EXPECTED.json; expected: {"gpkg", "layer", "raster", "crs", "classes": {id: [name, "#rrggbb"]},
+"polygon_classes", "count", "png"}, and of objects instead of the last {"ids", "names": {id: name}}.
 Prints one JSON object {what: [ok, detail]}; exits with 0 also where something is wrong.
 """
 
@@ -40,8 +40,9 @@ def note(what: str, ok: bool, detail: object = "") -> None:
 
 def look_at_polygons(expected: dict) -> QgsVectorLayer:
     shown = [s.name() for s in QgsProviderRegistry.instance().querySublayers(expected["gpkg"])]
-    note("polygons: only the layer is offered", shown == ["buildings"], shown)
-    layer = QgsVectorLayer(f"{expected['gpkg']}|layername=buildings", "buildings", "ogr")
+    name = expected["layer"]
+    note("polygons: only the layer is offered", shown == [name], shown)
+    layer = QgsVectorLayer(f"{expected['gpkg']}|layername={name}", name, "ogr")
     note("polygons: valid layer", layer.isValid(), layer.error().message())
     note("polygons: CRS", layer.crs().authid() == expected["crs"], layer.crs().authid())
     kind = QgsWkbTypes.displayString(layer.wkbType())
@@ -85,8 +86,7 @@ def look_at_style(layer: QgsVectorLayer, expected: dict) -> None:
     note("polygons: default style applied", categorised, renderer.type())
     categories = renderer.categories() if categorised else []
     seen = {int(c.value()): [c.label(), c.symbol().color().name()] for c in categories}
-    target = expected["polygon_class"]
-    note("polygons: legend", seen == {target: expected["classes"][str(target)]}, seen)
+    note("polygons: legend", seen == {i: expected["classes"][str(i)] for i in expected["polygon_classes"]}, seen)
     field = layer.fields().indexOf("class_id")
     values = set(map(int, layer.uniqueValues(field)))
     note("polygons: every value styled", values <= set(seen), values)
@@ -113,6 +113,17 @@ def look_at_raster(expected: dict) -> QgsRasterLayer:
     pyramids = [p for p in provider.buildPyramidList() if (p.getExists() if hasattr(p, "getExists") else p.exists)]
     note("raster: overviews", pyramids, len(pyramids))
     return layer
+
+
+def look_at_ids(expected: dict) -> None:
+    """Look at a raster of objects, which its style file colours: an entry for each, named, in shades of its class."""
+    layer = QgsRasterLayer(expected["ids"], "ids", "gdal")
+    note("ids: valid layer", layer.isValid(), layer.error().message())
+    note("ids: paletted", layer.renderer().type() == "paletted", layer.renderer().type())
+    seen = {int(c.value): c.label for c in layer.renderer().classes()}
+    note("ids: every value named", seen == {int(i): name for i, name in expected["names"].items()}, seen)
+    colors = [c.color.name() for c in layer.renderer().classes()]
+    note("ids: shades", len(set(colors)) > len(expected["classes"]), len(set(colors)))
 
 
 def look_at_map(layers: list, expected: dict) -> None:
@@ -143,7 +154,9 @@ def main() -> None:
     application.initQgis()
     polygons = look_at_polygons(expected)
     raster = look_at_raster(expected)
-    if polygons.isValid() and raster.isValid():
+    if "ids" in expected:
+        look_at_ids(expected)
+    elif polygons.isValid() and raster.isValid():
         look_at_map([polygons, raster], expected)
     print(json.dumps(findings, ensure_ascii=False))
     sys.stdout.flush()

@@ -1,7 +1,7 @@
 """Objects found, invented and missed: polygons of a prediction matched one to one with polygons of the truth."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 import shapely
@@ -26,6 +26,11 @@ class ObjectMatch:
     fp: int = 0
     fn: int = 0
     iou_sum: float = 0.0
+
+    @classmethod
+    def of(cls, iou: NDArray[np.float64], truth: int, predicted: int) -> Self:
+        """Return the counts of so many objects, of which those of ``iou`` (K,) are matched."""
+        return cls(len(iou), predicted - len(iou), truth - len(iou), float(iou.sum()))
 
     def __add__(self, other: "ObjectMatch") -> "ObjectMatch":
         return ObjectMatch(self.tp + other.tp, self.fp + other.fp, self.fn + other.fn, self.iou_sum + other.iou_sum)
@@ -92,8 +97,20 @@ def match_pairs(truth: NDArray[np.object_], predicted: NDArray[np.object_], *, m
 
 def match_objects(truth: NDArray[np.object_], predicted: NDArray[np.object_], *, min_iou: float = 0.5) -> ObjectMatch:
     """Count the objects that ``match_pairs`` finds; any CRS will do, since the IoU is a ratio."""
-    iou = match_pairs(truth, predicted, min_iou=min_iou).iou
-    return ObjectMatch(tp=len(iou), fp=len(predicted) - len(iou), fn=len(truth) - len(iou), iou_sum=float(iou.sum()))
+    return ObjectMatch.of(match_pairs(truth, predicted, min_iou=min_iou).iou, len(truth), len(predicted))
+
+
+def rim_ious(truth: NDArray[np.object_], predicted: NDArray[np.object_], width: float) -> NDArray[np.float64]:
+    """Return the boundary IoU of pairs of valid polygons, (N,): that of their inner rims (Cheng et al. 2021).
+
+    width: of the rims, in the units of the CRS, above 0.
+
+    >>> rim_ious(np.array([shapely.box(0, 0, 10, 10)]), np.array([shapely.box(1, 0, 11, 10)]), 1).round(3)
+    array([0.333])
+    """
+    rims = [shapely.difference(side, shapely.buffer(side, -width)) for side in (truth, predicted)]
+    shared = shapely.area(shapely.intersection(*rims))
+    return shared / (shapely.area(rims[0]) + shapely.area(rims[1]) - shared)
 
 
 def average_precision(

@@ -50,6 +50,7 @@ def test_objects_are_scored_class_by_class_and_counted_by_zone(case):
     assert (disc["found"], disc["invented"], disc["missed"], disc["count_error"]) == (true["disc"], 1, 0, 1)
     assert box["ap"] == pytest.approx(true["box"] / (true["box"] + 1), abs=0.02)
     assert box["mean_iou"] > 0.99
+    assert box["boundary_iou"] > 0.99
     stuff = next(c["iou"] for c in scores["classes"] if c["name"] == "ground")
     pq = scores["panoptic"]
     assert pq["pq_stuff"] == pytest.approx((stuff + 0) / 2, abs=1e-6)
@@ -58,6 +59,17 @@ def test_objects_are_scored_class_by_class_and_counted_by_zone(case):
     assert (zones["zones"], zones["predicted"] - zones["true"]) == (2, 0)
     assert zones["predicted"] == run.run["instances"]["count"]
     assert (zones["mean_error"], zones["mean_absolute_error"]) == (0, 1)
+
+
+def test_boundary_iou_is_that_of_the_rims_of_objects_found(case):
+    run, folder, _ = case
+    moved = gpd.read_file(folder / "truth.gpkg")
+    moved["geometry"] = moved.translate(1.0, 0.0)
+    moved.to_file(folder / "moved.gpkg")
+    options = EvaluateOptions(tolerance_m=1.0)
+    scores = evaluate_files(run.folder, folder / "moved.gpkg", options, files=Files()).scores.as_json()
+    box, _ = scores["instances"]["classes"]
+    assert box["boundary_iou"] < 0.6 < box["mean_iou"]
 
 
 def test_objects_of_less_ground_are_left_out_on_both_sides(case):

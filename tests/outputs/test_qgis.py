@@ -6,8 +6,11 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import panoptic
 import pytest
 from make_outputs import CLASSES, finished_folder, sql
+
+from geoseg import predict
 
 PYTHON = "/usr/bin/python3"
 PROBE = Path(__file__).parents[1] / "qgis_probe.py"
@@ -31,14 +34,19 @@ def probe(folder: Path, *, count: int = 40) -> dict[str, list]:
     """Return {what: [ok, detail]} as QGIS sees the folder."""
     expected = {
         "gpkg": str(folder / "buildings.gpkg"),
+        "layer": "buildings",
         "raster": str(folder / "classes.tif"),
         "crs": "EPSG:32633",
         "classes": {c.id: [c.name, c.hex] for c in CLASSES},
-        "polygon_class": 4,
+        "polygon_classes": [4],
         "count": count,
         "png": str(folder.parent / "map.png"),
     }
-    path = folder.parent / "expected.json"
+    return looked(expected, folder.parent / "expected.json")
+
+
+def looked(expected: dict, path: Path) -> dict[str, list]:
+    """Return what QGIS sees of what is expected, which is written to a file."""
     path.write_text(json.dumps(expected))
     command = [PYTHON, "-W", "ignore", str(PROBE), str(path)]
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=300)
@@ -60,6 +68,30 @@ def test_everything_is_there_without_a_click(sound: Path) -> None:
 
 def test_empty_layer_opens_with_its_style(tmp_path: Path) -> None:
     assert wrong(probe(finished_folder(tmp_path / "out", count=0), count=0)) == []
+
+
+@pytest.mark.nightly
+def test_objects_their_classes_and_their_raster_open_styled(tmp_path: Path) -> None:
+    scene = panoptic.write_scene(tmp_path / "scene.tif", *panoptic.truth_of((600, 600)))
+    run = predict(scene, panoptic.write_oracle(tmp_path / "m"), tmp_path / "out")
+    frame, things = run.objects(), (3, 4)
+    names = {int(i): f"{name} {i}" for i, name in zip(frame["segment_id"], frame["class_name"], strict=True)}
+    names |= {c.id: c.name for c in panoptic.CLASSES if c.id not in things}
+    expected = {
+        "gpkg": str(run.paths["instances.gpkg"]),
+        "layer": "instances",
+        "raster": str(run.paths["classes.tif"]),
+        "crs": "EPSG:32645",
+        "classes": {c.id: [c.name, c.hex] for c in panoptic.CLASSES},
+        "polygon_classes": things,
+        "count": len(frame),
+        "ids": str(run.paths["panoptic.tif"]),
+        "names": names,
+    }
+    findings = looked(expected, tmp_path / "expected.json")
+    assert {what: found for what, found in findings.items() if not found[0]} == {}
+    assert len(findings) >= 22
+    assert len(frame) > 30
 
 
 def _lose_names(out: Path) -> None:

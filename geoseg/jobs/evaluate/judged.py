@@ -14,7 +14,7 @@ from geoseg.jobs.evaluate.scores import Evaluation
 from geoseg.jobs.evaluate.shapes import Objects, match_class, score_in_metres
 from geoseg.jobs.evaluate.sides import BUILDING, BUILDINGS, Layer, Prediction, Truth, listed
 from geoseg.options.evaluate import EvaluateOptions
-from geoseg.trust import BoundaryMatch, Confusion, match_boundaries
+from geoseg.trust import BoundaryMatch, Confusion, match_boundaries, match_objects
 from geoseg.values.classes import NODATA, ClassMap
 from geoseg.values.grid import Grid
 
@@ -43,11 +43,11 @@ class Judged:
         confusion, boundaries = self._counts(tolerance_m)
         objects, polygons, instances = None, None, None
         if self.objects is not None and self.classes == BUILDINGS and not self.things:
-            objects = match_class(*self.objects, BUILDING).match
+            objects = match_objects(*(side.of_class(BUILDING)[0] for side in self.objects))
             polygons = score_in_metres(self.objects[0].frame, self.objects[1].frame, tolerance_m)
         elif self.objects is not None:
             of = self.things or tuple(c.id for c in self.classes.classes[1:])
-            instances = {class_id: match_class(*self.objects, class_id) for class_id in of}
+            instances = {class_id: match_class(*self.objects, class_id, tolerance_m) for class_id in of}
         zones = None
         if self.zones is not None and self.objects is not None:
             of = self.things or tuple(c.id for c in self.classes.classes[1:])

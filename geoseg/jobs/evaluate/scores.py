@@ -97,6 +97,7 @@ class Evaluation:
                     "name": self.classes.by_id(i).name,
                     **_objects_json(own.match),
                     "count_error": own.match.fp - own.match.fn,
+                    "boundary_iou": rounded(own.boundary_iou),
                     "ap": rounded(np.mean(own.ap)),
                     "ap_50": rounded(own.ap[0]),
                 }

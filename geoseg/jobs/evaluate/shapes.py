@@ -7,11 +7,12 @@ import geopandas as gpd
 import numpy as np
 import shapely
 from numpy.typing import NDArray
+from pyproj import CRS
 
 from geoseg.jobs.evaluate.ground import Ground
 from geoseg.jobs.evaluate.sides import BUILDING, Layer
-from geoseg.trust import ObjectMatch, PolygonScores, average_precision, match_objects, score_polygons
-from geoseg.trust.objects import COCO_MIN_IOUS
+from geoseg.trust import ObjectMatch, PolygonScores, average_precision, score_polygons
+from geoseg.trust.objects import COCO_MIN_IOUS, match_pairs, rim_ious
 from geoseg.values.grid import PLACELESS, Grid
 from geoseg.vector.ground import geodesic_area_m2
 
@@ -78,17 +79,32 @@ class Objects:
 
 @dataclass(frozen=True, slots=True)
 class ClassObjects:
-    """The objects of one class: how many are found, and the average precision at COCO's ten IoUs, NaN without one."""
+    """The objects of one class."""
 
     match: ObjectMatch
+    """How many are found."""
     ap: tuple[float, ...]
+    """The average precision at COCO's ten IoUs, NaN without a confidence."""
+    boundary_iou: float
+    """The mean boundary IoU of those found, NaN without any."""
 
 
-def match_class(truth: Objects, answered: Objects, class_id: int) -> ClassObjects:
-    """Match the objects of one class."""
+def match_class(truth: Objects, answered: Objects, class_id: int, tolerance_m: float) -> ClassObjects:
+    """Match the objects of one class; their rims are ``tolerance_m`` wide."""
     (right, _), (said, sure) = truth.of_class(class_id), answered.of_class(class_id)
     ap = np.full(len(COCO_MIN_IOUS), np.nan) if sure is None else average_precision(right, said, sure)
-    return ClassObjects(match_objects(right, said), tuple(ap.tolist()))
+    pairs, rims = match_pairs(right, said), np.nan
+    if len(pairs.iou):
+        metric = _metric(truth.frame)
+        found = (gpd.GeoSeries(side, crs=truth.frame.crs) for side in (right[pairs.truth], said[pairs.predicted]))
+        one, other = (np.asarray(side.to_crs(metric).values, object) for side in found)
+        rims = float(rim_ious(one, other, tolerance_m).mean())
+    return ClassObjects(ObjectMatch.of(pairs.iou, len(right), len(said)), tuple(ap.tolist()), rims)
+
+
+def _metric(frame: gpd.GeoDataFrame) -> CRS:
+    """Return the UTM zone of polygons, or their own CRS where they have no place."""
+    return frame.crs if PLACELESS in frame.crs.to_wkt() else frame.estimate_utm_crs()
 
 
 def polygonal(geometries: NDArray[np.object_]) -> tuple[NDArray[np.object_], NDArray[np.intp]]:
@@ -102,7 +118,7 @@ def polygonal(geometries: NDArray[np.object_]) -> tuple[NDArray[np.object_], NDA
 def score_in_metres(truth: gpd.GeoDataFrame, answered: gpd.GeoDataFrame, tolerance_m: float) -> PolygonScores:
     """Score polygons in the UTM zone of the true ones, or, where there are none, of the others; or without a place."""
     known = next((frame for frame in (truth, answered) if not frame.empty), None)
-    metric = truth.crs if known is None or PLACELESS in known.crs.to_wkt() else known.estimate_utm_crs()
+    metric = truth.crs if known is None else _metric(known)
     answered = answered.to_crs(metric)
     return score_polygons(
         polygonal(shapely.make_valid(truth.to_crs(metric).geometry.values))[0],

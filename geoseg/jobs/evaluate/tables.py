@@ -56,7 +56,7 @@ def of_classes(scores: dict[str, Any]) -> Iterator[Table | str]:
 
 
 def _of_instances(instances: dict[str, Any]) -> Iterator[Table | str]:
-    keys = ("f1", "precision", "recall", "panoptic_quality", "mean_iou", "ap", "ap_50")
+    keys = ("f1", "precision", "recall", "panoptic_quality", "mean_iou", "boundary_iou", "ap", "ap_50")
     counts = ("found", "invented", "missed", "count_error")
     head = [
         "objects at IoU 0.5",
@@ -65,6 +65,7 @@ def _of_instances(instances: dict[str, Any]) -> Iterator[Table | str]:
         "recall",
         "PQ",
         "SQ",
+        "boundary IoU",
         "AP",
         "AP at 0.5",
         *counts[:3],
