@@ -34,6 +34,7 @@ def card(bundle: "ModelBundle") -> dict[str, Any]:
             "window_px": spec.window_px, "margin_px": spec.margin_px, "ramp_px": spec.ramp_px,
             "multiple_px": spec.multiple_px, "tta": spec.tta,
         },
+        "memory": _memory(spec),
         "border": None if (profile := stored(Path(bundle.path))) is None else profile.in_words(),
         "border_choice": None if profile is None else choice(profile, spec),
         "outputs": [
@@ -78,6 +79,14 @@ def _objects(spec: "ModelSpec") -> dict[str, Any] | None:
     if spec.objects is None:
         return None
     return {**spec.objects.model_dump(), "whole_px": 2 * spec.margin_px + spec.ramp_px - 2 * spec.objects.edge_px}
+
+
+def _memory(spec: "ModelSpec") -> dict[str, int] | None:
+    """Return what a call for one window was seen to hold, and what the masks take that it may list, None if unknown."""
+    if spec.probed is None:
+        return None
+    masks = 0 if spec.objects is None else spec.objects.per_window * spec.window_px**2
+    return {"network_bytes": spec.probed.live_bytes, "masks_bytes": masks}
 
 
 def _bands(spec: "ModelSpec") -> Iterator[dict[str, Any]]:
@@ -131,6 +140,13 @@ def _rows(known: dict[str, Any]) -> Iterator[tuple[str, str]]:
         f"{windows['window_px']} px, {windows['margin_px']} px of margin and {windows['ramp_px']} px of blending, in "
         f"steps of {windows['multiple_px']} px; views: {windows['tta']}",
     )
+    if memory := known["memory"]:
+        masks = f" and {memory['masks_bytes'] / 1e6:.0f} MB of masks at most" if memory["masks_bytes"] else ""
+        yield (
+            "memory",
+            f"{memory['network_bytes'] / 1e6:.0f} MB inside the network{masks}, for a call of one window; "
+            f"geoseg plan SCENE says what a run takes",
+        )
     yield "border", known["border"] or "not measured"
     if known["border_choice"]:
         yield "", known["border_choice"]

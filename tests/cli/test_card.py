@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 
+import detect
 import panoptic
 import pytest
 from conftest import write_bundle
@@ -75,3 +76,8 @@ def test_card_says_which_classes_are_things(tmp_path, capsys):
     told = capsys.readouterr().out
     assert re.search(r"task +panoptic\n", told)
     assert re.search(r"things +box, disc; objects of up to 64 px", told)
+    assert re.search(r"memory +0 MB inside the network, for a call of one window; geoseg plan SCENE says", told)
+    assert main(["info", str(detect.write_oracle(tmp_path / "d"))]) == 0
+    told = capsys.readouterr().out
+    assert re.search(r"things +even, odd; objects up to 20 px of the model's from side to side are seen whole", told)
+    assert re.search(r"memory +0 MB inside the network and 131 MB of masks at most", told)  # 2000 of 256 x 256 px
