@@ -1,14 +1,17 @@
 """What each backend and precision gives of each bundle that ships: the gate, parity on a scene, and CPU seconds.
 
-    OMP_NUM_THREADS=1 python benchmarks/backends.py [--rounds 3] [--windows 4] [--only openvino] [BUNDLE ...]
+    OMP_NUM_THREADS=1 python benchmarks/backends.py [--rounds 3] [--windows 4] [--only onnx] [--compiled] [BUNDLE ...]
 
 Bundles without calibration windows are left out. Gate: as a run measures it on the bundle's calibration windows. Scene:
 windows of the demo's scenes, against torch in fp32: equal classes, the largest error of a probability, and how much the
 IoU of a class can fall at most against any truth, which is 1 - IoU of the two maps (the Jaccard distance is a metric).
 CPU s/Mpx: network and activation of one window a call on one thread, medians of rounds in which backends take turns.
+--compiled: torch.compile beside them, which geoseg does not offer: it needs a C++ compiler. What that takes is told.
 """
 
 import argparse
+import os
+import sys
 import time
 from pathlib import Path
 from statistics import median
@@ -34,6 +37,7 @@ WAYS = [
     ("torch", "fp32"), ("torch", "bf16"), ("openvino", "fp32"), ("openvino", "bf16"), ("openvino", "int8"),
     ("onnx", "fp32"), ("onnx", "int8"),
 ]  # fmt: skip
+COMPILED = [("torch.compile", "fp32"), ("torch.compile", "bf16")]
 HEAD = (
     "bundle", "backend", "precision", "gate: equal classes", "gate: largest error", "gate", "scene: equal classes",
     "scene: largest error", "IoU loss at most", "CPU s/Mpx",
@@ -42,6 +46,12 @@ HEAD = (
 
 def opened(bundle: ModelBundle, backend: str, precision: str) -> tuple[list[str], object]:
     """Return the gate's cells, and the backend, which a bundle that is refused has none of."""
+    if backend == "torch.compile":
+        import torch
+
+        own = library("torch").open_backend(bundle, device="cpu", precision=precision)
+        own.network = torch.compile(own.network, dynamic=False)
+        return ["", "", "not offered"], own
     if backend == "torch":
         return ["", "", "own"], library("torch").open_backend(bundle, device="cpu", precision=precision)
     try:
@@ -74,9 +84,13 @@ def print_rows(bundle: ModelBundle, windows: np.ndarray, rounds: int, ways: list
     for turn in range(rounds + 1):  # the first compiles
         for way, _, run in told:
             if run is not None:
-                began = time.process_time()
+                began, children = time.process_time(), sum(os.times()[2:4])
                 answers[way] = np.concatenate([run(window[None]).values for window in windows])
-                seconds[way] += [(time.process_time() - began) / mpx] if turn else []
+                took = time.process_time() - began
+                seconds[way] += [took / mpx] if turn else []
+                if way in COMPILED and turn == 0:
+                    compiled = took + sum(os.times()[2:4]) - children
+                    print(f"{bundle.spec.name}: {' '.join(way)} took {compiled:.0f} CPU s at first", file=sys.stderr)
     for way, gate, run in told:
         cells = [*near(answers[WAYS[0]], answers[way], bundle), f"{median(seconds[way]):.2f}"] if run else [""] * 4
         print(f"| {' | '.join((bundle.spec.name, *way, *gate, *cells))} |", flush=True)
@@ -89,8 +103,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--windows", type=int, default=4)
     parser.add_argument("--only", choices=sorted({name for name, _ in WAYS}), help="beside torch")
+    parser.add_argument("--compiled", action="store_true", help="torch.compile, too")
     asked = parser.parse_args()
-    ways = [way for way in WAYS if asked.only in (None, way[0]) or way[0] == "torch"]
+    every = [*WAYS, *(COMPILED if asked.compiled else [])]
+    ways = [way for way in every if asked.only in (None, way[0]) or way[0].startswith("torch")]
     keep_freed_memory()
     print(machine.describe(), "", f"| {' | '.join(HEAD)} |", "|---" * len(HEAD) + "|", sep="\n", flush=True)
     with library("torch").one_thread_per_network():
