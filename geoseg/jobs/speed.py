@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import prod
+from math import ceil, prod
 
 from geoseg.executors.base import ChunkProgress, ChunkRecord
 from geoseg.executors.peak import peak_memory_bytes
@@ -21,7 +21,7 @@ class Speed:
     skipped: int
     """Windows without a valid or wanted pixel."""
     windows_left: int
-    """At most: as many to the pixel as so far."""
+    """At most: as many to the pixel as so far, one at least while pixels are left."""
     mpx_per_s: float
     """Pixels of the scene that are done, skipped ones too, over the time since the first chunk was begun."""
     seconds_left: float | None
@@ -82,7 +82,7 @@ class Meter:
         run = self._windows + sum(one.windows for one in inside)
         skipped = self._skipped + sum(one.skipped for one in inside)
         px = self._done_px + sum(one.share * one.px for one in inside)
-        left = round((run + skipped) * max(0.0, self._px - px) / px) if px else 0
+        left = ceil(round((run + skipped) * max(0.0, self._px - px) / px, 6)) if px else 0
         return Speed(
             windows=run,
             skipped=skipped,

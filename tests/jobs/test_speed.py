@@ -38,6 +38,8 @@ def test_what_is_left_is_counted_from_windows_that_were_run(monkeypatch):
     assert found.words.endswith(" of 2,000 MB")
     meter.add(ChunkRecord("b", Box(0, 0, 1000, 1000), 50, 0, NONE))
     assert (meter.speed().windows, meter.speed().windows_left) == (50, 100)
+    meter.add(ChunkRecord("c", Box(0, 0, 1000, 1999), 0, 0, NONE))
+    assert meter.speed().windows_left == 1  # of a thousand pixels
 
 
 @pytest.mark.parametrize("engine", ["threads", "sync"])
