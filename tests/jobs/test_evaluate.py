@@ -182,6 +182,9 @@ def test_polygons_with_a_class_column_score_a_class_raster(tmp_path):
     truth = write_vectors(tmp_path / "t.gpkg", [house(0, 8, 0, 8), house(0, 8, 8, 24)], use=["water", "3"])
     scores = evaluate(raster, truth, column="use").as_json()
     assert scores["pixels"] == 8 * 24  # no polygon, no judgement
+    assert scores["true_polygons"] == 2
+    beside = write_vectors(tmp_path / "b.gpkg", [house(0, 8, 0, 8), house(0, 8, 40, 48)], use=["water", "3"])
+    assert evaluate(raster, beside, column="use").as_json()["true_polygons"] == 1
     assert scores["confusion"]["truth_by_prediction"] == [[64, 0, 0], [0, 0, 0], [0, 64, 64]]
     with pytest.raises(ConfigError, match="name the column that holds the class with --column"):
         evaluate(raster, truth)

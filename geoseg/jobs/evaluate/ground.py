@@ -78,6 +78,14 @@ class Ground:
             )
         return frame
 
+    def count_on(self, known: NDArray[np.bool_], frame: gpd.GeoDataFrame) -> int:
+        """Return how many polygons have a point of theirs on pixels that are known, (H, W)."""
+        points = shapely.get_coordinates(shapely.point_on_surface(_valid(frame)))
+        col, row = np.floor(~self.grid.transform @ points.T).astype(np.int64)
+        height, width = known.shape
+        inside = (row >= 0) & (row < height) & (col >= 0) & (col < width)
+        return int(known[row[inside], col[inside]].sum())
+
     def buildings(self, layer: Layer) -> NDArray[np.uint8]:
         """Return where polygons are buildings, and the rest background."""
         burnt = burn(frame := self.polygons(layer).geometry, [1] * len(frame), self.grid)

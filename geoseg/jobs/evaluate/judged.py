@@ -37,6 +37,8 @@ class Judged:
     """Classes whose objects these are, in a panoptic map."""
     zones: NDArray[np.object_] | None = None
     """Polygons in each of which objects are counted."""
+    true_polygons: int | None = None
+    """How many polygons of the truth the judged pixels lie in, where these have classes."""
 
     def scores(self, tolerance_m: float) -> Evaluation:
         """Count all; boundaries agree within ``tolerance_m``."""
@@ -53,8 +55,9 @@ class Judged:
             of = self.things or tuple(c.id for c in self.classes.classes[1:])
             zones = np.stack([side.counts(self.zones, of) for side in self.objects])
         return Evaluation(
-            self.classes, confusion, boundaries, objects, polygons, instances, tolerance_m, self.things, zones
-        )
+            self.classes, confusion, boundaries, objects, polygons, instances, tolerance_m, self.things, zones,
+            self.true_polygons,
+        )  # fmt: skip
 
     def _counts(self, tolerance_m: float) -> tuple[Confusion, dict[int, BoundaryMatch]]:
         """Count pixels and boundaries strip by strip: distances take 40 bytes a pixel, which a whole scene has not."""
@@ -110,7 +113,7 @@ def judge(prediction: str | Path, truth: str | Path, options: EvaluateOptions) -
     )
     found = judged.by_class(right)
     ground = Ground.of(found, right, aoi=options.aoi, tolerance_m=options.tolerance_m)
-    labels, classes = true_ids(right, ground, found.classes, fill=found.column is not None)
+    labels, classes, drawn = true_ids(right, ground, found.classes, fill=found.column is not None)
     answers = predicted_ids(found, ground, binary=classes is not found.classes)
     known = ground.mask & (labels != NODATA) & (answers != NODATA)
     if not known.any():
@@ -133,4 +136,5 @@ def judge(prediction: str | Path, truth: str | Path, options: EvaluateOptions) -
             raise ConfigError("zones: objects are counted where prediction and truth are polygons; leave --zones out")
         zones = np.asarray(Layer(options.zones).read(ground.grid).geometry.values, object)
     labels, answers = (np.where(known, side, NODATA) for side in (labels, answers))
-    return Judged(ground.grid, classes, labels, answers, objects, found.things, zones)
+    count = None if drawn is None else ground.count_on(known, drawn)
+    return Judged(ground.grid, classes, labels, answers, objects, found.things, zones, count)

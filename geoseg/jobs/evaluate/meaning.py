@@ -20,12 +20,15 @@ CLASS_COLUMNS = ("class_id", "class_name", "class")
 
 def true_ids(
     truth: Truth, ground: Ground, classes: ClassMap, *, fill: bool = False
-) -> tuple[NDArray[np.uint8], ClassMap]:
-    """Return the true class ids on the ground, and the table they are of; fill: the first one between polygons."""
+) -> tuple[NDArray[np.uint8], ClassMap, gpd.GeoDataFrame | None]:
+    """Return the true class ids on the ground, the table they are of, and the polygons of classes that say so.
+
+    fill: the first class lies between polygons.
+    """
     if truth.raster is not None:
         if truth.raster.is_mask and not (truth.raster.names or truth.values) and _binary(classes):
-            return ground.read(truth.raster, mask_ids(truth.raster)), BUILDINGS
-        return ground.read(truth.raster, _raster_ids(truth, classes)), classes
+            return ground.read(truth.raster, mask_ids(truth.raster)), BUILDINGS, None
+        return ground.read(truth.raster, _raster_ids(truth, classes)), classes, None
     assert truth.polygons is not None
     frame = ground.polygons(truth.polygons)
     if invalid := int((~shapely.is_valid(frame.geometry.values)).sum()):
@@ -36,7 +39,7 @@ def true_ids(
         )
     column = class_column(truth, frame, classes)
     if column is None:
-        return ground.buildings(truth.polygons), BUILDINGS
+        return ground.buildings(truth.polygons), BUILDINGS, None
     texts = truth.polygons.class_texts(frame, column)
     ids = ids_of_names(truth, classes)
     unknown = sorted(set(texts) - set(ids))
@@ -48,7 +51,7 @@ def true_ids(
     values = [ids[text] for text in texts]
     first, last = classes.classes[0].id, classes.max_id
     alone = len(classes) == 2 and {*values} - {NODATA} == {last}  # polygons of one class alone: it could only agree
-    return _painted(frame, values, ground.grid, below=first if alone or fill else NODATA), classes
+    return _painted(frame, values, ground.grid, below=first if alone or fill else NODATA), classes, frame
 
 
 def class_column(truth: Truth, frame: gpd.GeoDataFrame, classes: ClassMap) -> str | None:

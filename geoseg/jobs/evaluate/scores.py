@@ -32,6 +32,8 @@ class Evaluation:
     """Classes of a panoptic map that ``instances`` are of; the others are stuff."""
     zones: NDArray[np.intp] | None = None
     """True and predicted objects in every zone, (2, Z)."""
+    true_polygons: int | None = None
+    """How many polygons of the truth the judged pixels lie in, where these have classes."""
 
     @property
     def favourite(self) -> ClassInfo:
@@ -52,6 +54,7 @@ class Evaluation:
         confusion, always = self.confusion, self.favourite
         return {
             "pixels": confusion.pixels,
+            "true_polygons": self.true_polygons,
             "classes": [
                 {
                     "id": c.id,

@@ -23,7 +23,7 @@ def of_classes(scores: dict[str, Any]) -> Iterator[Table | str]:
     yield Table(head, [[c["name"], *(number(c[k]) for k in keys)] for c in classes])
     yield (
         f"mIoU {number(scores['mean_iou'])}, overall accuracy {number(scores['overall_accuracy'])}, "
-        f"kappa {number(scores['kappa'])}, {scores['pixels']} pixels judged"
+        f"kappa {number(scores['kappa'])}, {scores['pixels']} pixels judged{_in_polygons(scores)}"
     )
     counts = scores["confusion"]["truth_by_prediction"]
     yield Table(
@@ -117,6 +117,11 @@ def polygon_rows(scores: dict[str, Any], tolerance_m: float) -> list[list[str]]:
         "overlap_m2": "overlap [m²]",
     }
     return [[name, number(scores[key])] for key, name in names.items() if scores[key] is not None]
+
+
+def _in_polygons(scores: dict[str, Any]) -> str:
+    count = scores["true_polygons"]
+    return "" if count is None else f", in {count} polygon{'s' * (count != 1)} of the truth"
 
 
 def number(value: float | None) -> str:
