@@ -33,12 +33,13 @@ TAKING_S = 2.0  # how long a run that shares a folder waits while another one ta
 
 
 @contextmanager
-def atomic(path: Path, *, beside: Iterable[Path] = ()) -> Iterator[Path]:
+def atomic(path: Path, *, beside: Iterable[Path] = (), lasting: bool = True) -> Iterator[Path]:
     """Yield a path of the same name in a hidden folder beside ``path``; what lies there afterwards becomes ``path``.
 
     The file is fsynced, then renamed over ``path``; those of the names in ``beside`` that lie there too go first. After
-    an error the hidden folder is removed, with anything a driver left in it, and ``path`` is as before. Raises
-    OutputError where the disk or a driver fails.
+    an error the hidden folder is removed, with anything a driver left in it, and ``path`` is as before. lasting: False
+    where nothing is lost should the machine stop, and nobody waits for the disk. Raises OutputError where the disk or a
+    driver fails.
     """
     try:
         with TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
@@ -47,9 +48,11 @@ def atomic(path: Path, *, beside: Iterable[Path] = ()) -> Iterator[Path]:
             for other in (*beside, path):
                 made = temporary.with_name(other.name)
                 if other == path or made.exists():
-                    sync(made)
+                    if lasting:
+                        sync(made)
                     move(made, other)
-        sync(path.parent)
+        if lasting:
+            sync(path.parent)
     except GeosegError:
         raise
     except write_errors() as error:

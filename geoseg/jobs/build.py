@@ -184,8 +184,9 @@ def publish(work: JobFolder, built: Path, run: dict[str, Any], *, spent: bool = 
     run["outputs"] = facts_of(files)
     write_json(built / RUN_FILE, run)
     work.showing(own | run["outputs"].keys())
-    (out / RUN_FILE).unlink(missing_ok=True)
-    sync(out)
+    if (out / RUN_FILE).exists():
+        (out / RUN_FILE).unlink()
+        sync(out)
     for stale in sorted(own - run["outputs"].keys()):
         (out / stale).unlink(missing_ok=True)
     for path in files:

@@ -128,3 +128,14 @@ def test_macos_counts_in_bytes_and_windows_tells_its_peak(monkeypatch):
     monkeypatch.setattr(sys, "platform", "win32")
     monkeypatch.setattr(psutil.Process, "memory_info", lambda _self: SimpleNamespace(rss=1, peak_wset=7 * 2**20))
     assert peak_memory_bytes() == 7 * 2**20
+
+
+def test_what_need_not_last_appears_whole_and_does_not_wait_for_the_disk(tmp_path, monkeypatch):
+    waited = []
+    monkeypatch.setattr(files, "sync", waited.append)
+    for lasting in (False, True):
+        assert waited == []
+        with files.atomic(tmp_path / "a.txt", lasting=lasting) as temporary:
+            temporary.write_text(f"{lasting}")
+        assert (tmp_path / "a.txt").read_text() == f"{lasting}"
+    assert [path.name for path in waited] == ["a.txt", tmp_path.name]

@@ -36,6 +36,12 @@ def memory(scene, tiny_bundle):
     return {chunk_px: needed(chunk_px) for chunk_px in (512, 1024, 2048)}
 
 
+@pytest.fixture(autouse=True)
+def nothing_is_spared(monkeypatch):
+    """Plans count the same memory whatever libraries other tests have loaded into this process."""
+    monkeypatch.setattr("geoseg.jobs.plan.spared", lambda *_, **__: 0)
+
+
 def shard(number, memory_bytes):
     return RunOptions(device="cpu", engine="sync", shard=(number, 2), memory_bytes=memory_bytes)
 

@@ -27,7 +27,7 @@ def write_parts_vrt(path: Path, parts: Mapping[Box, Path], grid: Grid, layers: S
     (``shown``).
     """
     names = {box: relpath(part, path.parent) for box, part in parts.items()}
-    with atomic(path) as temporary:
+    with atomic(path, lasting=False) as temporary:  # it is made anew whenever it is wanted
         temporary.write_bytes(vrt(grid, [bare(layer) for layer in layers], parts=names, relative=True))
 
 
