@@ -1,100 +1,155 @@
 """Plan: the walls of touching buildings as one graph, whose corners several buildings have in common."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from math import sqrt
-from typing import Self
+from typing import NamedTuple
 
 import numpy as np
 import shapely
+from numba import njit
 from numpy.typing import NDArray
 
-Ring = tuple[int, ...]
-Place = tuple[float, float]
 
-
-@dataclass(slots=True, eq=False)
-class Plan:
-    """A coverage that can be changed corner by corner; what shares a wall keeps sharing it."""
+class Plan(NamedTuple):
+    """A coverage by its corners; what shares a wall shares both its ends."""
 
     places: NDArray[np.float64]
     """Corners, each once, (V, 2)."""
-    rings: list[Ring]
-    """Corners of each ring in its order, the first one not repeated, R of them."""
-    owner: list[int]
-    """The building that each ring belongs to."""
-    rings_of: list[list[int]]
-    """The rings of each building, its shell first."""
-    rings_at: list[set[int]]
-    """The rings that meet at each corner; none where the corner is gone."""
+    corner: NDArray[np.int64]
+    """Corners of all rings in their order, the first of each not repeated, (C,)."""
+    start: NDArray[np.int64]
+    """Ring k has the corners start[k] to start[k + 1], (R + 1,)."""
+    owner: NDArray[np.int64]
+    """The building that each ring belongs to, ascending, its shell first, (R,)."""
+    ring: NDArray[np.int64]
+    """The ring of each of ``corner``, (C,)."""
+    slot: NDArray[np.int64]
+    """Where in ``corner`` each corner stands, one corner after the other, (C,)."""
+    first: NDArray[np.int64]
+    """Corner v stands at slot[first[v]] to slot[first[v + 1]], (V + 1,); nowhere where it is gone."""
 
     @classmethod
-    def of(cls, polygons: NDArray[np.object_]) -> Self:
+    def of(cls, polygons: NDArray[np.object_]) -> "Plan":
         """Return the plan of a coverage, (M,)."""
         rings, owner = shapely.get_rings(polygons, return_index=True)
         xy, ring = shapely.get_coordinates(rings, return_index=True)
-        first = np.append(True, ring[1:] != ring[:-1])
-        places, corner = np.unique(xy[~first], axis=0, return_inverse=True)
-        ends = np.flatnonzero(first) - np.arange(len(rings))
-        made = [tuple(part.tolist()) for part in np.split(corner.ravel(), ends[1:])]
-        at: list[set[int]] = [set() for _ in places]
-        for k, corners in enumerate(made):
-            for v in corners:
-                at[v].add(k)
-        of: list[list[int]] = [[] for _ in polygons]
-        for k, i in enumerate(owner.tolist()):
-            of[i].append(k)
-        return cls(places, made, owner.tolist(), of, at)
+        again = np.append(False, ring[1:] == ring[:-1])
+        places, corner = np.unique(xy[again], axis=0, return_inverse=True)
+        start = np.searchsorted(ring[again], np.arange(len(rings) + 1))
+        return linked(places, corner.ravel(), start, owner)
 
-    def place(self, corner: int) -> Place:
-        """Return where a corner is."""
-        x, y = self.places[corner].tolist()
-        return x, y
+    def polygons(self, chosen: NDArray[np.bool_]) -> NDArray[np.object_]:
+        """Return the chosen buildings, (K,), of all M."""
+        drawn = np.flatnonzero(chosen[self.owner])
+        length = self.start[drawn + 1] - self.start[drawn]
+        corner = self.corner[chosen[self.owner[self.ring]]]
+        rings = shapely.linearrings(self.places[corner], indices=np.repeat(np.arange(len(drawn)), length))
+        return shapely.polygons(rings, indices=(np.cumsum(chosen) - 1)[self.owner[drawn]])
 
-    def beside(self, corner: int) -> list[int]:
-        """Return the corners that walls link to one, ascending."""
-        found = set()
-        for k in self.rings_at[corner]:
-            ring = self.rings[k]
-            for at, v in enumerate(ring):
-                if v == corner:
-                    found |= {ring[at - 1], ring[(at + 1) % len(ring)]}
-        return sorted(found)
-
-    def walls(self, rings: set[int], shorter: float) -> list[tuple[float, int, int]]:
-        """Return length and corners of the walls of some rings that are shorter than so much, the shortest first."""
-        found = set()
-        for k in rings:
-            ring = self.rings[k]
-            for a, b in zip(ring, (*ring[1:], *ring[:1]), strict=True):
-                if (length := apart(self.place(a), self.place(b))) < shorter:
-                    found.add((length, min(a, b), max(a, b)))
-        return sorted(found)
-
-    def polygon(self, building: int, changed: Mapping[int, Ring]) -> shapely.Polygon:
-        """Return a building, with some rings changed."""
-        shell, *holes = (self.places[list(changed.get(k, self.rings[k]))] for k in self.rings_of[building])
-        return shapely.Polygon(shell, holes)
-
-    def neighbours(self, buildings: set[int], rings: set[int]) -> set[int]:
-        """Return the buildings that meet some rings, without ``buildings``."""
-        return {self.owner[k] for r in rings for v in self.rings[r] for k in self.rings_at[v]} - buildings
-
-    def redraw(self, changed: Mapping[int, Ring]) -> None:
-        """Put other rings in the place of some."""
-        for k, ring in changed.items():
-            for v in self.rings[k]:
-                self.rings_at[v].discard(k)
-            self.rings[k] = ring
-            for v in ring:
-                self.rings_at[v].add(k)
-
-    def polygons(self) -> NDArray[np.object_]:
-        """Return the buildings, (M,)."""
-        return np.array([self.polygon(i, {}) for i in range(len(self.rings_of))], object)
+    def walls(self, rings: NDArray[np.bool_], shorter: float) -> NDArray[np.int64]:
+        """Return the corners of the walls of some rings, (R,), that are shorter than so much, the shortest first."""
+        after = np.arange(1, len(self.corner) + 1)
+        after[self.start[1:] - 1] = self.start[:-1]
+        ends = np.sort(np.stack([self.corner, self.corner[after]], axis=1)[rings[self.ring]], axis=1)
+        ends = np.unique(ends @ (len(self.places), 1))
+        a, b = np.divmod(ends, len(self.places))
+        length = np.sqrt(((self.places[a] - self.places[b]) ** 2).sum(axis=1))
+        order = np.argsort(length, kind="stable")
+        order = order[length[order] < shorter]
+        return np.stack([a[order], b[order]], axis=1)
 
 
-def apart(a: Place, b: Place) -> float:
+@njit(cache=True, nogil=True)
+def linked(
+    places: NDArray[np.float64], corner: NDArray[np.int64], start: NDArray[np.int64], owner: NDArray[np.int64]
+) -> Plan:
+    """Return the plan of some rings."""
+    ring, slot, first = np.empty_like(corner), np.empty_like(corner), np.zeros(len(places) + 1, np.int64)
+    for k in range(len(owner)):
+        for i in range(start[k], start[k + 1]):
+            ring[i] = k
+            first[corner[i] + 1] += 1
+    for v in range(len(places)):
+        first[v + 1] += first[v]
+    filled = first.copy()
+    for i in range(len(corner)):
+        slot[filled[corner[i]]] = i
+        filled[corner[i]] += 1
+    return Plan(places, corner, start, owner, ring, slot, first)
+
+
+@njit(cache=True, nogil=True)
+def beside(plan: Plan, v: int) -> NDArray[np.int64]:
+    """Return the corners that walls link to one, ascending."""
+    ends, n = np.empty(2 * (plan.first[v + 1] - plan.first[v]), np.int64), 0
+    for k in range(plan.first[v], plan.first[v + 1]):
+        at = plan.slot[k]
+        low, high = plan.start[plan.ring[at]], plan.start[plan.ring[at] + 1]
+        ends[n] = plan.corner[at - 1 if at > low else high - 1]
+        ends[n + 1] = plan.corner[at + 1 if at + 1 < high else low]
+        n += 2
+    return np.unique(ends)
+
+
+@njit(cache=True, nogil=True)
+def apart(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
     """Return the distance of two places."""
     dx, dy = a[0] - b[0], a[1] - b[1]
-    return sqrt(dx * dx + dy * dy)
+    return np.sqrt(dx * dx + dy * dy)
+
+
+@njit(cache=True, nogil=True)
+def rings_at(plan: Plan, corners: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return which rings hold one of some corners, (R,)."""
+    out = np.zeros(len(plan.owner), np.bool_)
+    for v in corners:
+        for k in range(plan.first[v], plan.first[v + 1]):
+            out[plan.ring[plan.slot[k]]] = True
+    return out
+
+
+@njit(cache=True, nogil=True)
+def merged(ring: NDArray[np.int64], gone: int, kept: int) -> NDArray[np.int64]:
+    """Return a ring with one corner in the place of another, without walls of no length and walls there and back."""
+    named, out, n = np.where(ring == gone, kept, ring), np.empty_like(ring), 0
+    for i in range(len(named)):
+        if named[i] != named[i - 1]:
+            out[n] = named[i]
+            n += 1
+    at = 0
+    while n > 2 and at < n:
+        after = at + 1 if at + 1 < n else 0
+        if out[at - 1 if at > 0 else n - 1] == out[after]:
+            left, n = n, 0
+            for i in range(left):
+                if i not in (at, after):
+                    out[n] = out[i]
+                    n += 1
+            at = 0
+        else:
+            at += 1
+    return out[:n].copy()
+
+
+@njit(cache=True, nogil=True)
+def redrawn(plan: Plan, moved: NDArray[np.int64], to: NDArray[np.float64], gone: int, kept: int) -> Plan:
+    """Return the plan with some corners elsewhere, (K,) and (K, 2), and one of them in the place of another."""
+    places, changed = plan.places.copy(), rings_at(plan, moved)
+    for i in range(len(moved)):
+        places[moved[i]] = to[i]
+    corner, start, n = np.empty_like(plan.corner), np.zeros_like(plan.start), 0
+    for k in range(len(plan.owner)):
+        ring = plan.corner[plan.start[k] : plan.start[k + 1]]
+        if changed[k]:
+            ring = merged(ring, gone, kept)
+        for v in ring:
+            corner[n] = v
+            n += 1
+        start[k + 1] = n
+    return linked(places, corner[:n].copy(), start, plan.owner)
+
+
+@njit(cache=True, nogil=True)
+def without(plan: Plan, v: int) -> Plan:
+    """Return the plan without a corner."""
+    left = plan.corner != v
+    before = np.append(0, np.cumsum(left))
+    return linked(plan.places, plan.corner[left], before[plan.start], plan.owner)
