@@ -33,6 +33,7 @@ def align(
     out, apart = polygons.copy(), np.ones(len(polygons), np.bool_)
     walls = seen_walls(edges_of(polygons), cuts)
     direction, weight = directions_of(walls.ends, walls.building, len(polygons))
+    fits = ious(polygons, contours)
     while apart.any():
         left = np.flatnonzero(apart)
         mode = left[np.argmax(_votes(direction[left], weight[left]))]
@@ -40,7 +41,7 @@ def align(
         close = np.abs(by) < TURN
         near = left[close]
         turned = _rotated(out[near], by[close])
-        good = ious(turned, contours[near]) >= ious(out[near], contours[near]) - LOSS
+        good = ious(turned, contours[near]) >= fits[near] - LOSS
         good |= near == mode
         out[near[good]] = turned[good]
         apart[near[good]] = False

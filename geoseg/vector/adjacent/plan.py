@@ -7,6 +7,8 @@ import shapely
 from numba import njit
 from numpy.typing import NDArray
 
+from geoseg.vector.adjacent.loops import Loops
+
 
 class Plan(NamedTuple):
     """A coverage by its corners; what shares a wall shares both its ends."""
@@ -35,14 +37,6 @@ class Plan(NamedTuple):
         places, corner = np.unique(xy[again], axis=0, return_inverse=True)
         start = np.searchsorted(ring[again], np.arange(len(rings) + 1))
         return linked(places, corner.ravel(), start, owner)
-
-    def polygons(self, chosen: NDArray[np.bool_]) -> NDArray[np.object_]:
-        """Return the chosen buildings, (K,), of all M."""
-        drawn = np.flatnonzero(chosen[self.owner])
-        length = self.start[drawn + 1] - self.start[drawn]
-        corner = self.corner[chosen[self.owner[self.ring]]]
-        rings = shapely.linearrings(self.places[corner], indices=np.repeat(np.arange(len(drawn)), length))
-        return shapely.polygons(rings, indices=(np.cumsum(chosen) - 1)[self.owner[drawn]])
 
     def walls(self, rings: NDArray[np.bool_], shorter: float) -> NDArray[np.int64]:
         """Return the corners of the walls of some rings, (R,), that are shorter than so much, the shortest first."""
@@ -74,6 +68,24 @@ def linked(
         slot[filled[corner[i]]] = i
         filled[corner[i]] += 1
     return Plan(places, corner, start, owner, ring, slot, first)
+
+
+@njit(cache=True, nogil=True)
+def loops_of(plan: Plan, chosen: NDArray[np.bool_]) -> Loops:
+    """Return the rings of the chosen buildings, all of M, as those of K."""
+    rings = np.flatnonzero(chosen[plan.owner])
+    xy, start, first = np.empty((len(plan.corner) + len(rings), 2)), np.zeros(len(rings) + 1, np.int64), [0]
+    shell, n = np.ones(len(rings), np.bool_), 0
+    for i in range(len(rings)):
+        low, high = plan.start[rings[i]], plan.start[rings[i] + 1]
+        for k in range(low, high + 1):
+            xy[n] = plan.places[plan.corner[k if k < high else low]]
+            n += 1
+        start[i + 1] = n
+        shell[i] = i == 0 or plan.owner[rings[i]] != plan.owner[rings[i - 1]]
+        if i + 1 == len(rings) or plan.owner[rings[i]] != plan.owner[rings[i + 1]]:
+            first.append(i + 1)
+    return Loops(xy[:n].copy(), start, np.array(first), shell)
 
 
 @njit(cache=True, nogil=True)

@@ -17,6 +17,7 @@ from geoseg.vector.adjacent.faces import (
     is_coverage,
     unions,
 )
+from geoseg.vector.adjacent.limits import Limits
 from geoseg.vector.adjacent.overlaps import leaves_reach
 from geoseg.vector.adjacent.tolerance import Closeness
 from geoseg.vector.pixels.places import SIMPLIFY_PX, rounded, simplified
@@ -44,10 +45,9 @@ class Tolerance:
         """Return how near the polygons are."""
         return Closeness.of(polygons, contours, self.pixel_m)
 
-    def allows(self, polygons: NDArray[np.object_], contours: NDArray[np.object_]) -> NDArray[np.bool_]:
-        """Whether each polygon is near enough to its contour, (M,)."""
-        near = self.measured(polygons, contours).within(self.deviation_m)
-        return near & ~leaves_reach(polygons, contours)
+    def around(self, contours: NDArray[np.object_]) -> Limits:
+        """Return what polygons of some contours, (M,), have to be near to."""
+        return Limits.of(contours, self.pixel_m, self.deviation_m)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

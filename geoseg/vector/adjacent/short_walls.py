@@ -19,14 +19,15 @@ import shapely
 from numba import njit
 from numpy.typing import NDArray
 
-from geoseg.vector.adjacent.plan import Plan, apart, beside, redrawn, rings_at, without
+from geoseg.vector.adjacent.loops import Loops
+from geoseg.vector.adjacent.plan import Plan, apart, beside, loops_of, redrawn, rings_at, without
 from geoseg.vector.adjacent.ways import SHORT, Way, next_ways
 from geoseg.vector.pixels.cuts import NO_CUTS, on_cut
 
 STRAIGHT = 0.02  # sine of the turn at a corner below which it is none
 ROUNDS = 3  # attempts at each short wall, again only where something beside it has changed
 
-Allowed = Callable[[NDArray[np.object_], NDArray[np.intp]], bool]
+Allowed = Callable[[Loops, NDArray[np.intp]], bool]
 
 
 def without_short_walls(
@@ -34,7 +35,7 @@ def without_short_walls(
 ) -> NDArray[np.object_]:
     """Return a coverage, (M,), in units of detail, with fewer short walls.
 
-    allowed: whether buildings, (K,), may be drawn as the polygons given, (K,) in units. cuts: lines on which corners
+    allowed: whether buildings, (K,), may be drawn as the loops given, of K in units. cuts: lines on which corners
     stay, see ``cut_lines``.
     """
     plan = Plan.of(polygons)
@@ -54,16 +55,17 @@ def without_short_walls(
         if not changed.any():
             break
         plan, stale = _straightened(plan, stays), changed
-    return plan.polygons(np.ones(len(polygons), np.bool_))
+    return loops_of(plan, np.ones(len(polygons), np.bool_)).polygons
 
 
 def _taken(plan: Plan, way: Way, allowed: Allowed) -> Plan | None:
     """Return the plan once a way is taken; None where that is no coverage, or not allowed."""
     made, own, around = redrawn(plan, *way), *_touched(plan, way.moved)
-    polygons = made.polygons(own | around)
-    mine = polygons[own[own | around]]
-    sound = shapely.is_valid(mine).all() and shapely.coverage_is_valid(polygons)
-    return made if sound and allowed(mine, np.flatnonzero(own)) else None
+    if not allowed(loops_of(made, own), np.flatnonzero(own)):
+        return None
+    polygons = loops_of(made, own | around).polygons
+    sound = shapely.is_valid(polygons[own[own | around]]).all() and shapely.coverage_is_valid(polygons)
+    return made if sound else None
 
 
 @njit(cache=True, nogil=True)

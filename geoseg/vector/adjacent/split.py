@@ -36,6 +36,8 @@ from geoseg.vector.adjacent.faces import (
     is_coverage,
     unions,
 )
+from geoseg.vector.adjacent.limits import Limits
+from geoseg.vector.adjacent.loops import Loops
 from geoseg.vector.adjacent.repair import Tolerance, enforce_tolerance, neighbours_of
 from geoseg.vector.adjacent.short_walls import without_short_walls
 from geoseg.vector.adjacent.teeth import without_teeth
@@ -101,11 +103,12 @@ def split_block(
     corner = np.floor(shapely.bounds(shapely.multipolygons(contours))[:2])
     places = anchors - corner
     contours, fitted, cuts = moved(contours, -corner), moved(fitted, -corner), straight_on(moved(cuts, -corner))
-    shared = _shared(fitted, contours, scale, tolerance, cuts)
+    limits = None if tolerance is None else tolerance.around(contours)
+    shared = _shared(fitted, contours, scale, limits, cuts)
     covered = _covered(shared, contours, places, float(1 / np.sqrt(scale.prod())), cuts)
     cuts = shapely.transform(cuts, lambda xy: xy * scale)
-    covered = _blunted(_gathered(covered, scale, cuts), contours, scale, tolerance, cuts)
-    covered = _plainer(covered, contours, scale, tolerance, cuts)
+    covered = _blunted(_gathered(covered, scale, cuts), scale, limits, cuts)
+    covered = _plainer(covered, scale, limits, cuts)
     checked = enforce_tolerance(covered, contours, places, tolerance)
     direction = _directions(shapely.transform(checked.polygons, lambda xy: xy * scale), cuts)
     return Split(
@@ -121,7 +124,7 @@ def _shared(
     fitted: NDArray[np.object_],
     contours: NDArray[np.object_],
     scale: NDArray[np.float64],
-    tolerance: Tolerance | None,
+    limits: Limits | None,
     cuts: NDArray[np.object_],
 ) -> NDArray[np.object_]:
     """Return the polygons, (M,), with walls and corners in common as far as the tolerance allows."""
@@ -135,8 +138,8 @@ def _shared(
             break
         best = shapely.transform(shapes, lambda xy: rounded(xy / scale))
         good = left & shapely.is_valid(best)
-        if tolerance is not None and good.any():
-            good[good] = tolerance.allows(best[good], contours[good])
+        if limits is not None and good.any():
+            good[good] = limits.allow(Loops.of(best[good]), np.flatnonzero(good))
         out[good] = best[good]
         left &= ~good
     return out
@@ -208,16 +211,13 @@ def _gathered(
 
 
 def _blunted(
-    polygons: NDArray[np.object_],
-    contours: NDArray[np.object_],
-    scale: NDArray[np.float64],
-    tolerance: Tolerance | None,
-    cuts: NDArray[np.object_],
+    polygons: NDArray[np.object_], scale: NDArray[np.float64], limits: Limits | None, cuts: NDArray[np.object_]
 ) -> NDArray[np.object_]:
     """Return a coverage without teeth, but for those that the tolerance asks for; as it was where that is none."""
     if shapely.is_empty(polygons).any():
         return polygons
     units, kept = shapely.transform(polygons, lambda xy: xy * scale), np.zeros(len(polygons), np.bool_)
+    everyone = np.arange(len(polygons))
     near: NDArray[np.bool_] | None = None
     for _ in range(GATHERING):
         out = without_teeth(units, kept, cuts)
@@ -226,10 +226,10 @@ def _blunted(
         out = shapely.transform(shapely.coverage_simplify(out, PLAIN), lambda xy: rounded(xy / scale))
         if not is_coverage(out) or shapely.is_empty(out).any():
             break
-        if tolerance is None:
+        if limits is None:
             return out
-        near = tolerance.allows(polygons, contours) if near is None else near  # most blocks have no teeth
-        worse = near & ~tolerance.allows(out, contours)
+        near = limits.allow(Loops.of(polygons), everyone) if near is None else near  # most blocks have no teeth
+        worse = near & ~limits.allow(Loops.of(out), everyone)
         if not worse.any():
             return out
         kept |= worse | neighbours_of(polygons, worse & kept)
@@ -237,21 +237,16 @@ def _blunted(
 
 
 def _plainer(
-    polygons: NDArray[np.object_],
-    contours: NDArray[np.object_],
-    scale: NDArray[np.float64],
-    tolerance: Tolerance | None,
-    cuts: NDArray[np.object_],
+    polygons: NDArray[np.object_], scale: NDArray[np.float64], limits: Limits | None, cuts: NDArray[np.object_]
 ) -> NDArray[np.object_]:
     """Return a coverage with fewer short walls where a tolerance says how far it may change; as it was elsewhere."""
-    if tolerance is None or shapely.is_empty(polygons).any():
+    if limits is None or shapely.is_empty(polygons).any():
         return polygons
-    near = tolerance.allows(polygons, contours)  # what is not keeps its contour in the end
+    near = limits.allow(Loops.of(polygons), np.arange(len(polygons)))  # what is not keeps its contour in the end
 
-    def allowed(made: NDArray[np.object_], members: NDArray[np.intp]) -> bool:
-        of, held = members[near[members]], made[near[members]]
-        pixels = shapely.transform(held, lambda xy: xy / scale)
-        return len(of) == 0 or bool(tolerance.allows(pixels, contours[of]).all())
+    def allowed(made: Loops, members: NDArray[np.intp]) -> bool:
+        pixels = made._replace(xy=made.xy / scale)
+        return bool((limits.allow(pixels, members) | ~near[members]).all())
 
     out = without_short_walls(shapely.transform(polygons, lambda xy: xy * scale), allowed, cuts)
     out = shapely.transform(out, lambda xy: rounded(xy / scale))

@@ -2,53 +2,18 @@
 
 from dataclasses import dataclass
 from math import sqrt
-from typing import NamedTuple
 
 import numpy as np
 import shapely
 from numba import njit
 from numpy.typing import NDArray
 
+from geoseg.vector.adjacent.loops import Loops
 from geoseg.vector.fit.fit import LEAST_IOU
 from geoseg.vector.pixels.places import moved
 
 LARGE = 3 * 10**7  # vertices times corners from which an index of the walls pays
 IOU_DIGITS = 12  # decimals that sums in any order have in common
-
-
-class Loops(NamedTuple):
-    """The rings of N shapes, which may have several parts."""
-
-    xy: NDArray[np.float64]
-    """Vertices of all rings, the last of each its first, (V, 2)."""
-    start: NDArray[np.int64]
-    """Ring k has the vertices start[k] to start[k + 1], (R + 1,)."""
-    first: NDArray[np.int64]
-    """Shape i has the rings first[i] to first[i + 1], (N + 1,)."""
-    shell: NDArray[np.bool_]
-    """Which rings are shells, (R,)."""
-
-    @classmethod
-    def of(cls, shapes: NDArray[np.object_]) -> "Loops":
-        """Return the rings of polygons and multipolygons, each shell before its holes."""
-        parts, shape = shapely.get_parts(shapes, return_index=True)
-        rings, part = shapely.get_rings(parts, return_index=True)
-        xy, ring = shapely.get_coordinates(rings, return_index=True)
-        start = np.searchsorted(ring, np.arange(len(rings) + 1))
-        shell = np.ones(len(rings), np.bool_)
-        shell[1:] = part[1:] > part[:-1]
-        return cls(xy, start, np.searchsorted(shape[part], np.arange(len(shapes) + 1)), shell)
-
-    @property
-    def vertices(self) -> NDArray[np.int64]:
-        """Number of vertices of each shape, (N,)."""
-        at = self.start[self.first]
-        return at[1:] - at[:-1]
-
-    def moved(self, by: NDArray[np.float64], scale: NDArray[np.float64] | float = 1.0) -> "Loops":
-        """Move each shape by (x, y), then scale it; by: (N, 2), scale: one, (2,) or (N, 2)."""
-        scales = np.full(by.shape, scale)
-        return self._replace(xy=_moved(self, by, scales))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,16 +82,6 @@ def _vertices_from(polygons: Loops, contours: Loops) -> NDArray[np.float64]:
 
 
 @njit(cache=True, nogil=True)
-def _moved(loops: Loops, by: NDArray[np.float64], scale: NDArray[np.float64]) -> NDArray[np.float64]:
-    out = np.empty_like(loops.xy)
-    for i in range(len(by)):
-        for v in range(loops.start[loops.first[i]], loops.start[loops.first[i + 1]]):
-            for axis in range(2):
-                out[v, axis] = (loops.xy[v, axis] + by[i, axis]) * scale[i, axis]
-    return out
-
-
-@njit(cache=True, nogil=True)
 def _distances(polygons: Loops, contours: Loops) -> NDArray[np.float64]:
     """Return the distance of each contour's vertex from its polygon's rings, NaN where those are none or LARGE."""
     out = np.full(len(contours.xy), np.nan)
@@ -141,13 +96,13 @@ def _distances(polygons: Loops, contours: Loops) -> NDArray[np.float64]:
                 for k in range(polygons.start[ring], polygons.start[ring + 1] - 1):
                     ax, ay = polygons.xy[k, 0], polygons.xy[k, 1]
                     bx, by = polygons.xy[k + 1, 0], polygons.xy[k + 1, 1]
-                    nearest = min(nearest, _distance(x, y, ax, ay, bx, by))
+                    nearest = min(nearest, distance(x, y, ax, ay, bx, by))
             out[v] = nearest
     return out
 
 
 @njit(cache=True, nogil=True)
-def _distance(x: float, y: float, ax: float, ay: float, bx: float, by: float) -> float:
+def distance(x: float, y: float, ax: float, ay: float, bx: float, by: float) -> float:
     """Distance of a point from the segment a-b, with the roundings of GEOS."""
     dx, dy = bx - ax, by - ay
     length2 = dx * dx + dy * dy
@@ -171,10 +126,18 @@ def _shared_areas(a: Loops, b: Loops) -> NDArray[np.float64]:
         p, q = a.start[a.first[i]], a.start[a.first[i + 1]]
         if (q - p) * (b.start[b.first[i + 1]] - b.start[b.first[i]]) > LARGE:
             continue
-        for ring in range(a.first[i], a.first[i + 1]):
-            for other in range(b.first[i], b.first[i + 1]):
-                out[i] += _sense(a, ring) * _sense(b, other) * _below_both(a, ring, b, other)
+        out[i] = shared_area(a, i, b, i)
     return out
+
+
+@njit(cache=True, nogil=True)
+def shared_area(a: Loops, i: int, b: Loops, j: int) -> float:
+    """Return the area that shape i of ``a`` and shape j of ``b`` have in common, see ``_shared_areas``."""
+    total = 0.0
+    for ring in range(a.first[i], a.first[i + 1]):
+        for other in range(b.first[j], b.first[j + 1]):
+            total += _sense(a, ring) * _sense(b, other) * _below_both(a, ring, b, other)
+    return total
 
 
 @njit(cache=True, nogil=True)
