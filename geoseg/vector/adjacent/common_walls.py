@@ -59,8 +59,10 @@ def gather_corners(
     before = np.roll(after, 1)
     before[first[:-1]] = after[first[1:] - 1]
     corners = walls[:, :2]
-    _, place = np.unique(corners, axis=0, return_inverse=True)
-    stays = np.isin(place, place[fixed[building]]) | on_cut(corners, cuts)
+    stays = on_cut(corners, cuts)
+    if fixed.any():
+        _, place = np.unique(corners, axis=0, return_inverse=True)
+        stays |= np.isin(place, place[fixed[building]])
     same = _same_corner(np.minimum(before, after), stays, *_near(shapely.points(corners), SAME_CORNER))
     out = _redrawn(polygons, corners[same], first, owner)
     moved = np.bincount(building, weights=(corners != corners[same]).any(axis=1), minlength=len(polygons)) > 0

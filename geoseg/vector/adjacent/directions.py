@@ -40,6 +40,9 @@ def align(
         by = _turned(direction[mode] - direction[left])
         close = np.abs(by) < TURN
         near = left[close]
+        if len(near) == 1:  # it turns by nothing
+            apart[mode] = False
+            continue
         turned = _rotated(out[near], by[close])
         good = ious(turned, contours[near]) >= fits[near] - LOSS
         good |= near == mode

@@ -66,17 +66,15 @@ def find_runs(values: NDArray[np.integer], valid: NDArray[np.bool_] | None = Non
 def inside_runs(probability: NDArray[np.uint8], low: int) -> Runs:
     """Return the runs of pixels with a byte of at least ``low`` in a C-contiguous (H, W) raster."""
     height, width = probability.shape
-    count = sum(np.count_nonzero(edges) for _, edges in _row_edges(probability, low)) // 2
-    start = np.zeros(height + 1, np.int64)
-    first, end = np.empty(count, np.int32), np.empty(count, np.int32)
-    k = 0
+    start, none = np.zeros(height + 1, np.int64), np.empty(0, np.int32)
+    first, end = [none], [none]
     for row, edges in _row_edges(probability, low):
-        at = np.flatnonzero(edges)
-        rows, band = len(edges), slice(k, k + len(at) // 2)
-        start[row + 1 : row + rows + 1] = k + np.searchsorted(at[::2], np.arange(1, rows + 1) * (width + 1))
-        first[band], end[band] = at[::2] % (width + 1), at[1::2] % (width + 1)
-        k = band.stop
-    return Runs(width, start, first, end, np.ones(count, np.int32))
+        at, rows = np.flatnonzero(edges), len(edges)
+        until = np.searchsorted(at[::2], np.arange(1, rows + 1) * (width + 1))
+        start[row + 1 : row + rows + 1] = start[row] + until
+        first.append((at[::2] % (width + 1)).astype(np.int32))
+        end.append((at[1::2] % (width + 1)).astype(np.int32))
+    return Runs(width, start, np.concatenate(first), np.concatenate(end), np.ones(start[-1], np.int32))
 
 
 def _row_edges(probability: NDArray[np.uint8], low: int) -> Iterator[tuple[int, NDArray[np.bool_]]]:

@@ -6,9 +6,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
+import shapely
 from numba.core import event
 
 from geoseg.values.box import Box
+from geoseg.vector.adjacent.short_walls import without_short_walls
 from geoseg.vector.footprints.extract import FootprintRules, to_footprints
 from geoseg.vector.ground import GroundFrame
 from geoseg.vector.tiles.oversized import joined_runs
@@ -64,3 +66,9 @@ def compile_drawing(rules: FootprintRules, frame: GroundFrame, *, parted: bool) 
     rules = replace(rules, min_area_m2=0.0, min_hole_m2=0.0)
     drawn = draw_task(houses, interior if parted else None, task, frame=frame, rules=rules)
     to_footprints(drawn.pending.resolved(), frame)
+    without_short_walls(np.array([_with_step(10), _with_step(20)], object), lambda _made, _members: True)
+
+
+def _with_step(far: float) -> shapely.Polygon:
+    """Return a house from the step in a wall that it shares with another one, to as far in x."""
+    return shapely.Polygon([(15, 0), (15, 5), (15.8, 5), (15.8, 10), (far, 10), (far, 0)])
