@@ -18,6 +18,7 @@ from geoseg.vector.adjacent.faces import (
     unions,
 )
 from geoseg.vector.adjacent.limits import Limits
+from geoseg.vector.adjacent.loops import Loops
 from geoseg.vector.adjacent.overlaps import leaves_reach
 from geoseg.vector.adjacent.tolerance import Closeness
 from geoseg.vector.pixels.places import SIMPLIFY_PX, rounded, simplified
@@ -97,10 +98,14 @@ def simplified_contours(
     contours: NDArray[np.object_], tolerance: Tolerance | None, chosen: NDArray[np.bool_] | None = None
 ) -> NDArray[np.object_]:
     """Return the contours of a block, simplified as far as all, or the ``chosen`` ones, (M,), stay within tolerance."""
+    chosen = np.ones(len(contours), np.bool_) if chosen is None else chosen
+    own = np.arange(np.count_nonzero(chosen))
+    limits = None if tolerance is None else tolerance.around(contours[chosen])
     for side_px in (SIMPLIFY_PX,) if tolerance is None else tolerance.sides_px:
         simple = simplified(contours, side_px)
-        wrong = _check(simple, contours, np.ones(len(contours), np.bool_), tolerance)[1]
-        if not (wrong if chosen is None else wrong[chosen]).any() and is_coverage(simple):
+        drawn = Loops.of(simple[chosen])
+        near = drawn.vertices > 0 if limits is None else limits.allow(drawn, own)
+        if near.all() and is_coverage(simple):
             return simple
     return contours
 
