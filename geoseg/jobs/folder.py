@@ -14,7 +14,7 @@ import numpy as np
 
 from geoseg.disk.files import locked, write_json
 from geoseg.errors import GeosegError, OutputError
-from geoseg.executors.base import ChunkRecord, Platform, Sink, Walk
+from geoseg.executors.base import TORCH, ChunkRecord, Platform, Sink, Walk
 from geoseg.jobs.job import Job, differences
 from geoseg.outputs.cog.parts import PartEncoder, read_record, write_part
 from geoseg.outputs.cog.tiff import TILE_PX
@@ -41,8 +41,10 @@ class StoredPlan:
     @classmethod
     def from_json(cls, content: Any) -> Self:
         """Return what ``content`` says; raises a builtin error where it is no plan."""
-        identity = content["identity"]
-        return cls(str(content["fingerprint"]), identity, int(identity["chunk_px"]), Platform(*identity["platform"]))
+        identity, backends = content["identity"], tuple(map(str, content.get("backends", TORCH)))
+        device, precision, libraries = map(str, identity["platform"])
+        platform = Platform(device, precision, libraries, backends)
+        return cls(str(content["fingerprint"]), identity, int(identity["chunk_px"]), platform)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +188,10 @@ class JobFolder:
             shutil.rmtree(self.path / "parts", ignore_errors=True)
         self.parts(job).mkdir(parents=True, exist_ok=True)
         if found is None:
-            content = {"fingerprint": job.fingerprint, "identity": job.identity, "config": config}
+            content = {
+                "fingerprint": job.fingerprint, "identity": job.identity, "config": config,
+                "backends": job.platform.backends,
+            }  # fmt: skip
             write_json(self.path / PLAN_FILE, content)
 
     def finished(self, job: Job) -> dict[str, ChunkRecord]:

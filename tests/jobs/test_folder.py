@@ -8,13 +8,14 @@ from types import SimpleNamespace
 import pytest
 
 from geoseg.errors import ConfigError, OutputError
+from geoseg.executors.base import Platform
 from geoseg.jobs.folder import JobFolder
 from geoseg.options.run import RunOptions
 
 
 def job(fingerprint="f", **identity):
     identity = {"chunk_px": 512, "platform": ["cpu", "fp32", ""], **identity}
-    return SimpleNamespace(fingerprint=fingerprint, identity=identity)
+    return SimpleNamespace(fingerprint=fingerprint, identity=identity, platform=Platform("cpu", "fp32", ""))
 
 
 def test_shards_that_start_together_keep_each_other_s_parts(tmp_path):

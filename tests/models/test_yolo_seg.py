@@ -11,7 +11,7 @@ from conftest import write_tif
 from onnx_nets import tiny_net, yolo_net
 from panoptic import contents
 
-from geoseg import RunOptions, predict
+from geoseg import RunOptions, finish, predict
 from geoseg.cli import main
 from geoseg.models.architectures import check_architecture
 from geoseg.models.backends import library
@@ -69,6 +69,9 @@ def test_candidates_overlap_and_chunks_change_no_byte(tmp_path, model):
     assert [r.run["plan"]["chunks"] for r in runs] == [2, 1]
     assert runs[0].run["instances"]["count"] > 60
     assert contents(runs[0]) == contents(runs[1])
+    for i in (2, 1):
+        predict(scene, model, tmp_path / "shards", options=RunOptions(chunk_px=512, shard=(i, 2)))
+    assert contents(finish(scene, model, tmp_path / "shards")) == contents(runs[0])  # by the library of the shards
 
 
 def test_masks_are_brought_up_as_torch_does():

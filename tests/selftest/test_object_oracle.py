@@ -1,7 +1,10 @@
 """verify's oracle: every drawn object comes back, and each kind of loss is found."""
 
+import json
+
 import detect
 import numpy as np
+import panoptic
 import pytest
 import rasterio
 from affine import Affine
@@ -52,11 +55,11 @@ def test_every_object_comes_back(oracle, tmp_path):
     ],
 )
 def test_each_kind_of_loss_is_found(oracle, tmp_path, damage, words):
-    panoptic = np.where(oracle.ids == 0, 1, 255 + oracle.ids.astype(np.uint32)).astype(np.uint32)
-    write_tif(tmp_path / "panoptic.tif", panoptic[None])
+    painted = np.where(oracle.ids == 0, 1, 255 + oracle.ids.astype(np.uint32)).astype(np.uint32)
+    write_tif(tmp_path / "panoptic.tif", painted[None])
     assert oracle.judged(tmp_path, "threads").ok
-    damage(panoptic, oracle.ids)
-    write_tif(tmp_path / "panoptic.tif", panoptic[None])
+    damage(painted, oracle.ids)
+    write_tif(tmp_path / "panoptic.tif", painted[None])
     found = oracle.judged(tmp_path, "threads")
     assert not found.ok
     assert found.detail.startswith(words)
@@ -71,3 +74,14 @@ def test_a_detector_is_verified(tmp_path, capsys, margin_px):
     model = detect.write_oracle(tmp_path / "m", margin_px=margin_px)
     assert main(["verify", str(scene), "-m", str(model), "--device", "cpu", "-q"]) == 0
     assert "oracle: threads 512 px gives every object back" in capsys.readouterr().out
+
+
+@pytest.mark.nightly
+def test_a_panoptic_model_is_verified_with_the_files_of_its_stages(tmp_path, capsys):
+    scene = panoptic.write_scene(tmp_path / "scene.tif", *panoptic.truth_of((600, 600)))
+    model = panoptic.write_oracle(tmp_path / "m")
+    assert main(["verify", str(scene), "-m", str(model), "--device", "cpu", "-q", "--json"]) == 0
+    runs = [run for run in json.loads(capsys.readouterr().out)["runs"] if run["network"] == "model"]
+    assert len(runs) == 5
+    assert {"panoptic.tif", "instances.gpkg", "classes.tif"} <= set(runs[0]["hashes"])
+    assert all(run["hashes"] == runs[0]["hashes"] for run in runs)

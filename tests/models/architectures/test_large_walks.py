@@ -28,7 +28,7 @@ SEEN = Normalisation(mean=(walks.MEAN,) * 3, std=(walks.STD,) * 3)
 WINDOWS = {"window_px": 256, "margin_px": 32, "multiple_px": 32, "ramp_px": 0}
 OTHER = {
     "rf-detr-seg": {"window_px": 240, "margin_px": 24, "multiple_px": 24, "ramp_px": 0},
-    "solov2": {**WINDOWS, "window_px": 160},  # its cells are shares of a window: it runs on what it has learnt from
+    "solov2": {**WINDOWS, "window_px": 160},  # it learns where in a window a pixel lies, as a share
 }
 SIZE = {"solov2": 160}  # of the windows of toys, else 96
 THINGS = ("box", "disc")
