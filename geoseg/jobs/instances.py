@@ -57,7 +57,7 @@ def write_objects(
         classes = job.spec.class_map
         return write_instances(
             built / INSTANCES,
-            in_order(rows),
+            in_order((row0, _read(part)) for row0, part in rows),
             crs=job.scene.grid.crs,
             things=classes.only([classes.by_id(i).name for i in job.spec.things]),
             classes=classes,
@@ -153,8 +153,16 @@ def _drawn(of: ObjectParts, ids: LayersOfParts, owned: Owned) -> bytes:
         return stream.getvalue().to_pybytes()
 
 
-def in_order(rows: Iterator[Rows]) -> Iterator[pa.RecordBatch]:
-    """Yield the objects in the order of their ids: they follow each other from one row of tiles to the next."""
+def _read(part: Sealed) -> pa.RecordBatch:
+    """Return what ``_drawn`` has written."""
+    return pa.ipc.open_stream(part.read()).read_next_batch()
+
+
+def in_order(rows: Iterator[tuple[int, pa.RecordBatch]]) -> Iterator[pa.RecordBatch]:
+    """Yield the objects of tiles in the order of their ids: they follow each other from one row of tiles to the next.
+
+    rows: the first row of each tile, and its objects.
+    """
     for _, tiles in groupby(rows, key=lambda row: row[0]):
-        table = pa.concat_tables([pa.ipc.open_stream(part.read()).read_all() for _, part in tiles])
+        table = pa.Table.from_batches([batch for _, batch in tiles])
         yield from table.sort_by("segment_id").combine_chunks().to_batches()
