@@ -38,13 +38,14 @@ from geoseg.cli import main
 target, moments, *arguments = sys.argv[1:]
 moments = {tuple(moment) for moment in json.loads(moments)}
 package, monitoring = Path(geoseg.__file__).parent, sys.monitoring
-folders = [package.resolve(), Path(__import__("geoseg.pipelines").pipelines.__file__).resolve().parent.parent]
+recipes = Path(__import__("geoseg.pipelines").pipelines.__file__).resolve().parent
+starts = {package.resolve(): package.resolve(), recipes: recipes.parent}  # of a folder: what its files are named from
 ran, stacks, names = {}, [], {}
 
 def name(file):
     if file not in names:
         path = Path(file).resolve()
-        inside = [str(path.relative_to(folder)) for folder in folders if folder in path.parents]
+        inside = [str(path.relative_to(start)) for folder, start in starts.items() if folder in path.parents]
         names[file] = inside[0].removesuffix(".py") if inside and path.suffix == ".py" else None
     return names[file]
 

@@ -55,7 +55,8 @@ def load_of(job: Job, *, lanes: int, spared_bytes: int = 0) -> Load:
         seen_px=prod(job.seen_shapes[0]),
         images=len({str(b.spec.normalisation) for b in job.bundles}),
         lanes=lanes,
-        weights_bytes=weights_bytes([b.weights.bytes for b in job.bundles]),
+        weights_bytes=weights_bytes([b.weights.bytes for b in job.bundles])
+        + max(check_architecture(b.spec.arch).dropped_bytes for b in job.bundles),
         call_bytes=call_bytes(job) + masks,
         table_bytes=0 if spec.objects is None else DETECTION_BYTES + MASK_BYTES // 8,
         spared_bytes=spared_bytes,

@@ -112,6 +112,11 @@ class Options(Value):
         return 0
 
     @property
+    def dropped_bytes(self) -> int:
+        """Bytes of what its library builds beside the network and drops, such as an encoder's classifier."""
+        return 0
+
+    @property
     def least_values(self) -> int:
         """No such network has fewer weights; 0 where nothing is known before it is built."""
         return 0

@@ -28,6 +28,11 @@ class Fcn8sOptions(Options):
         """See ``Options``."""
         return SmpUNetOptions(encoder_name=self.encoder_name).looks_everywhere
 
+    @property
+    def dropped_bytes(self) -> int:
+        """See ``Options``."""
+        return SmpUNetOptions(encoder_name=self.encoder_name).dropped_bytes
+
     def build(self, in_channels: int, out_channels: int) -> "nn.Module":
         """See ``Options``."""
         from geoseg.models.architectures.fcn_torch import Fcn8s

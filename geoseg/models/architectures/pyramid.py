@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from geoseg.models.architectures.base import DetectorOptions
-from geoseg.models.architectures.smp import GLOBAL, EncoderName
+from geoseg.models.architectures.smp import GLOBAL, EncoderName, dropped_bytes
 
 Side = Annotated[int, Field(ge=4, le=1024)]  # of a box or a cell, in pixels
 
@@ -24,3 +24,8 @@ class PyramidOptions(DetectorOptions):
     def looks_everywhere(self) -> bool:
         """See ``Options``."""
         return GLOBAL.search(self.encoder_name) is not None
+
+    @property
+    def dropped_bytes(self) -> int:
+        """See ``Options``."""
+        return dropped_bytes(self.encoder_name)

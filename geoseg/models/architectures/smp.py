@@ -23,6 +23,13 @@ GLOBAL = re.compile(
     r"|beit|eva|dinov|deit|pvt|coat|xcit|hiera|focal|gcresn|lamb|botnet|convnextv2"
 )
 
+VGG_HEAD_BYTES = 4 * (25089 * 4096 + 4097 * 4096 + 4097 * 1000)  # three layers of float32
+
+
+def dropped_bytes(encoder_name: str) -> int:
+    """Return the bytes of the classifier that VGG makes and its encoder drops; of other encoders it is small."""
+    return VGG_HEAD_BYTES if encoder_name.removeprefix("tu-").startswith("vgg") else 0
+
 
 def encoder(name: str, in_channels: int, **given: Any) -> Any:
     """Return an encoder with random weights; raises ConfigError for one that the library does not know."""
@@ -68,6 +75,11 @@ class SmpOptions(Options):
     def looks_everywhere(self) -> bool:
         """See ``Options``."""
         return self.attends or GLOBAL.search(self.encoder_name) is not None
+
+    @property
+    def dropped_bytes(self) -> int:
+        """See ``Options``."""
+        return dropped_bytes(self.encoder_name)
 
     def given(self) -> dict[str, Any]:
         """Return what the library is told beyond its defaults."""

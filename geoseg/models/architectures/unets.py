@@ -77,6 +77,11 @@ class AttentionUNetOptions(Options):
         """See ``Options``."""
         return SmpUNetOptions(encoder_name=self.encoder_name).looks_everywhere
 
+    @property
+    def dropped_bytes(self) -> int:
+        """See ``Options``."""
+        return SmpUNetOptions(encoder_name=self.encoder_name).dropped_bytes
+
     def build(self, in_channels: int, out_channels: int) -> "nn.Module":
         """See ``Options``."""
         from geoseg.models.architectures.unets_torch import AttentionUNet
