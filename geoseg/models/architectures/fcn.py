@@ -3,13 +3,13 @@
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from geoseg.models.architectures.base import OURS, SMP, TORCHVISION, Options, Upsampling
-from geoseg.models.architectures.smp import EncoderName, SmpUNetOptions
+from geoseg.models.architectures.smp import EncoderName, EncoderOptions
 
 if TYPE_CHECKING:
     from torch import nn
 
 
-class Fcn8sOptions(Options):
+class Fcn8sOptions(EncoderOptions):
     """Scores of three levels of an encoder, added up."""
 
     about: ClassVar[str] = "FCN-8s (Long et al. 2015)"
@@ -22,16 +22,6 @@ class Fcn8sOptions(Options):
     def multiple_px(self) -> int:
         """See ``Options``."""
         return 32
-
-    @property
-    def looks_everywhere(self) -> bool:
-        """See ``Options``."""
-        return SmpUNetOptions(encoder_name=self.encoder_name).looks_everywhere
-
-    @property
-    def dropped_bytes(self) -> int:
-        """See ``Options``."""
-        return SmpUNetOptions(encoder_name=self.encoder_name).dropped_bytes
 
     def build(self, in_channels: int, out_channels: int) -> "nn.Module":
         """See ``Options``."""

@@ -5,12 +5,12 @@ from typing import Annotated
 from pydantic import Field
 
 from geoseg.models.architectures.base import DetectorOptions
-from geoseg.models.architectures.smp import GLOBAL, EncoderName, dropped_bytes
+from geoseg.models.architectures.smp import EncoderName, EncoderOptions
 
 Side = Annotated[int, Field(ge=4, le=1024)]  # of a box or a cell, in pixels
 
 
-class PyramidOptions(DetectorOptions):
+class PyramidOptions(DetectorOptions, EncoderOptions):
     """encoder_name: the encoder of smp or timm whose maps of a quarter to a 32nd of the size the pyramid takes."""
 
     encoder_name: EncoderName = "resnet50"
@@ -19,13 +19,3 @@ class PyramidOptions(DetectorOptions):
     def multiple_px(self) -> int:
         """See ``Options``."""
         return 32
-
-    @property
-    def looks_everywhere(self) -> bool:
-        """See ``Options``."""
-        return GLOBAL.search(self.encoder_name) is not None
-
-    @property
-    def dropped_bytes(self) -> int:
-        """See ``Options``."""
-        return dropped_bytes(self.encoder_name)

@@ -22,13 +22,7 @@ GLOBAL = re.compile(
     r"efficientnet|mnasnet|mobilenet_?v3|(^|[-_])se|senet|ecaresnet|resnest|sk_?resn|regnety|nfnet|mit_b|vit|swin|maxvit"
     r"|beit|eva|dinov|deit|pvt|coat|xcit|hiera|focal|gcresn|lamb|botnet|convnextv2"
 )
-
-VGG_HEAD_BYTES = 4 * (25089 * 4096 + 4097 * 4096 + 4097 * 1000)  # three layers of float32
-
-
-def dropped_bytes(encoder_name: str) -> int:
-    """Return the bytes of the classifier that VGG makes and its encoder drops; of other encoders it is small."""
-    return VGG_HEAD_BYTES if encoder_name.removeprefix("tu-").startswith("vgg") else 0
+VGG_HEAD_BYTES = 4 * (25089 * 4096 + 4097 * 4096 + 4097 * 1000)  # VGG's classifier: three layers of float32
 
 
 def encoder(name: str, in_channels: int, **given: Any) -> Any:
@@ -54,7 +48,23 @@ def known_encoder(name: str) -> Iterator[None]:
         raise ConfigError(f"unknown encoder_name {name!r}; {near_or_known(name, known)}") from error
 
 
-class SmpOptions(Options):
+class EncoderOptions(Options):
+    """Networks on an encoder of smp or timm."""
+
+    encoder_name: EncoderName = "resnet34"
+
+    @property
+    def looks_everywhere(self) -> bool:
+        """See ``Options``."""
+        return GLOBAL.search(self.encoder_name) is not None
+
+    @property
+    def dropped_bytes(self) -> int:
+        """See ``Options``: VGG's classifier; those of other encoders are small."""
+        return VGG_HEAD_BYTES if self.encoder_name.removeprefix("tu-").startswith("vgg") else 0
+
+
+class SmpOptions(EncoderOptions):
     """What all of its networks take."""
 
     licence: ClassVar[str] = SMP
@@ -63,7 +73,6 @@ class SmpOptions(Options):
     attends: ClassVar[bool] = False
     """Whether its decoder pools, attends or normalises over the whole window."""
 
-    encoder_name: EncoderName = "resnet34"
     upsampling: Upsampling | None = Field(None, description="how logits, or a U-Net's decoder, grow; null: its own way")
 
     @property
@@ -74,12 +83,7 @@ class SmpOptions(Options):
     @property
     def looks_everywhere(self) -> bool:
         """See ``Options``."""
-        return self.attends or GLOBAL.search(self.encoder_name) is not None
-
-    @property
-    def dropped_bytes(self) -> int:
-        """See ``Options``."""
-        return dropped_bytes(self.encoder_name)
+        return self.attends or super().looks_everywhere
 
     def given(self) -> dict[str, Any]:
         """Return what the library is told beyond its defaults."""

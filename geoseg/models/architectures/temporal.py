@@ -64,6 +64,11 @@ class TemporalOptions(Options):
         """See ``Options``."""
         return self.inner.looks_everywhere
 
+    @property
+    def dropped_bytes(self) -> int:
+        """See ``Options``."""
+        return self.inner.dropped_bytes
+
     def build(self, in_channels: int, out_channels: int) -> "nn.Module":
         """See ``Options``; raises ConfigError for channels that are not those of so many dates."""
         from geoseg.models.architectures.temporal_torch import Temporal

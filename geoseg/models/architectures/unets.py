@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from geoseg.models.architectures.base import OURS, SMP, TIMM, LevelOptions, Options, Upsampling, Width, Widths
-from geoseg.models.architectures.smp import EncoderName, SmpUNetOptions
+from geoseg.models.architectures.base import OURS, SMP, TIMM, LevelOptions, Upsampling, Width, Widths
+from geoseg.models.architectures.smp import EncoderOptions, SmpUNetOptions
 
 if TYPE_CHECKING:
     from torch import nn
@@ -57,13 +57,12 @@ class NnUNetResidualOptions(NnUNetOptions):
     blocks: tuple[int, ...] = Field((1, 3, 4, 6, 6, 6), min_length=2, max_length=8)
 
 
-class AttentionUNetOptions(Options):
+class AttentionUNetOptions(EncoderOptions):
     """Additive gates (Oktay et al. 2018) on the skips of an encoder of smp or timm."""
 
     about: ClassVar[str] = "attention U-Net: additive gates at every skip (Oktay et al. 2018)"
     licence: ClassVar[str] = f"{OURS}, encoder {SMP}"
     weights_licence: ClassVar[str] = "the encoder's own"
-    encoder_name: EncoderName = "resnet34"
     decoder_channels: tuple[Width, ...] = Field((256, 128, 64, 32, 16), min_length=3, max_length=5)
     upsampling: Upsampling = "bilinear"
 
@@ -71,16 +70,6 @@ class AttentionUNetOptions(Options):
     def multiple_px(self) -> int:
         """See ``Options``."""
         return int(2 ** len(self.decoder_channels))
-
-    @property
-    def looks_everywhere(self) -> bool:
-        """See ``Options``."""
-        return SmpUNetOptions(encoder_name=self.encoder_name).looks_everywhere
-
-    @property
-    def dropped_bytes(self) -> int:
-        """See ``Options``."""
-        return SmpUNetOptions(encoder_name=self.encoder_name).dropped_bytes
 
     def build(self, in_channels: int, out_channels: int) -> "nn.Module":
         """See ``Options``."""

@@ -5,6 +5,7 @@ import sys
 import pytest
 import torch
 from networks import TINY
+from torchvision.models import vgg
 
 from geoseg.errors import ConfigError
 from geoseg.models.architectures import ARCHITECTURES, build_network, check_architecture
@@ -195,6 +196,26 @@ def test_windows_that_are_not_taken_are_told_with_the_nearest(name, options, px,
 def test_what_looks_everywhere_says_so(name, options, everywhere):
     arch = Architecture(name=name, options=options)
     assert check_architecture(arch).looks_everywhere == everywhere
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "drops"),
+    [
+        ("unet", {}, False),
+        ("unet", {"encoder_name": "vgg11"}, True),
+        ("fcn-8s", {}, True),
+        ("attention-unet", {"encoder_name": "tu-vgg11"}, True),
+        ("mask-rcnn", {"encoder_name": "vgg13_bn"}, True),
+        ("temporal", {"dates": 2, "network": {"name": "unet", "options": {"encoder_name": "vgg11"}}}, True),
+        ("compact-unet", {"widths": [4, 8]}, False),
+    ],
+)
+def test_the_classifier_that_an_encoder_builds_and_drops_is_told(name, options, drops):
+    with torch.device("meta"):
+        classifier = vgg.vgg11(weights=None).classifier
+    real = sum(p.numel() * p.element_size() for p in classifier.parameters())
+    arch = Architecture(name=name, options=options)
+    assert check_architecture(arch).dropped_bytes == real * drops
 
 
 def test_without_transformers_its_networks_say_what_to_install(monkeypatch):
