@@ -127,13 +127,7 @@ ROWS: dict[str, Content] = {
     },
 }
 OF_BOXES = [name for name in ROWS if name.startswith(("boxes", "masks"))]
-KEYS = (
-    "site",
-    "row",
-    "seed",
-    "seconds",
-    "default_steps",
-)  # of a line of RESULTS.jsonl; the last one where it is the limit
+KEYS = ("site", "row", "seed", "seconds", "default_steps")  # of a line of RESULTS.jsonl
 
 
 class Bench:
