@@ -3,9 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from geoseg.cli.options import Overwrite, SceneFlags, named_path, spread
+from geoseg.cli.options import Overwrite, SceneFlags, spread, target
 from geoseg.options.fit import FitOptions
 
 
@@ -13,10 +11,7 @@ from geoseg.options.fit import FitOptions
 def fit(
     scene: SceneFlags,
     *,
-    bundle: Annotated[
-        Path,
-        typer.Option("-o", "--bundle", parser=named_path, metavar="PATH", help="Folder to write.", show_default=False),
-    ],
+    bundle: Annotated[Path, target("Folder to write.", flag="--bundle")],
     options: FitOptions,
     overwrite: Overwrite = False,
 ) -> None:

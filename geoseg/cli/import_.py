@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from geoseg.cli.export import Calibrate
-from geoseg.cli.options import Overwrite, named_path, spread
+from geoseg.cli.options import Overwrite, named_path, spread, target
 from geoseg.options.exchange import ImportOptions
 
 
@@ -16,10 +16,7 @@ def import_(
         Path, typer.Argument(metavar="MODEL", parser=named_path, help="ONNX file, checkpoint or STAC item.")
     ],
     *,
-    bundle: Annotated[
-        Path,
-        typer.Option("-o", "--bundle", parser=named_path, metavar="PATH", help="Folder to write.", show_default=False),
-    ],
+    bundle: Annotated[Path, target("Folder to write.", flag="--bundle")],
     like: Annotated[
         str | None,
         typer.Option(metavar="BUNDLE", help="A bundle whose bands, classes, values and windows it shares."),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 
 from geoseg.cli.progress import ProgressStyle, set_up_logging, shown
+from geoseg.disk.places import fault_of_target
 from geoseg.errors import ConfigError
 from geoseg.options.option import Declared, declared
 from geoseg.options.scene import SceneOptions
@@ -31,9 +32,17 @@ def named_path(text: str) -> Path:
     return Path(text)
 
 
-def target(text: str) -> Any:
-    """Return the flag ``--output`` of what a verb writes, which its help calls ``text``."""
-    return typer.Option("-o", "--output", parser=named_path, metavar="PATH", help=text, show_default=False)
+def named_target(text: str) -> Path:
+    """Return the path of an output that was named; raises BadParameter for a name that no output can bear."""
+    path = named_path(text)
+    if fault := fault_of_target(path):
+        raise typer.BadParameter(fault)
+    return path
+
+
+def target(text: str, *, flag: str = "--output") -> Any:
+    """Return the flag ``-o`` of what a verb writes, which its help calls ``text``."""
+    return typer.Option("-o", flag, parser=named_target, metavar="PATH", help=text, show_default=False)
 
 
 Output = Annotated[Path, target("Folder for the outputs.")]

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from geoseg.config.prompts import PromptConfig, Prompts
 from geoseg.config.runs import Buildings, BuildingsConfig, LandCover, LandCoverConfig
-from geoseg.config.scene import OptionKeys, PathText, PathTexts, located_scene
+from geoseg.config.scene import OptionKeys, OutText, PathText, PathTexts, located_scene
 from geoseg.config.segments import SegmentConfig, Segments
 from geoseg.disk.places import VECTORS, located
 from geoseg.models.value import Value
@@ -40,7 +40,7 @@ class BatchConfig(OptionKeys, BatchLimits):
     job: Literal["batch"] = "batch"
     scenes: PathTexts = Field(min_length=1, description="globs, CSV tables, STAC item collections, rasters")
     lists: ListKeys = ListKeys()
-    out: PathText
+    out: OutText
     monitor: MonitorKeys | None = Field(None, description="none: nothing is watched")
     each: LandCover | Buildings | Prompts | Segments = Field(
         discriminator="job", description="what is done to every scene"

@@ -5,7 +5,7 @@ from typing import Literal, Self
 
 from pydantic import Field
 
-from geoseg.config.scene import PathText, located_bundle
+from geoseg.config.scene import OutText, PathText, located_bundle
 from geoseg.disk.places import located
 from geoseg.training.prompted.spec import PromptTrainSpec
 
@@ -15,7 +15,7 @@ class PromptTrainConfig(PromptTrainSpec):
 
     job: Literal["train_prompt"] = "train_prompt"
     data_folder: PathText = Field(".", description="where the paths under data start")
-    out: PathText = Field("model", description="folder of the model bundle")
+    out: OutText = Field("model", description="folder of the model bundle")
 
     @property
     def spec(self) -> PromptTrainSpec:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from geoseg.config.scene import PathText, SceneInput, SceneReading, located_bundle, read_texts
+from geoseg.config.scene import OutText, PathText, SceneInput, SceneReading, located_bundle, read_texts
 from geoseg.disk.places import located, undated
 from geoseg.options.option import declared
 from geoseg.options.prompt import PromptOptions
@@ -62,7 +62,7 @@ class Prompts(SceneReading):
 class PromptConfig(Prompts, SceneInput):
     """Prompts that are answered on a scene."""
 
-    out: PathText
+    out: OutText
 
     def based_on(self, folder: Path) -> Self:
         """See ``Prompts.based_on``; out is a path as well."""

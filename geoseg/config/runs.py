@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from geoseg.config.scene import PathText, PathTexts, SceneInput, SceneReading, located_bundle, read_texts
+from geoseg.config.scene import OutText, PathTexts, SceneInput, SceneReading, located_bundle, read_texts
 from geoseg.disk.places import located
 from geoseg.options.polygons import PolygonOptions
 from geoseg.options.run import RunOptions
@@ -52,7 +52,7 @@ class RunKeys(SceneReading):
 class RunConfig(RunKeys, SceneInput):
     """Keys of every run over a scene."""
 
-    out: PathText
+    out: OutText
 
     def recorded(self) -> dict[str, Any]:
         """Return what run.json keeps: enough to run again from any folder, and never the permission to overwrite."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from geoseg.disk.places import located
+from geoseg.disk.places import fault_of_target, located
 from geoseg.errors import ConfigError
 from geoseg.models.known import known_models
 from geoseg.models.value import Value
@@ -26,11 +26,18 @@ def _named(text: str) -> str:
     return text
 
 
+def _writable(text: str) -> str:
+    if fault := fault_of_target(text):
+        raise ValueError(fault)
+    return text
+
+
 def _one_or_several(names: object) -> object:
     return (names,) if isinstance(names, str) else names
 
 
 PathText = Annotated[str, AfterValidator(_named)]  # an empty one would mean the config's own folder
+OutText = Annotated[PathText, AfterValidator(_writable)]
 PathTexts = Annotated[tuple[PathText, ...], BeforeValidator(_one_or_several)]  # of a list of one the name will do
 DEMO_SCENE, DEMO_LAND_COVER = "demo", "demo-land-cover"
 DEMO_FILES = {DEMO_SCENE: "scene.tif", DEMO_LAND_COVER: "land_cover.tif"}  # scenes that come with geoseg, by name

@@ -5,7 +5,7 @@ from typing import Any, Literal, Self
 
 from pydantic import field_validator
 
-from geoseg.config.scene import PathText, SceneInput, SceneReading, read_texts
+from geoseg.config.scene import OutText, SceneInput, SceneReading, read_texts
 from geoseg.disk.places import located
 from geoseg.options.run import PartsOptions
 from geoseg.options.segment import SegmentOptions
@@ -31,8 +31,8 @@ class Segments(SceneReading):
 class SegmentConfig(Segments, SceneInput):
     """A scene that is cut into superpixels."""
 
-    out: PathText
-    raster: PathText | None = None
+    out: OutText
+    raster: OutText | None = None
 
     def based_on(self, folder: Path) -> Self:
         """See ``Segments.based_on``; out and raster are paths as well."""

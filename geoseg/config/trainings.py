@@ -5,7 +5,7 @@ from typing import Literal, Self
 
 from pydantic import Field
 
-from geoseg.config.scene import PathText, located_bundle
+from geoseg.config.scene import OutText, PathText, located_bundle
 from geoseg.training.spec import TrainSpec
 
 
@@ -14,7 +14,7 @@ class TrainConfig(TrainSpec):
 
     job: Literal["train"] = "train"
     data_folder: PathText = Field(".", description="where the paths under data start")
-    out: PathText = Field("model", description="folder of the model bundle")
+    out: OutText = Field("model", description="folder of the model bundle")
 
     @property
     def spec(self) -> TrainSpec:

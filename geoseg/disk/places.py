@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from geoseg.errors import ConfigError, OutputError
+from geoseg.untrusted.text import fault_of_text, shown
 
 MODELS = "GEOSEG_MODELS"  # variable of the environment: the folder of a user's own models
 VECTOR_DRIVERS = {  # what polygons are written as: OGR's name of the format by suffix
@@ -23,6 +24,7 @@ VECTORS = (*VECTOR_DRIVERS, ".kml", ".kmz", ".gml", ".sqlite")
 STYLE = ".qml"  # QGIS reads the style of a vector file that lies beside it
 SHAPE_PARTS = (".shx", ".dbf", ".prj", ".cpg")  # of a Shapefile that is no archive
 CONNECTION = re.compile(r"/vsi|[A-Za-z]\w+:")  # /vsicurl/…, https://…, NETCDF:"file.nc":variable
+LONGEST_SHOWN = 300  # characters of a path in an error
 OWN_DATES = "datetime"  # STAC's word: each item of a collection is a date
 DATED = re.compile(rf"(\d{{4}}-\d{{2}}-\d{{2}}(?:T[\d:.]+Z?)?|{OWN_DATES})=(.+)")  # a file of several dates
 ARCHIVES = re.compile(r"(?:/vsi(?:zip|gzip|tar|7z|rar)/)+")
@@ -102,6 +104,24 @@ def refuse_suffix(path: Path, suffixes: Collection[str]) -> None:
         raise ConfigError(f"{told}; choose {', '.join(suffixes)}")
 
 
+def fault_of_target(path: str | Path) -> str | None:
+    """Return why nothing is written to ``path``: a line break, say, in a name of it or of a folder that it lies in.
+
+    SQLite, XML and the lines of errors do not hold such names.
+
+    >>> fault_of_target("maps"), fault_of_target(f"two{chr(13)}lines")[-56:]
+    (None, ' holds the control character U+000D; choose another name')
+    """
+    faults = (fault_of_text(part, allowed="") for part in Path(path).absolute().parts)
+    return next((f"{fault}; choose another name" for fault in faults if fault is not None), None)
+
+
+def refuse_unfit_name(path: Path) -> None:
+    """Raise ConfigError for what ``fault_of_target`` says of ``path``."""
+    if fault := fault_of_target(path):
+        raise ConfigError(f"{shown(str(path), at_most=LONGEST_SHOWN)}: nothing can be written there: {fault}")
+
+
 def vector_target(
     out: str | Path,
     *,
@@ -148,7 +168,11 @@ def undated(name: str) -> str:
 
 
 def refuse_file(path: Path, *, overwrite: bool, inputs: Iterable[str | Path]) -> None:
-    """Refuse to write ``path``: OutputError where it is there, unless told, a folder or an input."""
+    """Refuse to write ``path``: OutputError where it is there, unless told, a folder or an input.
+
+    Raises ConfigError for a name that no output can bear.
+    """
+    refuse_unfit_name(path)
     if path.is_dir():
         raise OutputError(f"{path}: is a folder; name a file with -o")
     key = file_key(path)

@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from geoseg.disk.places import VECTOR_DRIVERS, file_key, written_beside
+from geoseg.disk.places import VECTOR_DRIVERS, file_key, refuse_unfit_name, written_beside
 from geoseg.errors import DiskFullError, OutputError
 from geoseg.jobs.folder import JobFolder
 from geoseg.options.polygons import PolygonOptions
@@ -64,7 +64,11 @@ def refuse_if_disk_is_short(out: Path, needed: int, options: RunOptions) -> None
 
 
 def refuse_if_finished(out: Path, *, overwrite: bool) -> None:
-    """Raise OutputError where ``out`` holds a finished run and may not be replaced, or is not a folder."""
+    """Raise OutputError where ``out`` holds a finished run and may not be replaced, or is not a folder.
+
+    Raises ConfigError for a name that no output can bear.
+    """
+    refuse_unfit_name(out)
     if out.exists() and not out.is_dir():
         raise OutputError(f"{out}: is a file; name a folder with -o")
     if not os.path.lexists(out / RUN_FILE):

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from geoseg import __version__
 from geoseg.disk.files import atomic, sha256_of
+from geoseg.disk.places import refuse_unfit_name
 from geoseg.errors import ConfigError, ModelError, OutputError
 from geoseg.models import calibration
 from geoseg.models.architectures import LEAST_BYTES_PER_VALUE, build_network, check_architecture
@@ -236,8 +237,10 @@ def _hashed(path: Path, stamp: Stamp) -> str:
 def refuse_bundle(folder: Path, *, overwrite: bool, beside: Sequence[str] = ()) -> None:
     """Raise OutputError where ``folder`` holds a bundle, unless told, or other files of the names that are written.
 
-    beside: names that go with the bundle; what lies there is its own where there is a bundle.
+    beside: names that go with the bundle; what lies there is its own where there is a bundle. Raises ConfigError for a
+    name that no output can bear.
     """
+    refuse_unfit_name(folder)
     if weights_of(folder) is not None:
         if not overwrite:
             raise OutputError(f"{folder}: holds a model bundle already; choose another folder or pass --overwrite")

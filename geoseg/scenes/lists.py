@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from geoseg.disk.files import refuse_special
 from geoseg.disk.places import located, matching
 from geoseg.errors import ConfigError, InputError
+from geoseg.untrusted.text import fault_of_name
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +53,7 @@ def list_scenes(sources: Sequence[str], keys: ListKeys, *, reserved: Iterable[st
     listed = [scene for source in sources for scene in _of_source(source, keys)]
     seen: dict[str, ListedScene] = {name: ListedScene(name, ("the batch itself",)) for name in reserved}
     for scene in listed:
-        if not scene.name or scene.name.startswith(".") or set(scene.name) & set("/\\\0"):
+        if fault_of_name(scene.name) or scene.name.startswith(".") or set(scene.name) & set("/\\"):
             raise InputError(f"{_first(scene)}: {scene.name!r} cannot name its output folder; give it another name")
         other = seen.setdefault(scene.name.casefold(), scene)
         if other is not scene:

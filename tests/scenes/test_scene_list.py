@@ -126,7 +126,7 @@ def test_names_that_clash_or_cannot_be_a_folder_are_refused(tmp_path):
         list_scenes([f"{tmp_path}/*/*.tif"], KEYS)
     with pytest.raises(InputError, match="the batch itself"):
         list_scenes([str(tmp_path / "summary.json.tif")], KEYS, reserved=["summary.json"])
-    for name in ("a/b", "..", ".hidden"):
+    for name in ("a/b", "..", ".hidden", "two\nlines"):
         with pytest.raises(InputError, match="cannot name its output folder"):
             list_scenes(stac(tmp_path / "i.json", item(name, data={"href": "a.tif"})), KEYS)
 
