@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 
 from geoseg.disk.files import locked, write_json
-from geoseg.errors import GeosegError, OutputError
+from geoseg.errors import GeosegError, IncompleteError, OutputError, TryAgainError
 from geoseg.executors.base import TORCH, ChunkRecord, Platform, Sink, Walk
 from geoseg.jobs.job import Job, differences
 from geoseg.outputs.cog.parts import PartEncoder, read_record, write_part
@@ -27,6 +27,32 @@ PLAN_FILE, LOCK_FILE = "plan.json", "lock"
 # What lies in a job folder, in the order in which it is removed: the locks, which show whose folder it is, go last.
 CONTENT = ("parts", "filled", "outputs", "parts.vrt", "shown.json", PLAN_FILE, "spent", "adopting", "adopting.*")
 LOCKS = (f"{LOCK_FILE}.*", LOCK_FILE)
+
+
+@contextmanager
+def refusing(
+    folder: Path, *, lock: str, has_begun: Callable[[bool], bool], remove: Callable[[], None]
+) -> Iterator[None]:
+    """Leave nothing of a job that is refused before it has begun: no plan, and no folder that was not there before.
+
+    The plan of a job that was there before stays, and that of one which was stopped or failed: it can go on. folder:
+    the job's, in that of its outputs; lock: the name of its lock, has_begun(planned): whether it holds more than that,
+    where a plan counts or does not; remove: removes the folder.
+    """
+    out = folder.parent
+    made, planned = not out.exists(), (folder / PLAN_FILE).exists()
+    try:
+        yield
+    except GeosegError as error:
+        planned = planned or isinstance(error, TryAgainError | IncompleteError)
+        with suppress(OSError):  # another run has it, or Windows keeps the lock that is held here
+            if folder.is_dir() and not has_begun(planned):
+                with locked(folder / lock, of=out):
+                    if not has_begun(planned):
+                        remove()
+            if made:
+                out.rmdir()
+        raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,32 +144,27 @@ class JobFolder:
     def locked(self, *, shared: bool = False) -> Iterator[None]:
         """Hold the folder, alone or together with others that share it; raises OutputError where it is taken.
 
-        What was refused before its plan lay here leaves nothing, and no folder for outputs that was not there before.
+        What is refused meanwhile leaves nothing, see ``refusing``.
         """
         self.refuse_foreign()
-        out = self.path.parent
-        made = not out.exists()
-        try:
-            with locked(self.path / LOCK_FILE, of=out, shared=shared):
-                yield
-        except GeosegError:
-            self._leave_nothing(made=made)
-            raise
+        with self.refusing(), locked(self.path / LOCK_FILE, of=self.path.parent, shared=shared):
+            yield
 
-    def _leave_nothing(self, *, made: bool) -> None:
-        """Remove the folder where nobody else holds it and no job has begun in it; made: that of its outputs, too."""
-        with suppress(OSError):  # another run has it, or Windows keeps the lock that is held here
-            if self.path.is_dir() and not self._has_begun:
-                with locked(self.path / LOCK_FILE, of=self.path.parent):
-                    if not self._has_begun:
-                        self.remove()
-            if made:
-                self.path.parent.rmdir()
+    @contextmanager
+    def refusing(self) -> Iterator[None]:
+        """Leave nothing of what is refused before its first part lies here; see the function of that name."""
+        with refusing(self.path, lock=LOCK_FILE, has_begun=self._has_begun, remove=self.remove):
+            yield
 
-    @property
-    def _has_begun(self) -> bool:
-        """Whether more than locks lies here."""
-        return any(path.name.partition(".")[0] not in (LOCK_FILE, "adopting") for path in self.path.iterdir())
+    def _has_begun(self, planned: bool) -> bool:
+        """Whether more than locks lies here, and more than a plan without parts where that does not count."""
+        held = (path for path in self.path.iterdir() if path.name.partition(".")[0] not in (LOCK_FILE, "adopting"))
+        if planned:
+            return any(held)
+        return any(
+            path.name != PLAN_FILE and (path.name != "parts" or any(part.is_file() for part in path.rglob("*")))
+            for path in held
+        )
 
     def refuse_foreign(self) -> None:
         """Raise OutputError where the folder is there, holds something, and no run has made it."""

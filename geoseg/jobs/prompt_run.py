@@ -53,7 +53,8 @@ def run_prompts(
     written. more: what run.json says beside. Raises what ``geoseg.jobs.prompt.answer`` does.
     """
     if options.text is not None:
-        found = words.find(scene, model, options=options, run=run, share=share, listen=listen)
+        with JobFolder(out / ".job").refusing():
+            found = words.find(scene, model, options=options, run=run, share=share, listen=listen)
     elif prompts is None:
         found = everything.everything(scene, model, options=options, run=run, share=share, listen=listen)
     else:

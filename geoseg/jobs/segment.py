@@ -9,7 +9,7 @@ import json
 import math
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,7 +25,7 @@ from geoseg.disk.places import refuse_file
 from geoseg.errors import ConfigError, MemoryBudgetError, TryAgainError
 from geoseg.executors.base import Engine
 from geoseg.executors.open import open_engine
-from geoseg.jobs.folder import PLAN_FILE
+from geoseg.jobs.folder import PLAN_FILE, refusing
 from geoseg.jobs.instances import in_order
 from geoseg.jobs.job import refuse_missing, scene_identity
 from geoseg.jobs.run import Listener, Progress, Stop, until
@@ -85,6 +85,15 @@ class Cutting:
         """Where the part of a tile lies."""
         return self.folder / f"{tile.row0}-{tile.col0}.tif"
 
+    def refusing(self) -> AbstractContextManager[None]:
+        """Leave nothing of what is refused before its first part lies in the folder."""
+
+        def has_begun(planned: bool) -> bool:
+            return planned or any(self.folder.glob("*.tif")) or (self.folder / SHOWN_FILE).exists()
+
+        remove = partial(shutil.rmtree, self.folder, ignore_errors=True)
+        return refusing(self.folder, lock=LOCK_FILE, has_begun=has_begun, remove=remove)
+
     def around(self, tile: Box, px: int) -> Box:
         """Return a tile with ``px`` pixels around it, as far as there are any."""
         box = tile.grown(px).clip(self.image.scene.grid.box)
@@ -117,7 +126,6 @@ def segment(
         raise ConfigError(f"raster {raster}: is written as a GeoTIFF; name it .tif")
     rules = _rules(scene, options)
     stop = (stop or Stop()).within(None if finishing else run.max_runtime_s)
-    path.parent.mkdir(parents=True, exist_ok=True)
     with ExitStack() as held:
         engine = engine or held.enter_context(open_engine(run))
         resources = engine.resources()
@@ -127,6 +135,7 @@ def segment(
         if raster is not None:
             own = shown.is_file() and shown.read_text(encoding="utf-8") == str(raster.absolute())
             refuse_file(raster, overwrite=run.overwrite or own, inputs=scene.files)
+        held.enter_context(cutting.refusing())
         held.enter_context(locked(cutting.folder / LOCK_FILE, of=path, shared=run.shard is not None))
         if run.fresh:
             for part in cutting.folder.glob("*.tif"):

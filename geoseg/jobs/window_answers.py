@@ -53,6 +53,10 @@ class AnswerParts:
         """Keep an answer; raises OutputError."""
         write_sealed(self._path(of), self._seal(of), content)
 
+    def forget(self, of: Question) -> None:
+        """Remove an answer."""
+        self._path(of).unlink(missing_ok=True)
+
     def _path(self, of: Question) -> Path:
         digest = hashlib.sha256(self._seal(of).encode()).hexdigest()
         return self.folder / f"{of.window.row0}-{of.window.col0}-{digest[:16]}.answer"
@@ -120,6 +124,13 @@ class Share:
         """Return a job as its shards have run it, where it is only finished here."""
         plan = JobFolder(self.out / ".job").plan() if self.finishing and self.out is not None else None
         return job if plan is None else replace(job, platform=plan.platform)
+
+    def forget(self, job: Job, questions: Sequence[Question]) -> None:
+        """Remove the answers to questions that came to nothing; those of shards stay."""
+        if self.out is not None and not self.finishing:
+            parts = AnswerParts(JobFolder(self.out / ".job").parts(self.owner or job), job.fingerprint)
+            for one in questions:
+                parts.forget(one)
 
     def over(self) -> None:
         """Remove the parts, which are in the outputs now."""

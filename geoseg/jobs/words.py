@@ -84,16 +84,11 @@ def find(
     """
     bundle, finder = _models(model, options)
     share = share or Share()
+    kinds = None if options.classes is None else MaskClasses.of(options.classes, scene.grid.crs)
     looked = _looked(scene, finder, options, run, share=share, listen=listen)
     job, objects = looked.job, looked.objects
     if share.part is not None:
         return looked
-    if not objects:
-        raise InputError(
-            f"{job.scene.name}: nothing is found of {options.text} that is as sure as --least-score "
-            f"{options.least_score:g}; ask for less, or in other words"
-        )
-    kinds = None if options.classes is None else MaskClasses.of(options.classes, scene.grid.crs)
     if finder is bundle:
         return looked if kinds is None else replace(looked, objects=tuple(map(kinds.named, objects)))
     own, by_name = seen_grid(job), {one.name: one for one in objects}
@@ -168,7 +163,10 @@ def _boxes(objects: Sequence[PromptedObject], own: Grid, grid: Grid) -> Prompts:
 def _looked(
     scene: Scene, bundle: ModelBundle, options: PromptOptions, run: EngineOptions, *, share: Share, listen: Listener
 ) -> Answers:
-    """Look at all windows of a share, and return what they hold, merged; of a part of them, no objects."""
+    """Look at all windows of a share, and return what they hold, merged; of a part of them, no objects.
+
+    Raises InputError where they hold nothing.
+    """
     words = words_of(options.text or "")
     with share.on(run) as engine, library().one_thread_per_network():
         site = engine.site(options.device)
@@ -180,7 +178,14 @@ def _looked(
         found = [Found.from_bytes(one) for one in answers]
     rules = replace(RULES, things=tuple(range(1, len(words) + 1)))
     together = Found.joined(found if share.part is None else [])
-    return Answers(job, tuple(merged_objects(together, seen_grid(job), rules, words)), {}, len(found))
+    objects = tuple(merged_objects(together, seen_grid(job), rules, words))
+    if share.part is None and not objects:
+        share.forget(job, questions)
+        raise InputError(
+            f"{job.scene.name}: nothing is found of {options.text} that is as sure as --least-score "
+            f"{options.least_score:g}; ask for less, or in other words"
+        )
+    return Answers(job, objects, {}, len(found))
 
 
 def _seen(looking: Looking, question: Question) -> bytes:

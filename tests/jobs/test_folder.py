@@ -7,7 +7,15 @@ from types import SimpleNamespace
 
 import pytest
 
-from geoseg.errors import ConfigError, OutputError
+from geoseg.errors import (
+    ConfigError,
+    IncompleteError,
+    InputError,
+    MemoryBudgetError,
+    ModelError,
+    OutputError,
+    TryAgainError,
+)
 from geoseg.executors.base import Platform
 from geoseg.jobs.folder import JobFolder
 from geoseg.options.run import RunOptions
@@ -76,6 +84,48 @@ def test_what_is_refused_before_its_plan_leaves_nothing_and_what_has_begun_stays
     with pytest.raises(ConfigError), folder.locked(shared=shared):
         raise ConfigError("too large")
     assert folder.plan() is not None
+
+
+def fail(folder, error, *, parts=()):
+    """Begin a job that ends with an error; parts: the chunks that are done by then."""
+    with folder.locked():
+        folder.adopt(job(), fresh=False, config=None)
+        for part in parts:
+            folder.part(job(), part).touch()
+        raise error("told")
+
+
+@pytest.mark.parametrize("refusal", [ConfigError, InputError, ModelError, MemoryBudgetError, OutputError])
+def test_what_is_refused_before_its_first_part_leaves_no_plan_either(tmp_path, refusal):
+    folder = JobFolder(tmp_path / "out" / ".job")
+    with pytest.raises(refusal):
+        fail(folder, refusal)
+    assert list(tmp_path.iterdir()) == []
+    with folder.locked():  # killed as soon as it had begun
+        folder.adopt(job(), fresh=False, config=None)
+    with pytest.raises(refusal):
+        fail(folder, refusal)
+    assert folder.plan() is not None
+
+
+@pytest.mark.parametrize("failure", [TryAgainError, IncompleteError])
+def test_what_can_go_on_keeps_its_plan(tmp_path, failure):
+    folder = JobFolder(tmp_path / "out" / ".job")
+    with pytest.raises(failure):
+        fail(folder, failure)
+    assert folder.plan() is not None
+
+
+def test_a_part_keeps_the_job_and_the_user_s_own_keeps_the_folder(tmp_path):
+    folder = JobFolder(tmp_path / "out" / ".job")
+    with pytest.raises(InputError):
+        fail(folder, InputError, parts="a")
+    assert folder.part(job(), "a").exists()
+    folder.remove()
+    (tmp_path / "out" / "mine.txt").touch()
+    with pytest.raises(InputError):
+        fail(folder, InputError)
+    assert sorted(tmp_path.rglob("*")) == [tmp_path / "out", tmp_path / "out" / "mine.txt"]
 
 
 @pytest.mark.parametrize(

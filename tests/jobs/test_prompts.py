@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from functools import partial
 
 import geopandas as gpd
@@ -22,6 +23,7 @@ from geoseg.cli import main
 from geoseg.errors import InputError, MemoryBudgetError, OutputError
 from geoseg.jobs import everything
 from geoseg.jobs import prompt as job
+from geoseg.jobs.folder import JobFolder
 from geoseg.jobs.prompt_memory import Clicks, plan_of, refuse_held
 from geoseg.models.bundle import load_model
 from geoseg.models.promptable import Answered
@@ -256,6 +258,20 @@ def test_models_of_another_task_are_refused(scene, bundles, tiny_bundle, tmp_pat
     assert "use geoseg predict" in capsys.readouterr().err
     assert main(["info", str(bundles / "sam2")]) == 0
     assert "promptable" in capsys.readouterr().out
+
+
+def test_a_library_that_is_missing_leaves_nothing(scene, bundles, rows, tmp_path, capsys, monkeypatch):
+    """It is missed when the network is opened, and the plan lies in the job folder by then."""
+    prompts, model = written(rows, tmp_path / "prompts.gpkg"), shutil.copytree(bundles / "sam2", tmp_path / "own")
+    before = sorted(tmp_path.iterdir())
+    command = ["prompt", scene, prompts, "-m", str(model), "-o", str(tmp_path / "out"), "-q", "--engine", "sync"]
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    adopted, adopt = [], JobFolder.adopt
+    monkeypatch.setattr(JobFolder, "adopt", lambda *args, **named: adopted.append(adopt(*args, **named)))
+    assert main([*command, "--embeddings", str(tmp_path / "cache")]) == 4
+    assert "pip install 'geoseg[transformers]'" in capsys.readouterr().err
+    assert adopted == [None]
+    assert sorted(tmp_path.iterdir()) == before
 
 
 def _of_another_width(folder):

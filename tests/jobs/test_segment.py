@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from functools import partial
 
 import geopandas as gpd
 import numpy as np
@@ -12,7 +13,7 @@ from rasterio.features import rasterize
 
 from geoseg.classical.superpixels import SuperpixelRules, superpixels
 from geoseg.cli import main
-from geoseg.errors import InputError, MemoryBudgetError, OutputError
+from geoseg.errors import InputError, MemoryBudgetError, OutputError, TryAgainError
 from geoseg.jobs import segment as job
 from geoseg.options.run import PartsOptions
 from geoseg.options.segment import SegmentOptions
@@ -100,7 +101,11 @@ def test_the_raster_holds_the_superpixels_of_the_bands_as_bytes(scene, tmp_path)
     assert np.array_equal(rasterio.open(tmp_path / "s.tif").read(1), right)
 
 
-def test_what_cannot_be_cut_is_refused_and_nothing_is_left(scene, tmp_path):
+def cannot_be_read(_cutting, _tile, error=InputError):
+    raise error("a block cannot be read")
+
+
+def test_what_cannot_be_cut_is_refused_and_nothing_is_left(scene, tmp_path, monkeypatch):
     empty = tmp_path / "empty.tif"
     write_tif(empty, np.zeros((1, 64, 64), np.uint8), nodata=0)
     with pytest.raises(InputError, match="no valid pixel"):
@@ -109,6 +114,16 @@ def test_what_cannot_be_cut_is_refused_and_nothing_is_left(scene, tmp_path):
         job.segment(
             scene, tmp_path / "s.gpkg", options=SegmentOptions(), run=PartsOptions(engine="sync", memory_bytes=2**20)
         )
+    path, asked = tmp_path / "new" / "s.gpkg", {"options": SegmentOptions(), "run": SYNC}
+    monkeypatch.setattr(job, "_cut", cannot_be_read)
+    with pytest.raises(InputError, match="cannot be read"):
+        job.segment(scene, path, **asked)
+    assert not path.parent.exists()
+    monkeypatch.setattr(job, "_cut", partial(cannot_be_read, error=TryAgainError))
+    with pytest.raises(TryAgainError):
+        job.segment(scene, path, **asked)
+    assert [p.name for p in path.parent.glob(".segment-*/*.json")] == ["plan.json"], "it goes on"
+    shutil.rmtree(path.parent)
     assert [p.name for p in tmp_path.iterdir()] == ["empty.tif"]
     assert main(["segment", str(empty), "-o", str(empty)]) == 2  # no file of polygons
     assert main(["segment", str(empty), "-o", str(tmp_path / "s.gpkg"), "--spacing-px", "2"]) == 2

@@ -177,6 +177,7 @@ def test_what_cannot_be_found_is_said(scene, bundles, tmp_path, capsys):
     ):
         assert main(["prompt", scene, *flags, *out]) == code, flags
         assert message in capsys.readouterr().err
+        assert (tmp_path / "out").exists() == (code == 75), flags
     assert not (tmp_path / "out" / "objects.gpkg").exists()
     capsys.readouterr()
     assert main(["prompt", scene, "--text", "roof", "-m", sam3, *out[:3], "--dry-run"]) == 0
