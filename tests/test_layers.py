@@ -87,6 +87,8 @@ def faults(part: str, source: str) -> list[str]:
                 found.append(f"{told}: only the command line calls pipelines, inside its functions")
         if item.top == "torchgeo" and not item.lazy:
             found.append(f"{told}: torchgeo is slow to load, so functions import it")
+        if item.name in {"numba", "numba.njit"} and part != "numba_cache":
+            found.append(f"{told}: geoseg.numba_cache has njit, whose kernels run where no code can be kept")
         if part in PURE and not is_pure(item):
             found.append(f"{told}: {part} is arrays in, arrays out")
     return found
@@ -126,6 +128,7 @@ def test_modules_import_what_their_layers_may() -> None:
         ("trust", "import dask.array"),
         ("trust", "from pathlib import Path"),
         ("vector", "import rasterio"),
+        ("vector", "from numba import njit"),
         ("vector", "from rasterio import open"),
         ("models", "from .spec import ModelSpec"),
         ("vector", "if True:\n    import geopandas"),

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from scipy import ndimage
+
+from geoseg.numba_cache import njit
 
 STEPS = 5  # of SLIC: after as many, few pixels change any more
 SUB = 16  # parts of a pixel and of a value in which SLIC's centres are held

@@ -8,8 +8,9 @@ change no bit. An object is called by the pixel of its centre, which is the same
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from geoseg.numba_cache import njit
 
 NOBODY = -1  # the key of pixels that are of no object
 SUB = 256  # parts of a pixel in which offsets are measured

@@ -3,9 +3,9 @@
 Each is the inner loop of the function that calls it, which says what goes in and out.
 """
 
-import numba
 import numpy as np
 
+from geoseg.numba_cache import njit
 from geoseg.tiling.ramp import FULL, PROB_ONE
 from geoseg.values.classes import NODATA
 
@@ -16,7 +16,7 @@ _WORDS64 = np.uint64(65534)
 _LEAST = 0.5 / PROB_ONE  # of a probability: half a step
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy")
 def normalise(image, usable, mean, std, out):  # type: ignore[no-untyped-def]
     for c in range(image.shape[0]):
         for y in range(image.shape[1]):
@@ -26,7 +26,7 @@ def normalise(image, usable, mean, std, out):  # type: ignore[no-untyped-def]
                 out[c, y, x] = value if known else np.float32(0)
 
 
-@numba.njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True)
 def quantise(prob, out):  # type: ignore[no-untyped-def]
     finite = True
     for i in range(prob.size):
@@ -36,7 +36,7 @@ def quantise(prob, out):  # type: ignore[no-untyped-def]
     return finite
 
 
-@numba.njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True)
 def accumulate(acc, probs, row_weights, col_weights):  # type: ignore[no-untyped-def]
     for k in range(acc.shape[0]):
         for y in range(acc.shape[1]):
@@ -47,19 +47,19 @@ def accumulate(acc, probs, row_weights, col_weights):  # type: ignore[no-untyped
                 acc[k, y, x] += probs[k, y, x] * np.uint32(row_weight * np.uint32(col_weights[x]))
 
 
-@numba.njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True)
 def _byte(total):  # type: ignore[no-untyped-def]
     return np.uint8(_ONE64 + (_STEPS64 * np.uint64(total) + _HALF64) // _FULL64)
 
 
-@numba.njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True)
 def to_bytes(sums, valid, out):  # type: ignore[no-untyped-def]
     for y in range(sums.shape[0]):
         for x in range(sums.shape[1]):
             out[y, x] = _byte(sums[y, x]) if valid[y, x] else np.uint8(0)
 
 
-@numba.njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True)
 def to_words(sums, valid, out):  # type: ignore[no-untyped-def]
     for y in range(sums.shape[0]):
         for x in range(sums.shape[1]):
@@ -67,7 +67,7 @@ def to_words(sums, valid, out):  # type: ignore[no-untyped-def]
             out[y, x] = np.uint16(word) if valid[y, x] else np.uint16(0)
 
 
-@numba.njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True)
 def rescale(acc, valid, scale, bias, out):  # type: ignore[no-untyped-def]
     z = np.empty(acc.shape[0], np.float64)
     for y in range(acc.shape[1]):
@@ -85,7 +85,7 @@ def rescale(acc, valid, scale, bias, out):  # type: ignore[no-untyped-def]
                 out[k, y, x] = np.uint32(np.rint(z[k] / total * np.float64(_FULL64)))
 
 
-@numba.njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True)
 def finish(acc, valid, position, ids, weights, classes, confidence, probabilities):  # type: ignore[no-untyped-def]  # noqa: PLR0917
     # Row by row, so that the sums of a row stay in the cache and inner loops vectorise.
     width = valid.shape[1]
@@ -110,14 +110,14 @@ def finish(acc, valid, position, ids, weights, classes, confidence, probabilitie
             confidence[y, x] = _byte(chosen[x]) if valid[y, x] else np.uint8(0)
 
 
-@numba.njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True)
 def count(classes, out):  # type: ignore[no-untyped-def]
     for y in range(classes.shape[0]):
         for x in range(classes.shape[1]):
             out[classes[y, x], y] += 1
 
 
-@numba.njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True)
 def means(data, valid, ri, rw, ci, cw, out, mask, whole):  # type: ignore[no-untyped-def]  # noqa: PLR0917
     total, value = np.empty(out.shape[2], rw.dtype), np.empty(out.shape[2], rw.dtype)
     for y in range(out.shape[1]):
@@ -134,7 +134,7 @@ def means(data, valid, ri, rw, ci, cw, out, mask, whole):  # type: ignore[no-unt
                     out[c, y, x] = min(np.rint(mean), 4294967295.0) if whole else mean
 
 
-@numba.njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True)
 def _weigh(pixels, valid, rows, row_weights, ci, cw, out):  # type: ignore[no-untyped-def]  # noqa: PLR0917
     """Sum what the valid pixels of a target row's taps hold, by their weights; column by column, so that it vectorises.
 
@@ -152,7 +152,7 @@ def _weigh(pixels, valid, rows, row_weights, ci, cw, out):  # type: ignore[no-un
                 out[x] += term if known[ci[b, x]] & (weight > 0) else out.dtype.type(0)
 
 
-@numba.njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True)
 def mode(pixels, nodata, out):  # type: ignore[no-untyped-def]
     height, width = pixels.shape
     seen = np.empty(4, pixels.dtype)
@@ -167,7 +167,7 @@ def mode(pixels, nodata, out):  # type: ignore[no-untyped-def]
             out[row, col] = _commonest(pixels[r : r + 2, c : c + 2], nodata, seen)
 
 
-@numba.njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True)
 def _commonest(cell, nodata, seen):  # type: ignore[no-untyped-def]
     count, most, best = 0, 0, nodata
     for r in range(cell.shape[0]):
@@ -185,7 +185,7 @@ def _commonest(cell, nodata, seen):  # type: ignore[no-untyped-def]
     return best
 
 
-@numba.njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True)
 def mean_of_integers(pixels, nodata, out):  # type: ignore[no-untyped-def]
     height, width = pixels.shape
     even = width // 2
@@ -199,7 +199,7 @@ def mean_of_integers(pixels, nodata, out):  # type: ignore[no-untyped-def]
             out[row, even] = _mean(top[-1], nodata, bottom[-1], nodata, rows, nodata)
 
 
-@numba.njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True)
 def _mean(a, b, c, d, rows, nodata):  # type: ignore[no-untyped-def]  # noqa: PLR0917
     """Mean of the known ones of two pixels, or four where there are two ``rows``."""
     total = np.int64(a if a != nodata else 0) + np.int64(b if b != nodata else 0)
@@ -210,7 +210,7 @@ def _mean(a, b, c, d, rows, nodata):  # type: ignore[no-untyped-def]  # noqa: PL
     return (2 * total + known) // (2 * known) if known else np.int64(nodata)
 
 
-@numba.njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True)
 def mean_of_floats(pixels, nodata, out):  # type: ignore[no-untyped-def]
     height, width = pixels.shape
     for row in range(out.shape[0]):

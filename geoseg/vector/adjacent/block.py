@@ -4,10 +4,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import shapely
-from numba import njit
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from geoseg.numba_cache import njit
 from geoseg.vector.adjacent.repair import Tolerance, simplified_contours
 from geoseg.vector.adjacent.split import Split, cut_along, split_block
 from geoseg.vector.adjacent.traced_borders import trace_borders

@@ -15,9 +15,9 @@ from math import cos, hypot, pi, sin
 
 import numpy as np
 import shapely
-from numba import njit
 from numpy.typing import NDArray
 
+from geoseg.numba_cache import njit
 from geoseg.vector.adjacent.borders import Borders, border_length
 from geoseg.vector.adjacent.directions import SQUARE, directions_of
 from geoseg.vector.adjacent.edges import edges_of

@@ -8,9 +8,9 @@ from math import cos, pi, sin
 
 import numpy as np
 import shapely
-from numba import njit
 from numpy.typing import NDArray
 
+from geoseg.numba_cache import njit
 from geoseg.vector.adjacent.edges import Edges, edges_of
 from geoseg.vector.adjacent.tolerance import ious
 from geoseg.vector.fit.walls import turn

@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 import shapely
-from numba import njit
 from numpy.typing import NDArray
 
+from geoseg.numba_cache import njit
 from geoseg.vector.adjacent.loops import Loops, area, moved
 from geoseg.vector.adjacent.overlaps import REACH_PX
 from geoseg.vector.adjacent.tolerance import IOU_DIGITS, LARGE, distance, ious, shared_area

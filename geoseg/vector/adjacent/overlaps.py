@@ -7,9 +7,9 @@ from collections.abc import Collection
 
 import numpy as np
 import shapely
-from numba import njit
 from numpy.typing import NDArray
 
+from geoseg.numba_cache import njit
 from geoseg.vector.pixels.components import find_root, join
 from geoseg.vector.pixels.places import SUBPIXELS, moved, rings_of, rounded, simplified
 

@@ -16,9 +16,9 @@ from collections.abc import Callable
 
 import numpy as np
 import shapely
-from numba import njit
 from numpy.typing import NDArray
 
+from geoseg.numba_cache import njit
 from geoseg.vector.adjacent.loops import Loops
 from geoseg.vector.adjacent.plan import Plan, apart, beside, loops_of, redrawn, rings_at, without
 from geoseg.vector.adjacent.ways import SHORT, Way, next_ways

@@ -3,9 +3,9 @@
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from geoseg.numba_cache import njit
 from geoseg.vector.adjacent.plan import Plan, apart, beside, merged, rings_at
 
 SHORT = 5.0  # units: walls that may go, and how far they may take a corner

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from geoseg.numba_cache import njit
 from geoseg.vector.pixels.components import OUTSIDE
 from geoseg.vector.pixels.runs import Runs
 

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from heapq import heapify, heappop, heappush
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from geoseg.numba_cache import njit
 from geoseg.vector.coverage.patches import measure_patches, merge_runs
 from geoseg.vector.pixels.components import find_root, label_runs
 from geoseg.vector.pixels.runs import Runs

@@ -4,9 +4,9 @@ from dataclasses import replace
 from heapq import heapify, heappop, heappush
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from geoseg.numba_cache import njit
 from geoseg.vector.pixels.arcs import NODE, Arcs, Corners
 
 LEAST_CLOSED = 4  # corners of a closed arc: a lone pixel stays a square

@@ -3,9 +3,9 @@
 from math import cos, hypot, pi, sin
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from geoseg.numba_cache import njit
 from geoseg.vector.fit.costs import Axes, Walls
 from geoseg.vector.fit.ring import Ring, best_angle, scatter
 

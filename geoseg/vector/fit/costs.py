@@ -10,9 +10,9 @@ from math import cos, log, sin, sqrt
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from geoseg.numba_cache import njit
 from geoseg.vector.fit.ring import Ring, Scatter, least_scatter, scatter, scatter_across
 
 # Chosen on four sites at 0.3 and 0.5 m with weak, usual and strong noise; chosen on any three of them, they serve the

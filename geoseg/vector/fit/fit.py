@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 import shapely
-from numba import njit
 from numpy.typing import NDArray
 
+from geoseg.numba_cache import njit
 from geoseg.vector.fit.corners import find_corners
 from geoseg.vector.fit.costs import (
     COARSE_MISFIT_COST,

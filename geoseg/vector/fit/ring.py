@@ -4,8 +4,9 @@ from math import atan2, hypot, sqrt
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from geoseg.numba_cache import njit
 
 STEP_PX = 0.75  # finer adds no information to a contour with about one point per pixel
 BREAK_TOLERANCE_PX = 0.5  # breaks are candidates only; a third of a blurred corner's rounding

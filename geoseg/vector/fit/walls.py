@@ -8,9 +8,9 @@ finds the optimum (Perez and Vidal 1994), where snapping the edges of a simplifi
 from math import cos, pi, sin
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from geoseg.numba_cache import njit
 from geoseg.vector.fit.costs import Axes, Costs, Walls
 from geoseg.vector.fit.ring import Ring, best_angle, least_scatter, sample_at, scatter
 

@@ -6,9 +6,9 @@ The union-find here is the only one. Not here: what makes small patches of a cla
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from geoseg.numba_cache import njit
 from geoseg.vector.pixels.runs import Runs, run_at
 
 OUTSIDE = -1  # number of the component where there is none

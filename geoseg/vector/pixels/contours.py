@@ -3,9 +3,9 @@
 import numpy as np
 import shapely
 from affine import Affine
-from numba import njit
 from numpy.typing import NDArray
 
+from geoseg.numba_cache import njit
 from geoseg.vector.ground import GroundFrame
 from geoseg.vector.pixels.arcs import find_arcs, find_corners
 from geoseg.vector.pixels.components import Components

@@ -11,9 +11,9 @@
 
 import numpy as np
 import shapely
-from numba import njit
 from numpy.typing import NDArray
 
+from geoseg.numba_cache import njit
 from geoseg.vector.pixels.places import SUBPIXELS
 from geoseg.vector.pixels.rings import Rings
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import shapely
 from affine import Affine
-from numba import njit
 from numpy.typing import NDArray
 
+from geoseg.numba_cache import njit
 from geoseg.vector.pixels.arcs import Arcs, Corners
 
 

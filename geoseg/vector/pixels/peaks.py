@@ -1,10 +1,10 @@
 """Peaks: an image is parted into the surroundings of its peaks, as far as these stand out from one another."""
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from geoseg.errors import InputError
+from geoseg.numba_cache import njit
 from geoseg.vector.pixels.components import find_root
 
 QUEUED = -1

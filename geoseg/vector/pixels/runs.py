@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from math import ceil
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from geoseg.errors import ConfigError
+from geoseg.numba_cache import njit
 
 BAND = 64  # rows that are searched at once
 PROBABILITY_STEPS = 254  # byte b means p = (b - 1) / 254; 0 is nodata

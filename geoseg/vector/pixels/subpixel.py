@@ -1,9 +1,9 @@
 """Sub-pixel contours: where the probability crosses the threshold between pixel centres, as closed rings."""
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from geoseg.numba_cache import njit
 from geoseg.vector.pixels.places import SUBPIXELS
 from geoseg.vector.pixels.rings import Rings
 from geoseg.vector.pixels.runs import Runs, run_at

@@ -4,9 +4,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import shapely
-from numba import njit
 from numpy.typing import NDArray
 
+from geoseg.numba_cache import njit
 from geoseg.values.box import Box
 from geoseg.vector.adjacent.overlaps import REACH_PX, linked_boxes, reach_boxes
 from geoseg.vector.footprints.extract import FootprintRules, draw_outlines
