@@ -6,6 +6,7 @@ import platform
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -129,9 +130,14 @@ class Job:
             "platform": [self.platform.device, self.platform.precision, self.platform.libraries],
             "threshold": self.threshold,
             **({"exports": exports} if exports else {}),
+            **({"extras": extras} if (extras := self.extras()) else {}),
             "layers": [layer.name for layer in self.layers],
             "area": None if self.area is None else self.area.digest,
         }
+
+    def extras(self) -> dict[str, str]:
+        """Return the versions here of the extras that the networks are built of, each called like its library."""
+        return {name: _version(name) for b in self.bundles if (name := check_architecture(b.spec.arch).extra)}
 
     @cached_property
     def fingerprint(self) -> str:
@@ -141,6 +147,13 @@ class Job:
     def source_stamps(self) -> list[Stamp]:
         """Return the stamps of the files that GDAL reads for the scene, as they are now."""
         return stamps(self.reads)
+
+
+def _version(library: str) -> str:
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return "none"
 
 
 def scene_identity(scene: Scene, reads: Sequence[str]) -> dict[str, Any]:

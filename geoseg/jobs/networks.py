@@ -27,8 +27,15 @@ class Asked(Protocol):
 
 
 def opened_once[A: Asked](job: Job, kind: Callable[[ModelBundle, str], A]) -> A:
-    """Return what asks the network of a job's only bundle, loaded once per process; raises ModelError."""
+    """Return what asks the network of a job's only bundle, loaded once per process; raises ModelError.
+
+    Raises PlanChangedError where a library that it is built of is another one here than planned.
+    """
     import torch
+
+    planned, here = job.identity.get("extras", {}), job.extras()
+    if here != planned:
+        raise PlanChangedError(f"networks are built of {here} here, planned was {planned}; give all the same versions")
 
     (bundle,) = job.bundles
     key = kind, bundle.path, bundle.digest, job.platform.device

@@ -20,13 +20,15 @@ from scipy import ndimage
 
 import geoseg
 from geoseg.cli import main
-from geoseg.errors import InputError, MemoryBudgetError, OutputError
+from geoseg.errors import InputError, MemoryBudgetError, OutputError, PlanChangedError
 from geoseg.jobs import everything
+from geoseg.jobs import job as jobs
 from geoseg.jobs import prompt as job
 from geoseg.jobs.folder import JobFolder
+from geoseg.jobs.networks import opened_once
 from geoseg.jobs.prompt_memory import Clicks, plan_of, refuse_held
 from geoseg.models.bundle import load_model
-from geoseg.models.promptable import Answered
+from geoseg.models.promptable import Answered, Promptable
 from geoseg.objects.merging import all_links, links
 from geoseg.options.prompt import PromptOptions
 from geoseg.options.run import EngineOptions
@@ -272,6 +274,18 @@ def test_a_library_that_is_missing_leaves_nothing(scene, bundles, rows, tmp_path
     assert "pip install 'geoseg[transformers]'" in capsys.readouterr().err
     assert adopted == [None]
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_another_version_of_transformers_is_another_job(scene, bundles, monkeypatch):
+    opened = (open_scene(scene), load_model(bundles / "sam2"), PromptOptions(), SYNC)
+    with job.opened(*opened) as (_, before):
+        assert list(before.job.identity["extras"]) == ["transformers"]
+    monkeypatch.setattr(jobs, "version", lambda _: "0.1")
+    with job.opened(*opened) as (_, after):
+        assert jobs.differences(after.job.identity, before.job.identity) == ["extras"]
+        assert after.embeddings.fingerprint != before.embeddings.fingerprint
+    with pytest.raises(PlanChangedError, match="here, planned was"):  # as on a worker
+        opened_once(before.job, Promptable)
 
 
 def _of_another_width(folder):
