@@ -33,8 +33,9 @@ class TrainingMemory:
     """Projected peak of a training's process in bytes, by what takes it.
 
     base: the process with its libraries; cache: pixels and labels that were read last; survey: pixels that quantiles
-    are taken of; windows: batches that are made ahead; weights: all copies of them; network: inside it, in a step or
-    while it is validated, or inside its teacher's, whichever is more. Calibrating reads ground by the same windows as
+    are taken of; windows: batches that are made ahead; weights: all copies of them, or one and what the library that
+    builds the network drops, such as an encoder's classifier, if that is more; network: inside it, in a step or while
+    it is validated, or inside its teacher's, whichever is more. Calibrating reads ground by the same windows as
     validating, one at a time.
     """
 
@@ -92,7 +93,8 @@ def training_memory(spec: TrainSpec, device: str) -> TrainingMemory:
         windows=int(
             (AHEAD + 2) * step_px * 4 * (bands + beside) + 3 * cut_px * (4 * bands + 5) + PLACES_BYTES * plan.crop_px**2
         ),
-        weights=COPIES * weights + (0 if teacher is None else HELD * teacher.weights.bytes),
+        weights=max(COPIES * weights, weights + check_architecture(spec.arch).dropped_bytes)
+        + (0 if teacher is None else HELD * teacher.weights.bytes),
         network=inside + said * max(step_px, block_px),
     )
 

@@ -13,6 +13,7 @@ from conftest import write_bundle
 
 from geoseg.cli import main
 from geoseg.errors import MemoryBudgetError
+from geoseg.models.architectures import check_architecture
 from geoseg.models.bundle import load_model
 from geoseg.models.spec import Architecture
 from geoseg.training import memory
@@ -44,6 +45,14 @@ def test_more_windows_take_more_and_more_scenes_do_not():
     assert large.network > one.network + 15 * step_px * 4 * 2 * (8 + 16)  # two maps of the widest level at least
     assert large.weights == one.weights
     assert training_memory(spec(), "cuda").network < one.network
+
+
+def test_what_is_built_and_dropped_counts_where_it_is_more_than_the_copies_of_the_weights(monkeypatch):
+    plain, kind = training_memory(spec(), "cuda").weights, type(check_architecture(spec().arch))
+    monkeypatch.setattr(kind, "dropped_bytes", property(lambda _: plain // memory.COPIES))
+    assert training_memory(spec(), "cuda").weights == plain
+    monkeypatch.setattr(kind, "dropped_bytes", property(lambda _: 20 * plain))
+    assert training_memory(spec(), "cuda").weights == plain // memory.COPIES + 20 * plain
 
 
 def test_a_teacher_s_run_counts_where_it_takes_more_than_a_step(tmp_path, monkeypatch):
