@@ -46,7 +46,10 @@ class Platform:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ChunkRecord:
-    """What became of a chunk: the windows run and skipped, and the pixels of each class in each row, (N, h) int32."""
+    """What became of a chunk: the windows run and skipped, and the pixels of each class in each row, (N, h) int32.
+
+    Windows that other chunks of the process have run count there.
+    """
 
     id: str
     box: Box
@@ -145,9 +148,13 @@ class Walk(Protocol):
         """Take the answers to a pass's calls, strip after strip; returns the rows that are complete now."""
         ...
 
+    def give_up(self) -> None:
+        """Take note that the chunk has failed; a strip of the next one that has begun will begin anew."""
+        ...
+
     @property
     def windows(self) -> tuple[int, int]:
-        """How many windows were run so far, and skipped."""
+        """How many windows were run so far, and skipped; those that other chunks have run count in neither."""
         ...
 
     def record(self) -> ChunkRecord:
@@ -204,7 +211,7 @@ class Resources:
 class Site(Resources):
     """Where chunks are run: a process and its platform; lanes: threads that run the network.
 
-    here: it is the process that plans, and loads nothing but what the run needs.
+    here: it is the process that plans, runs chunks itself in their order, and loads nothing but what the run needs.
     """
 
     platform: Platform

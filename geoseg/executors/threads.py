@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import rasterio
 
-from geoseg.errors import GeosegError, TryAgainError
+from geoseg.errors import GeosegError, OutputError, TryAgainError
 from geoseg.executors.base import (
     TORCH,
     Backends,
@@ -135,7 +135,7 @@ def run_chunks(
 ) -> Iterator[Outcome]:
     """Run chunks strip by strip through three pools; ``ahead``: network calls under way beside the one in use.
 
-    Raises what ends the whole job: OutputError where a part cannot be written, and whatever ``task.forward`` raises.
+    Raises what ends the whole job: OutputError where the disk fails, and whatever ``task.forward`` raises.
     """
     waits = _Waits()
     flow = _Flow(task.forward(), lanes, keep=ahead, waits=waits)
@@ -160,6 +160,9 @@ def run_chunks(
             if isinstance(rows, ChunkFailure):
                 now.drop()
                 failed.add(now.walk.id)
+                now.walk.give_up()
+                if upcoming is not None and upcoming.walk is not now.walk:
+                    upcoming = upcoming.anew()
                 yield rows
                 continue
             if rows:
@@ -219,6 +222,7 @@ class _Begun:
 
     walk: Walk
     strip: Strip
+    pixels: Any
     begun: Pass | None = None
     failure: ChunkFailure | None = None
     calls: Iterator[tuple[int, Windows]] = field(default_factory=lambda: iter(()))
@@ -230,17 +234,22 @@ class _Begun:
         while self.under_way:
             self.under_way.popleft().cancel()
 
+    def anew(self) -> "_Begun":
+        """Return the strip as it begins once more."""
+        self.drop()
+        return _try_begin(self.walk, self.strip, self.pixels)
+
 
 def _try_begin(walk: Walk, strip: Strip, pixels: Any) -> _Begun:
     if isinstance(pixels, ChunkFailure):
-        return _Begun(walk, strip, failure=pixels)
+        return _Begun(walk, strip, pixels, failure=pixels)
     try:
         begun = walk.begin(strip, pixels)
     except TryAgainError:  # a signal's handler has raised it, here by chance
         raise
     except Exception as error:  # one chunk's, as in ``_try_finish``
-        return _Begun(walk, strip, failure=_failure(walk, error, Cause.NETWORK))
-    return _Begun(walk, strip, begun, calls=begun.calls)
+        return _Begun(walk, strip, pixels, failure=_failure(walk, error, Cause.NETWORK))
+    return _Begun(walk, strip, pixels, begun, calls=begun.calls)
 
 
 def _try_finish(now: _Begun, answers: Iterator[Answer]) -> Rows | ChunkFailure:
@@ -248,7 +257,7 @@ def _try_finish(now: _Begun, answers: Iterator[Answer]) -> Rows | ChunkFailure:
         return now.failure
     try:
         return now.walk.finish(now.begun, answers)
-    except TryAgainError:
+    except (TryAgainError, OutputError):  # the latter: a disk that fails, for all chunks
         raise
     except Exception as error:  # whatever a network does to one chunk, the others go on; the run reports it
         return _failure(now.walk, error, Cause.NETWORK)

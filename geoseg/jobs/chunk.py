@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from geoseg.executors.base import Chunk, ChunkRecord, Forward, ForwardAll, Sink, SiteOf, Walk
 from geoseg.jobs.job import Job, refuse_if_different, refuse_if_source_changed
+from geoseg.jobs.seams import Seams, place
 from geoseg.models.backends.base import Answer, Windows
 from geoseg.models.derived import with_derived
 from geoseg.models.spec import Normalisation
@@ -66,10 +67,12 @@ class ChunkWalk:
     """A chunk on its way: its strips from top to bottom, and the sums of the rows that are not complete yet.
 
     Each pixel of the working grid gets the integer sum of its windows' weighted probabilities, whatever the chunk.
+    seams: where windows that other chunks have run are found; None: it runs all that touch it.
     """
 
-    def __init__(self, job: Job, chunk_id: str, box: Box) -> None:
+    def __init__(self, job: Job, chunk_id: str, box: Box, seams: Seams | None = None) -> None:
         self.job, self.id, self.box = job, chunk_id, box
+        self._seams, self._place = seams, place(job, box)
         self.strips = strips(job.windows, job.resampling, box)
         self._held: tuple[Box, NDArray[np.uint32], NDArray[np.bool_]] | None = None
         self._windows = self._skipped = 0
@@ -92,9 +95,12 @@ class ChunkWalk:
             for window, reach in zip(strip.windows, strip.reaches, strict=True)
             if images and self._runs(window) and self._counts(window, reach, strip=strip, pixels=pixels, usable=usable)
         ]
+        handed: list[Box] = []
+        if self._seams is not None:
+            windows, handed = self._seams.claim(self._place, windows)
         groups = list(batched(windows, self.job.batch))
         calls = _calls(self.job, groups, images, strip.seen)
-        return StripPass(strip, pixels, usable, groups, len(images), calls)
+        return StripPass(strip, pixels, usable, groups, len(images), calls, handed)
 
     def finish(self, begun: "StripPass", answers: Iterator[Answer]) -> Rows:
         """Blend the answers to a pass's calls, strip after strip; returns the rows that are complete now."""
@@ -102,14 +108,21 @@ class ChunkWalk:
         sums, known = self._take_over(strip, begun.usable)
         self._blend(begun, answers, sums)
         self._windows += windows
-        self._skipped += sum(map(self._runs, strip.windows)) - windows
+        self._skipped += sum(map(self._runs, strip.windows)) - windows - len(begun.handed)
         self._held = strip.sums, sums, known
+        if self._seams is not None and strip is self.strips[-1]:
+            self._seams.leave(self._place)
         return self._complete(strip, begun.pixels)
 
     def advance(self, strip: Strip, pixels: StripPixels, forward_all: ForwardAll) -> Rows:
         """Run the next strip alone over the pixels that ``read_strip`` gave; returns the rows that are complete now."""
         begun = self.begin(strip, pixels)
         return self.finish(begun, forward_all(begun.calls))
+
+    def give_up(self) -> None:
+        """See ``executors.base.Walk``."""
+        if self._seams is not None:
+            self._seams.give_up(self._place)
 
     @property
     def windows(self) -> tuple[int, int]:
@@ -170,7 +183,7 @@ class ChunkWalk:
 
     def _blend(self, begun: "StripPass", answers: Iterator[Answer], sums: NDArray[np.uint32]) -> None:
         """Add what all members and views of the network say of each window, averaged, to the sums."""
-        job, views = self.job, self.job.views
+        job, views, sums_box = self.job, self.job.views, begun.strip.sums
         for group in begun.groups:
             said = []
             for view in views * begun.images:
@@ -182,7 +195,15 @@ class ChunkWalk:
             if not said:
                 continue
             for window, probs in zip(group, mean_members(said), strict=False):  # the last batch is padded
-                accumulate(sums, begun.strip.sums, probs=probs, window=window, weights=job.windows.weights(window))
+                accumulate(sums, sums_box, probs=probs, window=window, weights=job.windows.weights(window))
+                if self._seams is not None:
+                    self._seams.keep(self._place, window, probs)
+        for window in begun.handed:
+            assert self._seams is not None  # begin has asked it
+            part, probs = self._seams.read(window)
+            weights = zip(job.windows.weights(window), part.within(window), strict=True)
+            rows, cols = (weight[kept] for weight, kept in weights)
+            accumulate(sums, sums_box, probs=probs, window=part, weights=(rows, cols))
 
     def _keep(self, group: Sequence[Box], objects: Sequence[Sequence[Detection]]) -> None:
         """Keep what was detected in some windows."""
@@ -270,7 +291,8 @@ class StripPass:
     """A strip on its way through the network.
 
     usable: which of the pixels seen are valid, (h, w); groups: its windows in batches; images: how many members run
-    each; calls: what is asked of the network, in the order in which ``ChunkWalk.finish`` takes the answers.
+    each; calls: what is asked of the network, in the order in which ``ChunkWalk.finish`` takes the answers; handed:
+    windows that other chunks have run.
     """
 
     strip: Strip
@@ -279,6 +301,7 @@ class StripPass:
     groups: list[tuple[Box, ...]]
     images: int
     calls: Iterator[tuple[int, Windows]]
+    handed: Sequence[Box] = ()
 
 
 def _calls(
@@ -354,6 +377,8 @@ class ChunkTask:
     network: Callable[[Job], Forward]
     """Makes the job's networks ready, once per process; picklable."""
     store: Store
+    seams: Seams | None = None
+    """Where chunks hand windows on, of an engine that runs them in order in this process."""
 
     @property
     def key(self) -> str:
@@ -366,7 +391,7 @@ class ChunkTask:
 
     def walk(self, chunk: Chunk) -> ChunkWalk:
         """Begin a chunk."""
-        return ChunkWalk(self.job, *chunk)
+        return ChunkWalk(self.job, *chunk, self.seams)
 
     def sink(self, walk: Walk) -> Sink:
         """Open the part of a chunk."""

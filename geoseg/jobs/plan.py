@@ -10,6 +10,7 @@ from geoseg.executors.base import Platform, Resources, Site
 from geoseg.jobs.job import Job
 from geoseg.jobs.networks import parity_notes
 from geoseg.jobs.plan_memory import DEFAULT_CHUNK_PX, chunk_size, load_of, needed_bytes, spared
+from geoseg.jobs.seams import most_seam_bytes
 from geoseg.models.architectures import check_architecture
 from geoseg.models.bundle import ModelBundle
 from geoseg.models.fitness import BandFit, band_fits, doubts, refuse_unfit
@@ -50,6 +51,8 @@ SHARED = (
 class Plan:
     """A job with its memory; lanes: threads of a process that run the network; notes: what the user should know.
 
+    in_order: of how many processes each runs its chunks in order and hands windows on among them, a process every n-th
+    chunk; None where chunks share nothing.
     stage_bytes: what each pass after the chunks takes, polygons among them.
     values: how far the scene's values are from the model's training, where the bundle says what that was; doubts: what
     that makes doubtful.
@@ -62,6 +65,7 @@ class Plan:
     notes: tuple[str, ...]
     values: tuple[BandFit, ...] = ()
     doubts: tuple[str, ...] = ()
+    in_order: int | None = None
 
     def _repr_html_(self) -> str:
         """Return its numbers with a picture of the scene, for notebooks."""
@@ -77,19 +81,21 @@ class Plan:
 
     @property
     def disk_bytes(self) -> int:
-        """What parts and outputs take at most, with overviews, where nothing can be compressed."""
+        """What parts, seams and outputs take at most, with overviews, where nothing can be compressed."""
         height, width = self.job.scene.grid.shape
         px = height * width if self.job.area is None else min(height * width, self.job.area.px)
         later = sum(layer.bytes_per_px for layer in self.job.task.later(self.job.spec))
-        return px * (self.job.bytes_per_px + later) * 8 // 3
+        seams = 0 if self.in_order is None else most_seam_bytes(self.job)
+        return px * (self.job.bytes_per_px + later) * 8 // 3 + seams
 
     @property
     def redundancy(self) -> float:
-        """Windows run, as chunks repeat those at their borders, over windows that exist."""
-        if self.job.spec.detects_alone:
-            return 1.0  # every window is run by one chunk alone
+        """Windows run, as chunks repeat those at borders where none is handed on, over windows that exist."""
+        if self.job.spec.detects_alone or self.in_order == 1:
+            return 1.0
         boxes = [source_box(self.job.resampling.to_scene(box)) for _, box in self.job.chunks()]
-        return redundancy(self.job.windows, boxes)
+        step = self.in_order or len(boxes)
+        return redundancy(self.job.windows, (boxes[first::step] for first in range(step)))
 
     def as_json(self) -> dict[str, Any]:
         """Return the plan as JSON values, for ``--dry-run`` and run.json."""
@@ -150,7 +156,9 @@ def make_plan(
     spared_bytes = spared(job, polygons=polygons is not None) if site.here else 0
     load = load_of(job, lanes=site.lanes, spared_bytes=spared_bytes)
     budget = site.budget_bytes(options.memory_bytes)
-    chosen = chunk_size(load, options.chunk_px, chunk_px, budget)
+    in_order = _in_order(job, site, options)
+    once = job.spec.objects is not None or in_order == 1
+    chosen = chunk_size(load, options.chunk_px, chunk_px, budget, once=once)
     job = replace(job, chunk_px=chosen)
     return Plan(
         job,
@@ -160,7 +168,15 @@ def make_plan(
         (*_notes(scene, job), *empty_areas(job.scene, seen), *parity_notes(job)),
         fits,
         tuple(doubts(job.scene, job.spec, fits)),
+        in_order,
     )
+
+
+def _in_order(job: Job, site: Site, options: RunOptions) -> int | None:
+    """Return how many processes run chunks in order and hand windows on: see ``Plan``."""
+    if not site.here or job.spec.objects is not None:
+        return None
+    return 1 if options.shard is None else options.shard[1]
 
 
 def plan_finish(

@@ -27,7 +27,7 @@ from geoseg.tiling.windows import cuts
 
 # Windows of 768 px are run 1.68 times as often as there are in chunks of 2048 px, 1.32 times in 4096, 1.13 in 8192
 # (``redundancy`` on 30,000 px square); larger chunks take more memory and resume in coarser steps. So they are larger
-# than the default only where more than a quarter of the windows would be run again.
+# than the default only where more than a quarter of the windows would be run again, as chunks share nothing.
 DEFAULT_CHUNK_PX = 4096
 FAMILIES = ("segmentation_models_pytorch", "torchvision", "timm", "transformers", "onnxruntime", "openvino")
 OF_VECTORS = ("pandas", "geopandas", "pyogrio", "matplotlib", "pyarrow", "distributed")
@@ -79,10 +79,13 @@ def _none_loaded(names: Sequence[str]) -> bool:
     return not any(name in sys.modules for name in names)
 
 
-def chunk_size(load: Load, asked: int | None, before: int | None, budget: int) -> int:
-    """Return the chunk size: as asked, as in the run that is resumed, or the default, of what fits."""
+def chunk_size(load: Load, asked: int | None, before: int | None, budget: int, *, once: bool) -> int:
+    """Return the chunk size: as asked, as in the run that is resumed, or the default, of what fits.
+
+    once: no window is run by two chunks.
+    """
     largest = largest_chunk_that_fits(load, budget)
-    chosen = asked or before or _default(load, largest)
+    chosen = asked or before or _default(load, largest, once=once)
     needed = projected_bytes(load, chosen).total
     if needed > budget:
         way_out = "the unfinished job has them: allow more with --memory, or start over with --fresh"
@@ -93,11 +96,11 @@ def chunk_size(load: Load, asked: int | None, before: int | None, budget: int) -
     return chosen
 
 
-def _default(load: Load, largest: int) -> int:
+def _default(load: Load, largest: int, *, once: bool) -> int:
     """Return DEFAULT_CHUNK_PX, or more where windows would be run more than MOST_REPEATED times, up to ``largest``."""
     chunk_px = min(largest, DEFAULT_CHUNK_PX)
-    while chunk_px < largest and load.table_bytes == 0 and _repeated(load, chunk_px) > MOST_REPEATED:
-        chunk_px *= 2  # tables: what is detected in a window is run by one chunk alone
+    while chunk_px < largest and not once and _repeated(load, chunk_px) > MOST_REPEATED:
+        chunk_px *= 2
     return chunk_px
 
 

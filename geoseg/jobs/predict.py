@@ -136,8 +136,9 @@ def _run(request: RunRequest, *, engine: Engine | None, listen: Listener, stop: 
         chunks = list(plan.job.chunks())
         mine = chunks if options.shard is None else chunks[options.shard[0] - 1 :: options.shard[1]]
         outcome = run_job(
-            task, work, engine=running, only=mine, stop=stop, listen=listen, planned_bytes=plan.peak_bytes
-        )
+            task, work, engine=running, only=mine, stop=stop, listen=listen, planned_bytes=plan.peak_bytes,
+            in_order=plan.in_order is not None,
+        )  # fmt: skip
         if options.on_failure == "stop" or options.shard is not None:
             refuse_if_failed(plan.job, outcome)
         if options.shard is not None:

@@ -5,6 +5,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from math import prod
 
@@ -13,6 +14,7 @@ from geoseg.executors.base import Cause, Chunk, ChunkFailure, ChunkProgress, Chu
 from geoseg.jobs.chunk import ChunkTask
 from geoseg.jobs.folder import JobFolder
 from geoseg.jobs.job import Job, listed
+from geoseg.jobs.seams import open_seams
 from geoseg.jobs.speed import Meter, Speed
 
 log = logging.getLogger(__name__)
@@ -81,11 +83,12 @@ def run_job(
     stop: Stop,
     listen: Listener,
     planned_bytes: int | None = None,
+    in_order: bool = False,
 ) -> Outcome:
     """Run what is missing of a job.
 
-    only: the chunks to run, None for all; planned_bytes: its memory, for listeners. Raises TryAgainError where ``stop``
-    says so; finished parts stay.
+    only: the chunks to run, None for all; planned_bytes: its memory, for listeners; in_order: the engine runs chunks in
+    order in this process, where they hand windows on. Raises TryAgainError where ``stop`` says so; finished parts stay.
     """
     wanted = list(task.job.chunks()) if only is None else list(only)
     records = folder.finished(task.job)
@@ -100,30 +103,33 @@ def run_job(
         speed = meter.speed()
         listen(Progress("predict", done, len(wanted), speed.words, within, speed))
 
-    while todo:
-        again: list[Chunk] = []
-        for outcome in engine.run(task, until(todo, stop)):
-            if isinstance(outcome, ChunkProgress):
-                meter.add(outcome)
-                tell(outcome.share)
-                continue
-            if isinstance(outcome, ChunkRecord):
-                records[outcome.id] = outcome
-                meter.add(outcome)
-                done += 1
-                if done * PREVIEWS // len(wanted) > (done - 1) * PREVIEWS // len(wanted):
-                    folder.preview(task.job, records.values())
-            elif _worth_another_try(outcome, tries):
-                again.append((outcome.id, outcome.box))
-            else:
-                failures.append(outcome)
-            tell()
-        if stop.now:
-            raise TryAgainError(
-                f"{task.job.scene.name}: stopped with {done} of {len(wanted)} chunks done; they are kept, "
-                f"the same command goes on"
-            )
-        todo = again
+    opened = open_seams(task.job, [box for _, box in todo], folder.path) if in_order else nullcontext()
+    with opened as seams:
+        task = replace(task, seams=seams)
+        while todo:
+            again: list[Chunk] = []
+            for outcome in engine.run(task, until(todo, stop)):
+                if isinstance(outcome, ChunkProgress):
+                    meter.add(outcome)
+                    tell(outcome.share)
+                    continue
+                if isinstance(outcome, ChunkRecord):
+                    records[outcome.id] = outcome
+                    meter.add(outcome)
+                    done += 1
+                    if done * PREVIEWS // len(wanted) > (done - 1) * PREVIEWS // len(wanted):
+                        folder.preview(task.job, records.values())
+                elif _worth_another_try(outcome, tries):
+                    again.append((outcome.id, outcome.box))
+                else:
+                    failures.append(outcome)
+                tell()
+            if stop.now:
+                raise TryAgainError(
+                    f"{task.job.scene.name}: stopped with {done} of {len(wanted)} chunks done; they are kept, "
+                    f"the same command goes on"
+                )
+            todo = again
     order = [chunk_id for chunk_id, _ in task.job.chunks()]
     return Outcome({i: records[i] for i in order if i in records}, tuple(failures))
 

@@ -1,6 +1,7 @@
 """Memory: what a run holds at its peak, computed from its plan before the first pixel."""
 
 from dataclasses import dataclass, fields
+from math import prod
 
 from geoseg.errors import MemoryBudgetError
 from geoseg.tiling.resample import Resampling
@@ -101,6 +102,7 @@ def projected_bytes(load: Load, chunk_px: int) -> MemoryPlan:
     | busy: network | calls x batch px x 4 x (bands + 2 x channels) | inputs, answers, integers; calls = |
     | | | lanes + WAITING_CALLS + answers |
     | | (1, or 3 of several answers) x batch px x 4 x channels | integers of the batch before, and of a mean in work |
+    | | window px x 4 x channels | integers of a window that is handed to or by another chunk |
     | | lanes x (call_bytes + LANE_BYTES) | inside the network |
     | busy: finishing | row px x reducing_bytes | layers, masks and decisions beside them |
     | | row px x (4 x channels + 1) | sums brought to the scene's grid, where it is another |
@@ -122,7 +124,7 @@ def projected_bytes(load: Load, chunk_px: int) -> MemoryPlan:
         image=2 * seen * (4 * load.bands * load.images + 1),
         sums=2 * sums * (4 * load.channels + 1),
         busy=(load.lanes + WAITING_CALLS + load.answers) * batch_px * 4 * (load.bands + 2 * load.channels)
-        + (1 if load.answers == 1 else 3) * batch_px * 4 * load.channels
+        + ((1 if load.answers == 1 else 3) * batch_px + prod(load.grid.window_shape)) * 4 * load.channels
         + load.lanes * (load.call_bytes + LANE_BYTES)
         + max(seen * 4 * load.bands, rows * load.reducing_bytes + resampled),
         outputs=rows * load.leaving_bytes,

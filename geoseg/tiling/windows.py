@@ -5,6 +5,7 @@ The grid depends on the scene and the model alone. A chunk is only a way to walk
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import product
 from typing import Self
 
 from numpy import uint16
@@ -92,9 +93,12 @@ def cuts(size: int, chunk_px: int) -> list[tuple[int, int]]:
     return [(lo, min(lo + chunk_px, size)) for lo in range(0, size, chunk_px)]
 
 
-def redundancy(grid: WindowGrid, boxes: Iterable[Box]) -> float:
-    """Return windows run over windows that exist when each of ``boxes`` runs all that touch it; 1.0 repeats none."""
-    run = sum(len(grid.rows.touching(b.row0, b.row1)) * len(grid.cols.touching(b.col0, b.col1)) for b in boxes)
+def redundancy(grid: WindowGrid, groups: Iterable[Iterable[Box]]) -> float:
+    """Return windows run over windows that exist when each group of boxes runs all that touch it; 1.0 repeats none."""
+    run = 0
+    for boxes in groups:
+        touching = ((grid.rows.touching(b.row0, b.row1), grid.cols.touching(b.col0, b.col1)) for b in boxes)
+        run += len({window for rows, cols in touching for window in product(rows, cols)})
     return run / grid.count
 
 

@@ -28,6 +28,7 @@ class Walk:
         return None
 
     def begin(self, strip, pixels):
+        self.said.append(("begun", self.id, strip))
         if self.broken == f"begin {strip}":
             raise ValueError(self.broken)
         return Pass(self._calls(strip), strip)
@@ -43,6 +44,9 @@ class Walk:
             self.said.append(("answer", *answer[1:]))
         self.said.append(("done", begun.strip))
         return {}
+
+    def give_up(self):
+        self.said.append(("given up", self.id))
 
     def tables(self):
         return {}
@@ -105,7 +109,7 @@ def test_the_next_strip_is_asked_before_this_one_is_answered_and_answers_keep_th
         assert task.said.index(("asked", after, 1)) < task.said.index(("done", strip))
         assert ("asked", after, 2) not in task.said[: task.said.index(("done", strip))]  # two are under way at most
     everywhere = [event[0] for event in task.said]
-    under_way = np.cumsum([{"asked": 1, "answer": -1, "done": 0}[what] for what in everywhere])
+    under_way = np.cumsum([{"asked": 1, "answer": -1}.get(what, 0) for what in everywhere])
     assert under_way.max() == 3  # two beside the one in use
 
 
@@ -119,6 +123,17 @@ def test_a_chunk_that_breaks_leaves_the_others_whole(where, strip):
     assert [(failure.id, failure.cause, str(failure.error)) for failure in failures] == [
         ("b", Cause.NETWORK, f"{where} {strip}")
     ]
+
+
+@pytest.mark.parametrize("where", ["begin", "cut", "call"])
+def test_a_strip_that_had_begun_beside_a_chunk_that_fails_begins_anew(where):
+    task = Task({"a": f"{where} bottom"})
+    run(task)
+    told = [event for event in task.said if event[0] in ("begun", "given up")]
+    failed = told.index(("given up", "a"))
+    assert told[failed - 1] == told[failed + 1] == ("begun", "b", "top")
+    assert told.count(("begun", "b", "top")) == 2
+    assert [told.count(("begun", "b", strip)) for strip in Walk.strips[1:]] == [1, 1]
 
 
 def test_a_lane_has_a_call_that_waits_while_the_next_strip_is_prepared():

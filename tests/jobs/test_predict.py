@@ -142,7 +142,7 @@ def test_an_interrupted_run_does_only_what_is_missing(scene_file, bundle, tmp_pa
     part.write_bytes(part.read_bytes()[:-100])  # cut off by a full disk, say: it is done again
     walk = local.ChunkWalk
     monkeypatch.setattr(
-        local, "ChunkWalk", lambda job, chunk_id, box: done.append(chunk_id) or walk(job, chunk_id, box)
+        local, "ChunkWalk", lambda job, chunk_id, *more: done.append(chunk_id) or walk(job, chunk_id, *more)
     )
     result = predict(scene_file, bundle, out, options=RunOptions(chunk_px=512, engine="sync"))
     assert len(done) == 3

@@ -75,12 +75,13 @@ def test_chunks_grow_where_too_many_windows_would_be_run_again_and_memory_allows
     shape = (30_000, 30_000)
     grid = WindowGrid.fit(shape, window=window, margin=margin, ramp=32, multiple=32)
     load = load_of(shape, grid=grid, seen_px=window**2, call_bytes=5 * 10**8)
-    assert chunk_size(load, None, None, int(gib * 2**30)) == chunk_px
-    boxes = [box for _, box in chunks(shape, chunk_px)]
+    budget = int(gib * 2**30)
+    assert chunk_size(load, None, None, budget, once=False) == chunk_px
+    boxes = [[box] for _, box in chunks(shape, chunk_px)]
     assert (redundancy(grid, boxes) <= MOST_REPEATED) == (gib == 99)
     if gib == 99:
-        assert chunk_size(load, None, 4096, int(gib * 2**30)) == 4096  # as the run that is resumed
-        assert chunk_size(replace(load, table_bytes=8), None, None, int(gib * 2**30)) == 4096  # none is run twice
+        assert chunk_size(load, None, 4096, budget, once=False) == 4096  # as the run that is resumed
+        assert chunk_size(load, None, None, budget, once=True) == 4096
 
 
 def test_memory_does_not_grow_with_the_scene():

@@ -81,8 +81,10 @@ def test_chunk_ids_are_stable():
 def test_redundancy_counts_windows_run_by_several_chunks():
     grid = WindowGrid.fit((3000, 2500), window=512, margin=32, ramp=32, multiple=32)
     boxes = [b for _, b in chunks(grid.shape, 512)]
-    assert redundancy(grid, boxes) == sum(len(grid.windows(b)) for b in boxes) / len(
+    apart = [[box] for box in boxes]
+    assert redundancy(grid, apart) == sum(len(grid.windows(b)) for b in boxes) / len(
         grid.windows(Box(0, 0, 3000, 2500))
     )
-    assert redundancy(grid, boxes) > 1.5
-    assert redundancy(grid, [Box(0, 0, 3000, 2500)]) == 1.0
+    assert redundancy(grid, apart) > 1.5
+    assert redundancy(grid, [boxes]) == redundancy(grid, [[Box(0, 0, 3000, 2500)]]) == 1.0
+    assert 1 < redundancy(grid, [boxes[::2], boxes[1::2]]) < redundancy(grid, apart)
