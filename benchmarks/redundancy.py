@@ -2,11 +2,13 @@
 
     .venv/bin/python benchmarks/redundancy.py [--sizes 8192 16384 36000] [--memory 2GB 4GB]
 
-threads: this machine's CPUs as lanes of one process. worker: one lane, as each process of the engines local and dask.
+threads: this machine's CPUs as lanes of one process, which hands windows at borders on. 4 shards: such processes, each
+for every fourth chunk. worker: one lane, as each process of the engines local and dask, whose chunks share nothing.
 """
 
 import argparse
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import machine
@@ -17,6 +19,13 @@ from geoseg.errors import MemoryBudgetError
 from geoseg.executors.threads import local_site, usable_cpus
 from geoseg.jobs.plan import make_plan
 from geoseg.options.parse import parse_bytes
+
+# name, lanes, whether chunks are run in order by the process that plans, and which of how many shards it is
+PROCESSES = (
+    ("threads", usable_cpus(), True, None),
+    ("4 shards", usable_cpus(), True, (1, 4)),
+    ("worker", 1, False, None),
+)
 
 
 def main() -> None:
@@ -33,10 +42,10 @@ def main() -> None:
             bands = len(bundle.spec.bands)
             for size in asked.sizes:
                 scene = open_scene(write_scene(Path(folder) / f"{size}-{bands}.tif", size, bands=bands, share=0.0))
-                for process, lanes in (("threads", usable_cpus()), ("worker", 1)):
+                for process, lanes, here, shard in PROCESSES:
                     for memory in asked.memory:
-                        site = local_site("cpu", lanes=lanes)
-                        options = RunOptions(tta="none", lanes=lanes, memory_bytes=parse_bytes(memory))
+                        site = replace(local_site("cpu", lanes=lanes), here=here)
+                        options = RunOptions(tta="none", lanes=lanes, memory_bytes=parse_bytes(memory), shard=shard)
                         try:
                             plan = make_plan(scene, [bundle], site=site, options=options)
                             cells = (str(plan.job.chunk_px), f"{plan.redundancy:.3f}")

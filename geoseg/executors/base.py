@@ -149,7 +149,7 @@ class Walk(Protocol):
         ...
 
     def give_up(self) -> None:
-        """Take note that the chunk has failed; a strip of the next one that has begun will begin anew."""
+        """Take note that the chunk has failed; the next one's strip begins anew where it has begun."""
         ...
 
     @property

@@ -23,8 +23,9 @@ from geoseg.values.box import Box
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A window's integers in the file: its part that is kept, where, and the chunks that have not had it yet."""
+    """A window's integers in the file: whose they are, which part, where, and the chunks that have not had it yet."""
 
+    by: Place
     part: Box
     slot: int
     users: set[Place]
@@ -34,8 +35,9 @@ class Seams:
     """Windows that chunks hand on to each other; for one thread.
 
     A chunk claims its windows when a strip begins: those that nobody else has claimed it runs, and keeps their integers
-    here; the others it reads here once its strip is finished. A chunk that fails gives up what it has claimed and not
-    kept; whoever counted on that begins anew.
+    here; the others it reads here when its strip is finished. So chunks are walked one after the other, but a strip may
+    begin before the one before is finished. A chunk that fails gives all up, and whoever has begun beside it begins
+    anew.
     """
 
     def __init__(self, job: Job, todo: Iterable[Place], folder: Path, file: IO[bytes]) -> None:
@@ -52,12 +54,11 @@ class Seams:
         """Return the windows that a chunk is to run, and those that it will find here."""
         own, handed = [], []
         for window in windows:
-            kept = self._kept.get(window)
-            if (kept is not None and chunk in kept.users) or self._claimed.get(window, chunk) != chunk:
+            if window in self._kept or self._claimed.get(window, chunk) != chunk:
                 handed.append(window)
                 continue
             own.append(window)
-            if kept is None and self._others(chunk, window):
+            if self._others(chunk, window):
                 self._claimed[window] = chunk
         return own, handed
 
@@ -74,7 +75,7 @@ class Seams:
             self._file.seek(slot * self._slot_bytes)
             while left:
                 left = left[self._file.write(left) :]
-        self._kept[window] = Kept(part, slot, users)
+        self._kept[window] = Kept(chunk, part, slot, users)
 
     def read(self, window: Box) -> tuple[Box, NDArray[np.uint32]]:
         """Return the part of a window that counts for those who share it, and its integers (K, h, w)."""
@@ -93,15 +94,17 @@ class Seams:
     def leave(self, chunk: Place) -> None:
         """Say that a chunk is through: it needs no window any more."""
         self._todo.discard(chunk)
-        for window, kept in list(self._kept.items()):
+        for kept in self._kept.values():
             kept.users.discard(chunk)
-            if not kept.users:
-                self._free.append(kept.slot)
-                del self._kept[window]
+        self._drop([window for window, kept in self._kept.items() if not kept.users])
 
     def give_up(self, chunk: Place) -> None:
-        """Say that a chunk has failed: what it claimed and did not keep is free to be claimed."""
+        """Say that a chunk has failed: what it has claimed and kept counts for nothing."""
         self._claimed = {window: by for window, by in self._claimed.items() if by != chunk}
+        self._drop([window for window, kept in self._kept.items() if kept.by == chunk])
+
+    def _drop(self, windows: Iterable[Box]) -> None:
+        self._free += [self._kept.pop(window).slot for window in windows]
 
     def _others(self, chunk: Place, window: Box) -> set[Place]:
         """Return the other chunks that are to be run and for which a window counts."""

@@ -84,7 +84,7 @@ def test_each_window_is_run_once_and_the_map_is_the_same(scene_file, folder, chu
     assert len(calls) == alone[0].windows * len(job.views) * len(job.bundles)
 
 
-def test_a_chunk_that_fails_hands_on_what_it_had_run_and_no_more(scene_file, folder):  # noqa: F811
+def test_a_chunk_that_fails_hands_nothing_on(scene_file, folder):  # noqa: F811
     path, _ = scene_file
     job = make_job(path, chunk_px=64, batch=1)
     whole, (alone,), _ = run(make_job(path, chunk_px=512), folder)
