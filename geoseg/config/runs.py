@@ -56,7 +56,8 @@ class RunConfig(RunKeys, SceneInput):
 
     def recorded(self) -> dict[str, Any]:
         """Return what run.json keeps: enough to run again from any folder, and never the permission to overwrite."""
-        return self.based_on(Path.cwd()).model_copy(update={"options": self.options.to_repeat}).model_dump(mode="json")
+        own = self.based_on(Path.cwd())
+        return own.model_copy(update={"options": own.options.to_repeat}).model_dump(mode="json")
 
     def based_on(self, folder: Path) -> Self:
         """See ``RunKeys.based_on``; out is a path as well."""

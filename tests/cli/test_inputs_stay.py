@@ -41,3 +41,25 @@ def test_the_map_that_names_masks_stays_whole(tmp_path, capsys):
     ask = ["prompt", "s.tif", "p.gpkg", "-m", "b", "--classes", str(tmp_path), "-o", str(tmp_path), "--overwrite"]
     assert main(ask) == 5
     assert "run.json: is read by this run, so it is not written" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("overwrite", [[], ["--overwrite"]])
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        ("buildings scene.tif -m {model}", "buildings.gpkg"),
+        ("predict scene.tif -m {model} --probabilities", "probabilities.tif"),
+        ("predict scene.tif -m {model}", "classes.tif"),
+        ("predict scene.tif -m {model}", "confidence.tif"),
+        ("predict classes.tif -m {model}", "classes.tif"),  # the scene itself
+    ],
+)
+def test_in_a_folder_of_the_user_s_own_files_none_is_touched(
+    tmp_path, monkeypatch, tiny_scene, tiny_bundle, command, name, overwrite
+):
+    monkeypatch.chdir(tmp_path)
+    for file in {"scene.tif", name}:
+        (tmp_path / file).write_bytes(tiny_scene.read_bytes())
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert main([*command.format(model=tiny_bundle).split(), "-o", ".", "-q", *overwrite]) == 5
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before

@@ -1,6 +1,8 @@
 """Clusters that cannot be reached or started end in one line, and soon."""
 
 import runpy
+import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -28,6 +30,19 @@ def test_a_file_of_something_else_is_told(tmp_path, content):
     (tmp_path / "s.json").write_text(content)
     with pytest.raises(ConfigError, match=r"s\.json: was not written by a Dask scheduler"):
         open_by(tmp_path / "s.json")
+
+
+@pytest.mark.parametrize("engine", ["local", "cuda"])
+def test_both_engines_that_start_processes_look_for_the_guard_first(tmp_path, monkeypatch, engine):
+    monkeypatch.setattr(cluster, "LocalCluster", lambda **_: pytest.fail("started processes"))
+    monkeypatch.setitem(sys.modules, "dask_cuda", SimpleNamespace(LocalCUDACluster=cluster.LocalCluster))
+    path = tmp_path / "job.py"
+    path.write_text(
+        "from geoseg.executors.open import open_engine\nfrom geoseg.options.run import EngineOptions\n"
+        f"with open_engine(EngineOptions(engine={engine!r})):\n    pass\n"
+    )
+    with pytest.raises(ConfigError, match=rf"engine {engine}: .*job\.py line 3 .*__main__"):
+        runpy.run_path(str(path), run_name="__main__")
 
 
 CALL = "refuse_unguarded_script('local')"

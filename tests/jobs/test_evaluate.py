@@ -358,7 +358,14 @@ def test_rasters_that_are_no_class_rasters_are_refused(tmp_path):
     nowhere = write_tif(tmp_path / "nowhere.tif", MASK[None] + np.uint8(1), crs=None)
     cut = write_tif(tmp_path / "cut.tif", np.random.default_rng(0).integers(1, 3, (1, 400, 600)).astype(np.uint8))
     cut.write_bytes(cut.read_bytes()[:150_000])
-    for path, told in ((three, "3 bands"), (nowhere, "no CRS"), (cut, r"cut\.tif.*(damaged|cannot be|not a raster)")):
+    torn = write_tif(
+        tmp_path / "torn.tif", np.random.default_rng(0).integers(1, 3, (1, 400, 600)).astype(np.uint8), compress="zstd"
+    )
+    content = bytearray(torn.read_bytes())
+    content[len(content) // 2 : len(content) // 2 + 200] = bytes(200)
+    torn.write_bytes(content)
+    of_file = r"\.tif.*(damaged|cannot be|not a raster)"
+    for path, told in ((three, "3 bands"), (nowhere, "no CRS"), (cut, f"cut{of_file}"), (torn, f"torn{of_file}")):
         for pair in ((prediction, path), (path, prediction)):
             with pytest.raises(InputError, match=told):
                 evaluate(*pair)

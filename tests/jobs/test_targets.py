@@ -3,6 +3,7 @@
 import json
 import shutil
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -171,13 +172,17 @@ def test_what_is_read_beside_the_scene_is_never_a_target(run, out, tiny_scene, t
     assert contents(out) == before
 
 
-def test_an_input_in_the_job_folder_is_refused(run, tmp_path, tiny_scene):
+def test_an_input_in_the_job_folder_is_refused(run, tmp_path, tiny_scene, tiny_bundle):
     (tmp_path / "out/.job").mkdir(parents=True)
     (tmp_path / "out/.job/lock").touch()
     shutil.copy(tiny_scene, tmp_path / "out/.job/scene.tif")
     with pytest.raises(OutputError, match=r"lies in the job folder"):
         run(tmp_path / "out/.job/scene.tif")
     assert (tmp_path / "out/.job/scene.tif").exists()
+    model = shutil.copytree(tiny_bundle, tmp_path / "out/.job/model")
+    with pytest.raises(OutputError, match=r"lies in the job folder"):
+        predict(tiny_scene, model, tmp_path / "out", options=RunOptions(**SYNC))
+    assert sorted(p.name for p in model.iterdir()) == sorted(p.name for p in Path(tiny_bundle).iterdir())
 
 
 @pytest.mark.parametrize("name", ["plan.json", "parts/a.tif", "outputs/b.tif", "notes.txt", "spent"])

@@ -12,6 +12,7 @@ from affine import Affine
 from geoseg import ClusterOptions, EngineOptions, PolygonOptions, vectorize
 from geoseg.cli import main
 from geoseg.errors import ConfigError, InputError, MemoryBudgetError, OutputError
+from geoseg.vector.coverage.draw import draw_coverage
 
 EXACT = PolygonOptions(min_area_m2=0, min_hole_m2=0, tolerance_m=0, method="contour", split="none")
 
@@ -179,6 +180,25 @@ def test_the_class_is_that_of_building_models_or_the_rasters_own(tmp_path, house
         vectorize(raster, tmp_path / f"{raster.stem}.gpkg", class_id=7)
         table = pyogrio.read_dataframe(tmp_path / f"{raster.stem}.gpkg", layer="buildings", read_geometry=False)
         assert (table.class_id[0], table.class_name[0]) == row
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint16", "int32", "uint32", "int64", "uint64"])
+def test_classes_may_be_integers_of_any_type(tmp_path, house, dtype):
+    values, none = np.where(house, 7, 3).astype(dtype), min(int(np.iinfo(dtype).max), 2**32 - 1)
+    values[:3] = none
+    raster = write(tmp_path / "classes.tif", values, nodata=none)
+    assert vectorize(raster, tmp_path / "c.gpkg", class_id=7, options=EXACT)["count"] == 1
+    with rasterio.open(raster, "r+") as src:
+        src.update_tags(1, CLASS_3="grass", CLASS_7="water")
+    draw_coverage(raster, tmp_path / "cover.gpkg")
+    made = pyogrio.read_dataframe(tmp_path / "cover.gpkg", layer="coverage", read_geometry=False)
+    assert sorted(made.class_name) == ["grass", "water"]
+
+
+def test_integers_beyond_all_classes_are_told(tmp_path, house):
+    raster = write(tmp_path / "ids.tif", np.where(house, 2**40, 3))
+    with pytest.raises(InputError, match=r"ids\.tif: holds values up to 1099511627776, which are no classes"):
+        draw_coverage(raster, tmp_path / "cover.gpkg")
 
 
 def test_a_palette_tells_classes_from_probabilities(tmp_path, house):

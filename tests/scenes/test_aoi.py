@@ -51,6 +51,8 @@ def test_polygons_of_a_layer_are_joined(tmp_path):
     expected[:10, :20] = expected[5:50, 10:60] = True
     np.testing.assert_array_equal(wanted, expected)
     assert read_area(f"{path}:two", GRID).wanted(GRID.box).sum() == 100
+    with pytest.raises(InputError, match=r"a\.gpkg: holds 2 layers \(one, two\); name one as"):
+        read_area(str(path), GRID)
 
 
 def test_another_crs_is_brought_to_the_scene_s(tmp_path):

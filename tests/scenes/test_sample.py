@@ -82,6 +82,7 @@ def test_values_of_another_unit_are_refused_with_the_figures(tmp_path, pixels, n
     with pytest.raises(InputError, match=said) as caught:
         look(tmp_path / "a.tif", pixels, normal)
     assert "\n" not in str(caught.value)
+    assert "--scale and --offset" in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -133,6 +133,10 @@ def test_files_that_are_no_labels(tmp_path):
         assert "\n" not in str(caught.value)
     with pytest.raises(InputError, match="no layer 'roofs'; there are a; name one"):
         labels(write(tmp_path / "a.gpkg", [box(10, 20, 20, 40)]), layer="roofs")
+    gpd.GeoDataFrame(geometry=[box(30, 20, 40, 40)], crs=32645).to_file(tmp_path / "a.gpkg", layer="roofs")
+    with pytest.raises(InputError, match=r"a\.gpkg: holds 2 layers \(a, roofs\); name one"):
+        labels(str(tmp_path / "a.gpkg"))
+    assert (labels(str(tmp_path / "a.gpkg"), layer="roofs")[31:39, 21:39] == INTERIOR).all()
 
 
 CLASSES = (ClassInfo(3, "water", (0, 0, 255)), ClassInfo(7, "forest", (0, 90, 0)), ClassInfo(9, "road", (90, 90, 90)))

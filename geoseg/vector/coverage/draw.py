@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import rasterio
+from numpy.typing import NDArray
 from rasterio.enums import MaskFlags
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
@@ -29,6 +30,7 @@ from geoseg.vector.tiles.warmup import compiling_told
 
 BASE_BYTES = 512 * MIB + GDAL_CACHE_BYTES  # the process with its libraries: 333 MiB, and what a first compilation takes
 INTEGERS = ("uint8", "int8", "uint16", "int16", "int32")
+WIDE = ("uint32", "int64", "uint64")  # read as int32, which holds every class
 STRIP_PX = 2**24  # a strip has about so many pixels; its height shows in nothing
 
 
@@ -100,7 +102,7 @@ def _allowance(memory_bytes: int | None) -> tuple[Callable[[int], None], list[in
 
 def _band(src: DatasetReader, band: int | str | None) -> int:
     number = choose_band(src, band)
-    if src.dtypes[number - 1] not in INTEGERS:
+    if src.dtypes[number - 1] not in (*INTEGERS, *WIDE):
         raise InputError(
             f"{src.name}: {src.dtypes[number - 1]} values are no classes; convert them (gdal_translate -ot Int32)"
         )
@@ -112,16 +114,27 @@ def _read_runs(src: DatasetReader, band: int, allow: Callable[[int], None]) -> R
     block = src.block_shapes[band - 1][0]
     height = min(src.height, max(1, STRIP_PX // src.width // block) * block)
     masked = MaskFlags.all_valid not in src.mask_flag_enums[band - 1]
-    strip_bytes = height * src.width * (np.dtype(src.dtypes[band - 1]).itemsize + 2 * masked)
+    wide = src.dtypes[band - 1] in WIDE
+    strip_bytes = height * src.width * (np.dtype(src.dtypes[band - 1]).itemsize + 2 * masked + 5 * wide)
     strips: list[Runs] = []
     for row in range(0, src.height, height):
         window = Window(0, row, src.width, min(height, src.height - row))
         try:
             values = src.read(band, window=window)
-            strips.append(find_runs(values, src.read_masks(band, window=window) != 0 if masked else None))
+            known = src.read_masks(band, window=window) != 0 if masked else None
         except write_errors() as error:
             raise InputError(
                 f"{src.name}: rows {row}..{row + window.height} cannot be read ({error}); fetch the file again"
             ) from error
+        strips.append(find_runs(_as_int32(values, known, src.name) if wide else values, known))
         allow(strip_bytes + RUN_BYTES * sum(map(len, strips)))
     return joined_strips(strips)
+
+
+def _as_int32(values: NDArray[np.integer[Any]], known: NDArray[np.bool_] | None, name: str) -> NDArray[np.int32]:
+    """Return integers as int32, those that are not known as 0; raises InputError where it does not hold one."""
+    if known is not None:
+        values[~known] = 0  # nodata may be the largest value of its type
+    if values.size and not -(2**31) <= values.min() <= values.max() < 2**31:
+        raise InputError(f"{name}: holds values up to {values.max()}, which are no classes; give them 1..254")
+    return values.astype(np.int32)

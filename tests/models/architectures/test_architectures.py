@@ -218,6 +218,17 @@ def test_the_classifier_that_an_encoder_builds_and_drops_is_told(name, options, 
     assert check_architecture(arch).dropped_bytes == real * drops
 
 
+def test_no_architecture_takes_an_encoder_that_a_library_would_fetch(monkeypatch):
+    monkeypatch.setattr("socket.getaddrinfo", lambda *_a, **_k: pytest.fail("asked for an address"))
+    refused = []
+    for name in (name for name, family in ARCHITECTURES.items() if "encoder_name" in family.model_fields):
+        for encoder in ("tu-hf_hub:a/b", "hf-hub:a/b", "tu-local-dir:/tmp/x"):
+            with pytest.raises(ConfigError, match="does not take these options"):
+                check_architecture(Architecture(name=name, options={"encoder_name": encoder}))
+        refused.append(name)
+    assert len(refused) > 10
+
+
 def test_without_transformers_its_networks_say_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(

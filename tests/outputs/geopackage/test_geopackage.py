@@ -127,6 +127,9 @@ def test_style_domain_aliases_title_and_provenance(package: Path) -> None:
     aliases = dict(query(package, "SELECT column_name, name FROM gpkg_data_columns"))
     assert aliases["area_m2"] == "Area [m²]"
     assert set(aliases) == {"class_id", "class_name", "area_m2", "perimeter_m", "confidence"}
+    comments = dict(query(package, "SELECT column_name, description FROM gpkg_data_columns"))
+    assert "geodesic" in comments["area_m2"].lower()
+    assert all(comments[name] for name in ("class_id", "class_name", "perimeter_m", "confidence"))
     contents = query(package, "SELECT identifier, description FROM gpkg_contents WHERE data_type = 'features'")
     assert contents[0][0] == "Building polygons"
     assert contents[0][1]
