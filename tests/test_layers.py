@@ -25,6 +25,7 @@ LAYERS = (
     {"trust"},
     {"scenes"},
     {"outputs"},
+    {"device"},
     {"models"},
     {"tasks"},
     {"executors"},

@@ -2,28 +2,25 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import batched
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geoseg.executors.base import Chunk, ChunkRecord, Forward, ForwardAll, Sink, SiteOf, Walk
+from geoseg.jobs.arithmetic import arithmetic_of
 from geoseg.jobs.job import Job, refuse_if_different, refuse_if_source_changed
 from geoseg.jobs.seams import Seams, place
 from geoseg.models.backends.base import Answer, Windows
-from geoseg.models.derived import with_derived
-from geoseg.models.spec import Normalisation
 from geoseg.objects.found import Detection, Found, recorded
 from geoseg.scenes.kept_open import KeptOpen, Opener
 from geoseg.scenes.reading import open_raster, read
 from geoseg.tasks.base import Rows
-from geoseg.tiling.blend import accumulate, mean_members, quantise, row_counts
-from geoseg.tiling.normalise import normalise
-from geoseg.tiling.resample import resample_counts, resample_valid
+from geoseg.tiling.blend import row_counts
 from geoseg.tiling.strips import Strip, strips
 from geoseg.tiling.taps import source_box
-from geoseg.tiling.views import View
 from geoseg.values.box import Box
 from geoseg.values.raster import Raster
 
@@ -74,7 +71,8 @@ class ChunkWalk:
         self.job, self.id, self.box = job, chunk_id, box
         self._seams, self._place = seams, place(job, box)
         self.strips = strips(job.windows, job.resampling, box)
-        self._held: tuple[Box, NDArray[np.uint32], NDArray[np.bool_]] | None = None
+        self._arithmetic = arithmetic_of(job)
+        self._held: tuple[Box, Any, NDArray[np.bool_]] | None = None  # sums and what is known of them
         self._windows = self._skipped = 0
         self._class_rows: list[NDArray[np.int32]] = []
         self._found: dict[int, list[Found]] = {}  # by row of windows
@@ -99,20 +97,21 @@ class ChunkWalk:
         if self._seams is not None:
             windows, handed = self._seams.claim(self._place, windows)
         groups = list(batched(windows, self.job.batch))
-        calls = _calls(self.job, groups, images, strip.seen)
+        calls = self._calls(groups, images, strip.seen)
         return StripPass(strip, pixels, usable, groups, len(images), calls, handed)
 
     def finish(self, begun: "StripPass", answers: Iterator[Answer]) -> Rows:
         """Blend the answers to a pass's calls, strip after strip; returns the rows that are complete now."""
         strip, windows = begun.strip, sum(map(len, begun.groups))
-        sums, known = self._take_over(strip, begun.usable)
-        self._blend(begun, answers, sums)
-        self._windows += windows
-        self._skipped += sum(map(self._runs, strip.windows)) - windows - len(begun.handed)
-        self._held = strip.sums, sums, known
-        if self._seams is not None and strip is self.strips[-1]:
-            self._seams.leave(self._place)
-        return self._complete(strip, begun.pixels)
+        with self._arithmetic.blending():
+            sums, known = self._take_over(strip, begun.usable)
+            self._blend(begun, answers, sums)
+            self._windows += windows
+            self._skipped += sum(map(self._runs, strip.windows)) - windows - len(begun.handed)
+            self._held = strip.sums, sums, known
+            if self._seams is not None and strip is self.strips[-1]:
+                self._seams.leave(self._place)
+            return self._complete(strip, begun.pixels)
 
     def advance(self, strip: Strip, pixels: StripPixels, forward_all: ForwardAll) -> Rows:
         """Run the next strip alone over the pixels that ``read_strip`` gave; returns the rows that are complete now."""
@@ -148,15 +147,24 @@ class ChunkWalk:
         cell = self.job.windows.cell(window)
         return self.job.resampling.holds(self.box, cell.row0, cell.col0)
 
-    def _images(self, strip: Strip, pixels: StripPixels) -> tuple[list[NDArray[np.float32]], NDArray[np.bool_]]:
+    def _images(self, strip: Strip, pixels: StripPixels) -> tuple[list[Any], NDArray[np.bool_]]:
         """Return what the windows see as each member wants it normalised, (C, h, w), 0 where invalid, and validity."""
         if pixels.block is None:
             return [], np.zeros(strip.seen.shape, np.bool_)
-        return seen_images(self.job, pixels.block, strip.pixels, strip.seen)
+        return self._arithmetic.images(self.job, pixels.block, strip.pixels, strip.seen)
 
-    def _take_over(self, strip: Strip, usable: NDArray[np.bool_]) -> tuple[NDArray[np.uint32], NDArray[np.bool_]]:
+    def _calls(
+        self, groups: Sequence[tuple[Box, ...]], images: Sequence[Any], seen: Box
+    ) -> Iterator[tuple[int, Windows]]:
+        """Yield each member's views of each batch; the images are held until the last one is cut."""
+        for group in groups:
+            for member, image in enumerate(images):
+                for windows in self._arithmetic.windows(self.job, group, image, seen):
+                    yield member, windows
+
+    def _take_over(self, strip: Strip, usable: NDArray[np.bool_]) -> tuple[Any, NDArray[np.bool_]]:
         """Return this strip's sums and their validity, with what the strip before left of them."""
-        sums = np.zeros((self.job.spec.blended, *strip.sums.shape), np.uint32)
+        sums = self._arithmetic.zeros(self.job.spec.blended, strip.sums.shape)
         known = np.zeros(strip.sums.shape, np.bool_)
         own = strip.sums.clip(strip.seen)
         if own is not None:
@@ -181,9 +189,9 @@ class ChunkWalk:
         height, width = inside.shape
         return bool(part[_positive(rows[:height]), _positive(cols[:width])].any())
 
-    def _blend(self, begun: "StripPass", answers: Iterator[Answer], sums: NDArray[np.uint32]) -> None:
+    def _blend(self, begun: "StripPass", answers: Iterator[Answer], sums: Any) -> None:
         """Add what all members and views of the network say of each window, averaged, to the sums."""
-        job, views, sums_box = self.job, self.job.views, begun.strip.sums
+        job, views, sums_box, here = self.job, self.job.views, begun.strip.sums, self._arithmetic
         for group in begun.groups:
             said = []
             for view in views * begun.images:
@@ -191,19 +199,19 @@ class ChunkWalk:
                 if job.spec.objects is not None:  # of one image in one view
                     self._keep(group, answer.objects)
                 if job.spec.outputs:
-                    said.append(self._integers(answer.values, view))
+                    said.append(here.integers(answer.values, view, job.spec.vectors))
             if not said:
                 continue
-            for window, probs in zip(group, mean_members(said), strict=False):  # the last batch is padded
-                accumulate(sums, sums_box, probs=probs, window=window, weights=job.windows.weights(window))
+            for window, probs in zip(group, here.mean(said), strict=False):  # the last batch is padded
+                here.add(sums, sums_box, probs, window, job.windows.weights(window))
                 if self._seams is not None:
-                    self._seams.keep(self._place, window, probs)
+                    self._seams.keep(self._place, window, partial(here.fetched, probs))
         for window in begun.handed:
             assert self._seams is not None  # begin has asked it
             part, probs = self._seams.read(window)
             weights = zip(job.windows.weights(window), part.within(window), strict=True)
             rows, cols = (weight[kept] for weight, kept in weights)
-            accumulate(sums, sums_box, probs=probs, window=part, weights=(rows, cols))
+            here.add(sums, sums_box, here.placed(probs), part, (rows, cols))
 
     def _keep(self, group: Sequence[Box], objects: Sequence[Sequence[Detection]]) -> None:
         """Keep what was detected in some windows."""
@@ -216,13 +224,6 @@ class ChunkWalk:
             found = recorded(said, window, grid.cell(window), scene, rules.edge_px)
             found = replace(found, full=int(len(said) >= rules.per_window))
             self._found.setdefault(window.row0 // grid.rows.stride, []).append(found)
-
-    def _integers(self, values: NDArray[np.float32], view: View) -> NDArray[np.uint32]:
-        """Return the answer (B, K, h, w) to a view of windows as their own integers."""
-        said = quantise(view.undo(values))
-        for own in self.job.spec.vectors:
-            said[:, own] = np.stack(view.undo_vectors(said[:, own.start], said[:, own.start + 1]), 1)
-        return said
 
     def _complete(self, strip: Strip, pixels: StripPixels) -> Rows:
         """Return the layers of the rows that are complete."""
@@ -240,11 +241,11 @@ class ChunkWalk:
         else:
             taps = self.job.resampling.to_scene(rows)
             part = source_box(taps).within(held)
-            acc, usable = resample_counts(sums[:, *part], known[part], taps)
+            acc, usable = self._arithmetic.to_scene(sums[:, *part], known[part], taps)
         usable = usable & pixels.block.valid[rows.within(strip.pixels)]
         if pixels.wanted is not None:
             usable &= pixels.wanted[rows.within(strip.decided)]
-        return self._leave(self.job.task.reduce(acc, usable, self.job))
+        return self._leave(self._arithmetic.rows(acc, usable, self.job))
 
     def _leave(self, layers: Rows) -> Rows:
         """Count what is in rows that leave."""
@@ -266,26 +267,6 @@ def rows_of(job: Job, box: Box, forward_all: ForwardAll) -> Rows:
     return {name: np.concatenate([rows[name] for rows in done if rows], -2) for name in next(filter(None, done))}
 
 
-def seen_images(job: Job, block: Raster, pixels: Box, seen: Box) -> tuple[list[NDArray[np.float32]], NDArray[np.bool_]]:
-    """Return the working pixels ``seen`` as each member wants them normalised, (C, h, w), and which are valid.
-
-    block: the scene's pixels in the box ``pixels``, which hold all that the others are made of.
-    """
-    taps = job.resampling.to_working(seen)
-    part = source_box(taps).within(pixels)
-    data, usable = block.data[:, *part], block.valid[part]
-    if job.resampling.is_identity:
-        image = data.astype(np.float32)
-        if not usable.all():
-            image[:, ~usable] = 0  # no NaN of theirs goes into what is derived
-    else:
-        image, usable = resample_valid(data, usable, taps)
-    image = job.scene.physical(image)
-    spec, wanted = job.spec, [b.spec.normalisation for b in job.bundles]
-    image, inputs = with_derived(image, job.scene.bands, spec.band_set, spec.derived)
-    return normalised(image, usable, wanted, inputs), usable
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class StripPass:
     """A strip on its way through the network.
@@ -304,17 +285,6 @@ class StripPass:
     handed: Sequence[Box] = ()
 
 
-def _calls(
-    job: Job, groups: Sequence[tuple[Box, ...]], images: Sequence[NDArray[np.float32]], seen: Box
-) -> Iterator[tuple[int, Windows]]:
-    """Yield each member's views of each batch; the images are held until the last one is cut."""
-    for group in groups:
-        for member, image in enumerate(images):
-            batch = stack(job, group, image, seen)
-            for view in job.views:
-                yield member, view.apply(batch)
-
-
 def found_table(row: int) -> str:
     """Return the name of a part's table of what was detected in a row of windows."""
     return f"objects-{row:06d}"
@@ -324,41 +294,6 @@ def _positive(weights: NDArray[np.uint16]) -> slice:
     """Return where a window's weights are above zero: one stretch, since they rise, stay and fall."""
     positions = np.flatnonzero(weights)
     return slice(positions[0], positions[-1] + 1) if len(positions) else slice(0)
-
-
-def normalised(
-    image: NDArray[np.float32], usable: NDArray[np.bool_], wanted: Sequence[Normalisation], inputs: Sequence[int]
-) -> list[NDArray[np.float32]]:
-    """Return (C, h, w) physical values as each of ``wanted`` asks, 0 where not usable; equal ones are one array.
-
-    inputs: the input channel that each band of the image is; channels that none is stay 0, their mean.
-    """
-    done: list[NDArray[np.float32]] = []
-    for i, normal in enumerate(wanted):
-        if normal in wanted[:i]:
-            done.append(done[wanted.index(normal)])
-            continue
-        mean, std = (np.array(v, np.float32)[list(inputs)] for v in (normal.mean, normal.std))
-        held = normalise(image, usable, mean=mean, std=std)
-        if len(held) < len(normal.mean):
-            held, seen = np.zeros((len(normal.mean), *usable.shape), np.float32), held
-            held[list(inputs)] = seen
-        done.append(held)
-    return done
-
-
-def stack(job: Job, group: Sequence[Box], image: NDArray[np.float32], seen: Box) -> Windows:
-    """Cut windows out of the image, mirrored beyond the scene's far edges, into a batch of fixed size."""
-    out = np.empty((job.batch, len(image), *group[0].shape), np.float32)
-    out[len(group) :] = 0
-    for slot, window in zip(out, group, strict=False):
-        if window.clip(seen) == window:
-            slot[:] = image[:, *window.within(seen)]
-            continue
-        rows = job.windows.rows.fold(np.arange(window.row0, window.row1)) - seen.row0
-        cols = job.windows.cols.fold(np.arange(window.col0, window.col1)) - seen.col0
-        slot[:] = image[:, rows[:, None], cols]
-    return out
 
 
 class Store(Protocol):

@@ -23,8 +23,8 @@ from geoseg.disk.files import write_json
 from geoseg.disk.places import embeddings_folder
 from geoseg.errors import InputError, ModelError
 from geoseg.executors.base import Engine, Site
+from geoseg.jobs.arithmetic import seen_images, stack
 from geoseg.jobs.build import facts_of
-from geoseg.jobs.chunk import seen_images, stack
 from geoseg.jobs.embeddings import Arrays, Embeddings
 from geoseg.jobs.job import Job
 from geoseg.jobs.mask_classes import MaskClasses

@@ -4,7 +4,7 @@ That is for chunks that one process runs in order. It changes no byte: a window 
 and sums are integers. What is handed on waits in a file, so memory is the same for scenes of any width.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
@@ -19,6 +19,9 @@ from geoseg.errors import OutputError
 from geoseg.jobs.job import Job
 from geoseg.tiling.sharing import Place, Sharing
 from geoseg.values.box import Box
+
+
+Slices = tuple[slice, slice]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +65,15 @@ class Seams:
                 self._claimed[window] = chunk
         return own, handed
 
-    def keep(self, chunk: Place, window: Box, probs: NDArray[np.uint32]) -> None:
-        """Take the integers (K, h, w) that a window of ``chunk`` said, where others are to have them."""
+    def keep(self, chunk: Place, window: Box, said: Callable[[Slices], NDArray[np.uint32]]) -> None:
+        """Take the integers that a window of ``chunk`` said, (K, h, w) of a part of it, where others are to have them."""
         users = self._others(chunk, window)
         if self._claimed.pop(window, None) is None or not users:
             return
         part = self._sharing.part(window, users)
         slot = self._free.pop() if self._free else self._slots
         self._slots = max(self._slots, slot + 1)
-        left = memoryview(np.ascontiguousarray(probs[:, *part.within(window)])).cast("B")
+        left = memoryview(np.ascontiguousarray(said(part.within(window)))).cast("B")
         with self._told():
             self._file.seek(slot * self._slot_bytes)
             while left:

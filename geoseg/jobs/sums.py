@@ -19,7 +19,7 @@ from geoseg.models.bundle import ModelBundle
 from geoseg.models.spec import ModelSpec
 from geoseg.options.run import RunOptions
 from geoseg.scenes.scene import Scene
-from geoseg.tasks.base import Asked, Bytes, Rows, Task
+from geoseg.tasks.base import Asked, Bytes, Decision, Rows, Task
 from geoseg.tasks.semantic import Semantic
 from geoseg.tiling.memory import GDAL_CACHE_BYTES
 from geoseg.tiling.ramp import FULL
@@ -36,6 +36,10 @@ class _AsTheyAre(Semantic):
         """See ``Task``."""
         own = sums[job.spec.channels_of(job.spec.softmax)]
         return {SUMS: own.copy(), VALID: valid.copy(), job.layers[0].name: np.zeros(valid.shape, np.uint8)}
+
+    def decision(self, job: Asked) -> Decision | None:  # noqa: ARG002
+        """See ``Task``."""
+        return None
 
     def bytes_per_px(self, spec: ModelSpec) -> Bytes:
         """See ``Task``."""

@@ -1,5 +1,6 @@
 """Task: what the channels of a network become. A job asks its task what layers it has, and makes their pixels by it."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -7,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geoseg.models.spec import ModelSpec
+from geoseg.tiling.blend import Finished
 from geoseg.values.layers import Layer, Pixels
 
 Rows = dict[str, Pixels]  # finished rows (n, w) of every layer, by name
@@ -47,6 +49,16 @@ class Asked(Protocol):
         ...
 
 
+class Decision(NamedTuple):
+    """How classes are decided of sums where sums are all that it takes, see ``geoseg.tiling.blend.finish``."""
+
+    class_of_channel: tuple[int, ...]
+    class_ids: tuple[int, ...]
+    thresholds: tuple[float, ...]
+    beside: tuple[int, ...]  # channels whose bytes are asked for, too
+    rows: Callable[[Finished, Sequence[Pixels], NDArray[np.bool_]], Rows]  # what is decided, bytes beside, and validity
+
+
 class Task(Protocol):
     """What channels become; a value without state. Tables and surveys come with their first user."""
 
@@ -63,6 +75,10 @@ class Task(Protocol):
 
         Pure, and no pixel looks at another: rows may come in any pieces.
         """
+        ...
+
+    def decision(self, job: Asked) -> Decision | None:
+        """Return how a job's classes are decided where its layers take no more; None: they take the sums themselves."""
         ...
 
     def bytes_per_px(self, spec: ModelSpec) -> Bytes:

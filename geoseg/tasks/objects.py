@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geoseg.models.spec import ModelSpec
-from geoseg.tasks.base import Asked, Bytes, Rows, Wanted
+from geoseg.tasks.base import Asked, Bytes, Decision, Rows, Wanted
 from geoseg.tasks.panoptic import PANOPTIC
 from geoseg.values.layers import Layer, class_layer
 
@@ -30,6 +30,10 @@ class Objects:
     def reduce(self, sums: NDArray[np.uint32], valid: NDArray[np.bool_], job: Asked) -> Rows:  # noqa: ARG002
         """See ``Task``."""
         return {KNOWN.name: valid.astype(np.uint8)}
+
+    def decision(self, job: Asked) -> Decision | None:  # noqa: ARG002
+        """See ``Task``."""
+        return None
 
     def bytes_per_px(self, spec: ModelSpec) -> Bytes:  # noqa: ARG002
         """See ``Task``."""

@@ -3,7 +3,7 @@
 What a model answers beside classes, or instead of them, is in groups.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geoseg.models.spec import ModelSpec
-from geoseg.tasks.base import Asked, Bytes, Rows, Wanted
+from geoseg.tasks.base import Asked, Bytes, Decision, Rows, Wanted
 from geoseg.tasks.entropy import entropy
-from geoseg.tasks.groups import bytes_of_groups, group_layers, made_of_groups
-from geoseg.tiling.blend import Finished, calibrated, finish
+from geoseg.tasks.groups import bytes_of_groups, group_layers, groups_of, made_of_groups
+from geoseg.tiling.blend import Finished, calibrated, finish, to_bytes
 from geoseg.values.layers import Layer, Pixels, class_layer, probability_layer
 
 # What each of ``geoseg.values.layers.RASTERS`` holds; to add one: a line there, one here and one in ``Semantic.made``.
@@ -46,36 +46,51 @@ class Semantic:
 
     def reduce(self, sums: NDArray[np.uint32], valid: NDArray[np.bool_], job: Asked) -> Rows:
         """See ``Task``."""
-        made = self.made(sums, valid, job)
+        made = made_of_groups(sums, valid, job.spec)
+        if job.spec.classes:
+            own, scaling = sums[job.spec.channels_of(job.spec.softmax)], job.spec.calibration
+            own = own if scaling is None else calibrated(own, valid, scaling)
+            how = self.how(job)
+            done = finish(
+                own, valid, class_of_channel=how.class_of_channel, class_ids=how.class_ids, thresholds=how.thresholds
+            )
+            made |= self.made(done, [to_bytes(own[at], valid) for at in how.beside], valid, job)
         return {layer.name: made[layer.name]() for layer in job.layers}
 
-    def made(self, sums: NDArray[np.uint32], valid: NDArray[np.bool_], job: Asked) -> dict[str, Callable[[], Pixels]]:
-        """Return what makes each layer, by name."""
-        groups = made_of_groups(sums, valid, job.spec)
-        if not job.spec.classes:
-            return groups
-        ids = [c.id for c in job.spec.classes]
-        own = self.softmax(sums, valid, job)
-        thresholds = [job.spec.thresholds[c.name] for c in job.spec.classes] if job.spec.thresholds else []
-        done = finish(own, valid, class_of_channel=job.spec.class_of_channel, class_ids=ids, thresholds=thresholds)
-        done = self.decided(done, job)
+    def decision(self, job: Asked) -> Decision | None:
+        """See ``Task``: probabilities that are calibrated, and groups, are made of sums themselves."""
+        alone = job.spec.classes and job.spec.calibration is None and not groups_of(job.spec)
+        return self.how(job) if alone else None
+
+    def how(self, job: Asked) -> Decision:
+        """Return how the classes are decided of the channels of the softmax."""
+        spec, ids = job.spec, tuple(c.id for c in job.spec.classes)
+        thresholds = tuple(spec.thresholds[c.name] for c in spec.classes) if spec.thresholds else ()
+        return Decision(spec.class_of_channel, ids, thresholds, self.beside(job), partial(self._rows, job))
+
+    def beside(self, job: Asked) -> tuple[int, ...]:  # noqa: ARG002 - other tasks look at it
+        """Return the channels of which ``made`` takes bytes."""
+        return ()
+
+    def _rows(self, job: Asked, done: Finished, beside: Sequence[Pixels], valid: NDArray[np.bool_]) -> Rows:
+        made = self.made(done, beside, valid, job)
+        return {layer.name: made[layer.name]() for layer in job.layers}
+
+    def made(
+        self,
+        done: Finished,
+        beside: Sequence[Pixels],  # noqa: ARG002 - of no channel here
+        valid: NDArray[np.bool_],
+        job: Asked,
+    ) -> dict[str, Callable[[], Pixels]]:
+        """Return what makes each layer of the classes, by name; beside: bytes of the channels that are asked for."""
         names = [probability_of(c.name).name for c in job.spec.classes]
         return {
             "classes": lambda: done.classes,
             "confidence": lambda: done.confidence,
             "entropy": lambda: entropy(done.probabilities, valid),
             **{name: partial(np.asarray, p) for name, p in zip(names, done.probabilities, strict=True)},
-            **groups,
         }
-
-    def softmax(self, sums: NDArray[np.uint32], valid: NDArray[np.bool_], job: Asked) -> NDArray[np.uint32]:
-        """Return the channels of the classes, calibrated where the model says how."""
-        own, scaling = sums[job.spec.channels_of(job.spec.softmax)], job.spec.calibration
-        return own if scaling is None else calibrated(own, valid, scaling)
-
-    def decided(self, done: Finished, job: Asked) -> Finished:  # noqa: ARG002 - other tasks decide by the job
-        """Return what is finished with the classes that the task decides for."""
-        return done
 
     def bytes_per_px(self, spec: ModelSpec) -> Bytes:
         """See ``Task``: probabilities, classes, confidence and entropy; masks and decisions beside them."""

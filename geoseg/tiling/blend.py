@@ -14,6 +14,7 @@ from geoseg.errors import ModelError
 from geoseg.values.box import Box
 from geoseg.values.scaling import Scaling
 
+NAN = "the network answered NaN; check its weights, its normalisation and the range of the scene"
 WEIGHT_ONE = 2**16  # a threshold t counts as the integer weight 2^16 / t: sums times weights fit 64 bits
 
 
@@ -39,7 +40,7 @@ def quantise(prob: NDArray[np.float32]) -> NDArray[np.uint32]:
 
     out = np.empty(prob.shape, np.uint32)
     if not compiled.quantise(prob.reshape(-1), out.reshape(-1)):
-        raise ModelError("the network answered NaN; check its weights, its normalisation and the range of the scene")
+        raise ModelError(NAN)
     return out
 
 

@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 from geoseg.models.bundle import ModelBundle
 from geoseg.objects.found import Detection
 
-Windows = NDArray[np.float32]  # (B, C, h, w), normalised
+Windows = NDArray[np.float32]  # (B, C, h, w), normalised; or what holds such a tensor on a GPU, ``geoseg.device``
 
 
 class Answer(NamedTuple):
     """What a network says of a batch of windows."""
 
-    values: NDArray[np.float32]  # (B, K, h, w), 0..1: they are blended
+    values: NDArray[np.float32]  # (B, K, h, w), 0..1: they are blended; where windows are on a GPU, so are they
     objects: tuple[tuple[Detection, ...], ...] = ()  # what it found in each window, (B,); none where it gives values
 
 

@@ -5,12 +5,13 @@ from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from geoseg.device.ready import Ready
 from geoseg.errors import ConfigError
 from geoseg.models.architectures import check_architecture
 from geoseg.models.backends.base import Answer, Windows
@@ -112,7 +113,8 @@ class TorchBackend:
         """See ``Backend``: activations are computed in fp32."""
         spec, rules = self.bundle.spec, self.bundle.spec.objects
         with torch.inference_mode():
-            batch = torch.from_numpy(windows).to(self.device).contiguous(memory_format=torch.channels_last)
+            held = windows.taken(self.device) if isinstance(windows, Ready) else torch.from_numpy(windows)
+            batch = held.to(self.device).contiguous(memory_format=torch.channels_last)
             if rules is not None:  # in fp32: boxes are no probabilities
                 detector: Any = self.network
                 if spec.detects_alone:
@@ -124,7 +126,8 @@ class TorchBackend:
             with torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not torch.float32):
                 parts = [self.network(part) for part in batch.split(1 if self.one_by_one else len(batch))]
             logits = parts[0] if len(parts) == 1 else torch.cat(parts)
-            return Answer(activated(logits.float(), self.bundle.spec).cpu().numpy())
+            blended = activated(logits.float(), self.bundle.spec)
+            return Answer(cast("Any", Ready.of(blended)) if isinstance(windows, Ready) else blended.cpu().numpy())
 
     def identity(self) -> str:
         """See ``Backend``."""
