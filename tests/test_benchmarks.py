@@ -25,3 +25,14 @@ def test_a_smoke_run_writes_its_page(tmp_path):
     assert "| tiles, by pixel | server, 50 ms late |" in text
     assert "network alone" in text
     assert "this time: Accuracy" in text
+
+
+@pytest.mark.nightly
+def test_what_a_gpu_would_do_gives_the_same_bytes_in_torch_on_the_cpu():
+    asked = ["--device", "cpu", "--size", "640", "--runs", "1", "--models", "land-cover"]
+    done = subprocess.run(
+        [sys.executable, str(DRIVER.with_name("gpu.py")), *asked], capture_output=True, check=True, text=True
+    )
+    assert "no GPU: figures say nothing of one" in done.stdout
+    assert "| equal |" in done.stdout
+    assert "DIFFERENT" not in done.stdout

@@ -40,6 +40,9 @@ from geoseg.tasks.base import Rows
 from geoseg.tiling.memory import WAITING_CALLS
 from geoseg.tiling.strips import Strip
 
+# Calls under way beside one in each lane. A GPU is only asked, so that a lane is free at once: some of the next strip's
+# are asked for while this one's bytes come down.
+CALLS_AHEAD = {"cpu": WAITING_CALLS, "cuda": 4}
 READ_AHEAD = 1  # strips read beside the two whose windows are under way; the memory plan counts them
 
 
@@ -79,6 +82,7 @@ class ThreadsEngine:
     def __init__(self, *, lanes: int | None = None) -> None:
         self._asked = lanes
         self.lanes = lanes or usable_cpus()
+        self._waiting = WAITING_CALLS
         self._backends: Backends = TORCH  # of the site that was asked for last
 
     def resources(self) -> Resources:
@@ -88,7 +92,7 @@ class ThreadsEngine:
     def site(self, device: str, backends: Backends = TORCH, precision: str = "auto") -> Site:
         """See ``Engine.site``."""
         own = local_site(device, backends, precision, lanes=self._asked)
-        self.lanes, self._backends = own.lanes, backends
+        self.lanes, self._backends, self._waiting = own.lanes, backends, CALLS_AHEAD[own.platform.device]
         return replace(own, here=True)
 
     def run(self, task: Task, todo: Iterable[Chunk]) -> Iterator[Outcome]:
@@ -98,7 +102,7 @@ class ThreadsEngine:
                 pools.enter_context(ThreadPoolExecutor(count, name))
                 for count, name in ((1, "reader"), (self.lanes, "lane"), (1, "encoder"))
             )
-            ahead = self.lanes + WAITING_CALLS
+            ahead = self.lanes + self._waiting
             yield from run_chunks(task, todo, reader=reader, lanes=lanes, encoder=encoder, ahead=ahead)
 
     def map[T, R](self, call: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:

@@ -2,11 +2,14 @@
 
 import base64
 import json
+import os
 import shutil
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -247,12 +250,19 @@ class JobFolder:
         return _PartSink(self.part(job, walk.id), job, walk.box, walk.tables)
 
 
+@cache
+def _on_all_cores() -> ThreadPoolExecutor:
+    """Return the threads that compress while a GPU runs the networks; they last as long as the process."""
+    return ThreadPoolExecutor(os.cpu_count() or 1, "compressor")
+
+
 class _PartSink:
     """Compresses a chunk's rows as they come, and writes the part at the end."""
 
     def __init__(self, path: Path, job: Job, box: Box, tables: Callable[[], dict[str, bytes]] = dict) -> None:
         self._path, self._job, self._tables = path, job, tables
-        self._encoder = PartEncoder(box.shape, job.layers, overviews=levels_within(job.chunk_px, TILE_PX))
+        each = _on_all_cores().map if job.platform.device == "cuda" else map
+        self._encoder = PartEncoder(box.shape, job.layers, overviews=levels_within(job.chunk_px, TILE_PX), each=each)
 
     def add(self, rows: Rows) -> None:
         self._encoder.add(rows)

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -135,16 +135,22 @@ def _run(request: RunRequest, *, engine: Engine | None, listen: Listener, stop: 
         task = ChunkTask(plan.job, load_networks, work)
         chunks = list(plan.job.chunks())
         mine = chunks if options.shard is None else chunks[options.shard[0] - 1 :: options.shard[1]]
-        outcome = run_job(
-            task, work, engine=running, only=mine, stop=stop, listen=listen, planned_bytes=plan.peak_bytes,
-            in_order=plan.in_order is not None,
-        )  # fmt: skip
+        with decoding(site.platform.device):
+            outcome = run_job(
+                task, work, engine=running, only=mine, stop=stop, listen=listen, planned_bytes=plan.peak_bytes,
+                in_order=plan.in_order is not None,
+            )  # fmt: skip
         if options.on_failure == "stop" or options.shard is not None:
             refuse_if_failed(plan.job, outcome)
         if options.shard is not None:
             return Result(request.out, {}, {"shard": list(options.shard), "chunks": len(mine)})
         context = RunContext(opened.config, started)
         return _conclude(request, plan, outcome, context=context, listen=listen, stop=stop, each=running.map)
+
+
+def decoding(device: str) -> AbstractContextManager[object]:
+    """Let GDAL decode the blocks of a read on all cores where a GPU, and none of them, runs the networks."""
+    return rasterio.Env(GDAL_NUM_THREADS="ALL_CPUS") if device == "cuda" else nullcontext()
 
 
 def lazy_map(

@@ -22,7 +22,7 @@ from typing import Any, Self
 from geoseg.disk.files import atomic
 from geoseg.errors import OutputError
 from geoseg.outputs.cog.tiff import FRAME_BYTES, Level, header
-from geoseg.outputs.cog.tiles import LayerEncoder, TileRow, level_of
+from geoseg.outputs.cog.tiles import Each, LayerEncoder, TileRow, level_of
 from geoseg.outputs.cog.vrt import bare, shown, tiff_template
 from geoseg.tiling.overviews import halved
 from geoseg.values.grid import Grid
@@ -45,12 +45,12 @@ class PartEncoder:
 
     layers: in the order of the bands. A chunk's levels have whole tiles where its origin is
     a multiple of TILE_PX x 2^overviews (``levels_within``). Holds compressed tiles, and less than 2 x TILE_PX x width
-    pixels a layer; lets other threads run while it compresses.
+    pixels a layer; lets other threads run while it compresses. each: what compresses the tiles of a row.
     """
 
-    def __init__(self, shape: tuple[int, int], layers: Sequence[Layer], *, overviews: int) -> None:
+    def __init__(self, shape: tuple[int, int], layers: Sequence[Layer], *, overviews: int, each: Each = map) -> None:
         self._shape = shape
-        self._encoders = {layer: LayerEncoder(shape, layer, overviews) for layer in layers}
+        self._encoders = {layer: LayerEncoder(shape, layer, overviews, each) for layer in layers}
 
     def add(self, rows: Mapping[str, Pixels]) -> None:
         """Take the next rows (n, width) of every layer by its name, any number of them."""

@@ -7,8 +7,9 @@ become 10 % larger.
 
 import hashlib
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol, Self
 
 import numpy as np
@@ -16,6 +17,8 @@ import numpy as np
 from geoseg.outputs.cog.tiff import FRAME_BYTES, TILE_PX, Level, framed
 from geoseg.tiling.overviews import halved, halved_layer
 from geoseg.values.layers import PREDICTOR, Dtype, Layer, Pixels
+
+Each = Callable[[Callable[[Pixels], bytes], Iterable[Pixels]], Iterable[bytes]]  # map, or that of a pool of threads
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +83,10 @@ def decode_tile(tile: bytes, layer: Layer) -> Pixels:
     return values
 
 
-def encode_row(pixels: Pixels, layer: Layer) -> TileRow:
-    """Return pixels (h, w) of at most TILE_PX rows as a row of tiles."""
-    tiles = [encode_tile(pixels[:, col : col + TILE_PX], layer) for col in range(0, pixels.shape[1], TILE_PX)]
+def encode_row(pixels: Pixels, layer: Layer, each: Each = map) -> TileRow:
+    """Return pixels (h, w) of at most TILE_PX rows as a row of tiles; each: what compresses them, in order."""
+    columns = [pixels[:, col : col + TILE_PX] for col in range(0, pixels.shape[1], TILE_PX)]
+    tiles = list(each(partial(encode_tile, layer=layer), columns))
     return TileRow.of(tuple(map(len, tiles)), b"".join(map(framed, tiles)))
 
 
@@ -107,13 +111,13 @@ class LayerEncoder:
     Holds, beside compressed tiles, TILE_PX rows of pixels a level: less than 2 x TILE_PX x width pixels together.
     """
 
-    def __init__(self, shape: tuple[int, int], layer: Layer, overviews: int) -> None:
+    def __init__(self, shape: tuple[int, int], layer: Layer, overviews: int, each: Each = map) -> None:
         self.shape = shape
-        self._layer = layer
+        self._layer, self._each = layer, each
         self._done: list[TileRow] = []
         self._taken = 0
         self._pending: Pixels = np.empty((min(TILE_PX, shape[0]), shape[1]), layer.dtype)
-        self._smaller = LayerEncoder(halved(shape), layer, overviews - 1) if overviews else None
+        self._smaller = LayerEncoder(halved(shape), layer, overviews - 1, each) if overviews else None
 
     def add(self, rows: Pixels) -> None:
         """Take the next rows (n, width), any number of them; raises ValueError at more than there are."""
@@ -129,7 +133,7 @@ class LayerEncoder:
                 self._encode(self._pending[: at + len(now)])
 
     def _encode(self, pixels: Pixels) -> None:
-        row = encode_row(pixels, self._layer)
+        row = encode_row(pixels, self._layer, self._each)
         self._done.append(row)
         if self._smaller is not None:
             blank = self._layer.blank(halved(pixels.shape))
