@@ -121,7 +121,7 @@ def local_resources(*, lanes: int) -> Resources:
 def local_site(device: str, backends: Backends = TORCH, precision: str = "auto", *, lanes: int | None = None) -> Site:
     """Return this process as a site; the arguments and what is raised are those of ``Engine.site``."""
     chosen, precision, identity = choose(device, backends, precision)
-    lanes = lanes or (len(library().devices(chosen)) if chosen == "cuda" else usable_cpus())
+    lanes = lanes or (len(library(backends[0]).devices(chosen)) if chosen == "cuda" else usable_cpus())
     others = f"numpy {np.__version__}, GDAL {rasterio.__gdal_version__}, zlib {zlib.ZLIB_RUNTIME_VERSION}"
     platform = Platform(chosen, precision, f"{identity}, {others}", tuple(backends))
     return Site(lanes, local_resources(lanes=lanes).free_bytes, platform)

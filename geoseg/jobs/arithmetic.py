@@ -58,6 +58,14 @@ class Arithmetic(Protocol):
         """Add a window's integers, weighted, to the sums over ``box``."""
         ...
 
+    def fetched(self, probs: Any, part: tuple[slice, slice]) -> NDArray[np.uint32]:
+        """Return a part of a window's integers, (K, h, w), to be handed on."""
+        ...
+
+    def placed(self, probs: NDArray[np.uint32]) -> Any:
+        """Return what was handed on, where it is added."""
+        ...
+
     def to_scene(self, sums: Any, known: Mask, taps: tuple[Taps, Taps]) -> tuple[Any, Mask]:
         """Return sums and what is known of them on the scene's grid."""
         ...
@@ -103,6 +111,15 @@ class Numpy:
         """See ``Arithmetic``."""
         accumulate(sums, box, probs=probs, window=window, weights=weights)
 
+    def fetched(self, probs: Any, part: tuple[slice, slice]) -> NDArray[np.uint32]:
+        """See ``Arithmetic``."""
+        said: NDArray[np.uint32] = probs[:, *part]
+        return said
+
+    def placed(self, probs: NDArray[np.uint32]) -> Any:
+        """See ``Arithmetic``."""
+        return probs
+
     def to_scene(self, sums: Any, known: Mask, taps: tuple[Taps, Taps]) -> tuple[Any, Mask]:
         """See ``Arithmetic``."""
         return resample_counts(sums, known, taps)
@@ -116,8 +133,9 @@ NUMPY = Numpy()
 
 
 def arithmetic_of(job: Job) -> Arithmetic:
-    """Return where a job's pixels are computed with: on the GPU that its networks run on, but for those that detect."""
-    if job.platform.device != "cuda" or job.spec.objects is not None:
+    """Return what computes with a job's pixels: the GPU on which torch runs its networks, unless these detect."""
+    by_torch = job.platform.device == "cuda" and {*job.platform.backends} == {"torch"}
+    if not by_torch or job.spec.objects is not None:
         return NUMPY
     from geoseg.jobs.on_device import OnDevice
 

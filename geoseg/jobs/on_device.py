@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from geoseg.device.blending import accumulate, finish, integers, mean_members, resampled, seen, to_bytes, weights_of
@@ -128,6 +129,14 @@ class OnDevice:
         if common is not None:
             target, source = common.within(box), common.within(window)
             accumulate(sums[:, *target], probs[:, *source], weights[0][source[0]], weights[1][source[1]])
+
+    def fetched(self, probs: Any, part: tuple[slice, slice]) -> NDArray[np.uint32]:
+        """See ``Arithmetic``; the thread waits for the answer, which only windows at borders of chunks ask for."""
+        return downloaded(probs[:, *part].contiguous()).astype(np.uint32)
+
+    def placed(self, probs: NDArray[np.uint32]) -> Any:
+        """See ``Arithmetic``."""
+        return uploaded(probs, self.device)
 
     def to_scene(self, sums: Any, known: Mask, taps: tuple[Taps, Taps]) -> tuple[Any, Mask]:
         """See ``Arithmetic``."""

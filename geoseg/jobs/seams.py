@@ -20,7 +20,6 @@ from geoseg.jobs.job import Job
 from geoseg.tiling.sharing import Place, Sharing
 from geoseg.values.box import Box
 
-
 Slices = tuple[slice, slice]
 
 
@@ -66,7 +65,7 @@ class Seams:
         return own, handed
 
     def keep(self, chunk: Place, window: Box, said: Callable[[Slices], NDArray[np.uint32]]) -> None:
-        """Take the integers that a window of ``chunk`` said, (K, h, w) of a part of it, where others are to have them."""
+        """Take what a window of ``chunk`` said, integers (K, h, w) of a part of it, where others are to have it."""
         users = self._others(chunk, window)
         if self._claimed.pop(window, None) is None or not users:
             return

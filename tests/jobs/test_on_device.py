@@ -89,6 +89,19 @@ def test_a_run_has_the_same_files(name, options, on_cpu, words_scene, tmp_path):
     assert found == expected
 
 
+def test_chunks_hand_windows_on(on_cpu, tiny_bundle, tmp_path, monkeypatch):
+    pixels = np.random.default_rng(5).integers(1, 256, (3, 600, 96), np.uint8)
+    scene = write_tif(tmp_path / "tall.tif", pixels, photometric="RGB")
+    asked = RunOptions(layers=ALL, lanes=1, chunk_px=512)
+    expected = files(predict(scene, tiny_bundle, tmp_path / "numpy", options=asked))
+    on_cpu()
+    handed = []
+    own = OnDevice.placed
+    monkeypatch.setattr(OnDevice, "placed", lambda self, probs: handed.append(probs) or own(self, probs))
+    assert files(predict(scene, tiny_bundle, tmp_path / "torch", options=asked)) == expected
+    assert handed
+
+
 def test_an_ensemble_in_an_area_has_the_same_files(on_cpu, tiny_scene, tiny_bundle, tiny_truth, tmp_path):
     second = write_bundle(
         tmp_path / "second", widths=[8, 12], normalisation=Normalisation(mean=(9.0, 8.0, 7.0), std=(40.0, 41.0, 42.0))
@@ -111,10 +124,12 @@ def test_a_network_that_answers_nan_is_told(on_cpu, tiny_scene, tiny_bundle, tmp
 
 
 def test_gpus_compute_there_and_everything_else_in_numpy(monkeypatch):
-    def job(device, objects=None):
-        return SimpleNamespace(platform=SimpleNamespace(device=device), spec=SimpleNamespace(objects=objects))
+    def job(device, objects=None, backend="torch"):
+        platform = SimpleNamespace(device=device, backends=(backend,))
+        return SimpleNamespace(platform=platform, spec=SimpleNamespace(objects=objects))
 
     monkeypatch.setattr("geoseg.jobs.on_device.OnDevice", lambda device: device)
     assert arithmetic.arithmetic_of(job("cpu")) is arithmetic.NUMPY
     assert arithmetic.arithmetic_of(job("cuda")) == "cuda:0"
     assert arithmetic.arithmetic_of(job("cuda", objects="rules")) is arithmetic.NUMPY
+    assert arithmetic.arithmetic_of(job("cuda", backend="onnx")) is arithmetic.NUMPY

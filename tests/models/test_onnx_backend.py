@@ -99,10 +99,38 @@ def test_memory_is_what_was_measured(backend):
     assert backend.peak_bytes((4, 3, 128, 128)) == 1.5 * 10**6
 
 
-def test_only_the_cpu_runs_it():
-    assert library("onnx").choose_device("auto") == "cpu"
-    with pytest.raises(ConfigError, match="ONNX files, and --backend onnx, run on the CPU alone"):
+def test_the_cpu_runs_it_unless_a_gpu_is_asked_for_and_can(monkeypatch, bundle):
+    own = library("onnx")
+    assert own.choose_device("auto") == "cpu"
+    with pytest.raises(ConfigError, match=r"CUDA provider models that are ONNX files run on the CPU"):
         choose("cuda", ("onnx",))
+    there = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: there)
+    assert own.choose_device("auto") == "cpu"
+    device, precision, identity = choose("cuda", ("onnx",))
+    assert (device, precision, own.devices(device)) == ("cuda", "fp32", ["cuda"])
+    assert identity != own.identity("cpu")
+    asked = []
+
+    class Session:
+        def __init__(self, _content, _options, *, providers):
+            asked.append([one if isinstance(one, str) else one[0] for one in providers])
+
+        def get_providers(self):
+            return asked[-1][1:]  # what ONNX Runtime does where its provider does not start
+
+    monkeypatch.setattr("onnxruntime.InferenceSession", Session)
+    network = own.open_backend(load_model(bundle), device="cuda", precision="fp32")
+    with pytest.raises(ModelError, match=r"provider finds no GPU, or not its libraries; use --device cpu"):
+        network.load()
+    assert asked == [there]
+    monkeypatch.setattr(Session, "get_providers", lambda _: there)
+    network.load()
+    with pytest.raises(ConfigError, match=r"exports of networks .* run on the CPU alone"):
+        own.open_backend(load_model(bundle), device="cuda", precision="int8")
+
+
+def test_a_device_is_one_of_three():
     with pytest.raises(ConfigError, match="choose auto, cpu or cuda"):
         choose("gpu", ("onnx",))
 

@@ -2,6 +2,9 @@
 
 One thread a call, and one window at a time: a window's answer depends neither on the batch it came in nor on the place
 it had there. ONNX Runtime computes in the precision of the file. No library of operators is ever loaded.
+
+Where ``--device cuda`` asks for it, and ONNX Runtime has its CUDA provider, ONNX files run on the first GPU. The one
+for TensorRT is never taken: it chooses its code by timing, so that two processes need not give the same bits.
 """
 
 from collections.abc import Sequence
@@ -19,7 +22,7 @@ from geoseg.models.architectures.onnx import OnnxOptions
 from geoseg.models.architectures.yolo_seg import YoloSegOptions
 from geoseg.models.backends.activation import activated
 from geoseg.models.backends.base import Answer, Backend, Windows
-from geoseg.models.backends.exported import ExportedBackend, Network, choose_cpu, cpu_alone, cpu_features, one_thread
+from geoseg.models.backends.exported import ExportedBackend, Network, choose_cpu, cpu_features, one_thread
 from geoseg.models.backends.yolo_seg import detections
 from geoseg.models.bundle import ModelBundle
 from geoseg.models.exports.cache import is_exported
@@ -32,30 +35,45 @@ HEAP_SHARE = 1.5
 FATAL = 4  # of what ONNX Runtime logs: errors are raised, and told once
 
 
-devices, one_thread_per_network = cpu_alone, one_thread  # see ``Library``
+CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+# Code is chosen by rule, not by timing, and fp32 is not cut to 19 bits.
+OF_CUDA = {"device_id": 0, "cudnn_conv_algo_search": "HEURISTIC", "use_tf32": 0}
+
+one_thread_per_network = one_thread  # see ``Library``
 
 
 def choose_device(device: str) -> str:
+    """See ``Library``; a GPU is never chosen unasked."""
+    if device == "cuda" and CUDA in onnxruntime.get_available_providers():
+        return device
+    return choose_cpu(device, "without ONNX Runtime's CUDA provider models that are ONNX files")
+
+
+def devices(kind: str) -> list[str]:
+    """See ``Library``: the first GPU, or the CPU."""
+    return [kind]
+
+
+def precisions(device: str) -> tuple[str, ...]:
     """See ``Library``."""
-    return choose_cpu(device, "models that are ONNX files, and --backend onnx,")
+    return ("fp32", "int8") if device == "cpu" else ("fp32",)
 
 
-def precisions(_device: str) -> tuple[str, ...]:
-    """See ``Library``."""
-    return ("fp32", "int8")
-
-
-def identity(_device: str = "cpu") -> str:
+def identity(device: str = "cpu") -> str:
     """See ``Backend``."""
-    return f"{cpu_features()}, onnxruntime {onnxruntime.__version__}"
+    here = cpu_features() if device == "cpu" else "cuda, code chosen by rule"
+    return f"{here}, onnxruntime {onnxruntime.__version__}"
 
 
-def open_backend(bundle: ModelBundle, *, device: str, precision: str) -> Backend:  # noqa: ARG001
-    """See ``Library``."""
+def open_backend(bundle: ModelBundle, *, device: str, precision: str) -> Backend:
+    """See ``Library``; raises ConfigError for an export on a GPU, which nobody has compared with its network there."""
     if is_exported(bundle, "onnx", precision):
+        choose_cpu(device, f"exports of networks ({bundle.spec.name})")
         return ExportedBackend(bundle, name="onnx", precision=precision)
     options = check_architecture(bundle.spec.arch)
-    return YoloSegBackend(bundle, options) if isinstance(options, YoloSegOptions) else OnnxBackend(bundle)
+    if isinstance(options, YoloSegOptions):
+        return YoloSegBackend(bundle, options, device=device)
+    return OnnxBackend(bundle, device=device)
 
 
 def open_network(content: bytes, precision: str) -> Network:  # noqa: ARG001 - it is that of the file
@@ -77,11 +95,14 @@ def _share_arena() -> None:
     onnxruntime.create_and_register_allocator(info, onnxruntime.OrtArenaCfg(by_need))
 
 
-def open_session(content: bytes, where: str, *, arena: bool = True) -> onnxruntime.InferenceSession:
+def open_session(
+    content: bytes, where: str, *, arena: bool = True, device: str = "cpu"
+) -> onnxruntime.InferenceSession:
     """Return the session of an ONNX file's bytes, on one thread; raises ModelError where it cannot be run.
 
     arena: memory that a call gives back is kept for the next, see ``_share_arena``.
     """
+    providers: list[Any] = [CPU] if device == "cpu" else [(CUDA, OF_CUDA), CPU]
     parsed(content, where)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -93,23 +114,27 @@ def open_session(content: bytes, where: str, *, arena: bool = True) -> onnxrunti
         options.add_session_config_entry("session.use_env_allocators", "1")
     options.log_severity_level = FATAL
     try:
-        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(content, options, providers=providers)
     except Exception as error:  # ONNX Runtime's own errors share no other base
         raise ModelError(
             f"{where}: ONNX Runtime {onnxruntime.__version__} does not take it ({one_line(error)})"
         ) from error
+    if device != "cpu" and CUDA not in session.get_providers():  # it falls back to the CPU with a warning
+        raise ModelError(f"{where}: ONNX Runtime's CUDA provider finds no GPU, or not its libraries; use --device cpu")
+    return session
 
 
 class OnnxBackend:
     """See ``Backend``."""
 
-    def __init__(self, bundle: ModelBundle) -> None:
-        self.bundle = bundle
+    def __init__(self, bundle: ModelBundle, *, device: str) -> None:
+        self.bundle, self.device = bundle, device
 
     @cached_property
     def session(self) -> onnxruntime.InferenceSession:
         """The network, loaded at first use."""
-        return open_session(self.bundle.content(), f"{self.bundle.path}: {self.bundle.weights.file}")
+        where = f"{self.bundle.path}: {self.bundle.weights.file}"
+        return open_session(self.bundle.content(), where, device=self.device)
 
     def load(self) -> None:
         """See ``Backend``."""
@@ -121,7 +146,7 @@ class OnnxBackend:
 
     def identity(self) -> str:
         """See ``Backend``."""
-        return identity()
+        return identity(self.device)
 
     def peak_bytes(self, shape: tuple[int, int, int, int]) -> int:  # noqa: ARG002 - no window is larger than the measured
         """See ``Backend``; windows go one by one, and none is larger than the one that was measured."""
@@ -133,8 +158,8 @@ class OnnxBackend:
 class YoloSegBackend(OnnxBackend):
     """See ``Backend``: it lists objects, and blends nothing."""
 
-    def __init__(self, bundle: ModelBundle, options: YoloSegOptions) -> None:
-        super().__init__(bundle)
+    def __init__(self, bundle: ModelBundle, options: YoloSegOptions, *, device: str) -> None:
+        super().__init__(bundle, device=device)
         self.options = options
 
     def __call__(self, windows: Windows) -> Answer:
