@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from geoseg.device.pixels import means
+from geoseg.device.ready import uploaded
 from geoseg.tiling.blend import WEIGHT_ONE
 from geoseg.tiling.ramp import FULL, PROB_ONE
 from geoseg.tiling.taps import Taps, axis_taps
@@ -81,7 +82,7 @@ def mean_members(members: Sequence[Tensor]) -> Tensor:
 
 def accumulate(acc: Tensor, probs: Tensor, rows: NDArray[np.uint16], cols: NDArray[np.uint16]) -> None:
     """Add integers (K, h, w), times the weights of their rows and columns, to sums (K, h, w)."""
-    down, across = (torch.from_numpy(weights.astype(np.int64)).to(acc.device) for weights in (rows, cols))
+    down, across = (uploaded(weights, acc.device) for weights in (rows, cols))
     acc += probs * (down[:, None] * across[None, :])
 
 

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from geoseg.device.ready import uploaded
 from geoseg.tiling.taps import Taps
 
 Limits = tuple[float, float] | None
@@ -37,8 +38,7 @@ def means(data: Tensor, valid: Tensor, taps: tuple[Taps, Taps], dtype: torch.dty
 
 
 def _placed(taps: Taps, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    index, weight = (torch.from_numpy(np.ascontiguousarray(part)) for part in (taps.index, taps.weight))
-    return index.to(device, torch.int64), weight.to(device, dtype)
+    return uploaded(taps.index, device).to(torch.int64), uploaded(taps.weight, device).to(dtype)
 
 
 def physical(stored: Tensor, scale: Sequence[float], offset: Sequence[float], limits: Sequence[Limits]) -> Tensor:
@@ -68,10 +68,9 @@ def spread(image: Tensor, inputs: Sequence[int], channels: int) -> Tensor:
 
 
 def _of_bands(values: Sequence[float], like: Tensor) -> Tensor:
-    return torch.from_numpy(np.array(values, np.float32)[:, None, None]).to(like.device)
+    return uploaded(np.array(values, np.float32)[:, None, None], like.device)
 
 
 def cut(image: Tensor, rows: NDArray[np.int64], cols: NDArray[np.int64]) -> Tensor:
     """Return some rows and columns of (C, h, w), which may be mirrored ones."""
-    at = (torch.from_numpy(index).to(image.device) for index in (rows, cols))
-    return image.index_select(1, next(at)).index_select(2, next(at))
+    return image.index_select(1, uploaded(rows, image.device)).index_select(2, uploaded(cols, image.device))

@@ -31,14 +31,11 @@ class Ready:
 
     def taken(self, device: torch.device) -> Tensor:
         """Return the tensor on a device, whose current stream waits for it; the caller's thread does not."""
-        if self.event is None:
-            return self.tensor.to(device)
-        own = torch.cuda.current_stream(self.tensor.device)
-        own.wait_event(self.event)
-        self.tensor.record_stream(own)  # its memory is not given away before this stream is through
-        if device == self.tensor.device:
-            return self.tensor
-        return Ready.of(self.tensor.to(device, non_blocking=True)).taken(device)
+        if self.event is not None:
+            own = torch.cuda.current_stream(self.tensor.device)
+            own.wait_event(self.event)
+            self.tensor.record_stream(own)  # its memory is not given away before this stream is through
+        return self.tensor.to(device, non_blocking=True)
 
 
 @contextmanager
@@ -51,6 +48,7 @@ def on_stream(stream: Stream | None) -> Iterator[None]:
 def uploaded(pixels: NDArray[np.generic], device: torch.device) -> Tensor:
     """Return an array on a device as it is stored, by way of pinned memory; what torch lacks is widened there.
 
+    The caller's thread does not wait for the GPU, as it would where ``Tensor.to`` reads memory that is not pinned.
     Returns integers of 16 and 32 bits without sign as int32 and int64.
     """
     wider: dict[Any, tuple[Any, torch.dtype | None, int]] = {

@@ -55,7 +55,7 @@ class OnDevice:
     def __init__(self, device: str) -> None:
         self.device = torch.device(device)
         self.streams = streams_of(self.device)
-        self._broken = torch.zeros((), dtype=torch.bool)  # whether a network answered NaN
+        self._broken: Tensor | None = None  # whether a network answered NaN
 
     def blending(self) -> AbstractContextManager[None]:
         """See ``Arithmetic``."""
@@ -116,7 +116,8 @@ class OnDevice:
     def integers(self, values: Any, view: View, vectors: Sequence[slice]) -> Any:
         """See ``Arithmetic``."""
         answer = values.taken(self.device)
-        self._broken = self._broken.to(self.device) | answer.isnan().any()
+        broken = answer.isnan().any()
+        self._broken = broken if self._broken is None else self._broken | broken
         return integers(answer, view, vectors)
 
     def mean(self, members: Sequence[Any]) -> Any:
@@ -159,7 +160,7 @@ class OnDevice:
             )
             beside = [downloaded(to_bytes(sums[at], known)) for at in how.beside]
             rows = how.rows(Finished(*map(downloaded, done)), beside, valid)
-        if bool(self._broken):
+        if self._broken is not None and bool(self._broken):
             raise ModelError(
                 "the network answered NaN; check its weights, its normalisation and the range of the scene"
             )
