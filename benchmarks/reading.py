@@ -1,6 +1,6 @@
 """How busy networks stay while scenes of several layouts are read: from files, and from a server that answers late.
 
-    python benchmarks/reading.py [--side 3072] [--seconds 0.13] [--latency 0.05] [--layouts tiles strips ...]
+    python benchmarks/reading.py [--side 3072] [--seconds 0.13] [--latency 0.05] [--chunk-px 512] [--layouts tiles ...]
 
 The network waits ``--seconds`` in each call, by default what a window of 512 x 512 px takes land-cover on one core, and
 computes nothing: so what is missing to 100 % is reading, and the work beside the network. Share of the lanes' time that
@@ -96,7 +96,7 @@ def served(folder: Path, latency: float) -> Iterator[str]:
         server.shutdown()
 
 
-def busy(scene: str, out: Path, seconds: float) -> tuple[float, float, float, int]:
+def busy(scene: str, out: Path, seconds: float, chunk_px: int | None = None) -> tuple[float, float, float, int]:
     """Return the networks' share of the lanes' time, seconds waited for pixels, CPU seconds, and how many calls."""
     lanes, spans, lock, waited = usable_cpus(), [], threading.Lock(), {"read": 0.0}
     answer = partial(stubs.answer, seconds)
@@ -114,9 +114,8 @@ def busy(scene: str, out: Path, seconds: float) -> tuple[float, float, float, in
 
     used = time.process_time()
     with patch.object(run, "load_networks", lambda _job: timed):
-        predict(
-            scene, stubs.BUNDLE, out, options=RunOptions(lanes=lanes, memory_bytes=machine.MEMORY_BYTES), listen=listen
-        )
+        options = RunOptions(lanes=lanes, memory_bytes=machine.MEMORY_BYTES, chunk_px=chunk_px)
+        predict(scene, stubs.BUNDLE, out, options=options, listen=listen)
     used, (begins, ends) = time.process_time() - used, zip(*spans, strict=True)
     return sum(b - a for a, b in spans) / (lanes * (max(ends) - min(begins))), waited["read"], used, len(spans)
 
@@ -126,6 +125,7 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=3072)
     parser.add_argument("--seconds", type=float, default=0.13)
     parser.add_argument("--latency", type=float, default=0.05)
+    parser.add_argument("--chunk-px", type=int)
     parser.add_argument("--layouts", nargs="+", choices=LAYOUTS, default=list(LAYOUTS))
     asked = parser.parse_args()
     print(machine.describe())
@@ -142,7 +142,9 @@ def main() -> None:
             if layout in REMOTE:
                 places.append((f"server, {1000 * asked.latency:.0f} ms late", f"{address}/{name}"))
             for place, scene in places:
-                share, waited, used, calls = busy(scene, folder / f"out-{number}-{place[:4]}", asked.seconds)
+                share, waited, used, calls = busy(
+                    scene, folder / f"out-{number}-{place[:4]}", asked.seconds, asked.chunk_px
+                )
                 print(f"| {layout} | {place} | {share:.1%} | {waited:.2f} | {used:.2f} | {calls} |", flush=True)
 
 

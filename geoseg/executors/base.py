@@ -48,7 +48,7 @@ class Platform:
 class ChunkRecord:
     """What became of a chunk: the windows run and skipped, and the pixels of each class in each row, (N, h) int32.
 
-    Windows that other chunks of the process have run count there.
+    Windows that other chunks of the process have run count there; those that several skip count in each.
     """
 
     id: str

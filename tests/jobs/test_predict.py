@@ -146,6 +146,9 @@ def test_an_interrupted_run_does_only_what_is_missing(scene_file, bundle, tmp_pa
     )
     result = predict(scene_file, bundle, out, options=RunOptions(chunk_px=512, engine="sync"))
     assert len(done) == 3
+    plan, found = expected.run["plan"], (expected.run["windows"], result.run["windows"])
+    assert plan["redundancy"] == 1
+    assert 1 < found[0]["run"] <= plan["windows"] < found[1]["run"]  # what was done before hands nothing on
     for name in RASTERS:
         assert result.paths[name].read_bytes() == expected.paths[name].read_bytes()
 
