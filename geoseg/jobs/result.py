@@ -72,4 +72,8 @@ class Result:
         if "polygons" not in self.run:
             raise ConfigError("this run made no polygons; pass polygons=PolygonOptions()")
         path = self.paths[self.run["polygons"]["file"]]
-        return gpd.read_parquet(path) if path.suffix == ".parquet" else gpd.read_file(path)
+        if path.suffix == ".parquet":
+            return gpd.read_parquet(path)
+        from geoseg.outputs.geopackage.footprints import LAYER
+
+        return gpd.read_file(path, layer=LAYER if path.suffix == ".gpkg" else 0)  # styles lie beside it
