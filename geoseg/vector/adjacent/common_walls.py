@@ -14,13 +14,15 @@ Nothing here sees pixels, and what comes out may still overlap: ``split.py`` mak
 from math import cos, hypot, pi, sin
 
 import numpy as np
-import shapely
+from numba import njit
 from numpy.typing import NDArray
 
-from geoseg.numba_cache import njit
 from geoseg.vector.adjacent.borders import Borders, border_length
 from geoseg.vector.adjacent.directions import SQUARE, directions_of
-from geoseg.vector.adjacent.edges import edges_of
+from geoseg.vector.adjacent.edges import edges_in
+from geoseg.vector.adjacent.loops import Loops, mixed, taken
+from geoseg.vector.adjacent.sound import are_valid, cross
+from geoseg.vector.adjacent.tolerance import corners_within, distance
 from geoseg.vector.fit.walls import turn
 from geoseg.vector.pixels.cuts import NO_CUTS, on_cut
 
@@ -35,68 +37,134 @@ SLIGHT = 0.05  # sine of the angle between lines below which they do not meet
 FARTHEST = 2.5  # units by which a polygon may change; what would change more stays as it was
 
 
-def join_walls(polygons: NDArray[np.object_], borders: Borders) -> NDArray[np.object_]:
-    """Return the polygons, (M,) in units of detail, with walls side by side on one line.
+def join_walls(polygons: Loops, borders: Borders) -> Loops:
+    """Return the polygons, M in units of detail, with walls side by side on one line.
 
     The longest wall of a line gives its direction, all of them its place, by their lengths.
     """
-    walls, building, start, owner = edges_of(polygons)
-    near = _near(shapely.linestrings(walls.reshape(-1, 2, 2)), FACING)
-    line, angle, offset = _lines(walls, building, *near, len(polygons), borders.pair, borders.length)
-    corners, start = _corners(walls, start, line, angle, offset)
-    return _redrawn(polygons, corners, start, owner)
+    out, _ = _redrawn(polygons, *_joined(polygons, borders))
+    return out
 
 
 def gather_corners(
-    polygons: NDArray[np.object_], fixed: NDArray[np.bool_], cuts: NDArray[np.object_] = NO_CUTS
-) -> tuple[NDArray[np.object_], NDArray[np.bool_]]:
-    """Return the polygons, (M,) in units, with near corners where that of the longest walls is, and which cannot be so.
+    polygons: Loops, fixed: NDArray[np.bool_], cuts: NDArray[np.object_] = NO_CUTS
+) -> tuple[Loops, NDArray[np.bool_]]:
+    """Return the polygons, M in units, with near corners where that of the longest walls is, and which cannot be so.
 
     fixed: (M,) polygons that keep their corners. cuts: lines on which corners stay, see ``cut_lines``.
     """
-    walls, building, first, owner = edges_of(polygons)
-    after = np.hypot(*(walls[:, 2:] - walls[:, :2]).T)
-    before = np.roll(after, 1)
-    before[first[:-1]] = after[first[1:] - 1]
+    walls, building, first, _ = edges_in(polygons)
     corners = walls[:, :2]
     stays = on_cut(corners, cuts)
     if fixed.any():
         _, place = np.unique(corners, axis=0, return_inverse=True)
         stays |= np.isin(place, place[fixed[building]])
-    same = _same_corner(np.minimum(before, after), stays, *_near(shapely.points(corners), SAME_CORNER))
-    out = _redrawn(polygons, corners[same], first, owner)
-    moved = np.bincount(building, weights=(corners != corners[same]).any(axis=1), minlength=len(polygons)) > 0
-    return out, moved & (out == polygons)
-
-
-def _near(shapes: NDArray[np.object_], far: float) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return the indices of the shapes near each one, ascending, and where those of each begin."""
-    i, j = shapely.STRtree(shapes).query(shapes, predicate="dwithin", distance=far)
-    order = np.lexsort((j, i))
-    return j[order], np.searchsorted(i[order], np.arange(len(shapes) + 1))
+    same = _gathered(walls, first, stays)
+    out, drawn = _redrawn(polygons, corners[same], first)
+    moved = np.bincount(building, weights=(corners != corners[same]).any(axis=1), minlength=len(fixed)) > 0
+    return out, moved & ~drawn
 
 
 def _redrawn(
-    polygons: NDArray[np.object_], corners: NDArray[np.float64], start: NDArray[np.int64], owner: NDArray[np.intp]
-) -> NDArray[np.object_]:
-    """Return the polygons with other rings, laid out as in ``Rings``, or as they were where that is nothing like it."""
-    ring = np.repeat(np.arange(len(owner)), np.diff(start))
-    last = np.arange(len(ring)) - 1
-    last[start[:-1][start[:-1] < start[1:]]] = (start[1:] - 1)[start[:-1] < start[1:]]
-    kept = (corners != corners[last]).any(axis=1)
-    corners, ring = corners[kept], ring[kept]
-    whole = np.ones(len(polygons), np.bool_)
-    whole[owner[np.bincount(ring, minlength=len(owner)) < 3]] = False
-    drawn = whole[owner[ring]]
-    _, ring = np.unique(ring[drawn], return_inverse=True)
-    out, new = polygons.copy(), np.flatnonzero(whole)
-    if len(new):
-        lines = shapely.linearrings(corners[drawn], indices=ring)
-        made = shapely.polygons(lines, indices=np.unique(owner[whole[owner]], return_inverse=True)[1])
-        good = shapely.is_valid(made)
-        good[good] = shapely.hausdorff_distance(made[good], polygons[new[good]]) <= FARTHEST
-        out[new[good]] = made[good]
+    polygons: Loops, corners: NDArray[np.float64], start: NDArray[np.int64]
+) -> tuple[Loops, NDArray[np.bool_]]:
+    """Return the polygons with other rings, or as they were where that is nothing like it, and which are drawn anew.
+
+    Ring k has the corners start[k] to start[k + 1].
+    """
+    made, whole = _ringed(polygons, corners, start)
+    drawn = _alike(made, polygons, whole)
+    drawn[drawn] = are_valid(taken(made, np.flatnonzero(drawn)))
+    return mixed(polygons, made, np.arange(len(drawn)), drawn), drawn
+
+
+@njit(cache=True, nogil=True)
+def _ringed(polygons: Loops, corners: NDArray[np.float64], start: NDArray[np.int64]) -> tuple[Loops, NDArray[np.bool_]]:
+    """Return the polygons with other rings, without walls of no length, and which have three walls in each ring."""
+    rings, whole = len(start) - 1, np.ones(len(polygons.first) - 1, np.bool_)
+    xy, ends, n = np.empty((len(corners) + rings, 2)), np.zeros(rings + 1, np.int64), 0
+    for i in range(len(whole)):
+        for ring in range(polygons.first[i], polygons.first[i + 1]):
+            low, high = start[ring], start[ring + 1]
+            for k in range(low, high):
+                before = k - 1 if k > low else high - 1
+                if corners[k, 0] != corners[before, 0] or corners[k, 1] != corners[before, 1]:
+                    xy[n] = corners[k]
+                    n += 1
+            whole[i] &= n - ends[ring] >= 3
+            if n > ends[ring]:
+                xy[n] = xy[ends[ring]]
+                n += 1
+            ends[ring + 1] = n
+    return Loops(xy[:n].copy(), ends, polygons.first, polygons.shell), whole
+
+
+@njit(cache=True, nogil=True)
+def _alike(made: Loops, polygons: Loops, whole: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return which of the polygons that are ``whole``, (M,), have no corner FARTHEST from the other's walls."""
+    out = whole.copy()
+    for i in np.flatnonzero(whole):
+        out[i] = corners_within(made, i, polygons, i, FARTHEST) and corners_within(polygons, i, made, i, FARTHEST)
     return out
+
+
+@njit(cache=True, nogil=True)
+def _joined(polygons: Loops, borders: Borders) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return the corners of all rings, (C, 2), once walls side by side lie on one line, and where each ring begins."""
+    walls, building, start, _ = edges_in(polygons)
+    near, begin = _near(walls, FACING)
+    count = len(polygons.first) - 1
+    line, angle, offset = _lines(walls, building, near, begin, count, borders.pair, borders.length)
+    return _corners(walls, start, line, angle, offset)
+
+
+@njit(cache=True, nogil=True)
+def _near(walls: NDArray[np.float64], far: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the indices of the walls within ``far`` of each one, ascending, and where those of each begin.
+
+    walls: from x, y to x, y, (W, 4); corners are walls of no length.
+    """
+    n = len(walls)
+    left, right = np.minimum(walls[:, 0], walls[:, 2]), np.maximum(walls[:, 0], walls[:, 2])
+    low, high = np.minimum(walls[:, 1], walls[:, 3]), np.maximum(walls[:, 1], walls[:, 3])
+    order, pairs, count = np.argsort(left, kind="mergesort"), np.empty((4 * n, 2), np.int64), 0
+    start = np.zeros(n + 1, np.int64)
+    for k in range(n):
+        i = order[k]
+        for m in range(k, n):
+            j = order[m]
+            if left[j] > right[i] + far:
+                break
+            if low[j] > high[i] + far or high[j] < low[i] - far or _apart(walls[i], walls[j]) > far:
+                continue
+            if count == len(pairs):
+                pairs = np.concatenate((pairs, np.empty_like(pairs)))
+            pairs[count, 0], pairs[count, 1] = i, j
+            count += 1
+            start[i + 1] += 1
+            start[j + 1] += i != j
+    for i in range(n):
+        start[i + 1] += start[i]
+    near, filled = np.empty(start[n], np.int64), start[:-1].copy()
+    for k in range(count):
+        i, j = pairs[k]
+        near[filled[i]] = j
+        filled[i] += 1
+        if i != j:
+            near[filled[j]] = i
+            filled[j] += 1
+    for i in range(n):
+        near[start[i] : start[i + 1]] = np.sort(near[start[i] : start[i + 1]])
+    return near, start
+
+
+@njit(cache=True, nogil=True)
+def _apart(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    """Return the distance of two walls."""
+    if cross(a[0], a[1], a[2], a[3], b[0], b[1], b[2], b[3]):
+        return 0.0
+    to_b = min(distance(a[0], a[1], b[0], b[1], b[2], b[3]), distance(a[2], a[3], b[0], b[1], b[2], b[3]))
+    return min(to_b, distance(b[0], b[1], a[0], a[1], a[2], a[3]), distance(b[2], b[3], a[0], a[1], a[2], a[3]))
 
 
 @njit(cache=True, nogil=True)
@@ -212,6 +280,22 @@ def _corners(
                 k += 1
         ends[ring + 1] = k
     return corners[:k].copy(), ends
+
+
+@njit(cache=True, nogil=True)
+def _gathered(walls: NDArray[np.float64], first: NDArray[np.int64], stays: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return for each corner, where a wall begins, the one it becomes; ring k has the walls from first[k] on."""
+    length = np.empty(len(walls))
+    for ring in range(len(first) - 1):
+        before = last = first[ring + 1] - 1
+        for k in range(first[ring], last + 1):
+            after = np.hypot(walls[k, 2] - walls[k, 0], walls[k, 3] - walls[k, 1])
+            came = np.hypot(walls[before, 2] - walls[before, 0], walls[before, 3] - walls[before, 1])
+            length[k], before = min(came, after), k
+    points = np.empty_like(walls)
+    points[:, :2] = points[:, 2:] = walls[:, :2]
+    near, start = _near(points, SAME_CORNER)
+    return _same_corner(length, stays, near, start)
 
 
 @njit(cache=True, nogil=True)

@@ -7,12 +7,12 @@ whole, so right angles stay, and only where their contours allow it.
 from math import cos, pi, sin
 
 import numpy as np
-import shapely
+from numba import njit
 from numpy.typing import NDArray
 
-from geoseg.numba_cache import njit
-from geoseg.vector.adjacent.edges import Edges, edges_of
-from geoseg.vector.adjacent.tolerance import ious
+from geoseg.vector.adjacent.edges import Edges, edges_in
+from geoseg.vector.adjacent.loops import Loops, centroid, taken
+from geoseg.vector.adjacent.tolerance import loop_ious
 from geoseg.vector.fit.walls import turn
 from geoseg.vector.pixels.cuts import NO_CUTS, on_cut
 
@@ -23,32 +23,52 @@ ALONG = 0.5  # units of a cut within which a wall lies along it
 BINS = 180  # of directions, half a degree wide
 
 
-def align(
-    polygons: NDArray[np.object_], contours: NDArray[np.object_], cuts: NDArray[np.object_] = NO_CUTS
-) -> NDArray[np.object_]:
-    """Return the polygons, (M,), turned to common directions where they fit their contours as well so.
+def align(polygons: Loops, contours: Loops, cuts: NDArray[np.object_] = NO_CUTS) -> Loops:
+    """Return the polygons, M, turned to common directions where they fit their contours as well so.
 
     cuts: lines of no direction, see ``cut_lines``.
     """
-    out, apart = polygons.copy(), np.ones(len(polygons), np.bool_)
-    walls = seen_walls(edges_of(polygons), cuts)
-    direction, weight = directions_of(walls.ends, walls.building, len(polygons))
-    fits = ious(polygons, contours)
-    while apart.any():
-        left = np.flatnonzero(apart)
-        mode = left[np.argmax(_votes(direction[left], weight[left]))]
-        by = _turned(direction[mode] - direction[left])
-        close = np.abs(by) < TURN
-        near = left[close]
-        if len(near) == 1:  # it turns by nothing
-            apart[mode] = False
-            continue
-        turned = _rotated(out[near], by[close])
-        good = ious(turned, contours[near]) >= fits[near] - LOSS
+    out, apart = polygons._replace(xy=polygons.xy.copy()), np.ones(len(polygons.first) - 1, np.bool_)
+    walls = seen_walls(edges_in(polygons), cuts)
+    direction, weight = directions_of(walls.ends, walls.building, len(apart))
+    fits = loop_ious(polygons, contours)
+    while True:
+        mode, near, by = _common(direction, weight, apart)
+        if len(near) == 0:
+            return out
+        turned = _rotated(out, near, by)
+        good = loop_ious(turned, taken(contours, near)) >= fits[near] - LOSS
         good |= near == mode
-        out[near[good]] = turned[good]
+        _put(out, turned, near, good)
         apart[near[good]] = False
-    return out
+
+
+@njit(cache=True, nogil=True)
+def _common(
+    direction: NDArray[np.float64], weight: NDArray[np.float64], apart: NDArray[np.bool_]
+) -> tuple[int, NDArray[np.int64], NDArray[np.float64]]:
+    """Return the building with the direction of most walls of those ``apart``, which turn to it, and by how much.
+
+    Buildings alone in their direction turn by nothing, and are not ``apart`` then.
+    """
+    at = np.minimum((direction / (pi / 2) % 1 * BINS).astype(np.int64), BINS - 1)
+    while apart.any():
+        of_bin = np.zeros(BINS)
+        for i in np.flatnonzero(apart):
+            of_bin[at[i]] += weight[i]
+        mode, most = -1, 0.0
+        for i in np.flatnonzero(apart):
+            votes = 0.0  # the nearer a building's direction the more
+            for other in np.flatnonzero(of_bin):
+                votes += of_bin[other] * _KERNEL[(other - at[i]) % BINS]
+            if mode < 0 or votes > most:
+                mode, most = i, votes
+        by = (direction[mode] - direction + pi / 4) % (pi / 2) - pi / 4
+        near = np.flatnonzero(apart & (np.abs(by) < TURN))
+        if len(near) > 1:
+            return mode, near, by[near]
+        apart[mode] = False
+    return -1, np.empty(0, np.int64), np.empty(0)
 
 
 def seen_walls(edges: Edges, cuts: NDArray[np.object_]) -> Edges:
@@ -59,34 +79,31 @@ def seen_walls(edges: Edges, cuts: NDArray[np.object_]) -> Edges:
     return edges._replace(ends=edges.ends[seen], building=edges.building[seen])
 
 
-def _votes(direction: NDArray[np.float64], weight: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the weight of the buildings with about the direction of each, (M,), the nearer the more."""
-    at = np.minimum(((direction / (pi / 2)) % 1 * BINS).astype(np.int64), BINS - 1)
-    of_bin = np.bincount(at, weights=weight, minlength=BINS)
-    return np.asarray((of_bin * _KERNELS[at]).sum(axis=1))
+@njit(cache=True, nogil=True)
+def _rotated(polygons: Loops, chosen: NDArray[np.int64], by: NDArray[np.float64]) -> Loops:
+    """Return the chosen polygons, turned about their centroids by angles in radians, (K,) each."""
+    out = taken(polygons, chosen)
+    for i in range(len(by)):
+        c, s = cos(by[i]), sin(by[i])
+        x0, y0 = centroid(out, i)
+        right, up = x0 - x0 * c + y0 * s, y0 - x0 * s - y0 * c
+        for v in range(out.start[out.first[i]], out.start[out.first[i + 1]]):
+            x, y = out.xy[v]
+            out.xy[v, 0], out.xy[v, 1] = c * x - s * y + right, s * x + c * y + up
+    return out
 
 
-def _rotated(polygons: NDArray[np.object_], by: NDArray[np.float64]) -> NDArray[np.object_]:
-    """Turn polygons, (M,), about their centroids by angles in radians, (M,)."""
-    of = np.repeat(np.arange(len(by)), shapely.get_num_coordinates(polygons))
-    c, s = (np.array([function(angle) for angle in by.tolist()]) for function in (cos, sin))
-    x0, y0 = shapely.get_coordinates(shapely.centroid(polygons)).T
-    right, up = x0 - x0 * c + y0 * s, y0 - x0 * s - y0 * c
-
-    def turned(xy: NDArray[np.float64]) -> NDArray[np.float64]:
-        x, y = xy.T
-        return np.column_stack([c[of] * x - s[of] * y + right[of], s[of] * x + c[of] * y + up[of]])
-
-    return shapely.transform(polygons, turned)
+@njit(cache=True, nogil=True)
+def _put(polygons: Loops, turned: Loops, chosen: NDArray[np.int64], good: NDArray[np.bool_]) -> None:
+    """Put those turned of the chosen polygons that are ``good``, (K,), in the place of what they were."""
+    for k in np.flatnonzero(good):
+        low, begin = polygons.start[polygons.first[chosen[k]]], turned.start[turned.first[k]]
+        for v in range(turned.start[turned.first[k + 1]] - begin):
+            polygons.xy[low + v] = turned.xy[begin + v]
 
 
-def _turned(angle: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Wrap angles to [-pi/4, pi/4)."""
-    return np.asarray((angle + pi / 4) % (pi / 2) - pi / 4)
-
-
-_KERNEL = np.maximum(1 - np.abs(_turned(np.arange(BINS, dtype=np.float64) * (pi / 2 / BINS))) / TURN, 0)
-_KERNELS = np.array([np.roll(_KERNEL, i) for i in range(BINS)])  # what a direction in each bin counts for one in bin i
+_OFF = (np.arange(BINS) * (pi / 2 / BINS) + pi / 4) % (pi / 2) - pi / 4
+_KERNEL = np.maximum(1 - np.abs(_OFF) / TURN, 0)  # what a direction so many bins away counts
 
 
 @njit(cache=True, nogil=True)

@@ -3,8 +3,10 @@
 from typing import NamedTuple
 
 import numpy as np
-import shapely
+from numba import njit
 from numpy.typing import NDArray
+
+from geoseg.vector.adjacent.loops import Loops
 
 
 class Edges(NamedTuple):
@@ -22,8 +24,20 @@ class Edges(NamedTuple):
 
 def edges_of(polygons: NDArray[np.object_]) -> Edges:
     """Return the walls of polygons, (M,)."""
-    rings, owner = shapely.get_rings(polygons, return_index=True)
-    xy, ring = shapely.get_coordinates(rings, return_index=True)
-    begin = np.flatnonzero(ring[1:] == ring[:-1])
-    start = np.searchsorted(ring[begin], np.arange(len(rings) + 1))
-    return Edges(np.hstack([xy[begin], xy[begin + 1]]), owner[ring[begin]], start, owner)
+    return edges_in(Loops.of(polygons))
+
+
+@njit(cache=True, nogil=True)
+def edges_in(loops: Loops) -> Edges:
+    """Return the walls of the rings of shapes."""
+    count, owner = len(loops.start) - 1, np.empty(len(loops.start) - 1, np.int64)
+    for i in range(len(loops.first) - 1):
+        owner[loops.first[i] : loops.first[i + 1]] = i
+    ends, building = np.empty((len(loops.xy) - count, 4)), np.empty(len(loops.xy) - count, np.int64)
+    for ring in range(count):
+        for v in range(loops.start[ring], loops.start[ring + 1] - 1):
+            wall = v - ring  # the last vertex of each ring before is no wall's first
+            ends[wall, 0], ends[wall, 1] = loops.xy[v, 0], loops.xy[v, 1]
+            ends[wall, 2], ends[wall, 3] = loops.xy[v + 1, 0], loops.xy[v + 1, 1]
+            building[wall] = owner[ring]
+    return Edges(ends, building, loops.start - np.arange(count + 1), owner)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from geoseg.numba_cache import njit
 from geoseg.vector.adjacent.loops import Loops, area, moved
 from geoseg.vector.adjacent.overlaps import REACH_PX
-from geoseg.vector.adjacent.tolerance import IOU_DIGITS, LARGE, distance, ious, shared_area
+from geoseg.vector.adjacent.tolerance import IOU_DIGITS, LARGE, corners_within, ious, shared_area
 from geoseg.vector.fit.fit import LEAST_IOU
 
 
@@ -52,24 +52,32 @@ class Limits:
 
         No more is measured than that takes. Of polygons that are invalid the answer is any.
         """
-        out, large = _allowed(self.seen, drawn, of), self.seen.px.vertices[of] * drawn.vertices > LARGE
+        out, large = allowed(self.seen, drawn, of)
+        large &= out
         if large.any():
             out[large] &= ious(drawn.polygons[large], self.contours[of[large]]) >= LEAST_IOU
         return out
 
 
 @njit(cache=True, nogil=True)
-def _allowed(seen: Seen, drawn: Loops, of: NDArray[np.int64]) -> NDArray[np.bool_]:
-    out, by, scale = np.zeros(len(of), np.bool_), -seen.corner[of], seen.pixel_m[of]
+def allowed(seen: Seen, drawn: Loops, of: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return which polygons, (K,) in pixels, are near enough, and of which the IoU is too much to be computed here."""
+    out, large, by, scale = np.zeros(len(of), np.bool_), np.zeros(len(of), np.bool_), -seen.corner[of], seen.pixel_m[of]
     px, m = moved(drawn, by, np.ones_like(by)), moved(drawn, by, scale)
     for i in range(len(of)):
+        large[i] = _vertices(drawn, i) * _vertices(seen.px, of[i]) > LARGE
         out[i] = (
             drawn.first[i] < drawn.first[i + 1]
             and not _leaves_reach(drawn, i, seen.box[of[i]])
-            and _is_near(m, i, seen.m, of[i], seen.deviation_m)
-            and _shares_enough(px, i, seen.px, of[i])
+            and corners_within(seen.m, of[i], m, i, seen.deviation_m)
+            and (large[i] or _shares_enough(px, i, seen.px, of[i]))
         )
-    return out
+    return out, large
+
+
+@njit(cache=True, nogil=True)
+def _vertices(loops: Loops, i: int) -> int:
+    return loops.start[loops.first[i + 1]] - loops.start[loops.first[i]]
 
 
 @njit(cache=True, nogil=True)
@@ -84,29 +92,8 @@ def _leaves_reach(drawn: Loops, i: int, box: NDArray[np.float64]) -> bool:
 
 
 @njit(cache=True, nogil=True)
-def _is_near(polygons: Loops, i: int, contours: Loops, j: int, far: float) -> bool:
-    """Whether all vertices of a contour lie within ``far`` of its polygon's rings."""
-    xy, near = polygons.xy, polygons.start[polygons.first[i]]  # a wall: the next vertex mostly lies near the same one
-    for v in range(contours.start[contours.first[j]], contours.start[contours.first[j + 1]]):
-        x, y = contours.xy[v]
-        if distance(x, y, xy[near, 0], xy[near, 1], xy[near + 1, 0], xy[near + 1, 1]) <= far:
-            continue
-        found = False
-        for ring in range(polygons.first[i], polygons.first[i + 1]):
-            for k in range(polygons.start[ring], polygons.start[ring + 1] - 1):
-                if not found and distance(x, y, xy[k, 0], xy[k, 1], xy[k + 1, 0], xy[k + 1, 1]) <= far:
-                    found, near = True, k
-        if not found:
-            return False
-    return True
-
-
-@njit(cache=True, nogil=True)
 def _shares_enough(polygons: Loops, i: int, contours: Loops, j: int) -> bool:
-    """Whether the IoU is LEAST_IOU or more, or it is too much to be computed here."""
-    count = polygons.start[polygons.first[i + 1]] - polygons.start[polygons.first[i]]
-    if count * (contours.start[contours.first[j + 1]] - contours.start[contours.first[j]]) > LARGE:
-        return True
+    """Whether the IoU is LEAST_IOU or more."""
     shared = shared_area(polygons, i, contours, j)
     iou = shared / (area(polygons, i) + area(contours, j) - shared)
     return bool(np.rint(iou * 10.0**IOU_DIGITS) / 10.0**IOU_DIGITS >= LEAST_IOU)

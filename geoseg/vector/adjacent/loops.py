@@ -25,6 +25,11 @@ class Loops(NamedTuple):
     @classmethod
     def of(cls, shapes: NDArray[np.object_]) -> "Loops":
         """Return the rings of polygons and multipolygons, each shell before its holes."""
+        count = shapely.get_num_coordinates(shapes)
+        plain = (shapely.get_type_id(shapes) == shapely.GeometryType.POLYGON) & (count > 0)
+        if plain.all() and not shapely.get_num_interior_rings(shapes).any():  # as most are: no ring is taken out
+            start = np.append(0, np.cumsum(count, dtype=np.int64))
+            return cls(shapely.get_coordinates(shapes), start, np.arange(len(start)), np.ones(len(shapes), np.bool_))
         parts, shape = shapely.get_parts(shapes, return_index=True)
         rings, part = shapely.get_rings(parts, return_index=True)
         xy, ring = shapely.get_coordinates(rings, return_index=True)
@@ -69,3 +74,47 @@ def area(loops: Loops, i: int) -> float:
         own = signed_area(loops.xy[loops.start[ring] : loops.start[ring + 1]])
         total += abs(own) if loops.shell[ring] else -abs(own)
     return total
+
+
+@njit(cache=True, nogil=True)
+def taken(loops: Loops, chosen: NDArray[np.int64]) -> Loops:
+    """Return the shapes chosen, (K,)."""
+    return mixed(loops, loops, chosen, np.zeros(len(chosen), np.bool_))
+
+
+@njit(cache=True, nogil=True)
+def mixed(a: Loops, b: Loops, chosen: NDArray[np.int64], second: NDArray[np.bool_]) -> Loops:
+    """Return the shapes chosen, (K,), each from ``b`` where ``second``, (K,), and from ``a`` elsewhere."""
+    vertices, rings = 0, 0
+    for k in range(len(chosen)):
+        of, i = (b if second[k] else a), chosen[k]
+        vertices += of.start[of.first[i + 1]] - of.start[of.first[i]]
+        rings += of.first[i + 1] - of.first[i]
+    xy, start, shell = np.empty((vertices, 2)), np.zeros(rings + 1, np.int64), np.empty(rings, np.bool_)
+    first, ring = np.zeros(len(chosen) + 1, np.int64), 0
+    for k in range(len(chosen)):
+        of, i = (b if second[k] else a), chosen[k]
+        for at in range(of.first[i], of.first[i + 1]):
+            low, high = of.start[at], of.start[at + 1]
+            start[ring + 1], shell[ring] = start[ring] + high - low, of.shell[at]
+            xy[start[ring] : start[ring + 1]] = of.xy[low:high]
+            ring += 1
+        first[k + 1] = ring
+    return Loops(xy, start, first, shell)
+
+
+@njit(cache=True, nogil=True)
+def centroid(loops: Loops, i: int) -> tuple[float, float]:
+    """Return the centroid of shape i, one polygon, with the roundings of GEOS."""
+    x, y, total = 0.0, 0.0, 0.0
+    ax, ay = loops.xy[loops.start[loops.first[i]]]
+    for ring in range(loops.first[i], loops.first[i + 1]):
+        low, high = loops.start[ring], loops.start[ring + 1]
+        sign = 1.0 if (signed_area(loops.xy[low:high]) < 0) == loops.shell[ring] else -1.0
+        for k in range(low, high - 1):
+            bx, by, cx, cy = loops.xy[k, 0], loops.xy[k, 1], loops.xy[k + 1, 0], loops.xy[k + 1, 1]
+            twice = sign * ((bx - ax) * (cy - ay) - (cx - ax) * (by - ay))
+            x += twice * (ax + bx + cx)
+            y += twice * (ay + by + cy)
+            total += twice
+    return x / 3 / total, y / 3 / total

@@ -3,10 +3,10 @@
 from typing import NamedTuple
 
 import numpy as np
-import shapely
+from numba import njit
 from numpy.typing import NDArray
 
-from geoseg.numba_cache import njit
+from geoseg.vector.adjacent.edges import edges_of
 from geoseg.vector.adjacent.loops import Loops
 
 
@@ -31,24 +31,31 @@ class Plan(NamedTuple):
     @classmethod
     def of(cls, polygons: NDArray[np.object_]) -> "Plan":
         """Return the plan of a coverage, (M,)."""
-        rings, owner = shapely.get_rings(polygons, return_index=True)
-        xy, ring = shapely.get_coordinates(rings, return_index=True)
-        again = np.append(False, ring[1:] == ring[:-1])
-        places, corner = np.unique(xy[again], axis=0, return_inverse=True)
-        start = np.searchsorted(ring[again], np.arange(len(rings) + 1))
-        return linked(places, corner.ravel(), start, owner)
+        ends, _, start, owner = edges_of(polygons)
+        xy = ends[:, 2:]
+        order = np.lexsort((xy[:, 1], xy[:, 0]))
+        new = np.append(True, (xy[order[1:]] != xy[order[:-1]]).any(axis=1))
+        corner = np.empty(len(xy), np.int64)
+        corner[order] = np.cumsum(new) - 1
+        return linked(xy[order[new]], corner, start, owner)
 
-    def walls(self, rings: NDArray[np.bool_], shorter: float) -> NDArray[np.int64]:
-        """Return the corners of the walls of some rings, (R,), that are shorter than so much, the shortest first."""
-        after = np.arange(1, len(self.corner) + 1)
-        after[self.start[1:] - 1] = self.start[:-1]
-        ends = np.sort(np.stack([self.corner, self.corner[after]], axis=1)[rings[self.ring]], axis=1)
-        ends = np.unique(ends @ (len(self.places), 1))
-        a, b = np.divmod(ends, len(self.places))
-        length = np.sqrt(((self.places[a] - self.places[b]) ** 2).sum(axis=1))
-        order = np.argsort(length, kind="stable")
-        order = order[length[order] < shorter]
-        return np.stack([a[order], b[order]], axis=1)
+
+@njit(cache=True, nogil=True)
+def walls_of(plan: Plan, rings: NDArray[np.bool_], shorter: float) -> NDArray[np.int64]:
+    """Return the corners of the walls of some rings, (R,), shorter than so much, the shortest first, (W, 2)."""
+    pairs, n, count = np.empty(len(plan.corner), np.int64), 0, len(plan.places)
+    for ring in np.flatnonzero(rings):
+        for at in range(plan.start[ring], plan.start[ring + 1]):
+            a, b = plan.corner[at], plan.corner[at + 1 if at + 1 < plan.start[ring + 1] else plan.start[ring]]
+            if apart(plan.places[a], plan.places[b]) < shorter:
+                pairs[n] = min(a, b) * count + max(a, b)
+                n += 1
+    ends = np.unique(pairs[:n])
+    walls, length = np.empty((len(ends), 2), np.int64), np.empty(len(ends))
+    for i in range(len(ends)):
+        walls[i, 0], walls[i, 1] = ends[i] // count, ends[i] % count
+        length[i] = apart(plan.places[walls[i, 0]], plan.places[walls[i, 1]])
+    return walls[np.argsort(length, kind="mergesort")]
 
 
 @njit(cache=True, nogil=True)

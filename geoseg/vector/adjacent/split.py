@@ -37,9 +37,10 @@ from geoseg.vector.adjacent.faces import (
     unions,
 )
 from geoseg.vector.adjacent.limits import Limits
-from geoseg.vector.adjacent.loops import Loops
+from geoseg.vector.adjacent.loops import Loops, taken
 from geoseg.vector.adjacent.repair import Tolerance, enforce_tolerance, neighbours_of
 from geoseg.vector.adjacent.short_walls import without_short_walls
+from geoseg.vector.adjacent.sound import are_valid
 from geoseg.vector.adjacent.teeth import without_teeth
 from geoseg.vector.adjacent.tolerance import Closeness
 from geoseg.vector.pixels.cuts import NO_CUTS, beyond, onto_cut, straight_on
@@ -128,20 +129,23 @@ def _shared(
     cuts: NDArray[np.object_],
 ) -> NDArray[np.object_]:
     """Return the polygons, (M,), with walls and corners in common as far as the tolerance allows."""
-    drawn, seen, ends = (shapely.transform(shapes, lambda xy: xy * scale) for shapes in (fitted, contours, cuts))
-    aligned = align(drawn, seen, ends)
+    drawn, seen = (loops._replace(xy=loops.xy * scale) for loops in (Loops.of(fitted), Loops.of(contours)))
+    aligned = align(drawn, seen, shapely.transform(cuts, lambda xy: xy * scale))
     joined = join_walls(aligned, borders_between(seen))
-    gathered, _ = gather_corners(joined, np.zeros(len(joined), np.bool_))
+    gathered, _ = gather_corners(joined, np.zeros(len(fitted), np.bool_))
     out, left = fitted.copy(), np.ones(len(fitted), np.bool_)
     for shapes in (gathered, joined, aligned):
-        if not left.any():
+        members = np.flatnonzero(left)
+        if len(members) == 0:
             break
-        best = shapely.transform(shapes, lambda xy: rounded(xy / scale))
-        good = left & shapely.is_valid(best)
-        if limits is not None and good.any():
-            good[good] = limits.allow(Loops.of(best[good]), np.flatnonzero(good))
-        out[good] = best[good]
-        left &= ~good
+        best = taken(shapes._replace(xy=rounded(shapes.xy / scale)), members)
+        good = are_valid(best)
+        if limits is not None:
+            good &= limits.allow(best, members)
+        chosen = np.flatnonzero(good)
+        if len(chosen):
+            out[members[good]] = taken(best, chosen).polygons
+        left[members[good]] = False
     return out
 
 
@@ -199,11 +203,11 @@ def _gathered(
     """Return a coverage with near corners in one point, those of nodes among them; as it was where that is none."""
     if shapely.is_empty(polygons).any():
         return polygons
-    units = shapely.transform(polygons, lambda xy: onto_cut(xy * scale, cuts, ALONG))
-    fixed = np.zeros(len(polygons), np.bool_)
+    loops = Loops.of(polygons)
+    units, fixed = loops._replace(xy=onto_cut(loops.xy * scale, cuts, ALONG)), np.zeros(len(polygons), np.bool_)
     for _ in range(GATHERING):
-        out, stuck = gather_corners(units, fixed, cuts)
-        out = shapely.transform(out, lambda xy: rounded(xy / scale))
+        gathered, stuck = gather_corners(units, fixed, cuts)
+        out = gathered._replace(xy=rounded(gathered.xy / scale)).polygons
         if is_coverage(out):
             return out
         fixed |= stuck
@@ -243,12 +247,8 @@ def _plainer(
     if limits is None or shapely.is_empty(polygons).any():
         return polygons
     near = limits.allow(Loops.of(polygons), np.arange(len(polygons)))  # what is not keeps its contour in the end
-
-    def allowed(made: Loops, members: NDArray[np.intp]) -> bool:
-        pixels = made._replace(xy=made.xy / scale)
-        return bool((limits.allow(pixels, members) | ~near[members]).all())
-
-    out = without_short_walls(shapely.transform(polygons, lambda xy: xy * scale), allowed, cuts)
+    units = shapely.transform(polygons, lambda xy: xy * scale)
+    out = without_short_walls(units, limits, scale, near, cuts)
     out = shapely.transform(out, lambda xy: rounded(xy / scale))
     return out if is_coverage(out) else polygons
 

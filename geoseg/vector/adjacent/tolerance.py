@@ -5,10 +5,11 @@ from math import sqrt
 
 import numpy as np
 import shapely
+from numba import njit
 from numpy.typing import NDArray
 
-from geoseg.numba_cache import njit
-from geoseg.vector.adjacent.loops import Loops
+from geoseg.vector.adjacent.loops import Loops, area
+from geoseg.vector.adjacent.loops import moved as moved_loops
 from geoseg.vector.fit.fit import LEAST_IOU
 from geoseg.vector.pixels.places import moved
 
@@ -58,6 +59,33 @@ def ious(a: NDArray[np.object_], b: NDArray[np.object_]) -> NDArray[np.float64]:
     """Return the IoU of each pair of valid shapes a[i], b[i], (N,), computed relative to the corner of b[i]."""
     corner = np.floor(shapely.bounds(b)[:, :2])
     return _ious(a, b, Loops.of(a).moved(-corner), Loops.of(b).moved(-corner))
+
+
+def loop_ious(a: Loops, b: Loops) -> NDArray[np.float64]:
+    """Return the IoU of each pair of valid polygons, (N,), see ``ious``."""
+    out, large = _loop_ious(a, b)
+    if large.any():
+        out[large] = ious(a.polygons[large], b.polygons[large])
+    return np.round(out, IOU_DIGITS)
+
+
+@njit(cache=True, nogil=True)
+def _loop_ious(a: Loops, b: Loops) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Return the IoUs, (N,), and which pairs are LARGE and left out."""
+    count = len(b.first) - 1
+    out, large, by = np.zeros(count), np.zeros(count, np.bool_), np.full((count, 2), np.inf)
+    for i in range(count):
+        for v in range(b.start[b.first[i]], b.start[b.first[i + 1]]):
+            by[i, 0], by[i, 1] = min(by[i, 0], b.xy[v, 0]), min(by[i, 1], b.xy[v, 1])
+    by = -np.floor(by)
+    a, b = moved_loops(a, by, np.ones_like(by)), moved_loops(b, by, np.ones_like(by))
+    for i in range(count):
+        vertices = a.start[a.first[i + 1]] - a.start[a.first[i]]
+        large[i] = vertices * (b.start[b.first[i + 1]] - b.start[b.first[i]]) > LARGE
+        if not large[i]:
+            shared = shared_area(a, i, b, i)
+            out[i] = shared / (area(a, i) + area(b, i) - shared)
+    return out, large
 
 
 def _ious(a: NDArray[np.object_], b: NDArray[np.object_], a_loops: Loops, b_loops: Loops) -> NDArray[np.float64]:
@@ -112,6 +140,24 @@ def distance(x: float, y: float, ax: float, ay: float, bx: float, by: float) -> 
     if along >= 1:
         return sqrt((x - bx) * (x - bx) + (y - by) * (y - by))
     return abs(((ay - y) * dx - (ax - x) * dy) / length2) * sqrt(length2)
+
+
+@njit(cache=True, nogil=True)
+def corners_within(contours: Loops, j: int, polygons: Loops, i: int, far: float) -> bool:
+    """Whether all vertices of one shape lie within ``far`` of another one's rings."""
+    xy, near = polygons.xy, polygons.start[polygons.first[i]]  # a wall: the next vertex mostly lies near the same one
+    for v in range(contours.start[contours.first[j]], contours.start[contours.first[j + 1]]):
+        x, y = contours.xy[v]
+        if distance(x, y, xy[near, 0], xy[near, 1], xy[near + 1, 0], xy[near + 1, 1]) <= far:
+            continue
+        found = False
+        for ring in range(polygons.first[i], polygons.first[i + 1]):
+            for k in range(polygons.start[ring], polygons.start[ring + 1] - 1):
+                if not found and distance(x, y, xy[k, 0], xy[k, 1], xy[k + 1, 0], xy[k + 1, 1]) <= far:
+                    found, near = True, k
+        if not found:
+            return False
+    return True
 
 
 @njit(cache=True, nogil=True)

@@ -10,6 +10,7 @@ import shapely
 from numba.core import event
 
 from geoseg.values.box import Box
+from geoseg.vector.adjacent.limits import Limits
 from geoseg.vector.adjacent.short_walls import without_short_walls
 from geoseg.vector.footprints.extract import FootprintRules, to_footprints
 from geoseg.vector.ground import GroundFrame
@@ -66,7 +67,9 @@ def compile_drawing(rules: FootprintRules, frame: GroundFrame, *, parted: bool) 
     rules = replace(rules, min_area_m2=0.0, min_hole_m2=0.0)
     drawn = draw_task(houses, interior if parted else None, task, frame=frame, rules=rules)
     to_footprints(drawn.pending.resolved(), frame)
-    without_short_walls(np.array([_with_step(10), _with_step(20)], object), lambda _made, _members: True)
+    stepped = np.array([_with_step(10), _with_step(20)], object)
+    limits = Limits.of(stepped, np.ones(2), 1.0)
+    without_short_walls(stepped, limits, np.ones(2), np.ones(2, np.bool_))
 
 
 def _with_step(far: float) -> shapely.Polygon:

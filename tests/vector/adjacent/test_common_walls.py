@@ -8,21 +8,26 @@ from shapely import affinity, box
 from geoseg.vector.adjacent.borders import Borders, borders_between
 from geoseg.vector.adjacent.common_walls import gather_corners, join_walls
 from geoseg.vector.adjacent.directions import align
+from geoseg.vector.adjacent.loops import Loops
 from geoseg.vector.adjacent.split import split_block
 
 
+def loops(*polygons):
+    return Loops.of(np.array(polygons, object))
+
+
 def joined(*polygons, degrees=0.0):
-    turned = np.array([affinity.rotate(p, degrees, origin=(0, 0)) for p in polygons], object)
+    turned = loops(*(affinity.rotate(p, degrees, origin=(0, 0)) for p in polygons))
     count = len(polygons)
     pairs = np.array([a * count + b for a in range(count) for b in range(count) if a != b], np.int64)
     borders = Borders(pairs, np.full(len(pairs), 10.0))  # as if all touched along ten units
-    return [affinity.rotate(p, -degrees, origin=(0, 0)) for p in join_walls(turned, borders)]
+    return [affinity.rotate(p, -degrees, origin=(0, 0)) for p in join_walls(turned, borders).polygons]
 
 
 def gathered(*polygons):
-    out, stuck = gather_corners(np.array(polygons, object), np.zeros(len(polygons), np.bool_))
+    out, stuck = gather_corners(loops(*polygons), np.zeros(len(polygons), np.bool_))
     assert not stuck.any()
-    return out
+    return out.polygons
 
 
 def split(fitted, contours, unit_px=1.0):
@@ -43,28 +48,28 @@ def test_walls_side_by_side_come_to_lie_on_one_line_between_them(degrees):
 def test_a_slightly_turned_neighbour_takes_the_longer_walls_direction_and_keeps_its_right_angles():
     a, b = box(0, 0, 30, 12), box(30.3, 0, 40, 12)
     fitted, contours = ([a, affinity.rotate(b, degrees)] for degrees in (3, 1))
-    _, turned = joined(*align(np.array(fitted, object), np.array(contours, object)))
+    _, turned = joined(*align(loops(*fitted), loops(*contours)).polygons)
     assert turned.area / shapely.minimum_rotated_rectangle(turned).area > 0.999
     xy = np.diff(shapely.get_coordinates(turned), axis=0)
     assert np.abs(xy).min(axis=1).max() < 1e-6  # along the axes, as the longer one's walls
 
 
 def test_a_neighbour_that_its_contour_shows_to_be_turned_stays_so():
-    polygons = np.array([box(0, 0, 30, 12), affinity.rotate(box(30.3, 0, 60, 12), 9)], object)
-    assert align(polygons, polygons)[1].equals(polygons[1])
+    polygons = loops(box(0, 0, 30, 12), affinity.rotate(box(30.3, 0, 60, 12), 9))
+    assert align(polygons, polygons).polygons[1].equals(polygons.polygons[1])
 
 
 def test_borders_are_the_edges_that_two_polygons_of_a_coverage_have_in_common():
-    coverage = np.array([box(0, 0, 10, 10), shapely.Polygon([(10, 0), (20, 0), (20, 12), (10, 12), (10, 10)])], object)
-    borders = borders_between(np.append(coverage, [box(30, 0, 40, 10)]))
+    beside = shapely.Polygon([(10, 0), (20, 0), (20, 12), (10, 12), (10, 10)])
+    borders = borders_between(loops(box(0, 0, 10, 10), beside, box(30, 0, 40, 10)))
     assert borders.pair.tolist() == [1, 3]  # 0 beside 1, and 1 beside 0, of three
     assert borders.length.tolist() == [10, 10]
 
 
 def test_walls_across_an_alley_stay_apart_where_their_buildings_touch_elsewhere():
-    polygons = np.array([box(0, 0, 10, 30), box(11.5, 0, 20, 30)], object)
+    polygons = loops(box(0, 0, 10, 30), box(11.5, 0, 20, 30))
     little = Borders(np.array([1, 2]), np.full(2, 4.0))
-    assert shapely.hausdorff_distance(join_walls(polygons, little), polygons).max() < 1e-9
+    assert shapely.hausdorff_distance(join_walls(polygons, little).polygons, polygons.polygons).max() < 1e-9
 
 
 def test_walls_apart_or_turned_stay_where_they_are():
@@ -87,8 +92,8 @@ def test_corners_that_are_near_each_other_become_that_of_the_longest_walls():
 
 def test_a_building_that_gathering_would_break_keeps_its_corners_and_is_named():
     speck = box(30, 30, 30.5, 30.5)
-    out, stuck = gather_corners(np.array([box(0, 0, 20, 20), speck], object), np.zeros(2, np.bool_))
-    assert out[1].equals(speck)
+    out, stuck = gather_corners(loops(box(0, 0, 20, 20), speck), np.zeros(2, np.bool_))
+    assert out.polygons[1].equals(speck)
     assert stuck.tolist() == [False, True]
 
 
