@@ -1,5 +1,6 @@
 """Blocks: components that hold several touching buildings, and what it takes to split them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -59,79 +60,120 @@ def label_table(
     return LabelTable(*_label_table(labels, probability, runs.start, runs.first, runs.end, components.of_run))
 
 
-def find_block(
+@dataclass(frozen=True, slots=True, eq=False)
+class Whole:
+    """A component that holds several buildings."""
+
+    component: int
+    """Its number in the ``LabelTable``."""
+    box: NDArray[np.int64]
+    """Its row0, col0, row1, col1 among the labels, (4,)."""
+    outline: shapely.Polygon
+    """What is drawn of it as a whole, in pixel coordinates of the scene."""
+    contour: shapely.Polygon
+    """Its contour, in the same."""
+    scale: NDArray[np.float64]
+    """Factors of x and y that make pixels units of detail, (2,)."""
+    tolerance: Tolerance | None
+    """How near each building must be to its contour; None to cut the outline along the traced borders."""
+    tolerance_units: float
+    """Of the fit, see ``fit_rings``."""
+    cuts: NDArray[np.object_]
+    """Where it is cut off, see ``cut_lines``, (L,)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Parted:
+    """A component's M buildings before they are drawn; None for contours where it cannot be cut."""
+
+    whole: Whole
+    members: NDArray[np.intp]
+    anchors: NDArray[np.float64]
+    traced: tuple[NDArray[np.float64], ...]
+    contours: NDArray[np.object_] | None
+
+
+def find_blocks(
     labels: NDArray[np.int32],
     table: LabelTable,
-    component: int,
-    box: NDArray[np.int64],
-    outline: shapely.Polygon,
-    contour: shapely.Polygon,
+    wholes: Sequence[Whole],
     *,
-    scale: NDArray[np.float64],
-    tolerance: Tolerance | None,
-    tolerance_units: float,
     penalty: float,
     origin: tuple[int, int],
-    cuts: NDArray[np.object_],
-) -> Block:
-    """Return the buildings of a component that holds several, as polygons that share their walls.
+) -> list[Block]:
+    """Return the buildings of components that hold several, as polygons that share their walls.
 
     labels: (H, W); their first pixel lies at ``origin`` (row, col) of the scene.
-    box: the component's row0, col0, row1, col1 in ``labels``.
-    outline, contour: of the component, in pixel coordinates of the scene.
-    scale: (2,) factors that make pixels units of detail.
-    tolerance: how near each building must be to its contour; None to cut the outline along the traced borders.
-    tolerance_units, penalty: of the fit, see ``fit_rings``.
-    cuts: where the component is cut off, see ``cut_lines``.
+    penalty: of the fit, see ``fit_rings``.
     """
-    row0, col0, row1, col1 = box
+    parted = [_parted(labels, table, whole, origin) for whole in wholes]
+    fits = iter(_fits([one for one in parted if one.contours is not None and one.whole.tolerance is not None], penalty))
+    blocks = []
+    for one in parted:
+        whole, split = one.whole, None
+        if one.contours is not None and whole.tolerance is None:
+            split = _cut_edges(whole.outline, one.contours, one.traced, one.anchors)
+        elif one.contours is not None:
+            fitted, kept = next(fits)
+            split = split_block(
+                fitted, one.contours, one.anchors, scale=whole.scale, tolerance=whole.tolerance, cuts=whole.cuts
+            )
+            split = replace(split, unchanged=split.unchanged | kept)
+        blocks.append(
+            Block(
+                anchors=one.anchors,
+                traced=one.traced,
+                area_px=table.area_px[one.members],
+                byte_sum=table.byte_sum[one.members],
+                split=split,
+            )
+        )
+    return blocks
+
+
+def _parted(labels: NDArray[np.int32], table: LabelTable, whole: Whole, origin: tuple[int, int]) -> _Parted:
+    """Cut a component's contour along the borders between its labels."""
+    row0, col0, row1, col1 = whole.box
     crop = labels[row0:row1, col0:col1]
-    own = table.component == component
+    own = table.component == whole.component
     crop = np.where(own[crop], crop, 0)
     members = np.flatnonzero(own)
     first = table.first_pixel[members]
     members = members[np.lexsort((first[:, 1], first[:, 0]))]
     corner = np.array([col0 + origin[1], row0 + origin[0]], np.float64)
-    _fill(crop, contour, corner)
+    _fill(crop, whole.contour, corner)
     traced = tuple(xy + corner for xy in trace_borders(crop).reaching_out())
     anchors = _deepest(crop, members)[:, ::-1] + 0.5 + corner
-    contours = cut_along(contour, traced, anchors)
-    if contours is None:
-        split = None
-    elif tolerance is None:
-        split = _cut_edges(outline, contours, traced, anchors)
-    else:
-        fitted, kept = _fit_contours(contours, scale, tolerance, tolerance_units, penalty, cuts)
-        split = split_block(fitted, contours, anchors, scale=scale, tolerance=tolerance, cuts=cuts)
-        split = replace(split, unchanged=split.unchanged | kept)
-    return Block(
-        anchors=anchors,
-        traced=traced,
-        area_px=table.area_px[members],
-        byte_sum=table.byte_sum[members],
-        split=split,
+    return _Parted(whole, members, anchors, traced, cut_along(whole.contour, traced, anchors))
+
+
+def _fits(parted: Sequence[_Parted], penalty: float) -> list[tuple[NDArray[np.object_], NDArray[np.bool_]]]:
+    """Fit each contour by itself, all at once; return the polygons of each block, valid, and which nothing fits."""
+    if not parted:
+        return []
+    parts = [one.contours for one in parted if one.contours is not None]
+    contours, count = np.concatenate(parts), [len(own) for own in parts]
+    block, rings = np.repeat(np.arange(len(parted)), count), Rings.of(contours)
+    all_of_them, of = np.ones(len(rings), np.bool_), block[np.cumsum(rings.parent < 0) - 1]
+    cut, places = np.zeros(len(rings.xy), np.bool_), rings.places
+    first_ring = np.searchsorted(of, np.arange(len(parted) + 1))
+    for k, one in enumerate(parted):
+        own = slice(*rings.start[first_ring[k : k + 2]])
+        cut[own] = on_cut(places[own], one.whole.cuts)
+    fitted = fit_rings(
+        rings,
+        all_of_them,
+        scale=np.array([one.whole.scale for one in parted])[of],
+        tolerance=np.array([one.whole.tolerance_units for one in parted])[of],
+        penalty=penalty,
+        cut=cut,
     )
-
-
-def _fit_contours(
-    contours: NDArray[np.object_],
-    scale: NDArray[np.float64],
-    tolerance: Tolerance,
-    tolerance_units: float,
-    penalty: float,
-    cuts: NDArray[np.object_],
-) -> tuple[NDArray[np.object_], NDArray[np.bool_]]:
-    """Fit each contour by itself; return the polygons, valid, and which of them nothing fits, (M,) each."""
-    rings = Rings.of(contours)
-    all_of_them = np.ones(len(rings), np.bool_)
-    scales = np.tile(scale, (len(rings), 1))
-    cut = on_cut(rings.places, cuts)
-    fitted = fit_rings(rings, all_of_them, scale=scales, tolerance=tolerance_units, penalty=penalty, cut=cut)
     polygons = uncrossed(rings.redrawn(fitted.xy, fitted.start).polygons(all_of_them))
     unfitted = fitted.status[rings.parent < 0] == UNCHANGED
     for i in np.flatnonzero(unfitted):
-        polygons[i] = simplified_contours(contours[[i]], tolerance)[0]
-    return polygons, unfitted
+        polygons[i] = simplified_contours(contours[[i]], parted[block[i]].whole.tolerance)[0]
+    ends = np.cumsum(count)[:-1]
+    return list(zip(np.split(polygons, ends), np.split(unfitted, ends), strict=True))
 
 
 def _cut_edges(

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from geoseg.errors import ConfigError, InputError
 from geoseg.values.grid import Grid
-from geoseg.vector.adjacent.block import find_block, label_table
+from geoseg.vector.adjacent.block import Whole, find_blocks, label_table
 from geoseg.vector.fit.costs import DIAGONAL_PENALTY
 from geoseg.vector.fit.polygons import DETAIL_M, fit_units, regular_outlines
 from geoseg.vector.footprints.least import without_small
@@ -193,25 +193,25 @@ def draw_outlines(
     unit_m, tolerance = fit_units(outlines.pixel_m, detail=rules.detail, tolerance_m=rules.tolerance_m)
     polygons, blocks = outlines.polygons.copy(), np.full(len(outlines), None, object)
     shells, is_cut = np.flatnonzero(rings.parent < 0), rings.with_any(cut)
-    for i, component in enumerate(np.flatnonzero(kept)):
-        if several[component]:
-            own = np.flatnonzero(is_cut[rings.shell] & (rings.shell == shells[component]))
-            blocks[i] = find_block(
-                labels,
-                table,
-                int(component),
-                components.box[component],
-                outlines.polygons[i],
-                outlines.contours[i],
-                scale=outlines.pixel_m[i] / unit_m[i],
-                tolerance=outlines.tolerance(i),
-                tolerance_units=float(tolerance[i]),
-                penalty=rules.diagonal_penalty,
-                origin=origin,
-                cuts=cut_lines(rings, cut, own),
-            )
-            if blocks[i].split is not None:
-                polygons[i] = blocks[i].split.outline
+    rows = np.flatnonzero(several[np.flatnonzero(kept)])
+    wholes = [
+        Whole(
+            component=int(component),
+            box=components.box[component],
+            outline=outlines.polygons[i],
+            contour=outlines.contours[i],
+            scale=outlines.pixel_m[i] / unit_m[i],
+            tolerance=outlines.tolerance(i),
+            tolerance_units=float(tolerance[i]),
+            cuts=cut_lines(rings, cut, np.flatnonzero(is_cut[rings.shell] & (rings.shell == shells[component]))),
+        )
+        for i, component in zip(rows.tolist(), np.flatnonzero(kept)[rows], strict=True)
+    ]
+    made = find_blocks(labels, table, wholes, penalty=rules.diagonal_penalty, origin=origin)
+    for i, block in zip(rows, made, strict=True):
+        blocks[i] = block
+        if block.split is not None:
+            polygons[i] = block.split.outline
     return replace(outlines, polygons=polygons, blocks=blocks)
 
 

@@ -22,7 +22,7 @@ from geoseg.outputs.geopackage.footprints import buildings_batch, buildings_sche
 from geoseg.values.classes import ClassInfo, ClassMap
 from geoseg.values.grid import Grid
 from geoseg.vector import STATUS, FootprintRules, extract_footprints
-from geoseg.vector.adjacent.block import find_block
+from geoseg.vector.adjacent.block import find_blocks
 from geoseg.vector.adjacent.overlaps import REACH_PX
 from geoseg.vector.pixels.instances import border_probability, label_instances
 from geoseg.vector.tiles.draw import (
@@ -156,7 +156,8 @@ def test_buildings_that_cannot_be_parted_are_counted(tile_px, tmp_path, monkeypa
     interior[10:50, 24:27] = interior[29:31, 50:80] = 1
     what = drawing(probability, interior, tile_px=tile_px)
     monkeypatch.setattr(
-        "geoseg.vector.footprints.extract.find_block", lambda *a, **k: replace(find_block(*a, **k), split=None)
+        "geoseg.vector.footprints.extract.find_blocks",
+        lambda *a, **k: [replace(block, split=None) for block in find_blocks(*a, **k)],
     )
     provenance = {"software": "geoseg", "version": "0", "model": None, "input": []}
     made = draw_polygons(tmp_path / "b.gpkg", what, classes=ClassMap((HOUSE,)), provenance=provenance)
