@@ -102,9 +102,10 @@ def _ringed(polygons: Loops, corners: NDArray[np.float64], start: NDArray[np.int
 @njit(cache=True, nogil=True)
 def _alike(made: Loops, polygons: Loops, whole: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return which of the polygons that are ``whole``, (M,), have no corner FARTHEST from the other's walls."""
-    out = whole.copy()
-    for i in np.flatnonzero(whole):
-        out[i] = corners_within(made, i, polygons, i, FARTHEST) and corners_within(polygons, i, made, i, FARTHEST)
+    out = np.zeros(len(whole), np.bool_)
+    for i in range(len(whole)):
+        if whole[i] and corners_within(made, i, polygons, i, FARTHEST):
+            out[i] = corners_within(polygons, i, made, i, FARTHEST)
     return out
 
 

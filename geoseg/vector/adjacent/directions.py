@@ -54,10 +54,12 @@ def _common(
     at = np.minimum((direction / (pi / 2) % 1 * BINS).astype(np.int64), BINS - 1)
     while apart.any():
         of_bin = np.zeros(BINS)
-        for i in np.flatnonzero(apart):
-            of_bin[at[i]] += weight[i]
+        for i in range(len(apart)):
+            of_bin[at[i]] += weight[i] if apart[i] else 0.0
         mode, most = -1, 0.0
-        for i in np.flatnonzero(apart):
+        for i in range(len(apart)):
+            if not apart[i]:
+                continue
             votes = 0.0  # the nearer a building's direction the more
             for other in np.flatnonzero(of_bin):
                 votes += of_bin[other] * _KERNEL[(other - at[i]) % BINS]

@@ -122,10 +122,12 @@ def leaves_reach(polygons: NDArray[np.object_], contours: NDArray[np.object_]) -
 
 def overlaps(polygons: NDArray[np.object_], changed: NDArray[np.intp]) -> list[tuple[int, int]]:
     """Return the sorted pairs of a changed polygon and any other that overlap; the index alone has no fixed order."""
-    ours, others = shapely.STRtree(polygons).query(polygons[changed], predicate="intersects")
-    pairs = np.unique(np.sort(np.stack([changed[ours], others], axis=1), axis=1), axis=0)
-    apart = (pairs[:, 0] == pairs[:, 1]) | shapely.touches(polygons[pairs[:, 0]], polygons[pairs[:, 1]])
-    return [(int(i), int(j)) for i, j in pairs[~apart]]
+    ours, others = shapely.STRtree(polygons).query(polygons[changed])  # by their boxes: most meet themselves alone
+    pairs = np.sort(np.stack([changed[ours], others], axis=1), axis=1)
+    i, j = np.unique(pairs[pairs[:, 0] < pairs[:, 1]], axis=0).T
+    meet = shapely.intersects(polygons[i], polygons[j])
+    meet[meet] = ~shapely.touches(polygons[i[meet]], polygons[j[meet]])
+    return list(zip(i[meet].tolist(), j[meet].tolist(), strict=True))
 
 
 def _trimmed(polygon: shapely.Polygon, neighbour: shapely.Polygon) -> shapely.Polygon | None:
