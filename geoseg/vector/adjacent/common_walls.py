@@ -14,9 +14,9 @@ Nothing here sees pixels, and what comes out may still overlap: ``split.py`` mak
 from math import cos, hypot, pi, sin
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from geoseg.numba_cache import njit
 from geoseg.vector.adjacent.borders import Borders, border_length
 from geoseg.vector.adjacent.directions import SQUARE, directions_of
 from geoseg.vector.adjacent.edges import edges_in

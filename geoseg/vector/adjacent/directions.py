@@ -7,9 +7,9 @@ whole, so right angles stay, and only where their contours allow it.
 from math import cos, pi, sin
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from geoseg.numba_cache import njit
 from geoseg.vector.adjacent.edges import Edges, edges_in
 from geoseg.vector.adjacent.loops import Loops, centroid, taken
 from geoseg.vector.adjacent.tolerance import loop_ious

@@ -16,9 +16,9 @@ from typing import NamedTuple
 
 import numpy as np
 import shapely
-from numba import njit
 from numpy.typing import NDArray
 
+from geoseg.numba_cache import njit
 from geoseg.vector.adjacent.limits import Limits, Seen, allowed
 from geoseg.vector.adjacent.loops import Loops
 from geoseg.vector.adjacent.plan import Plan, apart, beside, loops_of, redrawn, rings_at, walls_of, without

@@ -6,9 +6,9 @@ bounded by it. What is nearly otherwise is left to GEOS, whose arithmetic is exa
 
 import numpy as np
 import shapely
-from numba import njit
 from numpy.typing import NDArray
 
+from geoseg.numba_cache import njit
 from geoseg.vector.adjacent.loops import Loops, taken
 from geoseg.vector.adjacent.plan import Plan
 from geoseg.vector.adjacent.tolerance import distance

@@ -5,9 +5,9 @@ from math import sqrt
 
 import numpy as np
 import shapely
-from numba import njit
 from numpy.typing import NDArray
 
+from geoseg.numba_cache import njit
 from geoseg.vector.adjacent.loops import Loops, area
 from geoseg.vector.adjacent.loops import moved as moved_loops
 from geoseg.vector.fit.fit import LEAST_IOU
