@@ -3,12 +3,15 @@
 import os
 from contextlib import nullcontext
 from dataclasses import replace
+from itertools import count
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import shapely
 from conftest import largest_file
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from test_kernel import Memory, blur, make_job, scene_file  # noqa: F401  # the last one is a fixture
 
 from geoseg.errors import OutputError
@@ -102,6 +105,47 @@ def test_a_chunk_that_fails_hands_nothing_on(scene_file, folder):  # noqa: F811
         assert next(calls) > sum(record.windows for record in records) == alone.windows
         for name, layer in whole.items():
             np.testing.assert_array_equal(found[name], layer, err_msg=f"{name}, call {fatal}")
+
+
+@pytest.mark.nightly
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    working=st.none() | st.tuples(st.integers(40, 260), st.integers(60, 400)),
+    margin_and_ramp=st.sampled_from([(8, 16), (12, 8), (16, 0), (0, 32), (0, 0)]),
+    chunk_px=st.integers(30, 160),
+    batch=st.integers(1, 3),
+    fatal=st.none() | st.integers(0, 60),
+    threads=st.booleans(),
+)
+def test_any_grid_gives_the_same_map_also_where_a_call_fails(
+    scene_file,  # noqa: F811
+    folder,
+    working,
+    margin_and_ramp,
+    chunk_px,
+    batch,
+    fatal,
+    threads,
+):
+    path, _ = scene_file
+    how = {"working": working, "margin": margin_and_ramp[0], "ramp": margin_and_ramp[1], "batch": batch}
+    whole, (alone,), _ = run(make_job(path, chunk_px=512, **how), folder)
+    calls = count()
+
+    def breaks(member, windows):
+        if next(calls) == fatal:
+            raise ValueError("once")
+        return by_member(member, windows)
+
+    engine = ThreadsEngine(lanes=2) if threads else SyncEngine()
+    found, records, failed = run(
+        make_job(path, chunk_px=chunk_px, **how), folder, engine=engine, forward=breaks, tries=2
+    )
+    assert len(failed[0]) <= 1
+    assert failed[1] == []
+    assert sum(record.windows for record in records) == alone.windows
+    for name, layer in whole.items():
+        np.testing.assert_array_equal(found[name], layer, err_msg=name)
 
 
 def test_chunks_that_always_fail_are_those_whose_windows_do(scene_file, folder):  # noqa: F811
