@@ -9,15 +9,19 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import shapely
+import torch
 from conftest import largest_file
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_kernel import Memory, blur, make_job, scene_file  # noqa: F401  # the last one is a fixture
 
+from geoseg.device.ready import Ready
 from geoseg.errors import OutputError
 from geoseg.executors.base import ChunkFailure, ChunkRecord
 from geoseg.executors.threads import SyncEngine, ThreadsEngine
+from geoseg.jobs import chunk
 from geoseg.jobs.chunk import ChunkTask
+from geoseg.jobs.on_device import OnDevice
 from geoseg.jobs.plan import Plan
 from geoseg.jobs.seams import most_seam_bytes, open_seams
 from geoseg.models.backends.base import Answer
@@ -105,6 +109,23 @@ def test_a_chunk_that_fails_hands_nothing_on(scene_file, folder):  # noqa: F811
         assert next(calls) > sum(record.windows for record in records) == alone.windows
         for name, layer in whole.items():
             np.testing.assert_array_equal(found[name], layer, err_msg=f"{name}, call {fatal}")
+
+
+def test_what_a_device_has_said_is_handed_on_and_taken_there(scene_file, folder, monkeypatch):  # noqa: F811
+    path, _ = scene_file
+    how = {"working": (75, 116), "tta": "flip"}
+    whole, (alone,), _ = run(make_job(path, chunk_px=512, **how), folder)
+    monkeypatch.setattr(chunk, "arithmetic_of", lambda _job: OnDevice("cpu"))
+
+    def there(member, windows):
+        said = by_member(member, windows.tensor.numpy()).values
+        return Answer(Ready.of(torch.from_numpy(said)))
+
+    found, records, failed = run(make_job(path, chunk_px=64, **how), folder, forward=there)
+    assert failed == [[]]
+    assert sum(record.windows for record in records) == alone.windows
+    for name, layer in whole.items():
+        np.testing.assert_array_equal(found[name], layer, err_msg=name)
 
 
 @pytest.mark.nightly
