@@ -1,4 +1,4 @@
-"""The benchmarks of speed and memory one after the other, and what they print into one page.
+"""The benchmarks of speed and memory one after the other: what they print as one page, and pictures of its tables.
 
     python benchmarks/run_all.py [--smoke] [--skip SCRIPT ...] [--out FILE] [--note "beside other programs"]
 
@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import machine
+from plots import draw
 
 HERE = Path(__file__).parent
 DEMO = str(HERE.parent / "geoseg" / "demo" / "scene.tif")
@@ -40,6 +41,7 @@ RUNS: list[tuple[str, list[str], list[str] | None]] = [
         ["backends.py", "land-cover", "--rounds", "1", "--windows", "1", "--only", "torch"],
     ),
     ("Memory against the scene's size", ["memory.py", "--sizes", "4000", "12000"], ["memory.py", "--sizes", "512"]),
+    ("Cost against overlap", ["overlap.py", "--size", "1760"], ["overlap.py", "--size", "640", "--shares", "0.25"]),
     ("Reading", ["reading.py"], ["reading.py", "--side", "640", "--seconds", "0", "--layouts", "tiles, by pixel"]),
     ("Start-up", ["startup.py"], None),
 ]
@@ -78,6 +80,7 @@ def main() -> int:
     left_out = [f"this time: {', '.join(left_out)}"] if left_out else []
     parts.append("## Left out\n\n" + "\n".join(f"- {what}" for what in (*left_out, BESIDE)) + "\n")
     asked.out.write_text("\n".join(parts), encoding="utf-8")
+    print(asked.out, *draw(asked.out), sep="\n")
     return 0 if sound else 1
 
 

@@ -24,7 +24,9 @@ def test_a_smoke_run_writes_its_page(tmp_path):
     assert "| 640² | geoseg |" in text
     assert "| tiles, by pixel | server, 50 ms late |" in text
     assert "network alone" in text
+    assert "| 0.25 | 4 |" in text
     assert "this time: Accuracy" in text
+    assert {one.name for one in tmp_path.glob("*.png")} == {"memory.png", "overlap.png", "peers.png", "stages.png"}
 
 
 @pytest.mark.nightly
