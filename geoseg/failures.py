@@ -1,6 +1,7 @@
 """Failures: what the system, GDAL and other libraries raise, as an error of geoseg with its exit code and a way out."""
 
 import errno
+import re
 from pathlib import Path
 
 from geoseg.errors import (
@@ -14,6 +15,7 @@ from geoseg.errors import (
 )
 
 Kind = type[GeosegError]
+SHOWN_CHARS, QUOTE = 60, r'["\n]'  # before and after what is no text, and what a name ends at
 
 # What errno means, and what to do.
 SYSTEM: dict[int, tuple[Kind, str]] = {
@@ -48,7 +50,7 @@ TEXTS: tuple[tuple[str, Kind, str], ...] = (
 # What classes of libraries mean, by the top of their module and by name, first match first; nothing is imported for it.
 LIBRARIES: dict[tuple[str, str], tuple[Kind, str]] = {
     ("builtins", "MemoryError"): (MemoryBudgetError, "allow less with --memory, or take fewer --lanes"),
-    ("builtins", "UnicodeError"): (ConfigError, "names and text have to be UTF-8"),
+    ("builtins", "UnicodeError"): (ConfigError, "names and text have to be UTF-8: rename it"),
     ("torch", "OutOfMemoryError"): (MemoryBudgetError, "take a smaller --batch or --device cpu"),
     ("safetensors_rust", "SafetensorError"): (ModelError, "fetch the bundle again"),
     ("rasterio", "RasterioError"): (InputError, "check the raster with gdalinfo -checksum"),
@@ -120,4 +122,8 @@ def _said(error: BaseException) -> str:
     if isinstance(error, OSError) and error.errno is not None and error.strerror:
         names = [str(name) for name in (error.filename, error.filename2) if name is not None]
         return ": ".join([*names, error.strerror])
+    if isinstance(error, UnicodeEncodeError):  # most often a name of another encoding, whose bytes are surrogates
+        before = re.split(QUOTE, error.object[max(0, error.start - SHOWN_CHARS) : error.start])[-1]
+        after = re.split(QUOTE, error.object[error.start : error.end + SHOWN_CHARS])[0]
+        return f"{before + after!a} is not UTF-8"
     return str(error) or type(error).__name__

@@ -37,7 +37,8 @@ def system(code, file="/data/out/x.tif"):
         (rasterio.errors.CRSError("no such CRS"), 3, "CRS"),
         (CPLE_BaseError(1, 1, "x.tif: damaged"), 3, "x.tif: damaged"),
         (DataSourceError("x.gpkg: not recognised"), 3, "ogrinfo"),
-        (UnicodeEncodeError("utf-8", "\udcff", 0, 1, "surrogates not allowed"), 2, "UTF-8"),
+        (UnicodeEncodeError("utf-8", "/a/\udcff.gpkg", 3, 4, "no"), 2, r"'/a/\udcff.gpkg' is not UTF-8; names and"),
+        (UnicodeEncodeError("utf-8", '{"model": "m\udcff"}', 12, 13, "no"), 2, r"predict: 'm\udcff' is not UTF-8"),
     ],
 )
 def test_a_failure_has_its_exit_code_and_a_way_out(error, code, words):

@@ -16,8 +16,9 @@ from typing import Any, Self
 import numpy as np
 
 from geoseg.disk.files import locked, write_json
-from geoseg.errors import GeosegError, IncompleteError, OutputError, TryAgainError
+from geoseg.errors import IncompleteError, OutputError, TryAgainError
 from geoseg.executors.base import TORCH, ChunkRecord, Platform, Sink, Walk
+from geoseg.failures import as_geoseg_error
 from geoseg.jobs.job import Job, differences
 from geoseg.outputs.cog.parts import PartEncoder, read_record, write_part
 from geoseg.outputs.cog.tiff import TILE_PX
@@ -46,8 +47,9 @@ def refusing(
     made, planned = not out.exists(), (folder / PLAN_FILE).exists()
     try:
         yield
-    except GeosegError as error:
-        planned = planned or isinstance(error, TryAgainError | IncompleteError)
+    except Exception as error:
+        known = as_geoseg_error(error, step="")
+        planned = planned or isinstance(known, TryAgainError | IncompleteError)
         with suppress(OSError):  # another run has it, or Windows keeps the lock that is held here
             if folder.is_dir() and not has_begun(planned):
                 with locked(folder / lock, of=out):

@@ -95,7 +95,9 @@ def fail(folder, error, *, parts=()):
         raise error("told")
 
 
-@pytest.mark.parametrize("refusal", [ConfigError, InputError, ModelError, MemoryBudgetError, OutputError])
+@pytest.mark.parametrize(
+    "refusal", [ConfigError, InputError, ModelError, MemoryBudgetError, OutputError, OSError, RuntimeError]
+)
 def test_what_is_refused_before_its_first_part_leaves_no_plan_either(tmp_path, refusal):
     folder = JobFolder(tmp_path / "out" / ".job")
     with pytest.raises(refusal):
@@ -108,7 +110,7 @@ def test_what_is_refused_before_its_first_part_leaves_no_plan_either(tmp_path, r
     assert folder.plan() is not None
 
 
-@pytest.mark.parametrize("failure", [TryAgainError, IncompleteError])
+@pytest.mark.parametrize("failure", [TryAgainError, IncompleteError, KeyboardInterrupt])
 def test_what_can_go_on_keeps_its_plan(tmp_path, failure):
     folder = JobFolder(tmp_path / "out" / ".job")
     with pytest.raises(failure):
