@@ -8,7 +8,7 @@ import typer
 from geoseg.cli.options import Overwrite, named_path, spread, target
 from geoseg.cli.table import table
 from geoseg.disk.places import refuse_file, refuse_suffix
-from geoseg.errors import FaultFoundError
+from geoseg.errors import ConfigError, FaultFoundError
 
 
 @spread
@@ -36,6 +36,8 @@ def monitor(
     Exit code 8 where a band's population stability index is above --psi, or a class has a share that --alert names. Of
     several runs --against, or areas of the training, the index that each has against all of them is no alarm either.
     """
+    if psi == float("inf"):
+        raise ConfigError("psi inf: no index would be above it; give a number")
     refuse_suffix(output, (".html", ".htm"))
     refuse_file(output, overwrite=overwrite, inputs=[])
     from geoseg.config.load import scene_of_run

@@ -20,6 +20,7 @@ from conftest import write_tif
 from geoseg import __version__
 from geoseg.cli import main
 from geoseg.cli.verbs import VERBS, command
+from geoseg.models.values import SHARES
 from geoseg.options.polygons import PolygonOptions
 from geoseg.options.run import RunOptions
 
@@ -392,6 +393,19 @@ def test_a_run_json_runs_again_to_the_same_bytes(cli, finished_run, tmp_path):
     assert cli("run", finished_run / "run.json")[0] == 5
 
 
+def test_values_unlike_those_of_training_are_said_once_and_stand_in_the_run_json(cli, tmp_path, tiny_bundle):
+    bundle = shutil.copytree(tiny_bundle, tmp_path / "bright")
+    spec = json.loads((bundle / "model.json").read_text())
+    spec["values"] = {"quantiles": [[150 + 100 * share for share in SHARES]] * 3, "bytes_alone": True}
+    (bundle / "model.json").write_text(json.dumps(spec))
+    dark = np.random.default_rng(0).integers(5, 40, (3, 96, 96)).astype(np.uint8)
+    scene = write_tif(tmp_path / "dark.tif", dark, photometric="RGB")
+    code, _, err = cli("predict", scene, "-m", bundle, "-o", tmp_path / "o", "--progress", "plain")
+    assert (code, err.count("unlike what model"), err.count("--stretch 2,98")) == (0, 1, 1)
+    notes = json.loads((tmp_path / "o/run.json").read_text())["plan"]["notes"]
+    assert sum("unlike what model" in note for note in notes) == 1
+
+
 def test_a_run_json_of_relative_names_runs_again_from_elsewhere(cli, tmp_path, tiny_scene, tiny_bundle, monkeypatch):
     here, elsewhere = tmp_path / "here", tmp_path / "elsewhere"
     here.mkdir()
@@ -408,6 +422,12 @@ def test_a_run_json_of_relative_names_runs_again_from_elsewhere(cli, tmp_path, t
     code, _, err = cli("run", here / "out" / "run.json", "-o", "again", "-q")
     assert code == 0, err
     assert (elsewhere / "again/classes.tif").read_bytes() == (here / "out/classes.tif").read_bytes()
+
+
+@pytest.mark.parametrize("number", ["inf", "nan", "-inf", "-1"])
+def test_an_index_that_nothing_is_above_is_refused(cli, tmp_path, number):
+    code, _, err = cli("monitor", tmp_path / "gone", "-o", tmp_path / "drift.html", "--psi", number)
+    assert (code, "psi" in err) == (2, True)
 
 
 @pytest.mark.parametrize("memory", ["0", "0GB", "-1", "inf"])

@@ -60,8 +60,8 @@ def disk(tmp_path):
 
 def test_a_full_disk_is_said_and_what_fits_is_kept(stage, job, same, disk, undisturbed, out):
     ends = set()
-    step = sum(map(len, undisturbed.values())) // 2
-    for size in range(step, 20 * step, step):  # parts take about three times what the outputs take
+    step = sum(map(len, undisturbed.values())) // 4
+    for size in range(7 * step, 40 * step, step):  # parts take about twice, and windows at their borders as much again
         disk(f"size={size}")
         run = stage.geoseg(*job, patches=[others_fill_the_disk])
         if run.exit_code() == 0:
