@@ -124,9 +124,10 @@ def test_a_store_that_fails_stops_no_kernel(load, tmp_path, caplog, fault, told)
     assert "NUMBA_CACHE_DIR names another folder" in caplog.text
 
 
-def test_a_full_disk_stops_no_kernel(load, caplog):
+def test_a_full_disk_stops_no_kernel(load, caplog, monkeypatch):
     """Files may grow by no byte, as on a full disk: the system's own error comes from numba's own writing."""
     resource = pytest.importorskip("resource")
+    monkeypatch.setattr(logging.getLogger("geoseg"), "handlers", [])  # those of an earlier command write to files
     kernels = load()
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     try:
