@@ -58,7 +58,8 @@ def memory(text: str, axes: Axes) -> None:
     axes.plot(sides, planned, "o--", color=GRAY, label="planned")
     axes.plot(sides, peaks, "o-", color=BLUE, label="peak")
     axes.legend(frameon=False)
-    axes.set(xlabel="side of the scene, px", ylabel="MB", title="Memory, a network that costs nothing", ylim=(0, None))
+    axes.set(xlabel="side of the scene, px", ylabel="MB", title="Memory, a network that costs nothing")
+    axes.set_ylim(0, 1.15 * max(planned))
 
 
 def overlap(text: str, axes: Axes) -> None:
@@ -67,7 +68,9 @@ def overlap(text: str, axes: Axes) -> None:
     axes.plot([number(row[2]) for row in rows], [number(row[5]) for row in rows], "o-", color=BLUE)
     for row in rows:
         axes.annotate(row[0], (number(row[2]), number(row[5])), xytext=(5, 5), textcoords="offset points")
-    axes.set(xlabel="network pixels over the scene's", ylabel="labels that differ, %", ylim=(0, None))
+    axes.set(xlabel="network pixels over the scene's", ylabel="labels that differ, %")
+    axes.set_ylim(0, 1.2 * max(number(row[5]) for row in rows))
+    axes.margins(x=0.1)
     axes.set_title("Cost against overlap")
 
 

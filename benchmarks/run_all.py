@@ -40,7 +40,11 @@ RUNS: list[tuple[str, list[str], list[str] | None]] = [
         ["backends.py"],
         ["backends.py", "land-cover", "--rounds", "1", "--windows", "1", "--only", "torch"],
     ),
-    ("Memory against the scene's size", ["memory.py", "--sizes", "4000", "12000"], ["memory.py", "--sizes", "512"]),
+    (
+        "Memory against the scene's size",
+        ["memory.py", "--sizes", "4000", "12000", "36000"],
+        ["memory.py", "--sizes", "512"],
+    ),
     ("Cost against overlap", ["overlap.py", "--size", "1760"], ["overlap.py", "--size", "640", "--shares", "0.25"]),
     ("Reading", ["reading.py"], ["reading.py", "--side", "640", "--seconds", "0", "--layouts", "tiles, by pixel"]),
     ("Start-up", ["startup.py"], None),
