@@ -34,8 +34,8 @@ HERE = Path(__file__).resolve().parent
 DEMO = {"land-cover": "land_cover.tif", "buildings": "scene.tif", "buildings-banepa": "scene.tif"}
 
 
-def in_environment(wheels: Path) -> int:
-    """Run this script once more in an environment of a folder's wheels; returns its exit code."""
+def in_environment(wheels: Path, rest: list[str]) -> int:
+    """Run this script with the arguments ``rest`` in an environment of a folder's wheels; returns its exit code."""
     folder = wheels.resolve() / "environment"
     python = folder / "bin" / "python"
     if not python.exists():
@@ -44,7 +44,6 @@ def in_environment(wheels: Path) -> int:
         install = [str(python), "-m", "pip", "install", "-q", "--no-index", "--find-links", str(wheels), "geoseg"]
         subprocess.run(install, check=True)
         print(f"installed in {time.perf_counter() - began:.0f} s")
-    rest = [one for i, one in enumerate(sys.argv[1:]) if "--wheels" not in (one, sys.argv[i])]
     return subprocess.run([str(python), str(HERE / "gpu.py"), *rest], check=False, cwd=wheels).returncode
 
 
@@ -84,7 +83,9 @@ def main() -> int:
     parser.add_argument("--wheels", type=Path)
     asked = parser.parse_args()
     if asked.wheels is not None:
-        return in_environment(asked.wheels)
+        size, runs = str(asked.size), str(asked.runs)
+        rest = ["--size", size, "--runs", runs, "--device", asked.device, "--models", *asked.models]
+        return in_environment(asked.wheels, rest)
     import machine
     import torch
 

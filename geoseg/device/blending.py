@@ -13,7 +13,7 @@ from torch import Tensor
 
 from geoseg.device.pixels import means
 from geoseg.device.ready import uploaded
-from geoseg.tiling.blend import WEIGHT_ONE
+from geoseg.tiling.blend import weights_of
 from geoseg.tiling.ramp import FULL, PROB_ONE
 from geoseg.tiling.taps import Taps, axis_taps
 from geoseg.tiling.views import View
@@ -21,7 +21,7 @@ from geoseg.tiling.views import View
 STEPS = 254  # of a probability byte
 
 
-def seen(view: View, batch: Tensor) -> Tensor:
+def shown(view: View, batch: Tensor) -> Tensor:
     """Return the view of (B, C, h, w)."""
     batch = batch if view.sizes is None else _resized(batch, view.sizes[1])
     batch = batch.flip(-1) if view.mirrored else batch
@@ -50,24 +50,13 @@ def integers(values: Tensor, view: View, vectors: Sequence[slice]) -> Tensor:
     """
     said = torch.round(brought_back(view, values) * PROB_ONE).clamp(0, PROB_ONE).to(torch.int64)
     for own in vectors:
-        rows, cols = turned_back(view, said[:, own.start], said[:, own.start + 1])
+        rows, cols = view.undo_vectors(said[:, own.start], said[:, own.start + 1], _times)
         said[:, own] = torch.stack((rows, cols), 1)
     return said
 
 
-def turned_back(view: View, rows: Tensor, cols: Tensor) -> tuple[Tensor, Tensor]:
-    """Return vectors, of integers that stand for -range..range, along the window's own rows and columns."""
-    for _ in range(view.quarters % 4):
-        rows, cols = cols, PROB_ONE - rows
-    if view.mirrored:
-        cols = PROB_ONE - cols
-    if view.sizes is None:
-        return rows, cols
-    (high, wide), (seen_high, seen_wide) = view.sizes
-    return _times(rows, high / seen_high), _times(cols, wide / seen_wide)
-
-
 def _times(part: Tensor, factor: float) -> Tensor:
+    """Return one part of vectors, ``factor`` times as long, within the range; see ``View.undo_vectors``."""
     middle = PROB_ONE / 2
     return torch.round((part.double() - middle) * factor + middle).clamp(0, PROB_ONE).to(torch.int64)
 
@@ -113,11 +102,6 @@ def finish(
         best = torch.where(better, weighed, best)
     known = torch.where(valid, classes, 0).to(torch.uint8)
     return known, to_bytes(chosen, valid), to_bytes(sums, valid)
-
-
-def weights_of(thresholds: Sequence[float], classes: int) -> list[int]:
-    """Return the integer that each class's sum is weighed by."""
-    return [round(WEIGHT_ONE / one) for one in thresholds or [WEIGHT_ONE] * classes]
 
 
 def to_bytes(sums: Tensor, valid: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 Images, sums and answers are of the arithmetic's own kind of array; masks, weights and finished rows are numpy's.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
@@ -148,7 +148,15 @@ def seen_images(job: Job, block: Raster, pixels: Box, seen: Box) -> tuple[list[N
     block: the scene's pixels in the box ``pixels``, which hold all that the others are made of.
     """
     image, usable, inputs = physical_pixels(job, block, pixels, seen)
-    return normalised(image, usable, [b.spec.normalisation for b in job.bundles], inputs), usable
+    return of_members(job, lambda normal: normalised(image, usable, normal, inputs)), usable
+
+
+def of_members[T](job: Job, make: Callable[[Normalisation], T]) -> list[T]:
+    """Return what is made for each member's normalisation; for equal ones it is made once."""
+    wanted, done = [bundle.spec.normalisation for bundle in job.bundles], list[T]()
+    for i, normal in enumerate(wanted):
+        done.append(done[wanted.index(normal)] if normal in wanted[:i] else make(normal))
+    return done
 
 
 def physical_pixels(
@@ -170,24 +178,25 @@ def physical_pixels(
 
 
 def normalised(
-    image: NDArray[np.float32], usable: Mask, wanted: Sequence[Normalisation], inputs: Sequence[int]
-) -> list[NDArray[np.float32]]:
-    """Return (C, h, w) physical values as each of ``wanted`` asks, 0 where not usable; equal ones are one array.
+    image: NDArray[np.float32], usable: Mask, normal: Normalisation, inputs: Sequence[int]
+) -> NDArray[np.float32]:
+    """Return (C, h, w) physical values as a network asks for them, 0 where not usable.
 
     inputs: the input channel that each band of the image is; channels that none is stay 0, their mean.
     """
-    done: list[NDArray[np.float32]] = []
-    for i, normal in enumerate(wanted):
-        if normal in wanted[:i]:
-            done.append(done[wanted.index(normal)])
-            continue
-        mean, std = (np.array(v, np.float32)[list(inputs)] for v in (normal.mean, normal.std))
-        held = normalise(image, usable, mean=mean, std=std)
-        if len(held) < len(normal.mean):
-            held, seen = np.zeros((len(normal.mean), *usable.shape), np.float32), held
-            held[list(inputs)] = seen
-        done.append(held)
-    return done
+    mean, std = (np.array(v, np.float32)[list(inputs)] for v in (normal.mean, normal.std))
+    held = normalise(image, usable, mean=mean, std=std)
+    if len(held) == len(normal.mean):
+        return held
+    out = np.zeros((len(normal.mean), *usable.shape), np.float32)
+    out[list(inputs)] = held
+    return out
+
+
+def places(job: Job, window: Box, seen: Box) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the rows and columns of the box ``seen`` that a window shows, mirrored beyond the scene's far edges."""
+    rows = job.windows.rows.fold(np.arange(window.row0, window.row1)) - seen.row0
+    return rows, job.windows.cols.fold(np.arange(window.col0, window.col1)) - seen.col0
 
 
 def stack(job: Job, group: Sequence[Box], image: NDArray[np.float32], seen: Box) -> Windows:
@@ -198,7 +207,6 @@ def stack(job: Job, group: Sequence[Box], image: NDArray[np.float32], seen: Box)
         if window.clip(seen) == window:
             slot[:] = image[:, *window.within(seen)]
             continue
-        rows = job.windows.rows.fold(np.arange(window.row0, window.row1)) - seen.row0
-        cols = job.windows.cols.fold(np.arange(window.col0, window.col1)) - seen.col0
+        rows, cols = places(job, window, seen)
         slot[:] = image[:, rows[:, None], cols]
     return out

@@ -15,15 +15,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from geoseg.device.blending import accumulate, finish, integers, mean_members, resampled, seen, to_bytes, weights_of
+from geoseg.device.blending import accumulate, finish, integers, mean_members, resampled, shown, to_bytes
 from geoseg.device.pixels import cut, means, normalised, physical, spread
 from geoseg.device.ready import Ready, Stream, downloaded, on_stream, uploaded
 from geoseg.errors import ModelError
-from geoseg.jobs.arithmetic import Mask, Weights, physical_pixels
+from geoseg.jobs.arithmetic import Mask, Weights, of_members, physical_pixels, places
 from geoseg.jobs.job import Job
 from geoseg.models.backends.base import Windows
+from geoseg.models.spec import Normalisation
 from geoseg.tasks.base import Rows
-from geoseg.tiling.blend import Finished
+from geoseg.tiling.blend import NAN, Finished
 from geoseg.tiling.resample import resample_counts
 from geoseg.tiling.taps import Taps, source_box
 from geoseg.tiling.views import View
@@ -31,7 +32,6 @@ from geoseg.values.box import Box
 from geoseg.values.raster import Raster
 
 MOST_TAPS = 8  # along an axis: pixels that are more of others are made here, where that is one loop
-MOST_WEIGHT = 2**31  # of a class: sums times weights fit 63 bits
 
 
 class Streams(NamedTuple):
@@ -82,32 +82,23 @@ class OnDevice:
                 image = physical(image, *zip(*((s.scale, s.offset, s.limits) for s in sources), strict=True))
                 inputs = tuple(i for i, band in enumerate(spec.band_set) if band.name in job.scene.bands.names)
                 image = image[[job.scene.bands.names.index(spec.band_set.names[i]) for i in inputs]]
-            return self._normalised(job, image, known, inputs), usable
 
-    def _normalised(self, job: Job, image: Tensor, known: Tensor, inputs: Sequence[int]) -> list[Ready]:
-        done: list[Ready] = []
-        wanted = [bundle.spec.normalisation for bundle in job.bundles]
-        for i, normal in enumerate(wanted):
-            if normal in wanted[:i]:
-                done.append(done[wanted.index(normal)])
-                continue
-            mean, std = ([values[at] for at in inputs] for values in (normal.mean, normal.std))
-            done.append(Ready.of(spread(normalised(image, known, mean, std), inputs, len(normal.mean))))
-        return done
+            def of(normal: Normalisation) -> Tensor:
+                mean, std = ([values[at] for at in inputs] for values in (normal.mean, normal.std))
+                return spread(normalised(image, known, mean, std), inputs, len(normal.mean))
 
-    def windows(self, job: Job, group: Sequence[Box], image: Any, seen_box: Box) -> Iterator[Windows]:
+            return of_members(job, of), usable
+
+    def windows(self, job: Job, group: Sequence[Box], image: Any, seen: Box) -> Iterator[Windows]:
         """See ``Arithmetic``."""
         with on_stream(self.streams.up):
-            pixels, grid = image.tensor, job.windows
-            batch = torch.zeros((job.batch, len(pixels), *group[0].shape), device=self.device)
+            batch = torch.zeros((job.batch, len(image), *group[0].shape), device=self.device)
             for slot, window in zip(batch, group, strict=False):
-                rows = grid.rows.fold(np.arange(window.row0, window.row1)) - seen_box.row0
-                cols = grid.cols.fold(np.arange(window.col0, window.col1)) - seen_box.col0
-                slot.copy_(cut(pixels, rows, cols))
+                slot.copy_(cut(image, *places(job, window, seen)))
         for view in job.views:
             with on_stream(self.streams.up):
-                shown: Any = Ready.of(seen(view, batch))
-            yield shown
+                ready: Any = Ready.of(shown(view, batch))
+            yield ready
 
     def zeros(self, channels: int, shape: tuple[int, int]) -> Any:
         """See ``Arithmetic``."""
@@ -147,7 +138,7 @@ class OnDevice:
     def rows(self, sums: Any, valid: Mask, job: Job) -> Rows:
         """See ``Arithmetic``; raises ModelError where a network answered NaN."""
         how = job.task.decision(job)
-        if how is None or max(weights_of(how.thresholds, len(how.class_ids))) >= MOST_WEIGHT:
+        if how is None:
             rows = job.task.reduce(downloaded(sums).astype(np.uint32), valid, job)
         else:
             known = uploaded(valid, self.device)
@@ -161,7 +152,5 @@ class OnDevice:
             beside = [downloaded(to_bytes(sums[at], known)) for at in how.beside]
             rows = how.rows(Finished(*map(downloaded, done)), beside, valid)
         if self._broken is not None and bool(self._broken):
-            raise ModelError(
-                "the network answered NaN; check its weights, its normalisation and the range of the scene"
-            )
+            raise ModelError(NAN)
         return rows

@@ -111,9 +111,18 @@ def finish(
         np.zeros((len(class_ids), *valid.shape), np.uint8),
     )
     position, ids = np.asarray(class_of_channel), np.asarray(class_ids, np.uint8)
-    weights = np.rint(WEIGHT_ONE / np.asarray(thresholds or [WEIGHT_ONE] * len(ids))).astype(np.uint64)
+    weights = np.array(weights_of(thresholds, len(ids)), np.uint64)
     compiled.finish(acc, valid, position, ids, weights, out.classes, out.confidence, out.probabilities)
     return out
+
+
+def weights_of(thresholds: Sequence[float], classes: int) -> list[int]:
+    """Return the integer that each class's sum is multiplied by before they are compared; 1 without thresholds.
+
+    >>> weights_of((0.5, 0.1), 2), weights_of((), 3)
+    ([131072, 655360], [1, 1, 1])
+    """
+    return [round(WEIGHT_ONE / one) for one in thresholds] or [1] * classes
 
 
 def row_counts(classes: NDArray[np.generic], class_ids: Sequence[int]) -> NDArray[np.int32]:

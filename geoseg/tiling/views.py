@@ -3,9 +3,10 @@
 Each is a pure function of the window's own pixels, so that bytes depend on no chunk.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from math import ceil
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,12 +50,13 @@ class View:
         seen = _packed(seen[..., ::-1] if self.mirrored else seen)
         return seen if self.sizes is None else _resized(seen, self.sizes[0])
 
-    def undo_vectors(self, rows: Integers, cols: Integers) -> tuple[Integers, Integers]:
+    def undo_vectors(self, rows: Any, cols: Any, times: Callable[[Any, float], Any] | None = None) -> tuple[Any, Any]:
         """Bring vectors back along the window's own rows and columns; their rasters are brought back already.
 
         rows, cols: any shape, integers 0..PROB_ONE that stand for -range..range, in pixels of the view. Turns are
-        exact, scales are rounded once.
+        exact, scales are rounded once, by ``times``: None for arrays of numpy.
         """
+        times = times or _times
         for _ in range(self.quarters % 4):
             rows, cols = cols, PROB_ONE - rows
         if self.mirrored:
@@ -62,7 +64,7 @@ class View:
         if self.sizes is None:
             return rows, cols
         (high, wide), (seen_high, seen_wide) = self.sizes
-        return _times(rows, high / seen_high), _times(cols, wide / seen_wide)
+        return times(rows, high / seen_high), times(cols, wide / seen_wide)
 
 
 def _times(part: Integers, factor: float) -> Integers:

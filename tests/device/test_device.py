@@ -67,7 +67,7 @@ def test_views_and_their_answers_are_turned_and_scaled_alike(tta):
     for view in views_of(tta, (64, 96), multiple=32):
         batch = rng.random((2, 3, 64, 96), np.float32)
         shown = view.apply(batch)
-        np.testing.assert_array_equal(blending.seen(view, torch.from_numpy(batch)).numpy(), shown)
+        np.testing.assert_array_equal(blending.shown(view, torch.from_numpy(batch)).numpy(), shown)
         answers = (rng.random(shown.shape, np.float32) * 1.2 - 0.1).astype(np.float32)
         expected = blend.quantise(view.undo(answers))
         expected[:, 1:3] = np.stack(view.undo_vectors(expected[:, 1], expected[:, 2]), 1)

@@ -1,4 +1,5 @@
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from geoseg.disk.files import atomic, write_json
 from geoseg.errors import OutputError
 from geoseg.outputs.cog import parts
 from geoseg.outputs.cog.parts import PartEncoder, StoredPart, read_record, write_part
+from geoseg.outputs.cog.tiles import Each
 from geoseg.tiling.overviews import halved_layer
 from geoseg.values.grid import Grid
 from geoseg.values.layers import Layer
@@ -27,8 +29,8 @@ def layers() -> dict[str, np.ndarray]:
     return {name: rng.integers(0, 4, GRID.shape, np.uint8) for name in ("classes", "confidence")}
 
 
-def write(path: Path, *, overviews: int = 1, tables: dict[str, bytes] | None = None) -> None:
-    encoder = PartEncoder(GRID.shape, LAYERS, overviews=overviews)
+def write(path: Path, *, overviews: int = 1, tables: dict[str, bytes] | None = None, each: Each = map) -> None:
+    encoder = PartEncoder(GRID.shape, LAYERS, overviews=overviews, each=each)
     encoder.add(layers())
     write_part(path, encoder.finish(), grid=GRID, record=RECORD, tables=tables or {})
 
@@ -51,6 +53,15 @@ def test_equal_chunks_give_equal_bytes(tmp_path: Path) -> None:
         (tmp_path / folder).mkdir()
         write(tmp_path / folder / "p.tif")
     assert (tmp_path / "a/p.tif").read_bytes() == (tmp_path / "b/p.tif").read_bytes()
+
+
+def test_tiles_that_threads_compress_are_the_same_bytes(tmp_path: Path) -> None:
+    write(tmp_path / "one.tif")
+    asked = []
+    with ThreadPoolExecutor(3) as pool:
+        write(tmp_path / "three.tif", each=lambda call, tiles: asked.append(call) or pool.map(call, tiles))
+    assert asked
+    assert (tmp_path / "one.tif").read_bytes() == (tmp_path / "three.tif").read_bytes()
 
 
 def test_missing_part_has_no_record(tmp_path: Path) -> None:
