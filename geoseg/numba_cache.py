@@ -23,7 +23,7 @@ def njit[F: Callable[..., Any]](*, cache: bool, **options: Any) -> Callable[[F],
 
     def compiled(function: F) -> F:
         kernel: Any = numba.njit(**options)(function)
-        if cache and not numba.config.DISABLE_JIT:  # then it is the function itself
+        if cache and hasattr(kernel, "enable_caching"):  # with NUMBA_DISABLE_JIT it is the function itself
             try:
                 kernel.enable_caching()
                 kernel._cache = _Store(kernel._cache)  # numba has no public name for it
