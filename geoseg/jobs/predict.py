@@ -14,6 +14,7 @@ import rasterio
 from geoseg.errors import ConfigError, InputError
 from geoseg.executors.base import Engine
 from geoseg.executors.open import open_engine
+from geoseg.executors.threads import local_site
 from geoseg.jobs import lazy
 from geoseg.jobs.build import build_outputs, publish
 from geoseg.jobs.chunk import ChunkTask
@@ -22,6 +23,7 @@ from geoseg.jobs.folder import JobFolder
 from geoseg.jobs.job import refuse_if_source_changed, refuse_missing
 from geoseg.jobs.networks import load_networks
 from geoseg.jobs.plan import Plan, make_job, make_plan, plan_finish
+from geoseg.jobs.plan_memory import DEFAULT_CHUNK_PX
 from geoseg.jobs.record import RunContext, of_job, of_run
 from geoseg.jobs.request import Input, Model, RunRequest, load_models, opened_scene
 from geoseg.jobs.result import Result
@@ -105,8 +107,16 @@ def predict(
 
 
 def _without_clouds(request: RunRequest, run: Callable[..., Result]) -> RunRequest:
-    """Return the request with the mask of clouds as that of its scene; ``run`` is ``predict`` with its engine."""
-    scene = opened_scene(request.scene)
+    """Return the request with the mask of clouds as that of its scene; ``run`` is ``predict`` with its engine.
+
+    What is refused for its model or bands is refused before clouds are looked for; its values are judged without them.
+    """
+    opened, platform = request.opened(), local_site("cpu").platform  # nothing is refused for its platform
+    scene = opened.scene
+    make_job(
+        scene, opened.bundles, platform=platform, chunk_px=DEFAULT_CHUNK_PX, options=request.options,
+        polygons=request.polygons,
+    )  # fmt: skip
     mask = str(cloud_mask(request.out, request.options, lambda model, out, own: run(scene, model, out, options=own)))
     config = request.config
     if config is not None:

@@ -9,8 +9,9 @@ from conftest import write_bundle
 
 from geoseg import RunOptions, predict
 from geoseg.cli import main
-from geoseg.errors import ConfigError, OutputError
+from geoseg.errors import ConfigError, InputError, OutputError
 from geoseg.models.spec import Architecture, Channel, Normalisation
+from geoseg.values.bands import BandSet
 from geoseg.values.classes import ClassInfo
 
 
@@ -64,11 +65,15 @@ def test_an_unfinished_run_goes_on_with_its_mask_and_a_new_one_makes_its_own(tmp
     assert mask.stat().st_mtime_ns > first
 
 
-def test_what_cannot_mask_is_refused(tmp_path, tiny_scene, tiny_bundle):
+def test_what_cannot_mask_is_refused(tmp_path, tiny_scene, tiny_bundle, cloudy):
     asked = RunOptions(mask_clouds=str(tiny_bundle))
     with pytest.raises(ConfigError, match=r"classes are background, building, and none is clear; .*--install clouds"):
         predict(tiny_scene, tiny_bundle, tmp_path / "out", options=asked)
     with pytest.raises(ConfigError, match="name a folder"):
         predict(tiny_scene, tiny_bundle, options=asked)
+    mismatched = write_bundle(tmp_path / "infrared", widths=[4, 8], bands=BandSet.parse("red,green,nir").bands)
+    with pytest.raises(InputError, match="nir"):
+        predict(tiny_scene, mismatched, tmp_path / "out", options=RunOptions(mask_clouds=str(cloudy)))
+    assert not (tmp_path / "out").exists()  # refused before clouds are looked for
     with pytest.raises(ConfigError, match="every shard would make the mask"):
         RunOptions(mask_clouds="clouds", shard=(1, 2))
