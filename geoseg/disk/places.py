@@ -21,13 +21,17 @@ VECTOR_DRIVERS = {  # what polygons are written as: OGR's name of the format by 
 }
 # Suffixes of files that hold polygons: those that are written, and others that OGR reads.
 VECTORS = (*VECTOR_DRIVERS, ".kml", ".kmz", ".gml", ".sqlite")
+# Suffixes by which rasters are known in a folder, a list or an archive; a single file may have any.
+RASTER_FILES = (".tif", ".tiff", ".jp2", ".vrt", ".img", ".png", ".jpg", ".jpeg", ".dem", ".bil", ".asc", ".nc")
 STYLE = ".qml"  # QGIS reads the style of a vector file that lies beside it
 SHAPE_PARTS = (".shx", ".dbf", ".prj", ".cpg")  # of a Shapefile that is no archive
 CONNECTION = re.compile(r"/vsi|[A-Za-z]\w+:")  # /vsicurl/…, https://…, NETCDF:"file.nc":variable
+FIRST_BYTES = 4096  # of a VRT: after them its first element has begun
 LONGEST_SHOWN = 300  # characters of a path in an error
 OWN_DATES = "datetime"  # STAC's word: each item of a collection is a date
 DATED = re.compile(rf"(\d{{4}}-\d{{2}}-\d{{2}}(?:T[\d:.]+Z?)?|{OWN_DATES})=(.+)")  # a file of several dates
 ARCHIVES = re.compile(r"(?:/vsi(?:zip|gzip|tar|7z|rar)/)+")
+LAYERED_ROOT = b"<OGRVRTDataSource"  # of an OGR VRT, within its first bytes
 LAYERED_SOURCE = re.compile(r"<SrcDataSource[^>]*>([^<]+)</SrcDataSource>")  # of an OGR VRT
 
 
@@ -189,6 +193,21 @@ def file_key(path: str | Path) -> tuple[int, int] | None:
     except (OSError, ValueError):
         return None
     return info.st_dev, info.st_ino
+
+
+def holds_vectors(path: str | Path) -> bool:
+    """Whether a file is one of vectors: by its suffix, and a VRT by its first element, as GDAL's and OGR's share it.
+
+    >>> holds_vectors("roofs.gpkg"), holds_vectors("classes.tif")
+    (True, False)
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".vrt":
+        return path.suffix.lower() in VECTORS
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return LAYERED_ROOT in file.read(FIRST_BYTES)
 
 
 def vector_files(source: str | Path) -> list[str]:

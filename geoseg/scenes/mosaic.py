@@ -11,6 +11,7 @@ from math import ceil, floor
 
 import numpy as np
 
+from geoseg.disk.places import RASTER_FILES
 from geoseg.errors import ConfigError, InputError
 from geoseg.scenes.band_names import label_of_name
 from geoseg.scenes.geotiff import describe_file
@@ -19,7 +20,7 @@ from geoseg.scenes.recipe import Described, Given
 from geoseg.scenes.scene import BandSource
 from geoseg.scenes.stack import recipe as stack
 from geoseg.scenes.tiff_header import read_header
-from geoseg.scenes.tile_lists import RASTERS, Listed, listed_tiles
+from geoseg.scenes.tile_lists import Listed, listed_tiles
 from geoseg.scenes.warped import bounds_in, north_up, of_grid, stated_crs
 from geoseg.values.box import Box
 from geoseg.values.grid import Grid
@@ -105,7 +106,7 @@ class Describing:
         folder, name = os.path.split(path)  # many thousand times
         if folder not in self._others:
             every = os.listdir(folder or ".")  # noqa: PTH208
-            self._others[folder] = [other for other in every if not other.lower().endswith(RASTERS)]
+            self._others[folder] = [other for other in every if not other.lower().endswith(RASTER_FILES)]
         stem = name.rpartition(".")[0]
         return not any(name.startswith(stem) for name in self._others[folder])
 

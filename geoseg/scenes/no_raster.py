@@ -3,10 +3,9 @@
 import zipfile
 from pathlib import Path
 
-from geoseg.disk.places import VECTORS
+from geoseg.disk.places import RASTER_FILES, VECTORS
 
 ARCHIVES = {".zip": "vsizip", ".tar": "vsitar", ".tgz": "vsitar", ".gz": "vsigzip", ".7z": "vsi7z"}
-RASTERS = (".tif", ".tiff", ".jp2", ".vrt", ".img", ".png", ".jpg", ".jpeg")
 
 
 def way_out(path: str) -> str:
@@ -30,4 +29,4 @@ def _rasters_of(path: str) -> list[str]:
     if not zipfile.is_zipfile(path):
         return []
     with zipfile.ZipFile(path) as archive:
-        return [name for name in archive.namelist() if name.lower().endswith(RASTERS)]
+        return [name for name in archive.namelist() if name.lower().endswith(RASTER_FILES)]

@@ -6,11 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from geoseg.disk.places import CONNECTION, located, matching
+from geoseg.disk.places import CONNECTION, RASTER_FILES, located, matching
 from geoseg.errors import InputError
 from geoseg.scenes.lists import is_output
 
-RASTERS = (".tif", ".tiff", ".jp2", ".vrt", ".img", ".png", ".jpg", ".jpeg", ".dem", ".bil", ".asc", ".nc")
 INDEXES = (".gpkg", ".shp", ".geojson", ".json", ".fgb", ".parquet")
 PRODUCT = re.compile(r"\.SAFE$|^S2[ABCD]_MSIL\w*\.zip$|^L[COTEM]0\d_L\w+(\.tar)?$", re.IGNORECASE)  # folders, archives
 LOCATION = ("location", "filename", "path")  # fields of a tile index, as gdaltindex and others call them
@@ -57,7 +56,7 @@ def product_names(path: str) -> list[str]:
 
 def _rasters(files: Iterable[Path], *, every: bool = False) -> list[str]:
     """Return the rasters among files in order; not what a run of geoseg has written."""
-    found = [p for p in files if (every or p.suffix.lower() in RASTERS) and not p.name.startswith(".")]
+    found = [p for p in files if (every or p.suffix.lower() in RASTER_FILES) and not p.name.startswith(".")]
     folders = {p.parent for p in found}
     own = {folder for folder in folders if (folder / "run.json").is_file() or (folder / ".job").is_dir()}
     return sorted(str(p) for p in found if p.parent not in own or not is_output(p))

@@ -4,9 +4,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from geoseg.disk.places import VECTORS
+from geoseg.disk.places import RASTER_FILES, VECTORS
 from geoseg.errors import ConfigError, InputError
-from geoseg.scenes.no_raster import RASTERS
 from geoseg.training.data_spec import LabelledScene
 from geoseg.training.label_spec import LabelLayer
 
@@ -21,9 +20,9 @@ def expanded(item: LabelledScene) -> Iterator[LabelledScene]:
     if not isinstance(item.scene, str) or not ("*" in pattern or Path(pattern).is_dir()):
         yield item
         return
-    found = matched(pattern, RASTERS)
+    found = matched(pattern, RASTER_FILES)
     if not found:
-        raise InputError(f"{pattern}: no image; chips are {', '.join(RASTERS)}")
+        raise InputError(f"{pattern}: no image; chips are {', '.join(RASTER_FILES)}")
     labels = [(layer, _of_stars(layer.file)) for layer in item.layers]
     truth = {name: _of_stars(file) for name, file in item.truth.items()}
     every = [*(files for _, files in labels), *truth.values()]
@@ -50,7 +49,7 @@ def matched(pattern: str, suffixes: tuple[str, ...]) -> dict[str, str]:
 
 def _of_stars(file: str) -> dict[str, str] | None:
     """Return labels by what the scene's star stands for; None for one file of all scenes."""
-    return matched(file, (*RASTERS, *VECTORS)) if "*" in file or Path(file).is_dir() else None
+    return matched(file, (*RASTER_FILES, *VECTORS)) if "*" in file or Path(file).is_dir() else None
 
 
 def _at(layer: LabelLayer, files: dict[str, str] | None, star: str) -> LabelLayer:

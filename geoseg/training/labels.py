@@ -15,9 +15,9 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from geoseg.disk.places import RASTER_FILES, holds_vectors
 from geoseg.errors import ConfigError, InputError
 from geoseg.scenes.labelled import burn, class_text
-from geoseg.scenes.no_raster import RASTERS
 from geoseg.scenes.polygons import read_polygons
 from geoseg.training.coco import is_coco, read_coco
 from geoseg.training.data_spec import LabelledScene
@@ -92,8 +92,8 @@ def open_labels(data: LabelledScene, target: BuildingTarget | ClassTarget, grid:
 
 
 def is_raster(path: str) -> bool:
-    """Whether a label file is a raster, by its suffix."""
-    return Path(path).suffix.lower() in RASTERS
+    """Whether a label file is a raster, by its suffix; an OGR VRT is none."""
+    return Path(path).suffix.lower() in RASTER_FILES and not holds_vectors(path)
 
 
 def open_features(

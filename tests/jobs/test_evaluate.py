@@ -403,6 +403,15 @@ def test_one_of_several_layers_is_named(tmp_path, predicted, truth):
         evaluate(predicted, predicted, layer="truth")
 
 
+def test_a_vrt_of_vectors_is_truth_like_the_file_behind_it(tmp_path, predicted, truth):
+    virtual = tmp_path / "truth.vrt"
+    virtual.write_text(
+        f'<OGRVRTDataSource><OGRVRTLayer name="truth"><SrcDataSource>{truth}</SrcDataSource>'
+        "</OGRVRTLayer></OGRVRTDataSource>"
+    )
+    assert evaluate(predicted, virtual).as_json() == evaluate(predicted, truth).as_json()
+
+
 def test_class_columns_of_any_type(tmp_path):
     values = np.repeat([[1, 2, 2, 2]], 8, axis=0).repeat(8, axis=1)
     raster = write_classes(tmp_path / "p.tif", values, ("water", "forest"))

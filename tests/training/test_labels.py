@@ -73,6 +73,15 @@ def test_polygons_come_in_any_format(tmp_path, suffix):
     np.testing.assert_array_equal(labels(str(path)), labels(write(tmp_path / "b.gpkg", shapes.geometry)))
 
 
+def test_a_vrt_of_vectors_is_no_raster(tmp_path):
+    write(tmp_path / "a.gpkg", [box(10, 20, 20, 40), box(30, 50, 45, 70)])
+    (tmp_path / "a.vrt").write_text(
+        '<OGRVRTDataSource><OGRVRTLayer name="a"><SrcDataSource relativeToVRT="1">a.gpkg</SrcDataSource>'
+        "</OGRVRTLayer></OGRVRTDataSource>"
+    )
+    np.testing.assert_array_equal(labels(str(tmp_path / "a.vrt")), labels(str(tmp_path / "a.gpkg")))
+
+
 @pytest.mark.parametrize("transform", [Affine(0.5, 0, 3e5, 0, 0.5, 3.06e6), GRID.transform @ Affine.rotation(30)])
 def test_south_up_and_rotated_grids(tmp_path, transform):
     grid = Grid(GRID.crs, transform, GRID.shape)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import geopandas as gpd
 
-from geoseg.disk.places import VECTORS
+from geoseg.disk.places import holds_vectors
 from geoseg.errors import ConfigError, InputError
 from geoseg.options.evaluate import NoNodata
 from geoseg.outputs.class_raster import ClassRaster
@@ -195,5 +195,6 @@ class Truth:
 
 
 def is_vector(path: str | Path) -> bool:
-    """Whether a file's name says that it holds polygons."""
-    return split_layer(path)[0].suffix.lower() in {*VECTORS, ".zip"}
+    """Whether a file holds polygons, by its name or, of a VRT, its first element."""
+    file = split_layer(path)[0]
+    return holds_vectors(file) or file.suffix.lower() == ".zip"

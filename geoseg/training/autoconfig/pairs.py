@@ -5,9 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from geoseg.disk.places import VECTORS
+from geoseg.disk.places import RASTER_FILES, VECTORS
 from geoseg.errors import ConfigError, InputError
-from geoseg.scenes.no_raster import RASTERS
 from geoseg.scenes.reading import open_raster
 from geoseg.training.chips import matched
 
@@ -42,7 +41,7 @@ def pair(folder: Path, *, scenes: str | None, labels: str | None) -> Pairs:
         raise ConfigError("--scenes and --labels belong together: give both or none")
     if scenes is not None and labels is not None:
         return _by_patterns(folder, scenes, labels)
-    rasters = [p for p in sorted(folder.iterdir()) if p.suffix.lower() in RASTERS]
+    rasters = [p for p in sorted(folder.iterdir()) if p.suffix.lower() in RASTER_FILES]
     vectors = [p for p in sorted(folder.iterdir()) if p.suffix.lower() in VECTORS]
     masks = [p for p in rasters if _holds_classes(p)]
     images = [p for p in rasters if p not in masks]
@@ -66,16 +65,18 @@ def _shared(one: str, two: str) -> int:
 
 
 def _by_patterns(folder: Path, scenes: str, labels: str) -> Pairs:
-    images = {star: str(Path(p).relative_to(folder)) for star, p in _matched(folder, scenes, RASTERS).items()}
+    images = {star: str(Path(p).relative_to(folder)) for star, p in _matched(folder, scenes, RASTER_FILES).items()}
     if not images:
-        raise InputError(f"{folder / scenes}: no scene; chips are {', '.join(RASTERS)}")
+        raise InputError(f"{folder / scenes}: no scene; chips are {', '.join(RASTER_FILES)}")
     if "*" not in labels and not (folder / labels).is_dir():
         if not (folder / labels.partition("|")[0]).exists():
             raise InputError(f"{folder / labels}: no such file")
         return Pairs(
             tuple(Pair(p, labels) for p in images.values()), f"{_count(len(images))}, all labelled by {labels}"
         )
-    truths = {s: str(Path(p).relative_to(folder)) for s, p in _matched(folder, labels, (*RASTERS, *VECTORS)).items()}
+    truths = {
+        s: str(Path(p).relative_to(folder)) for s, p in _matched(folder, labels, (*RASTER_FILES, *VECTORS)).items()
+    }
     lacking = sorted(set(images) - set(truths))
     if len(lacking) == len(images):
         raise InputError(f"{folder}: no scene of {scenes} has labels in {labels}; what * stands for must be equal")
