@@ -89,7 +89,7 @@ def read_area(source: str, grid: Grid) -> Area:
 
     Raises InputError where there is no such file or layer, it has no CRS or no polygon, or none meets the scene.
     """
-    polygon = _in_pixels(_in_crs(_polygons(source, columns=[]), grid, source), grid)
+    polygon = _in_pixels(_in_crs(_polygons(source), grid, source), grid)
     if not shapely.intersects(polygon, shapely.box(0, 0, grid.width, grid.height)):
         raise InputError(f"{source}: no polygon of the area of interest meets the scene; check the file and its CRS")
     return Area(shapely.to_wkb(shapely.normalize(polygon)))
@@ -155,8 +155,8 @@ def _in_pixels(shapes: NDArray[np.object_], grid: Grid) -> shapely.Geometry:
     return shapely.union_all(shapely.make_valid(shapely.transform(shapes, lambda xy: xy @ linear + offset)))
 
 
-def _polygons(source: str, columns: list[str] | None = None) -> "gpd.GeoDataFrame":
-    frame = read_layer(source, columns=columns)
+def _polygons(source: str) -> "gpd.GeoDataFrame":
+    frame = read_layer(source)
     if len(frame) == 0:
         raise InputError(f"{source}: holds no polygons; one or more of them are needed")
     if not np.isfinite(shapely.get_coordinates(frame.geometry.array)).all():

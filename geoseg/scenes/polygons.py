@@ -47,13 +47,12 @@ def read_layer(
     source: str | Path,
     *,
     layer: str | None = None,
-    columns: list[str] | None = None,
     near: Grid | None = None,
     areal: bool = True,
     crs: str | None = None,
     bare: bool = False,
 ) -> "gpd.GeoDataFrame":
-    """Read the polygons of a layer with ``columns`` (None: all), as they are in the file.
+    """Read the polygons of a layer with all columns, as they are in the file.
 
     source: see ``split_layer``; layer: the layer's name, where ``source`` names none; without either it is the only one
     that has geometries; near: those alone that may lie on this grid; areal: collections of polygons become
@@ -69,7 +68,7 @@ def read_layer(
         raise InputError(f"{path}: no such file")
     refuse_special(path)
     try:
-        frame = _read_parquet(path) if is_geoparquet(path) else _read_ogr(path, layer or named, columns, near)
+        frame = _read_parquet(path) if is_geoparquet(path) else _read_ogr(path, layer or named, near)
     except (DataSourceError, DataLayerError, FeatureError, GEOSException, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not a vector file that can be read ({str(error).splitlines()[0]})") from error
     except NotImplementedError as error:  # shapely's word for curves
@@ -84,13 +83,13 @@ def read_layer(
     return frame.set_geometry(polygonal(geometries, source) if areal else geometries, crs=frame.crs)
 
 
-def _read_ogr(path: Path, layer: str | None, columns: list[str] | None, near: Grid | None) -> "gpd.GeoDataFrame":
+def _read_ogr(path: Path, layer: str | None, near: Grid | None) -> "gpd.GeoDataFrame":
     import geopandas as gpd
     import pyogrio
 
     name = layer_name(path, layer)
     bounds = None if near is None else _bounds_in(near, pyogrio.read_info(path, layer=name)["crs"])
-    return gpd.read_file(path, layer=name, columns=columns, bbox=bounds)
+    return gpd.read_file(path, layer=name, bbox=bounds)
 
 
 def _read_parquet(path: Path) -> "gpd.GeoDataFrame":

@@ -55,6 +55,16 @@ def test_polygons_of_a_layer_are_joined(tmp_path):
         read_area(str(path), GRID)
 
 
+def test_a_table_whose_geometry_is_a_column_is_an_area_by_its_vrt(tmp_path):
+    shape = ground(10, 20, 30, 50)
+    (tmp_path / "a.csv").write_text(f'id,WKT\n1,"{shape.wkt}"\n')
+    (tmp_path / "a.vrt").write_text(
+        '<OGRVRTDataSource><OGRVRTLayer name="a"><SrcDataSource relativeToVRT="1">a.csv</SrcDataSource>'
+        '<LayerSRS>EPSG:32645</LayerSRS><GeometryField encoding="WKT" field="WKT"/></OGRVRTLayer></OGRVRTDataSource>'
+    )
+    assert read_area(str(tmp_path / "a.vrt"), GRID).wanted(GRID.box).sum() == 20 * 30
+
+
 def test_another_crs_is_brought_to_the_scene_s(tmp_path):
     shape = gpd.GeoSeries([ground(20, 20, 120, 90)], crs="EPSG:32645").to_crs("EPSG:4326")
     wanted = read_area(str(write(tmp_path / "a.geojson", shape, crs="EPSG:4326")), GRID).wanted(GRID.box)
