@@ -208,5 +208,6 @@ def stack(job: Job, group: Sequence[Box], image: NDArray[np.float32], seen: Box)
             slot[:] = image[:, *window.within(seen)]
             continue
         rows, cols = places(job, window, seen)
-        slot[:] = image[:, rows[:, None], cols]
+        first, end = cols.min(), cols.max() + 1
+        np.take(np.take(image[:, :, first:end], rows, axis=1), cols - first, axis=2, out=slot, mode="clip")
     return out

@@ -6,13 +6,14 @@ Each is the inner loop of the function that calls it, which says what goes in an
 import numpy as np
 
 from geoseg.numba_cache import njit
-from geoseg.tiling.ramp import FULL, PROB_ONE
+from geoseg.tiling.ramp import FULL, PROB_BITS, PROB_ONE, RAMP_BITS
 from geoseg.values.classes import NODATA
 
 # Numba turns sums of signed and unsigned 64-bit integers into floats: every constant below has the type of its partner.
 _SCALE = np.float32(PROB_ONE)
 _FULL64, _HALF64, _ONE64, _STEPS64 = np.uint64(FULL), np.uint64(FULL // 2), np.uint64(1), np.uint64(254)
 _WORDS64 = np.uint64(65534)
+_PROB_BITS, _WEIGHT_BITS = np.uint64(PROB_BITS), np.uint64(2 * RAMP_BITS)
 _LEAST = 0.5 / PROB_ONE  # of a probability: half a step
 
 
@@ -49,7 +50,9 @@ def accumulate(acc, probs, row_weights, col_weights):  # type: ignore[no-untyped
 
 @njit(nogil=True, cache=True)
 def _byte(total):  # type: ignore[no-untyped-def]
-    return np.uint8(_ONE64 + (_STEPS64 * np.uint64(total) + _HALF64) // _FULL64)
+    # round(254 total / FULL) + 1, in shifts that vectorise: FULL is (2^18 - 1) 2^14, and n // (2^18 - 1) is as below.
+    whole = (_STEPS64 * np.uint64(total) + _HALF64) >> _WEIGHT_BITS
+    return np.uint8(_ONE64 + ((whole + (whole >> _PROB_BITS) + _ONE64) >> _PROB_BITS))
 
 
 @njit(nogil=True, cache=True)
@@ -87,27 +90,34 @@ def rescale(acc, valid, scale, bias, out):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, cache=True)
 def finish(acc, valid, position, ids, weights, classes, confidence, probabilities):  # type: ignore[no-untyped-def]  # noqa: PLR0917
-    # Row by row, so that the sums of a row stay in the cache and inner loops vectorise.
+    # Row by row, so that the sums of a row stay in the cache; inner loops without branches, so that they vectorise.
     width = valid.shape[1]
     sums = np.empty((len(ids), width), np.uint64)
-    best, chosen = np.empty(width, np.uint64), np.empty(width, np.uint64)
+    best, chosen, its_id = np.empty(width, np.uint64), np.empty(width, np.uint64), np.empty(width, np.uint64)
     for y in range(valid.shape[0]):
-        if not valid[y].any():
+        known = valid[y]
+        if not known.any():
             continue
         sums[:] = 0
         for k in range(acc.shape[0]):
+            own, added = sums[position[k]], acc[k, y]
             for x in range(width):
-                sums[position[k], x] += np.uint64(acc[k, y, x])
-        best[:] = 0
+                own[x] += np.uint64(added[x])
         for n in range(len(ids)):
+            own, byte, weight, class_id = sums[n], probabilities[n, y], weights[n], np.uint64(ids[n])
             for x in range(width):
-                total = min(sums[n, x], _FULL64)
-                if n == 0 or total * weights[n] > best[x]:  # the first one at ties
-                    best[x], chosen[x] = total * weights[n], total
-                    classes[y, x] = ids[n] if valid[y, x] else NODATA
-                probabilities[n, y, x] = _byte(total) if valid[y, x] else np.uint8(0)
+                own[x] = min(own[x], _FULL64)
+                weighed = own[x] * weight
+                first = n == 0 or weighed > best[x]  # the first one at ties
+                best[x] = weighed if first else best[x]
+                chosen[x] = own[x] if first else chosen[x]
+                its_id[x] = class_id if first else its_id[x]
+            for x in range(width):
+                byte[x] = _byte(own[x]) if known[x] else np.uint8(0)
+        sure, said = confidence[y], classes[y]
         for x in range(width):
-            confidence[y, x] = _byte(chosen[x]) if valid[y, x] else np.uint8(0)
+            sure[x] = _byte(chosen[x]) if known[x] else np.uint8(0)
+            said[x] = np.uint8(its_id[x]) if known[x] else NODATA
 
 
 @njit(nogil=True, cache=True)
