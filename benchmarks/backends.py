@@ -1,12 +1,14 @@
 """What each backend and precision gives of each bundle that ships: the gate, parity on a scene, and CPU seconds.
 
-    OMP_NUM_THREADS=1 python benchmarks/backends.py [--rounds 3] [--windows 4] [--only onnx] [--compiled] [BUNDLE ...]
+    OMP_NUM_THREADS=1 python benchmarks/backends.py [--rounds 3] [--windows 4] [--only onnx] [--compiled] [--norms]
+        [BUNDLE ...]
 
 Bundles without calibration windows are left out. Gate: as a run measures it on the bundle's calibration windows. Scene:
 windows of the demo's scenes, against torch in fp32: equal classes, the largest error of a probability, and how much the
 IoU of a class can fall at most against any truth, which is 1 - IoU of the two maps (the Jaccard distance is a metric).
 CPU s/Mpx: network and activation of one window a call on one thread, medians of rounds in which backends take turns.
 --compiled: torch.compile beside them, which geoseg does not offer: it needs a C++ compiler. What that takes is told.
+--norms: torch in fp32 with batch normalisations as they are, and in bf16 with folded ones; geoseg folds them in fp32.
 """
 
 import argparse
@@ -37,6 +39,7 @@ WAYS = [
     ("torch", "fp32"), ("torch", "bf16"), ("openvino", "fp32"), ("openvino", "bf16"), ("openvino", "int8"),
     ("onnx", "fp32"), ("onnx", "int8"),
 ]  # fmt: skip
+NORMS = [("torch, norms as they are", "fp32"), ("torch, norms folded", "bf16")]
 COMPILED = [("torch.compile", "fp32"), ("torch.compile", "bf16")]
 HEAD = (
     "bundle", "backend", "precision", "gate: equal classes", "gate: largest error", "gate", "scene: equal classes",
@@ -51,6 +54,15 @@ def opened(bundle: ModelBundle, backend: str, precision: str) -> tuple[list[str]
 
         own = library("torch").open_backend(bundle, device="cpu", precision=precision)
         own.network = torch.compile(own.network, dynamic=False)
+        return ["", "", "not offered"], own
+    if (backend, precision) in NORMS:
+        from geoseg.models.backends.folded import fold
+        from geoseg.models.backends.torch import channels_last
+
+        network, own = bundle.network(), library("torch").open_backend(bundle, device="cpu", precision=precision)
+        if backend == "torch, norms folded":
+            fold(network, len(bundle.spec.bands), bundle.spec.window_px)
+        own.network = channels_last(network)
         return ["", "", "not offered"], own
     if backend == "torch":
         return ["", "", "own"], library("torch").open_backend(bundle, device="cpu", precision=precision)
@@ -104,8 +116,9 @@ def main() -> None:
     parser.add_argument("--windows", type=int, default=4)
     parser.add_argument("--only", choices=sorted({name for name, _ in WAYS}), help="beside torch")
     parser.add_argument("--compiled", action="store_true", help="torch.compile, too")
+    parser.add_argument("--norms", action="store_true", help="torch with other normalisations, too")
     asked = parser.parse_args()
-    every = [*WAYS, *(COMPILED if asked.compiled else [])]
+    every = [*WAYS, *(NORMS if asked.norms else []), *(COMPILED if asked.compiled else [])]
     ways = [way for way in every if asked.only in (None, way[0]) or way[0].startswith("torch")]
     keep_freed_memory()
     print(machine.describe(), "", f"| {' | '.join(HEAD)} |", "|---" * len(HEAD) + "|", sep="\n", flush=True)

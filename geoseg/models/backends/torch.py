@@ -15,6 +15,7 @@ from geoseg.device.ready import Ready
 from geoseg.errors import ConfigError
 from geoseg.models.architectures import check_architecture
 from geoseg.models.backends.base import Answer, Windows
+from geoseg.models.backends.folded import PROBE_PX, fold
 from geoseg.models.bundle import ModelBundle
 from geoseg.models.outputs import Output
 from geoseg.models.spec import ModelSpec
@@ -56,7 +57,7 @@ def precisions(device: str) -> tuple[str, ...]:
 def identity(device: str) -> str:
     """See ``Backend``."""
     kind = torch.cuda.get_device_name() if device == "cuda" else torch.backends.cpu.get_cpu_capability()
-    return f"{device} {kind}, torch {torch.__version__}"
+    return f"{device} {kind}, torch {torch.__version__}, batch norms folded in fp32"
 
 
 def devices(kind: str) -> list[str]:
@@ -97,8 +98,15 @@ class TorchBackend:
 
     @cached_property
     def network(self) -> nn.Module:
-        """The network, loaded at first use."""
-        return channels_last(self.bundle.network().to(self.device))
+        """The network, loaded at first use.
+
+        In fp32 normalisations are folded, and classes stay as they are; in bf16 some would turn as others turned.
+        """
+        network, spec = self.bundle.network(), self.bundle.spec
+        if self.dtype is torch.float32 and spec.objects is None:
+            size = check_architecture(spec.arch).window_from(PROBE_PX)
+            network = network if fold(network, len(spec.bands), size) else self.bundle.network()
+        return channels_last(network.to(self.device))
 
     @cached_property
     def one_by_one(self) -> bool:
