@@ -1,7 +1,11 @@
 """A look at a scene before a run: pixels from all over it, read in a moment whatever its size, and what they show."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from itertools import batched
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +20,7 @@ from geoseg.values.raster import Raster
 PATCH_PX = 32  # side of the patches that are looked at
 PATCHES = 8  # along each axis of a large scene
 WHOLE_PX = 2**21  # a scene of so many pixels is read at once: quicker than many small reads
+READERS, SMALL_BLOCK_PX = 4, 2**20  # threads that read at once, and the largest blocks of which each holds its own
 LARGEST_BLOCK_PX = 2**29  # GDAL decodes whole blocks: a look is not worth the memory of larger ones
 NEARLY = 2  # lossy compression turns 0 and 255 into values this far off
 LEAST_SHARE, LEAST_PATCHES = 0.01, 2  # of patches that are all 0 or saturated: roofs and clouds are less
@@ -66,12 +71,21 @@ def _parts(scene: Scene, side: tuple[int, int]) -> Iterator[Raster]:
     else:
         size = (side[0], width) if scene.block[1] >= width and width <= WHOLE_PX else side
         boxes = [Box(r, c, r + size[0], c + size[1]) for r, c in _corners(scene.grid.shape, size, PATCHES)]
+    readers = READERS if scene.block[0] * scene.block[1] <= SMALL_BLOCK_PX else 1
+    shares = batched(boxes, max(1, -(-len(boxes) // readers)))
+    with ThreadPoolExecutor(readers) as pool:
+        for parts in pool.map(partial(_read_all, scene), shares):
+            yield from parts
+
+
+def _read_all(scene: Scene, boxes: Sequence[Box]) -> list[Raster]:
+    """Read boxes one after the other, those that can be read."""
+    found = []
     with KeptOpen(open_raster) as opener:  # several patches lie in a block
         for box in boxes:
-            try:
-                yield read(scene, box, opener=opener)
-            except InputError:  # a damaged block: its chunk fails and is reported, or filled where that was asked for
-                continue
+            with suppress(InputError):  # a damaged block: the run will say so, or fill it
+                found.append(read(scene, box, opener=opener))
+    return found
 
 
 def _corners(shape: tuple[int, int], side: tuple[int, int], most: int) -> list[tuple[int, int]]:

@@ -108,3 +108,14 @@ def test_a_damaged_block_is_left_to_the_run(tmp_path):
     content[half : half + half // 2] = bytes(half // 2)
     path.write_bytes(content)
     assert 0 < len(sample(open_scene(path)).data) < 64
+
+
+def test_patches_come_in_the_same_order_however_many_threads_read(tmp_path, monkeypatch):
+    pixels = np.random.default_rng(0).integers(1, 255, (3, 1600, 1500), np.uint8)
+    scene = open_scene(write_tif(tmp_path / "a.tif", pixels, tiled=True, blockxsize=256, blockysize=256))
+    several = sample(scene)
+    monkeypatch.setattr("geoseg.scenes.sample.READERS", 1)
+    alone = sample(scene)
+    np.testing.assert_array_equal(several.data, alone.data)
+    np.testing.assert_array_equal(several.data[0].reshape(3, 32, 32), pixels[:, :32, :32])
+    np.testing.assert_array_equal(several.data[-1].reshape(3, 32, 32), pixels[:, -32:, -32:])
