@@ -163,12 +163,10 @@ def test_allowed_import_is_allowed(part: str, line: str) -> None:
 
 def test_help_loads_no_heavy_library() -> None:
     code = (
-        "import runpy, sys\n"
+        "import atexit, runpy, sys\n"
         "sys.argv = ['geoseg', '--help']\n"
-        "try:\n"
-        "    runpy.run_module('geoseg', run_name='__main__')\n"
-        "finally:\n"
-        f"    print('loaded', *sorted({HEAVY!r} & set(sys.modules)))\n"
+        f"atexit.register(lambda: print('loaded', *sorted({HEAVY!r} & set(sys.modules))))\n"
+        "runpy.run_module('geoseg', run_name='__main__')\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -516,6 +516,41 @@ def test_the_module_is_the_command():
     assert done.stdout == f"geoseg {__version__}\n"
 
 
+def test_the_process_ends_with_the_code_and_all_that_was_printed():
+    call = [sys.executable, "-m", "geoseg", "models", "nowhere"]
+    done = subprocess.run(call, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: ")
+    told = subprocess.run([sys.executable, "-m", "geoseg", "models"], capture_output=True, text=True, check=True).stdout
+    assert "buildings" in told
+    assert told.endswith("\n")
+
+
+def test_what_is_registered_for_the_end_of_a_process_is_called():
+    code = "import atexit; atexit.register(print, 'called'); import sys; sys.argv[1:] = ['--version']\n"
+    code += "from geoseg.__main__ import run; run()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == f"geoseg {__version__}\ncalled\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="takes a device that is always full")
+def test_a_full_disk_behind_what_is_printed_is_told():
+    call = [sys.executable, "-m", "geoseg", "models"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(call, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode != 0
+    (told,) = done.stderr.splitlines()
+    assert "No space left on device" in told
+
+
+def test_nobody_who_reads_on_is_no_error_to_tell():
+    with subprocess.Popen(
+        [sys.executable, "-m", "geoseg", "models"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+
+
 @pytest.mark.parametrize("number", ["inf", "nan", "-inf", "-1"])
 @pytest.mark.parametrize(
     "flag", ["--min-area-m2", "--min-hole-m2", "--tolerance-m", "--diagonal-penalty", "--threshold"]

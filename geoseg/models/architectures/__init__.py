@@ -54,6 +54,7 @@ from geoseg.models.architectures.window_method import WindowMethodOptions
 from geoseg.models.architectures.words import GroundingDinoOptions, Sam3Options, WordsOptions
 from geoseg.models.architectures.yolact import YolactOptions
 from geoseg.models.architectures.yolo_seg import YoloSegOptions
+from geoseg.models.loading import loading
 from geoseg.models.spec import Architecture
 from geoseg.untrusted.validation import in_words, near_or_known
 
@@ -141,7 +142,8 @@ def build_network(arch: Architecture, *, in_channels: int, out_channels: int) ->
     """
     options = check_architecture(arch)
     try:
-        return options.build(in_channels, out_channels)
+        with loading():  # what it is built of is imported now
+            return options.build(in_channels, out_channels)
     except (MemoryError, MissingExtraError):
         raise
     except Exception as error:  # libraries raise whatever they like for options that do not go together

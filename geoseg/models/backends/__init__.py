@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from geoseg.errors import ConfigError, ModelError
 from geoseg.models.backends.base import Library
 from geoseg.models.bundle import ModelBundle, backends_of
+from geoseg.models.loading import loading
 from geoseg.models.onnx_file import require_onnx
 from geoseg.models.openvino_runtime import load_openvino
 from geoseg.options.run import RunOptions
@@ -15,7 +16,8 @@ log = logging.getLogger(__name__)
 
 
 def _torch() -> Library:
-    from geoseg.models.backends import torch
+    with loading():
+        from geoseg.models.backends import torch
 
     return torch
 
