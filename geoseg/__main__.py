@@ -3,11 +3,10 @@
 import atexit
 import os
 import sys
+from contextlib import suppress
 from typing import NoReturn
 
 from geoseg.cli import main
-
-UNWRITTEN = 120  # Python's own code where what was printed cannot be written
 
 
 def run() -> NoReturn:
@@ -19,12 +18,8 @@ def run() -> NoReturn:
     code = main()
     atexit._run_exitfuncs()  # no public name calls them
     for stream in (sys.stdout, sys.stderr):
-        try:
+        with suppress(OSError):  # main has told it
             stream.flush()
-        except OSError as error:
-            code = code or UNWRITTEN
-            if not isinstance(error, BrokenPipeError):  # with that one nobody reads on, as after ``| head``
-                os.write(sys.stderr.fileno(), f"error: what was printed could not be written ({error})\n".encode())
     os._exit(code)
 
 

@@ -3,6 +3,7 @@
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import pairwise
 from typing import Annotated
 
@@ -45,6 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv) or ["--help"]
     try:
         code = app(arguments, prog_name="geoseg", standalone_mode=False) or 0
+        with suppress(BrokenPipeError):  # nobody reads on, as after ``| head``
+            sys.stdout.flush()
     except Exception as error:  # the last stop: whatever it is becomes one line and an exit code
         if "--debug" in arguments:
             traceback.print_exc()

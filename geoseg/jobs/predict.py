@@ -112,17 +112,16 @@ def _without_clouds(request: RunRequest, run: Callable[..., Result]) -> RunReque
     What is refused for its model or bands is refused before clouds are looked for; its values are judged without them.
     """
     opened, platform = request.opened(), local_site("cpu").platform  # nothing is refused for its platform
-    scene = opened.scene
+    scene, config = opened.scene, opened.config
     make_job(
         scene, opened.bundles, platform=platform, chunk_px=DEFAULT_CHUNK_PX, options=request.options,
         polygons=request.polygons,
     )  # fmt: skip
     mask = str(cloud_mask(request.out, request.options, lambda model, out, own: run(scene, model, out, options=own)))
-    config = request.config
     if config is not None:
         config = {**config, "mask": mask, "options": {**config["options"], "mask_clouds": None}}
     masked, options = replace(scene, mask=mask), replace(request.options, mask_clouds=None)
-    return replace(request, scene=masked, options=options, config=config)
+    return replace(request, scene=masked, model=opened.bundles, options=options, config=config)
 
 
 def _run(request: RunRequest, *, engine: Engine | None, listen: Listener, stop: Stop) -> Result:

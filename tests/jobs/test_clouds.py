@@ -59,6 +59,8 @@ def test_an_unfinished_run_goes_on_with_its_mask_and_a_new_one_makes_its_own(tmp
         file.unlink()  # the parts of the job are all there, and its outputs are not
     predict(tiny_scene, tiny_bundle, out, options=RunOptions(mask_clouds=str(cloudy)))
     assert mask.stat().st_mtime_ns == first
+    config = json.loads((out / "run.json").read_text())["config"]  # a call from Python is repeated with its mask, too
+    assert (config["mask"], config["options"]["mask_clouds"]) == (str(mask), None)
     with pytest.raises(OutputError, match="holds a finished run"):
         predict(tiny_scene, tiny_bundle, out, options=RunOptions(mask_clouds=str(cloudy)))
     predict(tiny_scene, tiny_bundle, out, options=RunOptions(mask_clouds=str(cloudy), overwrite=True))

@@ -11,10 +11,11 @@ MOST_OFF = 1e-4  # of the largest logit; folding rounds at 1e-6
 
 
 def fold(network: nn.Module, channels: int, size: int) -> bool:
-    """Fold what a run over noise of ``size`` pixels square shows to be a convolution and its normalisation.
+    """Fold what a run over noise (1, channels, size, size) shows to be a convolution and its normalisation.
 
-    network: in evaluation mode, on the CPU; changed in place. Returns whether it still answers as before: where a
-    convolution's values also go elsewhere, or its filters are made anew in each call, it does not, and is lost.
+    network: in evaluation mode, on the CPU; changed in place, by ``torch.nn.utils.fusion``. Returns whether it still
+    answers as before: where a convolution's values also go elsewhere, or its filters are made anew in each call, it
+    does not, and is lost.
     """
     if not any(isinstance(module, nn.BatchNorm2d) for module in network.modules()):
         return True

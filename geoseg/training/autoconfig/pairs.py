@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from geoseg.disk.places import RASTER_FILES, VECTORS
+from geoseg.disk.places import RASTER_FILES, VECTORS, holds_vectors
 from geoseg.errors import ConfigError, InputError
 from geoseg.scenes.reading import open_raster
 from geoseg.training.chips import matched
@@ -41,8 +41,9 @@ def pair(folder: Path, *, scenes: str | None, labels: str | None) -> Pairs:
         raise ConfigError("--scenes and --labels belong together: give both or none")
     if scenes is not None and labels is not None:
         return _by_patterns(folder, scenes, labels)
-    rasters = [p for p in sorted(folder.iterdir()) if p.suffix.lower() in RASTER_FILES]
-    vectors = [p for p in sorted(folder.iterdir()) if p.suffix.lower() in VECTORS]
+    files = sorted(folder.iterdir())
+    vectors = [p for p in files if holds_vectors(p)]
+    rasters = [p for p in files if p.suffix.lower() in RASTER_FILES and p not in vectors]
     masks = [p for p in rasters if _holds_classes(p)]
     images = [p for p in rasters if p not in masks]
     if not images or not (masks or vectors):
